@@ -1,0 +1,53 @@
+# Needs Python 3.11 or newer and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test slow lint format bench constraints clean
+
+help:  ## what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## install the package and its development tools into .venv
+
+# The stamp is written last, so an interrupted installation is taken up again and a finished one needs no network.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "error: Pseudocap needs Python 3.11 or newer, and $(PYTHON) is older or absent; try: make PYTHON=python3.12 install" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: $(PYTHON) has no venv module; on Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## install, then run the main job
+	$(BIN)/pseudocap demo
+
+test: $(STAMP)  ## install, then run the default tests (CPU, no network, under three minutes on two cores)
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: $(STAMP)  ## the tests that the default suite leaves out
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)  ## ruff (format and rules) and mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## measure the separable attention against its alternatives (docs/experiments.md)
+	$(BIN)/python -m pseudocap.bench.attention
+
+# The newest versions of everything, for the tests to judge. CUDA's parts are left out: torch pins its own.
+constraints:  ## write constraints.txt anew from the newest versions
+	$(BIN)/uv pip compile --quiet --upgrade --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml \
+	  | grep -vE '^(nvidia-|cuda-|triton)' > constraints.new && mv constraints.new constraints.txt
+
+clean:  ## remove .venv and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

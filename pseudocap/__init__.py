@@ -1,0 +1,36 @@
+"""Pseudocap: video captioning learned from pseudolabels.
+
+The public names load on first use, so importing the package costs milliseconds and no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from pseudocap.captioner import PseudoCap
+    from pseudocap.hub.manifest import list_checkpoints
+    from pseudocap.model.config import PseudoCapConfig
+    from pseudocap.types import VideoMemory
+
+__all__ = ["PseudoCap", "PseudoCapConfig", "VideoMemory", "__version__", "list_checkpoints"]
+
+_HOMES = {
+    "PseudoCap": "pseudocap.captioner",
+    "PseudoCapConfig": "pseudocap.model.config",
+    "VideoMemory": "pseudocap.types",
+    "list_checkpoints": "pseudocap.hub.manifest",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'pseudocap' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,5 @@
+"""`python -m pseudocap` is `pseudocap`."""
+
+from pseudocap.cli.main import entry
+
+entry()

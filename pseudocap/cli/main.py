@@ -1,0 +1,81 @@
+"""`pseudocap VERB ...`: finds the verb's module, hands it the arguments, and turns a user's mistake into one line.
+
+A verb's module has `add_arguments(parser)`, which declares without importing anything heavy, and `run(args) -> int`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from pseudocap import __version__
+from pseudocap.errors import PseudocapError, nearest
+
+# verb -> (what it does, an example). The module is pseudocap/cli/<verb>.py.
+VERBS = {
+    "demo": ("teach a tiny captioner from nothing, as a check of the whole network", "pseudocap demo"),
+    "convert": (
+        "turn another repository's weights into ours",
+        "pseudocap convert timesformer TimeSformer_divST_8x32_224_HowTo100M.pyth encoders/timesformer-8",
+    ),
+    "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
+}
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, but a mistake is one `error:` line, and no word is completed by guessing."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
+def root_parser() -> OneLineParser:
+    """For everything before the verb; a verb's own parser is made when its module is imported."""
+    lines = "\n".join(f"  {verb:<10}{summary}" for verb, (summary, _) in VERBS.items())
+    parser = OneLineParser(
+        prog="pseudocap",
+        description="Describe video without a single human-written video caption.",
+        epilog=f"verbs:\n{lines}\n\npseudocap VERB --help shows the options of a verb and an example.",
+    )
+    parser.add_argument("--version", action="version", version=f"pseudocap {__version__}")
+    parser.add_argument("verb", metavar="VERB")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] not in VERBS:
+        root = root_parser()
+        verb = root.parse_args(arguments[:1]).verb
+        root.error(f"there is no verb {verb!r}{nearest(verb, VERBS)}")
+    verb, *rest = arguments
+    summary, example = VERBS[verb]
+    module = importlib.import_module(f"pseudocap.cli.{verb}")
+    parser = OneLineParser(prog=f"pseudocap {verb}", description=summary, epilog=f"example:\n  {example}")
+    module.add_arguments(parser)
+    options = parser.parse_args(rest)
+    try:
+        return module.run(options)
+    except PseudocapError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return 130
+
+
+def entry() -> NoReturn:
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,28 @@
+"""What can go wrong, as types that a caller can catch. Each message says what differs and what to do about it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class PseudocapError(ValueError):
+    """Any error that the user of this package can mend. The command line prints it as one line and exits with 2."""
+
+
+class ConfigError(PseudocapError):
+    """A setting that cannot be right."""
+
+
+class InputError(PseudocapError):
+    """Frames, tokens or options that the network cannot take."""
+
+
+class CheckpointError(PseudocapError):
+    """Weights, or what belongs to them, that are absent, damaged, or not those that the checkpoint was made with."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`" (did you mean 'x'?)"` for a near miss, else nothing: the tail of a message about an unknown name."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
