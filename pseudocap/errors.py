@@ -26,3 +26,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """`" (did you mean 'x'?)"` for a near miss, else nothing: the tail of a message about an unknown name."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of a foreign error's message, or its type where it has none: enough to quote in one of ours."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

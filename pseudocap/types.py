@@ -2,11 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
+from pseudocap.errors import ConfigError
+
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocess:
+    """How a checkpoint wants its videos: `frames` square frames of `size` pixels, normalised by `mean` and `std`."""
+
+    size: int = 224
+    mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
+    std: tuple[float, float, float] = (0.225, 0.225, 0.225)
+    frames: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("size", "frames"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ConfigError(f"preprocess.{name} must be a whole number above 0, not {getattr(self, name)!r}")
+        for name in ("mean", "std"):
+            values = tuple(float(value) for value in getattr(self, name))
+            if len(values) != 3 or not all(math.isfinite(value) for value in values):
+                raise ConfigError(f"preprocess.{name} must be three numbers, one per colour, not {values!r}")
+            object.__setattr__(self, name, values)
+        if min(self.std) <= 0:
+            raise ConfigError(f"preprocess.std divides the pixels, so it must be above 0, not {self.std!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,220 @@
+"""PseudoCap, what a user holds: the network with its tokenizer and its preprocessing, loaded, used and saved as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+import torch
+from transformers import OPTForCausalLM, PreTrainedTokenizerBase
+
+from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
+from pseudocap.hub.manifest import list_checkpoints
+from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.loss import IGNORE
+from pseudocap.model.network import CaptionNetwork
+from pseudocap.model.opt import load_opt
+from pseudocap.model.timesformer import TimeSformer
+from pseudocap.model.weights import load_exactly, read_json, read_tensors, write_json, write_tensors
+from pseudocap.types import Preprocess
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionTokens:
+    """Captions as the network learns them: `</s> caption </s>`, padded on the right, padding without a label."""
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    labels: torch.Tensor
+
+
+class PseudoCap(CaptionNetwork):
+    """A captioner. Only its adapters learn (`trainable_names`), and only they are saved."""
+
+    def __init__(
+        self, encoder: TimeSformer, opt: OPTForCausalLM, tokenizer: PreTrainedTokenizerBase, config: PseudoCapConfig
+    ) -> None:
+        super().__init__(encoder, opt, config)
+        self.tokenizer = tokenizer
+        self.config = config
+
+    @classmethod
+    def from_backbones(
+        cls,
+        *,
+        decoder: str | Path,
+        encoder: str | Path,
+        adapter_layers: Sequence[int] | None = None,
+        fusion: str = "residual",
+        gate: str = "vector",
+        gate_init: float | None = None,
+        gate_schedule: GateSchedule | None = None,
+        num_frames: int | None = None,
+        size: int | None = None,
+        decoder_revision: str | None = None,
+        encoder_revision: str | None = None,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """New adapters, started from `seed`, between two frozen networks from directories or the hub.
+
+        Adapters go before every second layer of the decoder's upper half unless `adapter_layers` says otherwise.
+        """
+        target = pick_device(device)
+        opt, tokenizer, decoder_id = load_opt(_absolute(decoder), revision=decoder_revision)
+        timesformer = TimeSformer.from_pretrained(_absolute(encoder), revision=encoder_revision)
+        assert timesformer.origin is not None  # from_pretrained names it
+        watched = timesformer.config
+        config = PseudoCapConfig(
+            decoder=decoder_id,
+            encoder=timesformer.origin,
+            adapter_layers=tuple(
+                default_adapter_layers(opt.config.num_hidden_layers) if adapter_layers is None else adapter_layers
+            ),
+            fusion=fusion,
+            gate=gate,
+            gate_init=gate_init,
+            gate_schedule=gate_schedule or GateSchedule(),
+            preprocess=Preprocess(
+                size=size or watched.image_size,
+                mean=watched.mean,  # type: ignore[arg-type]
+                std=watched.std,  # type: ignore[arg-type]
+                frames=num_frames or watched.num_frames,
+            ),
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = cls(timesformer, opt, tokenizer, config)
+        return model.to(target, dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        decoder: str | Path | None = None,
+        encoder: str | Path | None = None,
+        device: str | torch.device = "auto",
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """Load what `save_pretrained` wrote. `decoder` and `encoder` say where the backbones lie now, if they moved.
+
+        The backbones must be those that the adapters were trained between: their weights and the tokenizer are
+        compared with what the checkpoint recorded before anything is built.
+        """
+        target = pick_device(device)
+        folder = Path(source)
+        if not folder.is_dir():
+            known = [row["name"] for row in list_checkpoints()]
+            offer = f"it offers {', '.join(known)}" if known else "no weights are released yet"
+            raise CheckpointError(
+                f"{source} is no directory here{nearest(str(source), known)}; checkpoints.yaml: {offer}"
+            )
+        config = read_config(folder)
+        adapters = read_tensors(_existing(folder / WEIGHTS_FILE))
+        opt, tokenizer, decoder_id = load_opt(
+            _moved(config.decoder, decoder), revision=None if decoder else config.decoder.revision
+        )
+        timesformer = TimeSformer.from_pretrained(
+            _moved(config.encoder, encoder), revision=None if encoder else config.encoder.revision
+        )
+        assert timesformer.origin is not None  # from_pretrained names it
+        _require_same("decoder", config.decoder, decoder_id, folder)
+        _require_same("encoder", config.encoder, timesformer.origin, folder)
+        model = cls(timesformer, opt, tokenizer, replace(config, decoder=decoder_id, encoder=timesformer.origin))
+        load_exactly(model.decoder.adapters, adapters, source=folder / WEIGHTS_FILE)
+        return model.to(target, dtype)
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Adapters and config only. The config comes last: a directory without it is no checkpoint."""
+        folder = Path(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CheckpointError(f"{folder} cannot become a directory: {error.strerror}") from error
+        write_tensors(folder / WEIGHTS_FILE, self.adapter_state(), metadata={"format": "pt"})
+        write_json(folder / CONFIG_FILE, self.config.to_dict())
+
+    def tokenize(self, captions: Sequence[str]) -> CaptionTokens:
+        """Captions to learn from. BOS and EOS share an id in OPT, so padding is told by position, never by id."""
+        if isinstance(captions, str) or not captions:
+            raise InputError("captions must be a list of at least one text")
+        for index, caption in enumerate(captions):
+            if not isinstance(caption, str) or not caption.strip():
+                raise InputError(f"caption {index} must be a text with at least one word, not {caption!r}")
+        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        rows = [
+            [bos, *self.tokenizer(caption.strip(), add_special_tokens=False)["input_ids"], eos]
+            for caption in captions
+        ]
+        longest = max(len(row) for row in rows)
+        self.decoder.check_length(longest)
+        device = self.decoder.device
+        lengths_N1 = torch.tensor([[len(row)] for row in rows], device=device)
+        real_NL = torch.arange(longest, device=device) < lengths_N1
+        pad = self.decoder.config.pad_token_id
+        ids_NL = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=device)
+        return CaptionTokens(
+            input_ids=ids_NL, attention_mask=real_NL.long(), labels=ids_NL.masked_fill(~real_NL, IGNORE)
+        )
+
+    def decode(self, ids: torch.Tensor) -> list[str]:
+        """Generated ids as captions, without what only frames them."""
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+def read_config(folder: Path) -> PseudoCapConfig:
+    path = _existing(folder / CONFIG_FILE)
+    try:
+        return PseudoCapConfig.from_dict(read_json(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} is no PseudoCap checkpoint's config: {error}") from error
+
+
+def pick_device(device: str | torch.device) -> torch.device:
+    """`auto` is the best that this machine has."""
+    if device == "auto":
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ConfigError(f"device {device!r} is none that torch knows; try 'auto', 'cpu' or 'cuda'") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device {device!r} was asked for, but torch sees no GPU here; try device='auto'")
+    return chosen
+
+
+def _absolute(source: str | Path) -> str:
+    """A directory by its full path, so that a checkpoint still finds it from elsewhere; a repo's name as it is."""
+    return str(Path(source).resolve()) if Path(source).exists() else str(source)
+
+
+def _moved(recorded: Backbone, override: str | Path | None) -> str:
+    return recorded.source if override is None else _absolute(override)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        inside = ", ".join(sorted(each.name for each in path.parent.iterdir())[:8]) or "nothing"
+        raise CheckpointError(f"{path.parent} is no PseudoCap checkpoint: it has no {path.name} (it holds {inside})")
+    return path
+
+
+def _require_same(which: str, recorded: Backbone, found: Backbone, folder: Path) -> None:
+    remedy = f"find the original ({recorded.source}, revision {recorded.revision}) and give it as {which}="
+    if recorded.fingerprint != found.fingerprint:
+        raise CheckpointError(
+            f"the {which} in {found.source} is not the one that {folder} was trained with: its weights have "
+            f"fingerprint {found.fingerprint[:12]}, not {recorded.fingerprint[:12]}; {remedy}"
+        )
+    if recorded.tokenizer != found.tokenizer:
+        raise CheckpointError(
+            f"the tokenizer in {found.source} is not the one that {folder} was trained with: it splits or numbers "
+            f"words differently ({found.tokenizer[:12]}, not {recorded.tokenizer[:12]}); {remedy}"
+        )

@@ -1,0 +1,40 @@
+"""`pseudocap convert timesformer SRC.pyth OUT`: the original repository's encoder weights into a directory of ours."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from pseudocap.errors import CheckpointError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=["timesformer"], help="what the weights are of")
+    parser.add_argument("source", type=Path, metavar="SRC.pyth", help="a checkpoint of facebookresearch/TimeSformer")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the directory to write")
+    parser.add_argument("--heads", type=int, help="attention heads, where they are not 64 wide")
+    parser.add_argument("--force", action="store_true", help="overwrite OUT")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.out.exists() and not args.force:
+        raise CheckpointError(f"{args.out} exists already; choose another directory or say --force")
+
+    from pseudocap.model.convert import read_original
+    from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
+    from pseudocap.model.weights import fingerprint
+
+    values, state = read_original(args.source, heads=args.heads)
+    encoder = TimeSformer.from_state(TimeSformerConfig(**values), state, source=args.source)
+    encoder.save_pretrained(args.out)
+    result = {"out": str(args.out), "fingerprint": fingerprint(state.items()), **values}
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print(
+            f"{args.out}: TimeSformer, {values['depth']} layers of width {values['width']}, {values['num_frames']} "
+            f"frames of {values['image_size']} px, fingerprint {result['fingerprint'][:12]}"
+        )
+    return 0

@@ -1,0 +1,208 @@
+"""`pseudocap doctor`: tries each thing that captioning may need, and says what its absence costs.
+
+Whatever can be tried is tried (a clip is encoded and decoded, Java is started, the hub is asked), because an import
+that succeeds proves little: torchcodec imports without FFmpeg and fails at the first frame.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pseudocap.errors import CheckpointError, first_line
+from pseudocap.hub.manifest import list_checkpoints
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "transformers",
+    "timm",
+    "torchmetrics",
+    "huggingface_hub",
+    "pycocoevalcap",
+    "av",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """`status` is ok, missing (something optional, whose cost is told) or broken (Pseudocap will not work)."""
+
+    part: str
+    status: str
+    detail: str
+    cost: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--timeout", type=float, default=5.0, help="seconds to wait for the hub and for Java")
+
+
+def run(args: argparse.Namespace) -> int:
+    findings = examine(timeout=args.timeout)
+    if args.json:
+        print(json.dumps([asdict(finding) for finding in findings], indent=2))
+    else:
+        _print_table(findings)
+    return 1 if any(finding.status == "broken" for finding in findings) else 0
+
+
+def examine(*, timeout: float) -> list[Finding]:
+    checks: list[Callable[[], Finding]] = [
+        check_python,
+        *(lambda name=name: check_package(name) for name in PACKAGES),  # type: ignore[misc]
+        check_gpu,
+        check_pyav,
+        check_torchcodec,
+        lambda: check_java(timeout),
+        lambda: check_hub(timeout),
+        check_disk,
+        check_manifest,
+    ]
+    return [check() for check in checks]
+
+
+def check_python() -> Finding:
+    return Finding(part="Python", status="ok", detail=f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+
+
+def check_package(name: str) -> Finding:
+    try:
+        return Finding(part=name, status="ok", detail=importlib.metadata.version(name))
+    except importlib.metadata.PackageNotFoundError:
+        return Finding(part=name, status="broken", detail="not installed", cost="a required package: make install")
+
+
+def check_gpu() -> Finding:
+    cost = "everything works on the CPU, but full-size models are slow there"
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return Finding(part="GPU", status="broken", detail=f"torch does not import: {error}", cost="nothing works without it")
+    if torch.cuda.is_available():
+        gpu = torch.cuda.get_device_properties(0)
+        return Finding(
+            part="GPU", status="ok", detail=f"{torch.cuda.device_count()} x {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
+        )
+    if torch.backends.mps.is_available():
+        return Finding(part="GPU", status="ok", detail="Apple MPS")
+    return Finding(part="GPU", status="missing", detail=f"none; {torch.get_num_threads()} CPU threads", cost=cost)
+
+
+def tiny_film() -> bytes:
+    """Eight frames of MPEG-4, which every FFmpeg can write and read."""
+    import av
+    import numpy as np
+
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=8)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for shade in range(8):
+            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 30 * shade, dtype=np.uint8))
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def check_pyav() -> Finding:
+    cost = "no video can be read: pip install av"
+    try:
+        import av
+
+        with av.open(io.BytesIO(tiny_film())) as container:
+            frames = sum(1 for _ in container.decode(video=0))
+    except Exception as error:  # any failure of a foreign library is the finding
+        return Finding(part="decoder: PyAV", status="broken", detail=first_line(error), cost=cost)
+    if frames != 8:
+        return Finding(part="decoder: PyAV", status="broken", detail=f"decoded {frames} frames of 8", cost=cost)
+    return Finding(part="decoder: PyAV", status="ok", detail="encoded and decoded a clip")
+
+
+def check_torchcodec() -> Finding:
+    part, cost = "decoder: torchcodec", "none: PyAV decodes everything"
+    try:
+        from torchcodec.decoders import VideoDecoder
+
+        frames = len(VideoDecoder(tiny_film()))
+    except ModuleNotFoundError:
+        return Finding(part=part, status="missing", detail="not installed", cost=cost)
+    except Exception as error:  # it imports without FFmpeg and fails in its own ways at the first frame
+        return Finding(part=part, status="missing", detail=first_line(error), cost=cost)
+    return Finding(part=part, status="ok", detail=f"decoded a clip of {frames} frames")
+
+
+def check_java(timeout: float) -> Finding:
+    part, cost = "Java", "METEOR and SPICE are reported as not computed"
+    java = shutil.which("java")
+    if java is None:
+        return Finding(part=part, status="missing", detail="no java on the PATH", cost=cost)
+    try:
+        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=timeout, check=True)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding(part=part, status="missing", detail=first_line(error), cost=cost)
+    return Finding(part=part, status="ok", detail=(answer.stderr or answer.stdout).splitlines()[0])
+
+
+def check_hub(timeout: float) -> Finding:
+    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+    cost = "backbones and checkpoints must lie on this disk already; give their directories"
+    if os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "ON", "YES", "TRUE"}:
+        return Finding(part="hub", status="missing", detail="HF_HUB_OFFLINE is set", cost=cost)
+    try:
+        urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=timeout).close()
+    except urllib.error.HTTPError as error:
+        return Finding(part="hub", status="ok", detail=f"{endpoint} answers ({error.code})")
+    except (OSError, ValueError) as error:
+        return Finding(part="hub", status="missing", detail=f"{endpoint}: {first_line(error)}", cost=cost)
+    return Finding(part="hub", status="ok", detail=f"{endpoint} answers")
+
+
+def check_disk() -> Finding:
+    """Free space where the hub's cache grows and where temporary files go."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cache = Path(HF_HUB_CACHE)
+    while not cache.exists():
+        cache = cache.parent
+    free = {name: shutil.disk_usage(path).free / 2**30 for name, path in (("cache", cache), ("temporary", Path(tempfile.gettempdir())))}
+    detail = ", ".join(f"{name} {gigabytes:.1f} GiB free" for name, gigabytes in free.items())
+    if free["cache"] < 6:
+        return Finding(part="disk", status="missing", detail=detail, cost="OPT-1.3B alone is 2.6 GB in float16")
+    return Finding(part="disk", status="ok", detail=detail)
+
+
+def check_manifest() -> Finding:
+    try:
+        return Finding(part="checkpoints.yaml", status="ok", detail=f"{len(list_checkpoints())} released weights")
+    except CheckpointError as error:
+        return Finding(part="checkpoints.yaml", status="broken", detail=str(error), cost="no checkpoint has a name")
+
+
+def _print_table(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    colours = {"ok": "green", "missing": "yellow", "broken": "red"}
+    table = Table(title=f"pseudocap on Python {sys.version_info.major}.{sys.version_info.minor}")
+    for heading in ("part", "status", "what was found", "what its absence costs"):
+        table.add_column(heading, overflow="fold")
+    for finding in findings:
+        table.add_row(finding.part, f"[{colours[finding.status]}]{finding.status}[/]", finding.detail, finding.cost)
+    Console().print(table)

@@ -1,0 +1,122 @@
+"""The only weights that learn: one adapter sits before a decoder layer and lets its words look at the video.
+
+Two fusions, both from the papers (DESIGN.md section 3). Each adapter declares its own trainable parameters; the gate
+is a value one can read (`gates()`), because how far the adapters opened is a result.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pseudocap.model.attention import ProjectedAxes, SeparableCrossAttention
+from pseudocap.model.config import GateSchedule, PseudoCapConfig
+from pseudocap.types import VideoMemory
+
+
+class FeedForward(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(width, 4 * width)
+        self.down = nn.Linear(4 * width, width)
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        return self.down(F.gelu(self.up(h)))
+
+
+class Adapter(nn.Module):
+    """What both fusions share: an attention to look with, a feed-forward to think with, and a projection of the memory."""
+
+    def __init__(self, *, width: int, memory_width: int, heads: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.attention = SeparableCrossAttention(width=width, memory_width=memory_width, heads=heads)
+        self.ffn = FeedForward(width)
+
+    def reset_parameters(self) -> None:
+        """Small normal weights and zero biases, as OPT itself starts."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def project(self, memory: VideoMemory, *, padded: bool = True) -> ProjectedAxes:
+        return self.attention.project(memory, padded=padded)
+
+    def gates(self) -> dict[str, torch.Tensor]:
+        """The opened gates by name, as the words feel them."""
+        raise NotImplementedError
+
+    def trainable_names(self) -> set[str]:
+        return {name for name, _ in self.named_parameters()}
+
+
+class ResidualAdapter(Adapter):
+    """FrozenCaptioner: h + tanh(g1) * attention, then h + tanh(g2) * feed-forward, both pre-norm."""
+
+    def __init__(self, *, width: int, memory_width: int, heads: int, gate_width: int, gate_init: float) -> None:
+        super().__init__(width=width, memory_width=memory_width, heads=heads)
+        self.ffn_norm = nn.LayerNorm(width)
+        self.attention_gate = nn.Parameter(torch.full((gate_width,), gate_init))
+        self.ffn_gate = nn.Parameter(torch.full((gate_width,), gate_init))
+        self.reset_parameters()
+
+    def forward(self, h_NLD: torch.Tensor, axes: ProjectedAxes) -> torch.Tensor:
+        h_NLD = h_NLD + self.attention_gate.tanh() * self.attention(self.norm(h_NLD), axes)
+        return h_NLD + self.ffn_gate.tanh() * self.ffn(self.ffn_norm(h_NLD))
+
+    def gates(self) -> dict[str, torch.Tensor]:
+        return {"attention": self.attention_gate.tanh(), "ffn": self.ffn_gate.tanh()}
+
+
+class ConvexAdapter(Adapter):
+    """PseudoCap-Vid, equations 2 to 4 and 12: g * FFN(LN(h) + attention) + (1 - g) * h with g = sigmoid(theta + eta)."""
+
+    eta: torch.Tensor
+
+    def __init__(
+        self, *, width: int, memory_width: int, heads: int, gate_width: int, gate_init: float, schedule: GateSchedule
+    ) -> None:
+        super().__init__(width=width, memory_width=memory_width, heads=heads)
+        self.schedule = schedule
+        self.theta = nn.Parameter(torch.full((gate_width,), gate_init))
+        # Saved with the weights, so that inference and fine-tuning see the gate where pre-training left it.
+        self.register_buffer("eta", torch.tensor(schedule.eta(0)))
+        self.reset_parameters()
+
+    def forward(self, h_NLD: torch.Tensor, axes: ProjectedAxes) -> torch.Tensor:
+        a_NLD = self.norm(h_NLD)
+        g = self.gate()
+        return g * self.ffn(a_NLD + self.attention(a_NLD, axes)) + (1 - g) * h_NLD
+
+    def gate(self) -> torch.Tensor:
+        return torch.sigmoid(self.theta + self.eta)
+
+    def gates(self) -> dict[str, torch.Tensor]:
+        return {"gate": self.gate()}
+
+    def set_gate_step(self, step: int) -> None:
+        """Move the schedule to an optimiser step."""
+        self.eta.fill_(self.schedule.eta(step))
+
+    def trainable_names(self) -> set[str]:
+        return super().trainable_names() - (set() if self.schedule.learned else {"theta"})
+
+
+def build_adapter(config: PseudoCapConfig, *, width: int, memory_width: int, heads: int) -> Adapter:
+    assert config.gate_init is not None  # PseudoCapConfig fills it at birth
+    gate_width = width if config.gate == "vector" else 1
+    if config.fusion == "residual":
+        return ResidualAdapter(
+            width=width, memory_width=memory_width, heads=heads, gate_width=gate_width, gate_init=config.gate_init
+        )
+    return ConvexAdapter(
+        width=width,
+        memory_width=memory_width,
+        heads=heads,
+        gate_width=gate_width,
+        gate_init=config.gate_init,
+        schedule=config.gate_schedule,
+    )

@@ -1,0 +1,73 @@
+"""The caption loss: cross-entropy of the next token, over real tokens only and in chunks of the vocabulary's logits.
+
+With 50 K words the logits are by far the largest tensor of a training step. Padding is about half of a batch of
+captions, and no logit is ever computed for it; the rest is done a chunk of tokens at a time, each chunk leaving only
+its loss and the gradient of its hidden states behind. The gradient is taken in the forward pass, so nothing is
+computed twice. Peak memory and time against the plain way: docs/experiments.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from pseudocap.errors import InputError
+
+IGNORE = -100
+CHUNK = 256
+
+
+def caption_loss(
+    hidden_NLD: torch.Tensor, vocabulary_VD: torch.Tensor, labels_NL: torch.Tensor, *, chunk: int | None = CHUNK
+) -> torch.Tensor:
+    """The mean over the tokens that have a label; `labels` stand beside their input, the shift happens here.
+
+    `chunk=None` computes all logits at once. The vocabulary is frozen: no gradient is made for it.
+    """
+    if labels_NL.shape != hidden_NLD.shape[:2]:
+        raise InputError(f"labels must be {list(hidden_NLD.shape[:2])}, one per token, not {list(labels_NL.shape)}")
+    if vocabulary_VD.requires_grad:
+        raise InputError("the caption loss makes no gradient for the vocabulary; freeze it (requires_grad_(False))")
+    wanted_NL = labels_NL[:, 1:] != IGNORE
+    targets_M = labels_NL[:, 1:][wanted_NL]
+    hidden_MD = hidden_NLD[:, :-1][wanted_NL]
+    if not len(targets_M):
+        raise InputError(f"no token of the batch has a label: all of them are {IGNORE}, or the captions are empty")
+    if chunk is None:
+        return F.cross_entropy(F.linear(hidden_MD, vocabulary_VD).float(), targets_M)
+    return ChunkedCrossEntropy.apply(hidden_MD, vocabulary_VD, targets_M, chunk)
+
+
+class ChunkedCrossEntropy(torch.autograd.Function):
+    """Mean cross-entropy of hidden @ vocabulary.T that never holds more than `chunk` rows of logits."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_MD: torch.Tensor, vocabulary_VD: torch.Tensor, targets_M: torch.Tensor, chunk: int
+    ) -> torch.Tensor:
+        tokens = len(targets_M)
+        total = torch.zeros((), dtype=torch.float32, device=hidden_MD.device)
+        gradient_MD = torch.empty_like(hidden_MD) if ctx.needs_input_grad[0] else None
+        for start in range(0, tokens, chunk):
+            rows = slice(start, start + chunk)
+            logits_CV = F.linear(hidden_MD[rows], vocabulary_VD)
+            working_type = logits_CV.dtype
+            logits_CV = logits_CV.float()
+            targets_C1 = targets_M[rows, None]
+            normaliser_C1 = logits_CV.logsumexp(dim=1, keepdim=True)
+            total += (normaliser_C1 - logits_CV.gather(1, targets_C1)).sum()
+            if gradient_MD is not None:
+                # softmax minus one at the target, written over the logits
+                slope_CV = logits_CV.sub_(normaliser_C1).exp_()
+                slope_CV.scatter_add_(1, targets_C1, torch.full_like(normaliser_C1, -1.0))
+                gradient_MD[rows] = slope_CV.div_(tokens).to(working_type) @ vocabulary_VD.to(working_type)
+        if gradient_MD is not None:
+            ctx.save_for_backward(gradient_MD)
+        return total / tokens
+
+    @staticmethod
+    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:  # type: ignore[override]
+        (gradient_MD,) = ctx.saved_tensors
+        return gradient_MD * outer, None, None, None

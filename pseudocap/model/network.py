@@ -1,0 +1,178 @@
+"""The network: a frozen TimeSformer, one memory, a frozen OPT with adapters. Knows no files and no text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import nn
+from transformers import OPTConfig, OPTForCausalLM
+
+from pseudocap.errors import InputError
+from pseudocap.model.adapter import Adapter, ConvexAdapter
+from pseudocap.model.config import PseudoCapConfig
+from pseudocap.model.loss import caption_loss
+from pseudocap.model.opt import AdaptedOPT
+from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
+from pseudocap.types import VideoMemory
+
+MAX_NEW_TOKENS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionOutput:
+    """`logits` is None where labels were given and the logits not asked for: the loss never makes all of them."""
+
+    loss: torch.Tensor | None
+    logits: torch.Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParameterCounts:
+    total: int
+    frozen: int
+    trainable: int
+
+
+class CaptionNetwork(nn.Module):
+    def __init__(self, encoder: TimeSformer, opt: OPTForCausalLM, config: PseudoCapConfig) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.decoder = AdaptedOPT(opt, config, memory_width=encoder.config.width)
+        self.requires_grad_(False)
+        declared = self.trainable_names
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(name in declared)
+        self.eval()
+
+    @property
+    def adapters(self) -> dict[int, Adapter]:
+        """The adapters by the index of the decoder layer behind each."""
+        return {int(layer): adapter for layer, adapter in self.decoder.adapters.items()}  # type: ignore[misc]
+
+    @property
+    def trainable_names(self) -> set[str]:
+        """The exact set of parameters that learn, as the adapters declare them."""
+        return {
+            f"decoder.adapters.{layer}.{name}"
+            for layer, adapter in self.adapters.items()
+            for name in adapter.trainable_names()
+        }
+
+    def train(self, mode: bool = True) -> Self:
+        """What is frozen stays in evaluation mode, also after a bare `.train()`."""
+        super().train(mode)
+        self.encoder.eval()
+        self.decoder.opt.eval()
+        return self
+
+    def set_gate_step(self, step: int) -> None:
+        """Move the gate schedule of convex adapters to an optimiser step; residual gates have none."""
+        for adapter in self.adapters.values():
+            if isinstance(adapter, ConvexAdapter):
+                adapter.set_gate_step(step)
+
+    def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> VideoMemory:
+        """Frames float [B,T,3,H,W], normalised, to the memory that everything downstream sees."""
+        device = self.encoder.cls_token.device
+        return self.encoder.encode(frames.to(device), None if frame_mask is None else frame_mask.to(device))
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        memory: VideoMemory | None,
+        *,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        return_logits: bool = False,
+    ) -> CaptionOutput:
+        """N captions of B videos, N a multiple of B and the captions of a video side by side.
+
+        `memory=None` is plain OPT. `labels` are the input ids with -100 where nothing is to be learned.
+        """
+        self._check_tokens(input_ids, attention_mask, position_ids)
+        hidden_NLD = self.decoder.hidden(
+            input_ids, memory, attention_mask=attention_mask, position_ids=position_ids
+        )
+        vocabulary_VD = self.decoder.opt.lm_head.weight
+        loss = None if labels is None else caption_loss(hidden_NLD, vocabulary_VD, labels)
+        wants_logits = labels is None or return_logits
+        return CaptionOutput(loss=loss, logits=hidden_NLD @ vocabulary_VD.T if wants_logits else None)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        memory: VideoMemory,
+        *,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> torch.Tensor:
+        """Token ids [N, prompt + new] through transformers' generation, whose options are all accepted.
+
+        The prompt is `</s>` unless given; right-padded prompts are shifted to the left first. With a seed, sampling
+        repeats exactly and leaves torch's own random state alone.
+        """
+        device = self.decoder.device
+        if input_ids is None:
+            bos = self.decoder.config.bos_token_id
+            input_ids = torch.full((len(memory), 1), bos, dtype=torch.long, device=device)
+        self._check_tokens(input_ids, attention_mask, None)
+        if not {"max_length", "max_new_tokens", "generation_config"} & options.keys():
+            options["max_new_tokens"] = MAX_NEW_TOKENS
+        self.decoder.check_length(input_ids.shape[1] + (options.get("max_new_tokens") or 0))
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
+        input_ids, attention_mask = _pad_left(input_ids.to(device), attention_mask.to(device))
+        projected = self.decoder.project(memory, rows=len(input_ids))
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seed is not None):
+            if seed is not None:
+                torch.manual_seed(seed)
+            return self.decoder.generate(
+                input_ids=input_ids, attention_mask=attention_mask, memory=projected, **options
+            )
+
+    def adapter_state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint holds: the adapters' parameters and saved buffers, and nothing frozen."""
+        return self.decoder.adapters.state_dict()
+
+    def parameter_counts(self) -> ParameterCounts:
+        sizes = {name: parameter.numel() for name, parameter in self.named_parameters()}
+        trainable = sum(sizes[name] for name in self.trainable_names)
+        total = sum(sizes.values())
+        return ParameterCounts(total=total, frozen=total - trainable, trainable=trainable)
+
+    def _check_tokens(
+        self, ids: torch.Tensor, attention_mask: torch.Tensor | None, position_ids: torch.Tensor | None
+    ) -> None:
+        if ids.dim() != 2 or not ids.numel() or ids.is_floating_point():
+            raise InputError(f"input_ids must be whole numbers [N, L], not {ids.dtype} {list(ids.shape)}")
+        for name, values in (("attention_mask", attention_mask), ("position_ids", position_ids)):
+            if values is not None and values.shape != ids.shape:
+                raise InputError(f"{name} must be {list(ids.shape)} like input_ids, not {list(values.shape)}")
+        if attention_mask is not None and position_ids is not None:
+            raise InputError(
+                "attention_mask and position_ids exclude one another: positions mark packed captions, "
+                "whose padding stands at the end of the row and needs no mask"
+            )
+        self.decoder.check_length(ids.shape[1])
+
+
+def _pad_left(ids_NL: torch.Tensor, mask_NL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Move each row's real tokens to its end, in order: a decoder goes on from its last column."""
+    order_NL = mask_NL.bool().long().argsort(dim=1, stable=True)
+    return ids_NL.gather(1, order_NL), mask_NL.gather(1, order_NL)
+
+
+def build_on_meta(
+    decoder: OPTConfig, encoder: TimeSformerConfig, config: PseudoCapConfig | Mapping[str, Any]
+) -> CaptionNetwork:
+    """The network at full size without a byte of weights: to count its parameters, or to check that a recipe builds."""
+    if not isinstance(config, PseudoCapConfig):
+        config = PseudoCapConfig.from_dict(config)
+    with torch.device("meta"):
+        return CaptionNetwork(TimeSformer(encoder), OPTForCausalLM(decoder), config)

@@ -1,0 +1,237 @@
+"""The frozen OPT that writes, with adapters between its layers. The only file that knows OPT.
+
+transformers' layers, weights and keys are used as they are; only the loop over the layers is ours, because it is the
+architecture (one sees where an adapter sits) and because OPTDecoder's own forward gives its mask no position ids, so
+that packed captions would see one another. Generation is transformers' GenerationMixin: greedy, beams, nucleus,
+n-gram blocking, static caches. The memory travels through it as one value that holds each adapter's keys and values,
+projected once; beam search does not expand what is no tensor, and the attention needs no expansion.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import nn
+from transformers import (
+    AutoTokenizer,
+    Cache,
+    DynamicCache,
+    GenerationMixin,
+    OPTConfig,
+    OPTForCausalLM,
+    PreTrainedTokenizerBase,
+)
+from transformers.masking_utils import create_causal_mask
+from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.models.opt.modeling_opt import OPTPreTrainedModel
+
+from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
+from pseudocap.model.adapter import Adapter, build_adapter
+from pseudocap.model.attention import ProjectedAxes, check_memory
+from pseudocap.model.config import Backbone, PseudoCapConfig
+from pseudocap.model.weights import commit_of, find_file, fingerprint, read_json
+from pseudocap.types import VideoMemory
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectedMemory:
+    """B videos as every adapter sees them, by the index of the layer behind the adapter."""
+
+    videos: int
+    layers: dict[int, ProjectedAxes]
+
+
+class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
+    """OPT with an adapter before each configured layer. `opt` keeps its pretrained keys and never learns."""
+
+    def __init__(self, opt: OPTForCausalLM, config: PseudoCapConfig, *, memory_width: int) -> None:
+        super().__init__(opt.config)
+        depth = opt.config.num_hidden_layers
+        if config.adapter_layers[-1] >= depth:
+            raise ConfigError(
+                f"adapter_layers names layer {config.adapter_layers[-1]}, but the decoder's {depth} layers "
+                f"are counted from 0 to {depth - 1}"
+            )
+        self.generation_config = opt.generation_config
+        self.memory_width = memory_width
+        self.opt = opt
+        self.adapters = nn.ModuleDict(
+            {
+                str(layer): build_adapter(
+                    config,
+                    width=opt.config.hidden_size,
+                    memory_width=memory_width,
+                    heads=opt.config.num_attention_heads,
+                )
+                for layer in config.adapter_layers
+            }
+        )
+
+    def adapter_before(self, layer: int) -> Adapter | None:
+        return self.adapters[str(layer)] if str(layer) in self.adapters else None  # type: ignore[return-value]
+
+    def project(self, memory: VideoMemory, *, rows: int | None = None) -> ProjectedMemory:
+        """Each adapter's keys and values of each video, once for all steps, beams and captions."""
+        check_memory(memory, memory_width=self.memory_width, rows=len(memory) if rows is None else rows)
+        memory = memory.to(self.device, self.adapters[next(iter(self.adapters))].norm.weight.dtype)
+        padded = not bool(memory.time_mask.all() & memory.space_mask.all())
+        return ProjectedMemory(
+            videos=len(memory),
+            layers={int(layer): adapter.project(memory, padded=padded) for layer, adapter in self.adapters.items()},
+        )
+
+    def hidden(
+        self,
+        input_ids_NL: torch.Tensor,
+        memory: VideoMemory | ProjectedMemory | None,
+        *,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+    ) -> torch.Tensor:
+        """The last hidden states, ready for the vocabulary. Without a memory this is plain OPT.
+
+        Positions that start again from 0 within a row mark packed captions, which then do not see one another;
+        give no attention_mask with them.
+        """
+        decoder = self.opt.model.decoder
+        N, L = input_ids_NL.shape
+        seen = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if isinstance(memory, VideoMemory):
+            memory = self.project(memory, rows=N)
+        if position_ids is None:
+            position_ids = _positions(input_ids_NL, attention_mask, seen)
+        embeds_NLD = decoder.embed_tokens(input_ids_NL)
+        mask = create_causal_mask(
+            config=self.config,
+            inputs_embeds=embeds_NLD,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            position_ids=position_ids,
+        )
+        h_NLD = embeds_NLD if decoder.project_in is None else decoder.project_in(embeds_NLD)
+        h_NLD = h_NLD + decoder.embed_positions(attention_mask, seen, position_ids=position_ids)
+
+        # Nothing below the first adapter needs a gradient, so autograd records nothing there.
+        for index, layer in enumerate(decoder.layers):
+            adapter = self.adapter_before(index)
+            if adapter is not None and memory is not None:
+                h_NLD = adapter(h_NLD, memory.layers[index])
+            h_NLD = layer(h_NLD, attention_mask=mask, position_ids=position_ids, past_key_values=past_key_values)
+
+        if decoder.final_layer_norm is not None:
+            h_NLD = decoder.final_layer_norm(h_NLD)
+        return h_NLD if decoder.project_out is None else decoder.project_out(h_NLD)
+
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        memory: VideoMemory | ProjectedMemory | None = None,
+        attention_mask: torch.Tensor | None = None,
+        past_key_values: Cache | None = None,
+        position_ids: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        return_dict: bool = True,
+    ) -> CausalLMOutputWithPast:
+        """One step of transformers' generation loop, which calls it by these names."""
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.config)
+        h_NLD = self.hidden(
+            input_ids,
+            memory,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+        )
+        logits_NLV = self.opt.lm_head(h_NLD[:, -logits_to_keep:] if logits_to_keep else h_NLD)
+        return CausalLMOutputWithPast(logits=logits_NLV, past_key_values=past_key_values)
+
+    def check_length(self, length: int) -> None:
+        if length > self.config.max_position_embeddings:
+            raise InputError(
+                f"{length} tokens do not fit the decoder's {self.config.max_position_embeddings} positions; "
+                "shorten the captions, the prompt, or max_new_tokens"
+            )
+
+
+def _positions(ids_NL: torch.Tensor, attention_mask: torch.Tensor | None, seen: int) -> torch.Tensor:
+    """OPT counts real tokens only; padding gets -1, which is the embedding's own padding row."""
+    N, L = ids_NL.shape
+    if attention_mask is None:
+        return torch.arange(seen, seen + L, device=ids_NL.device)[None].expand(N, L)
+    real = attention_mask.long()
+    return (real.cumsum(dim=1) * real - 1)[:, seen:]
+
+
+def load_opt(
+    source: str | Path, *, revision: str | None = None
+) -> tuple[OPTForCausalLM, PreTrainedTokenizerBase, Backbone]:
+    """OPT as stored (no cast, so that the fingerprint is of the file), its tokenizer, and what identifies both."""
+    config_path = find_file(source, "config.json", revision=revision)
+    if (kind := read_json(config_path).get("model_type")) != "opt":
+        raise CheckpointError(f"{config_path} describes a {kind!r}; the decoder must be an OPT")
+    try:
+        opt, info = OPTForCausalLM.from_pretrained(source, revision=revision, dtype="auto", output_loading_info=True)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"the decoder in {source} could not be loaded: {first_line(error)}") from error
+    # Surplus keys are left to transformers' own report: published OPTs carry some (decoder.version) that mean nothing.
+    for what in ("missing_keys", "mismatched_keys"):
+        if info[what]:
+            names = ", ".join(str(name) for name in sorted(info[what], key=str)[:4])
+            raise CheckpointError(f"the weights in {source} have {len(info[what])} {what.replace('_', ' ')}: {names}")
+    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None or len(tokenizer) > opt.config.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer in {source} ({len(tokenizer)} tokens, bos {tokenizer.bos_token!r}, eos "
+            f"{tokenizer.eos_token!r}) does not fit the decoder's vocabulary of {opt.config.vocab_size}"
+        )
+    identity = Backbone(
+        source=str(source),
+        revision=commit_of(config_path, revision),
+        fingerprint=fingerprint(opt.named_parameters()),
+        tokenizer=tokenizer_hash(tokenizer),
+    )
+    return opt, tokenizer, identity
+
+
+# Text whose encoding shows how a tokenizer splits, cases and joins, beside its vocabulary.
+PROBES = ("a man is playing guitar", " Two DOGS run, don't they?", "3.5 m — café\n\n  end", "<unk></s>")
+
+
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """What the tokenizer does, not how a library version writes it down: vocabulary, special ids, sample encodings."""
+    behaviour = {
+        "vocabulary": sorted(tokenizer.get_vocab().items()),
+        "special": [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id],
+        "probes": [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES],
+    }
+    return hashlib.sha256(json.dumps(behaviour, ensure_ascii=False).encode()).hexdigest()
+
+
+def full_size(name: str) -> OPTConfig:
+    """The published OPT shapes, for the meta device and for timing without weights."""
+    if name not in SHAPES:
+        raise ConfigError(f"there is no published OPT shape {name!r}; there are {', '.join(SHAPES)}")
+    return OPTConfig(**SHAPES[name])
+
+
+SHAPES: dict[str, dict[str, int | bool]] = {
+    "opt-125m": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "ffn_dim": 3072},
+    "opt-350m": {
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "ffn_dim": 4096,
+        "word_embed_proj_dim": 512,
+        "do_layer_norm_before": False,
+    },
+    "opt-1.3b": {"hidden_size": 2048, "num_hidden_layers": 24, "num_attention_heads": 32, "ffn_dim": 8192},
+    "opt-2.7b": {"hidden_size": 2560, "num_hidden_layers": 32, "num_attention_heads": 32, "ffn_dim": 10240},
+    "opt-6.7b": {"hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32, "ffn_dim": 16384},
+}

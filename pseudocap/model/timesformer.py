@@ -1,0 +1,318 @@
+"""A TimeSformer with divided space-time attention that is right for any clip.
+
+transformers has one too, but its layers read the frame count and image size from the config, so it is wrong for
+one-frame images, other lengths and other sizes; this one takes 1 to 96 frames of any size that the patches divide,
+equals theirs where theirs is right, and runs on scaled_dot_product_attention. Its keys are those of the original
+repository, so that checkpoints need no translation but a prefix.
+
+Inside, tokens are patch-major (B, S, T, E), which makes temporal attention a view; it hands out (B, T, S, E).
+Legend of the shape suffixes: B clips, T frames, S patches of a frame, E width, H heads, K head width, L tokens of one
+attention, N independent attentions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.model import convert
+from pseudocap.model.config import Backbone
+from pseudocap.model.weights import (
+    commit_of,
+    find_file,
+    fingerprint,
+    load_exactly,
+    read_json,
+    read_tensors,
+    write_json,
+    write_tensors,
+)
+from pseudocap.types import VideoMemory
+
+MAX_FRAMES = 96
+MODEL_TYPE = "pseudocap-timesformer"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TimeSformerConfig:
+    """`image_size` and `num_frames` are those of the stored position embeddings, not limits on the input."""
+
+    image_size: int = 224
+    patch_size: int = 16
+    num_frames: int = 8
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_width: int = 3072
+    eps: float = 1e-6
+    qkv_bias: bool = True
+    mean: tuple[float, ...] = (0.45, 0.45, 0.45)
+    std: tuple[float, ...] = (0.225, 0.225, 0.225)
+
+    def __post_init__(self) -> None:
+        for name in ("image_size", "patch_size", "num_frames", "width", "depth", "heads", "mlp_width"):
+            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
+                raise ConfigError(f"encoder {name} must be a whole number above 0, not {getattr(self, name)!r}")
+        if self.width % self.heads:
+            raise ConfigError(f"encoder width {self.width} cannot be shared among {self.heads} heads")
+        if self.image_size % self.patch_size:
+            raise ConfigError(f"encoder image_size {self.image_size} is no multiple of patch_size {self.patch_size}")
+        if self.num_frames > MAX_FRAMES:
+            raise ConfigError(f"encoder num_frames must be at most {MAX_FRAMES}, not {self.num_frames}")
+        object.__setattr__(self, "mean", tuple(self.mean))
+        object.__setattr__(self, "std", tuple(self.std))
+
+    @property
+    def grid(self) -> int:
+        return self.image_size // self.patch_size
+
+
+class TimeSformer(nn.Module):
+    """Frames float [B,T,3,H,W] in; the features of every patch of every frame, [B,T,S,E], out."""
+
+    def __init__(self, config: TimeSformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.origin: Backbone | None = None
+        width = config.width
+        self.cls_token = nn.Parameter(torch.empty(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.empty(1, 1 + config.grid**2, width))
+        self.time_embed = nn.Parameter(torch.empty(1, config.num_frames, width))
+        self.patch_embed = PatchEmbed(patch_size=config.patch_size, width=width)
+        self.blocks = nn.ModuleList(
+            Block(
+                width=width, heads=config.heads, mlp_width=config.mlp_width, eps=config.eps, qkv_bias=config.qkv_bias
+            )
+            for _ in range(config.depth)
+        )
+        self.norm = nn.LayerNorm(width, eps=config.eps)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The ViT's usual start, the temporal parts included."""
+        for parameter in (self.cls_token, self.pos_embed, self.time_embed):
+            nn.init.trunc_normal_(parameter, std=0.02)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> torch.Tensor:
+        """Features after the final LayerNorm, the class token dropped; those of padded frames mean nothing."""
+        self.check_frames(frames_BT3HW, frame_mask_BT)
+        B, T, _, height, width = frames_BT3HW.shape
+        mask_BT = None
+        if frame_mask_BT is not None and not bool(frame_mask_BT.all()):
+            mask_BT = frame_mask_BT.to(frames_BT3HW.device)
+            frames_BT3HW = frames_BT3HW.masked_fill(~mask_BT[:, :, None, None, None], 0)
+        if not bool(torch.isfinite(frames_BT3HW).all()):
+            raise InputError("frames hold NaN or infinite pixels; check the decoding and the normalisation before")
+
+        patches_BTSE = self.patch_embed(frames_BT3HW.to(self.cls_token.dtype))
+        patch = self.config.patch_size
+        space_1SE = self._space_positions(height // patch, width // patch)
+        time_BTE = self._time_positions(T, mask_BT)
+        x_BSTE = (patches_BTSE + space_1SE[:, None] + time_BTE[:, :, None]).transpose(1, 2)
+        cls_B1E = (self.cls_token + self.pos_embed[:, :1]).expand(B, -1, -1)
+        for block in self.blocks:
+            cls_B1E, x_BSTE = block(cls_B1E, x_BSTE, mask_BT)
+        return self.norm(x_BSTE).transpose(1, 2)
+
+    def encode(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> VideoMemory:
+        """Watch the clips without gradients and keep one vector per frame and one per patch."""
+        with torch.no_grad():
+            return pool(self(frames_BT3HW, frame_mask_BT), frame_mask_BT)
+
+    def check_frames(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> None:
+        shape, patch = tuple(frames_BT3HW.shape), self.config.patch_size
+        if len(shape) != 5 or shape[2] != 3:
+            raise InputError(f"frames must be [B, T, 3, H, W], not {list(shape)}")
+        if not frames_BT3HW.is_floating_point():
+            raise InputError(f"frames must be normalised floats, not {frames_BT3HW.dtype}")
+        if not shape[0]:
+            raise InputError("frames hold no clip: the batch is empty")
+        if not 1 <= shape[1] <= MAX_FRAMES:
+            raise InputError(f"a clip must have 1 to {MAX_FRAMES} frames, not {shape[1]}; sample fewer, or split it")
+        if shape[3] % patch or shape[4] % patch or not (shape[3] and shape[4]):
+            raise InputError(
+                f"frames are {shape[3]} x {shape[4]} pixels, and both sides must be multiples of the patch size "
+                f"{patch}; resize or crop them, to {self.config.image_size} for instance"
+            )
+        if frame_mask_BT is not None:
+            if frame_mask_BT.shape != shape[:2] or frame_mask_BT.dtype != torch.bool:
+                raise InputError(
+                    f"frame_mask must be boolean and of shape {list(shape[:2])}, one value per frame, "
+                    f"not {frame_mask_BT.dtype} {list(frame_mask_BT.shape)}"
+                )
+            if not bool(frame_mask_BT.any(dim=1).all()):
+                raise InputError("frame_mask hides every frame of a clip; drop that clip from the batch")
+
+    def _space_positions(self, rows: int, columns: int) -> torch.Tensor:
+        """The patches' position embeddings, resized by nearest as in the original repository."""
+        grid = self.config.grid
+        positions_1SE = self.pos_embed[:, 1:]
+        if (rows, columns) == (grid, grid):
+            return positions_1SE
+        positions_1EHW = positions_1SE.transpose(1, 2).unflatten(2, (grid, grid))
+        return F.interpolate(positions_1EHW, size=(rows, columns), mode="nearest").flatten(2).transpose(1, 2)
+
+    def _time_positions(self, T: int, mask_BT: torch.Tensor | None) -> torch.Tensor:
+        """The frames' position embeddings, resized by nearest to each clip's own number of real frames.
+
+        A clip therefore means the same alone and padded in a batch.
+        """
+        stored = self.config.num_frames
+        if mask_BT is None:
+            index_T = torch.arange(T, device=self.time_embed.device) * stored // T
+            return self.time_embed[:, index_T]
+        rank_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
+        return self.time_embed[0, rank_BT * stored // mask_BT.sum(dim=1, keepdim=True)]
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, revision: str | None = None, dtype: torch.dtype = torch.float32
+    ) -> Self:
+        """Weights in our format or Hugging Face's, from a directory or the hub; frozen, in evaluation mode."""
+        config_path = find_file(source, "config.json", revision=revision)
+        document = read_json(config_path)
+        if document.get("model_type") == MODEL_TYPE:
+            fields = {key: value for key, value in document.items() if key != "model_type"}
+            try:
+                config = TimeSformerConfig(**fields)  # type: ignore[arg-type]
+            except (TypeError, ConfigError) as error:
+                raise CheckpointError(f"{config_path} describes no TimeSformer: {error}") from error
+            state = read_tensors(find_file(source, "model.safetensors", revision=revision))
+        elif document.get("model_type") == "timesformer":
+            values, state = convert.read_huggingface(source, revision=revision)
+            config = TimeSformerConfig(**values)
+        else:
+            raise CheckpointError(
+                f"{config_path} describes a {document.get('model_type')!r}, not a TimeSformer; "
+                "an original .pyth file is turned into a directory by `pseudocap convert timesformer`"
+            )
+        encoder = cls.from_state(config, state, source=source)
+        encoder.origin = Backbone(
+            source=str(source),
+            revision=commit_of(config_path, revision),
+            fingerprint=fingerprint(state.items()),
+        )
+        return encoder.to(dtype).requires_grad_(False).eval()
+
+    @classmethod
+    def from_timm(cls, name: str, *, num_frames: int = 8, pretrained: bool = True) -> Self:
+        """Start from a timm ViT as the TimeSformer paper does.
+
+        The temporal attention is a copy of the spatial one, behind a projection of zeros; the time embeddings are
+        zero. At first, each frame is therefore seen as the ViT sees it.
+        """
+        values, state = convert.read_timm(name, num_frames=num_frames, pretrained=pretrained)
+        return cls.from_state(TimeSformerConfig(**values), state, source=name)
+
+    @classmethod
+    def from_state(cls, config: TimeSformerConfig, state: dict[str, torch.Tensor], *, source: str | Path) -> Self:
+        with torch.device("meta"):
+            encoder = cls(config)
+        encoder.to_empty(device="cpu")
+        load_exactly(encoder, state, source=source)
+        return encoder
+
+    def save_pretrained(self, path: str | Path) -> None:
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_tensors(folder / "model.safetensors", self.state_dict(), metadata={"format": "pt"})
+        write_json(folder / "config.json", {"model_type": MODEL_TYPE, **dataclasses.asdict(self.config)})
+
+
+def pool(features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> VideoMemory:
+    """The one place where time and space part ways: a maximum over each, into which no padded frame enters."""
+    B, T, S, _ = features_BTSE.shape
+    time_BTE = features_BTSE.amax(dim=2)
+    time_mask_BT = torch.ones(B, T, dtype=torch.bool, device=features_BTSE.device)
+    if frame_mask_BT is not None:
+        time_mask_BT = frame_mask_BT.to(features_BTSE.device)
+        time_BTE = time_BTE.masked_fill(~time_mask_BT[:, :, None], 0)
+        features_BTSE = features_BTSE.masked_fill(~time_mask_BT[:, :, None, None], -torch.inf)
+    return VideoMemory(
+        time=time_BTE,
+        space=features_BTSE.amax(dim=1),
+        time_mask=time_mask_BT,
+        space_mask=torch.ones(B, S, dtype=torch.bool, device=features_BTSE.device),
+    )
+
+
+class PatchEmbed(nn.Module):
+    def __init__(self, *, patch_size: int, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, width, kernel_size=patch_size, stride=patch_size)
+
+    def forward(self, frames_BT3HW: torch.Tensor) -> torch.Tensor:
+        patches_NEHW = self.proj(frames_BT3HW.flatten(0, 1))
+        return patches_NEHW.flatten(2).transpose(1, 2).unflatten(0, frames_BT3HW.shape[:2])
+
+
+class Block(nn.Module):
+    """Attention over the frames at each patch, then over the patches (and the class token) of each frame, then MLP."""
+
+    def __init__(self, *, width: int, heads: int, mlp_width: int, eps: float, qkv_bias: bool) -> None:
+        super().__init__()
+        self.temporal_norm1 = nn.LayerNorm(width, eps=eps)
+        self.temporal_attn = SelfAttention(width=width, heads=heads, qkv_bias=qkv_bias)
+        self.temporal_fc = nn.Linear(width, width)
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.attn = SelfAttention(width=width, heads=heads, qkv_bias=qkv_bias)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.mlp = MLP(width=width, hidden=mlp_width)
+
+    def forward(
+        self, cls_B1E: torch.Tensor, x_BSTE: torch.Tensor, mask_BT: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        B, S, T, E = x_BSTE.shape
+        keys_N11T = None if mask_BT is None else mask_BT.repeat_interleave(S, dim=0)[:, None, None]
+        over_time_NTE = self.temporal_attn(self.temporal_norm1(x_BSTE).reshape(B * S, T, E), keys_N11T)
+        x_BSTE = x_BSTE + self.temporal_fc(over_time_NTE).view(B, S, T, E)
+
+        # Every frame attends to its own copy of the class token; the copies' updates are averaged.
+        each_frame_BTLE = torch.cat((cls_B1E[:, None].expand(B, T, 1, E), x_BSTE.transpose(1, 2)), dim=2)
+        over_space_BTLE = self.attn(self.norm1(each_frame_BTLE).flatten(0, 1)).view(B, T, 1 + S, E)
+        cls_B1E = cls_B1E + mean_over_frames(over_space_BTLE[:, :, 0], mask_BT)
+        x_BSTE = x_BSTE + over_space_BTLE[:, :, 1:].transpose(1, 2)
+
+        return cls_B1E + self.mlp(self.norm2(cls_B1E)), x_BSTE + self.mlp(self.norm2(x_BSTE))
+
+
+def mean_over_frames(cls_BTE: torch.Tensor, mask_BT: torch.Tensor | None) -> torch.Tensor:
+    if mask_BT is None:
+        return cls_BTE.mean(dim=1, keepdim=True)
+    real_BT1 = mask_BT[:, :, None].to(cls_BTE.dtype)
+    return (cls_BTE * real_BT1).sum(dim=1, keepdim=True) / real_BT1.sum(dim=1, keepdim=True)
+
+
+class SelfAttention(nn.Module):
+    def __init__(self, *, width: int, heads: int, qkv_bias: bool) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x_NLE: torch.Tensor, keys_N11L: torch.Tensor | None = None) -> torch.Tensor:
+        qkv_3NHLK = self.qkv(x_NLE).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        out_NHLK = F.scaled_dot_product_attention(*qkv_3NHLK, attn_mask=keys_N11L)
+        return self.proj(out_NHLK.transpose(1, 2).flatten(2))
+
+
+class MLP(nn.Module):
+    def __init__(self, *, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))

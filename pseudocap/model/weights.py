@@ -1,0 +1,131 @@
+"""Tensors on disk: read safely, loaded by exact key set, recognised by fingerprint. Never pickle of our own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+import huggingface_hub
+import safetensors.torch
+import torch
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors import SafetensorError
+from torch import nn
+
+from pseudocap.errors import CheckpointError, first_line
+
+SAMPLES_PER_TENSOR = 64
+
+
+def find_file(source: str | Path, filename: str, *, revision: str | None = None) -> Path:
+    """The path of a checkpoint's file: in a directory, or fetched from the hub into its cache."""
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / filename).is_file():
+            inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+            raise CheckpointError(f"{folder} is no checkpoint: it has no {filename} (it holds {inside})")
+        return folder / filename
+    if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+        raise CheckpointError(f"{source} is neither a directory nor a repo's name of the form owner/name")
+    try:
+        return Path(huggingface_hub.hf_hub_download(str(source), filename, revision=revision))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"{source} is no directory here, and {filename} could not be fetched from the hub: {first_line(error)}; "
+            "give the path of a downloaded copy, or go online once (`pseudocap doctor` tests the hub)"
+        ) from error
+
+
+def commit_of(path: Path, revision: str | None) -> str | None:
+    """The exact commit that a file of the hub's cache belongs to; the asked-for revision elsewhere."""
+    parts = path.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-1] else revision
+
+
+def read_json(path: Path) -> dict[str, object]:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not readable as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path} must hold one JSON object, not a {type(document).__name__}")
+    return document
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load_file(path)
+    except (SafetensorError, OSError) as error:
+        size = path.stat().st_size if path.exists() else 0
+        raise CheckpointError(
+            f"{path} ({size} bytes) is damaged or incomplete: {error}; copy or download it again"
+        ) from error
+
+
+def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], *, metadata: dict[str, str]) -> None:
+    """Write beside the target and rename, so that a full disk or a killed process leaves the old file whole."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    _write_and_rename(path, lambda scratch: safetensors.torch.save_file(contiguous, scratch, metadata=metadata))
+
+
+def write_json(path: Path, document: Mapping[str, object]) -> None:
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    _write_and_rename(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
+
+
+def _write_and_rename(path: Path, write: Callable[[Path], object]) -> None:
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(scratch)
+        scratch.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path} could not be written: {error}; what stood there is untouched") from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str | Path) -> None:
+    """Load all of a module's state, and nothing else; every key that is too few, too many or misshapen is named."""
+    expected = module.state_dict()
+    problems = []
+    if missing := sorted(expected.keys() - tensors.keys()):
+        problems.append(f"missing {_some(missing)}")
+    if unexpected := sorted(tensors.keys() - expected.keys()):
+        problems.append(f"unexpected {_some(unexpected)}")
+    if misshapen := [
+        f"{name} is {list(tensors[name].shape)} and should be {list(expected[name].shape)}"
+        for name in sorted(expected.keys() & tensors.keys())
+        if tensors[name].shape != expected[name].shape
+    ]:
+        problems.append(f"misshapen: {_some(misshapen)}")
+    if problems:
+        raise CheckpointError(
+            f"the weights in {source} do not fit: {'; '.join(problems)}; "
+            "they belong to another architecture than the config says"
+        )
+    module.load_state_dict(dict(tensors), strict=True)
+
+
+def _some(names: list[str], most: int = 4) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{rest}"
+
+
+def fingerprint(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
+    """A sampled sha256 over every tensor: its name, its shape, and up to 64 evenly spaced values.
+
+    Shapes alone prove nothing (K400 and HowTo100M encoders share them all). Values are hashed as float32, which holds
+    float16 and bfloat16 exactly, so a file and its exact upcast agree. Weights must be hashed as stored, before any
+    cast to a smaller type.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
+        digest.update(f"{name} {list(tensor.shape)}\n".encode())
+        flat = tensor.detach().reshape(-1)
+        picks = torch.linspace(0, flat.numel() - 1, min(SAMPLES_PER_TENSOR, flat.numel()), dtype=torch.float64)
+        digest.update(flat[picks.round().long()].to(torch.float32).cpu().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""How a captioner learns: the losses now, the five regimes and fine-tuning around them later."""

@@ -1,0 +1,1 @@
+"""The shipped toy weights and how they were made."""

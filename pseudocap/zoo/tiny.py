@@ -1,0 +1,66 @@
+"""Tiny untrained backbones in the real formats: what the tests and the demo stand on while no weights are shipped.
+
+A byte-level BPE tokenizer laid out as OPT's on the hub, a two-layer OPT and a two-layer TimeSformer, all written by
+the libraries' own save_pretrained, so that reading them is reading the real thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from tokenizers import ByteLevelBPETokenizer
+from transformers import GPT2Tokenizer, OPTConfig, OPTForCausalLM, TimesformerConfig, TimesformerModel
+
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+TEXT = ("a red square moves to the left", "a blue square moves up and then stops", "two dogs play guitar on a stage")
+
+
+def write_tokenizer(folder: Path, text: Iterable[str] = TEXT, *, vocabulary: int = 400) -> GPT2Tokenizer:
+    """A byte-level BPE learned from `text`, with OPT's special tokens at OPT's ids."""
+    learned = ByteLevelBPETokenizer()
+    learned.train_from_iterator(text, vocab_size=vocabulary, min_frequency=1, special_tokens=list(SPECIAL), show_progress=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    learned.save_model(str(folder))
+    tokenizer = GPT2Tokenizer.from_pretrained(
+        folder,
+        bos_token="</s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        add_bos_token=True,
+    )
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+def write_opt(folder: Path, *, text: Iterable[str] = TEXT, seed: int = 0, **shape: int | bool) -> None:
+    tokenizer = write_tokenizer(folder, text)
+    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 32}
+    config = OPTConfig(vocab_size=len(tokenizer) + 7, max_position_embeddings=64, **{**sizes, **shape})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        OPTForCausalLM(config).save_pretrained(folder)
+
+
+def write_timesformer(folder: Path, *, seed: int = 0, **shape: int | bool) -> None:
+    """Position embeddings are drawn too: at zero, as transformers starts them, the order of frames could not be seen."""
+    sizes = {
+        "image_size": 16,
+        "patch_size": 8,
+        "num_frames": 4,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+    }
+    config = TimesformerConfig(**{**sizes, **shape})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = TimesformerModel(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.dim() != 1:
+                    parameter.normal_(std=0.2)
+        model.save_pretrained(folder)
