@@ -41,7 +41,8 @@ format: $(STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## measure the separable attention against its alternatives (docs/experiments.md)
+bench: $(STAMP)  ## measure the loss and the attention against their alternatives (docs/experiments.md)
+	$(BIN)/python -m pseudocap.bench.loss
 	$(BIN)/python -m pseudocap.bench.attention
 
 # The newest versions of everything, for the tests to judge. CUDA's parts are left out: torch pins its own.

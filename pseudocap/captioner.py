@@ -37,7 +37,11 @@ class PseudoCap(CaptionNetwork):
     """A captioner. Only its adapters learn (`trainable_names`), and only they are saved."""
 
     def __init__(
-        self, encoder: TimeSformer, opt: OPTForCausalLM, tokenizer: PreTrainedTokenizerBase, config: PseudoCapConfig
+        self,
+        encoder: TimeSformer,
+        opt: OPTForCausalLM,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PseudoCapConfig,
     ) -> None:
         super().__init__(encoder, opt, config)
         self.tokenizer = tokenizer
@@ -150,12 +154,11 @@ class PseudoCap(CaptionNetwork):
                 raise InputError(f"caption {index} must be a text with at least one word, not {caption!r}")
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         rows = [
-            [bos, *self.tokenizer(caption.strip(), add_special_tokens=False)["input_ids"], eos]
-            for caption in captions
+            [bos, *self.tokenizer(caption.strip(), add_special_tokens=False)["input_ids"], eos] for caption in captions
         ]
         longest = max(len(row) for row in rows)
         self.decoder.check_length(longest)
-        device = self.decoder.device
+        device = self.device
         lengths_N1 = torch.tensor([[len(row)] for row in rows], device=device)
         real_NL = torch.arange(longest, device=device) < lengths_N1
         pad = self.decoder.config.pad_token_id

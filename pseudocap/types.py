@@ -54,9 +54,7 @@ class VideoMemory:
         """The memories of some of the videos, as a batch."""
         return VideoMemory(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
-    def to(
-        self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
-    ) -> VideoMemory:
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> VideoMemory:
         """Move everything, and cast the features (the masks stay boolean)."""
         return VideoMemory(
             time=self.time.to(device=device, dtype=dtype),

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
 def examine(*, timeout: float) -> list[Finding]:
     checks: list[Callable[[], Finding]] = [
         check_python,
-        *(lambda name=name: check_package(name) for name in PACKAGES),  # type: ignore[misc]
+        *(lambda name=name: check_package(name) for name in PACKAGES),
         check_gpu,
         check_pyav,
         check_torchcodec,
@@ -78,7 +78,11 @@ def examine(*, timeout: float) -> list[Finding]:
 
 
 def check_python() -> Finding:
-    return Finding(part="Python", status="ok", detail=f"{platform.python_version()} on {platform.system()} {platform.machine()}")
+    return Finding(
+        part="Python",
+        status="ok",
+        detail=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+    )
 
 
 def check_package(name: str) -> Finding:
@@ -93,11 +97,18 @@ def check_gpu() -> Finding:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return Finding(part="GPU", status="broken", detail=f"torch does not import: {error}", cost="nothing works without it")
+        return Finding(
+            part="GPU",
+            status="broken",
+            detail=f"torch does not import: {error}",
+            cost="nothing works without it",
+        )
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
         return Finding(
-            part="GPU", status="ok", detail=f"{torch.cuda.device_count()} x {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB"
+            part="GPU",
+            status="ok",
+            detail=f"{torch.cuda.device_count()} x {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB",
         )
     if torch.backends.mps.is_available():
         return Finding(part="GPU", status="ok", detail="Apple MPS")
@@ -181,7 +192,10 @@ def check_disk() -> Finding:
     cache = Path(HF_HUB_CACHE)
     while not cache.exists():
         cache = cache.parent
-    free = {name: shutil.disk_usage(path).free / 2**30 for name, path in (("cache", cache), ("temporary", Path(tempfile.gettempdir())))}
+    free = {
+        name: shutil.disk_usage(path).free / 2**30
+        for name, path in (("cache", cache), ("temporary", Path(tempfile.gettempdir())))
+    }
     detail = ", ".join(f"{name} {gigabytes:.1f} GiB free" for name, gigabytes in free.items())
     if free["cache"] < 6:
         return Finding(part="disk", status="missing", detail=detail, cost="OPT-1.3B alone is 2.6 GB in float16")

@@ -26,7 +26,7 @@ class FeedForward(nn.Module):
 
 
 class Adapter(nn.Module):
-    """What both fusions share: an attention to look with, a feed-forward to think with, and a projection of the memory."""
+    """What both fusions share: an attention to look with and a feed-forward to think with."""
 
     def __init__(self, *, width: int, memory_width: int, heads: int) -> None:
         super().__init__()
@@ -72,12 +72,19 @@ class ResidualAdapter(Adapter):
 
 
 class ConvexAdapter(Adapter):
-    """PseudoCap-Vid, equations 2 to 4 and 12: g * FFN(LN(h) + attention) + (1 - g) * h with g = sigmoid(theta + eta)."""
+    """PseudoCap-Vid, equations 2 to 4 and 12: g * FFN(LN(h) + attention) + (1 - g) * h, g = sigmoid(theta + eta)."""
 
     eta: torch.Tensor
 
     def __init__(
-        self, *, width: int, memory_width: int, heads: int, gate_width: int, gate_init: float, schedule: GateSchedule
+        self,
+        *,
+        width: int,
+        memory_width: int,
+        heads: int,
+        gate_width: int,
+        gate_init: float,
+        schedule: GateSchedule,
     ) -> None:
         super().__init__(width=width, memory_width=memory_width, heads=heads)
         self.schedule = schedule
@@ -110,7 +117,11 @@ def build_adapter(config: PseudoCapConfig, *, width: int, memory_width: int, hea
     gate_width = width if config.gate == "vector" else 1
     if config.fusion == "residual":
         return ResidualAdapter(
-            width=width, memory_width=memory_width, heads=heads, gate_width=gate_width, gate_init=config.gate_init
+            width=width,
+            memory_width=memory_width,
+            heads=heads,
+            gate_width=gate_width,
+            gate_init=config.gate_init,
         )
     return ConvexAdapter(
         width=width,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -90,7 +91,7 @@ class PseudoCapConfig:
         object.__setattr__(self, "adapter_layers", layers)
         if not layers or any(isinstance(layer, bool) or not isinstance(layer, int) for layer in layers):
             raise ConfigError(f"adapter_layers must be at least one whole number, not {layers!r}")
-        if layers[0] < 0 or any(later <= earlier for earlier, later in zip(layers, layers[1:], strict=False)):
+        if layers[0] < 0 or any(later <= earlier for earlier, later in itertools.pairwise(layers)):
             raise ConfigError(f"adapter_layers must ascend from 0 or more without repeats, not {layers!r}")
 
     def to_dict(self) -> dict[str, Any]:

@@ -117,14 +117,19 @@ def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, An
         raise CheckpointError(
             f"{path} is no plain checkpoint of tensors (code in it is never run): {first_line(error)}"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # torch's reader fails on arbitrary bytes in arbitrary ways
         raise CheckpointError(f"{path} is damaged or no torch checkpoint: {first_line(error)}") from error
     state = document.get("model_state", document) if isinstance(document, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f"{path} holds no 'model_state' of tensors, as TimeSformer's checkpoints do")
     state = {key.removeprefix("model."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith("head.")}
-    for key, dimensions in (("cls_token", 3), ("pos_embed", 3), ("time_embed", 3), ("patch_embed.proj.weight", 4)):
+    for key, dimensions in (
+        ("cls_token", 3),
+        ("pos_embed", 3),
+        ("time_embed", 3),
+        ("patch_embed.proj.weight", 4),
+    ):
         if key not in state or state[key].dim() != dimensions:
             raise CheckpointError(f"{path} is no divided space-time TimeSformer: it has no {key} of its kind")
     width = state["cls_token"].shape[-1]
@@ -137,7 +142,9 @@ def _shapes(state: State, *, heads: int, source: str | Path) -> dict[str, Any]:
     """What a state dict's own shapes say of the architecture."""
     grid = math.isqrt(state["pos_embed"].shape[1] - 1)
     if grid**2 != state["pos_embed"].shape[1] - 1:
-        raise CheckpointError(f"{source} has {state['pos_embed'].shape[1]} positions: no square grid and one class token")
+        raise CheckpointError(
+            f"{source} has {state['pos_embed'].shape[1]} positions: no square grid and one class token"
+        )
     patch = state["patch_embed.proj.weight"].shape[-1]
     fc1 = state.get("blocks.0.mlp.fc1.weight")
     if fc1 is None:
@@ -152,4 +159,3 @@ def _shapes(state: State, *, heads: int, source: str | Path) -> dict[str, Any]:
         "mlp_width": fc1.shape[0],
         "qkv_bias": "blocks.0.attn.qkv.bias" in state,
     }
-

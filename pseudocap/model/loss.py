@@ -20,7 +20,11 @@ CHUNK = 256
 
 
 def caption_loss(
-    hidden_NLD: torch.Tensor, vocabulary_VD: torch.Tensor, labels_NL: torch.Tensor, *, chunk: int | None = CHUNK
+    hidden_NLD: torch.Tensor,
+    vocabulary_VD: torch.Tensor,
+    labels_NL: torch.Tensor,
+    *,
+    chunk: int | None = CHUNK,
 ) -> torch.Tensor:
     """The mean over the tokens that have a label; `labels` stand beside their input, the shift happens here.
 
@@ -68,6 +72,6 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return total / tokens
 
     @staticmethod
-    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
         (gradient_MD,) = ctx.saved_tensors
         return gradient_MD * outer, None, None, None

@@ -48,6 +48,14 @@ class CaptionNetwork(nn.Module):
         self.eval()
 
     @property
+    def device(self) -> torch.device:
+        return self.decoder.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.decoder.dtype
+
+    @property
     def adapters(self) -> dict[int, Adapter]:
         """The adapters by the index of the decoder layer behind each."""
         return {int(layer): adapter for layer, adapter in self.decoder.adapters.items()}  # type: ignore[misc]
@@ -76,8 +84,7 @@ class CaptionNetwork(nn.Module):
 
     def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> VideoMemory:
         """Frames float [B,T,3,H,W], normalised, to the memory that everything downstream sees."""
-        device = self.encoder.cls_token.device
-        return self.encoder.encode(frames.to(device), None if frame_mask is None else frame_mask.to(device))
+        return self.encoder.encode(frames.to(self.device), None if frame_mask is None else frame_mask.to(self.device))
 
     def forward(
         self,
@@ -94,9 +101,7 @@ class CaptionNetwork(nn.Module):
         `memory=None` is plain OPT. `labels` are the input ids with -100 where nothing is to be learned.
         """
         self._check_tokens(input_ids, attention_mask, position_ids)
-        hidden_NLD = self.decoder.hidden(
-            input_ids, memory, attention_mask=attention_mask, position_ids=position_ids
-        )
+        hidden_NLD = self.decoder.hidden(input_ids, memory, attention_mask=attention_mask, position_ids=position_ids)
         vocabulary_VD = self.decoder.opt.lm_head.weight
         loss = None if labels is None else caption_loss(hidden_NLD, vocabulary_VD, labels)
         wants_logits = labels is None or return_logits
@@ -117,7 +122,7 @@ class CaptionNetwork(nn.Module):
         The prompt is `</s>` unless given; right-padded prompts are shifted to the left first. With a seed, sampling
         repeats exactly and leaves torch's own random state alone.
         """
-        device = self.decoder.device
+        device = self.device
         if input_ids is None:
             bos = self.decoder.config.bos_token_id
             input_ids = torch.full((len(memory), 1), bos, dtype=torch.long, device=device)

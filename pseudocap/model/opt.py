@@ -13,6 +13,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -40,9 +41,8 @@ from pseudocap.types import VideoMemory
 
 @dataclass(frozen=True, slots=True)
 class ProjectedMemory:
-    """B videos as every adapter sees them, by the index of the layer behind the adapter."""
+    """The videos as every adapter sees them, by the index of the layer behind the adapter."""
 
-    videos: int
     layers: dict[int, ProjectedAxes]
 
 
@@ -73,16 +73,18 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         )
 
     def adapter_before(self, layer: int) -> Adapter | None:
-        return self.adapters[str(layer)] if str(layer) in self.adapters else None  # type: ignore[return-value]
+        name = str(layer)
+        return cast(Adapter, self.adapters[name]) if name in self.adapters else None
 
     def project(self, memory: VideoMemory, *, rows: int | None = None) -> ProjectedMemory:
         """Each adapter's keys and values of each video, once for all steps, beams and captions."""
         check_memory(memory, memory_width=self.memory_width, rows=len(memory) if rows is None else rows)
-        memory = memory.to(self.device, self.adapters[next(iter(self.adapters))].norm.weight.dtype)
+        adapters = {int(layer): cast(Adapter, adapter) for layer, adapter in self.adapters.items()}
+        dtype = next(iter(adapters.values())).norm.weight.dtype
+        memory = memory.to(self.device, dtype)
         padded = not bool(memory.time_mask.all() & memory.space_mask.all())
         return ProjectedMemory(
-            videos=len(memory),
-            layers={int(layer): adapter.project(memory, padded=padded) for layer, adapter in self.adapters.items()},
+            layers={layer: adapter.project(memory, padded=padded) for layer, adapter in adapters.items()},
         )
 
     def hidden(
@@ -100,10 +102,9 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         give no attention_mask with them.
         """
         decoder = self.opt.model.decoder
-        N, L = input_ids_NL.shape
         seen = past_key_values.get_seq_length() if past_key_values is not None else 0
         if isinstance(memory, VideoMemory):
-            memory = self.project(memory, rows=N)
+            memory = self.project(memory, rows=len(input_ids_NL))
         if position_ids is None:
             position_ids = _positions(input_ids_NL, attention_mask, seen)
         embeds_NLD = decoder.embed_tokens(input_ids_NL)
@@ -208,7 +209,12 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     """What the tokenizer does, not how a library version writes it down: vocabulary, special ids, sample encodings."""
     behaviour = {
         "vocabulary": sorted(tokenizer.get_vocab().items()),
-        "special": [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id],
+        "special": [
+            tokenizer.bos_token_id,
+            tokenizer.eos_token_id,
+            tokenizer.pad_token_id,
+            tokenizer.unk_token_id,
+        ],
         "probes": [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES],
     }
     return hashlib.sha256(json.dumps(behaviour, ensure_ascii=False).encode()).hexdigest()

@@ -88,7 +88,11 @@ class TimeSformer(nn.Module):
         self.patch_embed = PatchEmbed(patch_size=config.patch_size, width=width)
         self.blocks = nn.ModuleList(
             Block(
-                width=width, heads=config.heads, mlp_width=config.mlp_width, eps=config.eps, qkv_bias=config.qkv_bias
+                width=width,
+                heads=config.heads,
+                mlp_width=config.mlp_width,
+                eps=config.eps,
+                qkv_bias=config.qkv_bias,
             )
             for _ in range(config.depth)
         )
@@ -169,12 +173,15 @@ class TimeSformer(nn.Module):
 
         A clip therefore means the same alone and padded in a batch.
         """
-        stored = self.config.num_frames
+        device, stored = self.time_embed.device, self.config.num_frames
         if mask_BT is None:
-            index_T = torch.arange(T, device=self.time_embed.device) * stored // T
-            return self.time_embed[:, index_T]
-        rank_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
-        return self.time_embed[0, rank_BT * stored // mask_BT.sum(dim=1, keepdim=True)]
+            rank_BT, real_B1 = torch.arange(T, device=device)[None], torch.tensor([[T]], device=device)
+        else:
+            rank_BT, real_B1 = (mask_BT.cumsum(dim=1) - 1).clamp(min=0), mask_BT.sum(dim=1, keepdim=True)
+        # These float32 steps are F.interpolate's own, rounding included: checkpoints see what they learned with.
+        scale_B1 = torch.full_like(real_B1, stored, dtype=torch.float32) / real_B1
+        nearest_BT = (rank_BT * scale_B1).long().clamp(max=stored - 1)
+        return self.time_embed[0, nearest_BT]
 
     @classmethod
     def from_pretrained(
@@ -304,7 +311,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x_NLE: torch.Tensor, keys_N11L: torch.Tensor | None = None) -> torch.Tensor:
         qkv_3NHLK = self.qkv(x_NLE).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        out_NHLK = F.scaled_dot_product_attention(*qkv_3NHLK, attn_mask=keys_N11L)
+        q_NHLK, k_NHLK, v_NHLK = qkv_3NHLK.unbind()
+        out_NHLK = F.scaled_dot_product_attention(q_NHLK, k_NHLK, v_NHLK, attn_mask=keys_N11L)
         return self.proj(out_NHLK.transpose(1, 2).flatten(2))
 
 

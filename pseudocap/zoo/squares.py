@@ -11,6 +11,7 @@ import torch
 COLOURS = {"red": (1.0, 0.1, 0.1), "green": (0.1, 0.9, 0.2), "blue": (0.2, 0.3, 1.0)}
 MOVES = {"to the left": (0, -1), "to the right": (0, 1), "up": (-1, 0), "down": (1, 0)}
 FRAMES, SIZE, SIDE = 8, 32, 9
+MEAN, STD = 0.45, 0.225  # those of a TimeSformer
 
 
 def captions() -> list[str]:
@@ -18,7 +19,7 @@ def captions() -> list[str]:
 
 
 def draw_films(takes: int, *, seed: int) -> tuple[torch.Tensor, list[str]]:
-    """`takes` films of every caption, each from its own random lane: frames [B, T, 3, H, W] in 0..1, and captions."""
+    """`takes` films of every caption, each in its own random lane: normalised frames [B, T, 3, H, W], and captions."""
     generator = torch.Generator().manual_seed(seed)
     films, told = [], []
     for _ in range(takes):
@@ -26,7 +27,7 @@ def draw_films(takes: int, *, seed: int) -> tuple[torch.Tensor, list[str]]:
             for move in MOVES:
                 films.append(_draw(COLOURS[colour], MOVES[move], generator))
                 told.append(f"a {colour} square moves {move}")
-    return torch.stack(films), told
+    return (torch.stack(films) - MEAN) / STD, told
 
 
 def _draw(colour: tuple[float, float, float], step: tuple[int, int], generator: torch.Generator) -> torch.Tensor:

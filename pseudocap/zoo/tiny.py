@@ -14,13 +14,19 @@ from tokenizers import ByteLevelBPETokenizer
 from transformers import GPT2Tokenizer, OPTConfig, OPTForCausalLM, TimesformerConfig, TimesformerModel
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
-TEXT = ("a red square moves to the left", "a blue square moves up and then stops", "two dogs play guitar on a stage")
+TEXT = (
+    "a red square moves to the left",
+    "a blue square moves up and then stops",
+    "two dogs play guitar on a stage",
+)
 
 
 def write_tokenizer(folder: Path, text: Iterable[str] = TEXT, *, vocabulary: int = 400) -> GPT2Tokenizer:
     """A byte-level BPE learned from `text`, with OPT's special tokens at OPT's ids."""
     learned = ByteLevelBPETokenizer()
-    learned.train_from_iterator(text, vocab_size=vocabulary, min_frequency=1, special_tokens=list(SPECIAL), show_progress=False)
+    learned.train_from_iterator(
+        text, vocab_size=vocabulary, min_frequency=1, special_tokens=list(SPECIAL), show_progress=False
+    )
     folder.mkdir(parents=True, exist_ok=True)
     learned.save_model(str(folder))
     tokenizer = GPT2Tokenizer.from_pretrained(
@@ -45,7 +51,7 @@ def write_opt(folder: Path, *, text: Iterable[str] = TEXT, seed: int = 0, **shap
 
 
 def write_timesformer(folder: Path, *, seed: int = 0, **shape: int | bool) -> None:
-    """Position embeddings are drawn too: at zero, as transformers starts them, the order of frames could not be seen."""
+    """Time embeddings are drawn too: at zero, as transformers starts them, the order of frames could not be seen."""
     sizes = {
         "image_size": 16,
         "patch_size": 8,

@@ -1,0 +1,64 @@
+"""How everything here is measured: alternatives take turns in one process, and the median of the rounds counts.
+
+Turns cancel what the machine does meanwhile (other jobs, clock changes), so a ratio of medians holds where an
+absolute time would not. Peak memory is read in a process of its own, from the kernel's high-water mark.
+"""
+
+from __future__ import annotations
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """Seconds per run of one alternative."""
+
+    median: float
+    fastest: float
+    slowest: float
+
+
+def take_turns(alternatives: Mapping[str, Callable[[], object]], *, rounds: int, warmups: int = 1) -> dict[str, Timing]:
+    for run in alternatives.values():
+        for _ in range(warmups):
+            run()
+    seconds: dict[str, list[float]] = {name: [] for name in alternatives}
+    for _ in range(rounds):
+        for name, run in alternatives.items():
+            started = time.perf_counter()
+            run()
+            seconds[name].append(time.perf_counter() - started)
+    return {
+        name: Timing(median=statistics.median(times), fastest=min(times), slowest=max(times))
+        for name, times in seconds.items()
+    }
+
+
+def peak_memory(run: Callable[[], object]) -> float:
+    """MiB by which this process grew at most during one run. Meaningful in a process that does nothing else."""
+    before = _reset_high_water_mark()
+    run()
+    return _high_water_mark() - before
+
+
+def _reset_high_water_mark() -> float:
+    """The memory in use now, in MiB; on Linux the mark falls back to it, elsewhere it stays where it was."""
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")
+    return _high_water_mark()
+
+
+def _high_water_mark() -> float:
+    status = Path("/proc/self/status")
+    if status.exists():
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return used / 2**20 if sys.platform == "darwin" else used / 2**10

@@ -1,0 +1,169 @@
+"""The command line as a user meets it: real processes for what a process promises, `main` for the rest."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from pseudocap.cli import doctor
+from pseudocap.cli.main import VERBS, main
+from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pseudocap",
+        "import pseudocap; pseudocap.list_checkpoints()",
+        "from pseudocap.cli.main import root_parser; root_parser()",
+    ],
+)
+def test_importing_loads_no_torch(code: str) -> None:
+    heavy = "{'torch', 'numpy', 'transformers', 'lightning', 'av', 'rich'}"
+    assert run_python(f"import sys; {code}; print({heavy} & set(sys.modules))").stdout.strip() == "set()"
+
+
+def test_help_is_there_in_under_three_tenths_of_a_second() -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "pseudocap", "--help"], capture_output=True, text=True, check=True)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.3
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example_and_no_torch(verb: str) -> None:
+    call = f"main(['{verb}', '--help'])"
+    code = f"import sys; from pseudocap.cli.main import main\ntry: {call}\nfinally: print('torch' in sys.modules)"
+    shown = run_python(code).stdout
+    assert f"example:\n  pseudocap {verb}" in shown
+    assert shown.strip().endswith("False")
+
+
+def test_a_mistyped_verb_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["doctr"])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == "error: there is no verb 'doctr' (did you mean 'doctor'?); see pseudocap --help\n"
+
+
+def test_no_verb_and_an_unknown_option_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, message in (
+        ([], "required: VERB"),
+        (["doctor", "--jsn"], "unrecognized arguments: --jsn"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(arguments)
+        err = capsys.readouterr().err
+        assert stopped.value.code == 2
+        assert err.startswith("error: ")
+        assert message in err
+        assert err.count("\n") == 1
+
+
+def test_doctor_names_every_part_and_what_is_missing_costs_something(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["doctor", "--json", "--timeout", "2"]) == 0
+    findings = {finding["part"]: finding for finding in json.loads(capsys.readouterr().out)}
+    assert {
+        "Python",
+        "torch",
+        "GPU",
+        "decoder: PyAV",
+        "decoder: torchcodec",
+        "Java",
+        "hub",
+        "disk",
+        "checkpoints.yaml",
+    } <= set(findings)
+    assert findings["decoder: PyAV"]["status"] == "ok"
+    assert all(finding["cost"] for finding in findings.values() if finding["status"] != "ok")
+
+
+def test_doctor_shows_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["doctor", "--timeout", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "decoder: PyAV" in shown
+    assert "what its absence costs" in shown
+
+
+def test_doctor_tells_a_missing_java_and_a_hub_that_is_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    java = doctor.check_java(2.0)
+    assert (java.status, java.cost) == ("missing", "METEOR and SPICE are reported as not computed")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert doctor.check_hub(2.0).detail == "HF_HUB_OFFLINE is set"
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert doctor.check_hub(2.0).status == "missing"
+
+
+def test_doctor_reports_a_package_that_is_not_there() -> None:
+    assert doctor.check_package("no-such-package").status == "broken"
+
+
+def test_convert_writes_what_from_pretrained_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = TimeSformerConfig(image_size=16, patch_size=8, num_frames=16, width=64, depth=2, heads=1, mlp_width=32)
+    encoder = TimeSformer(config)
+    source, out = tmp_path / "x.pyth", tmp_path / "out"
+    torch.save({"model_state": {f"model.{key}": value for key, value in encoder.state_dict().items()}}, source)
+    assert main(["convert", "timesformer", str(source), str(out), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    again = TimeSformer.from_pretrained(out)
+    assert again.config == config
+    assert result["fingerprint"] == again.origin.fingerprint
+
+    assert main(["convert", "timesformer", str(source), str(out)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(["convert", "timesformer", str(source), str(out), "--force"]) == 0
+
+
+def test_convert_says_what_is_wrong_in_one_line_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for content in (None, b"", b"text, no checkpoint"):
+        source = tmp_path / "x.pyth"
+        if content is not None:
+            source.write_bytes(content)
+        assert main(["convert", "timesformer", str(source), str(tmp_path / "out")]) == 2
+        err = capsys.readouterr().err
+        assert err.startswith(f"error: {source}")
+        assert err.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+
+
+def test_demo_learns_and_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--steps", "2", "--out", str(tmp_path), "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["films"] == 48
+    assert (tmp_path / "checkpoint" / "adapter_model.safetensors").is_file()
+    assert main(["demo", "--steps", "0"]) == 2
+    assert "--steps must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_demo_tells_directions_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["right"] >= 36  # of 48; chance is 4
+
+
+def test_every_verb_has_its_module() -> None:
+    for verb in VERBS:
+        module = importlib.import_module(f"pseudocap.cli.{verb}")
+        assert callable(module.add_arguments)
+        assert callable(module.run)

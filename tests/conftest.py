@@ -1,0 +1,67 @@
+"""Tiny real backbones, written once per run in the libraries' own formats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from pseudocap import PseudoCap
+from pseudocap.zoo.tiny import write_opt, write_timesformer
+
+transformers.utils.logging.disable_progress_bar()
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+CAPTIONS = ["a red square moves to the left", "two dogs play", "a blue square moves up and then stops"]
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("the shared data is not beside this checkout")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`opt` (pre-norm), `opt-350m` (post-norm, projected in and out, as OPT-350M is) and `timesformer`."""
+    folder = tmp_path_factory.mktemp("backbones")
+    write_opt(folder / "opt", num_hidden_layers=4)
+    write_opt(folder / "opt-350m", num_hidden_layers=4, do_layer_norm_before=False, word_embed_proj_dim=8)
+    write_timesformer(folder / "timesformer")
+    return folder
+
+
+@pytest.fixture
+def build(backbones: Path) -> Callable[..., PseudoCap]:
+    def build_model(opt: str = "opt", **options: object) -> PseudoCap:
+        model = PseudoCap.from_backbones(
+            decoder=backbones / opt, encoder=backbones / "timesformer", device="cpu", **options
+        )
+        # Random weights of a useful size: at their start the adapters are too quiet for a wrong one to be noticed.
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in model.trainable_names and parameter.dim() == 2:
+                    parameter.normal_(std=0.3, generator=generator)
+        return model
+
+    return build_model
+
+
+@pytest.fixture
+def model(build: Callable[..., PseudoCap]) -> PseudoCap:
+    return build()
+
+
+@pytest.fixture
+def frames() -> torch.Tensor:
+    return torch.randn(3, 4, 3, 16, 16, generator=torch.Generator().manual_seed(2))

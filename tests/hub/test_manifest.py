@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pseudocap import list_checkpoints
+from pseudocap.errors import CheckpointError
+from pseudocap.hub.manifest import find_manifest
+
+ROW = {
+    "name": "toy-mixed",
+    "regime": "mixed",
+    "decoder": {"source": "d"},
+    "encoder": {"source": "e"},
+    "weights": {"source": "w", "sha256": "0" * 64},
+    "preprocess": {"size": 64},
+    "config": "c",
+    "scores": [],
+    "license": "Apache-2.0",
+    "made_by": {"command": "pseudocap train mixed", "seed": 0},
+}
+
+
+def write(folder: Path, document: object) -> Path:
+    (folder / "rows.yaml").write_text(yaml.safe_dump(document))
+    return folder / "rows.yaml"
+
+
+def test_the_shipped_manifest_keeps_its_own_schema() -> None:
+    assert find_manifest().name == "checkpoints.yaml"
+    assert isinstance(list_checkpoints(), list)
+
+
+def test_a_whole_row_is_read(tmp_path: Path) -> None:
+    assert list_checkpoints(write(tmp_path, {"checkpoints": [ROW]})) == [ROW]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"regme": "x"}, r"row 0 \(toy-mixed\): unknown field 'regme' \(did you mean 'regime'\?\)"),
+        ({"regime": "mixt"}, "regime 'mixt' is none of asr, image-only"),
+        ({"scores": {}}, "scores must be a list"),
+        ({"weights": {"source": "w"}}, "must carry the sha256"),
+        ({"encoder": {}}, "encoder must name its source"),
+        ({"license": None}, "license must be a str"),
+    ],
+)
+def test_a_wrong_row_is_refused_by_field(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        list_checkpoints(write(tmp_path, {"checkpoints": [{**ROW, **change}]}))
+
+
+def test_missing_fields_twice_used_names_and_other_documents_are_refused(tmp_path: Path) -> None:
+    short = {key: value for key, value in ROW.items() if key != "config"}
+    with pytest.raises(CheckpointError, match="the field 'config' is missing"):
+        list_checkpoints(write(tmp_path, {"checkpoints": [short]}))
+    with pytest.raises(CheckpointError, match="the names toy-mixed stand there more than once"):
+        list_checkpoints(write(tmp_path, {"checkpoints": [ROW, ROW]}))
+    with pytest.raises(CheckpointError, match="one list named 'checkpoints'"):
+        list_checkpoints(write(tmp_path, ["toy"]))
+    with pytest.raises(CheckpointError, match="there is no such manifest"):
+        list_checkpoints(tmp_path / "absent.yaml")
+    (tmp_path / "broken.yaml").write_text("a: [")
+    with pytest.raises(CheckpointError, match="not readable as YAML"):
+        list_checkpoints(tmp_path / "broken.yaml")

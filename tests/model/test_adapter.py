@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from pseudocap.model.adapter import Adapter, ConvexAdapter, build_adapter
+from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig
+from pseudocap.types import VideoMemory
+
+WIDTH, MEMORY = 8, 6
+
+
+def make_adapter(**settings: object) -> Adapter:
+    config = PseudoCapConfig(
+        decoder=Backbone(source="d"), encoder=Backbone(source="e"), adapter_layers=(0,), **settings
+    )
+    adapter = build_adapter(config, width=WIDTH, memory_width=MEMORY, heads=2)
+    with torch.no_grad():
+        for parameter in adapter.parameters():
+            if parameter.dim() == 2:
+                parameter.normal_(std=0.5)
+    return adapter
+
+
+@pytest.fixture
+def memory() -> VideoMemory:
+    return VideoMemory(
+        time=torch.randn(2, 3, MEMORY),
+        space=torch.randn(2, 4, MEMORY),
+        time_mask=torch.ones(2, 3, dtype=torch.bool),
+        space_mask=torch.ones(2, 4, dtype=torch.bool),
+    )
+
+
+def norm(x: torch.Tensor) -> torch.Tensor:
+    return F.layer_norm(x, (WIDTH,))
+
+
+def feed_forward(adapter: Adapter, x: torch.Tensor) -> torch.Tensor:
+    up, down = adapter.ffn.up, adapter.ffn.down
+    return F.gelu(x @ up.weight.T + up.bias) @ down.weight.T + down.bias
+
+
+@pytest.mark.parametrize("gate", ["vector", "scalar"])
+def test_the_residual_fusion_is_its_equation(memory: VideoMemory, gate: str) -> None:
+    adapter = make_adapter(fusion="residual", gate=gate, gate_init=0.3)
+    h, axes = torch.randn(2, 5, WIDTH), adapter.project(memory)
+    step = h + math.tanh(0.3) * adapter.attention(norm(h), axes)
+    expected = step + math.tanh(0.3) * feed_forward(adapter, norm(step))
+    torch.testing.assert_close(adapter(h, axes), expected, atol=1e-5, rtol=1e-5)
+    assert adapter.attention_gate.shape == (WIDTH if gate == "vector" else 1,)
+
+
+@pytest.mark.parametrize("gate", ["vector", "scalar"])
+def test_the_convex_fusion_is_its_equation_with_a_gate_of_one_half_at_first(memory: VideoMemory, gate: str) -> None:
+    adapter = make_adapter(fusion="convex", gate=gate)
+    h, axes = torch.randn(2, 5, WIDTH), adapter.project(memory)
+    a = norm(h)
+    expected = 0.5 * feed_forward(adapter, a + adapter.attention(a, axes)) + 0.5 * h
+    torch.testing.assert_close(adapter(h, axes), expected, atol=1e-5, rtol=1e-5)
+    assert torch.equal(adapter.gates()["gate"], torch.full((WIDTH if gate == "vector" else 1,), 0.5))
+
+
+def test_the_default_gate_lets_tanh_of_one_through() -> None:
+    gates = make_adapter().gates()
+    assert set(gates) == {"attention", "ffn"}
+    for gate in gates.values():
+        torch.testing.assert_close(gate, torch.full((WIDTH,), math.tanh(1.0)))
+
+
+def test_a_closed_residual_gate_is_the_identity(memory: VideoMemory) -> None:
+    adapter = make_adapter(gate_init=0.0)
+    h = torch.randn(2, 5, WIDTH)
+    assert torch.equal(adapter(h, adapter.project(memory)), h)
+
+
+def test_the_gate_schedule_is_equation_12_and_is_saved_with_the_weights() -> None:
+    schedule = GateSchedule(start=-2.0, end=1.0, rate=0.01)
+    adapter = make_adapter(fusion="convex", gate_schedule=schedule)
+    assert isinstance(adapter, ConvexAdapter)
+    assert adapter.eta.item() == -2.0
+    adapter.set_gate_step(50)
+    expected = -2.0 + 3.0 * (1 - math.exp(-0.5))
+    assert adapter.eta.item() == pytest.approx(expected)
+    assert adapter.gates()["gate"][0].item() == pytest.approx(1 / (1 + math.exp(-expected)))
+    again = make_adapter(fusion="convex", gate_schedule=schedule)
+    again.load_state_dict(adapter.state_dict())
+    assert torch.equal(again.eta, adapter.eta)
+
+
+def test_a_printed_schedule_freezes_theta() -> None:
+    learned = make_adapter(fusion="convex").trainable_names()
+    printed = make_adapter(fusion="convex", gate_schedule=GateSchedule(learned=False)).trainable_names()
+    assert learned - printed == {"theta"}
+
+
+@pytest.mark.parametrize("fusion", ["residual", "convex"])
+def test_every_declared_parameter_gets_a_gradient(memory: VideoMemory, fusion: str) -> None:
+    adapter = make_adapter(fusion=fusion)
+    adapter(torch.randn(2, 5, WIDTH), adapter.project(memory)).square().sum().backward()
+    moved = {
+        name for name, parameter in adapter.named_parameters() if parameter.grad is not None and parameter.grad.any()
+    }
+    assert moved == adapter.trainable_names()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pseudocap.errors import InputError
+from pseudocap.model.loss import IGNORE, caption_loss
+
+VOCABULARY = 101
+
+
+class LargestTensor(TorchDispatchMode):
+    """Watches every tensor that is made, and remembers the largest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, tuple | list) else (out,):
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return out
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    hidden = torch.randn(4, 9, 6, requires_grad=True)
+    labels = torch.randint(0, VOCABULARY, (4, 9))
+    labels[0, 5:] = IGNORE
+    labels[2, 2:] = IGNORE
+    return hidden, torch.randn(VOCABULARY, 6), labels
+
+
+def naive(hidden: torch.Tensor, vocabulary: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy((hidden[:, :-1] @ vocabulary.T).flatten(0, 1), labels[:, 1:].flatten())
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 24, 1000, None])
+def test_every_chunk_size_gives_the_naive_loss_and_gradient(batch: tuple[torch.Tensor, ...], chunk: int | None) -> None:
+    hidden, vocabulary, labels = batch
+    (expected,) = torch.autograd.grad(naive(hidden, vocabulary, labels) * 3, hidden)
+    loss = caption_loss(hidden, vocabulary, labels, chunk=chunk)
+    torch.testing.assert_close(loss, naive(hidden, vocabulary, labels))
+    (gradient,) = torch.autograd.grad(loss * 3, hidden)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_no_logit_is_made_for_padding_nor_beyond_a_chunk(batch: tuple[torch.Tensor, ...]) -> None:
+    hidden, vocabulary, labels = batch
+    tokens = int((labels[:, 1:] != IGNORE).sum())
+    for chunk, rows in ((8, 8), (None, tokens)):
+        with LargestTensor() as watch:
+            caption_loss(hidden, vocabulary, labels, chunk=chunk).backward()
+        assert watch.elements <= rows * VOCABULARY
+    with LargestTensor() as watch:
+        naive(hidden, vocabulary, labels)
+    assert watch.elements == 32 * VOCABULARY  # the watch does see what the naive way makes
+
+
+def test_bfloat16_hidden_states_get_bfloat16_gradients(batch: tuple[torch.Tensor, ...]) -> None:
+    hidden, vocabulary, labels = batch
+    half = hidden.detach().bfloat16().requires_grad_()
+    loss = caption_loss(half, vocabulary.bfloat16(), labels, chunk=5)
+    loss.backward()
+    assert loss.dtype == torch.float32
+    assert half.grad.dtype == torch.bfloat16
+    assert loss.item() == pytest.approx(naive(hidden, vocabulary, labels).item(), rel=0.02)
+
+
+def test_a_batch_without_labels_a_learning_vocabulary_and_a_wrong_shape_are_refused(
+    batch: tuple[torch.Tensor, ...],
+) -> None:
+    hidden, vocabulary, labels = batch
+    with pytest.raises(InputError, match="no token of the batch has a label"):
+        caption_loss(hidden, vocabulary, torch.full_like(labels, IGNORE))
+    with pytest.raises(InputError, match="no gradient for the vocabulary"):
+        caption_loss(hidden, vocabulary.clone().requires_grad_(), labels)
+    with pytest.raises(InputError, match=r"labels must be \[4, 9\]"):
+        caption_loss(hidden, vocabulary, labels[:, :-1])

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from pseudocap.errors import ConfigError
+from pseudocap.regimes.losses import (
+    Noise,
+    PerturbedCaptions,
+    denoising_consistency,
+    denoising_weight,
+    gate_entropy,
+    perturb,
+    total_loss,
+)
+
+PAD, UNKNOWN, EDGE, STOP = 1, 3, 2, 50
+LENGTHS = [12, 7, 3]
+
+
+def make_captions(rows: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """`</s> 10 11 12 ... </s>` with a stop word at every third place, padded on the right."""
+    ids = torch.full((len(LENGTHS), 12), PAD)
+    for row, length in enumerate(LENGTHS):
+        ids[row, 1 : length - 1] = torch.arange(10, 10 + length - 2)
+        ids[row, 3 : length - 1 : 3] = STOP
+        ids[row, 0] = ids[row, length - 1] = EDGE
+    return ids.repeat(rows, 1), (ids != PAD).long().repeat(rows, 1)
+
+
+def perturbed_with(
+    noise: Noise, *, rows: int = 1, seed: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, PerturbedCaptions]:
+    ids, mask = make_captions(rows)
+    out = perturb(
+        ids,
+        mask,
+        noise=noise,
+        unknown_id=UNKNOWN,
+        pad_id=PAD,
+        stop_ids=torch.tensor([STOP]),
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return ids, mask, out
+
+
+def test_no_noise_changes_nothing() -> None:
+    ids, mask, out = perturbed_with(Noise(mask=0, swap=0, drop=0))
+    assert torch.equal(out.input_ids, ids)
+    assert torch.equal(out.attention_mask, mask)
+    assert not out.touched_NL.any()
+
+
+def test_masking_everything_leaves_only_the_frame() -> None:
+    ids, mask, out = perturbed_with(Noise(mask=1, swap=0, drop=0))
+    inner = mask.bool() & (ids != EDGE)
+    assert (out.input_ids[inner] == UNKNOWN).all()
+    assert torch.equal(out.input_ids[~inner], ids[~inner])
+    assert torch.equal(out.touched_NL, inner)
+
+
+def test_dropping_takes_every_stop_word_and_nothing_else() -> None:
+    ids, mask, out = perturbed_with(Noise(mask=0, swap=0, drop=1))
+    for row in range(len(ids)):
+        kept = ids[row][mask[row].bool() & (ids[row] != STOP)]
+        real = out.attention_mask[row].bool()
+        assert torch.equal(out.input_ids[row][real], kept)
+        assert torch.equal(ids[row][out.origin_NL[row][real]], kept)
+        assert (out.input_ids[row][~real] == PAD).all()
+        assert (out.origin_NL[row][~real] == -1).all()
+        assert torch.equal(out.touched_NL[row], ids[row] == STOP)
+
+
+def test_swapping_moves_each_token_by_one_place_at_most() -> None:
+    ids, _, out = perturbed_with(Noise(mask=0, swap=0.7, drop=0), rows=50)
+    swapped = 0
+    for before, after, touched in zip(ids, out.input_ids, out.touched_NL, strict=True):
+        place = 0
+        while place < len(before):
+            if touched[place]:
+                assert (after[place], after[place + 1]) == (before[place + 1], before[place])
+                assert touched[place + 1]
+                swapped += 1
+                place += 2
+            else:
+                assert after[place] == before[place]
+                place += 1
+    assert swapped > 50
+
+
+def test_the_frame_is_never_touched_and_all_tokens_are_accounted_for() -> None:
+    ids, mask, out = perturbed_with(Noise(mask=0.3, swap=0.4, drop=0.5), rows=100)
+    for row in range(len(ids)):
+        real = out.attention_mask[row].bool()
+        end = int(mask[row].sum()) - 1
+        assert out.input_ids[row][real][0] == out.input_ids[row][real][-1] == EDGE
+        assert not out.touched_NL[row, [0, end]].any()
+        origins = out.origin_NL[row][real]
+        assert (origins.diff() > 0).all()
+        gone = set(range(end + 1)) - set(origins.tolist())
+        assert all(out.touched_NL[row, place] for place in gone)
+
+
+def test_the_noise_is_a_function_of_the_generator() -> None:
+    noise = Noise(mask=0.3, swap=0.3, drop=0.3)
+    first, again, other = (perturbed_with(noise, rows=9, seed=seed)[2].input_ids for seed in (4, 4, 5))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_consistency_is_equations_9_to_11_token_by_token() -> None:
+    ids, _, out = perturbed_with(Noise(mask=0.3, swap=0.2, drop=0.6), rows=4, seed=3)
+    clean, noisy = torch.randn(*ids.shape, 20), torch.randn(*ids.shape, 20)
+    terms = []
+    for row in range(len(ids)):
+        touched = out.touched_NL[row].nonzero()[:, 0].tolist()
+        for place in range(1, int(out.attention_mask[row].sum())):
+            target = int(out.origin_NL[row, place])
+            p, q = clean[row, target - 1].softmax(-1), noisy[row, place - 1].softmax(-1)
+            gamma = math.exp(-0.7 * min(abs(target - t) for t in touched)) if touched else 0.0
+            terms.append(gamma * (p * (p / q).log()).sum())
+    assert any(not out.touched_NL[row].any() for row in range(len(ids)))
+    expected = torch.stack(terms).mean()
+    torch.testing.assert_close(denoising_consistency(clean, noisy, out, beta=0.7), expected)
+
+
+def test_equal_predictions_cost_nothing_and_only_the_noisy_side_learns() -> None:
+    ids, _, out = perturbed_with(Noise(mask=0.5, swap=0, drop=0))
+    clean = torch.randn(*ids.shape, 20, requires_grad=True)
+    noisy = clean.detach().clone().requires_grad_()
+    assert denoising_consistency(clean, noisy, out).item() == pytest.approx(0.0, abs=1e-6)
+    loss = denoising_consistency(clean, torch.randn_like(noisy) + 0 * noisy, out)
+    loss.backward()
+    assert clean.grad is None
+    assert loss.item() > 0
+
+
+def test_captions_with_nothing_to_compare_cost_nothing() -> None:
+    ids = torch.tensor([[EDGE]])
+    out = PerturbedCaptions(
+        input_ids=ids,
+        attention_mask=ids.clamp(max=1),
+        origin_NL=torch.zeros_like(ids),
+        touched_NL=torch.zeros_like(ids).bool(),
+    )
+    logits = torch.randn(1, 1, 20, requires_grad=True)
+    loss = denoising_consistency(logits, logits, out)
+    loss.backward()
+    assert loss.item() == 0.0
+
+
+def test_the_denoising_weight_waits_and_then_saturates() -> None:
+    assert denoising_weight(500, warmup=500) == 0.0
+    assert denoising_weight(501, warmup=500, delta=0.001) == pytest.approx(0.1 * (1 - math.exp(-0.501)))
+    assert denoising_weight(10**6) == pytest.approx(0.1)
+
+
+def test_gate_entropy_is_lowest_at_one_half_and_exact_at_the_ends() -> None:
+    half, ends = torch.full((5,), 0.5), torch.tensor([0.0, 1.0])
+    assert gate_entropy([half, half]).item() == pytest.approx(-math.log(2))
+    assert gate_entropy([ends]).item() == 0.0
+    mixed = torch.tensor([0.2, 0.9])
+    by_hand = sum(g * math.log(g) + (1 - g) * math.log(1 - g) for g in (0.2, 0.9, 0.5, 0.5, 0.5, 0.5, 0.5)) / 7
+    assert gate_entropy([mixed, half]).item() == pytest.approx(by_hand)
+
+
+def test_the_total_adds_only_what_was_computed() -> None:
+    caption, denoising, entropy = torch.tensor(2.0), torch.tensor(3.0), torch.tensor(-0.5)
+    assert total_loss(caption).item() == 2.0
+    assert total_loss(caption, denoising=denoising, denoising_weight=0.1).item() == pytest.approx(2.3)
+    assert total_loss(caption, entropy=entropy).item() == pytest.approx(1.995)
+
+
+def test_a_probability_beyond_one_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"noise.drop is a probability"):
+        Noise(drop=1.5)

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CAPTIONS
+from safetensors.torch import load_file, save_file
+
+from pseudocap import PseudoCap
+from pseudocap.captioner import CONFIG_FILE, WEIGHTS_FILE
+from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.model.config import GateSchedule
+from pseudocap.zoo.tiny import write_opt, write_timesformer, write_tokenizer
+
+Build = Callable[..., PseudoCap]
+
+
+@pytest.fixture
+def checkpoint(model: PseudoCap, tmp_path: Path) -> Path:
+    model.save_pretrained(tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"fusion": "convex", "gate_schedule": GateSchedule(end=2.0, rate=0.1)}, {"gate": "scalar"}],
+)
+def test_a_saved_captioner_gives_the_same_logits_again(
+    build: Build, frames: torch.Tensor, tmp_path: Path, settings: dict[str, object]
+) -> None:
+    model = build(**settings)
+    model.set_gate_step(7)
+    model.save_pretrained(tmp_path)
+    again = PseudoCap.from_pretrained(tmp_path, device="cpu")
+    ids = model.tokenize(CAPTIONS).input_ids
+    assert torch.equal(again(ids, again.encode(frames)).logits, model(ids, model.encode(frames)).logits)
+    assert again.config == model.config
+    assert again.trainable_names == model.trainable_names
+    assert not again.training
+
+
+def test_a_checkpoint_holds_adapters_and_config_only(model: PseudoCap, checkpoint: Path) -> None:
+    assert sorted(path.name for path in checkpoint.iterdir()) == [WEIGHTS_FILE, CONFIG_FILE]
+    saved = {f"decoder.adapters.{name}" for name in load_file(checkpoint / WEIGHTS_FILE)}
+    assert saved == model.trainable_names
+
+
+def test_new_adapters_are_a_function_of_the_seed(backbones: Path) -> None:
+    places = {"decoder": backbones / "opt", "encoder": backbones / "timesformer", "device": "cpu"}
+    state = torch.get_rng_state()
+    first, again, other = (PseudoCap.from_backbones(**places, seed=seed).adapter_state() for seed in (1, 1, 2))
+    name = "2.attention.mix.weight"
+    assert torch.equal(first[name], again[name])
+    assert not torch.equal(first[name], other[name])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_the_config_knows_the_encoders_own_preprocessing(backbones: Path) -> None:
+    model = PseudoCap.from_backbones(
+        decoder=backbones / "opt", encoder=backbones / "timesformer", num_frames=7, device="cpu"
+    )
+    assert (model.config.preprocess.size, model.config.preprocess.frames) == (16, 7)
+
+
+def test_backbones_that_moved_are_found_where_the_user_says(backbones: Path, checkpoint: Path, tmp_path: Path) -> None:
+    config = json.loads((checkpoint / CONFIG_FILE).read_text())
+    config["decoder"]["source"] = config["encoder"]["source"] = str(tmp_path / "gone")
+    (checkpoint / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="neither a directory nor a repo's name"):
+        PseudoCap.from_pretrained(checkpoint)
+    moved = PseudoCap.from_pretrained(
+        checkpoint, decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu"
+    )
+    assert moved.config.encoder.source == str(backbones / "timesformer")
+
+
+def test_another_encoder_is_refused_before_it_can_caption(checkpoint: Path, tmp_path: Path) -> None:
+    write_timesformer(tmp_path / "other", seed=9)
+    with pytest.raises(CheckpointError, match=r"the encoder in .*other is not the one .* give it as encoder="):
+        PseudoCap.from_pretrained(checkpoint, encoder=tmp_path / "other")
+
+
+def test_another_decoder_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    write_opt(tmp_path / "other", seed=9, num_hidden_layers=4)
+    with pytest.raises(CheckpointError, match=r"the decoder in .*other is not the one .* fingerprint"):
+        PseudoCap.from_pretrained(checkpoint, decoder=tmp_path / "other")
+
+
+def test_another_tokenizer_over_the_same_weights_is_refused(backbones: Path, checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(backbones / "opt", tmp_path / "opt")
+    write_tokenizer(tmp_path / "retokenized", ["a red square moves"] * 3, vocabulary=270)
+    for file in (tmp_path / "retokenized").iterdir():
+        shutil.copy(file, tmp_path / "opt" / file.name)
+    with pytest.raises(CheckpointError, match="splits or numbers words differently"):
+        PseudoCap.from_pretrained(checkpoint, decoder=tmp_path / "opt")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("2.norm.weight"), r"missing 2.norm.weight"),
+        (lambda tensors: tensors.update(extra=torch.zeros(1)), r"unexpected extra"),
+        (
+            lambda tensors: tensors.update({"2.norm.weight": torch.zeros(3)}),
+            r"2.norm.weight is \[3\] and should be \[16\]",
+        ),
+    ],
+)
+def test_a_missing_surplus_or_misshapen_key_is_named(
+    checkpoint: Path, change: Callable[[dict[str, torch.Tensor]], object], message: str
+) -> None:
+    tensors = load_file(checkpoint / WEIGHTS_FILE)
+    change(tensors)
+    save_file(tensors, checkpoint / WEIGHTS_FILE)
+    with pytest.raises(CheckpointError, match=message):
+        PseudoCap.from_pretrained(checkpoint)
+
+
+def test_a_truncated_file_is_named(checkpoint: Path) -> None:
+    whole = (checkpoint / WEIGHTS_FILE).read_bytes()
+    for length in (0, 5, len(whole) - 1):
+        (checkpoint / WEIGHTS_FILE).write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match=rf"{WEIGHTS_FILE} \({length} bytes\) is damaged or incomplete"):
+            PseudoCap.from_pretrained(checkpoint)
+
+
+def test_what_is_no_checkpoint_is_refused(backbones: Path, checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"is no directory here; checkpoints\.yaml: "):
+        PseudoCap.from_pretrained("toy-mixed")
+    with pytest.raises(CheckpointError, match=r"model_type is 'opt', not 'pseudocap'"):
+        PseudoCap.from_pretrained(backbones / "opt")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CheckpointError, match=r"has no config.json \(it holds nothing\)"):
+        PseudoCap.from_pretrained(tmp_path / "empty")
+    (checkpoint / WEIGHTS_FILE).unlink()
+    with pytest.raises(CheckpointError, match=rf"has no {WEIGHTS_FILE} \(it holds config.json\)"):
+        PseudoCap.from_pretrained(checkpoint)
+    (checkpoint / CONFIG_FILE).write_text("{")
+    with pytest.raises(CheckpointError, match="not readable as JSON"):
+        PseudoCap.from_pretrained(checkpoint)
+
+
+def test_a_failed_save_leaves_the_old_checkpoint_whole(model: PseudoCap, checkpoint: Path) -> None:
+    before = {path.name: path.read_bytes() for path in checkpoint.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # the system itself now refuses to write more
+    try:
+        with pytest.raises(CheckpointError, match=r"could not be written.*untouched"):
+            model.save_pretrained(checkpoint)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {path.name: path.read_bytes() for path in checkpoint.iterdir()} == before
+
+
+def test_saving_over_a_file_is_refused(model: PseudoCap, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(CheckpointError, match="cannot become a directory"):
+        model.save_pretrained(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_backbones_that_are_not_what_they_should_be_are_refused(backbones: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="describes a 'timesformer'; the decoder must be an OPT"):
+        PseudoCap.from_backbones(decoder=backbones / "timesformer", encoder=backbones / "timesformer")
+    shutil.copytree(backbones / "opt", tmp_path / "opt")
+    weights = tmp_path / "opt" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match=r"the decoder in .* could not be loaded"):
+        PseudoCap.from_backbones(decoder=tmp_path / "opt", encoder=backbones / "timesformer")
+
+
+def test_devices_are_picked_or_refused_clearly(build: Build, backbones: Path) -> None:
+    model = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="auto")
+    expected = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    assert model.device.type == expected.type
+    with pytest.raises(ConfigError, match="device 'gpu' is none that torch knows"):
+        PseudoCap.from_backbones(decoder="x", encoder="y", device="gpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="torch sees no GPU here"):
+            PseudoCap.from_backbones(decoder="x", encoder="y", device="cuda")
+
+
+def test_captions_are_framed_and_padding_has_no_label(model: PseudoCap) -> None:
+    tokens = model.tokenize(["two dogs play", " a red square moves to the left and then stops "])
+    lengths = tokens.attention_mask.sum(dim=1).tolist()
+    for row, length in enumerate(lengths):
+        ids = tokens.input_ids[row]
+        assert ids[0] == ids[length - 1] == 2  # `</s>` opens and closes, and both are learned
+        assert (ids[1 : length - 1] != 2).all()
+        assert torch.equal(tokens.labels[row, :length], ids[:length])
+        assert (tokens.labels[row, length:] == -100).all()
+    assert model.decode(tokens.input_ids) == [
+        "two dogs play",
+        "a red square moves to the left and then stops",
+    ]
+
+
+@pytest.mark.parametrize("captions", [[], "a dog", ["a dog", "  "], ["a dog", None]])
+def test_captions_without_words_are_refused(model: PseudoCap, captions: object) -> None:
+    with pytest.raises(InputError, match="caption"):
+        model.tokenize(captions)
+
+
+def test_an_absent_repo_offline_says_what_to_do(backbones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointError, match=r"nobody/nothing is no directory here, .* could not be fetched"):
+        PseudoCap.from_backbones(decoder="nobody/nothing", encoder=backbones / "timesformer")

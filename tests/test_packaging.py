@@ -1,0 +1,93 @@
+"""checkpoints.yaml is found wherever the package came from, and the house's files say what they should."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FIND = "from pseudocap.hub.manifest import find_manifest, list_checkpoints; list_checkpoints(); print(find_manifest())"
+
+
+def find_manifest_with(path: Path, *, cwd: Path) -> Path:
+    """What a fresh interpreter finds whose pseudocap is the one at `path`."""
+    code = f"import sys; sys.path.insert(0, {str(path)!r}); {FIND}"
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=cwd, capture_output=True, text=True, check=True)
+    return Path(done.stdout.strip())
+
+
+def test_the_manifest_is_found_in_a_source_tree(tmp_path: Path) -> None:
+    assert find_manifest_with(ROOT, cwd=tmp_path) == ROOT / "checkpoints.yaml"
+
+
+@pytest.mark.slow
+def test_the_manifest_and_the_marker_of_types_are_in_the_wheel(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "installed")
+    assert {"pseudocap/py.typed", "pseudocap/checkpoints.yaml"} <= set(names)
+    assert not any(name.startswith(("tests/", "docs/", "examples/")) for name in names)
+    inside = tmp_path / "installed" / "pseudocap" / "checkpoints.yaml"
+    assert find_manifest_with(tmp_path / "installed", cwd=tmp_path) == inside
+
+
+def test_every_dependency_has_a_lower_bound_and_a_tested_version_and_no_host_is_named() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    constraints = (ROOT / "constraints.txt").read_text()
+    assert "://" not in constraints
+    assert "index" not in constraints
+    pinned = {line.split("==")[0].lower() for line in constraints.splitlines()}
+    for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
+        name, bound = re.fullmatch(r"([\w-]+)(>=[\d.]+)", requirement).groups()
+        assert bound
+        assert name.lower().replace("_", "-") in pinned
+
+
+def readme_commands() -> list[str]:
+    blocks = re.findall(r"```(?:bash|sh)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    lines = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line]
+
+
+def test_the_readmes_make_targets_exist() -> None:
+    targets = {line.split()[1] for line in readme_commands() if line.startswith("make ")}
+    assert {"demo", "test"} <= targets
+    for target in targets:
+        dry = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+        assert dry.returncode == 0, dry.stderr
+
+
+def test_the_readmes_verbs_run(capsys: pytest.CaptureFixture[str]) -> None:
+    from pseudocap.cli.main import main
+
+    verbs = [line.split()[1:] for line in readme_commands() if line.startswith("pseudocap ")]
+    assert verbs
+    for verb, *_ in verbs:
+        with pytest.raises(SystemExit) as stopped:
+            main([verb, "--help"])
+        assert stopped.value.code == 0
+
+
+def test_the_readmes_python_runs(backbones: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "backbones").symlink_to(backbones)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+
+
+def test_the_readmes_tree_names_real_files() -> None:
+    tree = re.search(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)[1]
+    named = [line.split()[0] for line in tree.splitlines()]
+    assert len(named) > 20
+    assert [name for name in named if not (ROOT / name).exists()] == []
