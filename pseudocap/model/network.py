@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -19,6 +20,7 @@ from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.types import VideoMemory
 
 MAX_NEW_TOKENS = 32
+ADAPTERS = "decoder.adapters."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class CaptionNetwork(nn.Module):
         declared = self.trainable_names
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in declared)
+        self.register_state_dict_post_hook(_leave_out_frozen)
+        self.register_load_state_dict_pre_hook(_fill_in_frozen)
         self.eval()
 
     @property
@@ -64,7 +68,7 @@ class CaptionNetwork(nn.Module):
     def trainable_names(self) -> set[str]:
         """The exact set of parameters that learn, as the adapters declare them."""
         return {
-            f"decoder.adapters.{layer}.{name}"
+            f"{ADAPTERS}{layer}.{name}"
             for layer, adapter in self.adapters.items()
             for name in adapter.trainable_names()
         }
@@ -165,6 +169,19 @@ class CaptionNetwork(nn.Module):
                 "whose padding stands at the end of the row and needs no mask"
             )
         self.decoder.check_length(ids.shape[1])
+
+
+def _leave_out_frozen(network: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+    """Whoever saves a state dict, Lightning's checkpoints among them, saves the adapters and nothing frozen."""
+    for name in [name for name in state if name.startswith(prefix) and not name.startswith(f"{prefix}{ADAPTERS}")]:
+        del state[name]
+
+
+def _fill_in_frozen(network: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
+    """A state dict without the frozen parts is complete: they stay what they are."""
+    for name, tensor in itertools.chain(network.named_parameters(remove_duplicate=False), network.named_buffers()):
+        if not name.startswith(ADAPTERS):
+            state.setdefault(f"{prefix}{name}", tensor.detach())
 
 
 def _pad_left(ids_NL: torch.Tensor, mask_NL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -88,6 +88,25 @@ def test_frozen_parts_evaluate_even_after_a_bare_train(model: PseudoCap) -> None
     assert not any(module.training for frozen in (model.encoder, model.decoder.opt) for module in frozen.modules())
 
 
+def test_frozen_parts_are_absent_from_state_dicts_at_any_depth(build: Build) -> None:
+    model = build(fusion="convex")
+    buffers = {f"decoder.adapters.{layer}.eta" for layer in model.adapters}
+    assert model.state_dict().keys() == model.trainable_names | buffers
+    first, second = (
+        torch.nn.ModuleDict({"captioner": model}),
+        torch.nn.ModuleDict({"captioner": build(fusion="convex", seed=5)}),
+    )
+    with torch.no_grad():
+        next(iter(model.adapters.values())).theta.fill_(0.7)
+    second.load_state_dict(first.state_dict(), strict=True)
+    for name, tensor in first.named_parameters():
+        assert torch.equal(second.get_parameter(name), tensor), name
+    incomplete = first.state_dict()
+    incomplete.pop("captioner.decoder.adapters.2.theta")
+    with pytest.raises(RuntimeError, match=r"Missing key.*decoder.adapters.2.theta"):
+        second.load_state_dict(incomplete)
+
+
 def test_no_gradient_enters_the_lower_half(model: PseudoCap, frames: torch.Tensor) -> None:
     recorded = {}
     for index, layer in enumerate(model.decoder.opt.model.decoder.layers):

@@ -1,0 +1,30 @@
+"""How many parameters the full-size captioners have: `python -m pseudocap.bench.sizes`. Built on the meta device."""
+
+from __future__ import annotations
+
+from pseudocap.model.config import Backbone, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.network import build_on_meta
+from pseudocap.model.opt import SHAPES, full_size
+from pseudocap.model.timesformer import TimeSformerConfig
+
+
+def main() -> None:
+    print("| decoder | encoder | fusion | adapters before layers | total | frozen | trainable |")
+    print("|---|---|---|---|---|---|---|")
+    for name in SHAPES:
+        for frames, fusion in ((8, "residual"), (96, "residual"), (8, "convex")):
+            decoder = full_size(name)
+            config = PseudoCapConfig(
+                decoder=Backbone(source=name),
+                encoder=Backbone(source="TimeSformer-B"),
+                adapter_layers=default_adapter_layers(decoder.num_hidden_layers),
+                fusion=fusion,
+            )
+            counts = build_on_meta(decoder, TimeSformerConfig(num_frames=frames), config).parameter_counts()
+            layers = ", ".join(map(str, config.adapter_layers))
+            row = f"| {name} | TimeSformer-B, {frames} frames | {fusion} | {layers} |"
+            print(f"{row} {counts.total:,} | {counts.frozen:,} | {counts.trainable:,} |")
+
+
+if __name__ == "__main__":
+    main()

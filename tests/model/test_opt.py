@@ -1,0 +1,85 @@
+"""What is OPT's own: its tokenizer, its files on the hub, its fingerprint."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer, GPT2Tokenizer, OPTForCausalLM
+
+from pseudocap import PseudoCap
+from pseudocap.errors import CheckpointError
+from pseudocap.model.opt import load_opt, tokenizer_hash
+from pseudocap.model.weights import fingerprint
+from pseudocap.zoo.tiny import write_tokenizer
+
+
+@pytest.fixture(scope="module")
+def opt_tokenizer(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> GPT2Tokenizer:
+    """OPT's real one, laid out as on the hub: vocab.json, merges.txt, `</s>` before every text."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    shutil.copy(shared_data / "opt/gpt2-vocab.json", folder / "vocab.json")
+    shutil.copy(shared_data / "opt/gpt2-merges.txt", folder / "merges.txt")
+    special = {"bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>", "pad_token": "<pad>"}
+    return GPT2Tokenizer.from_pretrained(folder, add_bos_token=True, **special)
+
+
+def test_the_real_tokenizer_puts_the_first_frame_token_only(opt_tokenizer: GPT2Tokenizer) -> None:
+    assert opt_tokenizer("Hello world")["input_ids"] == [2, 31414, 232]
+    assert len(opt_tokenizer) == 50265
+
+
+def test_captions_through_the_real_tokenizer_come_back_as_they_were(
+    opt_tokenizer: GPT2Tokenizer, model: PseudoCap
+) -> None:
+    captions = ["a man isn't playing a guitar", "déjà vu: two dogs (brown) run…"]
+    model.tokenizer = opt_tokenizer
+    tokens = model.tokenize(captions)
+    assert model.decode(tokens.input_ids) == captions
+    assert tokens.input_ids[0, 0] == 2
+    assert tokens.input_ids[1][tokens.attention_mask[1].bool()][-1] == 2
+
+
+def test_the_tokenizer_hash_follows_behaviour_and_not_the_files_layout(backbones: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(backbones / "opt")
+    for name in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+        if (backbones / "opt" / name).exists():
+            shutil.copy(backbones / "opt" / name, tmp_path)
+    if not (tmp_path / "vocab.json").exists():
+        tokenizer.save_vocabulary(str(tmp_path))
+    again = GPT2Tokenizer.from_pretrained(
+        tmp_path, bos_token="</s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
+    )
+    assert tokenizer_hash(again) == tokenizer_hash(tokenizer)
+    other = write_tokenizer(tmp_path / "other", ["quite another text"], vocabulary=300)
+    assert tokenizer_hash(other) != tokenizer_hash(tokenizer)
+
+
+def test_a_pickled_checkpoint_as_the_hub_has_them_is_the_same_decoder(backbones: Path, tmp_path: Path) -> None:
+    """facebook/opt-* hold pytorch_model.bin, in float16 for the large ones."""
+    shutil.copytree(backbones / "opt", tmp_path / "opt")
+    opt = OPTForCausalLM.from_pretrained(tmp_path / "opt")
+    (tmp_path / "opt" / "model.safetensors").unlink()
+    torch.save(opt.state_dict(), tmp_path / "opt" / "pytorch_model.bin")
+    assert load_opt(tmp_path / "opt")[2].fingerprint == load_opt(backbones / "opt")[2].fingerprint
+
+
+def test_the_fingerprint_sees_one_changed_tensor_and_no_exact_upcast() -> None:
+    tensors = {"a": torch.randn(7, 9).half(), "b": torch.randn(1000)}
+    before = fingerprint(tensors.items())
+    assert fingerprint({**tensors, "a": tensors["a"].float()}.items()) == before
+    assert fingerprint({"b": tensors["b"], "a": tensors["a"]}.items()) == before
+    assert fingerprint({**tensors, "b": tensors["b"] + 1e-3}.items()) != before
+    assert fingerprint({**tensors, "a": tensors["a"].view(9, 7)}.items()) != before
+
+
+def test_missing_decoder_weights_are_an_error_not_a_warning(backbones: Path, tmp_path: Path) -> None:
+    shutil.copytree(backbones / "opt", tmp_path / "opt")
+    state = OPTForCausalLM.from_pretrained(tmp_path / "opt").state_dict()
+    state.pop("model.decoder.layers.1.fc1.weight")
+    (tmp_path / "opt" / "model.safetensors").unlink()
+    torch.save(state, tmp_path / "opt" / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"1 missing keys: model.decoder.layers.1.fc1.weight"):
+        load_opt(tmp_path / "opt")
