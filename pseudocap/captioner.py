@@ -8,25 +8,28 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from transformers import OPTForCausalLM, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
-from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
+from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line, nearest
 from pseudocap.hub.manifest import list_checkpoints
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.loss import IGNORE
-from pseudocap.model.network import CaptionNetwork
-from pseudocap.model.opt import load_opt
-from pseudocap.model.timesformer import TimeSformer
-from pseudocap.model.weights import load_exactly, read_json, read_tensors, write_json, write_tensors
+from pseudocap.model.network import CaptionNetwork, seeded
+from pseudocap.model.opt import AdaptedOPT, load_opt
+from pseudocap.model.timesformer import MAX_FRAMES, TimeSformer
+from pseudocap.model.weights import load_exactly, read_json, read_tensors, write_checkpoint
 from pseudocap.types import Preprocess
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class CaptionTokens:
-    """Captions as the network learns them: `</s> caption </s>`, padded on the right, padding without a label."""
+    """Captions as the network learns them: `</s> caption </s>`, padded on the right.
+
+    Neither padding nor the opening token has a label: nothing foretells where a caption begins.
+    """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
@@ -39,11 +42,11 @@ class PseudoCap(CaptionNetwork):
     def __init__(
         self,
         encoder: TimeSformer,
-        opt: OPTForCausalLM,
+        decoder: AdaptedOPT,
         tokenizer: PreTrainedTokenizerBase,
         config: PseudoCapConfig,
     ) -> None:
-        super().__init__(encoder, opt, config)
+        super().__init__(encoder, decoder)
         self.tokenizer = tokenizer
         self.config = config
 
@@ -75,6 +78,12 @@ class PseudoCap(CaptionNetwork):
         timesformer = TimeSformer.from_pretrained(_absolute(encoder), revision=encoder_revision)
         assert timesformer.origin is not None  # from_pretrained names it
         watched = timesformer.config
+        frames = watched.num_frames if num_frames is None else num_frames
+        side = watched.image_size if size is None else size
+        if not 1 <= frames <= MAX_FRAMES:
+            raise ConfigError(f"num_frames must be 1 to {MAX_FRAMES}, not {frames}")
+        if side < 1 or side % watched.patch_size:
+            raise ConfigError(f"size must be a multiple of the encoder's patch size {watched.patch_size}, not {side}")
         config = PseudoCapConfig(
             decoder=decoder_id,
             encoder=timesformer.origin,
@@ -86,16 +95,15 @@ class PseudoCap(CaptionNetwork):
             gate_init=gate_init,
             gate_schedule=gate_schedule or GateSchedule(),
             preprocess=Preprocess(
-                size=size or watched.image_size,
+                size=side,
                 mean=watched.mean,  # type: ignore[arg-type]
                 std=watched.std,  # type: ignore[arg-type]
-                frames=num_frames or watched.num_frames,
+                frames=frames,
             ),
         )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = cls(timesformer, opt, tokenizer, config)
-        return model.to(target, dtype)
+        with seeded(seed):
+            adapted = AdaptedOPT(opt, config, memory_width=watched.width)
+        return cls(timesformer, adapted, tokenizer, config).to(target, dtype)
 
     @classmethod
     def from_pretrained(
@@ -131,19 +139,20 @@ class PseudoCap(CaptionNetwork):
         assert timesformer.origin is not None  # from_pretrained names it
         _require_same("decoder", config.decoder, decoder_id, folder)
         _require_same("encoder", config.encoder, timesformer.origin, folder)
-        model = cls(timesformer, opt, tokenizer, replace(config, decoder=decoder_id, encoder=timesformer.origin))
-        load_exactly(model.decoder.adapters, adapters, source=folder / WEIGHTS_FILE)
-        return model.to(target, dtype)
+        config = replace(config, decoder=decoder_id, encoder=timesformer.origin)
+        adapted = AdaptedOPT(opt, config, memory_width=timesformer.config.width)
+        load_exactly(adapted.adapters, adapters, source=folder / WEIGHTS_FILE)
+        return cls(timesformer, adapted, tokenizer, config).to(target, dtype)
 
     def save_pretrained(self, path: str | Path) -> None:
         """Adapters and config only. The config comes last: a directory without it is no checkpoint."""
-        folder = Path(path)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise CheckpointError(f"{folder} cannot become a directory: {error.strerror}") from error
-        write_tensors(folder / WEIGHTS_FILE, self.adapter_state(), metadata={"format": "pt"})
-        write_json(folder / CONFIG_FILE, self.config.to_dict())
+        write_checkpoint(
+            Path(path),
+            weights=WEIGHTS_FILE,
+            tensors=self.adapter_state(),
+            config=CONFIG_FILE,
+            document=self.config.to_dict(),
+        )
 
     def tokenize(self, captions: Sequence[str]) -> CaptionTokens:
         """Captions to learn from. BOS and EOS share an id in OPT, so padding is told by position, never by id."""
@@ -153,9 +162,9 @@ class PseudoCap(CaptionNetwork):
             if not isinstance(caption, str) or not caption.strip():
                 raise InputError(f"caption {index} must be a text with at least one word, not {caption!r}")
         bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
-        rows = [
-            [bos, *self.tokenizer(caption.strip(), add_special_tokens=False)["input_ids"], eos] for caption in captions
-        ]
+        # A caption from the web may contain `</s>`: there it is text, and ends nothing.
+        options = {"add_special_tokens": False, "split_special_tokens": True}
+        rows = [[bos, *self.tokenizer(caption.strip(), **options)["input_ids"], eos] for caption in captions]
         longest = max(len(row) for row in rows)
         self.decoder.check_length(longest)
         device = self.device
@@ -163,9 +172,14 @@ class PseudoCap(CaptionNetwork):
         real_NL = torch.arange(longest, device=device) < lengths_N1
         pad = self.decoder.config.pad_token_id
         ids_NL = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=device)
-        return CaptionTokens(
-            input_ids=ids_NL, attention_mask=real_NL.long(), labels=ids_NL.masked_fill(~real_NL, IGNORE)
-        )
+        labels_NL = ids_NL.masked_fill(~real_NL, IGNORE)
+        labels_NL[:, 0] = IGNORE
+        return CaptionTokens(input_ids=ids_NL, attention_mask=real_NL.long(), labels=labels_NL)
+
+    @property
+    def mask_token_id(self) -> int:
+        """What stands in for a masked word. OPT has no mask token, and the hub's tokenizer calls `</s>` its unknown."""
+        return self.tokenizer.convert_tokens_to_ids("<unk>")
 
     def decode(self, ids: torch.Tensor) -> list[str]:
         """Generated ids as captions, without what only frames them."""
@@ -188,8 +202,10 @@ def pick_device(device: str | torch.device) -> torch.device:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise ConfigError(f"device {device!r} is none that torch knows; try 'auto', 'cpu' or 'cuda'") from error
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {device!r} was asked for, but torch sees no GPU here; try device='auto'")
+    try:
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(f"device {device!r} cannot be used here: {first_line(error)}; try device='auto'") from error
     return chosen
 
 

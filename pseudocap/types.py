@@ -23,20 +23,27 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         for name in ("size", "frames"):
-            if not isinstance(getattr(self, name), int) or getattr(self, name) < 1:
-                raise ConfigError(f"preprocess.{name} must be a whole number above 0, not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"preprocess.{name} must be a whole number above 0, not {value!r}")
         for name in ("mean", "std"):
-            values = tuple(float(value) for value in getattr(self, name))
+            given = getattr(self, name)
+            try:
+                values = tuple(float(value) for value in given)
+            except (TypeError, ValueError):
+                values = ()
             if len(values) != 3 or not all(math.isfinite(value) for value in values):
-                raise ConfigError(f"preprocess.{name} must be three numbers, one per colour, not {values!r}")
+                raise ConfigError(f"preprocess.{name} must be three numbers, one per colour, not {given!r}")
             object.__setattr__(self, name, values)
         if min(self.std) <= 0:
             raise ConfigError(f"preprocess.std divides the pixels, so it must be above 0, not {self.std!r}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class VideoMemory:
     """What the encoder hands on of B videos: one vector per frame and one per patch, each with its mask.
+
+    Not frozen, because Lightning rebuilds the values of a batch field by field on their way to a device.
 
     `time` [B,T,E] is the maximum over the patches of a frame, `space` [B,S,E] the maximum over the frames at a
     patch. In the masks True is real and False is padding; padding is zero and is never attended to.
@@ -51,7 +58,9 @@ class VideoMemory:
         return self.time.shape[0]
 
     def __getitem__(self, rows: slice | torch.Tensor) -> VideoMemory:
-        """The memories of some of the videos, as a batch."""
+        """The memories of some of the videos, as a batch: `memory[:2]`, or one of them as `memory[i : i + 1]`."""
+        if isinstance(rows, int):
+            raise TypeError(f"a memory is a batch: take memory[{rows} : {rows + 1}] for one video")
         return VideoMemory(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> VideoMemory:

@@ -13,6 +13,8 @@ from pseudocap import PseudoCap
 from pseudocap.zoo.tiny import write_opt, write_timesformer
 
 transformers.utils.logging.disable_progress_bar()
+# Tiny tensors: a second thread only waits for the first, and on a busy machine it waits long.
+torch.set_num_threads(1)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CAPTIONS = ["a red square moves to the left", "two dogs play", "a blue square moves up and then stops"]

@@ -3,6 +3,9 @@ from __future__ import annotations
 import json
 import resource
 import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -159,7 +162,7 @@ def test_a_failed_save_leaves_the_old_checkpoint_whole(model: PseudoCap, checkpo
 
 def test_saving_over_a_file_is_refused(model: PseudoCap, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(CheckpointError, match="cannot become a directory"):
+    with pytest.raises(CheckpointError, match="is a file, so no checkpoint can be written there"):
         model.save_pretrained(tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -174,14 +177,11 @@ def test_backbones_that_are_not_what_they_should_be_are_refused(backbones: Path,
         PseudoCap.from_backbones(decoder=tmp_path / "opt", encoder=backbones / "timesformer")
 
 
-def test_devices_are_picked_or_refused_clearly(build: Build, backbones: Path) -> None:
-    model = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="auto")
-    expected = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
-    assert model.device.type == expected.type
+def test_devices_that_cannot_be_are_refused_clearly() -> None:
     with pytest.raises(ConfigError, match="device 'gpu' is none that torch knows"):
         PseudoCap.from_backbones(decoder="x", encoder="y", device="gpu")
     if not torch.cuda.is_available():
-        with pytest.raises(ConfigError, match="torch sees no GPU here"):
+        with pytest.raises(ConfigError, match=r"device 'cuda' cannot be used here: .*try device='auto'"):
             PseudoCap.from_backbones(decoder="x", encoder="y", device="cuda")
 
 
@@ -190,14 +190,100 @@ def test_captions_are_framed_and_padding_has_no_label(model: PseudoCap) -> None:
     lengths = tokens.attention_mask.sum(dim=1).tolist()
     for row, length in enumerate(lengths):
         ids = tokens.input_ids[row]
-        assert ids[0] == ids[length - 1] == 2  # `</s>` opens and closes, and both are learned
+        assert ids[0] == ids[length - 1] == 2  # `</s>` opens and closes; only the closing one is to be learned
         assert (ids[1 : length - 1] != 2).all()
-        assert torch.equal(tokens.labels[row, :length], ids[:length])
+        assert tokens.labels[row, 0] == -100
+        assert torch.equal(tokens.labels[row, 1:length], ids[1:length])
         assert (tokens.labels[row, length:] == -100).all()
     assert model.decode(tokens.input_ids) == [
         "two dogs play",
         "a red square moves to the left and then stops",
     ]
+
+
+def test_special_tokens_in_a_caption_are_text(model: PseudoCap) -> None:
+    tokens = model.tokenize(["a </s> red <pad> square"])
+    assert (tokens.input_ids[0, 1:-1] > 3).all()
+    assert model.decode(tokens.input_ids) == ["a </s> red <pad> square"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_both_ways_in_give_the_precision_asked_for(backbones: Path, checkpoint: Path, dtype: torch.dtype) -> None:
+    built = PseudoCap.from_backbones(
+        decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu", dtype=dtype
+    )
+    loaded = PseudoCap.from_pretrained(checkpoint, device="cpu", dtype=dtype)
+    for model in (built, loaded):
+        assert {parameter.dtype for parameter in model.parameters()} == {dtype}
+
+
+def test_directories_are_recorded_so_that_they_are_found_from_elsewhere(
+    backbones: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(backbones)
+    model = PseudoCap.from_backbones(decoder="opt", encoder="timesformer", device="cpu")
+    model.save_pretrained(tmp_path / "checkpoint")
+    monkeypatch.chdir(tmp_path)
+    assert PseudoCap.from_pretrained("checkpoint", device="cpu").config == model.config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_frames": 0}, "num_frames must be 1 to 96, not 0"),
+        ({"num_frames": 97}, "num_frames must be 1 to 96, not 97"),
+        ({"size": 17}, "size must be a multiple of the encoder's patch size 8, not 17"),
+    ],
+)
+def test_preprocessing_that_the_encoder_cannot_take_is_refused(
+    build: Build, settings: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build(**settings)
+
+
+def test_a_decoder_without_its_tokenizers_files_is_refused(backbones: Path, tmp_path: Path) -> None:
+    shutil.copytree(backbones / "opt", tmp_path / "opt")
+    for name in ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "opt" / name).unlink(missing_ok=True)
+    with pytest.raises(CheckpointError, match=r"tokenizer.*tokenizer_config.json, vocab.json and merges.txt there"):
+        PseudoCap.from_backbones(decoder=tmp_path / "opt", encoder=backbones / "timesformer")
+
+
+def test_adapters_that_are_no_numbers_are_refused(checkpoint: Path) -> None:
+    tensors = load_file(checkpoint / WEIGHTS_FILE)
+    for broken in (tensors["2.norm.weight"] * float("nan"), tensors["2.norm.weight"].int()):
+        save_file({**tensors, "2.norm.weight": broken}, checkpoint / WEIGHTS_FILE)
+        with pytest.raises(CheckpointError, match=r"NaN, infinite or whole numbers in 2.norm.weight"):
+            PseudoCap.from_pretrained(checkpoint)
+
+
+@pytest.mark.parametrize("field", ["adapter_layers", "preprocess", "fusion", "decoder"])
+@pytest.mark.parametrize("value", [None, 2, "x", {"fingerprint": 3}, [[1]]])
+def test_a_config_with_a_field_of_another_kind_is_a_checkpoint_error(
+    checkpoint: Path, field: str, value: object
+) -> None:
+    config = json.loads((checkpoint / CONFIG_FILE).read_text())
+    (checkpoint / CONFIG_FILE).write_text(json.dumps({**config, field: value}))
+    with pytest.raises(CheckpointError, match=field):
+        PseudoCap.from_pretrained(checkpoint)
+
+
+@pytest.mark.slow
+def test_a_killed_save_leaves_a_whole_checkpoint(model: PseudoCap, checkpoint: Path) -> None:
+    """A process saves over the checkpoint without end and is killed, five times; each time it can still be loaded."""
+    code = (
+        "from pseudocap import PseudoCap\n"
+        f"model = PseudoCap.from_pretrained({str(checkpoint)!r}, device='cpu')\n"
+        "print('ready', flush=True)\n"
+        f"while True: model.save_pretrained({str(checkpoint)!r})"
+    )
+    for number in range(5):
+        with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as saver:
+            assert saver.stdout.readline() == "ready\n"
+            time.sleep(0.05 + 0.013 * number)
+            saver.kill()
+        assert PseudoCap.from_pretrained(checkpoint, device="cpu").config == model.config
 
 
 @pytest.mark.parametrize("captions", [[], "a dog", ["a dog", "  "], ["a dog", None]])

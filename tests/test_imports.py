@@ -82,7 +82,3 @@ def test_the_check_sees_a_forbidden_arrow_even_inside_a_function(tmp_path: Path)
     assert len(violations(offender, "data")) == 1
     offender.write_text("from pseudocap.model.timesformer import TimeSformer\nfrom pseudocap.model import opt\n")
     assert violations(offender, "data") == [f"{offender} imports pseudocap.model.opt"]
-
-
-def test_nobody_imports_the_command_line() -> None:
-    assert all("cli" not in allowed for stage, allowed in ALLOWED.items() if stage != "__main__")

@@ -13,14 +13,13 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name in SHAPES:
         for frames, fusion in ((8, "residual"), (96, "residual"), (8, "convex")):
-            decoder = full_size(name)
             config = PseudoCapConfig(
                 decoder=Backbone(source=name),
                 encoder=Backbone(source="TimeSformer-B"),
-                adapter_layers=default_adapter_layers(decoder.num_hidden_layers),
+                adapter_layers=default_adapter_layers(full_size(name).num_hidden_layers),
                 fusion=fusion,
             )
-            counts = build_on_meta(decoder, TimeSformerConfig(num_frames=frames), config).parameter_counts()
+            counts = build_on_meta(name, TimeSformerConfig(num_frames=frames), config).parameter_counts()
             layers = ", ".join(map(str, config.adapter_layers))
             row = f"| {name} | TimeSformer-B, {frames} frames | {fusion} | {layers} |"
             print(f"{row} {counts.total:,} | {counts.frozen:,} | {counts.trainable:,} |")

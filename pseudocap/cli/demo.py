@@ -71,6 +71,7 @@ def teach(model: PseudoCap, *, steps: int, seed: int, say: Callable[[str], None]
 
     from pseudocap.zoo import squares
 
+    torch.set_num_threads(1)  # tiny tensors: a second thread only waits for the first
     # Pool first: every film is watched once, and from then on it is T + S vectors.
     films, told = squares.draw_films(16, seed=seed)
     memory, tokens = model.encode(films), model.tokenize(told)

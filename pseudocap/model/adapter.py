@@ -1,10 +1,14 @@
 """The only weights that learn: one adapter sits before a decoder layer and lets its words look at the video.
 
 Two fusions, both from the papers (DESIGN.md section 3). Each adapter declares its own trainable parameters; the gate
-is a value one can read (`gates()`), because how far the adapters opened is a result.
+is a value one can read (`gates()`), because how far the adapters opened is a result. Legend: N captions, L tokens,
+D decoder width.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +103,15 @@ class ConvexAdapter(Adapter):
         return g * self.ffn(a_NLD + self.attention(a_NLD, axes)) + (1 - g) * h_NLD
 
     def gate(self) -> torch.Tensor:
-        return torch.sigmoid(self.theta + self.eta)
+        return torch.sigmoid(self.theta.float() + self.eta).to(self.theta.dtype)
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        """eta stays float32 in a half-precision captioner: bfloat16 would turn its slow drift into a staircase."""
+        eta = self.eta
+        super()._apply(fn, recurse)
+        if not eta.is_meta:
+            self.eta = eta.to(self.theta.device)
+        return self
 
     def gates(self) -> dict[str, torch.Tensor]:
         return {"gate": self.gate()}

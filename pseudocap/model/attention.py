@@ -5,6 +5,9 @@ values are projected once per video (`project`) and then serve every decoding st
 that video (`forward`): rows of one video stand side by side, so their tokens are simply more queries to the same
 keys, and nothing is ever expanded. Cost per word is O(T + S); against full cross-attention and a Perceiver resampler
 see docs/experiments.md.
+
+Legend: B videos, N captions (a multiple of B), L tokens, S vectors of one axis, D decoder width, E encoder width,
+H heads, K head width.
 """
 
 from __future__ import annotations
@@ -84,8 +87,8 @@ class SeparableCrossAttention(nn.Module):
         return self.mix(torch.cat((self.time(h_NLD, axes.time), self.space(h_NLD, axes.space)), dim=-1))
 
 
-def check_memory(memory: VideoMemory, *, memory_width: int, rows: int) -> None:
-    """A memory must fit the adapters, and its videos must share the captions evenly."""
+def check_memory(memory: VideoMemory, *, memory_width: int, rows: int) -> bool:
+    """A memory must fit the adapters, and its videos must share the captions evenly. Returns whether it is padded."""
     for name in ("time", "space"):
         axis, mask = getattr(memory, name), getattr(memory, f"{name}_mask")
         if axis.dim() != 3 or axis.shape[2] != memory_width:
@@ -95,10 +98,15 @@ def check_memory(memory: VideoMemory, *, memory_width: int, rows: int) -> None:
             )
         if mask.dtype != torch.bool or mask.shape != axis.shape[:2]:
             raise InputError(f"memory.{name}_mask must be boolean {list(axis.shape[:2])}, not {list(mask.shape)}")
-        if not bool(mask.any(dim=1).all()):
-            raise InputError(f"memory.{name}_mask hides a whole video; drop that video from the batch")
     if not len(memory) or rows % len(memory):
         raise InputError(
             f"{rows} captions cannot be shared evenly by {len(memory)} videos: give every video the same number, "
             "the captions of a video side by side"
         )
+    # One look at the device for all three answers.
+    seen = [mask.any(dim=1).all() for mask in (memory.time_mask, memory.space_mask)]
+    time_seen, space_seen, whole = torch.stack([*seen, memory.time_mask.all() & memory.space_mask.all()]).tolist()
+    for name, any_seen in (("time", time_seen), ("space", space_seen)):
+        if not any_seen:
+            raise InputError(f"memory.{name}_mask hides a whole video; drop that video from the batch")
+    return not whole

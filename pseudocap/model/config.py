@@ -20,10 +20,10 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backbone:
-    """A frozen network, named so exactly that another one cannot be taken for it.
+    """A frozen network, named so exactly that another training of it is not taken for it.
 
-    `fingerprint` is a sampled sha256 of every stored tensor and `tokenizer` a hash of what the tokenizer does; both
-    are empty only before the backbone has been loaded for the first time.
+    `fingerprint` is a sha256 over samples of every stored tensor and `tokenizer` a hash of what the tokenizer does;
+    both are empty only before the backbone has been loaded for the first time.
     """
 
     source: str
@@ -34,6 +34,9 @@ class Backbone:
     def __post_init__(self) -> None:
         if not isinstance(self.source, str) or not self.source:
             raise ConfigError(f"a backbone's source must be a directory or a repo's name, not {self.source!r}")
+        for name in ("fingerprint", "tokenizer"):
+            if not isinstance(getattr(self, name), str):
+                raise ConfigError(f"a backbone's {name} must be a hash as text, not {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +90,8 @@ class PseudoCapConfig:
         _require_number("gate_init", self.gate_init)
         if self.fusion == "residual" and self.gate_schedule != GateSchedule():
             raise ConfigError("gate_schedule belongs to fusion='convex'; the residual fusion has no schedule")
+        if not isinstance(self.adapter_layers, list | tuple):
+            raise ConfigError(f"adapter_layers must be a list of whole numbers, not {self.adapter_layers!r}")
         layers = tuple(self.adapter_layers)
         object.__setattr__(self, "adapter_layers", layers)
         if not layers or any(isinstance(layer, bool) or not isinstance(layer, int) for layer in layers):

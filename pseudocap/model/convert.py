@@ -12,7 +12,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from safetensors import SafetensorError
 from transformers import TimesformerConfig, TimesformerModel
@@ -52,9 +51,9 @@ def read_huggingface(source: str | Path, *, revision: str | None = None) -> tupl
     """A TimesformerModel or TimesformerForVideoClassification; the classifier is left behind."""
     try:
         model, info = TimesformerModel.from_pretrained(
-            source, revision=revision, dtype="auto", output_loading_info=True
+            source, revision=revision, dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         raise CheckpointError(f"the TimeSformer in {source} could not be loaded: {first_line(error)}") from error
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:4])
@@ -87,6 +86,8 @@ def _one_side(size: int | list[int] | tuple[int, int], source: str | Path) -> in
 
 def read_timm(name: str, *, num_frames: int, pretrained: bool) -> tuple[dict[str, Any], State]:
     """A plain timm ViT, its temporal parts started as in the original repository."""
+    import timm  # takes seconds to import, and only this reader needs it
+
     try:
         vit = timm.create_model(name, pretrained=pretrained, num_classes=0)
     except (OSError, ValueError, RuntimeError) as error:
@@ -94,6 +95,8 @@ def read_timm(name: str, *, num_frames: int, pretrained: bool) -> tuple[dict[str
     state: State = dict(vit.state_dict())
     if not {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= state.keys():
         raise CheckpointError(f"timm's {name} is no plain ViT with a class token; try vit_base_patch16_224")
+    if not hasattr(vit.blocks[0], "attn"):
+        raise CheckpointError(f"timm's {name} has blocks without one plain attention; try vit_base_patch16_224")
     width = state["cls_token"].shape[-1]
     for key in [key for key in state if re.fullmatch(r"blocks\.\d+\.(attn|norm1)\..*", key)]:
         block, part, rest = re.fullmatch(r"(blocks\.\d+)\.(attn|norm1)\.(.*)", key).groups()  # type: ignore[union-attr]

@@ -4,6 +4,8 @@ With 50 K words the logits are by far the largest tensor of a training step. Pad
 captions, and no logit is ever computed for it; the rest is done a chunk of tokens at a time, each chunk leaving only
 its loss and the gradient of its hidden states behind. The gradient is taken in the forward pass, so nothing is
 computed twice. Peak memory and time against the plain way: docs/experiments.md.
+
+Legend: N captions, L tokens, D the decoder's output width, V vocabulary, M tokens with a label, C tokens of a chunk.
 """
 
 from __future__ import annotations
@@ -39,6 +41,8 @@ def caption_loss(
     hidden_MD = hidden_NLD[:, :-1][wanted_NL]
     if not len(targets_M):
         raise InputError(f"no token of the batch has a label: all of them are {IGNORE}, or the captions are empty")
+    if chunk is not None and chunk < 1:
+        raise InputError(f"chunk must be at least 1 token, or None for all at once, not {chunk}")
     if chunk is None:
         return F.cross_entropy(F.linear(hidden_MD, vocabulary_VD).float(), targets_M)
     return ChunkedCrossEntropy.apply(hidden_MD, vocabulary_VD, targets_M, chunk)
@@ -54,24 +58,27 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         tokens = len(targets_M)
         total = torch.zeros((), dtype=torch.float32, device=hidden_MD.device)
         gradient_MD = torch.empty_like(hidden_MD) if ctx.needs_input_grad[0] else None
+        # Autocast would cast the whole vocabulary again for every chunk.
+        working_type = F.linear(hidden_MD[:1], vocabulary_VD[:1]).dtype
+        vocabulary_VD = vocabulary_VD.to(working_type)
         for start in range(0, tokens, chunk):
             rows = slice(start, start + chunk)
-            logits_CV = F.linear(hidden_MD[rows], vocabulary_VD)
-            working_type = logits_CV.dtype
-            logits_CV = logits_CV.float()
+            logits_CV = F.linear(hidden_MD[rows].to(working_type), vocabulary_VD).float()
             targets_C1 = targets_M[rows, None]
             normaliser_C1 = logits_CV.logsumexp(dim=1, keepdim=True)
             total += (normaliser_C1 - logits_CV.gather(1, targets_C1)).sum()
             if gradient_MD is not None:
-                # softmax minus one at the target, written over the logits
+                # Softmax minus one at the target, written over the logits. It is divided by the tokens only after the
+                # outer gradient, which carries the loss scale, has come: in float16 it would be lost before.
                 slope_CV = logits_CV.sub_(normaliser_C1).exp_()
                 slope_CV.scatter_add_(1, targets_C1, torch.full_like(normaliser_C1, -1.0))
-                gradient_MD[rows] = slope_CV.div_(tokens).to(working_type) @ vocabulary_VD.to(working_type)
+                gradient_MD[rows] = (slope_CV.to(working_type) @ vocabulary_VD).to(gradient_MD.dtype)
         if gradient_MD is not None:
             ctx.save_for_backward(gradient_MD)
+            ctx.tokens = tokens
         return total / tokens
 
     @staticmethod
     def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
         (gradient_MD,) = ctx.saved_tensors
-        return gradient_MD * outer, None, None, None
+        return gradient_MD * (outer / ctx.tokens), None, None, None

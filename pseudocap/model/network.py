@@ -1,21 +1,24 @@
-"""The network: a frozen TimeSformer, one memory, a frozen OPT with adapters. Knows no files and no text."""
+"""The network: a frozen TimeSformer, one memory, a frozen decoder with adapters. Knows no files and no text.
+
+Legend: B videos, N captions (a multiple of B), T frames, L tokens, V vocabulary.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import nn
-from transformers import OPTConfig, OPTForCausalLM
 
 from pseudocap.errors import InputError
 from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.config import PseudoCapConfig
 from pseudocap.model.loss import caption_loss
-from pseudocap.model.opt import AdaptedOPT
+from pseudocap.model.opt import AdaptedOPT, full_size, untrained
 from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.types import VideoMemory
 
@@ -39,10 +42,10 @@ class ParameterCounts:
 
 
 class CaptionNetwork(nn.Module):
-    def __init__(self, encoder: TimeSformer, opt: OPTForCausalLM, config: PseudoCapConfig) -> None:
+    def __init__(self, encoder: TimeSformer, decoder: AdaptedOPT) -> None:
         super().__init__()
         self.encoder = encoder
-        self.decoder = AdaptedOPT(opt, config, memory_width=encoder.config.width)
+        self.decoder = decoder
         self.requires_grad_(False)
         declared = self.trainable_names
         for name, parameter in self.named_parameters():
@@ -77,7 +80,6 @@ class CaptionNetwork(nn.Module):
         """What is frozen stays in evaluation mode, also after a bare `.train()`."""
         super().train(mode)
         self.encoder.eval()
-        self.decoder.opt.eval()
         return self
 
     def set_gate_step(self, step: int) -> None:
@@ -106,7 +108,7 @@ class CaptionNetwork(nn.Module):
         """
         self._check_tokens(input_ids, attention_mask, position_ids)
         hidden_NLD = self.decoder.hidden(input_ids, memory, attention_mask=attention_mask, position_ids=position_ids)
-        vocabulary_VD = self.decoder.opt.lm_head.weight
+        vocabulary_VD = self.decoder.vocabulary
         loss = None if labels is None else caption_loss(hidden_NLD, vocabulary_VD, labels)
         wants_logits = labels is None or return_logits
         return CaptionOutput(loss=loss, logits=hidden_NLD @ vocabulary_VD.T if wants_logits else None)
@@ -121,7 +123,7 @@ class CaptionNetwork(nn.Module):
         seed: int | None = None,
         **options: Any,
     ) -> torch.Tensor:
-        """Token ids [N, prompt + new] through transformers' generation, whose options are all accepted.
+        """Token ids [N, prompt + new] through transformers' generation, with its options (num_beams, do_sample, ...).
 
         The prompt is `</s>` unless given; right-padded prompts are shifted to the left first. With a seed, sampling
         repeats exactly and leaves torch's own random state alone.
@@ -133,14 +135,12 @@ class CaptionNetwork(nn.Module):
         self._check_tokens(input_ids, attention_mask, None)
         if not {"max_length", "max_new_tokens", "generation_config"} & options.keys():
             options["max_new_tokens"] = MAX_NEW_TOKENS
-        self.decoder.check_length(input_ids.shape[1] + (options.get("max_new_tokens") or 0))
+        self.decoder.check_length(_final_length(input_ids.shape[1], options))
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
         input_ids, attention_mask = _pad_left(input_ids.to(device), attention_mask.to(device))
         projected = self.decoder.project(memory, rows=len(input_ids))
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else [], enabled=seed is not None):
-            if seed is not None:
-                torch.manual_seed(seed)
+        with contextlib.nullcontext() if seed is None else seeded(seed):
             return self.decoder.generate(
                 input_ids=input_ids, attention_mask=attention_mask, memory=projected, **options
             )
@@ -160,6 +160,12 @@ class CaptionNetwork(nn.Module):
     ) -> None:
         if ids.dim() != 2 or not ids.numel() or ids.is_floating_point():
             raise InputError(f"input_ids must be whole numbers [N, L], not {ids.dtype} {list(ids.shape)}")
+        low, high = torch.stack(ids.aminmax()).tolist()
+        if low < 0 or high >= len(self.decoder.vocabulary):
+            raise InputError(
+                f"input_ids reach from {low} to {high}, beyond the vocabulary of {len(self.decoder.vocabulary)}; "
+                "is this another tokenizer's, or is -100 left over from labels?"
+            )
         for name, values in (("attention_mask", attention_mask), ("position_ids", position_ids)):
             if values is not None and values.shape != ids.shape:
                 raise InputError(f"{name} must be {list(ids.shape)} like input_ids, not {list(values.shape)}")
@@ -190,11 +196,25 @@ def _pad_left(ids_NL: torch.Tensor, mask_NL: torch.Tensor) -> tuple[torch.Tensor
     return ids_NL.gather(1, order_NL), mask_NL.gather(1, order_NL)
 
 
-def build_on_meta(
-    decoder: OPTConfig, encoder: TimeSformerConfig, config: PseudoCapConfig | Mapping[str, Any]
-) -> CaptionNetwork:
-    """The network at full size without a byte of weights: to count its parameters, or to check that a recipe builds."""
-    if not isinstance(config, PseudoCapConfig):
-        config = PseudoCapConfig.from_dict(config)
+def _final_length(prompt: int, options: Mapping[str, Any]) -> int:
+    """How long a caption may become with these options of transformers."""
+    inner = options.get("generation_config")
+    new, whole = (options.get(name) or getattr(inner, name, None) for name in ("max_new_tokens", "max_length"))
+    return prompt + new if new else whole or prompt
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draws from `seed` on every device inside, and torch's own random state as it was outside."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    kind = accelerator.type if accelerator is not None and accelerator.type != "mps" else "cuda"
+    devices = range(torch.accelerator.device_count()) if kind != "cuda" or torch.cuda.is_available() else ()
+    with torch.random.fork_rng(devices=list(devices), device_type=kind):
+        torch.manual_seed(seed)
+        yield
+
+
+def build_on_meta(decoder: str, encoder: TimeSformerConfig, config: PseudoCapConfig) -> CaptionNetwork:
+    """A published size without a byte of weights: to count its parameters, or to check that a recipe builds."""
     with torch.device("meta"):
-        return CaptionNetwork(TimeSformer(encoder), OPTForCausalLM(decoder), config)
+        return CaptionNetwork(TimeSformer(encoder), untrained(full_size(decoder), config, memory_width=encoder.width))

@@ -5,15 +5,18 @@ architecture (one sees where an adapter sits) and because OPTDecoder's own forwa
 that packed captions would see one another. Generation is transformers' GenerationMixin: greedy, beams, nucleus,
 n-gram blocking, static caches. The memory travels through it as one value that holds each adapter's keys and values,
 projected once; beam search does not expand what is no tensor, and the attention needs no expansion.
+
+Legend: B videos, N captions (a multiple of B), L tokens, D decoder width, V vocabulary.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import torch
 from safetensors import SafetensorError
@@ -35,7 +38,7 @@ from pseudocap.errors import CheckpointError, ConfigError, InputError, first_lin
 from pseudocap.model.adapter import Adapter, build_adapter
 from pseudocap.model.attention import ProjectedAxes, check_memory
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.model.weights import commit_of, find_file, fingerprint, read_json
+from pseudocap.model.weights import find_file, fingerprint, pin_revision, read_json
 from pseudocap.types import VideoMemory
 
 
@@ -72,17 +75,28 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
             }
         )
 
+    def train(self, mode: bool = True) -> Self:
+        """OPT stays in evaluation mode, also after a bare `.train()`."""
+        super().train(mode)
+        self.opt.eval()
+        return self
+
+    @property
+    def vocabulary(self) -> torch.Tensor:
+        """The weights [V, width] that turn last hidden states into the words' logits."""
+        return self.opt.lm_head.weight
+
     def adapter_before(self, layer: int) -> Adapter | None:
         name = str(layer)
         return cast(Adapter, self.adapters[name]) if name in self.adapters else None
 
     def project(self, memory: VideoMemory, *, rows: int | None = None) -> ProjectedMemory:
         """Each adapter's keys and values of each video, once for all steps, beams and captions."""
-        check_memory(memory, memory_width=self.memory_width, rows=len(memory) if rows is None else rows)
+        rows = len(memory) if rows is None else rows
+        padded = check_memory(memory, memory_width=self.memory_width, rows=rows)
         adapters = {int(layer): cast(Adapter, adapter) for layer, adapter in self.adapters.items()}
         dtype = next(iter(adapters.values())).norm.weight.dtype
         memory = memory.to(self.device, dtype)
-        padded = not bool(memory.time_mask.all() & memory.space_mask.all())
         return ProjectedMemory(
             layers={layer: adapter.project(memory, padded=padded) for layer, adapter in adapters.items()},
         )
@@ -173,32 +187,46 @@ def _positions(ids_NL: torch.Tensor, attention_mask: torch.Tensor | None, seen: 
 def load_opt(
     source: str | Path, *, revision: str | None = None
 ) -> tuple[OPTForCausalLM, PreTrainedTokenizerBase, Backbone]:
-    """OPT as stored (no cast, so that the fingerprint is of the file), its tokenizer, and what identifies both."""
+    """OPT, its tokenizer, and what identifies both. In float32, which holds whatever the file holds exactly, so that
+    the fingerprint is of the file and no caller gets weights that were rounded on the way."""
     config_path = find_file(source, "config.json", revision=revision)
+    revision = pin_revision(source, config_path, revision)
     if (kind := read_json(config_path).get("model_type")) != "opt":
         raise CheckpointError(f"{config_path} describes a {kind!r}; the decoder must be an OPT")
     try:
-        opt, info = OPTForCausalLM.from_pretrained(source, revision=revision, dtype="auto", output_loading_info=True)
+        opt, info = OPTForCausalLM.from_pretrained(
+            source, revision=revision, dtype=torch.float32, output_loading_info=True
+        )
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
         raise CheckpointError(f"the decoder in {source} could not be loaded: {first_line(error)}") from error
     # Surplus keys are left to transformers' own report: published OPTs carry some (decoder.version) that mean nothing.
     for what in ("missing_keys", "mismatched_keys"):
         if info[what]:
             names = ", ".join(str(name) for name in sorted(info[what], key=str)[:4])
             raise CheckpointError(f"the weights in {source} have {len(info[what])} {what.replace('_', ' ')}: {names}")
-    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None or len(tokenizer) > opt.config.vocab_size:
-        raise CheckpointError(
-            f"the tokenizer in {source} ({len(tokenizer)} tokens, bos {tokenizer.bos_token!r}, eos "
-            f"{tokenizer.eos_token!r}) does not fit the decoder's vocabulary of {opt.config.vocab_size}"
-        )
+    _check_tokenizer(tokenizer, opt.config, source)
     identity = Backbone(
         source=str(source),
-        revision=commit_of(config_path, revision),
+        revision=revision,
         fingerprint=fingerprint(opt.named_parameters()),
         tokenizer=tokenizer_hash(tokenizer),
     )
     return opt, tokenizer, identity
+
+
+def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: OPTConfig, source: str | Path) -> None:
+    """transformers makes up an empty tokenizer where the files of one are absent; ours must be the decoder's own."""
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if getattr(tokenizer, name) != getattr(config, name):
+            raise CheckpointError(
+                f"the tokenizer in {source} has {name} {getattr(tokenizer, name)} and the decoder "
+                f"{getattr(config, name)}; are tokenizer_config.json, vocab.json and merges.txt there?"
+            )
+    if not 256 <= len(tokenizer) <= config.vocab_size:  # a byte-level BPE has the 256 bytes at least
+        raise CheckpointError(
+            f"the tokenizer in {source} has {len(tokenizer)} tokens for the decoder's vocabulary of {config.vocab_size}"
+        )
 
 
 # Text whose encoding shows how a tokenizer splits, cases and joins, beside its vocabulary.
@@ -220,8 +248,13 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(json.dumps(behaviour, ensure_ascii=False).encode()).hexdigest()
 
 
+def untrained(shape: OPTConfig, config: PseudoCapConfig, *, memory_width: int) -> AdaptedOPT:
+    """A decoder of a shape alone, for the meta device and for timing without weights."""
+    return AdaptedOPT(OPTForCausalLM(shape), config, memory_width=memory_width)
+
+
 def full_size(name: str) -> OPTConfig:
-    """The published OPT shapes, for the meta device and for timing without weights."""
+    """The published shapes."""
     if name not in SHAPES:
         raise ConfigError(f"there is no published OPT shape {name!r}; there are {', '.join(SHAPES)}")
     return OPTConfig(**SHAPES[name])

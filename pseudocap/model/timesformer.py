@@ -25,14 +25,13 @@ from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.model import convert
 from pseudocap.model.config import Backbone
 from pseudocap.model.weights import (
-    commit_of,
     find_file,
     fingerprint,
     load_exactly,
+    pin_revision,
     read_json,
     read_tensors,
-    write_json,
-    write_tensors,
+    write_checkpoint,
 )
 from pseudocap.types import VideoMemory
 
@@ -189,6 +188,7 @@ class TimeSformer(nn.Module):
     ) -> Self:
         """Weights in our format or Hugging Face's, from a directory or the hub; frozen, in evaluation mode."""
         config_path = find_file(source, "config.json", revision=revision)
+        revision = pin_revision(source, config_path, revision)
         document = read_json(config_path)
         if document.get("model_type") == MODEL_TYPE:
             fields = {key: value for key, value in document.items() if key != "model_type"}
@@ -208,7 +208,7 @@ class TimeSformer(nn.Module):
         encoder = cls.from_state(config, state, source=source)
         encoder.origin = Backbone(
             source=str(source),
-            revision=commit_of(config_path, revision),
+            revision=revision,
             fingerprint=fingerprint(state.items()),
         )
         return encoder.to(dtype).requires_grad_(False).eval()
@@ -218,10 +218,10 @@ class TimeSformer(nn.Module):
         """Start from a timm ViT as the TimeSformer paper does.
 
         The temporal attention is a copy of the spatial one, behind a projection of zeros; the time embeddings are
-        zero. At first, each frame is therefore seen as the ViT sees it.
+        zero. At first, each frame is therefore seen as the ViT sees it. Frozen, in evaluation mode.
         """
         values, state = convert.read_timm(name, num_frames=num_frames, pretrained=pretrained)
-        return cls.from_state(TimeSformerConfig(**values), state, source=name)
+        return cls.from_state(TimeSformerConfig(**values), state, source=name).requires_grad_(False).eval()
 
     @classmethod
     def from_state(cls, config: TimeSformerConfig, state: dict[str, torch.Tensor], *, source: str | Path) -> Self:
@@ -232,10 +232,13 @@ class TimeSformer(nn.Module):
         return encoder
 
     def save_pretrained(self, path: str | Path) -> None:
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_tensors(folder / "model.safetensors", self.state_dict(), metadata={"format": "pt"})
-        write_json(folder / "config.json", {"model_type": MODEL_TYPE, **dataclasses.asdict(self.config)})
+        write_checkpoint(
+            Path(path),
+            weights="model.safetensors",
+            tensors=self.state_dict(),
+            config="config.json",
+            document={"model_type": MODEL_TYPE, **dataclasses.asdict(self.config)},
+        )
 
 
 def pool(features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> VideoMemory:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import huggingface_hub
@@ -40,10 +40,10 @@ def find_file(source: str | Path, filename: str, *, revision: str | None = None)
         ) from error
 
 
-def commit_of(path: Path, revision: str | None) -> str | None:
-    """The exact commit that a file of the hub's cache belongs to; the asked-for revision elsewhere."""
-    parts = path.parts
-    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-1] else revision
+def pin_revision(source: str | Path, path: Path, revision: str | None) -> str | None:
+    """The exact commit of a file that came from the hub's cache (.../snapshots/COMMIT/file), so that the next files
+    come from the same; the asked-for revision of a directory."""
+    return revision if Path(source).is_dir() else path.parent.name
 
 
 def read_json(path: Path) -> dict[str, object]:
@@ -66,26 +66,32 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         ) from error
 
 
-def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], *, metadata: dict[str, str]) -> None:
-    """Write beside the target and rename, so that a full disk or a killed process leaves the old file whole."""
+def write_checkpoint(
+    folder: Path, *, weights: str, tensors: Mapping[str, torch.Tensor], config: str, document: Mapping[str, object]
+) -> None:
+    """Write both files beside their targets, then rename both, the config last.
+
+    A full disk therefore leaves what stood there untouched, a killed process leaves whole files, and a directory
+    without a config is no checkpoint.
+    """
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _write_and_rename(path, lambda scratch: safetensors.torch.save_file(contiguous, scratch, metadata=metadata))
-
-
-def write_json(path: Path, document: Mapping[str, object]) -> None:
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    _write_and_rename(path, lambda scratch: scratch.write_text(text, encoding="utf-8"))
-
-
-def _write_and_rename(path: Path, write: Callable[[Path], object]) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    scratch = {name: folder / f".{name}.{os.getpid()}.part" for name in (weights, config)}
     try:
-        write(scratch)
-        scratch.replace(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        safetensors.torch.save_file(contiguous, scratch[weights], metadata={"format": "pt"})
+        scratch[config].write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for name, written in scratch.items():
+            written.replace(folder / name)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} could not be written: {error}; what stood there is untouched") from error
+        if folder.exists() and not folder.is_dir():
+            raise CheckpointError(f"{folder} is a file, so no checkpoint can be written there") from error
+        raise CheckpointError(
+            f"{folder} could not be written: {first_line(error)}; what stood there is untouched"
+        ) from error
     finally:
-        scratch.unlink(missing_ok=True)
+        for written in scratch.values():
+            if folder.is_dir():
+                written.unlink(missing_ok=True)
 
 
 def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str | Path) -> None:
@@ -102,6 +108,15 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, sour
         if tensors[name].shape != expected[name].shape
     ]:
         problems.append(f"misshapen: {_some(misshapen)}")
+    if not problems:
+        not_numbers = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+        whole = [
+            name for name, tensor in tensors.items() if expected[name].is_floating_point() != tensor.is_floating_point()
+        ]
+        if broken := sorted({*not_numbers, *whole}):
+            raise CheckpointError(
+                f"{source} holds NaN, infinite or whole numbers in {_some(broken)}; train or copy again"
+            )
     if problems:
         raise CheckpointError(
             f"the weights in {source} do not fit: {'; '.join(problems)}; "

@@ -1,14 +1,15 @@
 """What PseudoCap-Vid adds to the caption loss: denoising consistency and the gate's entropy. Pure functions.
 
-The papers leave alpha, beta, delta, the dropping probability and the warm-up without values; ours are the defaults
-here, and they are ours. Legend: N captions, L tokens, V vocabulary, M compared tokens.
+The papers leave beta, delta, the dropping probability and the warm-up without values; the defaults of `Noise` and
+`Denoising` are ours. The gate entropy's weight is 0.01 in the paper. Legend: N captions, L tokens, V vocabulary,
+M compared tokens.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -32,11 +33,32 @@ class Noise:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Denoising:
+    """Equations 9 to 11 as settings: the noise, how fast a perturbation's reach falls off, and the loss's weight."""
+
+    noise: Noise = field(default_factory=Noise)
+    beta: float = 0.5
+    weight: float = 0.1
+    delta: float = 1e-3
+    warmup: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("beta", "weight", "delta", "warmup"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"denoising.{name} must be 0 or more, not {getattr(self, name)!r}")
+
+    def weight_at(self, step: int) -> float:
+        """Equation 11: nothing up to `warmup` optimiser steps, then weight * (1 - exp(-delta step))."""
+        return self.weight * -math.expm1(-self.delta * step) if step > self.warmup else 0.0
+
+
+@dataclass(kw_only=True, slots=True)
 class PerturbedCaptions:
     """Perturbed captions, padded on the right, and how they stand to the originals.
 
-    `origin_NL` is the original index of each perturbed token (-1 for padding), so that the two can be aligned after
-    tokens were dropped; `touched_NL` marks, at original indices, the tokens that were masked, swapped or dropped.
+    `origin_NL` is the original place of each token (-1 for padding), so that the two can be aligned after tokens were
+    dropped; two swapped tokens have changed places, so each has the other's. `touched_NL` marks the original places
+    where something was masked, swapped or dropped.
     """
 
     input_ids: torch.Tensor
@@ -55,7 +77,8 @@ def perturb(
     stop_ids: torch.Tensor,
     generator: torch.Generator,
 ) -> PerturbedCaptions:
-    """Perturb right-padded captions `</s> caption </s>`. OPT has no mask token, so `unknown_id` stands in for it.
+    """Perturb right-padded captions `</s> caption </s>`. OPT has no mask token, so `<unk>` stands in for it, by its id
+    in the vocabulary (`PseudoCap.mask_token_id`): the hub's tokenizer calls `</s>` its unk_token.
 
     The two framing tokens stay as they are. Draws come from the generator alone, on its device.
     """
@@ -69,15 +92,13 @@ def perturb(
 
     dropped_NL = chosen(noise.drop) & inner_NL & torch.isin(input_ids, stop_ids.to(input_ids.device))
     masked_NL = chosen(noise.mask) & inner_NL & ~dropped_NL
-    first_NL = chosen(noise.swap) & inner_NL & inner_NL.roll(-1, dims=1)
+    may_swap_NL = inner_NL & ~dropped_NL
+    first_NL = chosen(noise.swap) & may_swap_NL & may_swap_NL.roll(-1, dims=1)
     first_NL &= ~_alternate(first_NL)  # a token swaps with one neighbour at most
     second_NL = first_NL.roll(1, dims=1)
 
     ids_NL = input_ids.masked_fill(masked_NL, unknown_id)
     ids_NL = torch.where(first_NL, ids_NL.roll(-1, dims=1), torch.where(second_NL, ids_NL.roll(1, dims=1), ids_NL))
-    dropped_NL = torch.where(
-        first_NL, dropped_NL.roll(-1, dims=1), torch.where(second_NL, dropped_NL.roll(1, dims=1), dropped_NL)
-    )
 
     kept_NL = real_NL & ~dropped_NL
     order_NL = (~kept_NL).long().argsort(dim=1, stable=True)
@@ -98,7 +119,7 @@ def _alternate(first_NL: torch.Tensor) -> torch.Tensor:
 
 
 def denoising_consistency(
-    logits_NLV: torch.Tensor, perturbed_NLV: torch.Tensor, perturbed: PerturbedCaptions, *, beta: float = 0.5
+    logits_NLV: torch.Tensor, perturbed_NLV: torch.Tensor, perturbed: PerturbedCaptions, *, beta: float
 ) -> torch.Tensor:
     """Equations 9 to 11: the mean over tokens of gamma_t KL(P(w_t | y_<t, V) || P(w_t | y'_<t, V)).
 
@@ -115,7 +136,8 @@ def denoising_consistency(
     target_M = target_NL[compared_NL]
     clean_MV = logits_NLV.detach()[row_M, target_M - 1].float().log_softmax(dim=-1)
     noisy_MV = perturbed_NLV[:, :-1][compared_NL].float().log_softmax(dim=-1)
-    gamma_M = torch.exp(-beta * nearest_NL[row_M, target_M])
+    distance_M = nearest_NL[row_M, target_M]
+    gamma_M = torch.exp(-beta * distance_M).masked_fill(distance_M.isinf(), 0.0)
     divergence_M = F.kl_div(noisy_MV, clean_MV, reduction="none", log_target=True).sum(dim=-1)
     return (gamma_M * divergence_M).mean()
 
@@ -127,32 +149,18 @@ def _distance_to_touched(touched_NL: torch.Tensor) -> torch.Tensor:
     return apart_NLL.masked_fill(~touched_NL[:, None, :], torch.inf).amin(dim=2)
 
 
-def denoising_weight(step: int, *, warmup: int = 500, delta: float = 1e-3, most: float = 0.1) -> float:
-    """Equation 11's weight: nothing up to `warmup` optimiser steps, then most * (1 - exp(-delta step))."""
-    return most * -math.expm1(-delta * step) if step > warmup else 0.0
-
-
 def gate_entropy(gates: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Equation 13 for convex gates in (0, 1): the mean of g log g + (1 - g) log(1 - g), exact at 0 and 1.
+    """Equation 13 for convex gates: the mean of g log g + (1 - g) log(1 - g) over all dimensions and adapters.
 
-    It is the negative entropy: adding it with a positive weight pulls the gates towards one half.
+    It is the negative entropy: adding it with a positive weight pulls the gates towards one half. A gate that is shut
+    or open in its precision adds 0 and gets no gradient, where the plain formula would give NaN.
     """
     g = torch.cat([gate.flatten().float() for gate in gates])
-    return (torch.xlogy(g, g) + torch.xlogy(1 - g, 1 - g)).mean()
+    between = (g > 0) & (g < 1)
+    safe = torch.where(between, g, 0.5)
+    return torch.where(between, torch.xlogy(safe, safe) + torch.xlogy(1 - safe, 1 - safe), 0.0).mean()
 
 
-def total_loss(
-    caption: torch.Tensor,
-    *,
-    denoising: torch.Tensor | None = None,
-    denoising_weight: float = 0.0,
-    entropy: torch.Tensor | None = None,
-    entropy_weight: float = 0.01,
-) -> torch.Tensor:
-    """Equation 14: what was not computed is not added."""
-    total = caption
-    if denoising is not None:
-        total = total + denoising_weight * denoising
-    if entropy is not None:
-        total = total + entropy_weight * entropy
-    return total
+def total_loss(caption: torch.Tensor, *added: tuple[float, torch.Tensor]) -> torch.Tensor:
+    """Equation 14: the caption loss, and each further loss times its weight."""
+    return caption + sum(weight * loss for weight, loss in added)

@@ -33,7 +33,7 @@ def write_tokenizer(folder: Path, text: Iterable[str] = TEXT, *, vocabulary: int
         folder,
         bos_token="</s>",
         eos_token="</s>",
-        unk_token="<unk>",
+        unk_token="</s>",  # as on the hub, though `<unk>` is in the vocabulary
         pad_token="<pad>",
         add_bos_token=True,
     )

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import functools
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -12,9 +14,16 @@ from pseudocap.bench.measure import take_turns
 
 def test_alternatives_take_turns_and_the_median_counts() -> None:
     order: list[str] = []
-    timings = take_turns({name: lambda name=name: order.append(name) for name in "ab"}, rounds=3, warmups=1)
-    assert order == ["a", "b"] + ["a", "b"] * 3
-    assert all(timing.fastest <= timing.median <= timing.slowest for timing in timings.values())
+    pauses = iter([0.0, 0.0, 0.001, 0.001, 0.03, 0.03, 0.002, 0.002])  # one warm-up, three rounds of two
+
+    def run(name: str) -> None:
+        order.append(name)
+        time.sleep(next(pauses))
+
+    timings = take_turns({name: functools.partial(run, name) for name in "ab"}, rounds=3, warmups=1)
+    assert order == list("abababab")
+    assert 0.002 <= timings["a"].median < 0.03 <= timings["a"].slowest
+    assert timings["a"].fastest < timings["a"].median
 
 
 def test_peak_memory_sees_what_was_freed_again() -> None:

@@ -91,6 +91,27 @@ def test_the_gate_schedule_is_equation_12_and_is_saved_with_the_weights() -> Non
     assert torch.equal(again.eta, adapter.eta)
 
 
+def test_eta_stays_exact_in_a_half_precision_adapter() -> None:
+    schedule = GateSchedule(start=-1.0, end=1.0, rate=1e-4)
+    adapter = make_adapter(fusion="convex", gate_schedule=schedule).bfloat16()
+    seen = []
+    for step in (4000, 4001):
+        adapter.set_gate_step(step)
+        seen.append(adapter.eta.item())
+    assert seen == [pytest.approx(schedule.eta(step), abs=1e-6) for step in (4000, 4001)]
+    assert seen[0] < seen[1]
+    assert adapter.gates()["gate"].dtype == torch.bfloat16
+
+
+def test_linear_layers_start_small_and_normal() -> None:
+    config = PseudoCapConfig(decoder=Backbone(source="d"), encoder=Backbone(source="e"), adapter_layers=(0,))
+    adapter = build_adapter(config, width=64, memory_width=64, heads=2)
+    weight = adapter.ffn.up.weight
+    assert weight.std().item() == pytest.approx(0.02, rel=0.1)
+    assert weight.abs().max() > 0.05  # a uniform start of this deviation ends at 0.035
+    assert not adapter.ffn.up.bias.any()
+
+
 def test_a_printed_schedule_freezes_theta() -> None:
     learned = make_adapter(fusion="convex").trainable_names()
     printed = make_adapter(fusion="convex", gate_schedule=GateSchedule(learned=False)).trainable_names()

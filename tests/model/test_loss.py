@@ -81,3 +81,19 @@ def test_a_batch_without_labels_a_learning_vocabulary_and_a_wrong_shape_are_refu
         caption_loss(hidden, vocabulary.clone().requires_grad_(), labels)
     with pytest.raises(InputError, match=r"labels must be \[4, 9\]"):
         caption_loss(hidden, vocabulary, labels[:, :-1])
+
+
+def test_float16_gradients_survive_a_small_loss_through_its_scale(batch: tuple[torch.Tensor, ...]) -> None:
+    """Many tokens make each one's gradient tiny; the loss scale must reach it before float16 rounds it away."""
+    hidden = torch.randn(64, 33, 6, requires_grad=True)
+    vocabulary, labels = torch.randn(4000, 6), torch.randint(0, 4000, (64, 33))
+    (exact,) = torch.autograd.grad(naive(hidden, vocabulary, labels), hidden)
+    half = hidden.detach().half().requires_grad_()
+    (scaled,) = torch.autograd.grad(caption_loss(half, vocabulary.half(), labels, chunk=100) * 2.0**16, half)
+    error = (scaled.float() / 2**16 - exact).norm() / exact.norm()
+    assert error < 0.005
+
+
+def test_a_chunk_of_no_tokens_is_refused(batch: tuple[torch.Tensor, ...]) -> None:
+    with pytest.raises(InputError, match="chunk must be at least 1"):
+        caption_loss(*batch, chunk=0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import lightning
 import pytest
 import torch
 from conftest import CAPTIONS
-from transformers import OPTForCausalLM
+from transformers import GenerationConfig, OPTForCausalLM
 
-from pseudocap import PseudoCap
+from pseudocap import PseudoCap, VideoMemory
+from pseudocap.captioner import CaptionTokens
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig
 from pseudocap.model.network import build_on_meta
@@ -151,6 +153,13 @@ def test_packed_captions_do_not_see_one_another(build: Build, frames: torch.Tens
     leaky = model(packed, memory).logits
     assert (leaky - alone).abs().max() > 1e-3  # the law would notice a leak
 
+    labels = torch.cat([model.tokenize([caption]).labels for caption in CAPTIONS], dim=1)
+    padded = model.tokenize(CAPTIONS)
+    torch.testing.assert_close(
+        model(packed, memory, position_ids=positions, labels=labels).loss,
+        model(padded.input_ids, memory, attention_mask=padded.attention_mask, labels=padded.labels).loss,
+    )
+
 
 # Generation
 
@@ -244,6 +253,18 @@ def test_sampling_repeats_with_its_seed_and_leaves_torchs_own_alone(model: Pseud
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("options", [{"num_beams": 4, "num_return_sequences": 3}, {"num_beams": 2, "use_cache": False}])
+def test_beams_are_each_videos_own_whatever_is_returned_or_cached(
+    model: PseudoCap, frames: torch.Tensor, options: dict[str, object]
+) -> None:
+    memory, returned = model.encode(frames), options.get("num_return_sequences", 1)
+    together = model.generate(memory, max_new_tokens=5, min_new_tokens=5, eos_token_id=-1, **options)
+    for video in range(3):
+        one = memory[video : video + 1]
+        alone = model.generate(one, max_new_tokens=5, min_new_tokens=5, eos_token_id=-1, **options)
+        assert torch.equal(together[video * returned : (video + 1) * returned], alone)
+
+
 @pytest.mark.parametrize("cast", ["half", "bfloat16"])
 def test_the_whole_captioner_runs_in_half_precision(model: PseudoCap, frames: torch.Tensor, cast: str) -> None:
     tokens = model.tokenize(CAPTIONS)
@@ -274,7 +295,7 @@ def test_the_papers_network_builds_on_the_meta_device(frames: int) -> None:
         encoder=Backbone(source="timesformer"),
         adapter_layers=(12, 14, 16, 18, 20, 22),
     )
-    network = build_on_meta(full_size("opt-1.3b"), TimeSformerConfig(num_frames=frames), config)
+    network = build_on_meta("opt-1.3b", TimeSformerConfig(num_frames=frames), config)
     counts = network.parameter_counts()
     width, memory = 2048, 768
     attention = 2 * (width * width + 2 * memory * width + 2 * memory) + 2 * width * width
@@ -304,8 +325,14 @@ def test_a_caption_longer_than_the_decoders_positions_is_refused(model: PseudoCa
         model(torch.full((1, 65), 5), memory)
     with pytest.raises(InputError, match="64 positions"):
         model.tokenize(["square " * 200])
-    with pytest.raises(InputError, match="65 tokens do not fit"):
-        model.generate(memory, max_new_tokens=64)
+    for options in (
+        {"max_new_tokens": 64},
+        {"max_length": 65},
+        {"generation_config": GenerationConfig(max_new_tokens=64)},
+        {"generation_config": GenerationConfig(max_length=65)},
+    ):
+        with pytest.raises(InputError, match="65 tokens do not fit"):
+            model.generate(memory, **options)
 
 
 def test_memories_that_do_not_fit_are_refused(model: PseudoCap, frames: torch.Tensor) -> None:
@@ -329,7 +356,62 @@ def test_tokens_that_do_not_fit_are_refused(model: PseudoCap, frames: torch.Tens
     memory, ids = model.encode(frames), model.tokenize(CAPTIONS).input_ids
     with pytest.raises(InputError, match="input_ids must be whole numbers"):
         model(ids.float(), memory)
+    with pytest.raises(InputError, match=r"input_ids reach from -100 .* is -100 left over from labels"):
+        model(model.tokenize(CAPTIONS).labels, memory)
+    with pytest.raises(TypeError, match=r"take memory\[0 : 1\]"):
+        list(memory)
     with pytest.raises(InputError, match="attention_mask must be"):
         model(ids, memory, attention_mask=torch.ones(3, 2))
     with pytest.raises(InputError, match="exclude one another"):
         model(ids, memory, attention_mask=torch.ones_like(ids), position_ids=torch.zeros_like(ids))
+
+
+# In other people's hands
+
+
+def test_autocast_gives_nearly_the_same_loss_and_gradients(model: PseudoCap, frames: torch.Tensor) -> None:
+    tokens, memory = model.tokenize(CAPTIONS), model.encode(frames)
+    gradients = []
+    for enabled in (False, True):
+        model.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            loss = model(tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels).loss
+        loss.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    full, half = gradients
+    assert torch.nn.functional.cosine_similarity(full, half, dim=0) > 0.98
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "bf16-true"])
+def test_lightning_carries_memories_and_tokens_and_checkpoints_no_frozen_weight(
+    model: PseudoCap, frames: torch.Tensor, tmp_path: Path, precision: str
+) -> None:
+    class Regime(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.captioner = model
+
+        def training_step(self, batch: tuple[CaptionTokens, VideoMemory], index: int) -> torch.Tensor:
+            tokens, memory = batch
+            return self.captioner(
+                tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels
+            ).loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], lr=1e-3)
+
+    batches = [(model.tokenize(CAPTIONS), model.encode(frames))] * 2
+    trainer = lightning.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        precision=precision,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Regime(), torch.utils.data.DataLoader(batches, batch_size=None))
+    assert trainer.global_step == 2
+    trainer.save_checkpoint(tmp_path / "x.ckpt")
+    saved = torch.load(tmp_path / "x.ckpt", weights_only=True)["state_dict"]
+    assert saved.keys() == {f"captioner.{name}" for name in model.trainable_names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from transformers import AutoTokenizer, GPT2Tokenizer, OPTForCausalLM
 from pseudocap import PseudoCap
 from pseudocap.errors import CheckpointError
 from pseudocap.model.opt import load_opt, tokenizer_hash
-from pseudocap.model.weights import fingerprint
+from pseudocap.model.weights import fingerprint, pin_revision
 from pseudocap.zoo.tiny import write_tokenizer
 
 
@@ -50,7 +51,7 @@ def test_the_tokenizer_hash_follows_behaviour_and_not_the_files_layout(backbones
     if not (tmp_path / "vocab.json").exists():
         tokenizer.save_vocabulary(str(tmp_path))
     again = GPT2Tokenizer.from_pretrained(
-        tmp_path, bos_token="</s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
+        tmp_path, bos_token="</s>", eos_token="</s>", unk_token="</s>", pad_token="<pad>"
     )
     assert tokenizer_hash(again) == tokenizer_hash(tokenizer)
     other = write_tokenizer(tmp_path / "other", ["quite another text"], vocabulary=300)
@@ -83,3 +84,37 @@ def test_missing_decoder_weights_are_an_error_not_a_warning(backbones: Path, tmp
     torch.save(state, tmp_path / "opt" / "pytorch_model.bin")
     with pytest.raises(CheckpointError, match=r"1 missing keys: model.decoder.layers.1.fc1.weight"):
         load_opt(tmp_path / "opt")
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", b"PK\x03\x04"])
+def test_a_weights_file_that_is_none_is_refused(backbones: Path, tmp_path: Path, content: bytes) -> None:
+    """Empty, a pointer that git-lfs left behind, and the head of a zip."""
+    shutil.copytree(backbones / "opt", tmp_path / "opt")
+    (tmp_path / "opt" / "model.safetensors").unlink()
+    (tmp_path / "opt" / "pytorch_model.bin").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"the decoder in .* could not be loaded"):
+        load_opt(tmp_path / "opt")
+
+
+def test_a_config_that_claims_half_precision_does_not_round_the_weights(backbones: Path, tmp_path: Path) -> None:
+    shutil.copytree(backbones / "opt", tmp_path / "opt")
+    config = json.loads((tmp_path / "opt" / "config.json").read_text())
+    (tmp_path / "opt" / "config.json").write_text(json.dumps({**config, "dtype": "float16"}))
+    assert load_opt(tmp_path / "opt")[2].fingerprint == load_opt(backbones / "opt")[2].fingerprint
+
+
+def test_the_commit_of_a_hub_file_is_its_snapshots_and_a_directory_has_none(tmp_path: Path) -> None:
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "c0ffee" / "config.json"
+    assert pin_revision("a/b", snapshot, "main") == "c0ffee"
+    assert pin_revision(tmp_path, tmp_path / "config.json", None) is None
+
+
+def test_the_tokenizer_hash_sees_how_words_are_split(backbones: Path) -> None:
+    """The same vocabulary and special tokens, other merges."""
+    tokenizer = AutoTokenizer.from_pretrained(backbones / "opt")
+    merged = json.loads(tokenizer.backend_tokenizer.to_str())
+    merged["model"]["merges"] = []
+    other = AutoTokenizer.from_pretrained(backbones / "opt")
+    other._tokenizer = type(tokenizer.backend_tokenizer).from_str(json.dumps(merged))
+    assert other.get_vocab() == tokenizer.get_vocab()
+    assert tokenizer_hash(other) != tokenizer_hash(tokenizer)

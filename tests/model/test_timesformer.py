@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -182,7 +183,7 @@ def test_a_classifier_checkpoint_loads_without_its_head(tmp_path: Path) -> None:
 
 def test_from_timm_sees_a_single_frame_exactly_as_the_vit_does() -> None:
     torch.manual_seed(3)
-    encoder = TimeSformer.from_timm("vit_tiny_patch16_224", num_frames=4, pretrained=False).eval()
+    encoder = TimeSformer.from_timm("vit_tiny_patch16_224", num_frames=4, pretrained=False)
     torch.manual_seed(3)
     vit = timm.create_model("vit_tiny_patch16_224", pretrained=False, num_classes=0).eval()
     image = torch.randn(1, 3, 224, 224)
@@ -190,6 +191,8 @@ def test_from_timm_sees_a_single_frame_exactly_as_the_vit_does() -> None:
         torch.testing.assert_close(
             encoder(image[:, None])[:, 0], vit.forward_features(image)[:, 1:], atol=1e-4, rtol=1e-4
         )
+    assert not encoder.training
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
     assert encoder.config.mean == vit.pretrained_cfg["mean"]
     state = encoder.state_dict()
     assert torch.equal(state["blocks.3.temporal_attn.qkv.weight"], state["blocks.3.attn.qkv.weight"])
@@ -199,6 +202,8 @@ def test_from_timm_sees_a_single_frame_exactly_as_the_vit_does() -> None:
 def test_from_timm_refuses_what_is_no_plain_vit() -> None:
     with pytest.raises(CheckpointError, match="resnet10t is no plain ViT"):
         TimeSformer.from_timm("resnet10t", pretrained=False)
+    with pytest.raises(CheckpointError, match="without one plain attention"):
+        TimeSformer.from_timm("vit_small_patch16_18x2_224", pretrained=False)
     with pytest.raises(CheckpointError, match=r"unexpected blocks.0.ls1.gamma"):
         TimeSformer.from_timm("vit_small_patch14_dinov2", pretrained=False)
 
@@ -301,6 +306,20 @@ def test_bytes_and_bad_masks_are_refused(encoder: TimeSformer) -> None:
 def test_a_config_that_cannot_be_is_refused_at_birth(field: str, value: int, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TimeSformerConfig(**{"image_size": 16, "patch_size": 8, "width": 16, "heads": 2, field: value})
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"attention_type": "joint_space_time"}, "only divided_space_time"), ({"hidden_act": "relu"}, "must use GELU")],
+)
+def test_a_timesformer_that_computes_otherwise_is_refused(
+    tmp_path: Path, setting: dict[str, str], message: str
+) -> None:
+    write_timesformer(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **setting}))
+    with pytest.raises(CheckpointError, match=message):
+        TimeSformer.from_pretrained(tmp_path)
 
 
 def test_damaged_and_foreign_encoders_are_refused(backbones: Path, encoder: TimeSformer, tmp_path: Path) -> None:

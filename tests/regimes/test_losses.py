@@ -7,10 +7,10 @@ import torch
 
 from pseudocap.errors import ConfigError
 from pseudocap.regimes.losses import (
+    Denoising,
     Noise,
     PerturbedCaptions,
     denoising_consistency,
-    denoising_weight,
     gate_entropy,
     perturb,
     total_loss,
@@ -90,6 +90,14 @@ def test_swapping_moves_each_token_by_one_place_at_most() -> None:
     assert swapped > 50
 
 
+def test_a_dropped_token_changes_places_with_none() -> None:
+    ids, _, out = perturbed_with(Noise(mask=0, swap=1, drop=1), rows=5)
+    for before, after, origin in zip(ids, out.input_ids, out.origin_NL, strict=True):
+        kept = origin[origin >= 0]
+        assert STOP not in after[: len(kept)]
+        assert sorted(after[: len(kept)].tolist()) == sorted(before[kept].tolist())
+
+
 def test_the_frame_is_never_touched_and_all_tokens_are_accounted_for() -> None:
     ids, mask, out = perturbed_with(Noise(mask=0.3, swap=0.4, drop=0.5), rows=100)
     for row in range(len(ids)):
@@ -124,14 +132,15 @@ def test_the_consistency_is_equations_9_to_11_token_by_token() -> None:
     assert any(not out.touched_NL[row].any() for row in range(len(ids)))
     expected = torch.stack(terms).mean()
     torch.testing.assert_close(denoising_consistency(clean, noisy, out, beta=0.7), expected)
+    assert denoising_consistency(clean, noisy, out, beta=0.0).isfinite()
 
 
 def test_equal_predictions_cost_nothing_and_only_the_noisy_side_learns() -> None:
     ids, _, out = perturbed_with(Noise(mask=0.5, swap=0, drop=0))
     clean = torch.randn(*ids.shape, 20, requires_grad=True)
     noisy = clean.detach().clone().requires_grad_()
-    assert denoising_consistency(clean, noisy, out).item() == pytest.approx(0.0, abs=1e-6)
-    loss = denoising_consistency(clean, torch.randn_like(noisy) + 0 * noisy, out)
+    assert denoising_consistency(clean, noisy, out, beta=0.5).item() == pytest.approx(0.0, abs=1e-6)
+    loss = denoising_consistency(clean, torch.randn_like(noisy) + 0 * noisy, out, beta=0.5)
     loss.backward()
     assert clean.grad is None
     assert loss.item() > 0
@@ -146,33 +155,38 @@ def test_captions_with_nothing_to_compare_cost_nothing() -> None:
         touched_NL=torch.zeros_like(ids).bool(),
     )
     logits = torch.randn(1, 1, 20, requires_grad=True)
-    loss = denoising_consistency(logits, logits, out)
+    loss = denoising_consistency(logits, logits, out, beta=0.5)
     loss.backward()
     assert loss.item() == 0.0
 
 
 def test_the_denoising_weight_waits_and_then_saturates() -> None:
-    assert denoising_weight(500, warmup=500) == 0.0
-    assert denoising_weight(501, warmup=500, delta=0.001) == pytest.approx(0.1 * (1 - math.exp(-0.501)))
-    assert denoising_weight(10**6) == pytest.approx(0.1)
+    denoising = Denoising(warmup=500, delta=0.001, weight=0.1)
+    assert denoising.weight_at(500) == 0.0
+    assert denoising.weight_at(501) == pytest.approx(0.1 * (1 - math.exp(-0.501)))
+    assert denoising.weight_at(10**6) == pytest.approx(0.1)
 
 
 def test_gate_entropy_is_lowest_at_one_half_and_exact_at_the_ends() -> None:
     half, ends = torch.full((5,), 0.5), torch.tensor([0.0, 1.0])
     assert gate_entropy([half, half]).item() == pytest.approx(-math.log(2))
     assert gate_entropy([ends]).item() == 0.0
+    saturated = torch.tensor([-200.0, 0.0, 20.0, 200.0], requires_grad=True)
+    gate_entropy([torch.sigmoid(saturated)]).backward()
+    assert saturated.grad.isfinite().all()
     mixed = torch.tensor([0.2, 0.9])
     by_hand = sum(g * math.log(g) + (1 - g) * math.log(1 - g) for g in (0.2, 0.9, 0.5, 0.5, 0.5, 0.5, 0.5)) / 7
     assert gate_entropy([mixed, half]).item() == pytest.approx(by_hand)
 
 
-def test_the_total_adds_only_what_was_computed() -> None:
+def test_the_total_is_the_weighted_sum_of_what_was_computed() -> None:
     caption, denoising, entropy = torch.tensor(2.0), torch.tensor(3.0), torch.tensor(-0.5)
     assert total_loss(caption).item() == 2.0
-    assert total_loss(caption, denoising=denoising, denoising_weight=0.1).item() == pytest.approx(2.3)
-    assert total_loss(caption, entropy=entropy).item() == pytest.approx(1.995)
+    assert total_loss(caption, (0.1, denoising), (0.01, entropy)).item() == pytest.approx(2.295)
 
 
 def test_a_probability_beyond_one_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"noise.drop is a probability"):
         Noise(drop=1.5)
+    with pytest.raises(ConfigError, match=r"denoising.beta must be 0 or more"):
+        Denoising(beta=-1.0)
