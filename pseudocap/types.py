@@ -76,26 +76,3 @@ class Clip:
     def centre(self) -> float:
         """Where the one frame lies that a teacher labels."""
         return (self.start + self.end) / 2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preprocess:
-    """What a checkpoint's encoder expects of a clip: `frames` square frames of `size` pixels, normalised per channel."""
-
-    size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    frames: int
-
-    def __post_init__(self) -> None:
-        for name in ("size", "frames"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"preprocess: {name} is {getattr(self, name)} and must be at least 1")
-        for name in ("mean", "std"):
-            values = getattr(self, name)
-            if len(values) != 3 or not all(math.isfinite(value) for value in values):
-                raise ConfigError(
-                    f"preprocess: {name} is {values} and must be three numbers, for red, green and blue"
-                )
-        if min(self.std) <= 0:
-            raise ConfigError(f"preprocess: std is {self.std} and must be positive: frames are divided by it")
