@@ -18,6 +18,10 @@ class InputError(PseudocapError):
     """Frames, tokens or options that the network cannot take."""
 
 
+class DataError(PseudocapError):
+    """Files of captions, annotations or samples that cannot be read as what they should be."""
+
+
 class CheckpointError(PseudocapError):
     """Weights, or what belongs to them, that are absent, damaged, or not those that the checkpoint was made with."""
 
@@ -30,9 +34,7 @@ class DecodeError(PseudocapError):
     """
 
     def __init__(self, path: str, problem: str, time: float | None = None) -> None:
-        super().__init__(
-            path, problem, time
-        )  # the arguments as they are, which is what pickling rebuilds from
+        super().__init__(path, problem, time)  # the arguments as they are, which is what pickling rebuilds from
         self.path, self.problem, self.time = path, problem, time
 
     def __str__(self) -> str:
