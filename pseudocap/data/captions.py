@@ -25,6 +25,8 @@ def read_own(source: str | PathLike[str], *, split: str = "test", allow_partial:
     path = Path(source)
     checks = Checks(allow_partial=allow_partial)
     suffix = path.suffix.lower()
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file or folder; name your captions")
     if path.is_dir():
         rows = _folder(path, split, checks)
     elif suffix in (".jsonl", ".json"):
@@ -99,10 +101,11 @@ def _row(record: object, split: str, where: str) -> CaptionedVideo:
 
 
 def _folder(folder: Path, split: str, checks: Checks) -> list[CaptionedVideo]:
-    videos = {path.relative_to(folder).with_suffix("").as_posix(): path for path in VideoFolder(folder).paths}
+    paths = VideoFolder(folder).paths  # the preferred of two with the same name comes first
+    videos = {path.relative_to(folder).with_suffix("").as_posix(): path for path in reversed(paths)}
     texts = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.txt"))}
     if not videos:
-        raise DataError(f"{folder} holds no video file")
+        raise DataError(f"{folder} holds no video file; name a folder of videos with .txt files, or a file of captions")
     for name in sorted(videos.keys() - texts.keys()):
         checks.skip("videos without captions", DataError(f"{videos[name]} has no captions; write {name}.txt beside it"))
     rows = []

@@ -146,8 +146,11 @@ def fixed_corpus(
     found = Counter(row.split for row in rows)
     for split, expected in videos.items():
         checks.expect(f"videos in {split}", expected, found[split], where=where)
-    odd = [row for row in rows if len(row.captions) != captions_each and (captions_each or not row.captions)]
-    what = "videos with captions" if captions_each is None else f"videos with {captions_each} captions"
+    if captions_each is None:
+        what, odd = "videos with captions", [row for row in rows if not row.captions]
+    else:
+        what = f"videos with {captions_each} captions"
+        odd = [row for row in rows if len(row.captions) != captions_each]
     detail = f"{odd[0].id} has {len(odd[0].captions)}" if odd else ""
     checks.expect(what, len(rows), len(rows) - len(odd), where=where, detail=detail)
     usable = tuple(row for row in rows if row.captions)

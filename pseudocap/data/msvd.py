@@ -55,7 +55,7 @@ def _from_lists(folder: Path, checks: Checks) -> Corpus:
 
 def _from_descriptions(path: Path, checks: Checks) -> Corpus:
     mapping = _mapping_in(path.parent)
-    known = None if mapping is None else list(_read_mapping(mapping).values())
+    known = None if mapping is None else frozenset(_read_mapping(mapping).values())
     captions = _captions(path, None, checks, known=known)
     clips = sorted(captions if known is None else known)
     if len(clips) != sum(VIDEOS.values()):

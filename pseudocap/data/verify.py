@@ -57,7 +57,7 @@ def fault_of(path: Path) -> str | None:
     try:
         probe(path)
     except DecodeError as error:
-        return str(error)
+        return error.problem  # without the path, which results have no use for
     return None
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from pseudocap.data.captions import read_own
+from pseudocap.data.howto100m import read_howto100m
 from pseudocap.errors import DataError
 
 
@@ -49,7 +51,7 @@ def test_rows_may_name_their_split(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_videos_with_text_files(tmp_path: Path) -> None:
-    for name in ("b.mp4", "in/a.MKV"):
+    for name in ("b.mp4", "b.webm", "in/a.MKV"):
         write(tmp_path / name, b"x")
     write(tmp_path / "b.txt", "\ufeffa dog\truns\r\n\r\nit barks\r\n")
     write(tmp_path / "in" / "a.txt", "a cat")
@@ -131,9 +133,22 @@ def test_broken_rows_may_be_left_out_and_are_counted(tmp_path: Path) -> None:
 
 
 def test_other_files_say_what_is_wanted(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no such file"):
+    with pytest.raises(DataError, match=r"nowhere.csv: there is no such file or folder; name your captions"):
         read_own(tmp_path / "nowhere.csv")
     with pytest.raises(DataError, match=r"captions are a .jsonl, .json or .csv file, or a folder"):
         read_own(write(tmp_path / "x.xlsx", "x"))
     with pytest.raises(DataError, match="holds no video file"):
         read_own(tmp_path)
+
+
+def test_the_samples_of_the_page_are_read(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
+    (sample,) = re.findall(r"```text\n(\{\"video\".*?)```", page, flags=re.DOTALL)
+    corpus = read_own(write(tmp_path / "x.jsonl", sample))
+    assert [row.id for row in corpus.rows] == ["dog.mp4", "film#12.500-20.000", "film#20.000-24.000"]
+    spoken, *table = re.search(r"```text\n(\{.*?\"text\".*?)```", page, flags=re.DOTALL)[1].splitlines()
+    whole = read_howto100m(write(tmp_path / "caption.json", spoken))
+    assert whole.rows[0].captions == ("hi guys today we sew",)
+    table[0] = table[0].split("   ")[0]
+    part = read_howto100m(write(tmp_path / "nVbIUDjzWY4.csv", "\n".join(table)))
+    assert part.rows[0].video == whole.rows[0].video
