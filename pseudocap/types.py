@@ -58,7 +58,7 @@ class Clip:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess:
-    """What a checkpoint's encoder expects of a clip: `frames` square frames of `size` pixels, normalised per channel."""
+    """What an encoder expects of a clip: `frames` square frames of `size` pixels, normalised per channel."""
 
     size: int
     mean: tuple[float, float, float]

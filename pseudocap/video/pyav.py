@@ -1,7 +1,7 @@
 """Frames by PyAV, whose wheel brings its own FFmpeg.
 
-`JumpingReader` goes from key frame to key frame and decodes what lies between only where it must; `SequentialReader`
-is for the formats in which jumping would be wrong.
+`JumpingReader` goes from key frame to key frame and decodes what lies between only where it must;
+`SequentialReader` is for the formats in which jumping would be wrong.
 """
 
 from __future__ import annotations
@@ -125,9 +125,10 @@ class _PyAVReader(VideoReader):
 class JumpingReader(_PyAVReader):
     """Exact frames from any place of a file whose packets carry presentation times and key frame marks.
 
-    A frame is exact if its packet is the last presented by the time among all since a key frame presented no later
-    than that (so the leading pictures of an open GOP, which need the GOP before, are never used), and if the decoder
-    delivers it unharmed. Otherwise decoding starts one key frame earlier, at last from the beginning.
+    A frame is exact if its packet is the last presented by the time among all since a key frame presented no
+    later than that (so the leading pictures of an open GOP, which need the GOP before, are never used), and
+    if the decoder delivers it unharmed. Otherwise decoding starts one key frame earlier, at last from the
+    beginning.
     """
 
     def __init__(self, source: Source, short_side: int | None) -> None:
@@ -217,10 +218,11 @@ class JumpingReader(_PyAVReader):
 
 
 class SequentialReader(_PyAVReader):
-    """Exact frames of a file that can only be read from its beginning; asking for an earlier time starts over.
+    """Exact frames of a file that can only be read from its beginning; asking for an earlier time starts
+    over.
 
-    Frames leave a decoder in the order of presentation, so each gets the earliest decoding time that is not yet
-    given away: in AVI, which has no presentation times, that is its place in the film.
+    Frames leave a decoder in the order of presentation, so each gets the earliest decoding time that is not
+    yet given away: in AVI, which has no presentation times, that is its place in the film.
     """
 
     def __init__(self, source: Source, short_side: int | None) -> None:
@@ -251,7 +253,7 @@ class SequentialReader(_PyAVReader):
                 if packet.is_corrupt:
                     raise DecodeError(self._source.path, "a packet is cut short or damaged")
                 begin = cursor if packet.dts is None else packet.dts * packet.time_base
-                cursor = begin + (packet.duration * packet.time_base or self._source.interval)
+                cursor = begin + ((packet.duration or 0) * packet.time_base or self._source.interval)
                 heapq.heappush(stamps, begin)
             for frame in decode(self._source, packet):
                 yield (heapq.heappop(stamps) if stamps else cursor), frame

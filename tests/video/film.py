@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,12 +13,15 @@ import numpy as np
 BITS = 12
 
 
+@functools.cache
 def drawn(number: int, width: int, height: int) -> np.ndarray:
     """A frame: its number as a row of black and white blocks above a moving pattern with noise."""
     rng = np.random.default_rng(number)
     y, x = np.mgrid[:height, :width]
     pattern = 120 + 60 * np.sin((x + 3 * number) / 9) + 40 * np.cos((y - 2 * number) / 7)
-    pixels = np.stack([pattern, np.roll(pattern, number, 1), 255 - pattern], -1) + rng.normal(0, 6, (height, width, 1))
+    pixels = np.stack([pattern, np.roll(pattern, number, 1), 255 - pattern], -1) + rng.normal(
+        0, 6, (height, width, 1)
+    )
     block = width // BITS
     for bit in range(BITS):
         pixels[:16, bit * block : (bit + 1) * block] = 235 if number >> bit & 1 else 16
@@ -82,9 +86,7 @@ def full_decode(path: Path) -> list[tuple[float, np.ndarray]]:
     """
     with av.open(str(path)) as container:
         stream = container.streams.best("video")
-        decoded = [
-            (frame.pts, frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)
-        ]
+        decoded = [(frame.pts, frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)]
         if any(pts is None for pts, _ in decoded):
             decoded = [(k, pixels) for k, (_, pixels) in enumerate(decoded)]
             tick = 1 / Fraction(25)
@@ -99,5 +101,6 @@ def full_decode(path: Path) -> list[tuple[float, np.ndarray]]:
 def frame_for(film: list[tuple[float, np.ndarray]], time: float) -> tuple[float, np.ndarray]:
     """The last frame presented by `time`."""
     return max(
-        ((presented, pixels) for presented, pixels in film if presented <= time + 1e-6), key=lambda pair: pair[0]
+        ((presented, pixels) for presented, pixels in film if presented <= time + 1e-6),
+        key=lambda pair: pair[0],
     )
