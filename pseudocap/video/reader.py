@@ -51,8 +51,8 @@ class VideoInfo:
     def missing(self, time: float) -> DecodeError:
         """The error for a time that the file claims and does not have."""
         problem = (
-            f"the frames end at {self.duration:.3f} s but the file claims {self.claimed_duration:.3f} s: it is "
-            " truncated or its header lies; fetch it again, or ask for earlier times only"
+            f"the frames end at {self.duration:.3f} s while the file claims {self.claimed_duration:.3f} s: "
+            + "it is truncated or its header lies; fetch it again, or ask for earlier times only"
         )
         return DecodeError(self.path, problem, time)
 
