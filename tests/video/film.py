@@ -13,7 +13,7 @@ import numpy as np
 BITS = 12
 
 
-@functools.cache
+@functools.lru_cache(maxsize=512)
 def drawn(number: int, width: int, height: int) -> np.ndarray:
     """A frame: its number as a row of black and white blocks above a moving pattern with noise."""
     rng = np.random.default_rng(number)
@@ -41,6 +41,7 @@ def write_film(
     codec: str = "libx264",
     *,
     frames: int = 80,
+    pictures: int = 512,
     size: tuple[int, int] = (144, 80),
     rate: Fraction = Fraction(25),
     pix_fmt: str = "yuv420p",
@@ -54,7 +55,7 @@ def write_film(
     format: str | None = None,  # noqa: A002 - av's word for it
     tags: dict[str, int] | None = None,
 ) -> Path:
-    """Encode numbered frames; `stamps` in ticks of `time_base` make the rate variable."""
+    """Encode numbered frames, anew from 0 after `pictures`; `stamps`, ticks of `time_base`, vary the rate."""
     time_base = time_base or 1 / rate
     with av.open(str(path), "w", format=format, options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
@@ -71,7 +72,7 @@ def write_film(
         if rotation is not None:
             stream.set_display_rotation(rotation)
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(drawn(number, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(drawn(number % pictures, *size), format="rgb24")
             frame.pts = number if stamps is None else stamps[number]
             frame.time_base = time_base
             container.mux(stream.encode(frame))

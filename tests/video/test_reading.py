@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -159,7 +160,12 @@ def test_opening_again_and_again_leaks_neither_files_nor_memory(tmp_path: Path, 
 @pytest.mark.slow
 def test_memory_stays_flat_over_two_hours(tmp_path: Path) -> None:
     film = write_film(
-        tmp_path / "film.mp4", frames=2 * 3600 * 2, rate=2, gop=24, options={"preset": "ultrafast"}
+        tmp_path / "film.mp4",
+        frames=2 * 3600 * 2,
+        pictures=50,
+        rate=Fraction(2),
+        gop=24,
+        options={"preset": "ultrafast"},
     )
     with open_video(film, threads=1) as video:
         memory = []
