@@ -26,6 +26,8 @@ MICROSECOND = Fraction(1, 1_000_000)
 _FINAL_NONREF = {"h264", "mpeg4", "mpeg2video", "mpeg1video", "vp8"}
 # A packet of these may hold a frame that is never shown, and after a key frame every packet is decodable.
 _HIDING = {"vp8", "vp9", "av1"}
+# How often to start further back: an open GOP or intra refresh needs it once or twice, damage would for ever.
+_TRIES = 8
 
 
 def open_pyav(path: str, *, threads: int, short_side: int | None) -> VideoReader:
@@ -127,8 +129,7 @@ class JumpingReader(_PyAVReader):
 
     A frame is exact if its packet is the last presented by the time among all since a key frame presented no
     later than that (so the leading pictures of an open GOP, which need the GOP before, are never used), and
-    if the decoder delivers it unharmed. Otherwise decoding starts one key frame earlier, at last from the
-    beginning.
+    if the decoder delivers it unharmed. Otherwise decoding starts one key frame earlier, and again a few times.
     """
 
     def __init__(self, source: Source, short_side: int | None) -> None:
@@ -179,7 +180,7 @@ class JumpingReader(_PyAVReader):
 
     def _start_anew(self, pts: int, upcoming: int | None) -> av.VideoFrame:
         run = self._restart(pts)
-        while True:
+        for _ in range(_TRIES):
             frame, exact = run.frame(pts, last=self._is_last(run, upcoming))
             if run.ends_before(pts):
                 self._after_the_end(pts * self._source.time_base, run.failure)
@@ -187,9 +188,10 @@ class JumpingReader(_PyAVReader):
                 return frame
             if run.key is None:
                 if frame is None:
-                    raise DecodeError(self.path, "no frame can be decoded up to here")
-                return frame
+                    break
+                return frame  # what a decode of the whole file gives
             run = self._restart(run.key - 1, jumps=False)
+        raise DecodeError(self.path, "no undamaged frame can be decoded here, nor from the key frames before")
 
     def _key_after(self, run: Run, pts: int) -> bool:
         """Whether the index has a key frame by `pts` that the run has not read up to."""
