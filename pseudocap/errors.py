@@ -29,8 +29,8 @@ class CheckpointError(PseudocapError):
 class DecodeError(PseudocapError):
     """A file, or the part of it around a time, that gives no frames.
 
-    `path` and `time` (seconds from the first frame; None when the whole file is meant) say which, so that a caller
-    can count it, name it and go on with the next clip. Travels between processes.
+    `path` and `time` (seconds from the first frame; None for the whole file) say which, so that a caller can
+    count it, name it and go on with the next clip. Travels between processes.
     """
 
     def __init__(self, path: str, problem: str, time: float | None = None) -> None:

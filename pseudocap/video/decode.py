@@ -21,10 +21,10 @@ def open_video(
 ) -> VideoReader:
     """Open a file for reading frames; use it in a `with`.
 
-    PyAV is the default everywhere: it brings its FFmpeg, so the same file gives the same pixels on every machine, and
-    it is the faster one here (docs/experiments.md). `threads` are the decoder's, 0 for as many as there are cores:
-    give 1 where many files are read side by side. `short_side` scales while decoding, which is cheaper than resizing
-    the frames afterwards and not pixel for pixel the same.
+    PyAV is the default everywhere: it brings its FFmpeg, so the same file gives the same pixels on every
+    machine, and it is the faster one here (docs/experiments.md). `threads` are the decoder's, 0 for as many
+    as there are cores: give 1 where many files are read side by side. `short_side` scales while decoding,
+    which is cheaper than resizing the frames afterwards and not pixel for pixel the same.
     """
     if threads < 0:
         raise InputError(f"{path}: threads is {threads} and must be 0 (one per core) or more")

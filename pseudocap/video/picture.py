@@ -1,8 +1,8 @@
 """From a decoded picture to upright RGB.
 
-The conversion is swscale's, with the matrix and range that the file is tagged with (BT.601 where it says nothing),
-to 8 bits a channel. HDR (PQ, HLG) is converted plainly, without tone mapping, so it looks flat; pixels are handed
-out as coded, a pixel aspect ratio is not applied.
+The conversion is swscale's, with the matrix and range that the file is tagged with (BT.601 where it says
+nothing), to 8 bits a channel. HDR (PQ, HLG) is converted plainly, without tone mapping, so it looks flat;
+pixels are handed out as coded, a pixel aspect ratio is not applied.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from av.video.reformatter import VideoReformatter
 class Picture:
     """The size and rotation of a stream's first frame, given to all of its frames.
 
-    A stream that changes its size midway is scaled to its first. `short_side` scales while converting, which is
-    cheaper than resizing afterwards and gives slightly different pixels.
+    A stream that changes its size midway is scaled to its first. `short_side` scales while converting, which
+    is cheaper than resizing afterwards and gives slightly different pixels.
     """
 
     def __init__(self, first: av.VideoFrame, short_side: int | None) -> None:
@@ -53,7 +53,7 @@ def _scaled(width: int, height: int, short_side: int | None) -> tuple[int, int]:
 
 
 def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Transpose, then flip in x, then flip in y: the display matrix [a b u; c d v; ..] sends (x, y) to (ax+cy, bx+dy)."""
+    """Transpose, flip in x, flip in y: the matrix [a b u; c d v; ..] sends (x, y) to (ax+cy, bx+dy)."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return False, False, False

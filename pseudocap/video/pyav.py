@@ -1,7 +1,7 @@
 """Frames by PyAV, whose wheel brings its own FFmpeg.
 
-`JumpingReader` goes from key frame to key frame and decodes what lies between only where it must; `SequentialReader`
-is for the formats in which jumping would be wrong.
+`JumpingReader` goes from key frame to key frame and decodes what lies between only where it must;
+`SequentialReader` is for the formats in which jumping would be wrong.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ MICROSECOND = Fraction(1, 1_000_000)
 _FINAL_NONREF = {"h264", "mpeg4", "mpeg2video", "mpeg1video", "vp8"}
 # A packet of these may hold a frame that is never shown, and after a key frame every packet is decodable.
 _HIDING = {"vp8", "vp9", "av1"}
+# How often to start further back: an open GOP or intra refresh needs it once or twice, damage would for ever.
+_TRIES = 8
 
 
 def open_pyav(path: str, *, threads: int, short_side: int | None) -> VideoReader:
@@ -125,9 +127,9 @@ class _PyAVReader(VideoReader):
 class JumpingReader(_PyAVReader):
     """Exact frames from any place of a file whose packets carry presentation times and key frame marks.
 
-    A frame is exact if its packet is the last presented by the time among all since a key frame presented no later
-    than that (so the leading pictures of an open GOP, which need the GOP before, are never used), and if the decoder
-    delivers it unharmed. Otherwise decoding starts one key frame earlier, at last from the beginning.
+    A frame is exact if its packet is the last presented by the time among all since a key frame presented no
+    later than that (so the leading pictures of an open GOP, which need the GOP before, are never used), and
+    if the decoder delivers it unharmed. Otherwise decoding starts one key frame earlier, and again a few times.
     """
 
     def __init__(self, source: Source, short_side: int | None) -> None:
@@ -178,7 +180,7 @@ class JumpingReader(_PyAVReader):
 
     def _start_anew(self, pts: int, upcoming: int | None) -> av.VideoFrame:
         run = self._restart(pts)
-        while True:
+        for _ in range(_TRIES):
             frame, exact = run.frame(pts, last=self._is_last(run, upcoming))
             if run.ends_before(pts):
                 self._after_the_end(pts * self._source.time_base, run.failure)
@@ -186,9 +188,10 @@ class JumpingReader(_PyAVReader):
                 return frame
             if run.key is None:
                 if frame is None:
-                    raise DecodeError(self.path, "no frame can be decoded up to here")
-                return frame
+                    break
+                return frame  # what a decode of the whole file gives
             run = self._restart(run.key - 1, jumps=False)
+        raise DecodeError(self.path, "no undamaged frame can be decoded here, nor from the key frames before")
 
     def _key_after(self, run: Run, pts: int) -> bool:
         """Whether the index has a key frame by `pts` that the run has not read up to."""
@@ -217,10 +220,11 @@ class JumpingReader(_PyAVReader):
 
 
 class SequentialReader(_PyAVReader):
-    """Exact frames of a file that can only be read from its beginning; asking for an earlier time starts over.
+    """Exact frames of a file that can only be read from its beginning; asking for an earlier time starts
+    over.
 
-    Frames leave a decoder in the order of presentation, so each gets the earliest decoding time that is not yet
-    given away: in AVI, which has no presentation times, that is its place in the film.
+    Frames leave a decoder in the order of presentation, so each gets the earliest decoding time that is not
+    yet given away: in AVI, which has no presentation times, that is its place in the film.
     """
 
     def __init__(self, source: Source, short_side: int | None) -> None:
@@ -251,7 +255,7 @@ class SequentialReader(_PyAVReader):
                 if packet.is_corrupt:
                     raise DecodeError(self._source.path, "a packet is cut short or damaged")
                 begin = cursor if packet.dts is None else packet.dts * packet.time_base
-                cursor = begin + (packet.duration * packet.time_base or self._source.interval)
+                cursor = begin + ((packet.duration or 0) * packet.time_base or self._source.interval)
                 heapq.heappush(stamps, begin)
             for frame in decode(self._source, packet):
                 yield (heapq.heappop(stamps) if stamps else cursor), frame

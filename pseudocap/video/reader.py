@@ -1,8 +1,8 @@
 """What every decoder offers, and the values that it hands out.
 
-Times are seconds from the first presented frame. The frame for time t is the last one presented at or before t; a
-time within a microsecond below a frame is that frame's, so that a time that a reader reported asks for the same
-frame again.
+Times are seconds from the first presented frame. The frame for time t is the last one presented at or before
+t; a time within a microsecond below a frame is that frame's, so that a time that a reader reported asks for
+the same frame again.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from pseudocap.video.clips import plan_clips
 class VideoInfo:
     """What a file holds (measured) beside what its header claims.
 
-    `width` and `height` are those of the pictures as handed out, rotation applied. `duration` reaches from the first
-    presented frame to the end of the last one that the file really has. The claims are None where the format makes
-    none. `start` is the first frame's time in the file's own clock, which all times here have subtracted.
+    `width` and `height` are those of the pictures as handed out, rotation applied. `duration` reaches from
+    the first presented frame to the end of the last one that the file really has. The claims are None where
+    the format makes none. `start` is the first frame's time in the file's own clock, which all times here
+    have subtracted.
     """
 
     path: str
@@ -50,15 +51,15 @@ class VideoInfo:
     def missing(self, time: float) -> DecodeError:
         """The error for a time that the file claims and does not have."""
         problem = (
-            f"the frames end at {self.duration:.3f} s although the file claims {self.claimed_duration:.3f} s: it is "
-            "truncated or its header lies; fetch it again, or ask for earlier times only"
+            f"the frames end at {self.duration:.3f} s while the file claims {self.claimed_duration:.3f} s: "
+            + "it is truncated or its header lies; fetch it again, or ask for earlier times only"
         )
         return DecodeError(self.path, problem, time)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
-    """One picture, uint8 [H,W,3], and when it is presented; `exact` is False for a neighbouring key frame's."""
+    """A picture, uint8 [H,W,3], and when it is presented; not `exact` if a key frame stands in for it."""
 
     pixels: np.ndarray
     time: float
@@ -106,10 +107,11 @@ class VideoReader(ABC):
     def decode(
         self, times: Iterable[float], *, nearest_keyframe: bool = False
     ) -> Iterator[Frame | DecodeError]:
-        """For each of the ascending times its frame or, as a value, the reason why it has none; one after the other.
+        """For each of the ascending times its frame or, as a value, the reason why it has none; one after the
+        other.
 
-        With `nearest_keyframe` the nearest frame that needs no other to be decoded: many times faster, marked as not
-        `exact`, and up to half a key frame interval away.
+        With `nearest_keyframe` the nearest frame that needs no other to be decoded: many times faster, marked
+        as not `exact`, and up to half a key frame interval away.
         """
         wanted = list(times)
         for time in wanted:
@@ -122,7 +124,8 @@ class VideoReader(ABC):
         return self._decode(wanted, nearest_keyframe)
 
     def frames_at(self, times: Iterable[float], *, nearest_keyframe: bool = False) -> Frames:
-        """The frames for these times, in any order and with repeats; a time without a frame raises its DecodeError.
+        """The frames for these times, in any order and with repeats; a time without a frame raises its
+        DecodeError.
 
         After the end of a whole file its last frame stays, as a player leaves it; `Frames.times` shows that.
         """
@@ -155,8 +158,8 @@ class VideoReader(ABC):
     ) -> Iterator[tuple[Clip, Frame | DecodeError]]:
         """Every clip that the file has, with the frame at its centre; one of them in memory at a time.
 
-        Of a file that ends before its header says so the readable clips come first, then one clip for all that is
-        missing, with the DecodeError.
+        Of a file that ends before its header says so the readable clips come first, then one clip for all
+        that is missing, with the DecodeError.
         """
         clips = plan_clips(self.path, self.info.duration, clip_seconds=clip_seconds, min_seconds=min_seconds)
         frames = self.decode((clip.centre for clip in clips), nearest_keyframe=nearest_keyframe)

@@ -1,8 +1,8 @@
 """One run of a decoder from a key frame on, doing no more work than the asked frames need.
 
-Packets are read ahead, which is cheap, until it is certain which one is the last presented by the time. Up to there
-the decoder may leave out frames that no other refers to; with the wanted packet in, it is drained if nothing else is
-wanted from this run.
+Packets are read ahead, which is cheap, until it is certain which one is the last presented by the time. Up to
+there the decoder may leave out frames that no other refers to; with the wanted packet in, it is drained if
+nothing else is wanted from this run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from pseudocap.video.source import Source
 class Run:
     """Times are ticks of the stream. `key` is where the run begins, None for the beginning of the file.
 
-    `skips`: frames that no other refers to may be left out. `jumps`: a later key frame on the way may be the start.
+    `skips`: frames that no other refers to may be left out. `jumps`: a later key frame on the way may be the
+    start.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Run:
         return max(self._known, default=None)
 
     def serves(self, pts: int) -> bool:
-        """Whether this run can still give the frame for `pts`: it neither passed it nor was drained before it."""
+        """Whether this run can still give the frame for `pts`: it has not passed it, and goes on."""
         if self._current is None or self._drained:
             return False
         return pts >= self._current.pts
@@ -63,7 +64,7 @@ class Run:
         return self._ended and (self._read_to is None or pts > self._read_to)
 
     def frame(self, pts: int, *, last: bool) -> tuple[av.VideoFrame | None, bool]:
-        """The last frame presented by `pts` of those that come out, and whether its packet is the one that it should be.
+        """The last frame presented by `pts` of those that come out, and whether it is of the right packet.
 
         `last` says that nothing more is wanted from this run.
         """
@@ -83,10 +84,10 @@ class Run:
         return self._current, self._current is not None and self._current.pts == target
 
     def _read_ahead(self, pts: int) -> None:
-        """Read until no unread packet can be presented by `pts`, which none decoded later than that can be."""
+        """Read until no unread packet can be presented by `pts`: none decoded after it can be."""
         while not self._ended and (self._read_to is None or self._read_to <= pts):
             packet = self._read()
-            if self._jumps and packet is not None and packet.is_keyframe and packet.pts <= pts:
+            if self._jumps and packet is not None and packet.is_keyframe and stamp(packet) <= pts:
                 self._source.stream.codec_context.flush_buffers()
                 self._begin(packet)  # a later start, reached without a seek
 
@@ -97,7 +98,7 @@ class Run:
                 raise DecodeError(self._source.path, "a packet is cut short or damaged")
         except DecodeError as error:
             self.failure, packet = error, None
-        if packet is None:
+        if packet is None or packet.pts is None:
             self._ended = True
             return None
         self._read_to = packet.dts if packet.dts is not None else self._read_to
@@ -115,9 +116,15 @@ class Run:
         else:
             packet = None
         self._drained = packet is None
-        spare = self._skips and packet is not None and packet.pts < target
+        spare = self._skips and packet is not None and stamp(packet) < target
         self._ready.extend(decode(self._source, packet, skip_nonref=spare))
         return waiting and packet is not None and packet.pts != target
+
+
+def stamp(packet: Packet) -> int:
+    """When the packet is presented; a run reads none that does not say."""
+    assert packet.pts is not None
+    return packet.pts
 
 
 def decode(source: Source, packet: Packet | None, *, skip_nonref: bool = False) -> list[av.VideoFrame]:

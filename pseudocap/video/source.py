@@ -16,10 +16,12 @@ from av.stream import Disposition
 
 from pseudocap.errors import DecodeError
 
-# Packets of these carry presentation times and honest key frame marks, so that one may jump among them. Not so AVI
-# (no presentation times), GIF (every frame paints over the last) and bare streams: they are read from the start.
+# Packets of these carry presentation times and honest key frame marks, so that one may jump among them. Not
+# so AVI (no presentation times), GIF (every frame paints over the last) and bare streams: they are read from
+# the start.
 KEYED_FORMATS = {"mov", "matroska", "flv", "mpegts"}
-# A packet of these is a whole frame (in a transport stream it may be one field), so it may be skipped by its own mark.
+# A packet of these is a whole frame (in a transport stream it may be one field), so it may be skipped by its
+# own mark.
 WHOLE_FRAME_FORMATS = {"mov", "matroska", "flv"}
 # Here the header states how long the video is; elsewhere FFmpeg guesses from the bit rate.
 CLAIMING_FORMATS = {"mov", "matroska", "flv", "avi"}
@@ -29,7 +31,8 @@ CLAIMING_FORMATS = {"mov", "matroska", "flv", "avi"}
 class Extent:
     """How far the packets reach, in seconds of the file's clock.
 
-    `last` is when the last frame of the video is presented, `video` when it ends, `any` when the last stream ends.
+    `last` is when the last frame of the video is presented, `video` when it ends, `any` when the last stream
+    ends.
     """
 
     last: float
@@ -101,7 +104,7 @@ class Source:
 
     @property
     def has_one_temporal_layer(self) -> bool:
-        """Whether this is HEVC whose header says so: with more, a frame without references in its layer has some above."""
+        """Whether this is HEVC that says so: with more, a higher layer may need what its own never does."""
         header = self.stream.codec_context.extradata or b""
         return self.codec == "hevc" and len(header) > 21 and header[0] == 1 and header[21] >> 3 & 7 == 1
 
@@ -121,6 +124,10 @@ class Source:
         """Where the video ends by the header, in the file's clock."""
         if not self.formats & CLAIMING_FORMATS:
             return None
+        if (
+            "avi" in self.formats and self.stream.frames
+        ):  # of a cut file FFmpeg shortens the duration, not the count
+            return float(self.stream.frames * self.interval)
         if self.stream.duration:
             return float((self.stream.duration + (self.stream.start_time or 0)) * self.time_base)
         if self.container.duration:  # Matroska and FLV mean the end, not the length
@@ -154,14 +161,18 @@ class Source:
         self._shift = first_key - entries[0].timestamp if len(entries) else 0
 
     def indexed_keys(self, pts: int) -> tuple[int | None, int | None]:
-        """The presentation times of the key frames around `pts`: at or before, at or after; None where unknown."""
+        """When the key frames around `pts` are presented: at or before, at or after; None where unknown."""
         entries = self.stream.index_entries
-        before = entries.search_timestamp(pts - self._shift, backward=True)
-        after = entries.search_timestamp(pts - self._shift, backward=False)
-        return tuple(entries[k].timestamp + self._shift if k >= 0 else None for k in (before, after))  # type: ignore[return-value]
+
+        def presented(row: int) -> int | None:
+            return entries[row].timestamp + self._shift if row >= 0 else None
+
+        wanted = pts - self._shift
+        before = presented(entries.search_timestamp(wanted, backward=True))
+        return before, presented(entries.search_timestamp(wanted, backward=False))
 
     def measure(self) -> Extent:
-        """How far the packets really reach: from the claimed end's key frame on, or all of them if none is there.
+        """How far the packets really reach: read from the claimed end's key frame on, or from the beginning.
 
         Moves the file, so measure on a Source of its own.
         """
@@ -193,9 +204,7 @@ class Source:
             pass  # what lies beyond cannot be read: this is the end
         if self.stream.index not in ends:
             return None
-        return Extent(
-            last=float(last), video=float(ends[self.stream.index]), any=float(max(ends.values()))
-        )
+        return Extent(last=float(last), video=float(ends[self.stream.index]), any=float(max(ends.values())))
 
     def _length(self, packet: Packet) -> Fraction:
         return (packet.duration or 0) * packet.time_base or (

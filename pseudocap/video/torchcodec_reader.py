@@ -1,6 +1,7 @@
 """Frames by torchcodec, where it is installed and can really decode.
 
-It loads the machine's FFmpeg at its first decode, not when it is imported, so only decoding shows whether it works.
+It loads the machine's FFmpeg at its first decode, not when it is imported, so only decoding shows whether it
+works.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ def _tiny_clip() -> bytes:
 class TorchCodecReader(VideoReader):
     """The same frames for the same times as PyAV's, converted by torchcodec's own settings.
 
-    It reads the whole file's packets when it opens, and always decodes exactly, whatever `nearest_keyframe` says.
+    It reads the whole file's packets when it opens, and always decodes exactly, whatever `nearest_keyframe`
+    says.
     """
 
     def __init__(self, path: str, *, threads: int) -> None:

@@ -1,9 +1,9 @@
 """From the frames of a clip to what a checkpoint's encoder takes: float32 [T,3,H,W], normalised.
 
-Evaluation takes the centres of T equal segments of the clip, resizes the short side and cuts out the centre. Training
-takes a random moment of each segment and a random crop. The crop is one for all frames of a clip: a camera that jumps
-from frame to frame is no motion. A clip with fewer frames than T repeats them, each segment showing the frame that is
-on screen at its moment.
+Evaluation takes the centres of T equal segments of the clip, resizes the short side and cuts out the centre.
+Training takes a random moment of each segment and a random crop. The crop is one for all frames of a clip: a
+camera that jumps from frame to frame is no motion. A clip with fewer frames than T repeats them, each segment
+showing the frame that is on screen at its moment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from pseudocap.types import Clip, Preprocess
 from pseudocap.video.reader import VideoReader, segment_centres
 
 
-def sample_times(start: float, end: float, count: int, generator: torch.Generator | None = None) -> list[float]:
+def sample_times(
+    start: float, end: float, count: int, generator: torch.Generator | None = None
+) -> list[float]:
     """One moment in each of `count` equal segments: its centre or, with a generator, a random one."""
     centres = segment_centres(start, end, count)
     if generator is None:

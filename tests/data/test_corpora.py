@@ -19,11 +19,17 @@ def corpus_of(*rows: CaptionedVideo) -> Corpus:
     return Corpus(name="letters", rows=rows, files=(Path("/somewhere/letters.csv"),))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"id": "c"}, {"video": "c"}, {"captions": ("one", "2")}, {"captions": ("one",)}, {"split": "val"}]
-    + [{"start": 0.0, "end": 1.0}],
-)
+CHANGES: list[dict[str, object]] = [
+    {"id": "c"},
+    {"video": "c"},
+    {"captions": ("one", "2")},
+    {"captions": ("one",)},
+    {"split": "val"},
+    {"start": 0.0, "end": 1.0},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
 def test_whatever_is_learned_from_changes_the_content_hash(change: dict[str, object]) -> None:
     assert corpus_of(replace(ROWS[0], **change), ROWS[1]).content_hash != corpus_of(*ROWS).content_hash
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -12,12 +13,15 @@ import numpy as np
 BITS = 12
 
 
+@functools.lru_cache(maxsize=512)
 def drawn(number: int, width: int, height: int) -> np.ndarray:
     """A frame: its number as a row of black and white blocks above a moving pattern with noise."""
     rng = np.random.default_rng(number)
     y, x = np.mgrid[:height, :width]
     pattern = 120 + 60 * np.sin((x + 3 * number) / 9) + 40 * np.cos((y - 2 * number) / 7)
-    pixels = np.stack([pattern, np.roll(pattern, number, 1), 255 - pattern], -1) + rng.normal(0, 6, (height, width, 1))
+    pixels = np.stack([pattern, np.roll(pattern, number, 1), 255 - pattern], -1) + rng.normal(
+        0, 6, (height, width, 1)
+    )
     block = width // BITS
     for bit in range(BITS):
         pixels[:16, bit * block : (bit + 1) * block] = 235 if number >> bit & 1 else 16
@@ -37,6 +41,7 @@ def write_film(
     codec: str = "libx264",
     *,
     frames: int = 80,
+    pictures: int = 512,
     size: tuple[int, int] = (144, 80),
     rate: Fraction = Fraction(25),
     pix_fmt: str = "yuv420p",
@@ -50,7 +55,7 @@ def write_film(
     format: str | None = None,  # noqa: A002 - av's word for it
     tags: dict[str, int] | None = None,
 ) -> Path:
-    """Encode numbered frames; `stamps` in ticks of `time_base` make the rate variable."""
+    """Encode numbered frames, anew from 0 after `pictures`; `stamps`, ticks of `time_base`, vary the rate."""
     time_base = time_base or 1 / rate
     with av.open(str(path), "w", format=format, options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=rate)
@@ -67,7 +72,7 @@ def write_film(
         if rotation is not None:
             stream.set_display_rotation(rotation)
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(drawn(number, *size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(drawn(number % pictures, *size), format="rgb24")
             frame.pts = number if stamps is None else stamps[number]
             frame.time_base = time_base
             container.mux(stream.encode(frame))
@@ -82,9 +87,7 @@ def full_decode(path: Path) -> list[tuple[float, np.ndarray]]:
     """
     with av.open(str(path)) as container:
         stream = container.streams.best("video")
-        decoded = [
-            (frame.pts, frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)
-        ]
+        decoded = [(frame.pts, frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)]
         if any(pts is None for pts, _ in decoded):
             decoded = [(k, pixels) for k, (_, pixels) in enumerate(decoded)]
             tick = 1 / Fraction(25)
@@ -99,5 +102,6 @@ def full_decode(path: Path) -> list[tuple[float, np.ndarray]]:
 def frame_for(film: list[tuple[float, np.ndarray]], time: float) -> tuple[float, np.ndarray]:
     """The last frame presented by `time`."""
     return max(
-        ((presented, pixels) for presented, pixels in film if presented <= time + 1e-6), key=lambda pair: pair[0]
+        ((presented, pixels) for presented, pixels in film if presented <= time + 1e-6),
+        key=lambda pair: pair[0],
     )

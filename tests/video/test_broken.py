@@ -15,6 +15,8 @@ from pseudocap.errors import DecodeError, InputError
 from pseudocap.video.decode import open_video, probe
 from pseudocap.video.reader import Frame
 
+PLAYLIST = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n"
+
 
 def shortened(film: Path, share: float) -> Path:
     """The file's first bytes."""
@@ -29,9 +31,9 @@ def shortened(film: Path, share: float) -> Path:
         ("empty.mp4", b"", "0 bytes"),
         ("text.mp4", b"Dear diary,\ntoday I was renamed.\n" * 50, "cannot open"),
         ("noise.mkv", np.random.default_rng(0).bytes(5000), "cannot open"),
-        ("list.mp4", b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nother.mp4\n#EXT-X-ENDLIST\n", "cannot open"),
+        ("list.mp4", PLAYLIST, "cannot open"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_no_video_is_named_with_the_reason(
     tmp_path: Path, name: str, content: bytes, reason: str
 ) -> None:
@@ -68,22 +70,26 @@ def test_a_codec_that_is_missing_is_an_error_of_that_file(tmp_path: Path) -> Non
         open_video(film)
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "film.mkv", "film.avi", "film_fragmented.mp4"])
+@pytest.fixture(scope="module", params=["film.mp4", "film.mkv", "film.avi", "film_fragmented.mp4"])
+def long_film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen seconds whose header comes first."""
+    flags = "frag_keyframe+empty_moov" if "fragmented" in request.param else "faststart"
+    options = {"movflags": flags} if request.param.endswith("mp4") else {}
+    return write_film(tmp_path_factory.mktemp("long") / request.param, frames=400, container_options=options)
+
+
 @pytest.mark.parametrize("share", [0.35, 0.62, 0.9])
 def test_of_a_truncated_file_the_readable_clips_are_delivered_and_the_rest_is_named(
-    tmp_path: Path, name: str, share: float
+    long_film: Path, share: float
 ) -> None:
-    flags = "frag_keyframe+empty_moov" if "fragmented" in name else "faststart"
-    options = {"movflags": flags} if name.endswith("mp4") else {}
-    film = write_film(tmp_path / name, frames=400, container_options=options)
-    whole = full_decode(film)
-    with open_video(shortened(film, share)) as video:
+    whole = full_decode(long_film)
+    with open_video(shortened(long_film, share)) as video:
         results = list(video.clip_centres(1.0))
     readable = [(clip, frame) for clip, frame in results if isinstance(frame, Frame)]
     for clip, frame in readable:
         np.testing.assert_array_equal(frame.pixels, frame_for(whole, clip.centre)[1])
     assert abs(len(readable) - 16 * share) <= 2.5
-    if "fragmented" not in name:  # nothing in a fragmented file says how long it was to be
+    if "fragmented" not in long_film.name:  # nothing in a fragmented file says how long it was to be
         last_clip, error = results[-1]
         assert isinstance(error, DecodeError)
         assert "truncated" in str(error)
@@ -129,7 +135,12 @@ def test_a_duration_that_claims_too_much_gives_every_real_clip_and_one_error(tmp
     with open_video(film) as video:
         assert video.info.duration == pytest.approx(4.0, abs=0.01)
         results = list(video.clip_centres(1.0))
-    assert [number_of(frame.pixels) for _, frame in results[:-1] if isinstance(frame, Frame)] == [12, 37, 62, 87]
+    assert [number_of(frame.pixels) for _, frame in results[:-1] if isinstance(frame, Frame)] == [
+        12,
+        37,
+        62,
+        87,
+    ]
     assert "claims 60.000 s" in str(results[-1][1])
 
 
@@ -144,7 +155,10 @@ def test_a_duration_that_claims_too_little_hides_no_frames(tmp_path: Path) -> No
 
 def test_sound_that_outlasts_the_picture_is_no_truncation(tmp_path: Path) -> None:
     path = tmp_path / "film.mkv"
-    with av.open(str(write_film(tmp_path / "silent.mkv", frames=50))) as silent, av.open(str(path), "w") as out:
+    with (
+        av.open(str(write_film(tmp_path / "silent.mkv", frames=50))) as silent,
+        av.open(str(path), "w") as out,
+    ):
         picture = out.add_stream_from_template(silent.streams.video[0])
         sound = out.add_stream("aac", rate=16000)
         for packet in silent.demux(silent.streams.video[0]):
@@ -168,5 +182,8 @@ def test_a_decode_error_survives_the_way_between_processes() -> None:
 
 @pytest.mark.parametrize("times", [[-0.1], [float("nan")], [float("inf")], []])
 def test_impossible_times_are_the_callers_mistake(tmp_path: Path, times: list[float]) -> None:
-    with open_video(write_film(tmp_path / "film.mp4", frames=5)) as video, pytest.raises(InputError, match=r"film\.mp4"):
+    with (
+        open_video(write_film(tmp_path / "film.mp4", frames=5)) as video,
+        pytest.raises(InputError, match=r"film\.mp4"),
+    ):
         video.frames_at(times)

@@ -9,38 +9,30 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from film import drawn, frame_for, full_decode, number_of, write_film
+from film import frame_for, full_decode, number_of, write_film
 
 from pseudocap.video.decode import open_video
 
 X265 = "log-level=none:pools=1:bframes=3"
 VARIABLE = list(itertools.accumulate([0] + [1, 1, 7, 2, 30, 1, 3, 1, 1, 12] * 8))[:80]
 FILMS: dict[str, dict] = {
-    "h264.mp4": {},
-    "h264.mkv": {},
-    "h264.flv": {},
-    "h264.ts": {},
-    "h264.avi": {},
-    "h264.h264": {"format": "h264"},
-    "h264_open_gop.mp4": {"options": {"x264-params": "keyint=12:open-gop=1:bframes=3"}, "gop": None},
+    "h264.mp4": {}, "h264.mkv": {}, "h264.flv": {}, "h264.ts": {}, "h264.avi": {}, "h264.h264": {"format":
+    "h264"}, "h264_open_gop.mp4": {"options": {"x264-params": "keyint=12:open-gop=1:bframes=3"}, "gop": None},
     "h264_open_gop.mkv": {"options": {"x264-params": "keyint=12:open-gop=1:bframes=3"}, "gop": None},
     "h264_open_gop.ts": {"options": {"x264-params": "keyint=12:open-gop=1:bframes=3"}, "gop": None},
     "h264_intra_refresh.mp4": {"options": {"x264-params": "keyint=12:intra-refresh=1"}, "gop": None},
-    "h264_interlaced.mp4": {"options": {"x264-params": "keyint=12:interlaced=1"}, "gop": None, "size": (144, 96)},
-    "h264_interlaced.ts": {"options": {"x264-params": "keyint=12:interlaced=1"}, "gop": None, "size": (144, 96)},
-    "h264_one_key_frame.mp4": {"gop": 1000},
-    "h264_only_key_frames.mp4": {"gop": 1},
+    "h264_interlaced.mp4": {"options": {"x264-params": "keyint=12:interlaced=1"}, "gop": None, "size": (144,
+    96)}, "h264_interlaced.ts": {"options": {"x264-params": "keyint=12:interlaced=1"}, "gop": None, "size":
+    (144, 96)}, "h264_one_key_frame.mp4": {"gop": 1000}, "h264_only_key_frames.mp4": {"gop": 1},
     "h264_fragmented.mp4": {"container_options": {"movflags": "frag_keyframe+empty_moov"}},
-    "h264_variable_rate.mp4": {"stamps": VARIABLE, "time_base": Fraction(1, 90)},
-    "h264_variable_rate.mkv": {"stamps": VARIABLE, "time_base": Fraction(1, 90)},
-    "h264_late_start.mkv": {"stamps": [k + 77 for k in range(80)]},
-    "h264_late_start.mp4": {"stamps": [k + 77 for k in range(80)]},
-    "h264_odd.mp4": {"size": (145, 81), "pix_fmt": "yuv444p"},
-    "h264_10bit.mp4": {"pix_fmt": "yuv420p10le"},
-    "hevc.mp4": {"codec": "libx265", "options": {"x265-params": f"{X265}:keyint=12:open-gop=0"}, "gop": None},
-    "hevc_open_gop.mp4": {"codec": "libx265", "options": {"x265-params": f"{X265}:keyint=12:open-gop=1"}, "gop": None},
-    "hevc_open_gop.mkv": {"codec": "libx265", "options": {"x265-params": f"{X265}:keyint=12:open-gop=1"}, "gop": None},
-    "hevc_layers.mp4": {
+    "h264_variable_rate.mp4": {"stamps": VARIABLE, "time_base": Fraction(1, 90)}, "h264_variable_rate.mkv":
+    {"stamps": VARIABLE, "time_base": Fraction(1, 90)}, "h264_late_start.mkv": {"stamps": [k + 77 for k in
+    range(80)]}, "h264_late_start.mp4": {"stamps": [k + 77 for k in range(80)]}, "h264_odd.mp4": {"size":
+    (145, 81), "pix_fmt": "yuv444p"}, "h264_10bit.mp4": {"pix_fmt": "yuv420p10le"}, "hevc.mp4": {"codec":
+    "libx265", "options": {"x265-params": f"{X265}:keyint=12:open-gop=0"}, "gop": None}, "hevc_open_gop.mp4":
+    {"codec": "libx265", "options": {"x265-params": f"{X265}:keyint=12:open-gop=1"}, "gop": None},
+    "hevc_open_gop.mkv": {"codec": "libx265", "options": {"x265-params": f"{X265}:keyint=12:open-gop=1"},
+    "gop": None}, "hevc_layers.mp4": {
         "codec": "libx265", "options": {"x265-params": f"{X265}:keyint=24:temporal-layers=3"}, "gop": None
     },
     "hevc_hdr.mp4": {
