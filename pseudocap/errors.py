@@ -18,8 +18,27 @@ class InputError(PseudocapError):
     """Frames, tokens or options that the network cannot take."""
 
 
+class DataError(PseudocapError):
+    """Files of captions, annotations or samples that cannot be read as what they should be."""
+
+
 class CheckpointError(PseudocapError):
     """Weights, or what belongs to them, that are absent, damaged, or not those that the checkpoint was made with."""
+
+
+class DecodeError(PseudocapError):
+    """A file, or the part of it around a time, that gives no frames.
+
+    `path` and `time` (seconds from the first frame; None for the whole file) say which, so that a caller can
+    count it, name it and go on with the next clip. Travels between processes.
+    """
+
+    def __init__(self, path: str, problem: str, time: float | None = None) -> None:
+        super().__init__(path, problem, time)  # the arguments as they are, which is what pickling rebuilds from
+        self.path, self.problem, self.time = path, problem, time
+
+    def __str__(self) -> str:
+        return f"{self.path}{'' if self.time is None else f', at {self.time:.3f} s'}: {self.problem}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -71,3 +71,79 @@ class VideoMemory:
             time_mask=self.time_mask.to(device=device),
             space_mask=self.space_mask.to(device=device),
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """A stretch of a video file, in seconds from its first presented frame."""
+
+    source: str
+    start: float
+    end: float
+
+    @property
+    def centre(self) -> float:
+        """Where the one frame lies that a teacher labels."""
+        return (self.start + self.end) / 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a corpus cut a clip from: a page, and seconds of the video there."""
+
+    url: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionedVideo:
+    """One video of a corpus, or a stretch of one, and everything that is said of it.
+
+    `video` is how the corpus names the file, with or without an extension. `start` and `end` are seconds of that file,
+    None for all of it; `origin` tells where the file itself was cut from.
+    """
+
+    id: str
+    video: str
+    captions: tuple[str, ...]
+    split: str
+    start: float | None = None
+    end: float | None = None
+    category: int | None = None
+    origin: Origin | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """What is said in a video from `start` to `end`, in seconds, as the recogniser gave it."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Transcript:
+    """The speech of one video, its segments by start; neighbours may overlap."""
+
+    video: str
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coverage:
+    """How much of a split can be watched here: what a result says beside its score.
+
+    `videos` counts the split's rows, `missing` holds the ids of those without a file, `undecodable` the reason by id.
+    """
+
+    split: str
+    videos: int
+    missing: tuple[str, ...]
+    undecodable: dict[str, str]
+
+    @property
+    def present(self) -> int:
+        """Rows whose file is there and can be decoded."""
+        return self.videos - len(self.missing) - len(self.undecodable)

@@ -21,6 +21,10 @@ VERBS = {
         "turn another repository's weights into ours",
         "pseudocap convert timesformer TimeSformer_divST_8x32_224_HowTo100M.pyth encoders/timesformer-8",
     ),
+    "data": (
+        "check a corpus: what its files hold, which videos are there and can be decoded",
+        "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 

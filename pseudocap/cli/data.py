@@ -1,0 +1,162 @@
+"""`pseudocap data verify CORPUS ...`: which videos of a corpus are there and can be decoded, split by split.
+
+Exit code 0 says that all are, 1 that some are missing or undecodable, 2 that something must be mended first.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudocap.errors import DataError
+from pseudocap.types import Coverage
+
+if TYPE_CHECKING:
+    from pseudocap.data.corpora import Corpus
+
+PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
+SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["verify"], help="what to do")
+    parser.add_argument("corpus", choices=["msrvtt", "msvd", "vatex", "own"], help="whose files they are")
+    parser.add_argument(
+        "--annotations", type=Path, nargs="+", required=True, metavar="PATH", help="their folder, or the files"
+    )
+    parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos lie (own: beside the captions)")
+    parser.add_argument(
+        "--split",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="take train, val or test from this list of ids (.txt, or .csv with video_id); NAME=none leaves it out",
+    )
+    parser.add_argument("--allow-partial", action="store_true", help="go on where counts are wrong, and say so")
+    parser.add_argument("--allow-leak", action="store_true", help="go on where test videos are trained on, and say so")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that decode; default: one per core")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from pseudocap.data.splits import resplit
+    from pseudocap.data.verify import verify
+    from pseudocap.data.videos import VideoFolder
+
+    lists = dict(_list_of(text) for text in args.split)
+    videos = VideoFolder(_videos(args))
+    corpus = _read(args)
+    if lists:
+        corpus = resplit(corpus, lists, allow_leak=args.allow_leak)
+    with _progress() as progress:
+        coverages = verify(corpus, videos, workers=args.workers, progress=progress)
+    if args.json:
+        print(json.dumps({**corpus.provenance(), "coverage": [_coverage(each) for each in coverages]}, indent=2))
+    else:
+        _print_table(corpus, coverages)
+    return 1 if any(each.present < each.videos for each in coverages) else 0
+
+
+def _list_of(text: str) -> tuple[str, Path | None]:
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise DataError(f"--split {text}: write NAME=FILE, as in --split train=train_list.txt, or NAME=none")
+    return name, None if path == "none" else Path(path)
+
+
+def _videos(args: argparse.Namespace) -> Path:
+    if args.videos is not None:
+        return args.videos
+    if args.corpus != "own":
+        raise DataError(f"--videos is missing: the folder that holds the videos of {args.corpus}")
+    (source,) = _one(args)
+    return source if source.is_dir() else source.parent
+
+
+def _one(args: argparse.Namespace) -> list[Path]:
+    if len(args.annotations) > 1:
+        raise DataError(f"--annotations of {args.corpus} is one path, not {len(args.annotations)}")
+    return args.annotations
+
+
+def _read(args: argparse.Namespace) -> Corpus:
+    from pseudocap.data.captions import read_own
+    from pseudocap.data.msrvtt import read_msrvtt
+    from pseudocap.data.msvd import read_msvd
+    from pseudocap.data.vatex import read_vatex
+
+    if args.corpus in ("msrvtt", "vatex"):
+        read = {"msrvtt": read_msrvtt, "vatex": read_vatex}[args.corpus]
+        return read(args.annotations, allow_partial=args.allow_partial)
+    (source,) = _one(args)
+    if args.corpus == "msvd":
+        return read_msvd(source, allow_partial=args.allow_partial)
+    return read_own(source, allow_partial=args.allow_partial)
+
+
+def _coverage(coverage: Coverage) -> dict[str, object]:
+    return {"present": coverage.present, **asdict(coverage)}
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar where stderr is a terminal; elsewhere a line for every tenth, once it has taken two seconds."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("decoding")
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    started, told = time.monotonic(), 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        tenth = 10 * done // total
+        if tenth > told and time.monotonic() - started > PATIENCE:
+            told = tenth
+            print(f"{done:,} of {total:,} videos decoded", file=sys.stderr, flush=True)
+
+    yield tell
+
+
+def _print_table(corpus: Corpus, coverages: tuple[Coverage, ...]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=f"{corpus.name}, content {corpus.content_hash[:12]}", title_justify="left")
+    for heading in ("split", "videos", "captions", "present", "missing", "undecodable", "ids"):
+        table.add_column(heading, justify="left" if heading in ("split", "ids") else "right")
+    for each in coverages:
+        figures = (
+            each.videos,
+            corpus.counts[each.split]["captions"],
+            each.present,
+            len(each.missing),
+            len(each.undecodable),
+        )
+        cells = (f"{figure:,}" for figure in figures)
+        table.add_row(escape(each.split), *cells, corpus.split_hash(each.split)[:12])
+    console = Console()
+    console.print(table)
+    for each in coverages:
+        _print_some(f"{each.split}: missing", list(each.missing))
+        _print_some(f"{each.split}: undecodable", [f"{name}: {why}" for name, why in each.undecodable.items()])
+    for mismatch in corpus.mismatches:
+        print(f"allowed: {mismatch.found:,} {mismatch.what}, expected {mismatch.expected:,}")
+
+
+def _print_some(heading: str, names: list[str]) -> None:
+    for name in names[:SHOWN]:
+        print(f"{heading}: {name}")
+    if len(names) > SHOWN:
+        print(f"{heading}: and {len(names) - SHOWN:,} more (--json lists all)")

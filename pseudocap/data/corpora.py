@@ -1,0 +1,176 @@
+"""A corpus as one value: its rows, where they came from, what was checked, and hashes that go into every result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from pseudocap.errors import DataError, nearest
+from pseudocap.types import CaptionedVideo
+
+Annotations = str | PathLike[str] | Sequence[str | PathLike[str]]
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mismatch:
+    """A figure that is not what it must be, kept because the caller said to go on all the same."""
+
+    what: str
+    expected: int
+    found: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """Rows with unique ids within a split, in the order of the files. Readers make it; `split` narrows it."""
+
+    name: str
+    rows: tuple[CaptionedVideo, ...]
+    files: tuple[Path, ...]
+    mismatches: tuple[Mismatch, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """The names of the splits that have rows: train, val, test, then others."""
+        names = {row.split for row in self.rows}
+        return (*(name for name in SPLITS if name in names), *sorted(names - set(SPLITS)))
+
+    def split(self, name: str) -> Corpus:
+        """The corpus of one split."""
+        if name not in self.splits:
+            known = ", ".join(self.splits) or "none"
+            raise DataError(f"{self.name} has no split {name!r}{nearest(name, self.splits)}; it has {known}")
+        return replace(self, rows=tuple(row for row in self.rows if row.split == name))
+
+    @cached_property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Videos and captions by split."""
+        videos = Counter(row.split for row in self.rows)
+        captions: Counter[str] = Counter()
+        for row in self.rows:
+            captions[row.split] += len(row.captions)
+        return {name: {"videos": videos[name], "captions": captions[name]} for name in self.splits}
+
+    @cached_property
+    def content_hash(self) -> str:
+        """sha256 of what is learned from: ids, videos, times and captions, in no order, whatever file held them."""
+        content = sorted(
+            json.dumps([row.split, row.id, row.video, row.start, row.end, sorted(row.captions)]) for row in self.rows
+        )
+        return _sha256(content)
+
+    def split_hash(self, name: str) -> str:
+        """sha256 of the ids of a split, in no order: equal means that the same videos were used."""
+        return _sha256(sorted(row.id for row in self.rows if row.split == name))
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result says about its data, for JSON; files by name, without where they lie on this machine."""
+        return {
+            "corpus": self.name,
+            "content_sha256": self.content_hash,
+            "splits": {name: {**self.counts[name], "ids_sha256": self.split_hash(name)} for name in self.splits},
+            "files": [path.name for path in self.files],
+            "mismatches": [asdict(mismatch) for mismatch in self.mismatches],
+        }
+
+
+def _sha256(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode("utf-8", "surrogatepass") + b"\n")
+    return digest.hexdigest()
+
+
+def stretch_id(video: str, start: float | None, end: float | None) -> str:
+    """The id of a stretch of a video, to the millisecond; of the whole video, its name."""
+    return video if start is None or end is None else f"{video}#{start:.3f}-{end:.3f}"
+
+
+class Checks:
+    """Holds files to what their corpus fixes: a difference is an error, or with `allow_partial` a Mismatch."""
+
+    def __init__(self, *, allow_partial: bool) -> None:
+        self._allow_partial = allow_partial
+        self._kept: list[Mismatch] = []
+        self._skipped: Counter[str] = Counter()
+
+    def expect(self, what: str, expected: int, found: int, *, where: str, detail: str = "") -> None:
+        """`detail` names the first offender."""
+        if expected == found:
+            return
+        if not self._allow_partial:
+            more = f" ({detail})" if detail else ""
+            raise DataError(
+                f"{where}: {found:,} {what}, and there must be {expected:,}{more}; fetch the files again, or allow a "
+                "partial corpus (allow_partial, --allow-partial), which every result then says"
+            )
+        self._kept.append(Mismatch(what=what, expected=expected, found=found))
+
+    def skip(self, what: str, error: DataError) -> None:
+        """A row that cannot be used: an error, or left out and counted."""
+        if not self._allow_partial:
+            raise DataError(f"{error}; or leave out what is broken (allow_partial, --allow-partial)") from error
+        self._skipped[what] += 1
+
+    @property
+    def mismatches(self) -> tuple[Mismatch, ...]:
+        left_out = (Mismatch(what=what, expected=0, found=found) for what, found in self._skipped.items())
+        return (*self._kept, *left_out)
+
+
+def fixed_corpus(
+    name: str,
+    rows: Sequence[CaptionedVideo],
+    *,
+    files: tuple[Path, ...],
+    checks: Checks,
+    videos: Mapping[str, int],
+    captions_each: int | None = None,
+) -> Corpus:
+    """A corpus whose counts are known: the videos of every split and, unless None, the captions of every video.
+
+    Videos without any caption are counted, then left out.
+    """
+    where = ", ".join(str(path) for path in files)
+    found = Counter(row.split for row in rows)
+    for split, expected in videos.items():
+        checks.expect(f"videos in {split}", expected, found[split], where=where)
+    if captions_each is None:
+        what, odd = "videos with captions", [row for row in rows if not row.captions]
+    else:
+        what = f"videos with {captions_each} captions"
+        odd = [row for row in rows if len(row.captions) != captions_each]
+    detail = f"{odd[0].id} has {len(odd[0].captions)}" if odd else ""
+    checks.expect(what, len(rows), len(rows) - len(odd), where=where, detail=detail)
+    usable = tuple(row for row in rows if row.captions)
+    return Corpus(name=name, rows=usable, files=files, mismatches=checks.mismatches)
+
+
+def annotation_files(annotations: Annotations, layouts: Sequence[Sequence[str]], *, corpus: str) -> tuple[Path, ...]:
+    """The files that were named, or those of the one layout, of several that a corpus comes in, in a folder."""
+    if not isinstance(annotations, str | PathLike):
+        return tuple(file for path in annotations for file in annotation_files(path, layouts, corpus=corpus))
+    folder = Path(annotations)
+    if folder.is_file():
+        return (folder,)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such file or folder; name where the annotations of {corpus} lie")
+    found = [names for names in layouts if any((folder / name).is_file() for name in names)]
+    if len(found) == 1:
+        return tuple(folder / name for name in found[0] if (folder / name).is_file())
+    if found:
+        several = " and ".join(names[0] for names in found)
+        raise DataError(f"{folder} holds {corpus} more than once ({several}); name the file that is meant")
+    wanted = "; or ".join(" with ".join(names) for names in layouts)
+    raise DataError(f"{folder} holds no annotations of {corpus}; wanted are {wanted}")

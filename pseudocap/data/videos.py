@@ -1,0 +1,53 @@
+"""Finding the video files that a corpus speaks of."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from os import PathLike, walk
+from pathlib import Path, PurePosixPath
+
+from pseudocap.errors import DataError
+from pseudocap.types import CaptionedVideo
+
+# In the order of preference where a folder holds the same video twice.
+EXTENSIONS = (
+    *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg"),
+    *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
+)
+
+
+class VideoFolder:
+    """The video files below a folder, looked up by path or by name, with any common extension.
+
+    The tree is walked once, at the first need. Names are told apart by case, as YouTube's are; extensions are not.
+    """
+
+    def __init__(self, root: str | PathLike[str]) -> None:
+        self.root = Path(root)
+        if not self.root.is_dir():
+            raise DataError(f"{self.root}: there is no such folder; name where the videos lie (--videos)")
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file with the extension of a video, the preferred one of equals first."""
+        found = [Path(folder, name) for folder, _, names in walk(self.root) for name in names]
+        videos = (path for path in found if path.suffix.lower() in EXTENSIONS)
+        return tuple(sorted(videos, key=lambda path: (EXTENSIONS.index(path.suffix.lower()), path)))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Path]:
+        """By file name without its extension, and by path from the root without it."""
+        known: dict[str, Path] = {}
+        for path in self.paths:
+            known.setdefault(path.relative_to(self.root).with_suffix("").as_posix(), path)
+        for path in self.paths:
+            known.setdefault(path.stem, path)
+        return known
+
+    def find(self, row: CaptionedVideo) -> Path | None:
+        """The file of a row, None where there is none: just where the row says, else by name with another extension."""
+        if (exact := self.root / row.video).is_file():
+            return exact
+        name = PurePosixPath(row.video)
+        plain = name.with_suffix("") if name.suffix.lower() in EXTENSIONS else name
+        return self._by_name.get(plain.as_posix())

@@ -1,0 +1,118 @@
+"""`pseudocap data verify` as a newcomer meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pseudocap.cli.main import main
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Three videos with captions: one is there, one is text, one is missing."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    with av.open(folder / "good.mp4", "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width = stream.height = 32
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))))
+        container.mux(stream.encode())
+    (folder / "bad.mp4").write_text("no video")
+    (folder / "captions.csv").write_text("video,caption\ngood,a dog\nbad.mp4,a cat\ngone.mp4,a fish\n")
+    return folder
+
+
+def verify(*arguments: object) -> int:
+    return main(["data", "verify", *map(str, arguments)])
+
+
+def test_json_says_what_is_there_and_the_exit_code_what_is_not(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify("own", "--annotations", own / "captions.csv", "--workers", 1, "--json") == 1
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    result = json.loads(shown.out)
+    (coverage,) = result["coverage"]
+    assert (coverage["split"], coverage["videos"], coverage["present"], coverage["missing"]) == (
+        "test",
+        3,
+        1,
+        ["gone.mp4"],
+    )
+    assert list(coverage["undecodable"]) == ["bad.mp4"]
+    assert result["files"] == ["captions.csv"]
+    assert len(result["content_sha256"]) == len(result["splits"]["test"]["ids_sha256"]) == 64
+
+
+def test_a_whole_corpus_exits_with_0_and_a_table(
+    own: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    (own / "captions.csv").write_text("video,caption\ngood,a dog\n")
+    assert verify("own", "--annotations", own / "captions.csv") == 0
+    shown = capsys.readouterr().out
+    assert "undecodable" in shown
+    assert "own, content" in shown
+
+
+def test_the_table_names_what_is_wrong(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = "".join(f"gone{k},x\n" for k in range(9))
+    (own / "captions.csv").write_text(f"video,caption\nbad,\nbad,[red] x\n{names}")
+    assert verify("own", "--annotations", own / "captions.csv", "--allow-partial") == 1
+    shown = capsys.readouterr().out
+    assert "test: missing: gone0\n" in shown
+    assert "test: missing: and 4 more (--json lists all)\n" in shown
+    assert "test: undecodable: bad: " in shown
+    assert "allowed: 1 unusable rows, expected 0\n" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["own", "--annotations", "nowhere.csv"], "nowhere.csv: there is no such file"),
+        (["own", "--annotations", "captions.csv", "--videos", "nowhere"], "nowhere: there is no such folder"),
+        (["own", "--annotations", "captions.csv", "bad.mp4"], "--annotations of own is one path, not 2"),
+        (["own", "--annotations", "captions.csv", "--workers", "0"], "workers is 0 and must be at least 1"),
+        (["own", "--annotations", "captions.csv", "--split", "train"], "--split train: write NAME=FILE"),
+        (["own", "--annotations", "captions.csv", "--split", "dev=x"], "split 'dev' is none of train, val, test"),
+        (["own", "--annotations", "captions.csv", "--split", "train=x"], "x: there is no such file"),
+        (["msrvtt", "--annotations", "."], "--videos is missing: the folder that holds the videos of msrvtt"),
+        (["msrvtt", "--annotations", ".", "--videos", "."], "holds no annotations of MSR-VTT"),
+        (["msvd", "--annotations", ".", "--videos", "."], "holds no annotations of MSVD"),
+        (["vatex", "--annotations", ".", "--videos", "."], "holds no annotations of VATEX"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    own: Path,
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(own)
+    assert verify(*arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_an_unknown_corpus_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        verify("msrvt", "--annotations", "x")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("error: argument corpus: invalid choice: 'msrvt'")
+
+
+def test_reading_captions_loads_neither_torch_nor_a_decoder() -> None:
+    modules = ("captions", "msrvtt", "msvd", "vatex", "howto100m", "shards", "splits", "verify")
+    imports = "; ".join(f"import pseudocap.data.{module}" for module in modules)
+    code = f"import sys; {imports}; print({{'torch', 'av', 'numpy', 'pyarrow'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
