@@ -1,0 +1,1 @@
+"""Measurements: ratios against named alternatives, interleaved in one process, medians of repeats."""
