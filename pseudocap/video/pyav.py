@@ -125,7 +125,7 @@ class JumpingReader(_PyAVReader):
 
     A frame is exact if its packet is the last presented by the time among all since a key frame presented no
     later than that (so the leading pictures of an open GOP, which need the GOP before, are never used), and
-    if the decoder delivers it unharmed. Otherwise decoding starts one key frame earlier, and again a few times.
+    if the decoder delivers it unharmed. Otherwise decoding starts one key frame earlier, a few times over.
     """
 
     def __init__(self, source: Source, short_side: int | None) -> None:
