@@ -15,7 +15,7 @@ install: $(STAMP)  ## install the package and its development tools into .venv
 # The stamp is written last, so an interrupted installation is taken up again and a finished one needs no network.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "error: Pseudocap needs Python 3.11 or newer, and $(PYTHON) is older or absent; try: make PYTHON=python3.12 install" >&2; exit 2; }
+	  echo "error: Pseudocap needs Python 3.11 or newer, and $(PYTHON) is older or is not there; try: make PYTHON=python3.12 install" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	  echo "error: $(PYTHON) has no venv module; on Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -46,9 +46,10 @@ bench: $(STAMP)  ## measure the loss and the attention against their alternative
 	$(BIN)/python -m pseudocap.bench.attention
 
 # The newest versions of everything, for the tests to judge. CUDA's parts are left out: torch pins its own.
-constraints:  ## write constraints.txt anew from the newest versions
-	$(BIN)/uv pip compile --quiet --upgrade --extra dev --no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml \
-	  | grep -vE '^(nvidia-|cuda-|triton)' > constraints.new && mv constraints.new constraints.txt
+constraints: $(STAMP)  ## write constraints.txt anew from the newest versions
+	$(BIN)/uv pip compile --quiet --upgrade --extra dev --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links pyproject.toml --output-file $(VENV)/resolved.txt
+	grep -vE '^(nvidia-|cuda-|triton)' $(VENV)/resolved.txt > constraints.txt
 
 clean:  ## remove .venv and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build dist

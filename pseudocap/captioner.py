@@ -74,6 +74,7 @@ class PseudoCap(CaptionNetwork):
         Adapters go before every second layer of the decoder's upper half unless `adapter_layers` says otherwise.
         """
         target = pick_device(device)
+        _check_precision(dtype)
         opt, tokenizer, decoder_id = load_opt(_absolute(decoder), revision=decoder_revision)
         timesformer = TimeSformer.from_pretrained(_absolute(encoder), revision=encoder_revision)
         assert timesformer.origin is not None  # from_pretrained names it
@@ -87,8 +88,8 @@ class PseudoCap(CaptionNetwork):
         config = PseudoCapConfig(
             decoder=decoder_id,
             encoder=timesformer.origin,
-            adapter_layers=tuple(
-                default_adapter_layers(opt.config.num_hidden_layers) if adapter_layers is None else adapter_layers
+            adapter_layers=(
+                default_adapter_layers(opt.config.num_hidden_layers) if adapter_layers is None else adapter_layers  # type: ignore[arg-type]
             ),
             fusion=fusion,
             gate=gate,
@@ -121,7 +122,10 @@ class PseudoCap(CaptionNetwork):
         compared with what the checkpoint recorded before anything is built.
         """
         target = pick_device(device)
-        folder = Path(source)
+        _check_precision(dtype)
+        folder = Path(source).expanduser()
+        if folder.is_file():
+            raise CheckpointError(f"{source} is a file; give the directory that holds it")
         if not folder.is_dir():
             known = [row["name"] for row in list_checkpoints()]
             offer = f"it offers {', '.join(known)}" if known else "no weights are released yet"
@@ -130,6 +134,7 @@ class PseudoCap(CaptionNetwork):
             )
         config = read_config(folder)
         adapters = read_tensors(_existing(folder / WEIGHTS_FILE))
+        _require_there(folder, {"decoder": (config.decoder, decoder), "encoder": (config.encoder, encoder)})
         opt, tokenizer, decoder_id = load_opt(
             _moved(config.decoder, decoder), revision=None if decoder else config.decoder.revision
         )
@@ -156,7 +161,8 @@ class PseudoCap(CaptionNetwork):
 
     def tokenize(self, captions: Sequence[str]) -> CaptionTokens:
         """Captions to learn from. BOS and EOS share an id in OPT, so padding is told by position, never by id."""
-        if isinstance(captions, str) or not captions:
+        captions = [] if isinstance(captions, str) else list(captions)
+        if not captions:
             raise InputError("captions must be a list of at least one text")
         for index, caption in enumerate(captions):
             if not isinstance(caption, str) or not caption.strip():
@@ -211,11 +217,33 @@ def pick_device(device: str | torch.device) -> torch.device:
 
 def _absolute(source: str | Path) -> str:
     """A directory by its full path, so that a checkpoint still finds it from elsewhere; a repo's name as it is."""
-    return str(Path(source).resolve()) if Path(source).exists() else str(source)
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else str(source)
 
 
 def _moved(recorded: Backbone, override: str | Path | None) -> str:
     return recorded.source if override is None else _absolute(override)
+
+
+def _require_there(folder: Path, backbones: dict[str, tuple[Backbone, str | Path | None]]) -> None:
+    """Directories that have moved since are told all at once, and where to say so."""
+    gone = {
+        which: recorded.source
+        for which, (recorded, override) in backbones.items()
+        if override is None and Path(recorded.source).is_absolute() and not Path(recorded.source).exists()
+    }
+    if gone:
+        moved = " and ".join(f"the {which} was at {source}" for which, source in gone.items())
+        options = ", ".join(f"{which}=..." for which in gone)
+        raise CheckpointError(
+            f"{folder} was trained between backbones that are not there now: {moved}; "
+            f"say where they lie: from_pretrained({str(folder)!r}, {options})"
+        )
+
+
+def _check_precision(dtype: torch.dtype) -> None:
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise ConfigError(f"dtype must be torch.float32, torch.bfloat16 or torch.float16, not {dtype!r}")
 
 
 def _existing(path: Path) -> Path:
@@ -226,7 +254,10 @@ def _existing(path: Path) -> Path:
 
 
 def _require_same(which: str, recorded: Backbone, found: Backbone, folder: Path) -> None:
-    remedy = f"find the original ({recorded.source}, revision {recorded.revision}) and give it as {which}="
+    original = f"{recorded.source}{f', revision {recorded.revision}' if recorded.revision else ''}"
+    remedy = f"find the original ({original}) and give it as {which}="
+    if found.source == recorded.source:
+        remedy = "its files have changed since the checkpoint was saved: restore them"
     if recorded.fingerprint != found.fingerprint:
         raise CheckpointError(
             f"the {which} in {found.source} is not the one that {folder} was trained with: its weights have "

@@ -74,7 +74,7 @@ def test_backbones_that_moved_are_found_where_the_user_says(backbones: Path, che
     config = json.loads((checkpoint / CONFIG_FILE).read_text())
     config["decoder"]["source"] = config["encoder"]["source"] = str(tmp_path / "gone")
     (checkpoint / CONFIG_FILE).write_text(json.dumps(config))
-    with pytest.raises(CheckpointError, match="neither a directory nor a repo's name"):
+    with pytest.raises(CheckpointError, match="backbones that are not there now"):
         PseudoCap.from_pretrained(checkpoint)
     moved = PseudoCap.from_pretrained(
         checkpoint, decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu"
@@ -294,5 +294,35 @@ def test_captions_without_words_are_refused(model: PseudoCap, captions: object) 
 
 def test_an_absent_repo_offline_says_what_to_do(backbones: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(CheckpointError, match=r"nobody/nothing is no directory here, .* could not be fetched"):
+    with pytest.raises(CheckpointError, match=r"there is no directory nobody/nothing under .* could not be fetched"):
         PseudoCap.from_backbones(decoder="nobody/nothing", encoder=backbones / "timesformer")
+
+
+def test_a_checkpoint_never_overwrites_a_backbone(model: PseudoCap, backbones: Path, tmp_path: Path) -> None:
+    shutil.copytree(backbones / "opt", tmp_path / "opt")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "opt").iterdir()}
+    for saver in (model, model.encoder):
+        with pytest.raises(CheckpointError, match=r"holds a 'opt', which a '.*' must not overwrite"):
+            saver.save_pretrained(tmp_path / "opt")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "opt").iterdir()} == before
+    with pytest.raises(CheckpointError, match="needs a directory of its own"):
+        model.save_pretrained("")
+
+
+def test_all_files_of_a_checkpoint_can_be_read_by_the_same_people(checkpoint: Path) -> None:
+    assert len({path.stat().st_mode for path in checkpoint.iterdir()}) == 1
+
+
+def test_backbones_that_are_gone_are_told_together_with_the_remedy(checkpoint: Path) -> None:
+    config = json.loads((checkpoint / CONFIG_FILE).read_text())
+    config["decoder"]["source"], config["encoder"]["source"] = "/gone/opt", "/gone/timesformer"
+    (checkpoint / CONFIG_FILE).write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"decoder was at /gone/opt and the encoder .*decoder=\.\.\., encoder="):
+        PseudoCap.from_pretrained(checkpoint)
+
+
+def test_a_file_where_a_directory_is_wanted_is_told(checkpoint: Path, backbones: Path) -> None:
+    with pytest.raises(CheckpointError, match="is a file; give the directory that holds it"):
+        PseudoCap.from_pretrained(checkpoint / CONFIG_FILE)
+    with pytest.raises(CheckpointError, match="is a file; give the directory that holds it"):
+        PseudoCap.from_backbones(decoder=backbones / "opt" / "config.json", encoder=backbones / "timesformer")

@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from pseudocap.errors import CheckpointError
+from pseudocap.errors import CheckpointError, ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,11 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.model.weights import fingerprint
 
     values, state = read_original(args.source, heads=args.heads)
-    encoder = TimeSformer.from_state(TimeSformerConfig(**values), state, source=args.source)
+    try:
+        config = TimeSformerConfig(**values)
+    except ConfigError as error:
+        raise CheckpointError(f"{args.source}: {error}") from error
+    encoder = TimeSformer.from_state(config, state, source=args.source)
     encoder.save_pretrained(args.out)
     result = {"out": str(args.out), "fingerprint": fingerprint(state.items()), **values}
     if args.json:

@@ -31,12 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.steps < 1:
         raise ConfigError(f"--steps must be at least 1, not {args.steps}")
+    if not 0 <= args.seed < 2**62:
+        raise ConfigError(f"--seed must be from 0 to 2**62, not {args.seed}")
+    if args.out is not None and args.out.exists() and (args.out.is_file() or any(args.out.iterdir())):
+        raise ConfigError(f"--out {args.out} holds something already; name a new or empty directory")
     say: Callable[[str], None] = (lambda text: None) if args.json else print
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.out or Path(scratch)
         model = build(folder, seed=args.seed, say=say)
         seconds = teach(model, steps=args.steps, seed=args.seed, say=say)
         model.save_pretrained(folder / "checkpoint")
+        say("Saved, and loaded again from disk.")
         right, films = examine(folder / "checkpoint", seed=args.seed + 1, say=say)
     say(f"\n{right} of {films} captions of unseen films are right, after {args.steps} steps in {seconds:.0f} s.")
     say("The backbones are random, so this shows that the parts work together, and nothing about real video.")

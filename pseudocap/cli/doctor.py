@@ -22,7 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pseudocap.errors import CheckpointError, first_line
+from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.hub.manifest import list_checkpoints
 
 PACKAGES = (
@@ -54,6 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if not 0 < args.timeout < 3600:
+        raise ConfigError(f"--timeout must be seconds above 0 and below 3600, not {args.timeout}")
     findings = examine(timeout=args.timeout)
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=2))

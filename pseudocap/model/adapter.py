@@ -1,6 +1,6 @@
 """The only weights that learn: one adapter sits before a decoder layer and lets its words look at the video.
 
-Two fusions, both from the papers (DESIGN.md section 3). Each adapter declares its own trainable parameters; the gate
+Two fusions, both from the papers (docs/network.md). Each adapter declares its own trainable parameters; the gate
 is a value one can read (`gates()`), because how far the adapters opened is a result. Legend: N captions, L tokens,
 D decoder width.
 """

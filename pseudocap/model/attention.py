@@ -87,6 +87,11 @@ class SeparableCrossAttention(nn.Module):
         return self.mix(torch.cat((self.time(h_NLD, axes.time), self.space(h_NLD, axes.space)), dim=-1))
 
 
+def require_memory(memory: object) -> None:
+    if not isinstance(memory, VideoMemory):
+        raise InputError(f"memory must be what model.encode(frames) returns, not a {type(memory).__name__}")
+
+
 def check_memory(memory: VideoMemory, *, memory_width: int, rows: int) -> bool:
     """A memory must fit the adapters, and its videos must share the captions evenly. Returns whether it is padded."""
     for name in ("time", "space"):
@@ -97,7 +102,11 @@ def check_memory(memory: VideoMemory, *, memory_width: int, rows: int) -> bool:
                 f"not {list(axis.shape)}"
             )
         if mask.dtype != torch.bool or mask.shape != axis.shape[:2]:
-            raise InputError(f"memory.{name}_mask must be boolean {list(axis.shape[:2])}, not {list(mask.shape)}")
+            raise InputError(
+                f"memory.{name}_mask must be boolean {list(axis.shape[:2])}, not {mask.dtype} {list(mask.shape)}"
+            )
+    if len(memory.time) != len(memory.space):
+        raise InputError(f"memory.time holds {len(memory.time)} videos and memory.space {len(memory.space)}")
     if not len(memory) or rows % len(memory):
         raise InputError(
             f"{rows} captions cannot be shared evenly by {len(memory)} videos: give every video the same number, "

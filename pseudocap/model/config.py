@@ -82,7 +82,10 @@ class PseudoCapConfig:
 
     def __post_init__(self) -> None:
         if self.fusion not in FUSIONS:
-            raise ConfigError(f"fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}")
+            offer = nearest(str(self.fusion), FUSIONS)
+            raise ConfigError(f"fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}{offer}")
+        if not isinstance(self.gate_schedule, GateSchedule):
+            raise ConfigError(f"gate_schedule must be a GateSchedule, not {self.gate_schedule!r}")
         if self.gate not in GATES:
             raise ConfigError(f"gate must be one of {', '.join(GATES)}, not {self.gate!r}")
         if self.gate_init is None:
@@ -92,7 +95,7 @@ class PseudoCapConfig:
             raise ConfigError("gate_schedule belongs to fusion='convex'; the residual fusion has no schedule")
         if not isinstance(self.adapter_layers, list | tuple):
             raise ConfigError(f"adapter_layers must be a list of whole numbers, not {self.adapter_layers!r}")
-        layers = tuple(self.adapter_layers)
+        layers = tuple(layer.__index__() if hasattr(layer, "__index__") else layer for layer in self.adapter_layers)
         object.__setattr__(self, "adapter_layers", layers)
         if not layers or any(isinstance(layer, bool) or not isinstance(layer, int) for layer in layers):
             raise ConfigError(f"adapter_layers must be at least one whole number, not {layers!r}")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import TimesformerConfig, TimesformerModel
 
 from pseudocap.errors import CheckpointError, first_line
+from pseudocap.model.weights import transformers_reason
 
 State = dict[str, torch.Tensor]
 
@@ -53,8 +53,10 @@ def read_huggingface(source: str | Path, *, revision: str | None = None) -> tupl
         model, info = TimesformerModel.from_pretrained(
             source, revision=revision, dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise CheckpointError(f"the TimeSformer in {source} could not be loaded: {first_line(error)}") from error
+    except Exception as error:  # transformers meets damaged configs and weights with errors of every kind
+        raise CheckpointError(
+            f"the TimeSformer in {source} could not be loaded: {transformers_reason(error)}"
+        ) from error
     if info["missing_keys"]:
         missing = ", ".join(sorted(info["missing_keys"])[:4])
         raise CheckpointError(f"{source} lacks {len(info['missing_keys'])} of a TimeSformer's weights: {missing} ...")
@@ -116,15 +118,20 @@ def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, An
         document = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path} is a directory; name the .pyth file in it") from None
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"{path} is no plain checkpoint of tensors (code in it is never run): {first_line(error)}"
+            f"{path} is no plain checkpoint of tensors, and code in it is never run; download it again, or save its "
+            "state dict alone where you trust it"
         ) from error
     except Exception as error:  # torch's reader fails on arbitrary bytes in arbitrary ways
         raise CheckpointError(f"{path} is damaged or no torch checkpoint: {first_line(error)}") from error
     state = document.get("model_state", document) if isinstance(document, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f"{path} holds no 'model_state' of tensors, as TimeSformer's checkpoints do")
+    if not all(isinstance(key, str) for key in state):
+        raise CheckpointError(f"{path} holds tensors without names, which are no model's")
     state = {key.removeprefix("model."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith("head.")}
     for key, dimensions in (
@@ -138,26 +145,28 @@ def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, An
     width = state["cls_token"].shape[-1]
     if heads is None and width % 64:
         raise CheckpointError(f"{path} is {width} wide, no multiple of the usual 64 per head; say --heads")
-    return _shapes(state, heads=heads or width // 64, source=path), state
+    return _shapes(state, heads=width // 64 if heads is None else heads, source=path), state
 
 
 def _shapes(state: State, *, heads: int, source: str | Path) -> dict[str, Any]:
     """What a state dict's own shapes say of the architecture."""
-    grid = math.isqrt(state["pos_embed"].shape[1] - 1)
-    if grid**2 != state["pos_embed"].shape[1] - 1:
-        raise CheckpointError(
-            f"{source} has {state['pos_embed'].shape[1]} positions: no square grid and one class token"
-        )
+    positions = state["pos_embed"].shape[1]
+    grid = math.isqrt(max(positions - 1, 0))
+    if not grid or grid**2 != positions - 1:
+        raise CheckpointError(f"{source} has {positions} positions: no square grid and one class token")
     patch = state["patch_embed.proj.weight"].shape[-1]
     fc1 = state.get("blocks.0.mlp.fc1.weight")
-    if fc1 is None:
+    if fc1 is None or fc1.dim() != 2:
         raise CheckpointError(f"{source} has no blocks.0.mlp.fc1.weight: no ViT's blocks")
+    blocks = {int(match[1]) for key in state if (match := re.match(r"blocks\.(\d+)\.", key))}
+    if blocks != set(range(len(blocks))):
+        raise CheckpointError(f"{source} has blocks up to {max(blocks)} but only {len(blocks)} of them")
     return {
         "image_size": grid * patch,
         "patch_size": patch,
         "num_frames": state["time_embed"].shape[1],
         "width": state["cls_token"].shape[-1],
-        "depth": 1 + max(int(match[1]) for key in state if (match := re.match(r"blocks\.(\d+)\.", key))),
+        "depth": len(blocks),
         "heads": heads,
         "mlp_width": fc1.shape[0],
         "qkv_bias": "blocks.0.attn.qkv.bias" in state,

@@ -41,6 +41,12 @@ def caption_loss(
     hidden_MD = hidden_NLD[:, :-1][wanted_NL]
     if not len(targets_M):
         raise InputError(f"no token of the batch has a label: all of them are {IGNORE}, or the captions are empty")
+    low, high = torch.stack(targets_M.aminmax()).tolist()
+    if low < 0 or high >= len(vocabulary_VD) or targets_M.is_floating_point():
+        raise InputError(
+            f"labels must be whole numbers from 0 to {len(vocabulary_VD) - 1}, or {IGNORE} for nothing to learn; "
+            f"these reach from {low} to {high}"
+        )
     if chunk is not None and chunk < 1:
         raise InputError(f"chunk must be at least 1 token, or None for all at once, not {chunk}")
     if chunk is None:

@@ -13,9 +13,11 @@ from typing import Any, Self
 
 import torch
 from torch import nn
+from transformers import GenerationConfig
 
-from pseudocap.errors import InputError
+from pseudocap.errors import InputError, nearest
 from pseudocap.model.adapter import Adapter, ConvexAdapter
+from pseudocap.model.attention import require_memory
 from pseudocap.model.config import PseudoCapConfig
 from pseudocap.model.loss import caption_loss
 from pseudocap.model.opt import AdaptedOPT, full_size, untrained
@@ -24,6 +26,9 @@ from pseudocap.types import VideoMemory
 
 MAX_NEW_TOKENS = 32
 ADAPTERS = "decoder.adapters."
+GENERATION_ARGUMENTS = frozenset(
+    ["generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer"]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ class CaptionNetwork(nn.Module):
 
     def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> VideoMemory:
         """Frames float [B,T,3,H,W], normalised, to the memory that everything downstream sees."""
+        self.encoder.check_frames(frames, frame_mask)
         return self.encoder.encode(frames.to(self.device), None if frame_mask is None else frame_mask.to(self.device))
 
     def forward(
@@ -128,13 +134,16 @@ class CaptionNetwork(nn.Module):
         The prompt is `</s>` unless given; right-padded prompts are shifted to the left first. With a seed, sampling
         repeats exactly and leaves torch's own random state alone.
         """
+        require_memory(memory)
         device = self.device
         if input_ids is None:
             bos = self.decoder.config.bos_token_id
             input_ids = torch.full((len(memory), 1), bos, dtype=torch.long, device=device)
         self._check_tokens(input_ids, attention_mask, None)
+        _check_options(options, seed)
+        longest = self.decoder.config.max_position_embeddings
         if not {"max_length", "max_new_tokens", "generation_config"} & options.keys():
-            options["max_new_tokens"] = MAX_NEW_TOKENS
+            options["max_new_tokens"] = max(1, min(MAX_NEW_TOKENS, longest - input_ids.shape[1]))
         self.decoder.check_length(_final_length(input_ids.shape[1], options))
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
@@ -158,7 +167,9 @@ class CaptionNetwork(nn.Module):
     def _check_tokens(
         self, ids: torch.Tensor, attention_mask: torch.Tensor | None, position_ids: torch.Tensor | None
     ) -> None:
-        if ids.dim() != 2 or not ids.numel() or ids.is_floating_point():
+        if not isinstance(ids, torch.Tensor):
+            raise InputError(f"input_ids must be a tensor [N, L], as in model.tokenize(...).input_ids, not {ids!r:.80}")
+        if ids.dim() != 2 or not ids.numel() or ids.dtype not in (torch.int32, torch.int64):
             raise InputError(f"input_ids must be whole numbers [N, L], not {ids.dtype} {list(ids.shape)}")
         low, high = torch.stack(ids.aminmax()).tolist()
         if low < 0 or high >= len(self.decoder.vocabulary):
@@ -175,6 +186,10 @@ class CaptionNetwork(nn.Module):
                 "whose padding stands at the end of the row and needs no mask"
             )
         self.decoder.check_length(ids.shape[1])
+        if position_ids is not None:
+            if bool((position_ids < 0).any()):
+                raise InputError("position_ids must not be negative; give padding the position it stands at")
+            self.decoder.check_length(int(position_ids.max()) + 1)
 
 
 def _leave_out_frozen(network: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
@@ -194,6 +209,21 @@ def _pad_left(ids_NL: torch.Tensor, mask_NL: torch.Tensor) -> tuple[torch.Tensor
     """Move each row's real tokens to its end, in order: a decoder goes on from its last column."""
     order_NL = mask_NL.bool().long().argsort(dim=1, stable=True)
     return ids_NL.gather(1, order_NL), mask_NL.gather(1, order_NL)
+
+
+def _check_options(options: Mapping[str, Any], seed: int | None) -> None:
+    """The options that are mistaken most often, before transformers meets them."""
+    known = GenerationConfig().to_dict().keys() | GENERATION_ARGUMENTS
+    for name, value in options.items():
+        if name not in known:
+            raise InputError(f"generate has no option {name!r}{nearest(name, known)}")
+        counts = ("num_beams", "max_new_tokens", "max_length", "num_return_sequences")
+        if name in counts and (
+            isinstance(value, bool) or not isinstance(value, int | None) or value == 0 or (value or 1) < 0
+        ):
+            raise InputError(f"{name} must be a whole number above 0, not {value!r}")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63):
+        raise InputError(f"seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
 
 
 def _final_length(prompt: int, options: Mapping[str, Any]) -> int:

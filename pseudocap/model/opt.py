@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, cast
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import (
     AutoTokenizer,
@@ -36,9 +34,9 @@ from transformers.models.opt.modeling_opt import OPTPreTrainedModel
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
 from pseudocap.model.adapter import Adapter, build_adapter
-from pseudocap.model.attention import ProjectedAxes, check_memory
+from pseudocap.model.attention import ProjectedAxes, check_memory, require_memory
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.model.weights import find_file, fingerprint, pin_revision, read_json
+from pseudocap.model.weights import find_file, fingerprint, pin_revision, read_json, transformers_reason
 from pseudocap.types import VideoMemory
 
 
@@ -92,6 +90,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
 
     def project(self, memory: VideoMemory, *, rows: int | None = None) -> ProjectedMemory:
         """Each adapter's keys and values of each video, once for all steps, beams and captions."""
+        require_memory(memory)
         rows = len(memory) if rows is None else rows
         padded = check_memory(memory, memory_width=self.memory_width, rows=rows)
         adapters = {int(layer): cast(Adapter, adapter) for layer, adapter in self.adapters.items()}
@@ -117,7 +116,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         """
         decoder = self.opt.model.decoder
         seen = past_key_values.get_seq_length() if past_key_values is not None else 0
-        if isinstance(memory, VideoMemory):
+        if memory is not None and not isinstance(memory, ProjectedMemory):
             memory = self.project(memory, rows=len(input_ids_NL))
         if position_ids is None:
             position_ids = _positions(input_ids_NL, attention_mask, seen)
@@ -197,9 +196,12 @@ def load_opt(
         opt, info = OPTForCausalLM.from_pretrained(
             source, revision=revision, dtype=torch.float32, output_loading_info=True
         )
+    except Exception as error:  # transformers meets damaged configs and weights with errors of every kind
+        raise CheckpointError(f"the decoder in {source} could not be loaded: {transformers_reason(error)}") from error
+    try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
-    except (OSError, ValueError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError, SafetensorError) as error:
-        raise CheckpointError(f"the decoder in {source} could not be loaded: {first_line(error)}") from error
+    except Exception as error:  # and damaged tokenizer files likewise
+        raise CheckpointError(f"the tokenizer in {source} could not be loaded: {first_line(error)}") from error
     # Surplus keys are left to transformers' own report: published OPTs carry some (decoder.version) that mean nothing.
     for what in ("missing_keys", "mismatched_keys"):
         if info[what]:

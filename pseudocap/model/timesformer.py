@@ -135,6 +135,8 @@ class TimeSformer(nn.Module):
             return pool(self(frames_BT3HW, frame_mask_BT), frame_mask_BT)
 
     def check_frames(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> None:
+        if not isinstance(frames_BT3HW, torch.Tensor):
+            raise InputError(f"frames must be a torch tensor, not a {type(frames_BT3HW).__name__}")
         shape, patch = tuple(frames_BT3HW.shape), self.config.patch_size
         if len(shape) != 5 or shape[2] != 3:
             raise InputError(f"frames must be [B, T, 3, H, W], not {list(shape)}")

@@ -29,14 +29,16 @@ def find_file(source: str | Path, filename: str, *, revision: str | None = None)
             inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
             raise CheckpointError(f"{folder} is no checkpoint: it has no {filename} (it holds {inside})")
         return folder / filename
-    if folder.exists() or not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+    if folder.is_file():
+        raise CheckpointError(f"{source} is a file; give the directory that holds it")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
         raise CheckpointError(f"{source} is neither a directory nor a repo's name of the form owner/name")
     try:
         return Path(huggingface_hub.hf_hub_download(str(source), filename, revision=revision))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise CheckpointError(
-            f"{source} is no directory here, and {filename} could not be fetched from the hub: {first_line(error)}; "
-            "give the path of a downloaded copy, or go online once (`pseudocap doctor` tests the hub)"
+            f"there is no directory {source} under {Path.cwd()}, and as a repo of the hub its {filename} could not be "
+            f"fetched ({first_line(error)}); mend the path, or go online once (`pseudocap doctor` tests the hub)"
         ) from error
 
 
@@ -66,6 +68,13 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         ) from error
 
 
+def transformers_reason(error: Exception) -> str:
+    """Why transformers could not load a model, in words that help: its own speak of options that nobody set."""
+    if "ignore_mismatched_sizes" in str(error):
+        return "its weights have other shapes than its config.json says"
+    return first_line(error)
+
+
 def write_checkpoint(
     folder: Path, *, weights: str, tensors: Mapping[str, torch.Tensor], config: str, document: Mapping[str, object]
 ) -> None:
@@ -74,12 +83,16 @@ def write_checkpoint(
     A full disk therefore leaves what stood there untouched, a killed process leaves whole files, and a directory
     without a config is no checkpoint.
     """
+    if not str(folder).strip("."):
+        raise CheckpointError("a checkpoint needs a directory of its own; name one")
+    _refuse_foreign(folder / config, document)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     scratch = {name: folder / f".{name}.{os.getpid()}.part" for name in (weights, config)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_file(contiguous, scratch[weights], metadata={"format": "pt"})
         scratch[config].write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        scratch[weights].chmod(scratch[config].stat().st_mode)  # safetensors gives its files to their owner alone
         for name, written in scratch.items():
             written.replace(folder / name)
     except (OSError, SafetensorError) as error:
@@ -92,6 +105,15 @@ def write_checkpoint(
         for written in scratch.values():
             if folder.is_dir():
                 written.unlink(missing_ok=True)
+
+
+def _refuse_foreign(config: Path, document: Mapping[str, object]) -> None:
+    """A checkpoint may be written over one of its own kind, never over a backbone."""
+    if config.is_file() and (there := read_json(config).get("model_type")) != document["model_type"]:
+        raise CheckpointError(
+            f"{config.parent} holds a {there!r}, which a {document['model_type']!r} must not overwrite; "
+            "choose another directory"
+        )
 
 
 def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str | Path) -> None:
@@ -119,8 +141,7 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, sour
             )
     if problems:
         raise CheckpointError(
-            f"the weights in {source} do not fit: {'; '.join(problems)}; "
-            "they belong to another architecture than the config says"
+            f"the weights in {source} do not fit: {'; '.join(problems)}; they belong to another architecture"
         )
     module.load_state_dict(dict(tensors), strict=True)
 

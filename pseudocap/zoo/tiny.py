@@ -21,12 +21,13 @@ TEXT = (
 )
 
 
-def write_tokenizer(folder: Path, text: Iterable[str] = TEXT, *, vocabulary: int = 400) -> GPT2Tokenizer:
+def write_tokenizer(folder: str | Path, text: Iterable[str] = TEXT, *, vocabulary: int = 400) -> GPT2Tokenizer:
     """A byte-level BPE learned from `text`, with OPT's special tokens at OPT's ids."""
     learned = ByteLevelBPETokenizer()
     learned.train_from_iterator(
         text, vocab_size=vocabulary, min_frequency=1, special_tokens=list(SPECIAL), show_progress=False
     )
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     learned.save_model(str(folder))
     tokenizer = GPT2Tokenizer.from_pretrained(
@@ -41,7 +42,7 @@ def write_tokenizer(folder: Path, text: Iterable[str] = TEXT, *, vocabulary: int
     return tokenizer
 
 
-def write_opt(folder: Path, *, text: Iterable[str] = TEXT, seed: int = 0, **shape: int | bool) -> None:
+def write_opt(folder: str | Path, *, text: Iterable[str] = TEXT, seed: int = 0, **shape: int | bool) -> None:
     tokenizer = write_tokenizer(folder, text)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 32}
     config = OPTConfig(vocab_size=len(tokenizer) + 7, max_position_embeddings=64, **{**sizes, **shape})
@@ -50,7 +51,7 @@ def write_opt(folder: Path, *, text: Iterable[str] = TEXT, seed: int = 0, **shap
         OPTForCausalLM(config).save_pretrained(folder)
 
 
-def write_timesformer(folder: Path, *, seed: int = 0, **shape: int | bool) -> None:
+def write_timesformer(folder: str | Path, *, seed: int = 0, **shape: int | bool) -> None:
     """Time embeddings are drawn too: at zero, as transformers starts them, the order of frames could not be seen."""
     sizes = {
         "image_size": 16,

@@ -415,3 +415,47 @@ def test_lightning_carries_memories_and_tokens_and_checkpoints_no_frozen_weight(
     trainer.save_checkpoint(tmp_path / "x.ckpt")
     saved = torch.load(tmp_path / "x.ckpt", weights_only=True)["state_dict"]
     assert saved.keys() == {f"captioner.{name}" for name in model.trainable_names}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_beam": 3}, r"no option 'num_beam' \(did you mean 'num_beams'\?\)"),
+        ({"num_beams": 0}, "num_beams must be a whole number above 0, not 0"),
+        ({"max_new_tokens": 5.5}, "max_new_tokens must be a whole number"),
+        ({"max_new_tokens": "5"}, "max_new_tokens must be a whole number"),
+        ({"seed": 2**70}, "seed must be a whole number"),
+    ],
+)
+def test_options_that_generation_cannot_take_are_refused(
+    model: PseudoCap, frames: torch.Tensor, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        model.generate(model.encode(frames), **options)
+
+
+def test_a_long_prompt_leaves_the_default_length_what_room_there_is(model: PseudoCap, frames: torch.Tensor) -> None:
+    ids = model.generate(model.encode(frames[:1]), input_ids=torch.full((1, 60), 5), eos_token_id=-1)
+    assert ids.shape == (1, 64)
+
+
+def test_frames_where_a_memory_is_wanted_are_told_apart(model: PseudoCap, frames: torch.Tensor) -> None:
+    ids = model.tokenize(CAPTIONS).input_ids
+    for wrong in (frames, None):
+        with pytest.raises(InputError, match=r"memory must be what model.encode\(frames\) returns"):
+            model.generate(wrong)
+    with pytest.raises(InputError, match=r"memory must be what model.encode\(frames\) returns, not a Tensor"):
+        model(ids, frames)
+    with pytest.raises(InputError, match="frames must be a torch tensor, not a ndarray"):
+        model.encode(frames.numpy())
+    memory = model.encode(frames)
+    memory.space = memory.space[:1]
+    memory.space_mask = memory.space_mask[:1]
+    with pytest.raises(InputError, match=r"memory.time holds 3 videos and memory.space 1"):
+        model(ids, memory)
+
+
+def test_labels_of_another_convention_are_refused(model: PseudoCap, frames: torch.Tensor) -> None:
+    tokens = model.tokenize(CAPTIONS)
+    with pytest.raises(InputError, match="or -100 for nothing to learn; these reach from -1"):
+        model(tokens.input_ids, model.encode(frames), labels=tokens.labels.masked_fill(tokens.labels == -100, -1))

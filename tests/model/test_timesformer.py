@@ -367,3 +367,26 @@ def test_other_torch_files_are_refused(tmp_path: Path, document: dict[str, objec
     torch.save(document, tmp_path / "x.pyth")
     with pytest.raises(CheckpointError, match=message):
         read_original(tmp_path / "x.pyth")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"blocks.999999.x": torch.zeros(1)}, "blocks up to 999999 but only 3 of them"),
+        ({"blocks.0.mlp.fc1.weight": torch.tensor(1.0)}, "no ViT's blocks"),
+        ({"pos_embed": torch.zeros(1, 0, 16)}, "0 positions: no square grid"),
+    ],
+)
+def test_an_original_checkpoint_of_a_strange_shape_is_refused(
+    tmp_path: Path, encoder: TimeSformer, change: dict[str, torch.Tensor], message: str
+) -> None:
+    torch.save({"model_state": {**encoder.state_dict(), **change}}, tmp_path / "x.pyth")
+    with pytest.raises(CheckpointError, match=message):
+        read_original(tmp_path / "x.pyth", heads=2)
+
+
+def test_weights_that_are_no_numbers_are_refused(encoder: TimeSformer) -> None:
+    state = encoder.state_dict()
+    for broken in (state["norm.weight"] * math.nan, state["norm.weight"].long()):
+        with pytest.raises(CheckpointError, match=r"NaN, infinite or whole numbers in norm.weight"):
+            TimeSformer.from_state(encoder.config, {**state, "norm.weight": broken}, source="x")
