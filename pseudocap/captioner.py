@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -14,11 +14,12 @@ from pseudocap.errors import CheckpointError, ConfigError, InputError, first_lin
 from pseudocap.hub.manifest import list_checkpoints
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.loss import IGNORE
-from pseudocap.model.network import CaptionNetwork, seeded
+from pseudocap.model.network import MAX_NEW_TOKENS, CaptionNetwork, seeded
 from pseudocap.model.opt import AdaptedOPT, load_opt
 from pseudocap.model.timesformer import MAX_FRAMES, TimeSformer
 from pseudocap.model.weights import load_exactly, read_json, read_tensors, write_checkpoint
-from pseudocap.types import Preprocess
+from pseudocap.types import Preprocess, TimedCaption
+from pseudocap.video.watch import batched, pad_clips, watch_clips, watch_file
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -159,6 +160,76 @@ class PseudoCap(CaptionNetwork):
             document=self.config.to_dict(),
         )
 
+    def caption(
+        self,
+        video: str | Path | Sequence[str | Path],
+        *,
+        beams: int = 1,
+        top_p: float | None = None,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        seed: int | None = None,
+        num_frames: int | None = None,
+        batch_size: int = 8,
+    ) -> str | list[str]:
+        """One caption for a file, video or image; a list of captions for a list of files.
+
+        Frames are spread evenly over the whole file. `top_p` samples, the same captions for the same seed and list.
+        A file that cannot be read raises its DecodeError.
+        """
+        if isinstance(video, str | Path):
+            return self._caption_all([video], beams, top_p, max_new_tokens, seed, num_frames, batch_size)[0]
+        return self._caption_all(list(video), beams, top_p, max_new_tokens, seed, num_frames, batch_size)
+
+    def _caption_all(
+        self,
+        files: Sequence[str | Path],
+        beams: int,
+        top_p: float | None,
+        max_new_tokens: int,
+        seed: int | None,
+        num_frames: int | None,
+        batch_size: int,
+    ) -> list[str]:
+        preprocess = self._preprocess(num_frames)
+        options = decoding_options(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
+        captions = []
+        for batch in batched((watch_file(file, preprocess) for file in files), batch_size):
+            captions += self.decode(self.generate(self.encode(*pad_clips(batch)), **options))
+        return captions
+
+    def caption_long(
+        self,
+        video: str | Path,
+        *,
+        clip_seconds: float = 8.0,
+        min_seconds: float = 1.0,
+        beams: int = 1,
+        top_p: float | None = None,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        seed: int | None = None,
+        num_frames: int | None = None,
+        batch_size: int = 8,
+    ) -> Iterator[TimedCaption]:
+        """A caption for every clip of a long video, as they are made; a batch of clips is in memory at a time.
+
+        Of a truncated file the readable clips are captioned before the DecodeError is raised.
+        """
+        preprocess = self._preprocess(num_frames)
+        options = decoding_options(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
+        clips = watch_clips(video, preprocess, clip_seconds=clip_seconds, min_seconds=min_seconds)
+        for batch in batched(clips, batch_size):
+            memory = self.encode(*pad_clips([frames for _, frames in batch]))
+            texts = self.decode(self.generate(memory, **options))
+            for (clip, _), text in zip(batch, texts, strict=True):
+                yield TimedCaption(start=clip.start, end=clip.end, text=text)
+
+    def _preprocess(self, num_frames: int | None) -> Preprocess:
+        if num_frames is None:
+            return self.config.preprocess
+        if not 1 <= num_frames <= MAX_FRAMES:
+            raise InputError(f"num_frames must be 1 to {MAX_FRAMES}, not {num_frames}")
+        return replace(self.config.preprocess, frames=num_frames)
+
     def tokenize(self, captions: Sequence[str]) -> CaptionTokens:
         """Captions to learn from. BOS and EOS share an id in OPT, so padding is told by position, never by id."""
         captions = [] if isinstance(captions, str) else list(captions)
@@ -190,6 +261,17 @@ class PseudoCap(CaptionNetwork):
     def decode(self, ids: torch.Tensor) -> list[str]:
         """Generated ids as captions, without what only frames them."""
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+
+def decoding_options(*, beams: int, top_p: float | None, max_new_tokens: int, seed: int | None) -> dict[str, Any]:
+    """The few options that captioning needs, as transformers calls them; `generate` takes all the others."""
+    if top_p is None:
+        return {"num_beams": beams, "max_new_tokens": max_new_tokens, "seed": seed, "do_sample": False}
+    if beams != 1:
+        raise InputError(f"beams={beams} and top_p={top_p} exclude one another: search, or sample")
+    if not 0 < top_p <= 1:
+        raise InputError(f"top_p must be above 0 and at most 1, not {top_p}")
+    return {"do_sample": True, "top_p": top_p, "max_new_tokens": max_new_tokens, "seed": seed}
 
 
 def read_config(folder: Path) -> PseudoCapConfig:

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TimedCaption:
+    """What is said of a stretch of a video, in seconds from its first presented frame."""
+
+    start: float
+    end: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess:
     """How a checkpoint wants its videos: `frames` square frames of `size` pixels, normalised by `mean` and `std`."""
 

@@ -1,0 +1,78 @@
+"""Files and long videos as tensors for an encoder, one after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from pseudocap.errors import InputError
+from pseudocap.types import Clip, Preprocess
+from pseudocap.video.clips import plan_clips
+from pseudocap.video.decode import open_video
+from pseudocap.video.reader import Frames, VideoReader
+from pseudocap.video.transforms import eval_tensor
+
+Item = TypeVar("Item")
+
+
+def watch_file(path: str | os.PathLike[str], preprocess: Preprocess) -> torch.Tensor:
+    """A whole file, [T,3,H,W], its frames at the centres of T equal segments; an image is a video of one frame."""
+    with open_video(path) as video:
+        return _tensor(video.frames_evenly(preprocess.frames), preprocess)
+
+
+def watch_clips(
+    path: str | os.PathLike[str], preprocess: Preprocess, *, clip_seconds: float, min_seconds: float
+) -> Iterator[tuple[Clip, torch.Tensor]]:
+    """Every clip of a long video; where the file ends before its header says so, its DecodeError after the last."""
+    with open_video(path) as video:
+        info = video.info
+        for clip in plan_clips(info.path, info.duration, clip_seconds=clip_seconds, min_seconds=min_seconds):
+            yield clip, _clip_tensor(video, clip, preprocess)
+        if not info.complete:
+            raise info.missing(info.duration)
+
+
+def _clip_tensor(video: VideoReader, clip: Clip, preprocess: Preprocess) -> torch.Tensor:
+    return _tensor(video.frames_evenly(preprocess.frames, start=clip.start, end=clip.end), preprocess)
+
+
+def _tensor(frames: Frames, preprocess: Preprocess) -> torch.Tensor:
+    still = bool(np.all(frames.times == frames.times[0]))
+    return eval_tensor(frames.pixels[:1] if still else frames.pixels, preprocess)
+
+
+def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clips of different lengths as one batch [B,T,3,H,W], with the mask [B,T] of the frames that are real."""
+    longest = max(len(clip) for clip in clips)
+    batch = clips[0].new_zeros(len(clips), longest, *clips[0].shape[1:])
+    mask = torch.zeros(len(clips), longest, dtype=torch.bool)
+    for row, clip in enumerate(clips):
+        batch[row, : len(clip)], mask[row, : len(clip)] = clip, True
+    return batch, mask
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of at most `size` items. An error among them comes after the items before it."""
+    if size < 1:
+        raise InputError(f"batch_size must be at least 1, not {size}")
+    batch: list[Item] = []
+    waiting = iter(items)
+    while True:
+        try:
+            batch.append(next(waiting))
+        except StopIteration:
+            break
+        except Exception:
+            if batch:
+                yield batch
+            raise
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,131 @@
+"""Captions of real files: the whole way from an encoded video to text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from pseudocap import PseudoCap
+from pseudocap.errors import DecodeError, InputError
+from pseudocap.types import Preprocess, TimedCaption
+from pseudocap.video.watch import watch_clips, watch_file
+
+RATE = 8
+
+
+def write_film(path: Path, seconds: int, *, seed: int = 0, cut_at: float | None = None) -> Path:
+    """A film whose brightness and texture change with the second; `cut_at` truncates the file."""
+    texture = np.random.default_rng(seed).integers(0, 120, (40, 56, 3))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=RATE, options={"g": "4"})
+        stream.width, stream.height, stream.pix_fmt = 56, 40, "yuv420p"
+        for number in range(seconds * RATE):
+            shade = np.roll(texture, 3 * number, axis=1) + 15 * (number // RATE % 9)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shade.astype(np.uint8))))
+        container.mux(stream.encode())
+    if cut_at is not None:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: int(len(whole) * cut_at)])
+    return path
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    return write_film(tmp_path / "film.mp4", 10)
+
+
+def test_a_file_gives_one_caption_and_a_list_gives_a_list(model: PseudoCap, film: Path, tmp_path: Path) -> None:
+    other = write_film(tmp_path / "other.mkv", 3, seed=1)
+    together = model.caption([film, str(other), film], max_new_tokens=6, batch_size=2)
+    assert isinstance(model.caption(film, max_new_tokens=6), str)
+    assert together == [model.caption(path, max_new_tokens=6) for path in (film, other, film)]
+    assert together[0] != together[1]
+    assert model.caption([]) == []
+
+
+def test_a_caption_is_that_of_the_encoded_frames(model: PseudoCap, film: Path) -> None:
+    frames = watch_file(film, model.config.preprocess)
+    assert frames.shape == (4, 3, 16, 16)
+    expected = model.decode(model.generate(model.encode(frames[None]), num_beams=3, max_new_tokens=6))
+    assert model.caption(film, beams=3, max_new_tokens=6) == expected[0]
+
+
+def test_an_image_is_a_video_of_one_frame(model: PseudoCap, film: Path, tmp_path: Path) -> None:
+    with av.open(str(film)) as container:
+        next(container.decode(video=0)).to_image().save(tmp_path / "still.png")
+    still = watch_file(tmp_path / "still.png", model.config.preprocess)
+    assert still.shape == (1, 3, 16, 16)
+    both = model.caption([tmp_path / "still.png", film], max_new_tokens=6)
+    assert both == [model.caption(tmp_path / "still.png", max_new_tokens=6), model.caption(film, max_new_tokens=6)]
+
+
+def test_more_frames_than_the_film_has_repeat_the_one_on_screen(tmp_path: Path) -> None:
+    short = write_film(tmp_path / "short.mp4", 1)
+    frames = watch_file(short, Preprocess(size=16, frames=16))
+    assert frames.shape[0] == 16
+    assert torch.equal(frames[0::2], frames[1::2])  # eight frames, each on screen for two of the moments
+
+
+def test_sampling_repeats_with_its_seed(model: PseudoCap, film: Path) -> None:
+    first, again, other = (model.caption(film, top_p=0.9, seed=seed) for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_long_film_is_captioned_clip_by_clip_as_one_goes(model: PseudoCap, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "long.mp4", 19)
+    captions = model.caption_long(film, clip_seconds=4.0, max_new_tokens=6, batch_size=2)
+    assert isinstance(captions, Iterator)
+    told = list(captions)
+    assert [(caption.start, caption.end) for caption in told] == [(0, 4), (4, 8), (8, 12), (12, 16), (16, 19)]
+    clips = list(watch_clips(film, model.config.preprocess, clip_seconds=4.0, min_seconds=1.0))
+    for caption, (_, frames) in zip(told, clips, strict=True):
+        (text,) = model.decode(model.generate(model.encode(frames[None]), max_new_tokens=6))
+        assert caption == TimedCaption(start=caption.start, end=caption.end, text=text)
+    assert len({caption.text for caption in told}) > 1
+
+
+def test_of_a_truncated_film_the_readable_clips_are_captioned_first(model: PseudoCap, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "cut.mkv", 20, cut_at=0.6)
+    told: list[TimedCaption] = []
+    captions = model.caption_long(film, clip_seconds=4.0, max_new_tokens=4, batch_size=8)
+    with pytest.raises(DecodeError, match=r"cut.mkv.*truncated"):  # noqa: PT012 (what came before counts)
+        for caption in captions:
+            told.append(caption)
+    assert [caption.start for caption in told[:2]] == [0, 4]
+    assert told[-1].end < 20
+
+
+def test_a_file_that_is_no_video_is_named(model: PseudoCap, film: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.mp4").write_text("no film")
+    for wrong in (tmp_path / "notes.mp4", tmp_path / "absent.mp4"):
+        with pytest.raises(DecodeError, match=wrong.name):
+            model.caption([film, wrong])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beams": 3, "top_p": 0.9}, "exclude one another"),
+        ({"top_p": 1.5}, "top_p must be above 0"),
+        ({"num_frames": 97}, "num_frames must be 1 to 96"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"beams": 0}, "num_beams must be a whole number above 0"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    model: PseudoCap, film: Path, options: dict[str, float], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        model.caption(film, **options)
+
+
+def test_the_shared_clips_are_captioned(model: PseudoCap, shared_data: Path) -> None:
+    clips = sorted((shared_data / "clips").iterdir())
+    captions = model.caption(clips, max_new_tokens=6)
+    assert len(captions) == len(clips) == 6
+    assert len(set(captions)) > 1
