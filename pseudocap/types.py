@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pseudocap.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
+
+Modality = Literal["image", "video"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,3 +158,39 @@ class Coverage:
     def present(self) -> int:
         """Rows whose file is there and can be decoded."""
         return self.videos - len(self.missing) - len(self.undecodable)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """One video or image as a worker hands it to the collation: either its frames [T,3,H,W] or its memory of one row.
+
+    `captions` is what may be learned from it, or what it is scored against.
+    """
+
+    key: str
+    modality: Modality
+    captions: tuple[str, ...]
+    frames: torch.Tensor | None = None
+    memory: VideoMemory | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class Batch:
+    """Samples of one modality, side by side: what a training step takes.
+
+    Not frozen, for Lightning's sake. `captions` holds the one text that each row learns in this step, `references`
+    everything that is said of it. Either `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded)
+    or `memory` is there. `step` is the position in the seeded stream that this batch was drawn at.
+    """
+
+    keys: tuple[str, ...]
+    modality: Modality
+    captions: tuple[str, ...]
+    references: tuple[tuple[str, ...], ...]
+    frames: torch.Tensor | None = None
+    frame_mask: torch.Tensor | None = None
+    memory: VideoMemory | None = None
+    step: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
