@@ -71,6 +71,20 @@ def split_name(member: str) -> tuple[str, str]:
     return folder + slash + stem, extension.lower()
 
 
+def require_end(tar: Path, offset: int) -> None:
+    """ReadError unless the empty block that ends a tar stands where its reading stopped.
+
+    tarfile takes a damaged header for the end, and so does not tell what it leaves out.
+    """
+    with tar.open("rb") as file:
+        file.seek(offset)
+        block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("its end is missing")
+    if any(block):
+        raise tarfile.ReadError(f"the header at byte {offset:,} is damaged")
+
+
 def read_sample(path: str | PathLike[str], start: int, end: int) -> ShardSample:
     """The one sample whose members lie between these two offsets of a tar; nothing else is read."""
     tar = Path(path)
@@ -133,8 +147,7 @@ def _groups(tar: Path, refuse: Callable[[DataError], None]) -> Iterator[tuple[st
                     members = []
                 key = found
                 members.append((extension, _content(archive, member)))
-            if tar.stat().st_size < archive.offset + tarfile.BLOCKSIZE:  # a tar ends with empty blocks
-                raise tarfile.ReadError("its end is missing")
+        require_end(tar, archive.offset)
     except FileNotFoundError:
         raise DataError(f"{tar}: there is no such file") from None
     except (tarfile.TarError, EOFError) as error:

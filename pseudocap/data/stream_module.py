@@ -6,9 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
-from typing import Any
-
-from typing_extensions import TypeIs
+from typing import TYPE_CHECKING, Any
 
 from pseudocap.data.corpora import Corpus
 from pseudocap.data.loading import Account, EvaluationLoader, Loading, TrainingLoader
@@ -22,6 +20,9 @@ from pseudocap.data.tar_index import Tars, index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError
 from pseudocap.types import Modality, Preprocess
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 
 class StreamData(ResumableData):

@@ -11,6 +11,7 @@ change, of which state of the tar that is true.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from pseudocap.data.shards import split_name
+from pseudocap.data.shards import require_end, split_name
 from pseudocap.errors import DataError, first_line
 
 FOLDER = ".pseudocap"
@@ -140,7 +141,8 @@ def _write(path: Path, content: bytes) -> None:
         scratch.write_bytes(content)
         scratch.replace(path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink()
         problem = f"{first_line(error)}; name a folder for the index that can be written (index=)"
         raise DataError(f"{path}: the index of the tars cannot be written: {problem}") from error
 
@@ -203,5 +205,4 @@ def _members(tar: Path) -> Iterator[tuple[str, int, int]]:
             if member.isfile():
                 yield member.name, start, end
             start = archive.offset
-        if tar.stat().st_size < archive.offset + _BLOCK:
-            raise tarfile.ReadError("its end is missing")
+    require_end(tar, archive.offset)
