@@ -20,6 +20,7 @@ MODALITIES: tuple[Modality, ...] = ("image", "video")
 PROBABILITIES: Mapping[Modality, float] = {"image": 0.95, "video": 0.05}
 IMAGE_BATCH_FACTOR = 8
 _CHUNK = 4096
+_DRAWING = 5  # what the random numbers are for, beside 1 to 4 in order.py and streams.py
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +96,7 @@ class ModalityMixture:
     def _running(self, number: int) -> np.ndarray:
         """The running count of images within a chunk of draws."""
         if self._chunk is None or self._chunk[0] != number:
-            uniform = np.random.default_rng([*self._key, 2, number]).random(_CHUNK)
+            uniform = np.random.default_rng([*self._key, _DRAWING, number]).random(_CHUNK)
             self._chunk = number, np.cumsum(uniform < self.probabilities["image"])
         return self._chunk[1]
 

@@ -150,14 +150,14 @@ class CaptionData(ResumableData):
     def _read(self) -> tuple[Corpus, tuple[Mismatch, ...]]:
         train, val, test = self._splits.values()
         corpus = self._source if isinstance(self._source, Corpus) else read_own(self._source, split=train)
-        if train in corpus.splits and val not in corpus.splits:
-            corpus = hold_out(corpus, self._val_share, seed=self._seed, train=train, val=val)
-            held = corpus.counts[val]["videos"] if val in corpus.splits else 0
-            _log.info("no split %r: %d of the videos of %r are held out for it", val, held, train)
         leaks: list[Mismatch] = []
         for name in (val, test):
             if train in corpus.splits and name in corpus.splits:
                 leaks += refuse_leak(corpus.split(train), corpus.split(name), allow_leak=self._allow_leak)
+        if train in corpus.splits and val not in corpus.splits:
+            corpus = hold_out(corpus, self._val_share, seed=self._seed, train=train, val=val)
+            held = corpus.counts[val]["videos"] if val in corpus.splits else 0
+            _log.info("no split %r: %d of the videos of %r are held out for it", val, held, train)
         return corpus, tuple(leaks)
 
     def _prepare(self, name: str) -> None:

@@ -17,6 +17,9 @@ import numpy as np
 from pseudocap.errors import ConfigError, DataError
 
 MIX = 65_536
+# What follows the seed says what the random numbers are for, so that no two purposes share them (streams.py has 3, 4,
+# mixture.py 5).
+_GROUPS, _WITHIN = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +67,7 @@ class Order:
         block = self._block
         if block is None or (block.epoch, block.number) != (number, which):
             start = int(epoch.blocks[which - 1]) if which else 0
-            generator = np.random.default_rng([*self._seed, number, 1, which])
+            generator = np.random.default_rng([*self._seed, _WITHIN, number, which])
             order = generator.permutation(int(epoch.blocks[which]) - start)
             block = self._block = _Block(epoch=number, number=which, start=start, order=order)
         place = block.start + int(block.order[offset - block.start])
@@ -73,7 +76,7 @@ class Order:
         return number, int(self._starts[group] + place - (epoch.ends[row] - self._sizes[group]))
 
     def _plan(self, number: int) -> _Epoch:
-        groups = np.random.default_rng([*self._seed, number, 0]).permutation(np.flatnonzero(self._sizes))
+        groups = np.random.default_rng([*self._seed, _GROUPS, number]).permutation(np.flatnonzero(self._sizes))
         ends = np.cumsum(self._sizes[groups])
         blocks, start = [], 0
         while start < self.total:

@@ -13,8 +13,6 @@ import json
 import logging
 import tempfile
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -79,8 +77,7 @@ class TarSource:
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         tar, row = self._place(index)
-        offsets = _offsets(tar.offsets, tar.samples, tar.changed)
-        found = read_sample(tar.path, int(offsets[row]), int(offsets[row + 1]))
+        found = read_sample(tar.path, *_span(tar, row))
         watch = self._watch_image if self.modality == "image" else self._watch_video
         frames = watch(found, generator)
         return Sample(key=found.key, modality=self.modality, captions=(found.caption,), frames=frames)
@@ -179,19 +176,14 @@ def picture(media: bytes) -> np.ndarray:
         raise DataError(f"no image can be decoded: {first_line(error)}") from error
 
 
-@lru_cache(maxsize=256)
-def _offsets(path: Path, samples: int, changed: int) -> np.ndarray:
-    """Mapped, not read: a block's worth of tars costs a worker only the pages that it looks at.
-
-    `changed` is here for the cache: a tar that is written anew has other offsets under the same name.
-    """
+def _span(tar: IndexedTar, row: int) -> tuple[int, int]:
+    """Where a sample begins and ends. The index is mapped for the moment: two numbers are read, no file stays open."""
     try:
-        offsets = np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: the index of a tar cannot be read: {first_line(error)}; remove it") from error
-    if offsets.shape != (samples + 1,):
-        raise DataError(f"{path}: the index of a tar has {len(offsets)} entries, not {samples + 1}; remove it")
-    return offsets
+        offsets = np.load(tar.offsets, mmap_mode="r")
+        return int(offsets[row]), int(offsets[row + 1])
+    except (OSError, ValueError, IndexError) as error:
+        problem = f"the index of a tar cannot be read: {first_line(error)}; remove it, and it is made anew"
+        raise DataError(f"{tar.offsets}: {problem}") from error
 
 
 def _digest(records: Iterable[object]) -> str:

@@ -23,7 +23,7 @@ from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.types import Batch, Modality, Sample
 
 REPLACEMENTS = 16
-# What the numbers after (seed, modality) in a seed stand for, beside the order's.
+# What random numbers are for, beside the order's.
 _WATCHING, _REPLACING = 3, 4
 UNWATCHABLE = (DataError, DecodeError, OSError)
 

@@ -41,15 +41,11 @@ Progress = Callable[[int, int], None]  # tars that are done, tars in all
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexedTar:
-    """A tar, how many samples it has, and the file of their offsets.
-
-    `changed` is when the tar last was, in nanoseconds; `fault` says why its end is missing.
-    """
+    """A tar, how many samples it has, and the file of their offsets. `fault` says why its end is missing."""
 
     path: Path
     samples: int
     offsets: Path
-    changed: int
     fault: str = ""
 
 
@@ -91,8 +87,7 @@ def index_tars(
             dirty.add(tar.parent)
         if entry["fault"]:
             _log.warning("%s: %s; its %d whole samples are used", tar, entry["fault"], entry["samples"])
-        samples, changed, fault = entry["samples"], entry["mtime_ns"], entry["fault"]
-        indexed.append(IndexedTar(path=tar, samples=samples, offsets=offsets, changed=changed, fault=fault))
+        indexed.append(IndexedTar(path=tar, samples=entry["samples"], offsets=offsets, fault=entry["fault"]))
         if progress is not None:
             progress(done, len(tars))
     for parent in dirty:

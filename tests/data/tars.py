@@ -42,7 +42,11 @@ def image_tars(folder: Path, *, tars: int = 3, each: int = 4, broken: Sequence[i
         members: list[Member] = []
         for number in range(tar * each, (tar + 1) * each):
             media = b"no picture" if number in broken else image_bytes(number)
-            members += [(f"{number}.png", media), (f"{number}.txt", f"picture {number}".encode()), (f"{number}.json", b"{}")]
+            members += [
+                (f"{number}.png", media),
+                (f"{number}.txt", f"picture {number}".encode()),
+                (f"{number}.json", b"{}"),
+            ]
         write_tar(folder / f"{tar:05d}.tar", members)
     return folder
 

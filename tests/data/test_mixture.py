@@ -26,7 +26,9 @@ def test_counts_are_the_tally_of_the_draws_and_each_modality_counts_its_own_batc
         if step % 777 == 0:
             assert {name: drawn.batches for name, drawn in mixture.counts(step).items()} == tally
         draw = mixture.draw(step)
-        assert draw == Draw(modality=draw.modality, number=tally[draw.modality], size=16 if draw.modality == "image" else 2)
+        assert draw == Draw(
+            modality=draw.modality, number=tally[draw.modality], size=16 if draw.modality == "image" else 2
+        )
         tally[draw.modality] += 1
 
 
