@@ -15,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pseudocap.data.streams import Delivery, EvaluationBatches, Failure, TrainingBatches
-from pseudocap.errors import ConfigError, DataError
+from pseudocap.errors import ConfigError, DataError, first_line
 from pseudocap.types import Batch
 
 # Over fewer samples than this, a rate of failures says little.
@@ -194,7 +194,16 @@ class _Workers:
                 pin_memory=torch.cuda.is_available(),
                 generator=torch.Generator(),  # its own: else every pass would draw from the training's random numbers
             )
-        return iter(self._loader)
+        try:
+            yield from self._loader
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            self._loader = None  # the others end with it
+            raise DataError(
+                f"a process that reads the data died ({first_line(error)}): a file that crashes FFmpeg (pseudocap data "
+                "verify finds it), or too little memory (take fewer workers)"
+            ) from error
 
     def close(self) -> None:
         self._loader = None

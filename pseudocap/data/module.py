@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
 
 from pseudocap.data.captions import read_own
 from pseudocap.data.corpora import Corpus, Mismatch
@@ -20,9 +23,8 @@ from pseudocap.data.splits import hold_out, refuse_leak
 from pseudocap.data.streams import EvaluationBatches, Stream, TrainingBatches
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.types import Coverage, Preprocess
+from pseudocap.types import CaptionedVideo, Coverage, Preprocess
 
-_log = logging.getLogger(__name__)
 # The splits that a stage of the trainer cannot do without, and those that it takes where they are; None is no trainer.
 NEEDED: dict[str | None, tuple[str, ...]] = {
     "fit": ("train",),
@@ -136,6 +138,17 @@ class CaptionData(ResumableData):
             for name, source in self._sources.items()
         }
 
+    def gather_coverage(self) -> dict[str, Coverage]:
+        """The coverage with what all ranks have met. Every rank calls it, at the end of an evaluation for example."""
+        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+            return self.coverage
+        everyone: list[dict[str, Coverage]] = [{}] * torch.distributed.get_world_size()
+        torch.distributed.all_gather_object(everyone, self.coverage)
+        for found in everyone:
+            for name, coverage in found.items():
+                self._undecodable[name] |= coverage.undecodable
+        return self.coverage
+
     def provenance(self) -> dict[str, Any]:
         """What a result says about its data, for JSON: the corpus, its splits, and how much of it could be watched."""
         corpus = self.corpus.provenance()
@@ -157,14 +170,16 @@ class CaptionData(ResumableData):
         if train in corpus.splits and val not in corpus.splits:
             corpus = hold_out(corpus, self._val_share, seed=self._seed, train=train, val=val)
             held = corpus.counts[val]["videos"] if val in corpus.splits else 0
-            _log.info("no split %r: %d of the videos of %r are held out for it", val, held, train)
+            rank_zero_info(f"no split {val!r}: {held} of the videos of {train!r} are held out for it")
         return corpus, tuple(leaks)
+
+    def watched(self, rows: Sequence[CaptionedVideo]) -> RowSource:
+        """What the rows of a split are watched through; a module over stored memories gives another source here."""
+        return RowSource(rows, self._folder, self.preprocess_or(self._preprocess))
 
     def _prepare(self, name: str) -> None:
         """The source of a split; DataError where too many of its videos are not there, or fewer than ranks."""
-        rows = self.corpus.split(name).rows
-        source = RowSource(rows, self._folder, self.preprocess_or(self._preprocess))
-        source.refuse_missing(self._max_failure_rate)
+        source = self.accept(self.watched(self.corpus.split(name).rows), self._max_failure_rate)
         if len(source.rows) < self.place[1]:
             raise DataError(
                 f"{name} has {len(source.rows)} videos for {self.place[1]} ranks, and each needs one; use fewer devices"

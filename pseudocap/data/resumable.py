@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import lightning.pytorch as lightning
 
 from pseudocap.data.loading import EvaluationLoader, TrainingLoader
+from pseudocap.data.sources import RowSource
 from pseudocap.errors import ConfigError
 from pseudocap.types import Preprocess
+
+_log = logging.getLogger(__name__)
 
 
 class ResumableData(lightning.LightningDataModule):
@@ -41,6 +45,13 @@ class ResumableData(lightning.LightningDataModule):
             f"{type(self).__name__} does not know the size and number of frames: give preprocess=, or fit a module "
             "whose `model` is a PseudoCap (its config.preprocess is taken)"
         )
+
+    def accept(self, source: RowSource, max_failure_rate: float) -> RowSource:
+        """Name the rows without a file in the log, once over all ranks; DataError where they are too many."""
+        for missing in source.missing if self.place[0] == 0 else ():
+            _log.warning("no video file for %s", missing)
+        source.refuse_missing(max_failure_rate)
+        return source
 
     def state_dict(self) -> dict[str, Any]:
         if self._training is not None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 import tempfile
 from collections.abc import Iterable, Sequence
 from typing import Protocol
@@ -29,7 +28,6 @@ from pseudocap.video.reader import VideoReader
 from pseudocap.video.transforms import clip_tensor, eval_tensor, train_tensor
 from pseudocap.video.watch import watch_clip
 
-_log = logging.getLogger(__name__)
 IMAGES = ("jpg", "jpeg", "png", "webp")
 
 
@@ -69,7 +67,7 @@ class TarSource:
 
     @property
     def identity(self) -> str:
-        return _digest([tar.path.name, tar.samples] for tar in self.tars)
+        return _digest([tar.path.name, tar.bytes, tar.samples] for tar in self.tars)
 
     def name(self, index: int) -> str:
         tar, row = self._place(index)
@@ -124,9 +122,7 @@ class RowSource:
         self._root = videos.root
 
     def refuse_missing(self, max_failure_rate: float) -> None:
-        """Name the rows without a file in the log; DataError where they are more than this share."""
-        for missing in self.missing:
-            _log.warning("no video file for %s", missing)
+        """DataError where the rows without a file are more than this share."""
         rows = len(self.rows) + len(self.missing)
         if len(self.missing) > max_failure_rate * rows:
             raise DataError(

@@ -154,9 +154,8 @@ class StreamData(ResumableData):
             if name == "image":
                 raise ConfigError(f"images cannot be the corpus {given.name}, which has videos; give it as videos=")
             assert self._video_folder is not None, "checked at birth"
-            source = RowSource(given.split("train").rows, VideoFolder(self._video_folder), preprocess)
-            source.refuse_missing(self._max_failure_rate)
-            return source
+            rows = given.split("train").rows
+            return self.accept(RowSource(rows, VideoFolder(self._video_folder), preprocess), self._max_failure_rate)
         if given.modality != name:
             raise ConfigError(f"{name}s= was given a source of {given.modality}s")
         return given

@@ -41,9 +41,10 @@ Progress = Callable[[int, int], None]  # tars that are done, tars in all
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexedTar:
-    """A tar, how many samples it has, and the file of their offsets. `fault` says why its end is missing."""
+    """A tar, its size, how many samples it has, and the file of their offsets. `fault` says why its end is missing."""
 
     path: Path
+    bytes: int
     samples: int
     offsets: Path
     fault: str = ""
@@ -87,7 +88,8 @@ def index_tars(
             dirty.add(tar.parent)
         if entry["fault"]:
             _log.warning("%s: %s; its %d whole samples are used", tar, entry["fault"], entry["samples"])
-        indexed.append(IndexedTar(path=tar, samples=entry["samples"], offsets=offsets, fault=entry["fault"]))
+        found = {name: entry[name] for name in ("bytes", "samples", "fault")}
+        indexed.append(IndexedTar(path=tar, offsets=offsets, **found))
         if progress is not None:
             progress(done, len(tars))
     for parent in dirty:

@@ -58,6 +58,12 @@ class Recorder(lightning.LightningModule):
     def test_step(self, batch: Batch) -> None:
         self.record("test", batch)
 
+    def on_test_epoch_end(self) -> None:
+        data = self.trainer.datamodule
+        coverage = data.gather_coverage() if isinstance(data, CaptionData) else {}
+        undecodable = {name: list(found.undecodable) for name, found in coverage.items()}
+        (self.folder / f"coverage-{self.global_rank}.json").write_text(json.dumps(undecodable))
+
     def predict_step(self, batch: Batch) -> tuple[str, ...]:
         return batch.keys
 

@@ -57,6 +57,8 @@ def test_two_ranks_evaluate_every_video_once_and_train_on_different_ones(
         assert sorted(evaluated) == [f"val{k}" for k in range(5)]
     tested = [key for rank in test for key in keys(rank)]
     assert sorted(tested) == [f"test{k}" for k in range(7) if k != 2]
+    for rank in range(2):
+        assert json.loads((tmp_path / f"coverage-{rank}.json").read_text())["test"] == ["test2"]
 
 
 @pytest.mark.slow

@@ -56,6 +56,16 @@ def test_what_counts_is_what_was_handed_out_not_what_workers_prepared() -> None:
     assert not multiprocessing.active_children()
 
 
+def test_a_worker_that_dies_is_an_error_that_says_what_to_do() -> None:
+    dying = loader(1000, workers=1)
+    handed = iter(dying)
+    next(handed)
+    (worker,) = multiprocessing.active_children()
+    worker.kill()
+    with pytest.raises(DataError, match=r"a process that reads the data died .* pseudocap data verify finds it"):
+        list(handed)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("start_method", ["spawn", "forkserver"])
 def test_workers_of_any_kind_give_the_same_batches(tmp_path: Path, start_method: str) -> None:
