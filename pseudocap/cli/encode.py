@@ -118,14 +118,20 @@ def _encoder(name: str) -> tuple[TimeSformer, Preprocess]:
         return TimeSformer.from_pretrained(config.encoder.source, revision=config.encoder.revision), config.preprocess
     encoder = TimeSformer.from_pretrained(folder if folder.exists() else name)
     own = encoder.config
-    return encoder, Preprocess(size=own.image_size, mean=own.mean, std=own.std, frames=own.num_frames)
+    return encoder, Preprocess(
+        size=own.image_size,
+        mean=own.mean,  # type: ignore[arg-type]
+        std=own.std,  # type: ignore[arg-type]
+        frames=own.num_frames,
+    )
 
 
 def _source(args: argparse.Namespace, preprocess: Preprocess) -> DescribedSource:
     from pseudocap.data.captions import read_own
     from pseudocap.data.sources import RowSource, TarSource
     from pseudocap.data.tar_index import index_tars
-    from pseudocap.data.videos import VideoFolder, uncaptioned
+    from pseudocap.data.unlabelled import uncaptioned
+    from pseudocap.data.videos import VideoFolder
 
     path: Path = args.source
     if path.suffix == ".tar" or (path.is_dir() and any(path.glob("*.tar"))):

@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from os import PathLike
@@ -341,20 +341,3 @@ def _open_shard(path: Path) -> tuple[Any, np.ndarray]:
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is damaged: {first_line(error)}; remove it and its .json, and encode again") from error
     return file, np.concatenate([[0], np.cumsum(frames)])
-
-
-def stack_memories(memories: Iterable[VideoMemory]) -> VideoMemory:
-    """Memories of one row each as one batch, padded to the longest."""
-    rows = list(memories)
-    longest = max(row.time.shape[1] for row in rows)
-    time = rows[0].time.new_zeros(len(rows), longest, rows[0].time.shape[2])
-    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for number, row in enumerate(rows):
-        length = row.time.shape[1]
-        time[number, :length], mask[number, :length] = row.time[0], row.time_mask[0]
-    return VideoMemory(
-        time=time,
-        space=torch.cat([row.space for row in rows]),
-        time_mask=mask,
-        space_mask=torch.cat([row.space_mask for row in rows]),
-    )

@@ -6,17 +6,20 @@ from functools import cached_property
 from os import PathLike, walk
 from pathlib import Path, PurePosixPath
 
-from pseudocap.data.corpora import stretch_id
-from pseudocap.errors import DataError, DecodeError
+from pseudocap.errors import DataError
 from pseudocap.types import CaptionedVideo
-from pseudocap.video.clips import plan_clips
-from pseudocap.video.decode import probe
 
 # In the order of preference where a folder holds the same video twice.
 EXTENSIONS = (
     *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg"),
     *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
 )
+
+
+def plain_name(video: str) -> str:
+    """How a corpus names a video, without the extension that it may or may not have."""
+    name = PurePosixPath(video)
+    return (name.with_suffix("") if name.suffix.lower() in EXTENSIONS else name).as_posix()
 
 
 class VideoFolder:
@@ -51,34 +54,4 @@ class VideoFolder:
         """The file of a row, None where there is none: just where the row says, else by name with another extension."""
         if (exact := self.root / row.video).is_file():
             return exact
-        name = PurePosixPath(row.video)
-        plain = name.with_suffix("") if name.suffix.lower() in EXTENSIONS else name
-        return self._by_name.get(plain.as_posix())
-
-
-def uncaptioned(
-    videos: VideoFolder, *, clip_seconds: float | None = None, min_seconds: float = 1.0
-) -> tuple[CaptionedVideo, ...]:
-    """The videos of a folder, whole or cut into clips, as rows of which nothing is said yet.
-
-    A video that cannot be opened stays one row, so that whoever watches it counts and names it.
-    """
-    rows = []
-    for path in sorted(videos.paths):
-        name = path.relative_to(videos.root).as_posix()
-        if clip_seconds is None:
-            rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))
-            continue
-        try:
-            duration = probe(path).duration
-        except DecodeError:
-            rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))
-            continue
-        for clip in plan_clips(name, duration, clip_seconds=clip_seconds, min_seconds=min_seconds):
-            key = stretch_id(name, clip.start, clip.end)
-            rows.append(
-                CaptionedVideo(id=key, video=name, captions=(), split="train", start=clip.start, end=clip.end)
-            )
-    if not rows:
-        raise DataError(f"{videos.root} holds no video file")
-    return tuple(rows)
+        return self._by_name.get(plain_name(row.video))

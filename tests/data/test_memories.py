@@ -19,11 +19,13 @@ import torch
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
+from pseudocap.data.batches import collate
 from pseudocap.data.captions import read_own
 from pseudocap.data.encode import Encoded, encode
-from pseudocap.data.memories import MemorySource, MemorySpec, quantise, stack_memories, view_generator
+from pseudocap.data.memories import MemorySource, MemorySpec, quantise, view_generator
 from pseudocap.data.sources import RowSource
-from pseudocap.data.videos import VideoFolder, uncaptioned
+from pseudocap.data.unlabelled import uncaptioned
+from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError
 from pseudocap.types import Preprocess
 from pseudocap.video.watch import pad_clips
@@ -39,7 +41,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("films")
     rows = []
     for number, frames in enumerate((30, 12, 1, 20, 8, 16)):
-        write_film(folder / f"{number}.mp4", frames=frames + 0, size=(96, 64))
+        write_film(folder / f"{number}.mp4", frames=frames, size=(96, 64))
         rows.append({"video": f"{number}.mp4", "caption": [f"film {number}", f"take {number}"]})
     rows.append({"video": "0.mp4", "caption": "its first half", "start": 0, "end": 0.6})
     (folder / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -93,19 +95,19 @@ def test_training_from_memories_gives_the_losses_of_training_from_frames(
     source = rows_of(films)
     run(source, tmp_path / "m")
     stored = MemorySource(tmp_path / "m")
-    clips, memories = [], []
+    clips, samples = [], []
     for index in range(7):
         draw = torch.Generator().manual_seed(index)
         sample = stored.sample(index, draw)
         view = 1 + int(torch.randint(2, (), generator=torch.Generator().manual_seed(index)))
         frames = source.sample(index, view_generator(spec, source.describe(index).content, view)).frames
-        assert sample.memory is not None and frames is not None
-        memories.append(sample.memory)
+        assert frames is not None
+        samples.append(sample)
         clips.append(frames)
     tokens = model.tokenize([row.captions[0] for row in stored.rows])
     losses = [
         model(tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels).loss
-        for memory in (model.encode(*pad_clips(clips)), stack_memories(memories))
+        for memory in (model.encode(*pad_clips(clips)), collate(samples, [""] * 7).memory)
     ]
     torch.testing.assert_close(losses[0], losses[1], atol=1e-3, rtol=1e-3)
 
@@ -131,7 +133,8 @@ def test_a_batch_of_memories_of_different_lengths_is_padded_and_masked(films: Pa
     stored = MemorySource(tmp_path / "m")
     rows = [stored.memory(index) for index in range(7)]
     assert {row.time.shape[1] for row in rows} == {1, 4}, "the film of one frame is an image"
-    batch = stack_memories(rows)
+    batch = collate([stored.sample(index, None) for index in range(7)], [""] * 7).memory
+    assert batch is not None
     for number, row in enumerate(rows):
         length = row.time.shape[1]
         assert batch.time_mask[number].tolist() == [True] * length + [False] * (4 - length)
@@ -160,7 +163,16 @@ def _stop_after(count: int) -> Callable[[int, int], None]:
 @pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(films: Path, tmp_path: Path, backbones: Path) -> None:
     command = [sys.executable, "-m", "pseudocap", "encode", str(films / "captions.jsonl"), "--crops", "40"]
-    command += ["--encoder", str(backbones / "timesformer"), "--shard-size", "1", "--batch-size", "3", "--device", "cpu"]
+    command += [
+        "--encoder",
+        str(backbones / "timesformer"),
+        "--shard-size",
+        "1",
+        "--batch-size",
+        "3",
+        "--device",
+        "cpu",
+    ]
     subprocess.run([*command, "--workers", "2", "--out", str(tmp_path / "whole")], check=True)
     killed = tmp_path / "killed"
     process = subprocess.Popen([*command, "--workers", "1", "--out", str(killed)], start_new_session=True)
@@ -304,5 +316,6 @@ def test_the_verb_encodes_and_tells_mistakes_in_one_line(
     ):
         assert main(["encode", source, *options, "--out", folder, *more]) == 2
         error = capsys.readouterr().err
-        assert error.startswith("error: ") and error.count("\n") == 1
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
         assert told in error
