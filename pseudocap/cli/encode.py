@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos of the captions lie")
     parser.add_argument("--images", action="store_true", help="the tars hold images")
     parser.add_argument("--clip-seconds", type=float, metavar="S", help="cut a folder's videos into clips of S seconds")
+    parser.add_argument("--min-seconds", type=float, metavar="S", help="leave out a shorter rest of a video (1)")
     parser.add_argument("--size", type=int, metavar="PX", help="pixels; default: the encoder's own")
     parser.add_argument("--frames", type=int, metavar="T", help="frames of a clip; default: the encoder's own")
     parser.add_argument("--crops", type=int, default=0, metavar="K", help="random views beside evaluation's (0)")
@@ -142,7 +143,7 @@ def _source(args: argparse.Namespace, preprocess: Preprocess) -> DescribedSource
         raise DataError(f"--clip-seconds cuts the videos of a folder, and {path} is a file")
     if path.is_dir() and (args.clip_seconds is not None or not any(path.rglob("*.txt"))):
         videos = VideoFolder(path)
-        rows = uncaptioned(videos, clip_seconds=args.clip_seconds)
+        rows = uncaptioned(videos, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds)
     else:
         videos = VideoFolder(args.videos or (path if path.is_dir() else path.parent))
         rows = read_own(path).rows

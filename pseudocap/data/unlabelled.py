@@ -11,16 +11,19 @@ from pseudocap.video.decode import probe
 
 
 def uncaptioned(
-    videos: VideoFolder, *, clip_seconds: float | None = None, min_seconds: float = 1.0
+    videos: VideoFolder, *, clip_seconds: float | None = None, min_seconds: float | None = None
 ) -> tuple[CaptionedVideo, ...]:
     """The videos of a folder, whole or cut into clips, as rows of which nothing is said yet.
 
+    A clip at a video's end that is shorter than `min_seconds` is left out (by default 1 s, or a shorter clip's length).
     A video that cannot be opened stays one row, so that whoever watches it counts and names it.
     """
     rows = []
+    if clip_seconds is not None and min_seconds is None:
+        min_seconds = min(1.0, clip_seconds)
     for path in sorted(videos.paths):
         name = path.relative_to(videos.root).as_posix()
-        if clip_seconds is None:
+        if clip_seconds is None or min_seconds is None:
             rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))
             continue
         try:
