@@ -30,6 +30,10 @@ VERBS = {
         "check a corpus: what its files hold, which videos are there and can be decoded",
         "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",
     ),
+    "encode": (
+        "store what the frozen encoder sees of every clip, so that training never looks again",
+        "pseudocap encode captions.jsonl --encoder encoders/timesformer-8 --out memories/ --crops 4",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 

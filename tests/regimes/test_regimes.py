@@ -88,8 +88,10 @@ def test_training_moves_exactly_the_declared_trainables(
     moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     # A one-frame video has one key on the time axis, so what asks and answers which key has nothing to learn there.
     one_key = {name for name in model.trainable_names if "time.query" in name or "time.key" in name}
-    assert moved | one_key == set(model.trainable_names) | one_key if kinds == ["image"] else moved == set(
-        model.trainable_names
+    assert (
+        moved | one_key == set(model.trainable_names) | one_key
+        if kinds == ["image"]
+        else moved == set(model.trainable_names)
     )
 
 
@@ -114,7 +116,9 @@ def test_a_mixture_logs_the_shares_of_batches_and_of_examples(build: Build, tars
     images = sum(data.mixture.draw(step).modality == "image" for step in range(8))
     assert 0 < images < 8
     assert float(run.logged_metrics["mixture/images/batches"]) == pytest.approx(images / 8)
-    assert float(run.logged_metrics["mixture/images/examples"]) == pytest.approx(4 * images / (4 * images + 2 * (8 - images)))
+    assert float(run.logged_metrics["mixture/images/examples"]) == pytest.approx(
+        4 * images / (4 * images + 2 * (8 - images))
+    )
 
 
 def test_fine_tuning_learns_a_small_world_and_keeps_what_from_pretrained_loads(
@@ -256,7 +260,9 @@ def test_an_exploded_loss_stops_the_run_and_names_step_batch_and_checkpoint(
     build: Build, world: Path, tmp_path: Path
 ) -> None:
     run = trainer(tmp_path, StopOnBadLoss(limit=0.1), max_steps=9)
-    with pytest.raises(TrainingError, match=r"step 0 is .* above 0\.1; its batch on this rank: .*\.mp4.* none was saved"):
+    with pytest.raises(
+        TrainingError, match=r"step 0 is .* above 0\.1; its batch on this rank: .*\.mp4.* none was saved"
+    ):
         run.fit(FineTune(build()), CaptionData(world / "captions.jsonl", batch_size=2, workers=0))
 
 
