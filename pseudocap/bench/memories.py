@@ -1,8 +1,8 @@
 """An epoch from stored memories against the same epoch from videos: `python -m pseudocap.bench.memories`.
 
-It writes its own ten-second films (320x240, H.264), and a captioner of OPT-350M's and TimeSformer-B's shapes with random
-weights learns their captions: decoding, encoding, forward, backward and an AdamW step. From videos is the alternative
-that everyone has; the network, the batches and the optimiser are the same.
+It writes its own ten-second films (320x240, H.264), and a captioner of OPT-350M's and TimeSformer-B's shapes with
+random weights learns their captions: decoding, encoding, forward, backward and an AdamW step. From videos is the
+alternative that everyone has; the network, the batches and the optimiser are the same.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def main() -> None:
         )
         sizes = {"videos": ("", "")}
         for storage in ("float16", "int8"):
-            spec = MemorySpec(encoder="random", preprocess=preprocess, crops=1, storage=storage)  # type: ignore[arg-type]
+            spec = MemorySpec(encoder="random", preprocess=preprocess, crops=1, storage=storage)
             done = encode(videos, model.encoder, folder / storage, spec, batch_size=args.batch_size)
             sources[f"memories, {storage}"] = MemorySource(folder / storage)
             views = done.total * spec.views

@@ -88,8 +88,7 @@ class TarSource:
         return f"{tar.path.name}, sample {row}"
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
-        tar, row = self._place(index)
-        found = read_sample(tar.path, *_span(tar, row))
+        found = self._read(index)
         watch = self._watch_image if self.modality == "image" else self._watch_video
         frames = watch(found, generator)
         return Sample(key=found.key, modality=self.modality, captions=(found.caption,), frames=frames)
@@ -101,8 +100,7 @@ class TarSource:
 
     def _read(self, index: int) -> ShardSample:
         tar, row = self._place(index)
-        offsets = _offsets(tar.offsets, tar.samples)
-        return read_sample(tar.path, int(offsets[row]), int(offsets[row + 1]))
+        return read_sample(tar.path, *_span(tar, row))
 
     def _place(self, index: int) -> tuple[IndexedTar, int]:
         which = int(np.searchsorted(self._starts, index, side="right")) - 1

@@ -1,8 +1,8 @@
 """The baseline to beat: what people say over their videos, as speech recognition heard it.
 
 The same 8-second clips as the pseudolabels, with HowTo100M's transcripts, whose neighbouring segments are joined to
-about 8 s. The papers: 4,000 steps at a batch of 1,200; 45 of 100 transcripts refer to the video, 13 are intros or outros,
-42 chit-chat; MSR-VTT validation CIDEr-D 49.0 after fine-tuning.
+about 8 s. The papers: 4,000 steps at a batch of 1,200; 45 of 100 transcripts refer to the video, 13 are intros or
+outros, 42 chit-chat; MSR-VTT validation CIDEr-D 49.0 after fine-tuning.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import shutil
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,11 @@ from tars import image_tars, video_tars
 
 from pseudocap import PseudoCap
 from pseudocap.data import CaptionData, StreamData
+from pseudocap.data.captions import read_own
+from pseudocap.data.encode import encode
+from pseudocap.data.memories import MemorySource, MemorySpec
+from pseudocap.data.sources import RowSource
+from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, InputError, TrainingError
 from pseudocap.model.config import GateSchedule
 from pseudocap.regimes import AsrBaseline, FineTune, ImageOnly, Mixed, MixedExtended, VideoOnly
@@ -26,6 +30,7 @@ from pseudocap.regimes.guards import SkipLossSpikes, StopOnBadLoss
 from pseudocap.regimes.keep import KeepCaptioner
 from pseudocap.regimes.losses import Denoising, Objective
 from pseudocap.regimes.optimisation import Optimisation
+from pseudocap.zoo.tiny import write_opt, write_timesformer
 
 Build = Callable[..., PseudoCap]
 FAST = Optimisation(lr=3e-3, warmup_steps=2)
@@ -51,7 +56,22 @@ class Losses(Callback):
         self.by_step: dict[int, float] = {}
 
     def on_before_backward(self, trainer: lightning.Trainer, pl_module: Any, loss: torch.Tensor) -> None:
-        self.by_step[trainer.global_step] = float(loss)
+        self.by_step[trainer.global_step] = float(loss.detach())
+
+
+class StoppedError(Exception):
+    pass
+
+
+class Stop(Callback):
+    """Ends the run in the middle, when this many steps are done."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step == self.steps:
+            raise StoppedError
 
 
 def trainer(folder: Path, *callbacks: Callback, **options: Any) -> lightning.Trainer:
@@ -121,15 +141,18 @@ def test_a_mixture_logs_the_shares_of_batches_and_of_examples(build: Build, tars
     )
 
 
-def test_fine_tuning_learns_a_small_world_and_keeps_what_from_pretrained_loads(
-    build: Build, world: Path, tmp_path: Path
-) -> None:
-    module = FineTune(build(gate_init=1.0), optimisation=Optimisation(lr=5e-3, warmup_steps=5))
+def test_fine_tuning_learns_a_small_world_and_keeps_what_from_pretrained_loads(world: Path, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 64, "num_attention_heads": 4}
+    captions = [caption for row in read_own(world / "captions.jsonl").rows for caption in row.captions]
+    write_opt(tmp_path / "opt", text=captions, num_hidden_layers=4, ffn_dim=128, **sizes)
+    write_timesformer(tmp_path / "timesformer", image_size=32, num_frames=4, intermediate_size=128, **sizes)
+    model = PseudoCap.from_backbones(decoder=tmp_path / "opt", encoder=tmp_path / "timesformer", device="cpu")
+    module = FineTune(model, optimisation=Optimisation(lr=2e-3, warmup_steps=5))
     losses, keep = Losses(), KeepCaptioner(str(tmp_path / "kept"))
-    run = trainer(tmp_path, losses, keep, max_epochs=12, max_steps=-1, check_val_every_n_epoch=12)
+    run = trainer(tmp_path, losses, keep, max_epochs=40, max_steps=-1, check_val_every_n_epoch=40)
     run.fit(module, CaptionData(world / "captions.jsonl", batch_size=3, workers=0))
     first, last = losses.by_step[0], losses.by_step[max(losses.by_step)]
-    assert last < 0.7 * first
+    assert last < first - 0.5
     assert set(module.scores or {}) == {"CIDEr-D", "BLEU-4", "ROUGE-L"}
     assert "gates/2/attention/mean" in run.callback_metrics
     examples = next((Path(run.log_dir or "") / "captions").iterdir()).read_text()
@@ -153,12 +176,6 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(
         return streams(tars, "image", "video", probabilities={"image": 0.5, "video": 0.5})
 
     def memories() -> Any:
-        from pseudocap.data.encode import encode
-        from pseudocap.data.memories import MemorySource, MemorySpec
-        from pseudocap.data.sources import RowSource
-        from pseudocap.data.captions import read_own
-        from pseudocap.data.videos import VideoFolder
-
         model = build()
         spec = MemorySpec(encoder=model.config.encoder.fingerprint, preprocess=model.config.preprocess, crops=2)
         if not (tmp_path / "m").exists():
@@ -171,14 +188,16 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(
         denoising = Denoising(warmup=1, delta=1.0)
         return kind(build(), optimisation=FAST, objective=Objective(denoising=denoising))
 
-    saving = {"enable_checkpointing": True, "max_steps": 7}
     whole, part, rest = Losses(), Losses(), Losses()
     complete = module()
     trainer(tmp_path / "whole", whole, max_steps=7).fit(complete, data())
-    trainer(tmp_path / "part", part, _saving(tmp_path / "part"), **{**saving, "max_steps": 4}).fit(module(), data())
+    saving = _saving(tmp_path / "part")
+    stopped = trainer(tmp_path / "part", part, saving, Stop(5), max_steps=7, enable_checkpointing=True)
+    with pytest.raises(StoppedError):
+        stopped.fit(module(), data())
     resumed = module()
     trainer(tmp_path / "rest", rest, max_steps=7).fit(resumed, data(), ckpt_path=str(tmp_path / "part" / "last.ckpt"))
-    assert list(rest.by_step) == [4, 5, 6]
+    assert (list(part.by_step), list(rest.by_step)) == ([0, 1, 2, 3, 4], [4, 5, 6])
     assert {**part.by_step, **rest.by_step} == whole.by_step
     for name, weights in complete.model.adapter_state().items():
         assert torch.equal(weights, resumed.model.adapter_state()[name]), name
@@ -220,7 +239,7 @@ def test_the_learning_rate_rises_in_a_line_and_falls_in_a_half_cosine() -> None:
     assert shares[:10] == [pytest.approx((step + 1) / 10) for step in range(10)]
     assert shares[60] == pytest.approx(0.55)
     assert shares[110] == pytest.approx(0.1)
-    assert all(later <= earlier for earlier, later in zip(shares[10:], shares[11:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(shares[10:]))
 
 
 def test_the_gate_schedule_moves_with_the_optimiser_in_pretraining_and_not_in_fine_tuning(
@@ -296,5 +315,3 @@ def test_settings_that_cannot_be_right_are_told(build: Build) -> None:
         FineTune(build(), objective=Objective(gate_entropy=0.01))
     with pytest.raises(ConfigError, match=r"decoding\.beams"):
         Decoding(beams=0)
-    assert math.isfinite(Optimisation(lr=7e-3).share(0, 10))
-    shutil.which("true")
