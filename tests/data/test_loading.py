@@ -62,7 +62,7 @@ def test_a_worker_that_dies_is_an_error_that_says_what_to_do() -> None:
     next(handed)
     (worker,) = multiprocessing.active_children()
     worker.kill()
-    with pytest.raises(DataError, match=r"a process that reads the data died .* pseudocap data verify finds it"):
+    with pytest.raises(DataError, match=r"a process that reads the data died .* \(pseudocap data verify finds it\)"):
         list(handed)
 
 
