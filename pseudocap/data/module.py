@@ -80,6 +80,11 @@ class CaptionData(ResumableData):
         self._undecodable: dict[str, dict[str, str]] = {}
 
     @property
+    def batch_size(self) -> int:
+        """Videos of a batch on each device."""
+        return self._batch_size
+
+    @property
     def corpus(self) -> Corpus:
         """The corpus with the splits that are used, read at the first look."""
         if self._corpus is None:

@@ -29,7 +29,7 @@ STOP_WORDS = (
 METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Decoding:
     """How validation captions.
 
@@ -59,22 +59,28 @@ class Captioned:
 
 
 class Regime(lightning.LightningModule):
-    """A captioner that learns. Only its adapters have gradients, optimiser state, and a place in checkpoints."""
+    """A captioner that learns. Only its adapters have gradients, optimiser state, and a place in checkpoints.
+
+    Args:
+        model: the captioner: pseudocap.regimes.networks.from_backbones, or from_pretrained there
+        optimisation: AdamW and its schedule
+        objective: what is added to the caption loss
+        decoding: how validation captions
+        seed: of the denoising's draws; order and crops have the data's own
+    """
 
     def __init__(
         self,
         model: PseudoCap,
         *,
-        optimisation: Optimisation | None = None,
-        objective: Objective | None = None,
-        decoding: Decoding | None = None,
+        optimisation: Optimisation = Optimisation(),
+        objective: Objective = Objective(),
+        decoding: Decoding = Decoding(),
         seed: int = 0,
     ) -> None:
         super().__init__()
         self.model = model
-        self.optimisation = optimisation or Optimisation()
-        self.objective = objective or Objective()
-        self.decoding = decoding or Decoding()
+        self.optimisation, self.objective, self.decoding = optimisation, objective, decoding
         self.seed = seed
         if self.objective.gate_entropy > 0 and model.config.fusion != "convex":
             raise ConfigError("objective.gate_entropy is for fusion='convex'; the residual gates have no entropy")
@@ -177,7 +183,12 @@ class Regime(lightning.LightningModule):
 
 
 class PreTraining(Regime):
-    """A regime that starts from new adapters: the schedule of convex gates moves with the optimiser's steps."""
+    """A regime that starts from new adapters: the schedule of convex gates moves with the optimiser's steps.
+
+    `steps` is the papers' length, which a run has unless it says otherwise.
+    """
+
+    steps: int
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         self.model.set_gate_step(self.global_step)

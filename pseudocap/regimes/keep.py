@@ -1,4 +1,4 @@
-"""Keeping captioners while they learn: directories that `PseudoCap.from_pretrained` loads."""
+"""Keeping what was learned: captioners that `PseudoCap.from_pretrained` loads, and whole training checkpoints."""
 
 from __future__ import annotations
 
@@ -9,9 +9,37 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
+import torch
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from pseudocap.errors import CheckpointError, first_line
 from pseudocap.regimes.base import Regime
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a training checkpoint beside its target and renames it; what goes wrong is one clear error.
+
+    Lightning's own is whole or absent too, but is held in memory a second time while it is written, and a full disk
+    ends in a traceback.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        target = Path(path)
+        scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with scratch.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            scratch.replace(target)
+        except (OSError, RuntimeError) as error:  # torch tells a full disk as a RuntimeError
+            scratch.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"{target} could not be written: {first_line(error)}; the checkpoints before it are whole: make room "
+                "and go on from there (--resume)"
+            ) from error
 
 
 class KeepCaptioner(Callback):

@@ -20,7 +20,7 @@ from pseudocap.errors import ConfigError
 from pseudocap.types import VideoMemory
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Noise:
     """How a caption's prefix is perturbed: each real token but the first is masked, or swapped with its right
     neighbour, or, where it is a stop word, dropped, each with its own probability.
@@ -41,7 +41,7 @@ class Noise:
                 raise ConfigError(f"noise.{name} is a probability, from 0 to 1, not {getattr(self, name)!r}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Denoising:
     """Equations 9 to 11 as settings.
 
@@ -183,7 +183,7 @@ def total_loss(caption: torch.Tensor, *added: tuple[float, torch.Tensor]) -> tor
     return caption + sum(weight * loss for weight, loss in added)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Objective:
     """What is added to the caption loss. By default nothing, as in FrozenCaptioner.
 

@@ -11,7 +11,7 @@ from pseudocap.errors import ConfigError
 from pseudocap.model.network import CaptionNetwork
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Optimisation:
     """The settings of the optimiser and of its schedule. Without weight decay AdamW is the papers' Adam.
 
