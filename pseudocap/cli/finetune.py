@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pseudocap.errors import ConfigError, InputError
 
+STEPS = 8  # of an epoch, at least
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="start", required=True, metavar="N", help="the captioner to start from")
@@ -50,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     import logging
 
     from pseudocap.captioner import PseudoCap, pick_device
+    from pseudocap.data.captions import read_own
     from pseudocap.data.module import CaptionData
     from pseudocap.regimes.base import Decoding
     from pseudocap.regimes.finetune import FineTune
@@ -60,10 +63,12 @@ def run(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
     model = PseudoCap.from_pretrained(args.start, decoder=args.decoder, encoder=args.encoder, device=device)
+    learned = read_own(args.data, split="train").counts.get("train", {"videos": 0})["videos"]
     data = CaptionData(
         args.data,
         videos=args.videos,
-        batch_size=args.batch_size or largest_batch(model),
+        # An epoch of a handful of captions should still be several steps.
+        batch_size=args.batch_size or min(largest_batch(model), max(1, learned // STEPS)),
         workers=args.workers,
         seed=args.seed,
         val_share=args.val_share,
