@@ -200,8 +200,8 @@ class _Workers:
                 delivery = next(deliveries)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if "DataLoader worker" not in str(error):
+            except (RuntimeError, ConnectionError, EOFError) as error:
+                if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                     raise
                 died = first_line(error)
                 break
@@ -210,8 +210,8 @@ class _Workers:
         self._loader = None
         del deliveries
         raise DataError(
-            f"a process that reads the data died ({died}): a file that crashes FFmpeg (pseudocap data verify finds it), "
-            "or too little memory (take fewer workers)"
+            f"a process that reads the data died ({died}): by a file that crashes FFmpeg (pseudocap data verify finds "
+            "it), or for want of memory (take fewer workers)"
         )
 
     def close(self) -> None:

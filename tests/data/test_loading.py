@@ -3,6 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,7 @@ class Deadly(Counting):
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         if index == 4:
+            time.sleep(0.2)  # the batch before is to arrive whole
             os.kill(os.getpid(), signal.SIGKILL)
         return super().sample(index, generator)
 
