@@ -194,16 +194,25 @@ class _Workers:
                 pin_memory=torch.cuda.is_available(),
                 generator=torch.Generator(),  # its own: else every pass would draw from the training's random numbers
             )
-        try:
-            yield from self._loader
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            self._loader = None  # the others end with it
-            raise DataError(
-                f"a process that reads the data died ({first_line(error)}): a file that crashes FFmpeg (pseudocap data "
-                "verify finds it), or too little memory (take fewer workers)"
-            ) from error
+        deliveries = iter(self._loader)
+        while True:
+            try:
+                delivery = next(deliveries)
+            except StopIteration:
+                return
+            except (RuntimeError, ConnectionError, EOFError) as error:
+                if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+                    raise
+                died = first_line(error)
+                break
+            yield delivery
+        # Outside of the except, whose error would keep the iterator, its other workers and PyTorch's watch over them.
+        self._loader = None
+        del deliveries
+        raise DataError(
+            f"a process that reads the data died ({died}): by a file that crashes FFmpeg (pseudocap data verify finds "
+            "it), or for want of memory (take fewer workers)"
+        )
 
     def close(self) -> None:
         self._loader = None

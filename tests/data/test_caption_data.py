@@ -280,3 +280,35 @@ def test_what_the_corpus_does_not_have_is_named(tmp_path: Path) -> None:
         data(source, max_failure_rate=2)
     with pytest.raises(ConfigError, match="overfit_batches would get other batches"):
         trainer(tmp_path, overfit_batches=1).fit(Recorder(tmp_path / "log"), data(source))
+
+
+class OneOfThree(CaptionData):
+    """The second of three ranks, without the other two."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        return 1, 3
+
+
+def test_a_split_with_fewer_videos_than_ranks_is_refused(tmp_path: Path) -> None:
+    source = write_captions(tmp_path, {"val": 2, "test": 4})
+    with pytest.raises(DataError, match="val has 2 videos for 3 ranks, and each needs one; use fewer devices"):
+        OneOfThree(source, preprocess=SMALL).setup("validate")
+    rank = OneOfThree(source, preprocess=SMALL, workers=0)
+    rank.setup("test")
+    assert [batch.keys for batch in rank.test_dataloader()] == [("test1",)]
+
+
+def test_real_clips_of_every_format_are_trained_on_and_evaluated(shared_data: Path, tmp_path: Path) -> None:
+    names = sorted(path.name for path in (shared_data / "clips").iterdir())
+    rows = [
+        {"video": name, "caption": f"this is {name}", "split": split} for name in names for split in ("train", "val")
+    ]
+    path = tmp_path / "captions.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    source = data(path, videos=shared_data / "clips", allow_leak=True, batch_size=len(names), workers=1)
+    trainer(tmp_path, max_epochs=1).fit(Recorder(tmp_path / "log"), source)
+    for stage in ("train", "val"):
+        (batch,) = recorded(tmp_path / "log", stage)
+        assert sorted(batch["keys"]) == names
+        assert batch["shape"] == [len(names), 2, 3, 16, 16]

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -56,14 +59,22 @@ def test_what_counts_is_what_was_handed_out_not_what_workers_prepared() -> None:
     assert not multiprocessing.active_children()
 
 
+class Deadly(Counting):
+    """A source whose fifth sample takes down the process that watches it, as some files do with FFmpeg."""
+
+    def sample(self, index: int, generator: torch.Generator | None) -> Sample:
+        if index == 4:
+            time.sleep(0.2)  # the batch before is to arrive whole
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().sample(index, generator)
+
+
 def test_a_worker_that_dies_is_an_error_that_says_what_to_do() -> None:
-    dying = loader(1000, workers=1)
-    handed = iter(dying)
-    next(handed)
-    (worker,) = multiprocessing.active_children()
-    worker.kill()
+    source = EvaluationBatches(Deadly((6,)), batch_size=2)
+    dying = EvaluationLoader(source, max_failure_rate=0.5, reasons={}, loading=Loading(workers=1))
     with pytest.raises(DataError, match=r"a process that reads the data died .* \(pseudocap data verify finds it\)"):
-        list(handed)
+        list(dying)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.slow

@@ -15,9 +15,9 @@ def epoch_of(order: Order, number: int) -> list[int]:
     return [index for _, index in places]
 
 
-@pytest.mark.parametrize("mix", [1, 4, 100])
-def test_every_epoch_has_every_sample_once_in_an_order_of_its_own(mix: int) -> None:
-    order = Order(GROUPS, seed=0, mix=mix)
+@pytest.mark.parametrize(("groups", "mix"), [(GROUPS, 1), (GROUPS, 4), (GROUPS, 100), ((13,), 100), ((1,) * 13, 1)])
+def test_every_epoch_has_every_sample_once_in_an_order_of_its_own(groups: tuple[int, ...], mix: int) -> None:
+    order = Order(groups, seed=0, mix=mix)
     epochs = [epoch_of(order, number) for number in range(3)]
     assert all(sorted(epoch) == list(range(13)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3

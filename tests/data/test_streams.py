@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import io
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tars import SMALL, image_bytes, image_tars, video_tars, write_tar
 from worlds import write_clip
 
 from pseudocap.data.mixture import ModalityMixture
-from pseudocap.data.sources import RowSource, Source, TarSource
+from pseudocap.data.sources import RowSource, Source, TarSource, picture
 from pseudocap.data.streams import Delivery, EvaluationBatches, Failure, Stream, TrainingBatches
 from pseudocap.data.tar_index import index_tars
 from pseudocap.data.videos import VideoFolder
@@ -111,6 +115,13 @@ def test_a_broken_sample_is_replaced_so_that_batches_keep_their_size_and_is_name
     assert set(failures) == {Failure("sample 3", "it is broken")}
 
 
+def test_broken_samples_are_replaced_by_different_ones() -> None:
+    stream = batches(Counting((64,), broken=range(16)))
+    seen = Counter(key for step in range(16) for key in stream[step].batch.keys)
+    assert sum(seen.values()) == 64
+    assert sum(count > 1 for count in seen.values()) > 8
+
+
 def test_a_source_without_a_watchable_sample_ends_the_stream_with_the_reason() -> None:
     delivery = batches(Counting((3,), broken=range(3)))[0]
     assert delivery.batch is None
@@ -162,6 +173,15 @@ def test_a_broken_picture_is_a_data_error(tmp_path: Path, media: bytes, reason: 
     write_tar(tmp_path / "x.tar", [("1.png", media), ("1.txt", b"x")])
     with pytest.raises(DataError, match=reason):
         image_source(tmp_path).sample(0, None)
+
+
+def test_a_picture_that_lies_on_its_side_is_put_upright() -> None:
+    image = Image.fromarray(np.zeros((4, 8, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", exif=exif)
+    assert picture(buffer.getvalue()).shape == (8, 4, 3)
 
 
 def test_a_tar_that_was_written_anew_under_the_same_name_is_read_anew(tmp_path: Path) -> None:
