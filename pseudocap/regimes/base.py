@@ -169,12 +169,14 @@ class Regime(lightning.LightningModule):
 
     def _show_examples(self) -> None:
         """A table beside the logs, for people: the same videos each time, so that one sees them change."""
-        if self.trainer.sanity_checking or not self.trainer.is_global_zero or self.decoding.examples == 0:
+        if self.trainer.sanity_checking or self.decoding.examples == 0:
+            return
+        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir) / "captions"  # which all ranks must ask
+        if not self.trainer.is_global_zero:
             return
         chosen = sorted(self.captioned, key=lambda each: each.key)[: self.decoding.examples]
         rows = ["| video | caption | a reference |", "|---|---|---|"]
         rows += [f"| {each.key} | {each.caption} | {each.references[0]} |" for each in chosen]
-        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir) / "captions"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"step-{self.global_step:07d}.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
         for logger in self.trainer.loggers:

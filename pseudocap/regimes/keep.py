@@ -71,9 +71,9 @@ class KeepCaptioner(Callback):
         return Path(self.folder or trainer.log_dir or trainer.default_root_dir) / name
 
     def _save(self, trainer: lightning.Trainer, module: lightning.LightningModule, name: str) -> None:
+        target = self.where(trainer, name)  # which all ranks must ask
         if not trainer.is_global_zero or not isinstance(module, Regime):
             return
-        target = self.where(trainer, name)
         module.model.save_pretrained(target)
         data = getattr(trainer, "datamodule", None)
         results = {
