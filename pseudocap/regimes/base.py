@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import distributed
 
 from pseudocap.captioner import CaptionTokens, PseudoCap
-from pseudocap.errors import ConfigError, InputError
+from pseudocap.errors import ConfigError, InputError, nearest
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.regimes.losses import Losses, Objective
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
@@ -67,6 +67,7 @@ class Regime(lightning.LightningModule):
         objective: what is added to the caption loss
         decoding: how validation captions
         seed: of the denoising's draws; order and crops have the data's own
+        compiler: torch.compile's backend for each layer, inductor for instance; null runs them as they are
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Regime(lightning.LightningModule):
         objective: Objective = Objective(),
         decoding: Decoding = Decoding(),
         seed: int = 0,
+        compiler: str | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -87,6 +89,8 @@ class Regime(lightning.LightningModule):
         words = [f"{space}{word}" for word in STOP_WORDS.split() for space in ("", " ")]
         single = [ids[0] for ids in model.tokenizer(words, add_special_tokens=False)["input_ids"] if len(ids) == 1]
         self.stop_ids = torch.tensor(sorted(set(single)))
+        if compiler is not None:
+            compile_layers(model, compiler)
         self.scores: Scores | None = None
         self.captioned: list[Captioned] = []
 
@@ -194,6 +198,15 @@ class PreTraining(Regime):
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         self.model.set_gate_step(self.global_step)
+
+
+def compile_layers(model: PseudoCap, compiler: str) -> None:
+    """Each layer by itself, in place: equal layers share what was compiled, and names of weights stay."""
+    known = torch.compiler.list_backends()
+    if compiler not in (*known, "eager", "aot_eager"):
+        raise ConfigError(f"there is no compiler {compiler!r}{nearest(compiler, known)}; torch has {', '.join(known)}")
+    for layer in (*model.encoder.blocks, *model.decoder.opt.model.decoder.layers, *model.adapters.values()):
+        layer.compile(backend=compiler, dynamic=True)
 
 
 def gate_statistics(model: PseudoCap) -> dict[str, float]:

@@ -315,3 +315,24 @@ def test_settings_that_cannot_be_right_are_told(build: Build) -> None:
         FineTune(build(), objective=Objective(gate_entropy=0.01))
     with pytest.raises(ConfigError, match=r"decoding\.beams"):
         Decoding(beams=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
+def test_compiled_training_has_the_losses_of_plain_training(
+    compiler: str, build: Build, world: Path, tmp_path: Path
+) -> None:
+    runs = []
+    for setting in (None, compiler):
+        losses = Losses()
+        module = FineTune(build(), optimisation=FAST, compiler=setting)
+        data = CaptionData(world / "captions.jsonl", batch_size=3, workers=0)
+        trainer(tmp_path / str(setting), losses, max_steps=3).fit(module, data)
+        runs.append(losses.by_step)
+    assert len(runs[0]) == 3
+    assert runs[1] == pytest.approx(runs[0], rel=1e-5)
+
+
+def test_an_unknown_compiler_is_told(build: Build) -> None:
+    with pytest.raises(ConfigError, match="did you mean 'inductor'"):
+        FineTune(build(), compiler="inducter")
