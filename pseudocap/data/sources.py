@@ -19,7 +19,7 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pseudocap.data.shards import ShardSample, read_sample
-from pseudocap.data.tar_index import IndexedTar
+from pseudocap.data.tar_index import IndexedTar, span_of
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample
@@ -75,7 +75,7 @@ class TarSource:
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         tar, row = self._place(index)
-        found = read_sample(tar.path, *_span(tar, row))
+        found = read_sample(tar.path, *span_of(tar, row))
         watch = self._watch_image if self.modality == "image" else self._watch_video
         frames = watch(found, generator)
         return Sample(key=found.key, modality=self.modality, captions=(found.caption,), frames=frames)
@@ -170,16 +170,6 @@ def picture(media: bytes) -> np.ndarray:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"no image can be decoded: {first_line(error)}") from error
-
-
-def _span(tar: IndexedTar, row: int) -> tuple[int, int]:
-    """Where a sample begins and ends. The index is mapped for the moment: two numbers are read, no file stays open."""
-    try:
-        offsets = np.load(tar.offsets, mmap_mode="r")
-        return int(offsets[row]), int(offsets[row + 1])
-    except (OSError, ValueError, IndexError) as error:
-        problem = f"the index of a tar cannot be read: {first_line(error)}; remove it, and it is made anew"
-        raise DataError(f"{tar.offsets}: {problem}") from error
 
 
 def _digest(records: Iterable[object]) -> str:

@@ -4,8 +4,8 @@ webdataset reads tars from their beginning and keeps no state (1.0.2), so a resu
 and what its shuffle buffer held is lost. With an index every order is possible and resuming costs nothing; the price
 is that tars must be files, not pipes or addresses, and that each is gone through once, header by header.
 
-The index of `00000.tar` is `.pseudocap/00000.tar.npy` beside it, the offset of every sample and of the end; and
-`.pseudocap/counts.json`, written last, says of every tar how many samples it has and, by size and time of the last
+The index of `00000.tar` is `.pseudocap/00000.tar.offsets` beside it, where every sample begins and the last one ends;
+and `.pseudocap/counts.json`, written last, says of every tar how many samples it has and, by size and time of the last
 change, of which state of the tar that is true.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import logging
 import os
@@ -32,6 +31,7 @@ from pseudocap.errors import DataError, first_line
 FOLDER = ".pseudocap"
 COUNTS = "counts.json"
 FORMAT = 1
+OFFSET = np.dtype("<i8")
 _BLOCK = tarfile.BLOCKSIZE
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def index_tars(
     indexed, dirty = [], set()
     for done, tar in enumerate(tars, start=1):
         home, counts = homes[tar.parent], known[tar.parent]
-        offsets = home / f"{tar.name}.npy"
+        offsets = home / f"{tar.name}.offsets"
         entry = counts.get(tar.name)
         if (
             entry is None
@@ -125,9 +125,7 @@ def _read_counts(path: Path) -> dict[str, dict[str, Any]]:
 def _index(tar: Path, offsets: Path) -> dict[str, Any]:
     state = _state(tar)  # before it is read: what changes meanwhile is seen the next time
     starts, fault = scan(tar)
-    content = io.BytesIO()
-    np.save(content, np.asarray(starts, np.int64))
-    _write(offsets, content.getvalue())
+    _write(offsets, np.asarray(starts, OFFSET).tobytes())
     return {**state, "samples": len(starts) - 1, "fault": fault}
 
 
@@ -142,6 +140,16 @@ def _write(path: Path, content: bytes) -> None:
             scratch.unlink()
         problem = f"{first_line(error)}; name a folder for the index that can be written (index=)"
         raise DataError(f"{path}: the index of the tars cannot be written: {problem}") from error
+
+
+def span_of(tar: IndexedTar, row: int) -> tuple[int, int]:
+    """Where a sample of a tar begins and ends: two numbers are read, and no file stays open."""
+    try:
+        start, end = np.fromfile(tar.offsets, OFFSET, count=2, offset=row * OFFSET.itemsize).tolist()
+    except (OSError, ValueError) as error:
+        problem = f"the index of a tar cannot be read ({first_line(error)}); remove it, and it is made anew"
+        raise DataError(f"{tar.offsets}: {problem}") from error
+    return start, end
 
 
 def scan(tar: Path) -> tuple[list[int], str]:
