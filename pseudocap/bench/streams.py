@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 
 from pseudocap.bench.measure import take_turns
+from pseudocap.data import tar_index
 from pseudocap.data.mixture import ModalityMixture
 from pseudocap.data.shards import ShardSample, read_shard
 from pseudocap.data.sources import TarSource, picture
@@ -79,14 +80,17 @@ def main() -> None:
             "stream": lambda: streamed(folder, 0, BATCHES),
             "plain loop, resumed": lambda: plain(folder, RESUMED_AT, 1),
             "stream, resumed": lambda: streamed(folder, RESUMED_AT, 1),
+            "index, headers by tarfile": lambda: [list(tar_index._members(tar)) for tar in find_tars(folder)],
+            "index, plain headers": lambda: [tar_index._plain_members(tar) for tar in find_tars(folder)],
         }
         timings = take_turns(alternatives, rounds=rounds)
-    print("| | batches | seconds (median) | fastest | slowest | samples a second |")
+    print("| | samples | seconds (median) | fastest | slowest | samples a second |")
     print("|---|---|---|---|---|---|")
     for name, timing in timings.items():
         batches = 1 if name.endswith("resumed") else BATCHES
-        given = f"{BATCH * batches / timing.median:.0f}"
-        print(f"| {name} | {batches} | {timing.median:.3f} | {timing.fastest:.3f} | {timing.slowest:.3f} | {given} |")
+        samples = TARS * EACH if name.startswith("index") else BATCH * batches
+        seconds = f"{timing.median:.3f} | {timing.fastest:.3f} | {timing.slowest:.3f}"
+        print(f"| {name} | {samples} | {seconds} | {samples / timing.median:.0f} |")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from dataclasses import asdict
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from lightning.pytorch.utilities import rank_zero_info
+
 from pseudocap.data.corpora import Corpus
 from pseudocap.data.loading import Account, EvaluationLoader, Loading, TrainingLoader
 from pseudocap.data.mixture import IMAGE_BATCH_FACTOR, PROBABILITIES, Drawn, ModalityMixture
@@ -86,9 +88,10 @@ class StreamData(ResumableData):
 
     def prepare_data(self) -> None:
         """Index the tars, once a machine: every rank then finds the index made."""
-        for given in self._given.values():
+        for name, given in self._given.items():
             if _are_tars(given):
-                index_tars(given, folder=self._index)
+                tars = index_tars(given, folder=self._index)
+                rank_zero_info(f"{name}s: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
 
     def setup(self, stage: str | None = None) -> None:
         if self.validation is not None:

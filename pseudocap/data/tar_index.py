@@ -74,28 +74,35 @@ def index_tars(
     tars = find_tars(source)
     homes = {parent: _home(parent, folder) for parent in {tar.parent for tar in tars}}
     known = {parent: _read_counts(home / COUNTS) for parent, home in homes.items()}
-    indexed, dirty = [], set()
-    for done, tar in enumerate(tars, start=1):
-        home, counts = homes[tar.parent], known[tar.parent]
-        offsets = home / f"{tar.name}.offsets"
-        entry = counts.get(tar.name)
-        if (
-            entry is None
-            or {name: entry[name] for name in ("bytes", "mtime_ns")} != _state(tar)
-            or not offsets.exists()
-        ):
-            entry = counts[tar.name] = _index(tar, offsets)
-            dirty.add(tar.parent)
-        if entry["fault"]:
-            _log.warning("%s: %s; its %d whole samples are used", tar, entry["fault"], entry["samples"])
-        found = {name: entry[name] for name in ("bytes", "samples", "fault")}
-        indexed.append(IndexedTar(path=tar, offsets=offsets, **found))
-        if progress is not None:
-            progress(done, len(tars))
-    for parent in dirty:
-        document = json.dumps({"format": FORMAT, "tars": known[parent]}, indent=1)
-        _write(homes[parent] / COUNTS, document.encode())
+    indexed: list[IndexedTar] = []
+    dirty: set[Path] = set()
+    try:
+        for done, tar in enumerate(tars, start=1):
+            home, counts = homes[tar.parent], known[tar.parent]
+            offsets = home / f"{tar.name}.offsets"
+            if not _is_current(counts.get(tar.name), tar, offsets):
+                counts[tar.name] = _index(tar, offsets)
+                dirty.add(tar.parent)
+            entry = {name: counts[tar.name][name] for name in ("bytes", "samples", "fault")}
+            if entry["fault"]:
+                _log.warning("%s: %s; its %d whole samples are used", tar, entry["fault"], entry["samples"])
+            indexed.append(IndexedTar(path=tar, offsets=offsets, **entry))
+            if progress is not None:
+                progress(done, len(tars))
+    finally:  # what is done is kept, also where a long indexing is interrupted
+        for parent in dirty:
+            document = json.dumps({"format": FORMAT, "tars": known[parent]}, indent=1)
+            _write(homes[parent] / COUNTS, document.encode())
     return tuple(indexed)
+
+
+def _is_current(entry: dict[str, Any] | None, tar: Path, offsets: Path) -> bool:
+    return (
+        entry is not None
+        and {name: entry[name] for name in ("bytes", "mtime_ns")} == _state(tar)
+        and offsets.is_file()
+        and offsets.stat().st_size == (entry["samples"] + 1) * OFFSET.itemsize
+    )
 
 
 def _home(parent: Path, folder: str | PathLike[str] | None) -> Path:

@@ -110,6 +110,21 @@ def test_an_index_that_was_cut_short_says_what_to_do(tmp_path: Path) -> None:
     tar.offsets.write_bytes(tar.offsets.read_bytes()[:-8])
     with pytest.raises(DataError, match=r"the index of a tar cannot be read .* remove it, and it is made anew"):
         span_of(tar, 3)
+    (again,) = index_tars(tmp_path)
+    assert len(samples_of(again)) == 4
+
+
+def test_an_interrupted_indexing_keeps_what_it_has_done(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        assert total == 3
+        if done == 2:
+            raise KeyboardInterrupt
+
+    image_tars(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        index_tars(tmp_path, progress=interrupt)
+    made = [(tmp_path / tar_index.FOLDER / f"0000{k}.tar.offsets").stat().st_mtime_ns for k in range(2)]
+    assert [tar.offsets.stat().st_mtime_ns for tar in index_tars(tmp_path)[:2]] == made
 
 
 def test_nothing_to_index_is_named(tmp_path: Path) -> None:
