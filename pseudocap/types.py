@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
 
 from pseudocap.errors import ConfigError
@@ -194,3 +194,14 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def pin_memory(self) -> Batch:
+        """In page-locked memory, from which a GPU copies while it computes: what PyTorch's loaders call."""
+
+        def pinned(tensor: torch.Tensor | None) -> torch.Tensor | None:
+            return None if tensor is None else tensor.pin_memory()
+
+        memory = self.memory
+        if memory is not None:
+            memory = VideoMemory(**{field.name: getattr(memory, field.name).pin_memory() for field in fields(memory)})
+        return replace(self, frames=pinned(self.frames), frame_mask=pinned(self.frame_mask), memory=memory)

@@ -1,13 +1,14 @@
 """Tars of samples as img2dataset and video2dataset write them: `000000012.jpg` or `.mp4`, with `.txt` and `.json`.
 
 Members of one sample stand next to each other and share their name up to its first dot. Beside `00000.tar` lies
-`00000.parquet`, a row for every address that was tried, whose `status` says which became samples. A plain tar reader
-is enough for one tar read in order, and names the member that is wrong; streams over many are webdataset's work.
+`00000.parquet`, a row for every address that was tried, whose `status` says which became samples. A tar is read here in
+order, or one sample at a time by where `tar_index.py` says that it lies.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import tarfile
 from collections.abc import Callable, Iterator
@@ -63,6 +64,48 @@ def read_shard(
             yield sample
 
 
+def split_name(member: str) -> tuple[str, str]:
+    """The key of the sample that a member belongs to, and the member's extension."""
+    folder, slash, name = member.rpartition("/")
+    stem, _, extension = name.partition(".")
+    return folder + slash + stem, extension.lower()
+
+
+def require_end(tar: Path, offset: int) -> None:
+    """ReadError unless the empty block that ends a tar stands where its reading stopped.
+
+    tarfile takes a damaged header for the end, and so does not tell what it leaves out.
+    """
+    with tar.open("rb") as file:
+        file.seek(offset)
+        block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("its end is missing")
+    if any(block):
+        raise tarfile.ReadError(f"the header at byte {offset:,} is damaged")
+
+
+def read_sample(path: str | PathLike[str], start: int, end: int) -> ShardSample:
+    """The one sample whose members lie between these two offsets of a tar; nothing else is read."""
+    tar = Path(path)
+    members: list[tuple[str, bytes]] = []
+    key = f"at byte {start:,}"
+    try:
+        with tar.open("rb") as file:
+            file.seek(start)
+            content = file.read(end - start)
+        with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
+            for member in archive:
+                if member.isfile():
+                    key, extension = split_name(member.name)
+                    members.append((extension, _content(archive, member)))
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise DataError(
+            f"{tar}, sample {key}: {first_line(error)}: has the tar changed since it was indexed?"
+        ) from error
+    return _sample(members, key, where=f"{tar}, sample {key}")
+
+
 def summarise_shard(path: str | PathLike[str], *, allow_partial: bool = False) -> ShardSummary:
     """Read a whole tar, and compare its number of samples with the successes in the parquet beside it, if any."""
     tar = Path(path)
@@ -83,6 +126,12 @@ def _raise(error: DataError) -> None:
     raise error
 
 
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    file = archive.extractfile(member)
+    assert file is not None, "a regular file has content"
+    return file.read()
+
+
 def _groups(tar: Path, refuse: Callable[[DataError], None]) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     """Key and members (extension, content) of every sample; one that the end of the file may have cut is left out."""
     key = ""
@@ -92,17 +141,13 @@ def _groups(tar: Path, refuse: Callable[[DataError], None]) -> Iterator[tuple[st
             for member in archive:
                 if not member.isfile():
                     continue
-                folder, slash, name = member.name.rpartition("/")
-                stem, _, extension = name.partition(".")
-                if members and folder + slash + stem != key:
+                found, extension = split_name(member.name)
+                if members and found != key:
                     yield key, members
                     members = []
-                key = folder + slash + stem
-                content = archive.extractfile(member)
-                assert content is not None, "a regular file has content"
-                members.append((extension.lower(), content.read()))
-            if tar.stat().st_size < archive.offset + tarfile.BLOCKSIZE:  # a tar ends with empty blocks
-                raise tarfile.ReadError("its end is missing")
+                key = found
+                members.append((extension, _content(archive, member)))
+        require_end(tar, archive.offset)
     except FileNotFoundError:
         raise DataError(f"{tar}: there is no such file") from None
     except (tarfile.TarError, EOFError) as error:

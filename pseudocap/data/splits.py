@@ -6,6 +6,7 @@ videos of the captioning split. A caption score after such training measures mem
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from os import PathLike
@@ -13,7 +14,8 @@ from pathlib import Path
 
 from pseudocap.data import reading
 from pseudocap.data.corpora import SPLITS, Corpus, Mismatch
-from pseudocap.errors import DataError, nearest
+from pseudocap.data.videos import plain_name
+from pseudocap.errors import ConfigError, DataError, nearest
 from pseudocap.types import CaptionedVideo
 
 
@@ -65,6 +67,25 @@ def resplit(corpus: Corpus, lists: Mapping[str, str | PathLike[str] | None], *, 
         if split != "train" and "train" in narrowed.splits:
             leaks += refuse_leak(narrowed.split("train"), narrowed.split(split), allow_leak=allow_leak, sources=sources)
     return replace(narrowed, mismatches=(*corpus.mismatches, *leaks))
+
+
+def hold_out(corpus: Corpus, share: float, *, seed: int, train: str = "train", val: str = "val") -> Corpus:
+    """A validation split of this share of the training videos, at least one of them; of a single video there is none.
+
+    A video goes whole, with all its stretches. Which ones is a function of the seed and their names, so a corpus that
+    grows keeps those that it had where they still belong.
+    """
+    if isinstance(share, bool) or not 0 <= share < 1:
+        raise ConfigError(f"the share that is held out must be from 0 to below 1, not {share!r}")
+    names = {plain_name(row.video) for row in corpus.rows if row.split == train}
+    if share == 0 or len(names) < 2:
+        return corpus
+    drawn = sorted(names, key=lambda name: hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogatepass")).digest())
+    held = set(drawn[: max(1, round(share * len(names)))])
+    rows = (
+        replace(row, split=val) if row.split == train and plain_name(row.video) in held else row for row in corpus.rows
+    )
+    return replace(corpus, rows=tuple(rows))
 
 
 def _known(path: str | PathLike[str], by_id: Collection[str], corpus: str) -> list[str]:

@@ -16,6 +16,12 @@ EXTENSIONS = (
 )
 
 
+def plain_name(video: str) -> str:
+    """How a corpus names a video, without the extension that it may or may not have."""
+    name = PurePosixPath(video)
+    return (name.with_suffix("") if name.suffix.lower() in EXTENSIONS else name).as_posix()
+
+
 class VideoFolder:
     """The video files below a folder, looked up by path or by name, with any common extension.
 
@@ -48,6 +54,4 @@ class VideoFolder:
         """The file of a row, None where there is none: just where the row says, else by name with another extension."""
         if (exact := self.root / row.video).is_file():
             return exact
-        name = PurePosixPath(row.video)
-        plain = name.with_suffix("") if name.suffix.lower() in EXTENSIONS else name
-        return self._by_name.get(plain.as_posix())
+        return self._by_name.get(plain_name(row.video))

@@ -32,12 +32,13 @@ def watch_clips(
     with open_video(path) as video:
         info = video.info
         for clip in plan_clips(info.path, info.duration, clip_seconds=clip_seconds, min_seconds=min_seconds):
-            yield clip, _clip_tensor(video, clip, preprocess)
+            yield clip, watch_clip(video, clip, preprocess)
         if not info.complete:
             raise info.missing(info.duration)
 
 
-def _clip_tensor(video: VideoReader, clip: Clip, preprocess: Preprocess) -> torch.Tensor:
+def watch_clip(video: VideoReader, clip: Clip, preprocess: Preprocess) -> torch.Tensor:
+    """A clip of an open video as captioning and evaluation see it, [T,3,H,W]; a still one has one frame."""
     return _tensor(video.frames_evenly(preprocess.frames, start=clip.start, end=clip.end), preprocess)
 
 

@@ -1,0 +1,62 @@
+"""Samples side by side as a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from pseudocap.errors import DataError
+from pseudocap.types import Batch, Sample, VideoMemory
+from pseudocap.video.watch import pad_clips
+
+
+def collate(samples: Sequence[Sample], captions: Sequence[str], *, step: int | None = None) -> Batch:
+    """A batch of samples of one modality, each with the caption that it learns; what is shorter is padded."""
+    modality = samples[0].modality
+    if any(sample.modality != modality for sample in samples):
+        raise DataError("a batch holds one modality, and images and videos were drawn together")
+    frames, mask, memory = None, None, None
+    if samples[0].memory is None:
+        frames, mask = _frames(samples)
+    else:
+        memory = _memories(samples)
+    return Batch(
+        keys=tuple(sample.key for sample in samples),
+        modality=modality,
+        captions=tuple(captions),
+        references=tuple(sample.captions for sample in samples),
+        frames=frames,
+        frame_mask=mask,
+        memory=memory,
+        step=step,
+    )
+
+
+def _frames(samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    clips = [sample.frames for sample in samples if sample.frames is not None]
+    if len(clips) < len(samples):
+        raise DataError("a batch holds frames or memories, and samples of both were drawn together")
+    if len({len(clip) for clip in clips}) == 1:
+        return torch.stack(clips), None
+    return pad_clips(clips)
+
+
+def _memories(samples: Sequence[Sample]) -> VideoMemory:
+    memories = [sample.memory for sample in samples if sample.memory is not None]
+    if len(memories) < len(samples):
+        raise DataError("a batch holds frames or memories, and samples of both were drawn together")
+    time, time_mask = _padded([(memory.time, memory.time_mask) for memory in memories])
+    space, space_mask = _padded([(memory.space, memory.space_mask) for memory in memories])
+    return VideoMemory(time=time, space=space, time_mask=time_mask, space_mask=space_mask)
+
+
+def _padded(axes: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """One axis of memories of one row each, [1,N,E] and [1,N], as long as the longest; padding is zero."""
+    longest = max(vectors.shape[1] for vectors, _ in axes)
+    first = axes[0][0]
+    batch = first.new_zeros(len(axes), longest, first.shape[2])
+    mask = torch.zeros(len(axes), longest, dtype=torch.bool)
+    for row, (vectors, real) in enumerate(axes):
+        batch[row, : vectors.shape[1]], mask[row, : real.shape[1]] = vectors[0], real[0]
+    return batch, mask

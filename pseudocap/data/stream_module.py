@@ -1,0 +1,180 @@
+"""StreamData: tars, or corpora with their videos, as an endless stream for pre-training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.utilities import rank_zero_info
+
+from pseudocap.data.corpora import Corpus
+from pseudocap.data.loading import Account, EvaluationLoader, Loading, TrainingLoader
+from pseudocap.data.mixture import IMAGE_BATCH_FACTOR, PROBABILITIES, Drawn, ModalityMixture
+from pseudocap.data.module import CaptionData
+from pseudocap.data.order import MIX, generator_fingerprint
+from pseudocap.data.resumable import ResumableData
+from pseudocap.data.sources import RowSource, Source, TarSource
+from pseudocap.data.streams import Stream, TrainingBatches
+from pseudocap.data.tar_index import Tars, index_tars
+from pseudocap.data.videos import VideoFolder
+from pseudocap.errors import ConfigError
+from pseudocap.types import Modality, Preprocess
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+
+class StreamData(ResumableData):
+    """Batches of images, of videos, or of a mixture of both, for as many steps as the trainer wants.
+
+    `images` and `videos` are folders of tars (img2dataset's, video2dataset's), single tars, or any Source; `videos` may
+    also be a Corpus, such as HowTo100M's, whose training split is cut from the files below `video_folder`. Without
+    `probabilities` a mixture is the papers' 0.95 to 0.05. `batch_size` counts videos, and a batch of images is
+    `image_batch_factor` times as large, also where there are no videos.
+
+    An epoch of the trainer is `epoch_steps` steps. What step s of a rank gets depends on (seed, rank, number of ranks,
+    s) alone, not on workers. `validation` evaluates on a corpus at the same time.
+    """
+
+    def __init__(
+        self,
+        images: Tars | Source | None = None,
+        videos: Tars | Corpus | Source | None = None,
+        *,
+        video_folder: str | PathLike[str] | None = None,
+        preprocess: Preprocess | None = None,
+        batch_size: int = 16,
+        image_batch_factor: int = IMAGE_BATCH_FACTOR,
+        probabilities: Mapping[Modality, float] | None = None,
+        synchronised: bool = False,
+        epoch_steps: int = 1000,
+        seed: int = 0,
+        workers: int = 2,
+        start_method: str | None = None,
+        mix: int = MIX,
+        index: str | PathLike[str] | None = None,
+        max_failure_rate: float = 0.1,
+        validation: CaptionData | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(epoch_steps, bool) or not isinstance(epoch_steps, int) or epoch_steps < 1:
+            raise ConfigError(f"epoch_steps must be a whole number above 0, not {epoch_steps!r}")
+        if isinstance(videos, Corpus) and video_folder is None:
+            raise ConfigError(f"video_folder= must name the folder of the videos of {videos.name}")
+        self._given: dict[Modality, Tars | Corpus | Source] = {}
+        if images is not None:
+            self._given["image"] = images
+        if videos is not None:
+            self._given["video"] = videos
+        self._draws: dict[str, Any] = {
+            "batch_size": batch_size,
+            "image_batch_factor": image_batch_factor,
+            "probabilities": _probabilities(probabilities, self._given),
+            "synchronised": synchronised,
+            "seed": seed,
+        }
+        ModalityMixture(**self._draws)
+        Account(max_failure_rate)  # both of which check what they are given
+        self._video_folder, self._preprocess, self._index = video_folder, preprocess, index
+        self._epoch_steps, self._seed, self._mix = epoch_steps, seed, mix
+        self._max_failure_rate = max_failure_rate
+        self._loading = Loading(workers=workers, start_method=start_method)
+        self._sources: dict[Modality, Source] = {}
+        self.validation = validation
+        self.unwatchable: dict[str, str] = {}
+
+    def prepare_data(self) -> None:
+        """Index the tars, once a machine: every rank then finds the index made."""
+        for name, given in self._given.items():
+            if _are_tars(given):
+                tars = index_tars(given, folder=self._index)
+                rank_zero_info(f"{name}s: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
+
+    def setup(self, stage: str | None = None) -> None:
+        if self.validation is not None:
+            self.validation.trainer = self.trainer
+            if stage is not None:
+                self.validation.setup("validate" if stage == "fit" else stage)
+        if stage in (None, "fit"):
+            self.begin()
+            preprocess = self.preprocess_or(self._preprocess)
+            self._sources = {name: self._source(name, given, preprocess) for name, given in self._given.items()}
+
+    def train_dataloader(self) -> TrainingLoader:
+        rank, ranks = self.place
+        mixture = self.mixture
+        streams = {
+            name: Stream(source, seed=self._seed, rank=rank, ranks=ranks, mix=self._mix)
+            for name, source in self._sources.items()
+        }
+        run = {**self._draws, "ranks": ranks, "mix": self._mix, "numpy": generator_fingerprint()}
+        run |= {f"samples ({name})": source.identity for name, source in self._sources.items()}
+        loader = TrainingLoader(
+            TrainingBatches(streams, mixture),
+            length=self._epoch_steps,
+            run=run,
+            account=Account(self._max_failure_rate, self.unwatchable),
+            loading=self._loading,
+            in_flight=self.in_flight,
+        )
+        return self.resumed(loader)
+
+    def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
+        return self.validation.val_dataloader() if self.validation is not None else []
+
+    def test_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
+        return self.validation.test_dataloader() if self.validation is not None else []
+
+    def teardown(self, stage: str) -> None:
+        super().teardown(stage)
+        if self.validation is not None:
+            self.validation.teardown(stage)
+
+    @property
+    def mixture(self) -> ModalityMixture:
+        """The draws of this rank."""
+        return ModalityMixture(**self._draws, rank=self.place[0])
+
+    def counts(self, steps: int | None = None) -> dict[Modality, Drawn]:
+        """What this rank has drawn of each modality, or what its first `steps` steps draw: for the log."""
+        if steps is None:
+            steps = int(self.state_dict().get("step", 0))
+        return self.mixture.counts(steps)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result says about its data, for JSON."""
+        samples = {name: {"samples": sum(s.groups), "identity": s.identity} for name, s in self._sources.items()}
+        drawn = {name: asdict(counts) for name, counts in self.counts().items()}
+        return {"stream": self._draws, "sources": samples, "drawn": drawn, "unwatchable": len(self.unwatchable)}
+
+    def _source(self, name: Modality, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
+        if _are_tars(given):
+            return TarSource(index_tars(given, folder=self._index), preprocess, modality=name)
+        if isinstance(given, Corpus):
+            if name == "image":
+                raise ConfigError(f"images cannot be the corpus {given.name}, which has videos; give it as videos=")
+            assert self._video_folder is not None, "checked at birth"
+            rows = given.split("train").rows
+            return self.accept(RowSource(rows, VideoFolder(self._video_folder), preprocess), self._max_failure_rate)
+        if given.modality != name:
+            raise ConfigError(f"{name}s= was given a source of {given.modality}s")
+        return given
+
+
+def _are_tars(given: Tars | Corpus | Source) -> TypeIs[Tars]:
+    return isinstance(given, str | os.PathLike | Sequence)
+
+
+def _probabilities(given: Mapping[Modality, float] | None, sources: Mapping[Modality, object]) -> dict[Modality, float]:
+    """The probability of every modality that there is; the papers' for both, 1 for a single one."""
+    if not sources:
+        raise ConfigError("there is nothing to stream: give images=, videos= or both")
+    if given is None:
+        return dict(PROBABILITIES) if len(sources) > 1 else dict.fromkeys(sources, 1.0)
+    for name, probability in given.items():
+        if probability and name not in sources:
+            raise ConfigError(f"probabilities give {name} {probability:g}, and there are no {name}s; give {name}s=")
+    return dict(given)
