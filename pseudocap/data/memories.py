@@ -16,7 +16,7 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from os import PathLike
@@ -29,9 +29,10 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from pseudocap.data.sources import Described
+from pseudocap.data.sources import Described, RowSource
+from pseudocap.data.videos import plain_name
 from pseudocap.errors import ConfigError, DataError, first_line, nearest
-from pseudocap.types import Preprocess, Sample, VideoMemory
+from pseudocap.types import CaptionedVideo, Preprocess, Sample, VideoMemory
 
 FORMAT = 1
 MANIFEST = "memories.json"
@@ -272,6 +273,7 @@ class MemorySource:
             raise DataError(f"{self.folder} mixes images and videos; encode them into two folders")
         (self.modality,) = kinds
         self._by_key = {row.key: number for number, row in enumerate(self.rows)}
+        self._by_video = {plain_name(key): number for key, number in self._by_key.items()}
 
     def _refuse_strangers(self, encoder: str | None, preprocess: Preprocess | None) -> None:
         if encoder is not None and encoder != self.spec.encoder:
@@ -304,6 +306,12 @@ class MemorySource:
             raise DataError(f"{self.folder} has no memory of {key}{nearest(key, self._by_key)}; encode it too")
         return self._by_key[key]
 
+    def of_row(self, row: CaptionedVideo) -> int | None:
+        """The sample of a corpus's row: by its id or, where the row is a whole video, by the video's name."""
+        if row.id in self._by_key:
+            return self._by_key[row.id]
+        return self._by_video.get(plain_name(row.video)) if row.start is None else None
+
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         row = self.rows[index]
         view = 0
@@ -325,6 +333,32 @@ class MemorySource:
             time_mask=torch.ones(time.shape[:2], dtype=torch.bool),
             space_mask=torch.ones(space.shape[:2], dtype=torch.bool),
         )
+
+
+class MemoryRows(RowSource):
+    """Rows of a corpus, with its captions, whose memory is stored; `missing` has the ids of the others."""
+
+    def __init__(self, rows: Iterable[CaptionedVideo], memories: MemorySource) -> None:
+        found = [(row, memories.of_row(row)) for row in rows]
+        self.rows = tuple(row for row, number in found if number is not None)
+        self.missing = tuple(row.id for row, number in found if number is None)
+        self.groups = (len(self.rows),)
+        self._numbers = tuple(number for _, number in found if number is not None)
+        self._memories, self._root = memories, memories.folder
+
+    @property
+    def identity(self) -> str:
+        return f"{super().identity} {self._memories.identity}"
+
+    def sample(self, index: int, generator: torch.Generator | None) -> Sample:
+        stored = self._memories.sample(self._numbers[index], generator)
+        row = self.rows[index]
+        return Sample(key=row.id, modality="video", captions=row.captions, memory=stored.memory)
+
+    def describe(self, index: int) -> Described:
+        row = self.rows[index]
+        content = self._memories.rows[self._numbers[index]].content
+        return Described(key=row.id, content=content, modality="video", captions=row.captions)
 
 
 def _vectors(file: Any, name: str, rows: slice | int, storage: Storage) -> torch.Tensor:

@@ -23,7 +23,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pseudocap.data.corpora import stretch_id
 from pseudocap.data.shards import ShardSample, read_sample
-from pseudocap.data.tar_index import IndexedTar
+from pseudocap.data.tar_index import IndexedTar, span_of
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample
@@ -100,7 +100,7 @@ class TarSource:
 
     def _read(self, index: int) -> ShardSample:
         tar, row = self._place(index)
-        return read_sample(tar.path, *_span(tar, row))
+        return read_sample(tar.path, *span_of(tar, row))
 
     def _place(self, index: int) -> tuple[IndexedTar, int]:
         which = int(np.searchsorted(self._starts, index, side="right")) - 1
@@ -205,16 +205,6 @@ def picture(media: bytes) -> np.ndarray:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise DataError(f"no image can be decoded: {first_line(error)}") from error
-
-
-def _span(tar: IndexedTar, row: int) -> tuple[int, int]:
-    """Where a sample begins and ends. The index is mapped for the moment: two numbers are read, no file stays open."""
-    try:
-        offsets = np.load(tar.offsets, mmap_mode="r")
-        return int(offsets[row]), int(offsets[row + 1])
-    except (OSError, ValueError, IndexError) as error:
-        problem = f"the index of a tar cannot be read: {first_line(error)}; remove it, and it is made anew"
-        raise DataError(f"{tar.offsets}: {problem}") from error
 
 
 def _digest(records: Iterable[object]) -> str:

@@ -4,8 +4,8 @@ webdataset reads tars from their beginning and keeps no state (1.0.2), so a resu
 and what its shuffle buffer held is lost. With an index every order is possible and resuming costs nothing; the price
 is that tars must be files, not pipes or addresses, and that each is gone through once, header by header.
 
-The index of `00000.tar` is `.pseudocap/00000.tar.npy` beside it, the offset of every sample and of the end; and
-`.pseudocap/counts.json`, written last, says of every tar how many samples it has and, by size and time of the last
+The index of `00000.tar` is `.pseudocap/00000.tar.offsets` beside it, where every sample begins and the last one ends;
+and `.pseudocap/counts.json`, written last, says of every tar how many samples it has and, by size and time of the last
 change, of which state of the tar that is true.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import logging
 import os
@@ -32,6 +31,7 @@ from pseudocap.errors import DataError, first_line
 FOLDER = ".pseudocap"
 COUNTS = "counts.json"
 FORMAT = 1
+OFFSET = np.dtype("<i8")
 _BLOCK = tarfile.BLOCKSIZE
 _log = logging.getLogger(__name__)
 
@@ -74,28 +74,35 @@ def index_tars(
     tars = find_tars(source)
     homes = {parent: _home(parent, folder) for parent in {tar.parent for tar in tars}}
     known = {parent: _read_counts(home / COUNTS) for parent, home in homes.items()}
-    indexed, dirty = [], set()
-    for done, tar in enumerate(tars, start=1):
-        home, counts = homes[tar.parent], known[tar.parent]
-        offsets = home / f"{tar.name}.npy"
-        entry = counts.get(tar.name)
-        if (
-            entry is None
-            or {name: entry[name] for name in ("bytes", "mtime_ns")} != _state(tar)
-            or not offsets.exists()
-        ):
-            entry = counts[tar.name] = _index(tar, offsets)
-            dirty.add(tar.parent)
-        if entry["fault"]:
-            _log.warning("%s: %s; its %d whole samples are used", tar, entry["fault"], entry["samples"])
-        found = {name: entry[name] for name in ("bytes", "samples", "fault")}
-        indexed.append(IndexedTar(path=tar, offsets=offsets, **found))
-        if progress is not None:
-            progress(done, len(tars))
-    for parent in dirty:
-        document = json.dumps({"format": FORMAT, "tars": known[parent]}, indent=1)
-        _write(homes[parent] / COUNTS, document.encode())
+    indexed: list[IndexedTar] = []
+    dirty: set[Path] = set()
+    try:
+        for done, tar in enumerate(tars, start=1):
+            home, counts = homes[tar.parent], known[tar.parent]
+            offsets = home / f"{tar.name}.offsets"
+            if not _is_current(counts.get(tar.name), tar, offsets):
+                counts[tar.name] = _index(tar, offsets)
+                dirty.add(tar.parent)
+            entry = {name: counts[tar.name][name] for name in ("bytes", "samples", "fault")}
+            if entry["fault"]:
+                _log.warning("%s: %s; its %d whole samples are used", tar, entry["fault"], entry["samples"])
+            indexed.append(IndexedTar(path=tar, offsets=offsets, **entry))
+            if progress is not None:
+                progress(done, len(tars))
+    finally:  # what is done is kept, also where a long indexing is interrupted
+        for parent in dirty:
+            document = json.dumps({"format": FORMAT, "tars": known[parent]}, indent=1)
+            _write(homes[parent] / COUNTS, document.encode())
     return tuple(indexed)
+
+
+def _is_current(entry: dict[str, Any] | None, tar: Path, offsets: Path) -> bool:
+    return (
+        entry is not None
+        and {name: entry[name] for name in ("bytes", "mtime_ns")} == _state(tar)
+        and offsets.is_file()
+        and offsets.stat().st_size == (entry["samples"] + 1) * OFFSET.itemsize
+    )
 
 
 def _home(parent: Path, folder: str | PathLike[str] | None) -> Path:
@@ -125,9 +132,7 @@ def _read_counts(path: Path) -> dict[str, dict[str, Any]]:
 def _index(tar: Path, offsets: Path) -> dict[str, Any]:
     state = _state(tar)  # before it is read: what changes meanwhile is seen the next time
     starts, fault = scan(tar)
-    content = io.BytesIO()
-    np.save(content, np.asarray(starts, np.int64))
-    _write(offsets, content.getvalue())
+    _write(offsets, np.asarray(starts, OFFSET).tobytes())
     return {**state, "samples": len(starts) - 1, "fault": fault}
 
 
@@ -142,6 +147,16 @@ def _write(path: Path, content: bytes) -> None:
             scratch.unlink()
         problem = f"{first_line(error)}; name a folder for the index that can be written (index=)"
         raise DataError(f"{path}: the index of the tars cannot be written: {problem}") from error
+
+
+def span_of(tar: IndexedTar, row: int) -> tuple[int, int]:
+    """Where a sample of a tar begins and ends: two numbers are read, and no file stays open."""
+    try:
+        start, end = np.fromfile(tar.offsets, OFFSET, count=2, offset=row * OFFSET.itemsize).tolist()
+    except (OSError, ValueError) as error:
+        problem = f"the index of a tar cannot be read ({first_line(error)}); remove it, and it is made anew"
+        raise DataError(f"{tar.offsets}: {problem}") from error
+    return start, end
 
 
 def scan(tar: Path) -> tuple[list[int], str]:
@@ -164,7 +179,7 @@ def scan(tar: Path) -> tuple[list[int], str]:
 
 
 def _plain_members(tar: Path) -> list[tuple[str, int, int]] | None:
-    """Name, offset and end of every file, read ten times as fast as tarfile does it.
+    """Name, offset and end of every file, read 4 to 5 times as fast as by tarfile (pseudocap/bench/streams.py).
 
     None where there is anything but whole, plain headers with right checksums: then tarfile has the word.
     """

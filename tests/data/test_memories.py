@@ -16,9 +16,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from film import write_film
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
+from pseudocap.data import CaptionData, StreamData
 from pseudocap.data.batches import collate
 from pseudocap.data.captions import read_own
 from pseudocap.data.encode import Encoded, encode
@@ -27,9 +29,8 @@ from pseudocap.data.sources import RowSource
 from pseudocap.data.unlabelled import uncaptioned
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError
-from pseudocap.types import Preprocess
+from pseudocap.types import CaptionedVideo, Preprocess
 from pseudocap.video.watch import pad_clips
-from tests.video.film import write_film
 
 PREPROCESS = Preprocess(size=16, frames=4)
 Run = Callable[..., Encoded]
@@ -244,6 +245,41 @@ def test_memories_of_other_weights_or_pictures_are_refused(
     manifest.write_text(manifest.read_text().replace('"seed": 3', '"seed": 4'))
     with pytest.raises(DataError, match="edited"):
         MemorySource(tmp_path / "m")
+
+
+def test_caption_data_takes_memories_in_place_of_videos(
+    films: Path, tmp_path: Path, run: Run, spec: MemorySpec
+) -> None:
+    run(rows_of(films), tmp_path / "m")
+    stored = MemorySource(tmp_path / "m")
+    data = CaptionData(
+        films / "captions.jsonl", memories=tmp_path / "m", preprocess=PREPROCESS, batch_size=2, workers=0, val_share=0.3
+    )
+    data.setup("fit")
+    assert {name: coverage.present for name, coverage in data.coverage.items()} == {"train": 5, "val": 2}
+    for batch in data.val_dataloader():
+        assert batch.frames is None
+        assert batch.memory is not None
+        for row, key in enumerate(batch.keys):
+            memory = stored.memory(stored.find(key))
+            torch.testing.assert_close(batch.memory.space[row], memory.space[0], atol=0, rtol=0)
+    seen = {key for _, batch in zip(range(3), data.train_dataloader(), strict=False) for key in batch.keys}
+    assert len(seen) == 5
+    renamed = CaptionedVideo(id="clip 2", video="2", captions=("known by its video",), split="train")
+    assert stored.of_row(renamed) == stored.find("2.mp4")
+    assert stored.of_row(replace(renamed, start=0.0, end=0.1)) is None
+
+
+def test_a_stream_takes_a_folder_of_memories(films: Path, tmp_path: Path, run: Run) -> None:
+    run(rows_of(films), tmp_path / "m")
+    data = StreamData(videos=tmp_path / "m", preprocess=PREPROCESS, batch_size=3, workers=0, epoch_steps=2)
+    data.prepare_data()
+    data.setup("fit")
+    batches = list(data.train_dataloader())
+    assert [len(batch) for batch in batches] == [3, 3]
+    assert all(batch.memory is not None for batch in batches)
+    with pytest.raises(DataError, match="other pictures"):
+        StreamData(videos=tmp_path / "m", preprocess=replace(PREPROCESS, size=32)).setup("fit")
 
 
 def test_a_damaged_shard_is_named(films: Path, tmp_path: Path, run: Run) -> None:

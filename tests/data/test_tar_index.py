@@ -3,13 +3,12 @@ from __future__ import annotations
 import tarfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tars import image_tars, write_tar
 
 from pseudocap.data import tar_index
 from pseudocap.data.shards import ShardSample, read_sample, read_shard
-from pseudocap.data.tar_index import IndexedTar, index_tars, scan
+from pseudocap.data.tar_index import IndexedTar, index_tars, scan, span_of
 from pseudocap.errors import DataError
 
 
@@ -18,8 +17,7 @@ def members(keys: list[str]) -> list[tuple[str, bytes]]:
 
 
 def samples_of(tar: IndexedTar) -> list[ShardSample]:
-    offsets = np.load(tar.offsets)
-    return [read_sample(tar.path, int(offsets[row]), int(offsets[row + 1])) for row in range(tar.samples)]
+    return [read_sample(tar.path, *span_of(tar, row)) for row in range(tar.samples)]
 
 
 @pytest.mark.parametrize("tar_format", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
@@ -105,6 +103,28 @@ def test_the_index_may_lie_elsewhere_also_of_tars_with_one_name(tmp_path: Path) 
     tars = index_tars([one, other], folder=tmp_path / "index")
     assert [tar.samples for tar in tars] == [4, 2]
     assert [len(samples_of(tar)) for tar in tars] == [4, 2]
+
+
+def test_an_index_that_was_cut_short_says_what_to_do(tmp_path: Path) -> None:
+    (tar,) = index_tars(image_tars(tmp_path, tars=1))
+    tar.offsets.write_bytes(tar.offsets.read_bytes()[:-8])
+    with pytest.raises(DataError, match=r"the index of a tar cannot be read .* remove it, and it is made anew"):
+        span_of(tar, 3)
+    (again,) = index_tars(tmp_path)
+    assert len(samples_of(again)) == 4
+
+
+def test_an_interrupted_indexing_keeps_what_it_has_done(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        assert total == 3
+        if done == 2:
+            raise KeyboardInterrupt
+
+    image_tars(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        index_tars(tmp_path, progress=interrupt)
+    made = [(tmp_path / tar_index.FOLDER / f"0000{k}.tar.offsets").stat().st_mtime_ns for k in range(2)]
+    assert [tar.offsets.stat().st_mtime_ns for tar in index_tars(tmp_path)[:2]] == made
 
 
 def test_nothing_to_index_is_named(tmp_path: Path) -> None:
