@@ -30,6 +30,18 @@ VERBS = {
         "check a corpus: what its files hold, which videos are there and can be decoded",
         "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",
     ),
+    "train": (
+        "pre-train a captioner by one of the five regimes",
+        "pseudocap train mixed --config paper --data.images laion/ --data.videos pseudolabels/ --out runs/mixed",
+    ),
+    "finetune": (
+        "learn from your own captions, starting from a captioner",
+        "pseudocap finetune --from runs/mixed/last --data captions.jsonl --videos videos/ --out runs/mine",
+    ),
+    "encode": (
+        "store what the frozen encoder sees of every clip, so that training never looks again",
+        "pseudocap encode captions.jsonl --encoder encoders/timesformer-8 --out memories/ --crops 4",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 
