@@ -1,0 +1,291 @@
+"""Draws films by chance: which things, who does what, where they stand so that the action fits the picture.
+
+Which way an action is played is a coin flip, and which way a thing faces is another: nothing but the order of the
+frames tells an action from its reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pseudocap.toyworld.actions import VERBS
+from pseudocap.toyworld.kinds_still import ANIMALS, HOUSEHOLD, KINDS, NATURE, PEOPLE, TOYS, VEHICLES
+from pseudocap.toyworld.scenes import COLOURS, MATERIALS, SIZES, TICKS, Action, Film, Shot, Thing
+
+Rng = np.random.Generator
+ALL = tuple(KINDS)
+ROOTED = ("tree", "cactus", "house", "castle")  # they stand about, and what they do is not going
+LIVELY = tuple(name for name in (*VEHICLES, *ANIMALS, *PEOPLE) if name not in ("hand", "crane"))
+MOVABLE = tuple(name for name in ALL if name not in ROOTED and name not in ("hand", "crane"))
+LITTLE = tuple(name for name in (*TOYS, *HOUSEHOLD, *NATURE) if name not in (*ROOTED, "sun", "moon", "cloud", "table"))
+EDIBLE = ("fish", "snail", "butterfly", "spider", "apple", "pear", "carrot", "cake", "ice cream", "mushroom", "star")
+BIG = ("tree", "house", "castle", "bus", "truck", "box", "chest", "cloud", "elephant", "table")
+BACKGROUNDS = ("meadow", "beach", "road", "room", "table top", "snow", "night", "sea", "desert", "space", "wall")
+PLAIN_MATERIAL = 0.5
+FRONT, BACK = (0.94, 1.0), (0.58, 0.8)  # the ground line of a lane, and how much of their size things keep there
+
+
+def able(what: str) -> tuple[str, ...]:
+    return tuple(name for name, each in KINDS.items() if what in each.can)
+
+
+# Who can do it, and to whom.
+ACTORS: dict[str, tuple[str, ...]] = {
+    "roll": tuple(name for name in ALL if KINDS[name].goes == "roll"),
+    "open": able("open"),
+    "light": able("light"),
+    "pick up": able("pick"),
+    "pour": able("pourer"),
+    "push": (*able("push"), "tractor", "truck", "elephant", "dog"),
+    "carry": ("truck", "boat", "elephant", "turtle", "table", "train"),
+    "eat": able("eat"),
+    "chase": LIVELY,
+    "jump over": LIVELY,
+    "pass behind": LIVELY,
+    "pass in front": LIVELY,
+    "hide": LIVELY,
+    "orbit": (*LIVELY, "star", "moon", "ball"),
+    "grow": tuple(name for name in ALL if name not in ("hand", "crane")),
+    "fade": tuple(name for name in ALL if name not in ("hand", "crane")),
+    "recolour": tuple(name for name in ALL if name not in ("hand", "crane")),
+    "shake": tuple(name for name in ALL if name not in ("hand", "crane")),
+}
+PATIENTS: dict[str, tuple[str, ...]] = {
+    "pick up": LITTLE,
+    "pour": able("receiver"),
+    "push": LITTLE,
+    "carry": LITTLE,
+    "eat": EDIBLE,
+    "chase": LIVELY,
+    "hit": tuple(name for name in MOVABLE if name not in ("sun", "moon", "cloud")),
+    "pass behind": (*BIG, *LITTLE),
+    "hide": BIG,
+}
+MINIMUM = 2  # choices that a narrow set of kinds must leave; with fewer, the verb is left to broader sets
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Style:
+    """What a corpus films: its kinds and backgrounds, how long a shot is, how much happens in it."""
+
+    kinds: tuple[str, ...] = ALL
+    backgrounds: tuple[str, ...] = BACKGROUNDS
+    frames: tuple[int, int] = (80, 80)
+    second_action: float = 0.4
+    cut: float = 0.15
+    bystanders: tuple[float, ...] = (0.4, 0.35, 0.25)  # the chances of none, one, two
+    pan: float = 0.2
+
+
+def draw_film(style: Style, rng: Rng) -> Film:
+    """One film: usually one shot, sometimes two of half the length."""
+    frames = int(rng.integers(style.frames[0], style.frames[1] + 1))
+    if rng.random() < style.cut:
+        first = int(frames * rng.uniform(0.4, 0.6))
+        return Film(shots=tuple(draw_shot(style, rng, frames=each, most=1) for each in (first, frames - first)))
+    return Film(shots=(draw_shot(style, rng, frames=frames),))
+
+
+def draw_shot(style: Style, rng: Rng, *, frames: int, most: int = 2) -> Shot:
+    """One action, or two after one another by different things, and who stands by."""
+    verbs = possible_verbs(style.kinds)
+    two = most > 1 and rng.random() < style.second_action
+    ticks = frames * TICKS
+    spans = [(0.06, 0.47), (0.53, 0.94)] if two else [(rng.uniform(0.05, 0.25), rng.uniform(0.75, 0.95))]
+    lanes = [FRONT, BACK] if rng.random() < 0.5 else [BACK, FRONT]
+    shown: list[tuple[list[Thing], Action, tuple[float, float]]] = []
+    taken: set[tuple[str, str]] = set()
+    for (begin, end), lane in zip(spans, lanes if two else [FRONT], strict=False):
+        verb = str(rng.choice(verbs))
+        backward = bool(rng.random() < 0.5)
+        cast = _cast(verb, style.kinds, rng, taken)
+        things, vector = _block(verb, cast, rng, lane)
+        order = (1, 0) if verb in ("pass in front", "eat", "chase", "pick up", "pour", "jump over", "carry") else (0, 1)
+        places = order if len(things) == 2 else (0,)
+        things = [things[place] for place in places]
+        action = Action(
+            verb=verb,
+            actor=places.index(0),
+            patient=places.index(1) if len(things) == 2 else None,
+            start=round(begin * ticks),
+            end=round(end * ticks),
+            vector=vector,
+            backward=backward,
+        )
+        shown.append((things, action, lane))
+    extras = _bystanders(style, rng, taken, crowded=two)
+    everything = list(extras)
+    actions = {}
+    for place, (things, action, _) in sorted(enumerate(shown), key=lambda pair: pair[1][2][0]):
+        offset = len(everything)
+        patient = None if action.patient is None else action.patient + offset
+        actions[place] = replace(action, actor=action.actor + offset, patient=patient)
+        everything += things
+    return Shot(
+        things=tuple(everything),
+        actions=tuple(actions[place] for place in sorted(actions)),
+        background=str(rng.choice(style.backgrounds)),
+        frames=frames,
+        pan=float(rng.choice([-0.3, 0.3])) if rng.random() < style.pan else 0.0,
+        light=float(rng.uniform(0.8, 1.08)),
+        texture=int(rng.integers(2**31)),
+    )
+
+
+def possible_verbs(kinds: Sequence[str]) -> list[str]:
+    """The verbs that these kinds can play."""
+    return [verb for verb in VERBS if all(_choices(verb, role, kinds) for role in _roles(verb))]
+
+
+def _roles(verb: str) -> tuple[str, ...]:
+    return ("actor", "patient") if VERBS[verb].patient else ("actor",)
+
+
+def _choices(verb: str, role: str, kinds: Sequence[str]) -> list[str]:
+    table = ACTORS if role == "actor" else PATIENTS
+    return [name for name in table.get(verb, MOVABLE) if name in kinds]
+
+
+def draw_thing(kind: str, rng: Rng, taken: set[tuple[str, str]]) -> Thing:
+    """A thing of this kind in a look that no other thing of the shot has."""
+    colours = [name for name in COLOURS if (kind, name) not in taken]
+    colour = str(rng.choice(colours))
+    taken.add((kind, colour))
+    return Thing(
+        kind=kind,
+        colour=colour,
+        material="plain" if rng.random() < PLAIN_MATERIAL else str(rng.choice(MATERIALS[1:])),
+        size=str(rng.choice(list(SIZES), p=[0.2, 0.55, 0.25])),
+        facing=1 if rng.random() < 0.5 else -1,
+    )
+
+
+def _cast(verb: str, kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]]) -> list[Thing]:
+    cast = [draw_thing(str(rng.choice(_choices(verb, role, kinds))), rng, taken) for role in _roles(verb)]
+    if verb == "recolour":
+        others = [name for name in COLOURS if name != cast[0].colour]
+        cast[0] = replace(cast[0], becomes=str(rng.choice(others)), material="plain")
+    if verb in ("approach", "grow"):
+        cast[0] = replace(cast[0], size="small")
+    if verb in ("pick up", "pour"):
+        cast = [replace(cast[0], size="medium"), replace(cast[1], size="medium" if verb == "pour" else "small")]
+    if verb in ("eat", "carry", "push"):
+        cast = [replace(cast[0], size="big" if cast[0].size == "big" else "medium"), replace(cast[1], size="small")]
+    if verb in ("pass behind", "hide"):
+        cast = [replace(cast[0], size="small"), replace(cast[1], size="big")]
+    return cast
+
+
+def _block(
+    verb: str, cast: list[Thing], rng: Rng, lane: tuple[float, float]
+) -> tuple[list[Thing], tuple[float, float]]:
+    """Places for the cast before the action, and the action's vector."""
+    ground, depth = lane
+    cast = [replace(each, depth=depth) for each in cast]
+    if len(cast) == 1:
+        thing, vector = _block_one(verb, cast[0], rng, ground)
+        return [thing], vector
+    return _block_two(verb, cast, rng, ground)
+
+
+def _stand(thing: Thing, x: float, ground: float, lift: float = 0.0) -> Thing:
+    return replace(thing, x=round(x, 4), y=round(ground - thing.height / 2 - lift, 4))
+
+
+def _block_one(verb: str, thing: Thing, rng: Rng, ground: float) -> tuple[Thing, tuple[float, float]]:
+    side = float(rng.choice([-1, 1]))
+    far = float(rng.uniform(0.42, 0.6))
+    start = 0.5 - side * far / 2
+    middle = float(rng.uniform(0.32, 0.68))
+    if verb in ("slide", "halt", "return") and rng.random() < 0.3:  # straight up or down
+        rise = min(far, ground - thing.height) * float(rng.uniform(0.75, 0.95))
+        lift = rise if side > 0 else 0.0
+        return _stand(thing, middle, ground, lift), (0.0, side * rise)
+    if verb in ("slide", "roll", "halt", "return"):
+        return _stand(thing, start, ground), (side * far, 0.0)
+    if verb == "leave":
+        return _stand(thing, middle, ground), (side * 1.1, 0.0)
+    if verb == "bounce":
+        still = rng.random() < 0.4
+        return _stand(thing, middle if still else start, ground), (0.0 if still else side * far, 0.0)
+    if verb == "drop":
+        high = min(0.6, ground - thing.height)
+        return _stand(thing, middle, ground, high), (0.0, high)
+    if verb in ("approach", "grow"):
+        return _stand(thing, middle, ground - 0.12), (0.0, 0.1)
+    if verb == "circle":
+        return _stand(thing, middle, ground), (side * 0.5 * min(0.44, ground - thing.height), 0.0)
+    if verb == "topple":
+        return _stand(thing, middle, ground), (side * 0.15, 0.0)
+    return _stand(thing, middle, ground), (side, 0.0)
+
+
+def _block_two(
+    verb: str, cast: list[Thing], rng: Rng, ground: float
+) -> tuple[list[Thing], tuple[float, float]]:
+    actor, patient = cast
+    side = float(rng.choice([-1, 1]))
+    middle = float(rng.uniform(0.42, 0.58))
+    touch = (actor.height + patient.height) / 2
+    if verb in ("pass behind", "pass in front", "jump over", "swap"):
+        far = max(0.62, touch + 0.1)
+        start = 0.5 - side * far / 2
+        other = start + side * far if verb == "swap" else middle
+        return [_stand(actor, start, ground), _stand(patient, other, ground)], (side * far, 0.0)
+    if verb == "hide":
+        start = 0.16 if side > 0 else 0.84
+        return [_stand(actor, start, ground), _stand(patient, middle + side * 0.15, ground)], (
+            middle + side * 0.15 - start,
+            0.0,
+        )
+    if verb in ("chase", "push", "carry"):
+        gap = {"chase": touch + 0.06, "push": touch * 0.9, "carry": 0.0}[verb]
+        far = max(0.3, 0.8 - gap) * float(rng.uniform(0.7, 0.9))
+        start = 0.5 - side * (far + gap) / 2
+        lift = actor.height * 0.8 if verb == "carry" else 0.0
+        return [_stand(actor, start, ground), _stand(patient, start + side * gap, ground, lift)], (side * far, 0.0)
+    if verb == "hit":
+        far = max(0.2, (0.84 - touch * 0.85) / 2)
+        start = 0.5 - side * (far + touch * 0.425)
+        return [_stand(actor, start, ground), _stand(patient, start + side * (far + touch * 0.85), ground)], (
+            side * far,
+            0.0,
+        )
+    if verb == "meet":
+        apart = 0.48 - max(actor.height, patient.height) / 2
+        far = apart - touch / 2
+        return [_stand(actor, 0.5 - side * apart, ground), _stand(patient, 0.5 + side * apart, ground)], (
+            side * far,
+            0.0,
+        )
+    if verb == "eat":
+        start = 0.5 - side * 0.3
+        far = 0.58 - touch * 0.4
+        return [_stand(actor, start, ground), _stand(patient, start + side * 0.58, ground)], (side * far, 0.0)
+    if verb == "pick up":
+        low = _stand(patient, middle, ground)
+        high = replace(actor, x=low.x, y=round(low.y - 0.42 - actor.height * 0.35, 4))
+        return [high, low], (0.0, -0.42)
+    if verb == "pour":
+        glass = _stand(patient, middle, ground)
+        x, y = middle - side * 0.2, glass.y - patient.height * 0.5 - actor.height * 0.42
+        return [replace(actor, x=round(x, 4), y=round(y, 4), facing=int(side)), glass], (side, 0.0)
+    assert verb == "orbit", f"{verb} has no place"
+    radius = 0.27
+    centre = replace(patient, x=round(middle, 4), y=0.5 if ground == FRONT[0] else 0.38)
+    return [replace(actor, size="small", x=centre.x, y=round(centre.y + radius, 4)), centre], (side * radius, 0.0)
+
+
+def _bystanders(style: Style, rng: Rng, taken: set[tuple[str, str]], *, crowded: bool) -> list[Thing]:
+    """Things that do nothing, at the back, each at a place of its own."""
+    count = int(rng.choice(len(style.bystanders), p=style.bystanders))
+    names = [name for name in style.kinds if name not in ("hand", "crane")]
+    places = rng.permutation([0.13, 0.5, 0.87])
+    found = []
+    for x in places[: min(count, 1) if crowded else count]:
+        thing = replace(draw_thing(str(rng.choice(names)), rng, taken), depth=0.72)
+        found.append(_stand(thing, float(x), 0.3 + thing.height / 2 + 0.03))
+    return found
