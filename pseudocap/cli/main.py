@@ -26,6 +26,10 @@ VERBS = {
         "check a corpus: what its files hold, which videos are there and can be decoded",
         "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",
     ),
+    "toyworld": (
+        "write the embedded world in the real corpora's formats, or show one of its films",
+        "pseudocap toyworld write world --scale tiny\n  pseudocap toyworld show 7 --out pictures",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 

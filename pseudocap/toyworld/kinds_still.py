@@ -101,21 +101,21 @@ HOUSEHOLD = {
         box(W, -0.33, -0.26, -0.26, 0.38), detail="a thick rim", can="receiver",
     ),
     "lamp": kind(
-        "lamp|light", "furniture", "slide",
+        "lamp|light", "piece of furniture", "slide",
         box(A, -0.04, -0.06, 0.04, 0.44), box(A, -0.22, 0.42, 0.22, 0.5),
         polygon(M, -0.18, -0.46, 0.18, -0.46, 0.36, -0.08, -0.36, -0.08), ellipse(GLOW, 0.0, -0.06, 0.2, 0.17), detail="a shade", can="light",
     ),
     "chair": kind(
-        "chair|seat", "furniture", "slide",
+        "chair|seat", "piece of furniture", "slide",
         box(M, -0.34, -0.5, -0.2, 0.5), box(M, -0.34, 0.02, 0.34, 0.16), box(S, 0.2, 0.16, 0.32, 0.5), box(S, -0.2, -0.4, -0.12, 0.02),
         detail="a tall back",
     ),
     "table": kind(
-        "table|desk", "furniture", "slide",
+        "table|desk", "piece of furniture", "slide",
         box(S, -0.42, -0.14, -0.3, 0.48), box(S, 0.3, -0.14, 0.42, 0.48), box(M, -0.5, -0.26, 0.5, -0.1), detail="two legs",
     ),
     "clock": kind(
-        "clock|alarm clock", "furniture", "roll",
+        "clock|alarm clock", "piece of furniture", "roll",
         ellipse(M, 0.0, 0.0, 0.48, 0.48), ellipse(W, 0.0, 0.0, 0.36, 0.36), box(K, -0.03, -0.26, 0.03, 0.04),
         box(K, -0.03, -0.03, 0.2, 0.03), detail="two hands",
     ),
@@ -135,7 +135,7 @@ HOUSEHOLD = {
         detail="a wooden handle",
     ),
     "hat": kind(
-        "hat|top hat", "clothing", "slide",
+        "hat|top hat", "piece of clothing", "slide",
         box(M, -0.26, -0.4, 0.26, 0.3), box(M, -0.48, 0.24, 0.48, 0.38), box(R, -0.26, 0.1, 0.26, 0.24), detail="a red band",
     ),
 }  # fmt: skip
@@ -181,12 +181,12 @@ NATURE = {
         detail="green leaves",
     ),
     "cake": kind(
-        "cake", "food", "slide",
+        "cake", "dessert", "slide",
         box(R, -0.03, -0.46, 0.03, -0.24), ellipse(Y, 0.0, -0.48, 0.05, 0.06), box(M, -0.42, 0.1, 0.42, 0.46), box(M, -0.3, -0.24, 0.3, 0.12),
         box(W, -0.3, -0.26, 0.3, -0.16), box(W, -0.42, 0.08, 0.42, 0.18), detail="a candle",
     ),
     "ice cream": kind(
-        "ice cream|ice cream cone", "food", "slide",
+        "ice cream|ice cream cone", "dessert", "slide",
         polygon(N, -0.22, 0.0, 0.22, 0.0, 0.0, 0.5), ellipse(M, -0.12, -0.1, 0.18, 0.18), ellipse(M, 0.12, -0.1, 0.18, 0.18),
         ellipse(L, 0.0, -0.28, 0.18, 0.18), detail="two scoops",
     ),
@@ -203,14 +203,14 @@ NATURE = {
         detail="two towers", can="light",
     ),
     "sun": kind(
-        "sun", "sky thing", "slide", star(M, 0.0, 0.0, 0.5, 0.3, 9), ellipse(L, 0.0, 0.0, 0.28, 0.28), detail="bright rays",
+        "sun", "thing", "slide", star(M, 0.0, 0.0, 0.5, 0.3, 9), ellipse(L, 0.0, 0.0, 0.28, 0.28), detail="bright rays",
     ),
     "moon": kind(
-        "moon|crescent", "sky thing", "slide", ellipse(M, -0.04, 0.0, 0.42, 0.46), ellipse(H, 0.18, -0.06, 0.34, 0.38),
+        "moon|crescent", "thing", "slide", ellipse(M, -0.04, 0.0, 0.42, 0.46), ellipse(H, 0.18, -0.06, 0.34, 0.38),
         ellipse(S, -0.3, 0.06, 0.06, 0.06),
     ),
     "cloud": kind(
-        "cloud", "sky thing", "fly",
+        "cloud", "thing", "fly",
         ellipse(M, -0.26, 0.08, 0.23, 0.19), ellipse(M, 0.26, 0.08, 0.23, 0.19), ellipse(M, 0.0, -0.06, 0.27, 0.26), box(M, -0.26, 0.06, 0.26, 0.27),
         ellipse(L, -0.06, -0.12, 0.14, 0.1),
     ),
