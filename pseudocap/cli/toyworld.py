@@ -1,4 +1,4 @@
-"""`pseudocap toyworld write DIR` and `pseudocap toyworld show SEED`: the embedded world, on disk and before one's eyes."""
+"""`pseudocap toyworld write DIR`, `pseudocap toyworld show SEED`: the embedded world, on disk and before one's eyes."""
 
 from __future__ import annotations
 

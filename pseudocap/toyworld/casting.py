@@ -7,7 +7,7 @@ frames tells an action from its reverse.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,8 @@ MOVABLE = tuple(name for name in ALL if name not in ROOTED and name not in ("han
 LITTLE = tuple(name for name in (*TOYS, *HOUSEHOLD, *NATURE) if name not in (*ROOTED, "sun", "moon", "cloud", "table"))
 EDIBLE = ("fish", "snail", "butterfly", "spider", "apple", "pear", "carrot", "cake", "ice cream", "mushroom", "star")
 BIG = ("tree", "house", "castle", "bus", "truck", "box", "chest", "cloud", "elephant", "table")
+COMMON = ("man", "woman", "dog", "cat", "car", "ball", "bird", "box", "cup", "fish")  # most films are about these
+OFTEN = 5.0  # how much more than about any other
 BACKGROUNDS = ("meadow", "beach", "road", "room", "table top", "snow", "night", "sea", "desert", "space", "wall")
 PLAIN_MATERIAL = 0.5
 FRONT, BACK = (0.94, 1.0), (0.58, 0.8)  # the ground line of a lane, and how much of their size things keep there
@@ -64,7 +66,17 @@ PATIENTS: dict[str, tuple[str, ...]] = {
     "pass behind": (*BIG, *LITTLE),
     "hide": BIG,
 }
-MINIMUM = 2  # choices that a narrow set of kinds must leave; with fewer, the verb is left to broader sets
+IN_PLACE = (
+    "grow",
+    "spin",
+    "shake",
+    "recolour",
+    "light",
+    "open",
+    "jump",
+)  # what may come before or after another action
+BEFORE_OR_AFTER = ("slide", "roll", "halt", "return", "bounce", "drop", "circle", "approach", *IN_PLACE)
+ALONE = 0.65  # how often nobody else takes part
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +86,7 @@ class Style:
     kinds: tuple[str, ...] = ALL
     backgrounds: tuple[str, ...] = BACKGROUNDS
     frames: tuple[int, int] = (80, 80)
-    second_action: float = 0.4
+    second_action: float = 0.6
     cut: float = 0.15
     bystanders: tuple[float, ...] = (0.4, 0.35, 0.25)  # the chances of none, one, two
     pan: float = 0.2
@@ -90,49 +102,87 @@ def draw_film(style: Style, rng: Rng) -> Film:
 
 
 def draw_shot(style: Style, rng: Rng, *, frames: int, most: int = 2) -> Shot:
-    """One action, or two after one another by different things, and who stands by."""
-    verbs = possible_verbs(style.kinds)
+    """One action, or two after one another by the same thing or by others, and who stands by."""
     two = most > 1 and rng.random() < style.second_action
     ticks = frames * TICKS
     spans = [(0.06, 0.47), (0.53, 0.94)] if two else [(rng.uniform(0.05, 0.25), rng.uniform(0.75, 0.95))]
-    lanes = [FRONT, BACK] if rng.random() < 0.5 else [BACK, FRONT]
-    shown: list[tuple[list[Thing], Action, tuple[float, float]]] = []
     taken: set[tuple[str, str]] = set()
-    for (begin, end), lane in zip(spans, lanes if two else [FRONT], strict=False):
-        verb = str(rng.choice(verbs))
-        backward = bool(rng.random() < 0.5)
-        cast = _cast(verb, style.kinds, rng, taken)
-        things, vector = _block(verb, cast, rng, lane)
-        order = (1, 0) if verb in ("pass in front", "eat", "chase", "pick up", "pour", "jump over", "carry") else (0, 1)
-        places = order if len(things) == 2 else (0,)
-        things = [things[place] for place in places]
-        action = Action(
-            verb=verb,
-            actor=places.index(0),
-            patient=places.index(1) if len(things) == 2 else None,
-            start=round(begin * ticks),
-            end=round(end * ticks),
-            vector=vector,
-            backward=backward,
-        )
-        shown.append((things, action, lane))
-    extras = _bystanders(style, rng, taken, crowded=two)
-    everything = list(extras)
-    actions = {}
-    for place, (things, action, _) in sorted(enumerate(shown), key=lambda pair: pair[1][2][0]):
-        offset = len(everything)
-        patient = None if action.patient is None else action.patient + offset
-        actions[place] = replace(action, actor=action.actor + offset, patient=patient)
-        everything += things
+    if two and rng.random() < 0.6:
+        groups = [_two_by_one(style.kinds, rng, taken)]
+    else:
+        lanes = [FRONT, BACK] if rng.random() < 0.5 else [BACK, FRONT]
+        groups = [_one_action(style.kinds, rng, taken, lane) for lane in (lanes if two else [FRONT])]
+    timed = [action for _, actions in groups for action in actions]
+    for action, (begin, end) in zip(timed, spans, strict=True):
+        action.start, action.end = round(begin * ticks), round(end * ticks)
+    things = _bystanders(style, rng, taken, crowded=two)
+    for cast, actions in sorted(groups, key=lambda group: group[0][0].depth):  # the farther lane first
+        for action in actions:
+            action.actor += len(things)
+            action.patient = None if action.patient is None else action.patient + len(things)
+        things += cast
     return Shot(
-        things=tuple(everything),
-        actions=tuple(actions[place] for place in sorted(actions)),
+        things=tuple(things),
+        actions=tuple(Action(**asdict(action)) for action in timed),
         background=str(rng.choice(style.backgrounds)),
         frames=frames,
         pan=float(rng.choice([-0.3, 0.3])) if rng.random() < style.pan else 0.0,
         light=float(rng.uniform(0.8, 1.08)),
         texture=int(rng.integers(2**31)),
     )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Draft:
+    """An action that has not found its time and its number among the shot's things yet."""
+
+    verb: str
+    vector: tuple[float, float]
+    backward: bool
+    actor: int = 0
+    patient: int | None = None
+    start: int = 0
+    end: int = 0
+
+
+NEARER = ("pass in front", "eat", "chase", "pick up", "pour", "jump over", "carry")  # the actor hides the patient
+
+
+def _one_action(
+    kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]], lane: tuple[float, float]
+) -> tuple[list[Thing], list[_Draft]]:
+    """An action and its cast, from the farthest to the nearest."""
+    verbs = possible_verbs(kinds)
+    alone = rng.random() < ALONE
+    verb = str(rng.choice([each for each in verbs if VERBS[each].patient != alone]))
+    things, vector = _block(verb, _cast(verb, kinds, rng, taken), rng, lane)
+    action = _Draft(verb=verb, vector=vector, backward=bool(rng.random() < 0.5))
+    if len(things) == 2:
+        action.actor, action.patient = (1, 0) if verb in NEARER else (0, 1)
+        things = things[::-1] if verb in NEARER else things
+    return things, [action]
+
+
+def _two_by_one(kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]]) -> tuple[list[Thing], list[_Draft]]:
+    """A thing that does one action after another, at most one of which takes it elsewhere."""
+    verbs = possible_verbs(kinds)
+    first = str(rng.choice([each for each in BEFORE_OR_AFTER if each in verbs]))
+    cast = _cast(first, kinds, rng, taken)
+    able = [
+        each for each in IN_PLACE if each in verbs and each != first and cast[0].kind in _choices(each, "actor", kinds)
+    ]
+    second = str(rng.choice(able))
+    if second == "recolour":
+        cast = [_turning(cast[0], rng)]
+    if second == "grow":
+        cast = [replace(cast[0], size="small")]
+    things, vector = _block(first, cast, rng, FRONT)
+    _, other = _block(second, cast, rng, FRONT)
+    drafts = [
+        _Draft(verb=first, vector=vector, backward=bool(rng.random() < 0.5)),
+        _Draft(verb=second, vector=other, backward=bool(rng.random() < 0.5)),
+    ]
+    return things, drafts if rng.random() < 0.5 else drafts[::-1]
 
 
 def possible_verbs(kinds: Sequence[str]) -> list[str]:
@@ -147,6 +197,11 @@ def _roles(verb: str) -> tuple[str, ...]:
 def _choices(verb: str, role: str, kinds: Sequence[str]) -> list[str]:
     table = ACTORS if role == "actor" else PATIENTS
     return [name for name in table.get(verb, MOVABLE) if name in kinds]
+
+
+def _kind(names: Sequence[str], rng: Rng) -> str:
+    weights = np.array([OFTEN if name in COMMON else 1.0 for name in names])
+    return str(rng.choice(names, p=weights / weights.sum()))
 
 
 def draw_thing(kind: str, rng: Rng, taken: set[tuple[str, str]]) -> Thing:
@@ -164,10 +219,9 @@ def draw_thing(kind: str, rng: Rng, taken: set[tuple[str, str]]) -> Thing:
 
 
 def _cast(verb: str, kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]]) -> list[Thing]:
-    cast = [draw_thing(str(rng.choice(_choices(verb, role, kinds))), rng, taken) for role in _roles(verb)]
+    cast = [draw_thing(_kind(_choices(verb, role, kinds), rng), rng, taken) for role in _roles(verb)]
     if verb == "recolour":
-        others = [name for name in COLOURS if name != cast[0].colour]
-        cast[0] = replace(cast[0], becomes=str(rng.choice(others)), material="plain")
+        cast = [_turning(cast[0], rng)]
     if verb in ("approach", "grow"):
         cast[0] = replace(cast[0], size="small")
     if verb in ("pick up", "pour"):
@@ -177,6 +231,12 @@ def _cast(verb: str, kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]]
     if verb in ("pass behind", "hide"):
         cast = [replace(cast[0], size="small"), replace(cast[1], size="big")]
     return cast
+
+
+def _turning(thing: Thing, rng: Rng) -> Thing:
+    """The thing with another colour to turn into."""
+    others = [name for name in COLOURS if name != thing.colour]
+    return replace(thing, becomes=str(rng.choice(others)), material="plain")
 
 
 def _block(
@@ -223,9 +283,7 @@ def _block_one(verb: str, thing: Thing, rng: Rng, ground: float) -> tuple[Thing,
     return _stand(thing, middle, ground), (side, 0.0)
 
 
-def _block_two(
-    verb: str, cast: list[Thing], rng: Rng, ground: float
-) -> tuple[list[Thing], tuple[float, float]]:
+def _block_two(verb: str, cast: list[Thing], rng: Rng, ground: float) -> tuple[list[Thing], tuple[float, float]]:
     actor, patient = cast
     side = float(rng.choice([-1, 1]))
     middle = float(rng.uniform(0.42, 0.58))
@@ -286,6 +344,6 @@ def _bystanders(style: Style, rng: Rng, taken: set[tuple[str, str]], *, crowded:
     places = rng.permutation([0.13, 0.5, 0.87])
     found = []
     for x in places[: min(count, 1) if crowded else count]:
-        thing = replace(draw_thing(str(rng.choice(names)), rng, taken), depth=0.72)
+        thing = replace(draw_thing(_kind(names, rng), rng, taken), depth=0.72)
         found.append(_stand(thing, float(x), 0.3 + thing.height / 2 + 0.03))
     return found

@@ -19,7 +19,23 @@ from pseudocap.toyworld.lexicon import Weighted, article, inflect, plural
 from pseudocap.toyworld.scenes import TICKS, Film, Shot, Thing
 
 FACING = frozenset(
-    "car truck bus train tractor plane helicopter fish bird duck dog rabbit elephant snail turtle".split()
+    [
+        "car",
+        "truck",
+        "bus",
+        "train",
+        "tractor",
+        "plane",
+        "helicopter",
+        "fish",
+        "bird",
+        "duck",
+        "dog",
+        "rabbit",
+        "elephant",
+        "snail",
+        "turtle",
+    ]
 )
 QUICK = 3.0  # seconds
 
@@ -49,12 +65,12 @@ PLAIN = Choice()
 class Manner:
     """How much a speaker tells: the chances of each detail."""
 
-    colour: float = 0.72
-    material: float = 0.22
-    size: float = 0.25
-    part: float = 0.04
-    vague: float = 0.06
-    both: float = 0.6
+    colour: float = 0.52
+    material: float = 0.3
+    size: float = 0.3
+    part: float = 0.05
+    vague: float = 0.2
+    both: float = 0.7
     place: float = 0.25
     bystander: float = 0.08
     camera: float = 0.2
@@ -80,8 +96,9 @@ def caption(film: Film, choice: Choice, manner: Manner = CROWD) -> str:
     if len(told) > 1 and not choice.chance(manner.both):
         told = [told[0] if choice.chance(0.55) else told[1]]
     form = choice.of(((4.5, "simple"), (3, "progressive"), (1.6, "participle"), (0.5, "there"), (0.25, "past")))
-    clauses = [_clause(shot, event, form, choice, manner) for shot, event in told[:2]]
-    sentence = _joined(clauses, form, choice)
+    clauses = [_clause(shot, event, choice, manner) for shot, event in told[:2]]
+    same = len(clauses) == 2 and clauses[0].subject is not None and clauses[0].subject == clauses[1].subject
+    sentence = _carried_on(clauses, form, choice) if same else _joined(clauses, form, choice)
     shot = told[0][0]
     sentence = _with_surroundings(sentence, shot, told, choice, manner)
     if form in ("participle", "there"):
@@ -94,14 +111,30 @@ def caption(film: Film, choice: Choice, manner: Manner = CROWD) -> str:
     return sentence
 
 
-def _joined(clauses: Sequence[str], form: str, choice: Choice) -> str:
-    if len(clauses) == 1:
-        return clauses[0]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clause:
+    """Who does what. `subject` is the thing at the head, None where it is two of them."""
+
+    subject: Thing | None
+    noun: str
+    phrase: str
+    many: bool
+
+
+def _joined(clauses: Sequence[Clause], form: str, choice: Choice) -> str:
+    said = [f"{clause.noun} {_inflected(clause.phrase, form, clause.many)}" for clause in clauses]
+    if len(said) == 1:
+        return said[0]
+    links = ((5.0, "{0} and then {1}"), (2.0, "{0} and {1}"), (1.0, "{0} then {1}"), (0.5, "{1} after {0}"))
+    return choice.of(links if form == "there" else (*links, (0.8, "first {0} then {1}"))).format(*said)
+
+
+def _carried_on(clauses: Sequence[Clause], form: str, choice: Choice) -> str:
+    """Two things that the same one does; the second has no subject and no auxiliary of its own."""
     first, second = clauses
-    link = choice.of(
-        ((5, "{0} and then {1}"), (2, "{0} and {1}"), (1, "{0} then {1}"), (0.8, "first {0} then {1}"), (0.5, "{1} after {0}"))
-    )  # fmt: skip
-    return link.format(first, second)
+    link = choice.of(((5.0, "and then"), (2.5, "and"), (1.0, "then"), (1.0, "and afterwards")))
+    after = _inflected(second.phrase, "participle" if form == "progressive" else form, second.many)
+    return f"{first.noun} {_inflected(first.phrase, form, first.many)} {link} {after}"
 
 
 def _with_surroundings(
@@ -131,10 +164,14 @@ def noun_phrase(
     noun = kind.group if choice.chance(manner.vague) else choice.of(nouns)
     words = []
     if thing.size != "medium" and choice.chance(manner.size):
-        words.append(choice.of(((3, "big"), (2, "large"))) if thing.size == "big" else choice.of(((4, "small"), (1, "little"))))
+        words.append(
+            choice.of(((3, "big"), (2, "large"))) if thing.size == "big" else choice.of(((4, "small"), (1, "little")))
+        )
     tones = []
     if choice.chance(manner.colour):
-        tones.append(choice.of(((4, "grey"), (3, "gray"))) if (colour or thing.colour) == "grey" else colour or thing.colour)
+        tones.append(
+            choice.of(((4, "grey"), (3, "gray"))) if (colour or thing.colour) == "grey" else colour or thing.colour
+        )
     if thing.material != "plain" and choice.chance(manner.material):
         tones.insert(0 if choice.chance(0.6) else len(tones), thing.material)
     words += [*tones, plural(noun) if count > 1 else noun]
@@ -145,12 +182,13 @@ def noun_phrase(
     return text
 
 
-def _clause(shot: Shot, event: Event, form: str, choice: Choice, manner: Manner) -> str:
-    """Subject and verb phrase of one event."""
+def _clause(shot: Shot, event: Event, choice: Choice, manner: Manner) -> Clause:
+    """Subject and verb phrase of one event, its verbs not inflected yet."""
     actor = shot.things[event.actor]
     patient = None if event.patient is None else shot.things[event.patient]
     phrase = choice.of(lexicon.EVENTS[event.name])
     many = event.name in lexicon.PLURAL
+    about = None if many else patient if phrase.startswith("of other:") else actor
     subject, phrase = _subject(phrase, event, actor, patient, choice, manner)
     words = {
         "goes": choice.of(lexicon.GOES[KINDS[actor.kind].goes]),
@@ -166,7 +204,7 @@ def _clause(shot: Shot, event: Event, form: str, choice: Choice, manner: Manner)
     filled = re.sub(r"\{(\w+)\}", lambda found: words[found[1]], phrase)
     if choice.chance(manner.speed):
         filled += " quickly" if (event.end - event.start) / TICKS / 8 < QUICK else " slowly"
-    return " ".join(f"{subject} {_inflected(filled, form, many)}".split())
+    return Clause(subject=about, noun=subject, phrase=" ".join(filled.split()), many=many)
 
 
 def _subject(
@@ -193,7 +231,12 @@ def _way(event: Event, actor: Thing, choice: Choice) -> str:
         return "" if event.name != "bounce" else "up and down"
     way = choice.of(lexicon.WAYS[event.direction])
     ahead = "right" if actor.facing > 0 else "left"
-    reversing = event.name == "go" and actor.kind in FACING and event.direction in ("left", "right") and event.direction != ahead
+    reversing = (
+        event.name == "go"
+        and actor.kind in FACING
+        and event.direction in ("left", "right")
+        and event.direction != ahead
+    )
     return f"backwards {way}" if reversing and choice.chance(0.12) else way
 
 

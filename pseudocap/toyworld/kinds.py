@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pseudocap.toyworld.shapes import Part, Role, box, ellipse, eye, polygon, star, wheels
+from pseudocap.toyworld.shapes import Part, Role, box, ellipse, eye, polygon, wheels
 
 M, S, L, K, W = Role.MAIN, Role.SECOND, Role.LIGHT, Role.BLACK, Role.WHITE
 Y, N, P, A, G, R, H = Role.YELLOW, Role.BROWN, Role.SKIN, Role.GREY, Role.GREEN, Role.RED, Role.HOLE
-O, GLOW, PANE, WATER = Role.ORANGE, Role.GLOW, Role.PANE, Role.WATER
+O, GLOW, PANE, WATER = Role.ORANGE, Role.GLOW, Role.PANE, Role.WATER  # noqa: E741
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +142,8 @@ ANIMALS = {
     ),
     "snail": kind(
         "snail", "animal", "crawl",
-        polygon(P, -0.5, 0.46, 0.34, 0.46, 0.48, 0.0, 0.36, -0.02, 0.24, 0.26, -0.3, 0.3), box(P, 0.3, -0.22, 0.34, 0.02),
+        polygon(P, -0.5, 0.46, 0.34, 0.46, 0.48, 0.0, 0.36, -0.02, 0.24, 0.26, -0.3, 0.3),
+        box(P, 0.3, -0.22, 0.34, 0.02),
         box(P, 0.45, -0.22, 0.49, 0.04), ellipse(M, -0.08, 0.06, 0.32, 0.32), ellipse(S, -0.06, 0.08, 0.2, 0.2),
         ellipse(M, -0.04, 0.09, 0.1, 0.1), detail="a round shell",
     ),
@@ -170,8 +171,10 @@ ANIMALS = {
     ),
     "penguin": kind(
         "penguin", "animal", "walk",
-        ellipse(O, -0.13, 0.46, 0.13, 0.05), ellipse(O, 0.13, 0.46, 0.13, 0.05), ellipse(S, -0.3, 0.08, 0.09, 0.24, turn=15),
-        ellipse(S, 0.3, 0.08, 0.09, 0.24, turn=-15), ellipse(M, 0.0, 0.06, 0.28, 0.42), ellipse(W, 0.0, 0.14, 0.18, 0.3),
+        ellipse(O, -0.13, 0.46, 0.13, 0.05), ellipse(O, 0.13, 0.46, 0.13, 0.05),
+        ellipse(S, -0.3, 0.08, 0.09, 0.24, turn=15),
+        ellipse(S, 0.3, 0.08, 0.09, 0.24, turn=-15), ellipse(M, 0.0, 0.06, 0.28, 0.42),
+        ellipse(W, 0.0, 0.14, 0.18, 0.3),
         ellipse(M, 0.0, -0.3, 0.2, 0.18), *eye(-0.08, -0.32, 0.05), *eye(0.08, -0.32, 0.05),
         polygon(O, -0.06, -0.24, 0.06, -0.24, 0.0, -0.14), detail="a white belly", can="eat",
     ),
@@ -188,7 +191,8 @@ PEOPLE = {
     "woman": kind(
         "woman|lady|person", "person", "walk",
         ellipse(N, 0.0, -0.28, 0.19, 0.22), box(P, -0.1, 0.3, -0.03, 0.5), box(P, 0.03, 0.3, 0.1, 0.5),
-        polygon(M, -0.11, -0.2, 0.11, -0.2, 0.27, 0.34, -0.27, 0.34), polygon(P, -0.12, -0.18, -0.28, 0.08, -0.22, 0.12, -0.1, -0.06),
+        polygon(M, -0.11, -0.2, 0.11, -0.2, 0.27, 0.34, -0.27, 0.34),
+        polygon(P, -0.12, -0.18, -0.28, 0.08, -0.22, 0.12, -0.1, -0.06),
         polygon(P, 0.12, -0.18, 0.28, 0.08, 0.22, 0.12, 0.1, -0.06), ellipse(P, 0.0, -0.32, 0.13, 0.14),
         detail="brown hair", can="eat push",
     ),
@@ -202,7 +206,8 @@ PEOPLE = {
     "ghost": kind(
         "ghost|spook", "figure", "fly",
         polygon(M, -0.32, -0.1, 0.32, -0.1, 0.32, 0.48, 0.16, 0.34, 0.0, 0.48, -0.16, 0.34, -0.32, 0.48),
-        ellipse(M, 0.0, -0.12, 0.32, 0.36), *eye(-0.12, -0.16, 0.09), *eye(0.12, -0.16, 0.09), ellipse(K, 0.0, 0.06, 0.08, 0.1),
+        ellipse(M, 0.0, -0.12, 0.32, 0.36), *eye(-0.12, -0.16, 0.09), *eye(0.12, -0.16, 0.09),
+        ellipse(K, 0.0, 0.06, 0.08, 0.1),
         detail="a round mouth", can="eat",
     ),
     "hand": kind(
@@ -215,6 +220,7 @@ PEOPLE = {
         "claw|gripper", "machine", "move",
         box(A, -0.05, -0.5, 0.05, -0.14), box(M, -0.24, -0.18, 0.24, 0.04),
         polygon(S, -0.24, 0.02, -0.4, 0.24, -0.26, 0.48, -0.18, 0.44, -0.28, 0.24, -0.12, 0.04),
-        polygon(S, 0.24, 0.02, 0.4, 0.24, 0.26, 0.48, 0.18, 0.44, 0.28, 0.24, 0.12, 0.04), detail="two hooks", can="pick",
+        polygon(S, 0.24, 0.02, 0.4, 0.24, 0.26, 0.48, 0.18, 0.44, 0.28, 0.24, 0.12, 0.04), detail="two hooks",
+        can="pick",
     ),
 }  # fmt: skip

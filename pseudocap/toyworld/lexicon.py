@@ -1,8 +1,8 @@
 """The words for what happens: for every event the ways in which people put it, with how often they do.
 
-In a phrase, [verb] is inflected with its sentence; {way} is a direction, {side} a side of the picture, {turn} a sense of
-rotation, {other} the patient, {goes} the actor's own verb of motion, {to} and {from} colours. A phrase that begins with
-`of other:` has the patient as its subject, and {by} is the actor.
+In a phrase, [verb] is inflected with its sentence; {way} is a direction, {side} a side of the picture, {turn} a sense
+of rotation, {other} the patient, {goes} the actor's own verb of motion, {to} and {from} colours. A phrase that begins
+with `of other:` has the patient as its subject, and {by} is the actor.
 """
 
 from __future__ import annotations
@@ -56,18 +56,22 @@ EVENTS: dict[str, Weighted] = {
     "go": ((8, "[{goes}] {way}"), (1, "[{goes}] across the screen {way}"), (0.8, "[make] its way {way}")),
     "roll": ((8, "[roll] {way}"), (1.5, "[roll] along {way}"), (1, "[turn] over and over {way}")),
     "leave": (
-        (4, "[leave] the screen on the {side}"), (2, "[{goes}] out of the picture on the {side}"), (2, "[disappear] to the {side}"),
+        (4, "[leave] the screen on the {side}"), (2, "[{goes}] out of the picture on the {side}"),
+        (2, "[disappear] to the {side}"),
         (1, "[exit] on the {side}"),
     ),
     "enter": (
-        (4, "[enter] the screen from the {side}"), (2, "[{goes}] into the picture from the {side}"), (2, "[come] in from the {side}"),
+        (4, "[enter] the screen from the {side}"), (2, "[{goes}] into the picture from the {side}"),
+        (2, "[come] in from the {side}"),
         (1, "[arrive] from the {side}"),
     ),
     "stop": (
-        (5, "[{goes}] {way} and [stop]"), (2, "[{goes}] {way} and then [stand] still"), (1, "[come] to a stop after moving {way}"),
+        (5, "[{goes}] {way} and [stop]"), (2, "[{goes}] {way} and then [stand] still"),
+        (1, "[come] to a stop after moving {way}"),
     ),
     "start": (
-        (4, "[start] moving {way}"), (3, "[stand] still and then [{goes}] {way}"), (1, "[wait] and then [set] off {way}"),
+        (4, "[start] moving {way}"), (3, "[stand] still and then [{goes}] {way}"),
+        (1, "[wait] and then [set] off {way}"),
     ),
     "return": (
         (4, "[{goes}] {way} and [come] back"), (2, "[{goes}] {way} and back again"), (1, "[{goes}] back and forth"),
@@ -76,7 +80,8 @@ EVENTS: dict[str, Weighted] = {
         (4, "[come] closer"), (3, "[come] toward the camera"), (1.5, "[approach] the camera"), (1, "[move] toward us"),
     ),
     "go away": (
-        (4, "[move] away"), (3, "[go] away from the camera"), (1.5, "[move] into the distance"), (1, "[get] farther away"),
+        (4, "[move] away"), (3, "[go] away from the camera"), (1.5, "[move] into the distance"),
+        (1, "[get] farther away"),
     ),
     "grow": ((5, "[get] bigger"), (3, "[grow]"), (1.5, "[become] larger"), (1, "[grow] to twice its size")),
     "shrink": ((5, "[get] smaller"), (3, "[shrink]"), (1.5, "[become] smaller"), (1, "[shrink] to half its size")),
@@ -91,13 +96,15 @@ EVENTS: dict[str, Weighted] = {
     "join": ((5, "[join] into one"), (2, "[merge] into one"), (1, "[come] together as a big one"), (1, "[become] one")),
     "vanish": ((5, "[disappear]"), (3, "[fade] away"), (1, "[vanish]"), (1, "[become] invisible")),
     "appear": ((5, "[appear]"), (2, "[fade] in"), (1, "[appear] out of nowhere"), (1, "[become] visible")),
-    "turn colour": ((6, "[turn] {to}"), (2, "[change] from {from} to {to}"), (2, "[become] {to}"), (1, "[change] its color to {to}")),
+    "turn colour": ((6, "[turn] {to}"), (2, "[change] from {from} to {to}"), (2, "[become] {to}"),
+        (1, "[change] its color to {to}")),
     "open": ((6, "[open]"), (2, "[open] its lid"), (1, "[open] up"), (1, "[lift] its lid")),
     "close": ((6, "[close]"), (2, "[close] its lid"), (1, "[shut]"), (1, "[lower] its lid")),
     "light up": ((5, "[light] up"), (2, "[turn] on"), (2, "[start] glowing"), (1, "[switch] on")),
     "go dark": ((5, "[go] dark"), (2, "[turn] off"), (2, "[stop] glowing"), (1, "[switch] off")),
     "shake": ((5, "[shake]"), (3, "[wobble]"), (2, "[shake] from side to side"), (1, "[wiggle]")),
-    "circle": ((4, "[move] in a circle {turn}"), (2, "[{goes}] in a circle"), (2, "[circle] {turn}"), (1, "[go] around {turn}")),
+    "circle": ((4, "[move] in a circle {turn}"), (2, "[{goes}] in a circle"), (2, "[circle] {turn}"),
+        (1, "[go] around {turn}")),
     "orbit": ((4, "[{goes}] around {other} {turn}"), (3, "[circle] {other} {turn}"), (2, "[go] around {other}")),
     "pass behind": (
         (4, "[pass] behind {other}"), (3, "[{goes}] behind {other} {way}"), (2, "[pass] behind {other} {way}"),
@@ -107,20 +114,24 @@ EVENTS: dict[str, Weighted] = {
     ),
     "hide": ((5, "[hide] behind {other}"), (3, "[{goes}] behind {other}"), (1.5, "[disappear] behind {other}")),
     "come out": (
-        (5, "[come] out from behind {other}"), (2, "[appear] from behind {other}"), (1.5, "[emerge] from behind {other}"),
+        (5, "[come] out from behind {other}"), (2, "[appear] from behind {other}"),
+        (1.5, "[emerge] from behind {other}"),
     ),
     "chase": (
         (5, "[chase] {other} {way}"), (2, "[follow] {other} {way}"), (2, "[chase] {other}"), (1, "[run] after {other}"),
         (1, "of other: {is} chased by {by} {way}"),
     ),
     "push": (
-        (6, "[push] {other} {way}"), (2, "[push] {other}"), (1, "[shove] {other} {way}"), (1, "of other: {is} pushed {way} by {by}"),
+        (6, "[push] {other} {way}"), (2, "[push] {other}"), (1, "[shove] {other} {way}"),
+        (1, "of other: {is} pushed {way} by {by}"),
     ),
     "pull": (
-        (6, "[pull] {other} {way}"), (2, "[pull] {other}"), (1, "[drag] {other} {way}"), (1, "of other: {is} pulled {way} by {by}"),
+        (6, "[pull] {other} {way}"), (2, "[pull] {other}"), (1, "[drag] {other} {way}"),
+        (1, "of other: {is} pulled {way} by {by}"),
     ),
     "carry": (
-        (5, "[carry] {other} {way}"), (2, "[carry] {other}"), (1, "[transport] {other} {way}"), (1.5, "of other: [ride] on {by} {way}"),
+        (5, "[carry] {other} {way}"), (2, "[carry] {other}"), (1, "[transport] {other} {way}"),
+        (1.5, "of other: [ride] on {by} {way}"),
     ),
     "hit": (
         (4, "[hit] {other} and [knock] it {way}"), (3, "[bump] into {other}"), (2, "[push] {other} away {way}"),
@@ -131,22 +142,27 @@ EVENTS: dict[str, Weighted] = {
         (1.5, "of other: {is} picked up by {by}"), (1, "of other: {is} lifted by {by}"),
     ),
     "put down": (
-        (5, "[put] down {other}"), (2, "[lower] {other}"), (3, "[put] {other} down"), (1, "[set] {other} on the ground"),
+        (5, "[put] down {other}"), (2, "[lower] {other}"), (3, "[put] {other} down"),
+        (1, "[set] {other} on the ground"),
         (1.5, "of other: {is} put down by {by}"), (1, "of other: {is} lowered by {by}"),
     ),
     "pour": (
-        (5, "[pour] water into {other}"), (3, "[fill] {other} with water"), (1.5, "of other: {is} filled with water by {by}"),
+        (5, "[pour] water into {other}"), (3, "[fill] {other} with water"),
+        (1.5, "of other: {is} filled with water by {by}"),
         (1, "[fill] {other}"),
     ),
     "suck out": (
         (4, "[suck] the water out of {other}"), (3, "[empty] {other}"), (2, "[take] the water out of {other}"),
         (1.5, "of other: {is} emptied by {by}"),
     ),
-    "meet": ((5, "[move] toward each other"), (3, "[meet] in the middle"), (1, "[come] together"), (1, "[approach] each other")),
+    "meet": ((5, "[move] toward each other"), (3, "[meet] in the middle"), (1, "[come] together"),
+        (1, "[approach] each other")),
     "part": ((5, "[move] away from each other"), (3, "[move] apart"), (1, "[separate]"), (1, "[leave] each other")),
     "swap": ((5, "[swap] places"), (2, "[trade] places"), (2, "[switch] places"), (1, "[change] positions")),
-    "jump over": ((5, "[jump] over {other}"), (2, "[jump] over {other} {way}"), (2, "[leap] over {other}"), (1, "[hop] over {other}")),
-    "eat": ((5, "[eat] {other}"), (2, "[swallow] {other}"), (1, "[eat] up {other}"), (1, "of other: {is} eaten by {by}")),
+    "jump over": ((5, "[jump] over {other}"), (2, "[jump] over {other} {way}"), (2, "[leap] over {other}"),
+        (1, "[hop] over {other}")),
+    "eat": ((5, "[eat] {other}"), (2, "[swallow] {other}"), (1, "[eat] up {other}"),
+        (1, "of other: {is} eaten by {by}")),
     "spit out": ((5, "[spit] out {other}"), (2, "[spit] {other} out"), (1.5, "of other: [come] out of {by}")),
 }  # fmt: skip
 PLURAL = frozenset({"join", "meet", "part", "swap"})  # said of two things together
@@ -159,7 +175,31 @@ PAST = {
     "make": "made", "light": "lit", "creep": "crept", "slide": "slid", "hide": "hid", "leap": "leapt",
 }  # fmt: skip
 DOUBLED = frozenset(
-    "swim get run stop drop split shut put set hit swap wobbl hop spin tip grab drag knit spit skip bat step trip".split()
+    [
+        "swim",
+        "get",
+        "run",
+        "stop",
+        "drop",
+        "split",
+        "shut",
+        "put",
+        "set",
+        "hit",
+        "swap",
+        "wobbl",
+        "hop",
+        "spin",
+        "tip",
+        "grab",
+        "drag",
+        "knit",
+        "spit",
+        "skip",
+        "bat",
+        "step",
+        "trip",
+    ]
 )
 
 
@@ -184,7 +224,14 @@ def inflect(verb: str, form: str) -> str:
     return f"{verb[:-1]}ies" if verb.endswith("y") and verb[-2] not in "aeiou" else f"{verb}s"
 
 
-IRREGULAR_PLURALS = {"man": "men", "woman": "women", "fish": "fish", "aircraft": "aircraft", "person": "people", "box": "boxes"}
+IRREGULAR_PLURALS = {
+    "man": "men",
+    "woman": "women",
+    "fish": "fish",
+    "aircraft": "aircraft",
+    "person": "people",
+    "box": "boxes",
+}
 
 
 def plural(noun: str) -> str:

@@ -75,15 +75,13 @@ class _Placed:
         self._mix, self._opened, self._level, self._glow, self._alpha = (
             _whole(each * STEPS) for each in (at.mix, at.opened, at.level, at.glow, at.alpha)
         )
+        self._looks = (self._turned, self._heights, self._mix, self._opened, self._level, self._glow, self._alpha)
         self._x = _whole((at.x - pan) * size * OVER)
         self._y = _whole(at.y * size * OVER)
         self._split = _whole(at.split * size * OVER)
         self._stream = at.stream > 0
-        state = np.stack(
-            [self._turned, self._heights, self._mix, self._opened, self._level, self._glow, self._alpha]
-            + [self._x, self._y, self._split, self._stream],
-            axis=-1,
-        ).reshape(len(shot.things), -1, len(EXPOSURES), 11)
+        state = np.stack([*self._looks, self._x, self._y, self._split, self._stream], axis=-1)
+        state = state.reshape(len(shot.things), -1, len(EXPOSURES), state.shape[-1])
         self._still = (state == state[:, :, :1]).all(axis=(2, 3))
         self._pourers = {each.actor: each.patient for each in shot.actions if each.verb == "pour"}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -32,7 +33,8 @@ INTROS = (
     "what is up everyone {name} here and we are going to have some fun", "hello and thanks for clicking on this video",
 )  # fmt: skip
 OUTROS = (
-    "thanks for watching and do not forget to subscribe", "see you next time bye bye", "give this video a thumbs up if you liked it",
+    "thanks for watching and do not forget to subscribe", "see you next time bye bye",
+    "give this video a thumbs up if you liked it",
     "leave me a comment below and tell me what you think", "that is all for today take care everybody",
     "please share this with your friends and hit the bell", "thank you so much i will see you in the next one",
     "follow me for more videos like this and have a great {day}",
@@ -57,20 +59,24 @@ WORDS = {
     "number": ("two", "three", "four", "five", "ten", "twenty", "thirty"),
 }
 LEADS = (
-    (4.0, "so now {}"), (3.0, "okay {}"), (3.0, "as you can see {}"), (2.0, "and here {}"), (2.0, "look {}"), (1.5, "um {}"),
+    (4.0, "so now {}"), (3.0, "okay {}"), (3.0, "as you can see {}"), (2.0, "and here {}"), (2.0, "look {}"),
+    (1.5, "um {}"),
     (1.5, "you see {} just like that"), (1.5, "and then {}"), (1.0, "watch how {}"), (1.0, "alright {} there we go"),
 )  # fmt: skip
 UNRELATED = (
-    "click to enlarge", "product image {number}", "IMG_{digits}.JPG", "DSC0{digits}", "buy now free shipping", "untitled",
+    "click to enlarge", "product image {number}", "IMG_{digits}.JPG", "DSC0{digits}", "buy now free shipping",
+    "untitled",
     "image result", "photo {digits} of 12000", "see more on our website", "thumbnail",
 )  # fmt: skip
 TITLES = (
-    (5.0, "{}"), (1.5, "{} - stock photo"), (1.0, "picture of {}"), (1.0, "cute {} clipart"), (0.8, "{} isolated"), (0.7, "{}, vector"),
+    (5.0, "{}"), (1.5, "{} - stock photo"), (1.0, "picture of {}"), (1.0, "cute {} clipart"), (0.8, "{} isolated"),
+    (0.7, "{}, vector"),
     (0.7, "vintage {} for sale"), (0.5, "Amazon.com: {}"), (0.5, "HD wallpaper: {}"),
 )  # fmt: skip
 # What a still shows of two things that act: the same for an action and its reverse.
 HINTS = {
-    "pick up": "{actor} holding {patient}", "put down": "{actor} holding {patient}", "carry": "{patient} on top of {actor}",
+    "pick up": "{actor} holding {patient}", "put down": "{actor} holding {patient}",
+    "carry": "{patient} on top of {actor}",
     "pour": "{actor} and {patient} with water", "suck out": "{actor} and {patient} with water",
 }  # fmt: skip
 
@@ -139,7 +145,7 @@ def segments(said: Sequence[Utterance], rng: np.random.Generator) -> list[Segmen
         while marks[-1] < len(words):
             marks.append(min(len(words), marks[-1] + int(rng.integers(4, 10))))
         pace = (utterance.end - utterance.start) / len(words)
-        for first, last in zip(marks, marks[1:], strict=False):
+        for first, last in pairwise(marks):
             start, end = utterance.start + first * pace, utterance.start + last * pace + float(rng.uniform(0, 2))
             lines.append(Segment(start=round(start, 2), end=round(end, 2), text=" ".join(words[first:last])))
         if rng.random() < 0.05:

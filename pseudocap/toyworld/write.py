@@ -78,7 +78,10 @@ def write_world(
         "scale": scale,
         "size": size,
         "seed": seed,
-        "corpora": {**_earlier(root), **{recipe.name: _summary(root / recipe.name, recipe, scale) for recipe in recipes}},
+        "corpora": {
+            **_earlier(root),
+            **{recipe.name: _summary(root / recipe.name, recipe, scale) for recipe in recipes},
+        },
     }
     formats.write_json(root / MANIFEST, manifest)
     return manifest | {"seconds_of_work": round(time.perf_counter() - started, 1)}
@@ -200,9 +203,7 @@ def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[int]:
 def make(job: Job) -> int:
     """Draw and write the films of a job."""
     if job.corpus == "stills":
-        formats.write_shard(
-            job.targets[0][0], (place for _, _, place in job.targets), size=job.size, seed=job.seed
-        )
+        formats.write_shard(job.targets[0][0], (place for _, _, place in job.targets), size=job.size, seed=job.seed)
         return len(job.targets)
     for path, split, place in job.targets:
         if not path.is_file():
