@@ -122,10 +122,14 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
     started, told = time.monotonic(), ("", 0)
 
     def tell(what: str, done: int, total: int) -> None:
-        nonlocal told
+        nonlocal started, told
         mark = (what, 10 * done // max(total, 1))
-        if mark != told and time.monotonic() - started > PATIENCE:
-            told = mark
+        if what != told[0]:
+            started = time.monotonic()
+        elif mark == told or time.monotonic() - started < PATIENCE:
+            return
+        else:
             print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+        told = mark
 
     yield tell

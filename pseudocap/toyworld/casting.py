@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,6 +77,7 @@ IN_PLACE = (
     "jump",
 )  # what may come before or after another action
 BEFORE_OR_AFTER = ("slide", "roll", "halt", "return", "bounce", "drop", "circle", "approach", *IN_PLACE)
+HIGH = ("pick up", "pour")  # they need the whole height of the picture, so the nearer lane
 ALONE = 0.65  # how often nobody else takes part
 
 
@@ -124,7 +126,7 @@ def draw_shot(style: Style, rng: Rng, *, frames: int, most: int = 2) -> Shot:
     return Shot(
         things=tuple(things),
         actions=tuple(Action(**asdict(action)) for action in timed),
-        background=str(rng.choice(style.backgrounds)),
+        background=_one_of(style.backgrounds, rng),
         frames=frames,
         pan=float(rng.choice([-0.3, 0.3])) if rng.random() < style.pan else 0.0,
         light=float(rng.uniform(0.8, 1.08)),
@@ -149,12 +151,13 @@ NEARER = ("pass in front", "eat", "chase", "pick up", "pour", "jump over", "carr
 
 
 def _one_action(
-    kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]], lane: tuple[float, float]
+    kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]], lane: tuple[float, float]
 ) -> tuple[list[Thing], list[_Draft]]:
     """An action and its cast, from the farthest to the nearest."""
     verbs = possible_verbs(kinds)
     alone = rng.random() < ALONE
-    verb = str(rng.choice([each for each in verbs if VERBS[each].patient != alone]))
+    fitting = [each for each in verbs if VERBS[each].patient != alone and (lane == FRONT or each not in HIGH)]
+    verb = _one_of(fitting, rng)
     things, vector = _block(verb, _cast(verb, kinds, rng, taken), rng, lane)
     action = _Draft(verb=verb, vector=vector, backward=bool(rng.random() < 0.5))
     if len(things) == 2:
@@ -163,15 +166,15 @@ def _one_action(
     return things, [action]
 
 
-def _two_by_one(kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]]) -> tuple[list[Thing], list[_Draft]]:
+def _two_by_one(kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]]) -> tuple[list[Thing], list[_Draft]]:
     """A thing that does one action after another, at most one of which takes it elsewhere."""
     verbs = possible_verbs(kinds)
-    first = str(rng.choice([each for each in BEFORE_OR_AFTER if each in verbs]))
+    first = _one_of([each for each in BEFORE_OR_AFTER if each in verbs], rng)
     cast = _cast(first, kinds, rng, taken)
     able = [
         each for each in IN_PLACE if each in verbs and each != first and cast[0].kind in _choices(each, "actor", kinds)
     ]
-    second = str(rng.choice(able))
+    second = _one_of(able, rng)
     if second == "recolour":
         cast = [_turning(cast[0], rng)]
     if second == "grow":
@@ -185,29 +188,35 @@ def _two_by_one(kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]]) -> 
     return things, drafts if rng.random() < 0.5 else drafts[::-1]
 
 
-def possible_verbs(kinds: Sequence[str]) -> list[str]:
+@lru_cache
+def possible_verbs(kinds: tuple[str, ...]) -> tuple[str, ...]:
     """The verbs that these kinds can play."""
-    return [verb for verb in VERBS if all(_choices(verb, role, kinds) for role in _roles(verb))]
+    return tuple(verb for verb in VERBS if all(_choices(verb, role, kinds) for role in _roles(verb)))
 
 
 def _roles(verb: str) -> tuple[str, ...]:
     return ("actor", "patient") if VERBS[verb].patient else ("actor",)
 
 
-def _choices(verb: str, role: str, kinds: Sequence[str]) -> list[str]:
+@lru_cache
+def _choices(verb: str, role: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
     table = ACTORS if role == "actor" else PATIENTS
-    return [name for name in table.get(verb, MOVABLE) if name in kinds]
+    return tuple(name for name in table.get(verb, MOVABLE) if name in kinds)
+
+
+def _one_of(options: Sequence[str], rng: Rng) -> str:
+    return options[int(rng.integers(len(options)))]
 
 
 def _kind(names: Sequence[str], rng: Rng) -> str:
-    weights = np.array([OFTEN if name in COMMON else 1.0 for name in names])
-    return str(rng.choice(names, p=weights / weights.sum()))
+    marks = np.cumsum([OFTEN if name in COMMON else 1.0 for name in names])
+    return names[int(np.searchsorted(marks, rng.random() * marks[-1], side="right"))]
 
 
 def draw_thing(kind: str, rng: Rng, taken: set[tuple[str, str]]) -> Thing:
     """A thing of this kind in a look that no other thing of the shot has."""
     colours = [name for name in COLOURS if (kind, name) not in taken]
-    colour = str(rng.choice(colours))
+    colour = _one_of(colours, rng)
     taken.add((kind, colour))
     return Thing(
         kind=kind,
@@ -218,7 +227,7 @@ def draw_thing(kind: str, rng: Rng, taken: set[tuple[str, str]]) -> Thing:
     )
 
 
-def _cast(verb: str, kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]]) -> list[Thing]:
+def _cast(verb: str, kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]]) -> list[Thing]:
     cast = [draw_thing(_kind(_choices(verb, role, kinds), rng), rng, taken) for role in _roles(verb)]
     if verb == "recolour":
         cast = [_turning(cast[0], rng)]
@@ -236,7 +245,7 @@ def _cast(verb: str, kinds: Sequence[str], rng: Rng, taken: set[tuple[str, str]]
 def _turning(thing: Thing, rng: Rng) -> Thing:
     """The thing with another colour to turn into."""
     others = [name for name in COLOURS if name != thing.colour]
-    return replace(thing, becomes=str(rng.choice(others)), material="plain")
+    return replace(thing, becomes=_one_of(others, rng), material="plain")
 
 
 def _block(

@@ -87,7 +87,8 @@ def write_labels(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
         (shot,) = film.shots
         (event,) = events(shot)
         actor, patient = shot.things[event.actor], None if event.patient is None else shot.things[event.patient]
-        label = {"video": f"{name}.mp4", "split": split, "action": event.name, "direction": event.direction}
+        label: dict[str, Any] = {"video": f"{name}.mp4", "split": split}
+        label |= {"action": event.name, "direction": event.direction}
         for role, thing in (("actor", actor), ("patient", patient)):
             label |= {
                 role: thing and {key: getattr(thing, key) for key in ("kind", "colour", "material", "size")},

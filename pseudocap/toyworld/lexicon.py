@@ -107,10 +107,10 @@ EVENTS: dict[str, Weighted] = {
         (1, "[go] around {turn}")),
     "orbit": ((4, "[{goes}] around {other} {turn}"), (3, "[circle] {other} {turn}"), (2, "[go] around {other}")),
     "pass behind": (
-        (4, "[pass] behind {other}"), (3, "[{goes}] behind {other} {way}"), (2, "[pass] behind {other} {way}"),
+        (4, "[pass] behind {other} {way}"), (3, "[{goes}] behind {other} {way}"), (2, "[pass] behind {other}"),
     ),
     "pass in front": (
-        (4, "[pass] in front of {other}"), (3, "[{goes}] past {other} {way}"), (2, "[pass] in front of {other} {way}"),
+        (4, "[pass] in front of {other} {way}"), (3, "[{goes}] past {other} {way}"), (2, "[pass] in front of {other}"),
     ),
     "hide": ((5, "[hide] behind {other}"), (3, "[{goes}] behind {other}"), (1.5, "[disappear] behind {other}")),
     "come out": (
@@ -159,7 +159,7 @@ EVENTS: dict[str, Weighted] = {
         (1, "[approach] each other")),
     "part": ((5, "[move] away from each other"), (3, "[move] apart"), (1, "[separate]"), (1, "[leave] each other")),
     "swap": ((5, "[swap] places"), (2, "[trade] places"), (2, "[switch] places"), (1, "[change] positions")),
-    "jump over": ((5, "[jump] over {other}"), (2, "[jump] over {other} {way}"), (2, "[leap] over {other}"),
+    "jump over": ((4, "[jump] over {other} {way}"), (3, "[jump] over {other}"), (2, "[leap] over {other}"),
         (1, "[hop] over {other}")),
     "eat": ((5, "[eat] {other}"), (2, "[swallow] {other}"), (1, "[eat] up {other}"),
         (1, "of other: {is} eaten by {by}")),
