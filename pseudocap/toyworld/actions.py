@@ -255,8 +255,8 @@ def poses(shot: Shot, ticks: np.ndarray) -> Poses:
     size = (len(shot.things), len(ticks))
     nothing, one = np.zeros(size), np.ones(size)
     found = Poses(
-        x=np.repeat([[thing.x] for thing in shot.things], len(ticks), 1),
-        y=np.repeat([[thing.y] for thing in shot.things], len(ticks), 1),
+        x=one * np.array([thing.x for thing in shot.things])[:, None],
+        y=one * np.array([thing.y for thing in shot.things])[:, None],
         angle=nothing.copy(),
         scale=one.copy(),
         alpha=one.copy(),

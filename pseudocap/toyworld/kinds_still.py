@@ -146,9 +146,11 @@ HOUSEHOLD = {
         detail="two legs",
     ),
     "clock": kind(
-        "clock|alarm clock", "piece of furniture", "roll",
-        ellipse(M, 0.0, 0.0, 0.48, 0.48), ellipse(W, 0.0, 0.0, 0.36, 0.36), box(K, -0.03, -0.26, 0.03, 0.04),
-        box(K, -0.03, -0.03, 0.2, 0.03), detail="two hands",
+        "clock|alarm clock", "piece of furniture", "slide",
+        polygon(S, -0.34, 0.5, -0.16, 0.2, -0.04, 0.3), polygon(S, 0.34, 0.5, 0.16, 0.2, 0.04, 0.3),
+        ellipse(S, -0.26, -0.36, 0.16, 0.12, turn=-35), ellipse(S, 0.26, -0.36, 0.16, 0.12, turn=35),
+        ellipse(M, 0.0, 0.04, 0.4, 0.4), ellipse(W, 0.0, 0.04, 0.3, 0.3), box(K, -0.03, -0.18, 0.03, 0.07),
+        box(K, -0.03, 0.01, 0.18, 0.07), detail="two bells",
     ),
     "umbrella": kind(
         "umbrella|parasol", "tool", "slide",

@@ -81,7 +81,7 @@ class _Placed:
         self._split = _whole(at.split * size * OVER)
         self._stream = at.stream > 0
         state = np.stack([*self._looks, self._x, self._y, self._split, self._stream], axis=-1)
-        state = state.reshape(len(shot.things), -1, len(EXPOSURES), state.shape[-1])
+        state = state.reshape(len(shot.things), state.shape[1] // len(EXPOSURES), len(EXPOSURES), state.shape[2])
         self._still = (state == state[:, :, :1]).all(axis=(2, 3))
         self._pourers = {each.actor: each.patient for each in shot.actions if each.verb == "pour"}
 
