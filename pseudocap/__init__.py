@@ -13,16 +13,18 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.hub.manifest import list_checkpoints
+    from pseudocap.metrics.suite import score
     from pseudocap.model.config import PseudoCapConfig
     from pseudocap.types import VideoMemory
 
-__all__ = ["PseudoCap", "PseudoCapConfig", "VideoMemory", "__version__", "list_checkpoints"]
+__all__ = ["PseudoCap", "PseudoCapConfig", "VideoMemory", "__version__", "list_checkpoints", "score"]
 
 _HOMES = {
     "PseudoCap": "pseudocap.captioner",
     "PseudoCapConfig": "pseudocap.model.config",
     "VideoMemory": "pseudocap.types",
     "list_checkpoints": "pseudocap.hub.manifest",
+    "score": "pseudocap.metrics.suite",
 }
 
 

@@ -19,7 +19,7 @@ class InputError(PseudocapError):
 
 
 class DataError(PseudocapError):
-    """Files of captions, annotations or samples that cannot be read as what they should be."""
+    """Files of captions, annotations or samples that cannot be read as what they should be, or do not fit together."""
 
 
 class CheckpointError(PseudocapError):

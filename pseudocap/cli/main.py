@@ -22,6 +22,10 @@ VERBS = {
         "turn another repository's weights into ours",
         "pseudocap convert timesformer TimeSformer_divST_8x32_224_HowTo100M.pyth encoders/timesformer-8",
     ),
+    "score": (
+        "what captions are worth: CIDEr-D, BLEU, ROUGE-L, METEOR, with intervals and examples",
+        "pseudocap score predictions.json references.json --by category --bootstrap 1000",
+    ),
     "data": (
         "check a corpus: what its files hold, which videos are there and can be decoded",
         "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",

@@ -1,0 +1,203 @@
+"""`pseudocap score PREDICTIONS REFERENCES`: what captions are worth, and what one needs to believe the number."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pseudocap.metrics.formats import CaptionFile
+    from pseudocap.metrics.language import Language
+    from pseudocap.metrics.resample import Difference
+    from pseudocap.metrics.suite import Scores
+
+FILES = """files: coco-caption's JSON, MSR-VTT's JSON, {id: text} or {id: [text, ...]}, .jsonl with one such row a line,
+.txt or .tsv with id, tab, caption; docs/metrics.md has an example of each.
+metrics: CIDEr-D CIDEr BLEU-1 ... BLEU-4 ROUGE-L METEOR SPICE; the last two need Java.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = f"{FILES}\n{parser.epilog or ''}"
+    parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="one caption a video")
+    parser.add_argument("references", type=Path, metavar="REFERENCES", help="captions that people wrote")
+    parser.add_argument("--metrics", metavar="NAME,NAME", help="default: CIDEr-D,BLEU-4,ROUGE-L")
+    parser.add_argument("--split", metavar="NAME", help="only the references whose video has this split")
+    parser.add_argument("--allow-missing", action="store_true", help="score the videos that have both")
+    parser.add_argument("--by", metavar="FIELD", help="also by a field of the references' videos, as category")
+    parser.add_argument("--examples", type=int, default=3, metavar="N", help="worst and best captions (3)")
+    parser.add_argument("--bootstrap", type=int, default=0, metavar="N", help="95%% intervals from N resamples")
+    parser.add_argument("--against", type=Path, metavar="FILE", help="another system's captions: paired test")
+    parser.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
+    parser.add_argument("--language", action="store_true", help="variety and length of the captions")
+    parser.add_argument("--training", type=Path, metavar="FILE", help="captions learned from: share of new ones")
+    parser.add_argument("--truth", type=Path, metavar="FILE", help='{id: {"objects": [..], "actions": [..]}}')
+    parser.add_argument("--java-timeout", type=float, default=900.0, metavar="S", help="for METEOR, SPICE (900)")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.add_argument("--write-predictions", type=Path, metavar="FILE", help="the predictions, in --form")
+    parser.add_argument("--write-references", type=Path, metavar="FILE", help="the references, in --form")
+    parser.add_argument("--write-scores", type=Path, metavar="FILE", help="JSON rows of each video's scores")
+    parser.add_argument("--form", choices=("coco", "plain", "jsonl"), default="coco", help="to write (coco)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """All that was asked for."""
+
+    scores: Scores
+    by: Mapping[str, Scores]
+    ranked: Sequence[tuple[float, str, str, str]]  # value, video, caption, its first reference; worst first
+    examples: int
+    language: Language | None
+    differences: Mapping[str, Difference]
+
+
+def run(args: argparse.Namespace) -> int:
+    from pseudocap.errors import DataError
+    from pseudocap.metrics import formats
+    from pseudocap.metrics.measures import DEFAULT, measure
+    from pseudocap.metrics.references import References
+    from pseudocap.metrics.suite import compare, score
+
+    metrics = [name.strip() for name in args.metrics.split(",")] if args.metrics else DEFAULT
+    for name in metrics:
+        measure(name)
+    if args.examples < 0:
+        raise DataError(f"--examples {args.examples}: it must be 0 (none) or more")
+    predictions = formats.read_predictions(args.predictions)
+    read = formats.read_references(args.references)
+    if args.split:
+        read = read.only(field="split", value=args.split, path=args.references)
+    references = References(read.captions)
+    options = {
+        "references": references,
+        "metrics": metrics,
+        "allow_missing": args.allow_missing,
+        "seed": args.seed,
+    }
+    scores = score(predictions=predictions, bootstrap=args.bootstrap, java_timeout=args.java_timeout, **options)
+    differences = {}
+    if args.against:
+        against = formats.read_predictions(args.against)
+        samples = args.bootstrap or 1000
+        differences = compare(predictions=predictions, baseline=against, samples=samples, **options)
+    report = Report(
+        scores=scores,
+        by=_by(args, read, scores),
+        ranked=_ranked(scores, predictions, read.captions),
+        examples=args.examples,
+        language=_language(args, predictions),
+        differences=differences,
+    )
+    _write(args, predictions, read, scores)
+    _show(report, as_json=args.json)
+    return 0 if scores else 1
+
+
+def _show(report: Report, *, as_json: bool) -> None:
+    if not as_json:
+        print("\n".join(_lines(report)))
+        return
+    print(json.dumps(_document(report), ensure_ascii=False, indent=2))
+    if report.scores.missing:
+        print(f"note: {report.scores.coverage}", file=sys.stderr)
+
+
+def _by(args: argparse.Namespace, read: CaptionFile, scores: Scores) -> Mapping[str, Scores]:
+    from pseudocap.errors import DataError
+
+    if not args.by:
+        return {}
+    groups = {video: str(facts[args.by]) for video, facts in read.facts.items() if args.by in facts}
+    if not groups:
+        fields = sorted({name for facts in read.facts.values() for name in facts})
+        raise DataError(
+            f"--by {args.by}: no video in {args.references} has this field; there are: {', '.join(fields) or 'none'}"
+        )
+    return scores.by(groups)
+
+
+def _ranked(scores: Scores, predictions: Mapping[str, str], references: Mapping[str, list[str]]) -> Any:
+    """By the first metric that was computed."""
+    if not scores:
+        return []
+    values = scores.per_video(next(iter(scores)))
+    return sorted((value, video, predictions[video], references[video][0]) for video, value in values.items())  # type: ignore[index]
+
+
+def _language(args: argparse.Namespace, predictions: Mapping[str, str]) -> Language | None:
+    from pseudocap.metrics import formats
+    from pseudocap.metrics.language import describe
+
+    if not (args.language or args.training or args.truth):
+        return None
+    training = None
+    if args.training:
+        training = [text for texts in formats.read_references(args.training).captions.values() for text in texts]
+    truth = formats.read_truth(args.truth) if args.truth else None
+    return describe(predictions=predictions, training=training, truth=truth)
+
+
+def _write(args: argparse.Namespace, predictions: Mapping[str, str], read: CaptionFile, scores: Scores) -> None:
+    from pseudocap.metrics import formats
+
+    if args.write_predictions:
+        formats.write_predictions(args.write_predictions, predictions, form=args.form)
+    if args.write_references:
+        formats.write_references(args.write_references, read.captions, form=args.form)
+    if args.write_scores:
+        columns = {name: scores.per_video(name) for name in scores}
+        rows = [
+            {"image_id": formats.row_id(video)} | {name: column[video] for name, column in columns.items()}
+            for video in map(str, scores.coverage.scored)
+        ]
+        formats.write_text(args.write_scores, json.dumps(rows, indent=1) + "\n")
+
+
+def _document(report: Report) -> dict[str, Any]:
+    scores = report.scores
+    rows = [dict(zip(("score", "id", "prediction", "reference"), row, strict=True)) for row in report.ranked]
+    return {
+        "videos": str(scores.coverage),
+        "scored": scores.n,
+        "missing": list(scores.missing),
+        "unknown": list(scores.coverage.unknown),
+        "scores": dict(scores),
+        "intervals": {name: [interval.low, interval.high] for name, interval in scores.intervals.items()},
+        "not_computed": scores.not_computed,
+        "by": {name: {"scored": part.n, "scores": dict(part)} for name, part in report.by.items()},
+        "worst": rows[: report.examples],
+        "best": rows[::-1][: report.examples],
+        "language": asdict(report.language) if report.language else None,
+        "against": {name: asdict(found) for name, found in report.differences.items()},
+    }
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield from report.scores.lines()
+    if report.differences:
+        yield "\nagainst the other system, on the videos that both have (p: paired, two-sided)"
+    for name, found in report.differences.items():
+        interval = f"[{found.interval.low:+.2f}, {found.interval.high:+.2f}]"
+        yield f"{name:<8} {found.value:+8.2f}  {interval}  p = {found.p:.3f}"
+    if report.by:
+        width = max(map(len, report.by))
+        yield "\n" + " " * width + "  videos " + " ".join(f"{name:>8}" for name in report.scores)
+    for name, part in report.by.items():
+        yield f"{name:<{width}} {part.n:>7}  " + " ".join(f"{value:8.2f}" for value in part.values())
+    if report.language:
+        yield "\nlanguage"
+        for name, figure in asdict(report.language).items():
+            shown = "not asked for or unknown" if figure is None else f"{figure:.3f}".removesuffix(".000")
+            yield f"{name.replace('_', ' '):<22} {shown}"
+    if report.ranked and report.examples > 0:
+        metric = next(iter(report.scores))
+        for title, rows in (("worst", report.ranked), ("best", report.ranked[::-1])):
+            yield f"\n{title} by {metric}"
+            for value, video, caption, reference in rows[: report.examples]:
+                yield f"{value:8.2f}  {video}: {caption!r}  (a reference: {reference!r})"
