@@ -41,16 +41,24 @@ def _frames(shot: Shot, size: int, numbers: np.ndarray) -> Iterator[np.ndarray]:
     ticks = (TICKS * numbers[:, None] + TICKS // 2 + EXPOSURES).ravel()
     placed = _Placed(shot, size, poses(shot, ticks), camera(shot, ticks))
     margin = -(-int(abs(shot.pan) * size) // 2) + 2 if shot.pan else 0
-    wide = ground(shot.background, size, size + 2 * margin, shot.light, shot.texture)
+    wide = ground(shot.background, size, size + 2 * margin, shot.light, shot.texture).copy()
     looks = np.round(camera(shot, TICKS * numbers + TICKS // 2) * size * OVER).astype(int) + margin * OVER
+    resting = 0 if shot.pan else placed.resting()  # the farthest things, if they never change, belong to the ground
+    for thing in range(resting):
+        placed.lay(wide[:, margin : margin + size], thing, 0)
+    frame = np.empty(0)
     for number, look in enumerate(looks.tolist()):
+        if number and placed.unchanged(number) and look == looks[number - 1]:
+            yield frame.copy()
+            continue
         column, rest = divmod(look, OVER)
-        frame = wide[:, column : column + size].copy()
+        light = wide[:, column : column + size].copy()
         if rest:
-            frame += (wide[:, column + 1 : column + 1 + size] - frame) * (rest / OVER)
-        for thing in range(len(shot.things)):
-            placed.lay(frame, thing, number * len(EXPOSURES))
-        yield (frame + 0.5).astype(np.uint8)
+            light += (wide[:, column + 1 : column + 1 + size] - light) * (rest / OVER)
+        for thing in range(resting, len(shot.things)):
+            placed.lay(light, thing, number * len(EXPOSURES))
+        frame = (light + 0.5).astype(np.uint8)
+        yield frame
 
 
 class Piece(NamedTuple):
@@ -83,7 +91,17 @@ class _Placed:
         state = np.stack([*self._looks, self._x, self._y, self._split, self._stream], axis=-1)
         state = state.reshape(len(shot.things), state.shape[1] // len(EXPOSURES), len(EXPOSURES), state.shape[2])
         self._still = (state == state[:, :, :1]).all(axis=(2, 3))
+        self._rests = (state == state[:, :1, :1]).all(axis=(1, 2, 3))
+        self._same = self._still.all(0) & (state == np.roll(state, 1, axis=1)).all(axis=(0, 2, 3))
         self._pourers = {each.actor: each.patient for each in shot.actions if each.verb == "pour"}
+
+    def resting(self) -> int:
+        """How many of the farthest things never change."""
+        return int(np.argmin([*self._rests, False]))
+
+    def unchanged(self, number: int) -> bool:
+        """Whether everything is as it was in the frame before, and nothing is blurred."""
+        return bool(self._same[number])
 
     def lay(self, frame: np.ndarray, thing: int, first: int) -> None:
         """Draw a thing, exposed from the moment `first` on, over the frame."""

@@ -71,7 +71,8 @@ def sprite(look: Look, right: int, down: int) -> np.ndarray:
 def _large(look: Look) -> np.ndarray:
     """The thing OVER times too large, in the middle of a square with room to turn in."""
     scale = look.height * OVER
-    half = -(-int(scale * 0.76) // OVER) * OVER + OVER  # room for the corner of the unit box, and a whole pixel
+    reach = 0.76 if look.angle or look.opened else 0.56  # to the corner of the unit box, or to its edge and a little
+    half = -(-int(scale * reach) // OVER) * OVER + OVER  # whole pixels
     turn = np.radians(look.angle)
     across = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) * scale
     across[0] *= look.facing
