@@ -50,8 +50,12 @@ class Choice:
         """One of the options, by weight."""
         if self._rng is None:
             return max(options, key=lambda option: option[0])[1]
-        marks = np.cumsum([weight for weight, _ in options])
-        return options[int(np.searchsorted(marks, self._rng.random() * marks[-1], side="right"))][1]
+        left = self._rng.random() * sum(weight for weight, _ in options)
+        for weight, option in options:
+            left -= weight
+            if left < 0:
+                return option
+        return options[-1][1]
 
     def chance(self, probability: float) -> bool:
         """Whether something is said at all."""

@@ -57,7 +57,7 @@ def _frames(shot: Shot, size: int, numbers: np.ndarray) -> Iterator[np.ndarray]:
             light += (wide[:, column + 1 : column + 1 + size] - light) * (rest / OVER)
         for thing in range(resting, len(shot.things)):
             placed.lay(light, thing, number * len(EXPOSURES))
-        frame = (light + 0.5).astype(np.uint8)
+        frame = np.minimum(light + 0.5, 255).astype(np.uint8)
         yield frame
 
 
@@ -121,15 +121,14 @@ class _Placed:
         first, last = (max(top, 0), max(left, 0)), (min(bottom, self._size), min(right, self._size))
         if first[0] >= last[0] or first[1] >= last[1]:
             return
-        total = np.zeros((bottom - top, right - left, 4), np.int32)
+        total = np.zeros((bottom - top, right - left, 4), np.float32)  # of whole numbers, so in any order the same
         for pixels, row, column, alpha in pieces:
             area = total[row - top : row - top + len(pixels), column - left : column - left + pixels.shape[1]]
-            area += pixels if alpha == STEPS else pixels * np.int32(alpha) // STEPS
-        layer = total[first[0] - top : last[0] - top, first[1] - left : last[1] - left].astype(np.float32) / moments
+            area += pixels if alpha == STEPS else np.floor(pixels * (alpha / STEPS))
+        layer = total[first[0] - top : last[0] - top, first[1] - left : last[1] - left]
         area = frame[first[0] : last[0], first[1] : last[1]]
-        area *= 1 - layer[..., 3:] / 255
-        area += layer[..., :3] * self._light
-        np.minimum(area, 255, out=area)
+        area *= 1 - layer[..., 3:] * np.float32(1 / 255 / moments)
+        area += layer[..., :3] * np.float32(self._light / moments)
 
     def _half(self, thing: int, moment: int, side: int) -> list[Piece]:
         """The thing at one moment, or one of the halves that it has split into; nothing where it is gone."""
@@ -162,7 +161,7 @@ class _Placed:
         top = int(self._y[thing, moment]) // OVER + int(self._heights[thing, moment]) // 6
         bottom = int(self._y[patient, moment]) // OVER + int(self._heights[patient, moment]) // 3
         width = max(2, self._size // 26)
-        pixels = np.empty((max(1, bottom - top), width, 4), np.uint8)
+        pixels = np.empty((max(1, bottom - top), width, 4), np.float32)
         pixels[:] = (64, 136, 232, 255)
         return Piece(pixels, top, column - width // 2, STEPS)
 

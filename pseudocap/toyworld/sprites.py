@@ -53,7 +53,7 @@ class Look:
 
 @lru_cache(maxsize=6000)
 def sprite(look: Look, right: int, down: int) -> np.ndarray:
-    """Premultiplied [height, width, RGBA] uint8 of odd size; its middle pixel's corner is the thing's centre.
+    """Premultiplied [height, width, RGBA], whole numbers; the corner of its middle pixel is the thing's centre.
 
     `right` and `down` are quarters of a pixel by which the centre lies beyond that corner.
     """
@@ -64,7 +64,7 @@ def sprite(look: Look, right: int, down: int) -> np.ndarray:
     width = moved.shape[0]
     # RGBX: shrunk as four plain bands, where RGBA would be divided by its opacity and multiplied again.
     picture = Image.frombuffer("RGBX", (width, width), moved.tobytes(), "raw", "RGBX", 0, 1)
-    return np.asarray(picture.reduce(OVER))
+    return np.asarray(picture.reduce(OVER)).astype(np.float32)
 
 
 @lru_cache(maxsize=600)

@@ -27,7 +27,7 @@ from pseudocap.toyworld.film import write_film
 
 WORLD = 1  # raised whenever a seed gives another film or other words than before
 SETTINGS, MANIFEST = "toyworld.settings.json", "toyworld.json"
-TOGETHER = 16  # films that a worker takes at a time
+TOGETHER = 16  # films that a worker takes at a time, at most
 SIZES = (32, 256)
 Progress = Callable[[str, int, int], None]  # what is being made, films that are done, films in all
 ANNOTATIONS: dict[str, tuple[Callable[[Path, Recipe, Scale, int], None], ...]] = {
@@ -129,7 +129,7 @@ def _earlier(root: Path) -> dict[str, Any]:
 def _write_films(
     root: Path, recipe: Recipe, scale: Scale, size: int, seed: int, workers: int, progress: Progress
 ) -> None:
-    jobs, there = _jobs(root / recipe.name, recipe, scale, size, seed)
+    jobs, there = _jobs(root / recipe.name, recipe, scale, size, seed, workers)
     done, total = there, sum(recipe.films[scale].values())
     what = f"{recipe.name}: {'stills' if recipe.name == 'stills' else 'films'}"
     progress(what, done, total)
@@ -138,7 +138,7 @@ def _write_films(
         progress(what, done, total)
 
 
-def _jobs(folder: Path, recipe: Recipe, scale: Scale, size: int, seed: int) -> tuple[list[Job], int]:
+def _jobs(folder: Path, recipe: Recipe, scale: Scale, size: int, seed: int, workers: int) -> tuple[list[Job], int]:
     """What is still to be made, and how many films are there already."""
     places = list(recipe.places(scale))
     if recipe.name == "stills":
@@ -151,7 +151,8 @@ def _jobs(folder: Path, recipe: Recipe, scale: Scale, size: int, seed: int) -> t
         found = formats.films(recipe, scale, seed)
         all_targets = [(folder / "videos" / f"{name}.mp4", split, place) for split, place, name, _ in found]
         wanted = [target for target in all_targets if not target[0].is_file()]
-        step = 1 if recipe.name == "talking" else TOGETHER
+        most = 1 if recipe.name == "talking" else TOGETHER
+        step = max(1, min(most, len(wanted) // (4 * workers)))
         missing = [wanted[first : first + step] for first in range(0, len(wanted), step)]
     jobs = [Job(corpus=recipe.name, targets=tuple(group), size=size, seed=seed) for group in missing]
     return jobs, len(places) - sum(len(job.targets) for job in jobs)
