@@ -58,21 +58,19 @@ def sprite(look: Look, right: int, down: int) -> np.ndarray:
     `right` and `down` are quarters of a pixel by which the centre lies beyond that corner.
     """
     large = _large(look)
-    side = large.shape[0]
-    moved = np.zeros((side + 2 * OVER, side + 2 * OVER, 4), np.uint8)
-    moved[OVER + down : OVER + down + side, OVER + right : OVER + right + side] = large
-    width = moved.shape[0]
-    # RGBX: shrunk as four plain bands, where RGBA would be divided by its opacity and multiplied again.
-    picture = Image.frombuffer("RGBX", (width, width), moved.tobytes(), "raw", "RGBX", 0, 1)
-    return np.asarray(picture.reduce(OVER)).astype(np.float32)
+    left, top, side = OVER - right, OVER - down, large.width - 2 * OVER
+    return np.asarray(large.reduce(OVER, box=(left, top, left + side, top + side))).astype(np.float32)
 
 
 @lru_cache(maxsize=600)
-def _large(look: Look) -> np.ndarray:
-    """The thing OVER times too large, in the middle of a square with room to turn in."""
+def _large(look: Look) -> Image.Image:
+    """The thing OVER times too large, in the middle of a square with room to turn in.
+
+    RGBX: shrunk as four plain bands, where RGBA would be divided by its opacity and multiplied again.
+    """
     scale = look.height * OVER
     reach = 0.76 if look.angle or look.opened else 0.56  # to the corner of the unit box, or to its edge and a little
-    half = -(-int(scale * reach) // OVER) * OVER + OVER  # whole pixels
+    half = -(-int(scale * reach) // OVER) * OVER + 2 * OVER  # whole pixels
     turn = np.radians(look.angle)
     across = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) * scale
     across[0] *= look.facing
@@ -80,15 +78,17 @@ def _large(look: Look) -> np.ndarray:
     draw = ImageDraw.Draw(roles)
     for part in KINDS[look.kind].parts:
         points = _placed(part, look) @ across + half
-        corners = [tuple(point) for point in points.tolist()]
-        draw.polygon(corners, fill=int(part.role), outline=OUTLINE if part.role else 0, width=max(1, OVER // 2))
+        corners = points.ravel().tolist()
+        draw.polygon(corners, fill=int(part.role))
+        if part.role:
+            draw.line(corners + corners[:2], fill=OUTLINE, width=OVER // 2)
     index = np.asarray(roles)
     if look.material not in ("plain", "shiny"):
         index = np.where((index == Role.MAIN) & _pattern(look, half, scale), np.uint8(Role.PATTERN), index)
-    pixels = _palette(look)[index]
+    pixels = np.take(_palette(look), index).view(np.uint8).reshape(*index.shape, 4)
     if look.material == "shiny":
         _shine(pixels, index, half, scale)
-    return pixels
+    return Image.frombuffer("RGBX", (2 * half, 2 * half), pixels, "raw", "RGBX", 0, 1)
 
 
 def _placed(part: Part, look: Look) -> np.ndarray:
@@ -102,7 +102,7 @@ def _placed(part: Part, look: Look) -> np.ndarray:
 
 def _pattern(look: Look, half: int, scale: int) -> np.ndarray:
     """Where the second tone of a material lies, in the thing's own directions."""
-    y, x = np.mgrid[-half:half, -half:half] / scale
+    y, x = (each.astype(np.float32) / scale for each in np.ogrid[-half:half, -half:half])
     turn = np.radians(look.angle)
     x, y = (x * np.cos(turn) + y * np.sin(turn)) * look.facing, y * np.cos(turn) - x * np.sin(turn)
     if look.material == "striped":
@@ -116,7 +116,7 @@ def _pattern(look: Look, half: int, scale: int) -> np.ndarray:
 
 def _shine(pixels: np.ndarray, index: np.ndarray, half: int, scale: int) -> None:
     """A bright streak from above, fixed to the light and not to the thing."""
-    y, x = np.mgrid[-half:half, -half:half] / scale
+    y, x = (each.astype(np.float32) / scale for each in np.ogrid[-half:half, -half:half])
     streak = np.exp(-(((x + y + 0.22) / 0.1) ** 2)) * 0.75 + np.exp(-(((x + y - 0.12) / 0.05) ** 2)) * 0.4
     on = (index == Role.MAIN) | (index == Role.SECOND)
     bright = pixels[..., :3] + (255 - pixels[..., :3]) * np.clip(streak, 0, 1)[..., None]
@@ -142,7 +142,7 @@ def _palette_of(colour: str, becomes: str, material: str, mix: int, glow: int) -
     unlit, lit = np.array([70, 70, 84.0]), np.array([255, 240, 120.0])
     colours[Role.GLOW, :3] = unlit + (lit - unlit) * glow / STEPS
     colours[OUTLINE, :3] = base * 0.32
-    return np.clip(colours, 0, 255).astype(np.uint8)
+    return np.clip(colours, 0, 255).astype(np.uint8).view(np.uint32)[:, 0]  # four bytes that are looked up as one
 
 
 def _palette(look: Look) -> np.ndarray:

@@ -89,13 +89,13 @@ def test_most_of_what_people_say_of_a_film_is_not_true_of_its_mirror_image() -> 
 
 def test_what_is_said_is_shared_out_as_in_the_papers() -> None:
     kinds: dict[str, int] = {"refers": 0, "intro": 0, "outro": 0, "chat": 0}
-    for place in range(250):
+    for place in range(120):
         for utterance in talk(film_at("talking", "train", place, seed=0), words_of("talking", "train", place, seed=0)):
             kinds[utterance.kind] += 1
     total = sum(kinds.values())
     shares = {"refers": kinds["refers"], "chat": kinds["chat"], "intro or outro": kinds["intro"] + kinds["outro"]}
     for kind, count in shares.items():
-        assert abs(count / total - SHARES[kind]) < 0.025, (kind, count / total)
+        assert abs(count / total - SHARES[kind]) < 0.03, (kind, count / total)
 
 
 def test_what_refers_to_a_shot_lags_behind_it_and_nobody_speaks_over_himself() -> None:
