@@ -16,7 +16,7 @@ from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.film import write_film
 from pseudocap.toyworld.kinds_still import KINDS
 from pseudocap.toyworld.render import render, render_film
-from pseudocap.toyworld.scenes import COLOURS, FPS, MATERIALS, TICKS, Film, Shot, Thing
+from pseudocap.toyworld.scenes import COLOURS, FPS, MATERIALS, TICKS, Action, Film, Shot, Thing
 from pseudocap.toyworld.sprites import Look, sprite
 from pseudocap.video.decode import open_video, probe
 from pseudocap.video.reader import Frame
@@ -100,6 +100,22 @@ def test_the_nearer_thing_hides_the_farther_one() -> None:
     ball, cube = replace(BALL, size="small"), replace(CUBE, size="big")
     assert near(render(still(ball, cube), 0, SIZE), "red").sum() == 0
     assert near(render(still(cube, ball), 0, SIZE), "red").sum() > 30
+    moving = Action(verb="slide", actor=0, start=0, end=240, vector=(0.5, 0.0))
+    start = replace(ball, x=0.25)
+    behind = Film(shots=(Shot(things=(start, cube), actions=(moving,), background="wall", frames=20),))
+    before = Film(shots=(replace(behind.shots[0], things=(cube, start), actions=(replace(moving, actor=1),)),))
+    seen = [[near(frame, "red").sum() for frame in render_film(film, SIZE)] for film in (behind, before)]
+    assert seen[0][10] == 0
+    assert min(seen[1]) > 30
+
+
+@pytest.mark.parametrize("quarters", [(0, 0), (1, 0), (2, 3), (3, 1)])
+def test_a_sprite_lies_where_it_should_to_the_quarter_of_a_pixel(quarters: tuple[int, int]) -> None:
+    look = Look(kind="ball", colour="red", becomes="red", material="plain", facing=1, height=20)
+    opacity = sprite(look, *quarters)[..., 3]
+    middles = np.arange(len(opacity)) + 0.5 - len(opacity) // 2
+    across, down = (opacity.sum(axis) @ middles / opacity.sum() for axis in (0, 1))
+    assert (across, down) == pytest.approx((quarters[0] / 4, quarters[1] / 4), abs=0.13)
 
 
 def test_a_vessel_fills_while_water_is_poured() -> None:
