@@ -1,4 +1,4 @@
-"""Puts a film before one's eyes: a contact sheet, a GIF, and everything that is known and said about it."""
+"""Puts a film before one's eyes: a contact sheet, a GIF of its beginning, and everything that is known and said of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pseudocap.toyworld.speech import segments, talk
 
 COLUMNS, PICTURES, LARGER, EDGE = 6, 18, 2, 4
 LABEL = 12
+MOVING = 20 * FPS  # frames of the GIF: of a film of minutes, its beginning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ def show(
         transcript=tuple(f"{line.start:6.2f} to {line.end:6.2f}  {line.text}" for line in lines if line.text),
     )
     _save(contact_sheet(frames), showing.sheet, "PNG")
-    pictures = [_enlarged(frame) for frame in frames]
+    pictures = [_enlarged(frame) for frame in frames[:MOVING]]
     unfinished = showing.gif.with_name(f".{showing.gif.name}.unfinished")
     pictures[0].save(
         unfinished, "GIF", save_all=True, append_images=pictures[1:], duration=1000 // FPS, loop=0, optimize=False
