@@ -1,4 +1,4 @@
-"""Puts a film before one's eyes: a contact sheet, a GIF of its beginning, and everything that is known and said of it."""
+"""Puts a film before one's eyes: a contact sheet, a GIF of its beginning, and all that is known and said of it."""
 
 from __future__ import annotations
 
