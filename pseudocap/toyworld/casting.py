@@ -296,53 +296,54 @@ def _block_two(verb: str, cast: list[Thing], rng: Rng, ground: float) -> tuple[l
     actor, patient = cast
     side = float(rng.choice([-1, 1]))
     middle = float(rng.uniform(0.42, 0.58))
+    if verb in ("pick up", "pour", "orbit"):
+        return _block_around(verb, actor, _stand(patient, middle, ground), side, ground)
     touch = (actor.height + patient.height) / 2
+    if verb == "meet":
+        apart = 0.48 - max(actor.height, patient.height) / 2
+        start, other, way = 0.5 - side * apart, 0.5 + side * apart, side * (apart - touch / 2)
+    else:
+        start, other, way = _block_in_line(verb, touch, side, middle, rng)
+    lift = actor.height * 0.8 if verb == "carry" else 0.0
+    return [_stand(actor, start, ground), _stand(patient, other, ground, lift)], (way, 0.0)
+
+
+def _block_in_line(verb: str, touch: float, side: float, middle: float, rng: Rng) -> tuple[float, float, float]:
+    """Where the actor and the patient stand on their ground, and how far the actor goes to the right.
+
+    `touch` is the distance at which the two touch, `side` whether the actor goes to the right (1) or to the left (-1).
+    """
     if verb in ("pass behind", "pass in front", "jump over", "swap"):
         far = max(0.62, touch + 0.1)
         start = 0.5 - side * far / 2
-        other = start + side * far if verb == "swap" else middle
-        return [_stand(actor, start, ground), _stand(patient, other, ground)], (side * far, 0.0)
+        return start, start + side * far if verb == "swap" else middle, side * far
     if verb == "hide":
-        start = 0.16 if side > 0 else 0.84
-        return [_stand(actor, start, ground), _stand(patient, middle + side * 0.15, ground)], (
-            middle + side * 0.15 - start,
-            0.0,
-        )
-    if verb in ("chase", "push", "carry"):
-        gap = {"chase": touch + 0.06, "push": touch * 0.9, "carry": 0.0}[verb]
-        far = max(0.3, 0.8 - gap) * float(rng.uniform(0.7, 0.9))
-        start = 0.5 - side * (far + gap) / 2
-        lift = actor.height * 0.8 if verb == "carry" else 0.0
-        return [_stand(actor, start, ground), _stand(patient, start + side * gap, ground, lift)], (side * far, 0.0)
+        start, hiding_place = 0.5 - side * 0.34, middle + side * 0.15
+        return start, hiding_place, hiding_place - start
     if verb == "hit":
         far = max(0.2, (0.84 - touch * 0.85) / 2)
         start = 0.5 - side * (far + touch * 0.425)
-        return [_stand(actor, start, ground), _stand(patient, start + side * (far + touch * 0.85), ground)], (
-            side * far,
-            0.0,
-        )
-    if verb == "meet":
-        apart = 0.48 - max(actor.height, patient.height) / 2
-        far = apart - touch / 2
-        return [_stand(actor, 0.5 - side * apart, ground), _stand(patient, 0.5 + side * apart, ground)], (
-            side * far,
-            0.0,
-        )
+        return start, start + side * (far + touch * 0.85), side * far
     if verb == "eat":
-        start = 0.5 - side * 0.3
-        far = 0.58 - touch * 0.4
-        return [_stand(actor, start, ground), _stand(patient, start + side * 0.58, ground)], (side * far, 0.0)
+        return 0.5 - side * 0.3, 0.5 + side * 0.28, side * (0.58 - touch * 0.4)
+    gap = {"chase": touch + 0.06, "push": touch * 0.9}.get(verb, 0.0)
+    far = max(0.3, 0.8 - gap) * float(rng.uniform(0.7, 0.9))
+    start = 0.5 - side * (far + gap) / 2
+    return start, start + side * gap, side * far
+
+
+def _block_around(
+    verb: str, actor: Thing, patient: Thing, side: float, ground: float
+) -> tuple[list[Thing], tuple[float, float]]:
+    """The actor above the patient, or on its way around it."""
     if verb == "pick up":
-        low = _stand(patient, middle, ground)
-        high = replace(actor, x=low.x, y=round(low.y - 0.42 - actor.height * 0.35, 4))
-        return [high, low], (0.0, -0.42)
+        high = replace(actor, x=patient.x, y=round(patient.y - 0.42 - actor.height * 0.35, 4))
+        return [high, patient], (0.0, -0.42)
     if verb == "pour":
-        glass = _stand(patient, middle, ground)
-        x, y = middle - side * 0.2, glass.y - patient.height * 0.5 - actor.height * 0.42
-        return [replace(actor, x=round(x, 4), y=round(y, 4), facing=int(side)), glass], (side, 0.0)
-    assert verb == "orbit", f"{verb} has no place"
+        x, y = patient.x - side * 0.2, patient.y - patient.height * 0.5 - actor.height * 0.42
+        return [replace(actor, x=round(x, 4), y=round(y, 4), facing=int(side)), patient], (side, 0.0)
     radius = 0.27
-    centre = replace(patient, x=round(middle, 4), y=0.5 if ground == FRONT[0] else 0.38)
+    centre = replace(patient, y=0.5 if ground == FRONT[0] else 0.38)
     return [replace(actor, size="small", x=centre.x, y=round(centre.y + radius, 4)), centre], (side * radius, 0.0)
 
 
