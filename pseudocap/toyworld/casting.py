@@ -79,6 +79,7 @@ IN_PLACE = (
 BEFORE_OR_AFTER = ("slide", "roll", "halt", "return", "bounce", "drop", "circle", "approach", *IN_PLACE)
 HIGH = ("pick up", "pour")  # they need the whole height of the picture, so the nearer lane
 ALONE = 0.65  # how often nobody else takes part
+BY_ONE = 0.6  # how often the same thing does the second action too
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +110,7 @@ def draw_shot(style: Style, rng: Rng, *, frames: int, most: int = 2) -> Shot:
     ticks = frames * TICKS
     spans = [(0.06, 0.47), (0.53, 0.94)] if two else [(rng.uniform(0.05, 0.25), rng.uniform(0.75, 0.95))]
     taken: set[tuple[str, str]] = set()
-    if two and rng.random() < 0.6:
+    if two and rng.random() < BY_ONE:
         groups = [_two_by_one(style.kinds, rng, taken)]
     else:
         lanes = [FRONT, BACK] if rng.random() < 0.5 else [BACK, FRONT]

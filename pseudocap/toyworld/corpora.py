@@ -17,7 +17,7 @@ from pseudocap.data.msrvtt import VIDEOS as MSRVTT_VIDEOS
 from pseudocap.data.msvd import CAPTIONS as MSVD_CAPTIONS
 from pseudocap.data.msvd import VIDEOS as MSVD_VIDEOS
 from pseudocap.errors import ConfigError, nearest
-from pseudocap.toyworld.casting import ALL, Style, draw_film, draw_shot
+from pseudocap.toyworld.casting import Style, draw_film, draw_shot
 from pseudocap.toyworld.grammar import references
 from pseudocap.toyworld.scenes import Film
 
@@ -143,8 +143,3 @@ def caption_count(name: str, split: str, place: int) -> int:
         total, videos = MSVD_CAPTIONS[split], MSVD_VIDEOS[split]
         return total * (place % videos + 1) // videos - total * (place % videos) // videos
     return {"msrvtt": CAPTIONS_EACH, "own": 5}.get(name, 1)
-
-
-def kinds_of(name: str) -> tuple[str, ...]:
-    """The kinds of things that a corpus may show."""
-    return recipe_of(name).style.kinds or ALL
