@@ -42,6 +42,10 @@ VERBS = {
         "store what the frozen encoder sees of every clip, so that training never looks again",
         "pseudocap encode captions.jsonl --encoder encoders/timesformer-8 --out memories/ --crops 4",
     ),
+    "toyworld": (
+        "write the embedded world in the real corpora's formats, or show one of its films",
+        "pseudocap toyworld write world --scale tiny\n  pseudocap toyworld show 7 --out pictures",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 
