@@ -32,6 +32,7 @@ def make_step(kind: str, batch_size: int, frames: int) -> Callable[[], None]:
     stored = model.encode(pixels) if kind == "memories" else None
     if kind == "full autograd":
         model.requires_grad_(True)
+        model.decoder.vocabulary.requires_grad_(False)  # our loss makes no gradient for it: in favour of this way
 
     def step() -> None:
         model.zero_grad(set_to_none=True)

@@ -16,7 +16,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import distributed
 
 from pseudocap.captioner import CaptionTokens, PseudoCap
-from pseudocap.errors import ConfigError, InputError, nearest
+from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.regimes.losses import Losses, Objective
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
@@ -99,6 +99,18 @@ class Regime(lightning.LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self.optimisation.share(step, steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint of other adapters is told before PyTorch meets it."""
+        here = {name: list(tensor.shape) for name, tensor in self.state_dict().items()}
+        there = {name: list(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+        if here != there:
+            wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+            first = f"{wrong[0]} is {there.get(wrong[0], 'not there')} in it and {here.get(wrong[0], 'not there')} here"
+            raise CheckpointError(
+                f"the training checkpoint is of another captioner: {len(wrong)} of its weights differ, {first}; resume "
+                "with the settings that the run had (its config.yaml)"
+            )
 
     # What a training step is made of
 

@@ -22,7 +22,7 @@ from pseudocap.data.encode import encode
 from pseudocap.data.memories import MemorySource, MemorySpec
 from pseudocap.data.sources import RowSource
 from pseudocap.data.videos import VideoFolder
-from pseudocap.errors import ConfigError, InputError, TrainingError
+from pseudocap.errors import CheckpointError, ConfigError, InputError, TrainingError
 from pseudocap.model.config import GateSchedule
 from pseudocap.regimes import AsrBaseline, FineTune, ImageOnly, Mixed, MixedExtended, VideoOnly
 from pseudocap.regimes.base import Decoding, Regime
@@ -336,3 +336,11 @@ def test_compiled_training_has_the_losses_of_plain_training(
 def test_an_unknown_compiler_is_told(build: Build) -> None:
     with pytest.raises(ConfigError, match="did you mean 'inductor'"):
         FineTune(build(), compiler="inducter")
+
+
+def test_a_checkpoint_of_another_architecture_is_told(build: Build, tars: Path, tmp_path: Path) -> None:
+    saving = _saving(tmp_path)
+    trainer(tmp_path, saving, enable_checkpointing=True).fit(VideoOnly(build()), streams(tars, "video"))
+    other = VideoOnly(build(fusion="convex"))
+    with pytest.raises(CheckpointError, match=r"of another captioner: .* resume with the settings"):
+        trainer(tmp_path / "b").fit(other, streams(tars, "video"), ckpt_path=str(tmp_path / "last.ckpt"))
