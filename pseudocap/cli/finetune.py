@@ -6,9 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-from pseudocap.errors import ConfigError, InputError
+from pseudocap.errors import ConfigError, DataError, InputError
 
-STEPS = 8  # of an epoch, at least
+STEPS = 8  # of an epoch, at least, ...
+FEWEST = 4  # ... but with so many videos each
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patience", type=int, default=5, metavar="N", help="stop after N epochs without a better CIDEr-D (5)"
     )
-    parser.add_argument("--batch-size", type=int, metavar="N", help="default: what memory allows")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="default: what memory allows, for 8 steps an epoch")
+    parser.add_argument(
+        "--max-failure-rate", type=float, default=0.1, metavar="R", help="stop where more videos fail or miss (0.1)"
+    )
     parser.add_argument(
         "--val-share", type=float, default=0.1, metavar="R", help="held out where no split says val (0.1)"
     )
@@ -43,8 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if (args.out / "best").exists():
         raise ConfigError(f"--out {args.out} holds a run already; name another folder")
-    for name in ("max_epochs", "patience"):
-        if getattr(args, name) < 1:
+    for name in ("max_epochs", "patience", "batch_size", "beams"):
+        if (getattr(args, name) or 1) < 1 or getattr(args, name) == 0:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
     if not args.data.exists():
         raise InputError(f"--data {args.data}: there is no such file or folder")
@@ -52,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     import logging
 
     from pseudocap.captioner import PseudoCap, pick_device
+    from pseudocap.cli.training import quieten
     from pseudocap.data.captions import read_own
     from pseudocap.data.module import CaptionData
     from pseudocap.regimes.base import Decoding
@@ -60,15 +65,23 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.regimes.tuning import fine_tune, largest_batch
 
     logging.basicConfig(level=logging.WARNING)
+    quieten()
     device = pick_device(args.device)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
     model = PseudoCap.from_pretrained(args.start, decoder=args.decoder, encoder=args.encoder, device=device)
-    learned = read_own(args.data, split="train").counts.get("train", {"videos": 0})["videos"]
+    corpus = read_own(args.data, split="train")
+    if "train" not in corpus.splits:
+        raise DataError(
+            f"--data {args.data}: no row is for training, all have the split {', '.join(corpus.splits)}; leave the "
+            "split out of the rows that are to be learned from, or call it train"
+        )
+    learned = corpus.counts["train"]["videos"]
     data = CaptionData(
         args.data,
         videos=args.videos,
         # An epoch of a handful of captions should still be several steps.
-        batch_size=args.batch_size or min(largest_batch(model), max(1, learned // STEPS)),
+        batch_size=args.batch_size or min(largest_batch(model), max(FEWEST, learned // STEPS)),
+        max_failure_rate=args.max_failure_rate,
         workers=args.workers,
         seed=args.seed,
         val_share=args.val_share,
@@ -85,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
         enable_progress_bar=not args.json,
         log_every_n_steps=1,
     )
-    command = f"pseudocap push {tuned.captioner} OWNER/NAME"
+    command = f"hf upload OWNER/NAME {tuned.captioner}"
     if args.json:
         print(
             json.dumps(
@@ -94,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
                     "report": str(tuned.report),
                     "before": tuned.before,
                     "after": tuned.after,
+                    "improved": tuned.improved,
                     "steps": tuned.steps,
                     "batch_size": tuned.batch_size,
                     "push": command,
@@ -103,7 +117,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     for name, value in tuned.after.items():
         print(f"{name:<8} {tuned.before[name]:8.2f} before {value:8.2f} after")
-    print(f"{tuned.steps:,} steps, {tuned.batch_size} videos in a batch")
+    if not tuned.improved:
+        print(f"CIDEr-D never rose: best/ is what you started from; the captioner that learned is {args.out / 'last'}")
+    print(f"{tuned.steps:,} steps, videos in a batch: {tuned.batch_size}")
     print(f"the captioner: PseudoCap.from_pretrained({str(tuned.captioner)!r})")
     print(f"the report:    {tuned.report}")
     print(f"to publish it: {command}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -57,7 +58,9 @@ class OneLineParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        wrong = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        offer = nearest(wrong[1], self._option_string_actions) if wrong else ""
+        self.exit(2, f"error: {message}{offer}; see {self.prog} --help\n")
 
 
 def root_parser() -> OneLineParser:

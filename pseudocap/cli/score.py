@@ -85,7 +85,10 @@ def run(args: argparse.Namespace) -> int:
     if args.against:
         against = formats.read_predictions(args.against)
         samples = args.bootstrap or 1000
-        differences = compare(predictions=predictions, baseline=against, samples=samples, **options)
+        try:
+            differences = compare(predictions=predictions, baseline=against, samples=samples, **options)
+        except DataError as error:  # the predictions themselves have been scored, so it is the other file's
+            raise DataError(f"--against {args.against}: {error}") from error
     report = Report(
         scores=scores,
         by=_by(args, read, scores),

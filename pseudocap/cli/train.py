@@ -35,9 +35,10 @@ def run(args: argparse.Namespace) -> int:
     import importlib
 
     from pseudocap import regimes
-    from pseudocap.cli.training import TrainingCLI
+    from pseudocap.cli.training import TrainingCLI, quieten
 
     regime, home, data = REGIMES[args.regime]
+    quieten()
     cli = TrainingCLI(
         getattr(regimes, regime),
         getattr(importlib.import_module(home), data),
@@ -51,19 +52,20 @@ def run(args: argparse.Namespace) -> int:
 
 def _without_shortcuts(settings: list[str], regime: str) -> list[str]:
     """`--config toy` or `--config paper` names a file that the package ships."""
-    shipped = {path.stem.removeprefix(f"{regime}-"): path for path in CONFIGS.glob(f"{regime}-*.yaml")}
-    found = []
+    found = {path.stem.removeprefix(f"{regime}-"): path for path in CONFIGS.glob(f"{regime}-*.yaml")}
+    shipped = {name: path for name, path in found.items() if "-" not in name}  # mixed-ext has its own
+    words = []
     before = ""
     for word in settings:
         option, _, name = word.rpartition("=")
         if "--config" not in (option, before) or Path(name).exists():
-            found.append(word)
+            words.append(word)
         elif name in shipped:
-            found.append(f"--config={shipped[name]}" if option else str(shipped[name]))
+            words.append(f"--config={shipped[name]}" if option else str(shipped[name]))
         else:
             raise ConfigError(
                 f"--config {name}: there is no such file{nearest(name, shipped)}; shipped for {regime} are "
                 f"{', '.join(sorted(shipped))}"
             )
         before = word
-    return found
+    return words

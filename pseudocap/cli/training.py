@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 import warnings
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
+import transformers
 from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import CSVLogger
 
 from pseudocap.errors import CheckpointError, ConfigError, nearest
 from pseudocap.regimes import networks
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.guards import StopOnBadLoss
 from pseudocap.regimes.keep import AtomicCheckpoints, KeepCaptioner
+from pseudocap.regimes.logs import RunLogger
 
 LAST = "checkpoints/last.ckpt"
+
+
+NOISE = (
+    r".*isinstance\(treespec, LeafSpec\)",
+    r"Found \d+ module\(s\) in eval mode",  # the frozen ones, which must be
+    r"Total length of `list` across ranks is zero",
+    r"The number of training batches .* is smaller than the logging interval",
+)
+
+
+def quieten() -> None:
+    """Leave out what the libraries tell in every run and no user can act upon."""
+    for message in NOISE:
+        warnings.filterwarnings("ignore", message=message)
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
 
 
 class TrainingCLI(LightningCLI):
@@ -55,8 +73,10 @@ class TrainingCLI(LightningCLI):
         return str(self.config.out)
 
     def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        if self.config.resume:  # config.yaml stays what the run began with, also where the resume is refused
+            self.save_config_kwargs = {"overwrite": True, "config_filename": "config-resumed.yaml"}
         if self.config.trainer.logger is None:
-            kwargs["logger"] = CSVLogger(self.out, name="", version="")
+            kwargs["logger"] = RunLogger(self.out)
         callbacks: list[Callback] = [
             StopOnBadLoss(),
             KeepCaptioner(self.out),

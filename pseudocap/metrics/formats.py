@@ -157,6 +157,8 @@ def _json(text: str, where: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=unique)
     except json.JSONDecodeError as error:
+        if not text.strip():
+            raise DataError(f"{where} is empty; did the run that was to write it end?") from error
         hint = "; if it has one JSON object a line, name it .jsonl" if error.msg == "Extra data" else ""
         raise DataError(
             f"{where} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}{hint}"

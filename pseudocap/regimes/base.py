@@ -187,9 +187,10 @@ class Regime(lightning.LightningModule):
         """A table beside the logs, for people: the same videos each time, so that one sees them change."""
         if self.trainer.sanity_checking or self.decoding.examples == 0:
             return
-        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir) / "captions"  # which all ranks must ask
-        if not self.trainer.is_global_zero:
+        where = self.trainer.log_dir  # which all ranks must ask
+        if not self.trainer.is_global_zero or where is None:
             return
+        folder = Path(where) / "captions"
         chosen = sorted(self.captioned, key=lambda each: each.key)[: self.decoding.examples]
         rows = ["| video | caption | a reference |", "|---|---|---|"]
         rows += [f"| {each.key} | {each.caption} | {each.references[0]} |" for each in chosen]

@@ -26,6 +26,11 @@ def write_report(
     curves = draw_curves(out / "metrics.csv", out / "curves.png")
     lines = ["# Fine-tuning", "", "| | before | after |", "|---|---|---|"]
     lines += [f"| {name} | {before[name]:.2f} | {value:.2f} |" for name, value in after.items()]
+    if after["CIDEr-D"] <= before["CIDEr-D"]:
+        lines += [
+            "",
+            "**CIDEr-D never rose**: `best` is what was started from, `last` the captioner that learned.",
+        ]
     coverage = {name: f"{part['present']} of {part['videos']}" for name, part in data["coverage"].items()}
     lines += ["", f"Validation videos that could be watched: {coverage.get('val', 'all')}."]
     if curves:

@@ -15,7 +15,6 @@ from typing import Any
 import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.data.module import CaptionData
@@ -25,6 +24,7 @@ from pseudocap.regimes.base import Captioned
 from pseudocap.regimes.finetune import FineTune
 from pseudocap.regimes.guards import StopOnBadLoss
 from pseudocap.regimes.keep import AtomicCheckpoints, KeepCaptioner
+from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.report import write_report
 
 MONITOR = "val/CIDEr-D"
@@ -43,6 +43,11 @@ class Tuned:
     steps: int
     batch_size: int
 
+    @property
+    def improved(self) -> bool:
+        """Whether `captioner` has learned anything, or is the one that was started from."""
+        return self.after["CIDEr-D"] > self.before["CIDEr-D"]
+
 
 def fine_tune(
     module: FineTune,
@@ -58,7 +63,7 @@ def fine_tune(
     keep = KeepCaptioner(str(out), MONITOR)
     trainer = lightning.Trainer(
         default_root_dir=out,
-        logger=CSVLogger(out, name="", version=""),
+        logger=RunLogger(out),
         plugins=[AtomicCheckpoints()],
         max_epochs=max_epochs,
         gradient_clip_val=1.0,
@@ -67,21 +72,25 @@ def fine_tune(
             keep,
             StopOnBadLoss(),
             EarlyStopping(MONITOR, mode="max", patience=patience, check_on_train_epoch_end=False, strict=True),
-            ModelCheckpoint(dirpath=out / "checkpoints", save_last=True, filename="epoch-{epoch}"),
+            ModelCheckpoint(
+                dirpath=out / "checkpoints", save_last=True, filename="epoch-{epoch}", auto_insert_metric_name=False
+            ),
             *callbacks,
         ],
         **trainer_options,
     )
-    before, captions_before = _validated(trainer, module, data)
+    before, captions_before = _validated(module, data, trainer_options)
     if "CIDEr-D" not in before:
         raise DataError(
             "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: add "
             "videos, or mark some with split 'val'"
         )
+    module.model.save_pretrained(out / "best")  # what must be beaten
+    keep.best = before["CIDEr-D"]
     trainer.fit(module, datamodule=data)
     adapters = read_tensors(out / "best" / "adapter_model.safetensors")
     module.model.decoder.adapters.load_state_dict(adapters)
-    after, captions_after = _validated(trainer, module, data)
+    after, captions_after = _validated(module, data, trainer_options)
     report = write_report(
         out,
         before=before,
@@ -101,9 +110,13 @@ def fine_tune(
 
 
 def _validated(
-    trainer: lightning.Trainer, module: FineTune, data: CaptionData
+    module: FineTune, data: CaptionData, trainer_options: dict[str, Any]
 ) -> tuple[dict[str, float], list[Captioned]]:
-    trainer.validate(module, datamodule=data, verbose=False)
+    """By a trainer of its own, so that neither the logs nor what is kept take it for a step of the training."""
+    names = ("accelerator", "devices", "precision", "enable_progress_bar")
+    options = {name: trainer_options[name] for name in names if name in trainer_options}
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
+    lightning.Trainer(**options, **quiet).validate(module, datamodule=data, verbose=False)
     return dict(module.scores or {}), list(module.captioned)
 
 

@@ -128,7 +128,7 @@ def write_msvd(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
 
 
 def write_own(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
-    """captions.jsonl, as `read_own` takes it."""
+    """captions.jsonl, as `read_own` takes it: without a split, so that it may be learned from or tested on."""
     write_lines(
         folder / "captions.jsonl",
         (
@@ -136,7 +136,6 @@ def write_own(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
                 {
                     "video": f"{name}.mp4",
                     "caption": captions_at(recipe.name, split, place, seed=seed),
-                    "split": split,
                 }
             )
             for split, place, name, _ in films(recipe, scale, seed)

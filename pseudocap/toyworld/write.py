@@ -25,7 +25,7 @@ from pseudocap.toyworld import formats
 from pseudocap.toyworld.corpora import CORPORA, SCALES, Recipe, Scale, film_at, recipe_of
 from pseudocap.toyworld.film import write_film
 
-WORLD = 1  # raised whenever a seed gives another film or other words than before
+WORLD = 2  # raised whenever a seed gives another film or other words than before
 SETTINGS, MANIFEST = "toyworld.settings.json", "toyworld.json"
 TOGETHER = 16  # films that a worker takes at a time, at most
 SIZES = (32, 256)

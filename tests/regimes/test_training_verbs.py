@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import resource
@@ -22,6 +23,7 @@ from pseudocap.cli.main import main
 from pseudocap.cli.train import CONFIGS, REGIMES
 from pseudocap.errors import CheckpointError
 from pseudocap.regimes.keep import AtomicCheckpoints
+from pseudocap.regimes.logs import RunLogger
 
 FEW = ["--data.batch_size", "2", "--data.workers", "0", "--trainer.accelerator", "cpu"]
 FEW += ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
@@ -148,7 +150,14 @@ def test_a_killed_run_resumes_to_the_same_weights(world: Path, backbones: Path, 
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert torch.load(checkpoint, weights_only=False)["global_step"] < 60
+    config = (tmp_path / "killed" / "config.yaml").read_text()
+    metrics = tmp_path / "killed" / "metrics.csv"
+    steps = {row["step"] for row in csv.DictReader(metrics.read_text().splitlines())} if metrics.exists() else set()
+    refused = subprocess.run(command("killed", "--resume", "--data.batch_size", "3"), check=False, capture_output=True)
+    assert refused.returncode == 2
     subprocess.run(command("killed", "--resume"), check=True, capture_output=True)
+    assert (tmp_path / "killed" / "config.yaml").read_text() == config
+    assert steps <= {row["step"] for row in csv.DictReader(metrics.read_text().splitlines())}
     weights = [PseudoCap.from_pretrained(tmp_path / out / "last").adapter_state() for out in ("whole", "killed")]
     for name, whole in weights[0].items():
         assert torch.equal(whole, weights[1][name]), name
@@ -186,7 +195,9 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
     assert "4 of 4" not in report
     assert "2 of 2" in report
     assert set(result["after"]) == {"CIDEr-D", "BLEU-4", "ROUGE-L"}
-    assert result["push"] == f"pseudocap push {run / 'best'} OWNER/NAME"
+    assert result["push"] == f"hf upload OWNER/NAME {run / 'best'}"
+    assert not result["improved"]
+    assert "CIDEr-D never rose" in report
     assert main(command) == 2
     assert "holds a run already" in capsys.readouterr().err
 
@@ -194,6 +205,7 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
 @pytest.mark.parametrize(
     ("change", "told"),
     [
+        ({"--batch-size": "0"}, "--batch-size must be at least 1"),
         ({"--data": "nowhere.jsonl"}, "no such file"),
         ({"--from": "nowhere"}, "nowhere is no directory here"),
         ({"--lr": "0"}, "optimisation.lr"),
@@ -225,3 +237,18 @@ def test_finetune_with_one_validation_video_says_what_is_missing(
     command = ["finetune", "--from", str(tmp_path / "start"), "--data", str(captions), "--out", str(tmp_path / "r")]
     assert main([*command, "--workers", "0", "--device", "cpu"]) == 2
     assert "at least two videos" in capsys.readouterr().err
+
+
+def test_metrics_are_gone_on_with(tmp_path: Path) -> None:
+    for step, name in ((1, "loss"), (2, "score")):
+        logger = RunLogger(tmp_path)
+        logger.log_metrics({name: float(step)}, step=step)
+        logger.save()
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
+    assert [(row["step"], row["loss"], row["score"]) for row in rows] == [("1", "1.0", ""), ("2", "", "2.0")]
+
+
+def test_a_mistyped_option_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["finetune", "--from", "a", "--data", "b", "--out", "c", "--vidoes", "d"])
+    assert "did you mean '--videos'?" in capsys.readouterr().err

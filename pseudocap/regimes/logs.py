@@ -1,0 +1,35 @@
+"""Metrics as CSV that a resumed run goes on with."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
+
+
+class _AppendingWriter(ExperimentWriter):
+    """Lightning's deletes the metrics that it finds. Steps that a resumed run takes again stand twice in the file."""
+
+    def _check_log_dir_exists(self) -> None:
+        path = Path(self.metrics_file_path)
+        if path.is_file():
+            with path.open(newline="", encoding="utf-8") as file:
+                self.metrics_keys = list(next(csv.reader(file), []))
+
+
+class RunLogger(CSVLogger):
+    """`metrics.csv` in the run's folder itself, gone on with where it is there."""
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__(folder, name="", version="")
+        self._experiment: ExperimentWriter | None = None
+
+    @property
+    def experiment(self) -> ExperimentWriter:
+        if self._experiment is None and rank_zero_only.rank == 0:
+            Path(self.log_dir).mkdir(parents=True, exist_ok=True)
+            self._experiment = _AppendingWriter(log_dir=self.log_dir)
+        return super().experiment
