@@ -30,6 +30,10 @@ VERBS = {
         "check a corpus: what its files hold, which videos are there and can be decoded",
         "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",
     ),
+    "audit": (
+        "judge pseudolabels beside speech on a local page, blind; --report gives shares with intervals",
+        "pseudocap audit labels/ --asr caption.json --n 100",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 
