@@ -120,11 +120,18 @@ class Chromium:
 
     def wait(self, expression: str, seconds: float = 15.0) -> Any:
         """The value of an expression as soon as it is true."""
-        deadline = time.monotonic() + seconds
-        while not (found := self.value(expression)):
-            assert time.monotonic() < deadline, f"never true: {expression}; console: {self.complaints}"
+        deadline, found = time.monotonic() + seconds, None
+        while time.monotonic() < deadline:
+            try:
+                found = self.value(expression)
+            except RuntimeError as error:  # the page is being loaded, and its script has not run yet
+                found, reason = None, str(error)
+            else:
+                reason = f"it is {found!r}"
+            if found:
+                return found
             time.sleep(0.02)
-        return found
+        raise AssertionError(f"never true: {expression}: {reason}; console: {self.complaints}")
 
     def press(self, key: str) -> None:
         """A key goes down and up, as from a keyboard."""
