@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -110,9 +112,25 @@ def test_an_audit_that_is_gone_on_with_takes_no_other_draw(judged: Path, capsys:
     assert "rater is" in failed(capsys, "labels", "--rater", "x" * 65)
 
 
-def test_the_page_is_loaded_without_torch() -> None:
-    import subprocess
+def test_the_commands_and_the_python_of_the_docs_work(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text()
+    (commands,) = re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)
+    lines = [line.split("#")[0].split() for line in commands.splitlines()]
+    assert len(lines) > 4
+    for _, verb, *arguments in lines:
+        if "--report" in arguments:
+            assert main([verb, *arguments]) == 0
+        else:  # it would serve
+            assert main([verb, *arguments, "--port", "-1"]) == 2
+            expected = "--videos" if "--asr" in arguments else "port is -1"  # the film of the labels is not there
+            assert expected in capsys.readouterr().err
+    capsys.readouterr()
+    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    exec(compile(code, "audit.md", "exec"), {})
+    assert "anna pseudolabel 3" in capsys.readouterr().out
 
+
+def test_the_page_is_loaded_without_torch() -> None:
     code = (
         "import sys; import pseudocap.label.audit.server, pseudocap.label.audit.report_page\n"
         "print({'torch', 'av', 'transformers'} & set(sys.modules))"
