@@ -64,6 +64,14 @@ def test_many_writers_at_once_lose_nothing(tmp_path: Path) -> None:
     assert len(stores[0].judgements()) == len(answers)
 
 
+def test_two_that_begin_the_same_audit_at_once_begin_one(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(10):
+            file = tmp_path / f"{number}.sqlite"
+            stores = threads.map(lambda _, file=file: AuditStore.create(file, seed=3, pairs=PAIRS), range(4))
+            assert [store.pairs for store in stores] == [{pair.id: pair for pair in PAIRS}] * 4
+
+
 def test_an_answer_outlives_the_process_that_is_killed_after_it(tmp_path: Path) -> None:
     AuditStore.create(tmp_path / "a.sqlite", seed=3, pairs=PAIRS)
     code = (
