@@ -30,6 +30,10 @@ VERBS = {
         "check a corpus: what its files hold, which videos are there and can be decoded",
         "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",
     ),
+    "label": (
+        "let an image captioner describe every clip of your videos",
+        "pseudocap label films/ --teacher Salesforce/blip-image-captioning-large --out labels/",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 
