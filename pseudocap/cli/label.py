@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
 
-EPILOG = """SOURCE is a video, a folder (with everything below it), a .txt that lists paths, a .tar or a folder of tars as
+EPILOG = """SOURCE is a video, a folder (with all below it), a .txt that lists paths, a .tar or a folder of tars as
 video2dataset writes them, or an address that fsspec knows (s3://bucket/films).
 
 T is a repo or directory of BLIP or another image-text model of transformers, a PseudoCap checkpoint, `asr` (what is

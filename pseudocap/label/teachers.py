@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -163,6 +164,8 @@ class ImageTextTeacher:
 
         folder = Path(name).expanduser()
         source = str(folder) if folder.exists() else name
+        if not folder.is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+            raise CheckpointError(f"{name} is neither a directory nor a repo's name of the form owner/name")
         try:
             self._processor = AutoProcessor.from_pretrained(source, revision=revision)
             model = AutoModelForImageTextToText.from_pretrained(source, revision=revision, dtype=self._dtype)
