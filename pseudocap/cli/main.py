@@ -34,6 +34,10 @@ VERBS = {
         "let an image captioner describe every clip of your videos",
         "pseudocap label films/ --teacher Salesforce/blip-image-captioning-large --out labels/",
     ),
+    "pack": (
+        "cut the labelled clips into WebDataset tars for training",
+        "pseudocap pack labels/ --out shards/ --shard-size 1000",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 

@@ -63,7 +63,9 @@ class Engine(Protocol):
 
 
 @dataclass(kw_only=True, eq=False)
-class _Job:
+class Job:
+    """Something for a worker to do: a function of a module, and what it is given."""
+
     run: Callable[..., Any]
     arguments: tuple[Any, ...]
     future: Future[Any] | None = None
@@ -78,7 +80,7 @@ class LocalEngine:
     def watch(
         self, errands: Iterable[Errand | ShardEnd], framing: Framing, scratch: Path
     ) -> Iterator[Sight | ShardEnd]:
-        crew = _Crew(self._workers)
+        crew = Crew(self._workers)
         try:
             yield from _Watching(crew=crew, framing=framing, scratch=scratch).all(iter(errands))
         finally:
@@ -91,7 +93,7 @@ class _Step:
 
     known: Sight | ShardEnd | None = None
     media: Media | None = None
-    job: _Job | None = None
+    job: Job | None = None
     copy: str = ""
 
 
@@ -99,10 +101,10 @@ class _Step:
 class _Watching:
     """Videos are planned a little ahead of the frames, and frames are decoded a little ahead of their use."""
 
-    crew: _Crew
+    crew: Crew
     framing: Framing
     scratch: Path
-    plans: deque[tuple[Errand | ShardEnd, _Job | None]] = field(default_factory=deque)
+    plans: deque[tuple[Errand | ShardEnd, Job | None]] = field(default_factory=deque)
     steps: deque[_Step] = field(default_factory=deque)
 
     def all(self, errands: Iterator[Errand | ShardEnd]) -> Iterator[Sight | ShardEnd]:
@@ -119,14 +121,14 @@ class _Watching:
                     self.crew.submit(step.job)
             yield self._finish(self.steps.popleft())
 
-    def _plan(self, errand: Errand | ShardEnd) -> _Job | None:
+    def _plan(self, errand: Errand | ShardEnd) -> Job | None:
         if isinstance(errand, ShardEnd) or errand.skip or errand.media.problem:
             return None
-        job = _Job(run=plan_video, arguments=(errand.media, self.framing, self.scratch))
+        job = Job(run=plan_video, arguments=(errand.media, self.framing, self.scratch))
         self.crew.submit(job)
         return job
 
-    def _line_up(self, errand: Errand | ShardEnd, job: _Job | None) -> None:
+    def _line_up(self, errand: Errand | ShardEnd, job: Job | None) -> None:
         """The pieces of a video whose plan is known, and what is missing of it."""
         if isinstance(errand, ShardEnd):
             self.steps.append(_Step(known=errand))
@@ -142,12 +144,12 @@ class _Watching:
         self.steps.append(_Step(known=Sight(media=media, watched=unseen, clips=clips)))
         for part in pieces(media, wanted, self.framing) if self.framing.frames else ():
             self.steps.append(
-                _Step(media=media, job=_Job(run=watch_clips, arguments=(planned.path, part, self.framing)))
+                _Step(media=media, job=Job(run=watch_clips, arguments=(planned.path, part, self.framing)))
             )
         copy = "" if media.is_local else planned.path
         self.steps.append(_Step(known=Sight(media=media, watched=_lost(media, planned), ends=True), copy=copy))
 
-    def _planned(self, media: Media, job: _Job | None) -> Planned:
+    def _planned(self, media: Media, job: Job | None) -> Planned:
         if job is None:
             return Planned(problem=media.problem)
         try:
@@ -179,19 +181,19 @@ def _lost(media: Media, planned: Planned) -> tuple[Watched, ...]:
     return ()
 
 
-class _Crew:
+class Crew:
     """Worker processes that are replaced when one of them dies."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
         self._pool = self._hire(size) if size else None
-        self._pending: list[_Job] = []
+        self._pending: list[Job] = []
 
     def _hire(self, size: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(size, mp_context=self._context, initializer=_leave_with_parent)
 
-    def submit(self, job: _Job) -> None:
+    def submit(self, job: Job) -> None:
         if self._pool is None or job.future is not None:
             return
         if job not in self._pending:
@@ -199,7 +201,7 @@ class _Crew:
         with contextlib.suppress(BrokenProcessPool):  # seen, and mended, when a result is waited for
             job.future = self._pool.submit(job.run, *job.arguments)
 
-    def result(self, job: _Job) -> Any:
+    def result(self, job: Job) -> Any:
         """What a job gives; BrokenProcessPool if it crashes a process that does nothing else."""
         if self._pool is None:
             return job.run(*job.arguments)
@@ -213,7 +215,7 @@ class _Crew:
         finally:
             self._pending.remove(job)
 
-    def _alone(self, job: _Job) -> Any:
+    def _alone(self, job: Job) -> Any:
         """Some worker died. Run this job by itself, which tells whether it was the one, and start the others anew."""
         assert self._pool is not None
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -6,6 +6,7 @@ What lies elsewhere (in a tar, behind an address) is fetched once, into a folder
 
 from __future__ import annotations
 
+import functools
 import os
 import tarfile
 import tempfile
@@ -204,3 +205,25 @@ def _copy(original: Any, copy: Any, size: int | None, media: Media) -> None:
         left = None if left is None else left - len(block)
     if left:
         raise DecodeError(media.name, "the tar ends within this video; fetch it again")
+
+
+def member_of(source: str) -> Media:
+    """The video that a located row names, which may lie within a tar: `films/00000.tar/000000012.mp4`."""
+    before, slash, inside = source.partition(".tar/")
+    if not slash or "://" in source or not Path(f"{before}.tar").is_file():
+        return Media(name=source, address=source)
+    tar = f"{before}.tar"
+    members = _index(tar, Path(tar).stat().st_mtime_ns)
+    if inside not in members:
+        raise DataError(f"{tar} holds no {inside}; has it changed since it was labelled?")
+    offset, size = members[inside]
+    return Media(name=source, address=tar, offset=offset, size=size)
+
+
+@functools.lru_cache(maxsize=4)
+def _index(tar: str, changed: int) -> dict[str, tuple[int, int]]:
+    try:
+        with tarfile.open(tar, "r:") as archive:
+            return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"{tar}: {first_line(error)}: it is no tar or was cut short; fetch it again") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from label_worlds import SHORT
 
-from pseudocap.label.engines import Errand, LocalEngine, ShardEnd, Sight, _Crew, _Job
+from pseudocap.label.engines import Crew, Errand, Job, LocalEngine, ShardEnd, Sight
 from pseudocap.label.sources import Media
 
 
@@ -23,9 +23,9 @@ def _square(number: int) -> int:
 
 @pytest.mark.slow
 def test_a_crash_costs_its_own_job_only() -> None:
-    crew = _Crew(2)
+    crew = Crew(2)
     try:
-        jobs = [_Job(run=_square, arguments=(number,)) for number in (1, -1, 2, 3)]
+        jobs = [Job(run=_square, arguments=(number,)) for number in (1, -1, 2, 3)]
         for job in jobs:
             crew.submit(job)
         results = []
