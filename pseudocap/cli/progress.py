@@ -1,0 +1,34 @@
+"""How far a long run has come, on stderr: a bar where it is a terminal, elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
+
+
+@contextmanager
+def progress_of(doing: str, noun: str) -> Iterator[Callable[[int, int], None]]:
+    """Call what it gives with how many are done and how many there are in all."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(doing, total=None)
+            yield lambda done, total: bar.update(task, completed=done, total=total)
+        return
+    started, told = time.monotonic(), 0
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        tenth = 10 * done // total
+        if tenth > told and time.monotonic() - started > PATIENCE:
+            told = tenth
+            print(f"{doing}: {done:,} of {total:,} {noun}", file=sys.stderr, flush=True)
+
+    yield tell
