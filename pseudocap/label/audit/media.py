@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pseudocap.errors import DecodeError
+from pseudocap.errors import DataError, DecodeError
+from pseudocap.label.sources import member_of
 
 # A player looks at the bytes, not at this, but refuses types that it has not heard of.
 CONTENT_TYPES = {".webm": "video/webm", ".mkv": "video/x-matroska", ".ogv": "video/ogg", ".avi": "video/x-msvideo"}
@@ -49,25 +49,13 @@ def locate_media(source: str) -> Media | None:
     path = Path(source)
     if path.is_file():
         return Media(file=path, offset=0, size=path.stat().st_size, name=path.name)
-    tar = next((parent for parent in path.parents if parent.suffix == ".tar" and parent.is_file()), None)
-    if tar is None:
-        return None
-    return _members(tar).get(path.relative_to(tar).as_posix())
-
-
-@lru_cache(maxsize=16)
-def _members(tar: Path) -> dict[str, Media]:
     try:
-        with tarfile.open(tar, "r:") as archive:  # not compressed: a member is a stretch of the file
-            return {
-                member.name.removeprefix("./"): Media(
-                    file=tar, offset=member.offset_data, size=member.size, name=member.name
-                )
-                for member in archive
-                if member.isreg() and not member.issparse()
-            }
-    except (tarfile.TarError, OSError):
-        return {}
+        member = member_of(source)
+    except DataError:
+        return None
+    if member.offset is None or member.size is None:
+        return None
+    return Media(file=Path(member.address), offset=member.offset, size=member.size, name=path.name)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ import hashlib
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import PurePosixPath
 
 from pseudocap.errors import DataError, DecodeError
@@ -58,10 +57,10 @@ def draw_candidates(labels: Iterable[Pseudolabel], *, n: int, seed: int) -> Cand
 
 
 def said_in_transcripts(clips: Iterable[Clip], transcripts: Iterable[Transcript]) -> dict[Clip, str]:
-    """What is said in each clip: the segments whose middle lies in it. Silent clips are left out.
+    """What is said in each clip, as the teacher `asr` hears it: the segments whose middle lies in it.
 
-    A transcript belongs to the files that are called as its video, whatever their extension and folder. A segment that
-    stays on the screen while the next one is spoken is taken to end where the next begins.
+    Silent clips are left out. A transcript belongs to the files that are called as its video, whatever their extension
+    and folder.
     """
     wanted: dict[str, list[Clip]] = {}
     for clip in clips:
@@ -123,14 +122,8 @@ def _stretch(clip: Clip) -> tuple[str, float, float]:
 
 
 def _said(clip: Clip, segments: Sequence[Segment]) -> str:
-    ends = [
-        min(one.end, following.start) if following.start > one.start else one.end
-        for one, following in pairwise(segments)
-    ]
-    ends += [segment.end for segment in segments[-1:]]
-    middles = ((segment.start + end) / 2 for segment, end in zip(segments, ends, strict=True))
-    texts = (each.text for each, middle in zip(segments, middles, strict=True) if clip.start <= middle < clip.end)
-    return " ".join(text for text in texts if text)
+    heard = (each for each in segments if clip.start <= (each.start + each.end) / 2 < clip.end)
+    return " ".join(each.text for each in heard if each.text)
 
 
 def _problem(source: str) -> str:

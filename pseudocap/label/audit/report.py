@@ -142,7 +142,7 @@ def figures(judgements: Sequence[Judgement]) -> tuple[Figure, ...]:
 
 def wilson(count: float, of: int) -> tuple[float, float]:
     """Wilson's 95 % score interval for `count` out of `of`, in percent; never wider than 0 to 100."""
-    share, spread = min(count / of, 1.0), Z * Z / of  # thirds may add up to a little more than all
+    share, spread = count / of, Z * Z / of
     centre = (share + spread / 2) / (1 + spread)
     reach = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
     return 100 * max(0.0, centre - reach), 100 * min(1.0, centre + reach)

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from audits import label, write_colours, write_corpus
 
+from pseudocap.cli.main import main
+from pseudocap.data.howto100m import read_transcripts
 from pseudocap.errors import DataError
 from pseudocap.label.audit.media import centre_jpeg, locate_media, opened, wanted_range
 from pseudocap.label.audit.pairs import Candidates, draw_candidates, pair_up, said_in_labels, said_in_transcripts
 from pseudocap.label.schema import read_labels
+from pseudocap.label.teachers import AsrTeacher, View
 from pseudocap.types import Clip, Segment, Transcript
 
 MANY = [label(f"film{film}.mp4", 8.0 * k, 8.0 * k + 8, f"{film} {k}") for film in range(40) for k in range(50)]
@@ -52,9 +55,16 @@ def test_a_segment_belongs_to_the_one_clip_that_holds_its_middle() -> None:
     assert [said(clip, *segments) for clip in clips] == ["one two", "three", "four"]
 
 
-def test_a_segment_that_stays_while_the_next_is_spoken_ends_where_that_begins() -> None:
-    clips = [Clip(source="film.mp4", start=8.0 * k, end=8.0 * k + 8) for k in range(2)]
-    assert [said(clip, (6.0, 14.0, "stays"), (9.0, 11.0, "next")) for clip in clips] == ["stays", "next"]
+def test_the_words_of_a_clip_are_those_that_the_teacher_of_speech_hears(tmp_path: Path) -> None:
+    rng = random.Random(2)
+    starts = sorted(rng.uniform(0, 60) for _ in range(40))
+    segments = tuple(Segment(start=at, end=at + rng.uniform(0.1, 6), text=f"w{k}") for k, at in enumerate(starts))
+    clips = [Clip(source="film.mp4", start=8.0 * k, end=8.0 * k + 8) for k in range(9)]
+    transcript = Transcript(video="film", segments=segments)
+    teacher = AsrTeacher(transcripts={"film": transcript})
+    heard = teacher.caption([View(clip=clip, frames=None, key=0) for clip in clips])
+    spoken = said_in_transcripts(clips, [transcript])
+    assert [spoken.get(clip, "") for clip in clips] == [answer.captions[0] for answer in heard]
 
 
 def test_a_clip_in_which_nobody_speaks_has_no_words() -> None:
@@ -127,3 +137,24 @@ def test_a_video_in_a_tar_is_the_bytes_that_were_put_there(tmp_path: Path) -> No
 )
 def test_ranges_are_read_as_the_standard_has_them(header: str | None, wanted: range | None) -> None:
     assert wanted_range(header, 100) == wanted
+
+
+@pytest.mark.slow
+def test_what_the_labelling_writes_is_audited_also_from_tars_and_beside_labelled_speech(tmp_path: Path) -> None:
+    (tmp_path / "tars").mkdir()
+    write_corpus(tmp_path, films=2, clips=2)
+    with tarfile.open(tmp_path / "tars" / "00000.tar", "w") as tar:
+        for film in sorted((tmp_path / "videos").iterdir()):
+            tar.add(film, film.name)
+    source, seen, heard = str(tmp_path / "tars"), str(tmp_path / "seen"), str(tmp_path / "heard")
+    cut = ["--clip-seconds", "2", "--min-seconds", "1", "--min-words", "1"]
+    assert main(["label", source, "--teacher", "null", "--out", seen, *cut]) == 0
+    speech = ["--teacher", "asr", "--transcripts", str(tmp_path / "caption.json")]
+    assert main(["label", source, *speech, "--out", heard, *cut]) == 0
+    drawn = draw_candidates(read_labels(seen), n=10, seed=0)
+    clips = [each.clip for each in drawn.labels]
+    spoken = said_in_labels(clips, read_labels(heard))
+    assert spoken == said_in_transcripts(clips, read_transcripts(tmp_path / "caption.json"))
+    draw = pair_up(drawn, spoken, n=10)
+    assert (len(draw.pairs), draw.silent, draw.missing) == (4, 0, ())
+    assert all(pair.asr.endswith(f"at {pair.start:g}") for pair in draw.pairs)
