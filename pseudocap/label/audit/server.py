@@ -20,13 +20,12 @@ import json
 import re
 import sys
 from dataclasses import dataclass
-from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from pseudocap.errors import ConfigError, PseudocapError
 from pseudocap.label.audit.judgement import (
@@ -171,12 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's word
         """Requests are not logged: they would tear the terminal's progress apart."""
 
-    @cached_property
-    def _address(self) -> Any:
-        return urlsplit(self.path)
-
     def _respond(self, *, reading: bool) -> None:
-        self.__dict__.pop("_address", None)  # one handler serves all requests of a connection
+        self._place, _, self._query = self.path.partition("?")
         try:
             if problem := self._foreign(reading=reading):
                 self._text(HTTPStatus.FORBIDDEN, problem)
@@ -195,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reading:
             # A link to the page may be followed from anywhere; its clips and texts are for itself.
             elsewhere = self.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-            return "asked for by another site" if elsewhere and self._address.path != "/" else None
+            return "asked for by another site" if elsewhere and self._place != "/" else None
         if self.headers.get("Origin") != f"http://{host}":
             return f"sent by another site: Origin is {self.headers.get('Origin')!r}"
         if self.headers.get_content_type() != "application/json":
@@ -203,12 +198,12 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _read(self) -> None:
-        area, _, name = self._address.path.removeprefix("/").partition("/")
+        area, _, name = self._place.removeprefix("/").partition("/")
         audit = self.server.audit
-        if self._address.path == "/":
+        if self._place == "/":
             self._send(HTTPStatus.OK, self.server.page.body, "text/html; charset=utf-8")
-        elif self._address.path == "/api/next":
-            rater = parse_qs(self._address.query).get("rater", [audit.rater])[0]
+        elif self._place == "/api/next":
+            rater = parse_qs(self._query).get("rater", [audit.rater])[0]
             self._json(audit.next(checked_rater(rater)))
         elif area in ("clip", "frame") and name in audit.store.pairs:
             pair = audit.store.pairs[name]
@@ -231,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(request, dict):
             return self._text(HTTPStatus.BAD_REQUEST, "an answer is one JSON object")
         calls = {"/api/answer": self.server.audit.answer, "/api/undo": self.server.audit.undo}
-        if call := calls.get(self._address.path):
+        if call := calls.get(self._place):
             return self._json(call(request))
         return self._text(HTTPStatus.NOT_FOUND, "there is no such page")
 

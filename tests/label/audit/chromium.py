@@ -118,7 +118,7 @@ class Chromium:
             raise RuntimeError(f"{expression}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 15.0) -> Any:
+    def wait(self, expression: str, seconds: float = 30.0) -> Any:
         """The value of an expression as soon as it is true."""
         deadline, found = time.monotonic() + seconds, None
         while time.monotonic() < deadline:

@@ -145,8 +145,8 @@ def test_a_clip_plays_from_its_start_to_its_end_again_and_again(tmp_path: Path, 
                 times.append(browser.value("video.currentTime"))
                 time.sleep(0.02)
             assert start - 0.01 <= min(times)
-            assert max(times) <= end + 0.15
-            assert max(times) > end - 0.3
+            assert max(times) <= end + 0.4
+            assert max(times) > end - 0.5
             assert any(later < earlier - 1 for earlier, later in pairwise(times))  # it began again
             judge(browser)
 

@@ -162,6 +162,7 @@ def test_a_browser_that_goes_away_midway_leaves_the_server_well(
         "/frame/x",
         "/page.html",
         "/clip/0000000000000000/",
+        "//[",
     ],
 )
 def test_no_path_leads_to_a_file(server: AuditServer, path: str) -> None:
