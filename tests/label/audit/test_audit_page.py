@@ -28,7 +28,13 @@ PLAYS = "state && state.pair && video.readyState > 2 && !video.paused"
 def audit_running(folder: Path, *options: str, port: int = 0) -> Iterator[str]:
     """`pseudocap audit` as its own process, ended by Ctrl-C; where its page is."""
     command = ["audit", str(folder / "labels"), "--rater", "anna", "--port", str(port), *options]
-    process = subprocess.Popen([sys.executable, "-m", "pseudocap", *command], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pseudocap", *command],
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell starts what it runs in the background with Ctrl-C ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())
