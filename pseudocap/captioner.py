@@ -230,8 +230,11 @@ class PseudoCap(CaptionNetwork):
             raise InputError(f"num_frames must be 1 to {MAX_FRAMES}, not {num_frames}")
         return replace(self.config.preprocess, frames=num_frames)
 
-    def tokenize(self, captions: Sequence[str]) -> CaptionTokens:
-        """Captions to learn from. BOS and EOS share an id in OPT, so padding is told by position, never by id."""
+    def tokenize(self, captions: Sequence[str], *, max_tokens: int | None = None) -> CaptionTokens:
+        """Captions to learn from. BOS and EOS share an id in OPT, so padding is told by position, never by id.
+
+        A longer caption than `max_tokens` is cut and has no closing token, for it does not end there.
+        """
         captions = [] if isinstance(captions, str) else list(captions)
         if not captions:
             raise InputError("captions must be a list of at least one text")
@@ -242,6 +245,8 @@ class PseudoCap(CaptionNetwork):
         # A caption from the web may contain `</s>`: there it is text, and ends nothing.
         options = {"add_special_tokens": False, "split_special_tokens": True}
         rows = [[bos, *self.tokenizer(caption.strip(), **options)["input_ids"], eos] for caption in captions]
+        if max_tokens is not None:
+            rows = [row[:max_tokens] for row in rows]
         longest = max(len(row) for row in rows)
         self.decoder.check_length(longest)
         device = self.device

@@ -26,6 +26,10 @@ class CheckpointError(PseudocapError):
     """Weights, or what belongs to them, that are absent, damaged, or not those that the checkpoint was made with."""
 
 
+class TrainingError(PseudocapError):
+    """A run that must not go on: its loss is no number, or has exploded."""
+
+
 class DecodeError(PseudocapError):
     """A file, or the part of it around a time, that gives no frames.
 

@@ -17,7 +17,6 @@ transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(1)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
-CAPTIONS = ["a red square moves to the left", "two dogs play", "a blue square moves up and then stops"]
 
 
 @pytest.fixture(autouse=True)

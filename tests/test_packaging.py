@@ -48,7 +48,7 @@ def test_every_dependency_has_a_lower_bound_and_a_tested_version_and_no_host_is_
     assert "index" not in constraints
     pinned = {line.split("==")[0].lower() for line in constraints.splitlines()}
     for requirement in project["dependencies"] + project["optional-dependencies"]["dev"]:
-        name, bound = re.fullmatch(r"([\w-]+)(>=[\d.]+)", requirement).groups()
+        name, bound = re.fullmatch(r"([\w-]+)(?:\[\w+\])?(>=[\d.]+)", requirement).groups()
         assert bound
         assert name.lower().replace("_", "-") in pinned
 

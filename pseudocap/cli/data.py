@@ -7,10 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +17,6 @@ from pseudocap.types import Coverage
 if TYPE_CHECKING:
     from pseudocap.data.corpora import Corpus
 
-PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
 SHOWN = 5
 
 
@@ -46,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pseudocap.cli.progress import progress_of
     from pseudocap.data.splits import resplit
     from pseudocap.data.verify import verify
     from pseudocap.data.videos import VideoFolder
@@ -55,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     corpus = _read(args)
     if lists:
         corpus = resplit(corpus, lists, allow_leak=args.allow_leak)
-    with _progress() as progress:
+    with progress_of("decoding", "videos") as progress:
         coverages = verify(corpus, videos, workers=args.workers, progress=progress)
     if args.json:
         print(json.dumps({**corpus.provenance(), "coverage": [_coverage(each) for each in coverages]}, indent=2))
@@ -103,29 +99,6 @@ def _read(args: argparse.Namespace) -> Corpus:
 
 def _coverage(coverage: Coverage) -> dict[str, object]:
     return {"present": coverage.present, **asdict(coverage)}
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar where stderr is a terminal; elsewhere a line for every tenth, once it has taken two seconds."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("decoding")
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    started, told = time.monotonic(), 0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        tenth = 10 * done // total
-        if tenth > told and time.monotonic() - started > PATIENCE:
-            told = tenth
-            print(f"{done:,} of {total:,} videos decoded", file=sys.stderr, flush=True)
-
-    yield tell
 
 
 def _print_table(corpus: Corpus, coverages: tuple[Coverage, ...]) -> None:

@@ -42,6 +42,22 @@ VERBS = {
         "judge pseudolabels beside speech on a local page, blind; --report gives shares with intervals",
         "pseudocap audit labels/ --asr caption.json --n 100",
     ),
+    "train": (
+        "pre-train a captioner by one of the five regimes",
+        "pseudocap train mixed --config paper --data.images laion/ --data.videos pseudolabels/ --out runs/mixed",
+    ),
+    "finetune": (
+        "learn from your own captions, starting from a captioner",
+        "pseudocap finetune --from runs/mixed/last --data captions.jsonl --videos videos/ --out runs/mine",
+    ),
+    "encode": (
+        "store what the frozen encoder sees of every clip, so that training never looks again",
+        "pseudocap encode captions.jsonl --encoder encoders/timesformer-8 --out memories/ --crops 4",
+    ),
+    "toyworld": (
+        "write the embedded world in the real corpora's formats, or show one of its films",
+        "pseudocap toyworld write world --scale tiny\n  pseudocap toyworld show 7 --out pictures",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 

@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from pseudocap.data.captions import read_own
 from pseudocap.data.corpora import Corpus, Mismatch
 from pseudocap.data.loading import Account, EvaluationLoader, Loading, TrainingLoader
+from pseudocap.data.memories import MemoryRows, MemorySource
 from pseudocap.data.mixture import ModalityMixture
 from pseudocap.data.order import generator_fingerprint
 from pseudocap.data.resumable import ResumableData
@@ -38,13 +39,25 @@ WELCOME: dict[str | None, tuple[str, ...]] = {"fit": ("val",), None: ("train", "
 class CaptionData(ResumableData):
     """Batches of a corpus: `Trainer().fit(module, CaptionData("captions.jsonl"))`.
 
-    `source` is a file or folder of your own captions (rows without a split are for training) or a Corpus that a reader
-    made. `videos` is the folder of the videos, by default that of the captions. `preprocess` is by default that of the
-    model which the trainer fits. Without a validation split, `val_share` of the training videos is held out.
-
     In training each video shows one of its captions, drawn anew every epoch; each epoch has every video once, and
     what a step gets depends on (seed, rank, number of ranks, step) alone, not on workers. In evaluation every video
     comes exactly once over all ranks, with all its references.
+
+    Args:
+        source: a file or folder of your own captions (rows without a split are for training), or a Corpus from a reader
+        videos: the folder of the videos; by default that of the captions
+        memories: a folder of `pseudocap encode`, which is taken instead of the videos
+        preprocess: size, colours and frames; by default those of the model that is trained
+        batch_size: videos of a batch on each device
+        workers: processes that decode
+        start_method: of the workers: fork, forkserver or spawn; by default Python's own
+        seed: of the order, the crops, the captions drawn and the videos held out
+        train_split: the name of the split to learn from
+        val_split: the name of the split to validate on
+        test_split: the name of the split to test on
+        val_share: of the training videos, held out for validation where there is no such split
+        allow_leak: go on where test videos are trained on; every result then says so
+        max_failure_rate: a larger share of videos that are missing or cannot be watched stops the run
     """
 
     def __init__(
@@ -52,6 +65,7 @@ class CaptionData(ResumableData):
         source: Corpus | str | PathLike[str],
         *,
         videos: str | PathLike[str] | None = None,
+        memories: str | PathLike[str] | None = None,
         preprocess: Preprocess | None = None,
         batch_size: int = 16,
         workers: int = 2,
@@ -65,11 +79,11 @@ class CaptionData(ResumableData):
         max_failure_rate: float = 0.1,
     ) -> None:
         super().__init__()
-        if isinstance(source, Corpus) and videos is None:
+        if isinstance(source, Corpus) and videos is None and memories is None:
             raise ConfigError(f"videos= must name the folder of the videos of {source.name}")
         Account(max_failure_rate)  # which checks it
         self._mixture = ModalityMixture(batch_size=batch_size, probabilities={"video": 1.0}, seed=seed)
-        self._source, self._videos, self._preprocess = source, videos, preprocess
+        self._source, self._videos, self._memories, self._preprocess = source, videos, memories, preprocess
         self._batch_size, self._seed, self._val_share = batch_size, seed, val_share
         self._splits = {"train": train_split, "val": val_split, "test": test_split}
         self._allow_leak, self._max_failure_rate = allow_leak, max_failure_rate
@@ -78,6 +92,11 @@ class CaptionData(ResumableData):
         self._leaks: tuple[Mismatch, ...] = ()
         self._sources: dict[str, RowSource] = {}
         self._undecodable: dict[str, dict[str, str]] = {}
+
+    @property
+    def batch_size(self) -> int:
+        """Videos of a batch on each device."""
+        return self._batch_size
 
     @property
     def corpus(self) -> Corpus:
@@ -174,8 +193,11 @@ class CaptionData(ResumableData):
         return corpus, tuple(leaks)
 
     def watched(self, rows: Sequence[CaptionedVideo]) -> RowSource:
-        """What the rows of a split are watched through; a module over stored memories gives another source here."""
-        return RowSource(rows, self._folder, self.preprocess_or(self._preprocess))
+        """What the rows of a split are watched through: their videos, or their stored memories."""
+        preprocess = self.preprocess_or(self._preprocess)
+        if self._memories is None:
+            return RowSource(rows, self._folder, preprocess)
+        return MemoryRows(rows, MemorySource(self._memories, encoder=self.encoder_fingerprint, preprocess=preprocess))
 
     def _prepare(self, name: str) -> None:
         """The source of a split; DataError where too many of its videos are not there, or fewer than ranks."""

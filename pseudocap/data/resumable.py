@@ -53,6 +53,13 @@ class ResumableData(lightning.LightningDataModule):
         source.refuse_missing(max_failure_rate)
         return source
 
+    @property
+    def encoder_fingerprint(self) -> str | None:
+        """Of the model that the trainer fits, None where it is no PseudoCap: memories must be of the same weights."""
+        module = self.trainer.lightning_module if self.trainer is not None else None
+        config = getattr(getattr(module, "model", None), "config", None)
+        return getattr(getattr(config, "encoder", None), "fingerprint", None)
+
     def state_dict(self) -> dict[str, Any]:
         if self._training is not None:
             return self._training.state_dict()

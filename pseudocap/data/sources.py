@@ -12,12 +12,16 @@ import io
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pseudocap.data.corpora import stretch_id
 from pseudocap.data.shards import ShardSample, read_sample
 from pseudocap.data.tar_index import IndexedTar, span_of
 from pseudocap.data.videos import VideoFolder
@@ -29,6 +33,16 @@ from pseudocap.video.transforms import clip_tensor, eval_tensor, train_tensor
 from pseudocap.video.watch import watch_clip
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Described:
+    """What a sample is, told without looking at its pictures. `content` is a hash of them, and which stretch."""
+
+    key: str
+    content: str
+    modality: Modality
+    captions: tuple[str, ...]
 
 
 class Source(Protocol):
@@ -74,11 +88,19 @@ class TarSource:
         return f"{tar.path.name}, sample {row}"
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
-        tar, row = self._place(index)
-        found = read_sample(tar.path, *span_of(tar, row))
+        found = self._read(index)
         watch = self._watch_image if self.modality == "image" else self._watch_video
         frames = watch(found, generator)
         return Sample(key=found.key, modality=self.modality, captions=(found.caption,), frames=frames)
+
+    def describe(self, index: int) -> Described:
+        found = self._read(index)
+        content = hashlib.sha256(found.media).hexdigest()
+        return Described(key=found.key, content=content, modality=self.modality, captions=(found.caption,))
+
+    def _read(self, index: int) -> ShardSample:
+        tar, row = self._place(index)
+        return read_sample(tar.path, *span_of(tar, row))
 
     def _place(self, index: int) -> tuple[IndexedTar, int]:
         which = int(np.searchsorted(self._starts, index, side="right")) - 1
@@ -143,6 +165,19 @@ class RowSource:
         with open_video(self._paths[index], threads=1) as video:
             frames = _watch(video, row.start, row.end, self._preprocess, generator)
         return Sample(key=row.id, modality="video", captions=row.captions, frames=frames)
+
+    def describe(self, index: int) -> Described:
+        row, path = self.rows[index], self._paths[index]
+        state = Path(path).stat()
+        content = stretch_id(_file_hash(path, state.st_size, state.st_mtime_ns), row.start, row.end)
+        return Described(key=row.id, content=content, modality="video", captions=row.captions)
+
+
+@lru_cache(maxsize=4096)
+def _file_hash(path: str, size: int, changed: int) -> str:
+    """Read once for all clips of a film; `size` and `changed` tell a file that is another one by now."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _watch(

@@ -6,12 +6,14 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.utilities import rank_zero_info
 
 from pseudocap.data.corpora import Corpus
 from pseudocap.data.loading import Account, EvaluationLoader, Loading, TrainingLoader
+from pseudocap.data.memories import MANIFEST, MemorySource
 from pseudocap.data.mixture import IMAGE_BATCH_FACTOR, PROBABILITIES, Drawn, ModalityMixture
 from pseudocap.data.module import CaptionData
 from pseudocap.data.order import MIX, generator_fingerprint
@@ -30,13 +32,25 @@ if TYPE_CHECKING:
 class StreamData(ResumableData):
     """Batches of images, of videos, or of a mixture of both, for as many steps as the trainer wants.
 
-    `images` and `videos` are folders of tars (img2dataset's, video2dataset's), single tars, or any Source; `videos` may
-    also be a Corpus, such as HowTo100M's, whose training split is cut from the files below `video_folder`. Without
-    `probabilities` a mixture is the papers' 0.95 to 0.05. `batch_size` counts videos, and a batch of images is
-    `image_batch_factor` times as large, also where there are no videos.
+    What step s of a rank gets depends on (seed, rank, number of ranks, s) alone, not on workers.
 
-    An epoch of the trainer is `epoch_steps` steps. What step s of a rank gets depends on (seed, rank, number of ranks,
-    s) alone, not on workers. `validation` evaluates on a corpus at the same time.
+    Args:
+        images: tars of img2dataset, a folder of them, or a folder of memories
+        videos: tars of video2dataset, a folder of them, a folder of memories, or a Corpus such as HowTo100M's
+        video_folder: where the videos of a Corpus lie
+        preprocess: size, colours and frames; by default those of the model that is trained
+        batch_size: videos of a batch on each device
+        image_batch_factor: how many times as large a batch of images is, also where there are no videos
+        probabilities: of an image and of a video batch; for a mixture by default the papers' 0.95 and 0.05
+        synchronised: all ranks draw the same modality at each step; unstable in the papers
+        epoch_steps: steps of an epoch, so between two validations
+        seed: of the draws, the order, the crops and the moments
+        workers: processes that decode
+        start_method: of the workers: fork, forkserver or spawn; by default Python's own
+        mix: samples among which the order is shuffled, whole tars at a time
+        index: a folder for the index of the tars, where theirs cannot be written to
+        max_failure_rate: a larger share of samples that cannot be watched stops the run
+        validation: a captioned corpus to be scored on after every epoch
     """
 
     def __init__(
@@ -89,7 +103,7 @@ class StreamData(ResumableData):
     def prepare_data(self) -> None:
         """Index the tars, once a machine: every rank then finds the index made."""
         for name, given in self._given.items():
-            if _are_tars(given):
+            if _are_tars(given) and not _are_memories(given):
                 tars = index_tars(given, folder=self._index)
                 rank_zero_info(f"{name}s: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
 
@@ -151,6 +165,8 @@ class StreamData(ResumableData):
         return {"stream": self._draws, "sources": samples, "drawn": drawn, "unwatchable": len(self.unwatchable)}
 
     def _source(self, name: Modality, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
+        if _are_memories(given):
+            given = MemorySource(given, encoder=self.encoder_fingerprint, preprocess=preprocess)
         if _are_tars(given):
             return TarSource(index_tars(given, folder=self._index), preprocess, modality=name)
         if isinstance(given, Corpus):
@@ -162,6 +178,10 @@ class StreamData(ResumableData):
         if given.modality != name:
             raise ConfigError(f"{name}s= was given a source of {given.modality}s")
         return given
+
+
+def _are_memories(given: Tars | Corpus | Source) -> TypeIs[str | PathLike[str]]:
+    return isinstance(given, str | os.PathLike) and (Path(given) / MANIFEST).is_file()
 
 
 def _are_tars(given: Tars | Corpus | Source) -> TypeIs[Tars]:

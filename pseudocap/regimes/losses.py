@@ -1,4 +1,5 @@
-"""What PseudoCap-Vid adds to the caption loss: denoising consistency and the gate's entropy. Pure functions.
+"""What a step learns: the caption loss, and what PseudoCap-Vid adds to it, denoising consistency and the gates'
+entropy. Pure functions.
 
 The papers leave beta, delta, the dropping probability and the warm-up without values; the defaults of `Noise` and
 `Denoising` are ours. The gate entropy's weight is 0.01 in the paper. Legend: N captions, L tokens, V vocabulary,
@@ -14,13 +15,21 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
+from pseudocap.captioner import CaptionTokens, PseudoCap
 from pseudocap.errors import ConfigError
+from pseudocap.types import VideoMemory
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Noise:
     """How a caption's prefix is perturbed: each real token but the first is masked, or swapped with its right
-    neighbour, or, where it is a stop word, dropped, each with its own probability."""
+    neighbour, or, where it is a stop word, dropped, each with its own probability.
+
+    Args:
+        mask: probability that a token is masked
+        swap: probability that it changes places with the next one
+        drop: probability that a stop word is left out
+    """
 
     mask: float = 0.1
     swap: float = 0.1
@@ -32,9 +41,17 @@ class Noise:
                 raise ConfigError(f"noise.{name} is a probability, from 0 to 1, not {getattr(self, name)!r}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Denoising:
-    """Equations 9 to 11 as settings: the noise, how fast a perturbation's reach falls off, and the loss's weight."""
+    """Equations 9 to 11 as settings.
+
+    Args:
+        noise: how prefixes are perturbed
+        beta: how fast a perturbation's reach falls off with the distance in tokens
+        weight: of this loss in the end, 0.1 in the paper
+        delta: how fast the weight rises with the optimiser's steps
+        warmup: optimiser steps without this loss
+    """
 
     noise: Noise = field(default_factory=Noise)
     beta: float = 0.5
@@ -164,3 +181,73 @@ def gate_entropy(gates: Iterable[torch.Tensor]) -> torch.Tensor:
 def total_loss(caption: torch.Tensor, *added: tuple[float, torch.Tensor]) -> torch.Tensor:
     """Equation 14: the caption loss, and each further loss times its weight."""
     return caption + sum(weight * loss for weight, loss in added)
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
+class Objective:
+    """What is added to the caption loss. By default nothing, as in FrozenCaptioner.
+
+    Args:
+        denoising: PseudoCap-Vid's denoising consistency; null leaves it out
+        gate_entropy: weight of the gates' entropy, 0.01 in PseudoCap-Vid; convex fusion only
+        max_tokens: longer captions are cut here, and then learned without their end
+    """
+
+    denoising: Denoising | None = None
+    gate_entropy: float = 0.0
+    max_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.gate_entropy >= 0:
+            raise ConfigError(f"objective.gate_entropy must be 0 or more, not {self.gate_entropy!r}")
+        if self.max_tokens < 3:
+            raise ConfigError(f"objective.max_tokens must be at least 3, `</s> word </s>`, not {self.max_tokens}")
+
+
+@dataclass(kw_only=True, slots=True)
+class Losses:
+    """Of one batch: the total, which is learned, and its parts as they are before their weights."""
+
+    total: torch.Tensor
+    parts: dict[str, torch.Tensor]
+
+
+def caption_losses(
+    model: PseudoCap,
+    tokens: CaptionTokens,
+    memory: VideoMemory,
+    objective: Objective,
+    *,
+    step: int,
+    generator: torch.Generator,
+    stop_ids: torch.Tensor,
+) -> Losses:
+    """Equation 14 at an optimiser step: the caption loss, the denoising consistency, the gates' entropy."""
+    denoising = objective.denoising
+    weight = 0.0 if denoising is None else denoising.weight_at(step)
+    output = model(
+        tokens.input_ids,
+        memory,
+        attention_mask=tokens.attention_mask,
+        labels=tokens.labels,
+        return_logits=weight > 0,
+    )
+    parts, added = {"caption": output.loss}, []
+    if denoising is not None and weight > 0:
+        noisy = perturb(
+            tokens.input_ids,
+            tokens.attention_mask,
+            noise=denoising.noise,
+            unknown_id=model.mask_token_id,
+            pad_id=model.decoder.config.pad_token_id,
+            stop_ids=stop_ids,
+            generator=generator,
+        )
+        logits = model(noisy.input_ids, memory, attention_mask=noisy.attention_mask).logits
+        parts["denoising"] = denoising_consistency(output.logits, logits, noisy, beta=denoising.beta)
+        added.append((weight, parts["denoising"]))
+    if objective.gate_entropy > 0:
+        gates = [gate for adapter in model.adapters.values() for gate in adapter.gates().values()]
+        parts["gate_entropy"] = gate_entropy(gates)
+        added.append((objective.gate_entropy, parts["gate_entropy"]))
+    return Losses(total=total_loss(output.loss, *added), parts=parts)

@@ -8,7 +8,7 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
-from conftest import CAPTIONS
+from spoken import CAPTIONS
 from transformers import GenerationConfig, OPTForCausalLM
 
 from pseudocap import PseudoCap, VideoMemory

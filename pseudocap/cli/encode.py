@@ -1,0 +1,153 @@
+"""`pseudocap encode SOURCE --encoder E --out MEMORIES`: what the frozen encoder sees of every clip, stored once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudocap.errors import DataError
+
+if TYPE_CHECKING:
+    from pseudocap.data.encode import DescribedSource
+    from pseudocap.model.timesformer import TimeSformer
+    from pseudocap.types import Preprocess
+
+EPILOG = """SOURCE is one of
+  captions.jsonl, .json, .csv   your captions (video, caption[, start, end]), videos beside them or in --videos
+  a folder of tars, or a .tar   as img2dataset (--images) and video2dataset write them
+  a folder of videos            each whole, or cut into clips with --clip-seconds; captions in .txt files if there are
+
+Run again with the same settings to go on where a run was stopped, or to add what is new in SOURCE."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="what to encode; see below")
+    parser.add_argument(
+        "--encoder", required=True, metavar="E", help="a TimeSformer or a PseudoCap checkpoint: a directory or a repo"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="MEMORIES", help="the folder to write")
+    parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos of the captions lie")
+    parser.add_argument("--images", action="store_true", help="the tars hold images")
+    parser.add_argument("--clip-seconds", type=float, metavar="S", help="cut a folder's videos into clips of S seconds")
+    parser.add_argument("--min-seconds", type=float, metavar="S", help="leave out a shorter rest of a video (1)")
+    parser.add_argument("--size", type=int, metavar="PX", help="pixels; default: the encoder's own")
+    parser.add_argument("--frames", type=int, metavar="T", help="frames of a clip; default: the encoder's own")
+    parser.add_argument("--crops", type=int, default=0, metavar="K", help="random views beside evaluation's (0)")
+    parser.add_argument("--seed", type=int, default=0, help="of the random views (0)")
+    parser.add_argument("--int8", action="store_true", help="half the size, a scale for each vector")
+    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="views encoded at once (16)")
+    parser.add_argument("--shard-size", type=int, default=1024, metavar="N", help="samples in a file (1024)")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that decode (2)")
+    parser.add_argument("--device", default="auto", help="where the encoder runs (auto)")
+    parser.add_argument("--bf16", action="store_true", help="run the encoder in bfloat16")
+    parser.add_argument(
+        "--max-failure-rate", type=float, default=0.1, metavar="R", help="stop where more than this share fails (0.1)"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="try the samples again that failed before")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"{EPILOG}\n\n{parser.epilog}" if parser.epilog else EPILOG
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.out.is_file():
+        raise DataError(f"--out {args.out} is a file; name a folder")
+    if not args.source.exists():
+        raise DataError(f"{args.source}: there is no such file or folder")
+
+    import torch
+
+    from pseudocap.captioner import pick_device
+    from pseudocap.cli.progress import progress_of
+    from pseudocap.data.encode import encode
+    from pseudocap.data.memories import MemorySpec
+
+    device = pick_device(args.device)
+    encoder, preprocess = _encoder(args.encoder)
+    changes = {"size": args.size, "frames": args.frames}
+    preprocess = replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
+    encoder.check_frames(torch.zeros(1, preprocess.frames, 3, preprocess.size, preprocess.size), None)
+    assert encoder.origin is not None, "from_pretrained names it"
+    spec = MemorySpec(
+        encoder=encoder.origin.fingerprint,
+        preprocess=preprocess,
+        crops=args.crops,
+        seed=args.seed,
+        storage="int8" if args.int8 else "float16",
+    )
+    source = _source(args, preprocess)
+    with progress_of("encoding", "samples") as progress:
+        result = encode(
+            source,
+            encoder.to(device, torch.bfloat16 if args.bf16 else torch.float32),
+            args.out,
+            spec,
+            batch_size=args.batch_size,
+            shard_size=args.shard_size,
+            workers=args.workers,
+            max_failure_rate=args.max_failure_rate,
+            retry_failed=args.retry_failed,
+            progress=progress,
+        )
+    if args.json:
+        values = {name: getattr(result, name) for name in result.__slots__}
+        print(json.dumps({"out": str(args.out), "fingerprint": spec.fingerprint, **values}))
+    else:
+        each = f", {result.bytes // result.total:,} bytes each" if result.total else ""
+        print(
+            f"{args.out}: {result.stored:,} samples encoded in {result.seconds:.1f} s, {result.already:,} were there, "
+            f"{len(result.failed):,} failed; {result.total:,} in all{each}"
+        )
+        for name, reason in list(result.failed.items())[:5]:
+            print(f"failed: {name}: {reason}")
+    return 1 if result.failed else 0
+
+
+def _encoder(name: str) -> tuple[TimeSformer, Preprocess]:
+    """An encoder by itself, or that of a PseudoCap checkpoint with the preprocessing that it was trained with."""
+    from pseudocap.captioner import CONFIG_FILE, read_config
+    from pseudocap.model.timesformer import TimeSformer
+    from pseudocap.model.weights import read_json
+    from pseudocap.types import Preprocess
+
+    folder = Path(name).expanduser()
+    if (folder / CONFIG_FILE).is_file() and read_json(folder / CONFIG_FILE).get("model_type") == "pseudocap":
+        config = read_config(folder)
+        return TimeSformer.from_pretrained(config.encoder.source, revision=config.encoder.revision), config.preprocess
+    encoder = TimeSformer.from_pretrained(folder if folder.exists() else name)
+    own = encoder.config
+    return encoder, Preprocess(
+        size=own.image_size,
+        mean=own.mean,  # type: ignore[arg-type]
+        std=own.std,  # type: ignore[arg-type]
+        frames=own.num_frames,
+    )
+
+
+def _source(args: argparse.Namespace, preprocess: Preprocess) -> DescribedSource:
+    from pseudocap.data.captions import read_own
+    from pseudocap.data.sources import RowSource, TarSource
+    from pseudocap.data.tar_index import index_tars
+    from pseudocap.data.unlabelled import uncaptioned
+    from pseudocap.data.videos import VideoFolder
+
+    path: Path = args.source
+    if path.suffix == ".tar" or (path.is_dir() and any(path.glob("*.tar"))):
+        return TarSource(index_tars(path), preprocess, modality="image" if args.images else "video")
+    if args.images:
+        raise DataError(f"--images is for tars of images, and {path} holds none")
+    if args.clip_seconds is not None and not path.is_dir():
+        raise DataError(f"--clip-seconds cuts the videos of a folder, and {path} is a file")
+    if path.is_dir() and (args.clip_seconds is not None or not any(path.rglob("*.txt"))):
+        videos = VideoFolder(path)
+        rows = uncaptioned(videos, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds)
+    else:
+        videos = VideoFolder(args.videos or (path if path.is_dir() else path.parent))
+        rows = read_own(path).rows
+    source = RowSource(rows, videos, preprocess)
+    if not source.rows:
+        raise DataError(f"none of the {len(source.missing):,} videos of {path} is in {videos.root}; see --videos")
+    return source

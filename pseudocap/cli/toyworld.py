@@ -1,0 +1,135 @@
+"""`pseudocap toyworld write DIR`, `pseudocap toyworld show SEED`: the embedded world, on disk and before one's eyes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pseudocap.errors import ConfigError
+
+PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
+CORPORA = ("clips", "stills", "talking", "msrvtt", "msvd", "own")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("action", choices=["write", "show"], help="write the corpora, or show one film")
+    parser.add_argument("target", metavar="DIR|SEED", help="write: the folder; show: the seed of the world")
+    parser.add_argument("--seed", type=int, default=0, help="write: the seed of the world (default 0)")
+    parser.add_argument(
+        "--scale", choices=["tiny", "small", "full"], default="tiny", help="write: how much (default tiny, seconds)"
+    )
+    parser.add_argument("--size", type=int, help="pixels of a side (default: write 64, show 96)")
+    parser.add_argument("--workers", type=int, metavar="N", help="write: processes; default: one per core")
+    parser.add_argument(
+        "--corpus",
+        action="append",
+        choices=CORPORA,
+        help="write: only this corpus, may be given again (default: all); show: the film's (default msrvtt)",
+    )
+    parser.add_argument("--film", type=int, default=0, metavar="N", help="show: which film of the corpus (default 0)")
+    parser.add_argument("--out", type=Path, default=Path("toyworld-show"), help="show: folder of the pictures")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    return _write(args) if args.action == "write" else _show(args)
+
+
+def _write(args: argparse.Namespace) -> int:
+    from pseudocap.toyworld.write import write_world
+
+    with _progress() as progress:
+        manifest = write_world(
+            args.target,
+            scale=args.scale,
+            corpora=args.corpus,
+            size=64 if args.size is None else args.size,
+            seed=args.seed,
+            workers=args.workers,
+            progress=progress,
+        )
+    if args.json:
+        print(json.dumps(manifest, indent=2))
+    else:
+        _print_table(args.target, manifest)
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    from pseudocap.toyworld.corpora import recipe_of
+    from pseudocap.toyworld.show import show
+
+    if not args.target.isdecimal() or int(args.target) >= 2**63:
+        raise ConfigError(f"show takes the seed of a world, a number from 0 to 2**63, not {args.target!r}")
+    if len(args.corpus or ()) > 1:
+        raise ConfigError(f"show takes one --corpus, not {len(args.corpus)}")
+    if args.film < 0:
+        raise ConfigError(f"--film is {args.film} and must be 0 or more")
+    size = 96 if args.size is None else args.size
+    if size % 2 or not 32 <= size <= 256:
+        raise ConfigError(f"--size is {size} and must be an even number from 32 to 256")
+    corpus = args.corpus[0] if args.corpus else "msrvtt"
+    split = next(iter(recipe_of(corpus).films["full"]))
+    shown = show(args.out, corpus=corpus, split=split, place=args.film, seed=int(args.target), size=size)
+    if args.json:
+        print(json.dumps(asdict(shown), indent=2, default=str))
+        return 0
+    for heading, lines in (
+        ("scene", shown.scene),
+        ("the plain truth", (shown.truth,)),
+        ("references", shown.references),
+        ("transcript", shown.transcript),
+    ):
+        print(f"{heading}:", *(f"  {line}" for line in lines), "", sep="\n")
+    print(f"contact sheet: {shown.sheet}\nGIF:           {shown.gif}")
+    return 0
+
+
+def _print_table(folder: str, manifest: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"{folder}: scale {manifest['scale']}, {manifest['size']} pixels, seed {manifest['seed']}"
+    table = Table(title=escape(title), title_justify="left")
+    for heading in ("corpus", "films", "MB", "what"):
+        table.add_column(heading, justify="right" if heading in ("films", "MB") else "left")
+    for name, corpus in manifest["corpora"].items():
+        films = " / ".join(f"{count:,}" for count in corpus["films"].values())
+        table.add_row(name, films, f"{corpus['bytes'] / 1e6:.1f}", corpus["about"])
+    Console().print(table)
+    print(f"written in {manifest['seconds_of_work']} s; toyworld.json holds the hashes of all annotations")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar where stderr is a terminal; elsewhere a line for every tenth, once it has taken two seconds."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("toy world")
+            yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
+        return
+    started, told = time.monotonic(), ("", 0)
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal started, told
+        mark = (what, 10 * done // max(total, 1))
+        if what != told[0]:
+            started = time.monotonic()
+        elif mark == told or time.monotonic() - started < PATIENCE:
+            return
+        else:
+            print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+        told = mark
+
+    yield tell

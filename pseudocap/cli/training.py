@@ -1,0 +1,106 @@
+"""A run's settings as LightningCLI reads them, and its errors as one line."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+from jsonargparse import ArgumentError
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger
+
+from pseudocap.errors import CheckpointError, ConfigError, nearest
+from pseudocap.regimes import networks
+from pseudocap.regimes.base import PreTraining
+from pseudocap.regimes.guards import StopOnBadLoss
+from pseudocap.regimes.keep import AtomicCheckpoints, KeepCaptioner
+
+LAST = "checkpoints/last.ckpt"
+
+
+class TrainingCLI(LightningCLI):
+    """Model, data and trainer from typed settings. The run's folder `out` gets its config, logs, captions, checkpoints
+    and captioners."""
+
+    def __init__(self, module: type[PreTraining], data: type, *, args: list[str], prog: str) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # they are the command line's
+            super().__init__(
+                module,
+                data,
+                args=args,
+                run=False,
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                parser_kwargs={"exit_on_error": False, "prog": prog, "description": module.__doc__},
+                trainer_defaults={"max_steps": module.steps, "gradient_clip_val": 1.0},
+                save_config_kwargs={"overwrite": True},
+            )
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--out", type=str, default="runs/train", help="the run's folder")
+        parser.add_argument("--resume", action="store_true", help="go on at the last checkpoint in the run's folder")
+        parser.add_argument(
+            "--checkpoint_every", type=int, default=500, help="optimiser steps between two checkpoints of the training"
+        )
+        parser.link_arguments("out", "trainer.default_root_dir")
+
+    @property
+    def out(self) -> str:
+        return str(self.config.out)
+
+    def instantiate_trainer(self, **kwargs: Any) -> lightning.Trainer:
+        if self.config.trainer.logger is None:
+            kwargs["logger"] = CSVLogger(self.out, name="", version="")
+        callbacks: list[Callback] = [
+            StopOnBadLoss(),
+            KeepCaptioner(self.out),
+            LearningRateMonitor(),
+            ModelCheckpoint(
+                dirpath=Path(self.out) / "checkpoints",
+                filename="step-{step}",
+                auto_insert_metric_name=False,
+                every_n_train_steps=self.config.checkpoint_every,
+                save_last=True,
+            ),
+        ]
+        kwargs.setdefault("plugins", [*(self.config_init.trainer.plugins or []), AtomicCheckpoints()])
+        given = self.config_init.trainer.callbacks or []
+        mine = [each for each in callbacks if not any(isinstance(one, type(each)) for one in given)]
+        self.config_init.trainer.callbacks = [*(given if isinstance(given, list) else [given]), *mine]
+        return super().instantiate_trainer(**kwargs)
+
+    def checkpoint(self) -> str | None:
+        """Where training goes on. A run that was begun is neither overwritten nor gone on with unasked."""
+        last = Path(self.out) / LAST
+        if self.config.resume:
+            if not last.is_file():
+                raise CheckpointError(f"--resume: {last} is not there; this run has saved no checkpoint yet")
+            return str(last)
+        if last.is_file():
+            raise ConfigError(f"{self.out} holds a run already; go on with it (--resume), or name another --out")
+        return None
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """jsonargparse's complaint as one line that offers the nearest right setting."""
+        try:
+            super().parse_arguments(parser, args)
+        except ArgumentError as error:
+            text = " ".join(str(error).split()).removeprefix("error: ")
+            wrong = re.search(r"[Oo]ption '([\w.]+)'|--([\w.]+)|attribute '(\w+)'", text)
+            offer = nearest(next(filter(None, wrong.groups())), _known(parser)) if wrong else ""
+            raise ConfigError(f"{text}{offer}; --print_config prints every setting") from error
+
+
+def _known(parser: LightningArgumentParser) -> set[str]:
+    """Every setting by its whole name and from each group on, and what a captioner is built with."""
+    names = set(parser.get_defaults().keys())
+    names |= {name.partition(".")[2] for name in names if "." in name}
+    for builder in (networks.from_backbones, networks.from_pretrained):
+        names |= {builder.__name__, *inspect.signature(builder).parameters}
+    return names

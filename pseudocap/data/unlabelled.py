@@ -1,0 +1,39 @@
+"""Videos of which nothing is said yet, as rows: what is to be encoded, or labelled."""
+
+from __future__ import annotations
+
+from pseudocap.data.corpora import stretch_id
+from pseudocap.data.videos import VideoFolder
+from pseudocap.errors import DataError, DecodeError
+from pseudocap.types import CaptionedVideo
+from pseudocap.video.clips import plan_clips
+from pseudocap.video.decode import probe
+
+
+def uncaptioned(
+    videos: VideoFolder, *, clip_seconds: float | None = None, min_seconds: float | None = None
+) -> tuple[CaptionedVideo, ...]:
+    """The videos of a folder, whole or cut into clips, as rows of which nothing is said yet.
+
+    A clip at a video's end that is shorter than `min_seconds` is left out (by default 1 s, or a shorter clip's length).
+    A video that cannot be opened stays one row, so that whoever watches it counts and names it.
+    """
+    rows = []
+    if clip_seconds is not None and min_seconds is None:
+        min_seconds = min(1.0, clip_seconds)
+    for path in sorted(videos.paths):
+        name = path.relative_to(videos.root).as_posix()
+        if clip_seconds is None or min_seconds is None:
+            rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))
+            continue
+        try:
+            duration = probe(path).duration
+        except DecodeError:
+            rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))
+            continue
+        for clip in plan_clips(name, duration, clip_seconds=clip_seconds, min_seconds=min_seconds):
+            key = stretch_id(name, clip.start, clip.end)
+            rows.append(CaptionedVideo(id=key, video=name, captions=(), split="train", start=clip.start, end=clip.end))
+    if not rows:
+        raise DataError(f"{videos.root} holds no video file")
+    return tuple(rows)

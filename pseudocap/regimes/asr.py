@@ -1,0 +1,82 @@
+"""The baseline to beat: what people say over their videos, as speech recognition heard it.
+
+The same 8-second clips as the pseudolabels, with HowTo100M's transcripts, whose neighbouring segments are joined to
+about 8 s. The papers: 4,000 steps at a batch of 1,200; 45 of 100 transcripts refer to the video, 13 are intros or
+outros, 42 chit-chat; MSR-VTT validation CIDEr-D 49.0 after fine-tuning.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+
+import torch
+
+from pseudocap.data.howto100m import read_howto100m
+from pseudocap.data.module import CaptionData
+from pseudocap.data.stream_module import StreamData
+from pseudocap.regimes.base import PreTraining, refuse_modality
+from pseudocap.regimes.losses import caption_losses
+from pseudocap.types import Batch, Preprocess
+
+
+class AsrBaseline(PreTraining):
+    """Learns from transcripts of speech: `TranscriptData(transcripts, videos)`."""
+
+    steps = 4_000
+
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        refuse_modality(batch, "video", "AsrBaseline")
+        losses = caption_losses(
+            self.model,
+            self.tokens_of(batch),
+            self.memory_of(batch),
+            self.objective,
+            step=self.global_step,
+            generator=self.draws_of(batch, batch_index),
+            stop_ids=self.stop_ids,
+        )
+        self.log_losses(losses, batch)
+        return losses.total
+
+
+class TranscriptData(StreamData):
+    """HowTo100M's transcripts over its videos, as clips of about `clip_seconds`.
+
+    Args:
+        transcripts: caption.json, or a folder of one csv a video
+        videos: the folder of the videos
+        clip_seconds: neighbouring segments are joined up to this length
+        preprocess: size, colours and frames; by default those of the model
+        batch_size: clips of a step on each device
+        epoch_steps: steps between two validations
+        seed: of the order, the crops and the moments
+        workers: processes that decode
+        max_failure_rate: more clips that cannot be watched than this share stop the run
+        validation: a captioned corpus to be scored on along the way
+    """
+
+    def __init__(
+        self,
+        transcripts: str | PathLike[str],
+        videos: str | PathLike[str],
+        *,
+        clip_seconds: float = 8.0,
+        preprocess: Preprocess | None = None,
+        batch_size: int = 16,
+        epoch_steps: int = 1000,
+        seed: int = 0,
+        workers: int = 2,
+        max_failure_rate: float = 0.1,
+        validation: CaptionData | None = None,
+    ) -> None:
+        super().__init__(
+            videos=read_howto100m(transcripts, seconds=clip_seconds),
+            video_folder=videos,
+            preprocess=preprocess,
+            batch_size=batch_size,
+            epoch_steps=epoch_steps,
+            seed=seed,
+            workers=workers,
+            max_failure_rate=max_failure_rate,
+            validation=validation,
+        )

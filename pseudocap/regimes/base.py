@@ -1,0 +1,245 @@
+"""What every regime does around its training step: optimise, move the gates' schedule, caption what is held out, score.
+
+A regime's own file shows what it learns from, how long, and its whole training step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import distributed
+
+from pseudocap.captioner import CaptionTokens, PseudoCap
+from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
+from pseudocap.metrics.suite import Scores, score
+from pseudocap.regimes.losses import Losses, Objective
+from pseudocap.regimes.optimisation import Optimisation, build_optimiser
+from pseudocap.types import Batch, VideoMemory
+
+# The words that denoising drops, as PseudoCap-Vid drops stop words; the list is ours.
+STOP_WORDS = (
+    "a an the and or of in on at to with for from by is are was were be been being as that this it its his her their"
+)
+METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
+class Decoding:
+    """How validation captions.
+
+    Args:
+        beams: 1 is greedy, as in the papers' ablation
+        max_new_tokens: the longest caption
+        examples: how many captions a validation shows beside a reference
+    """
+
+    beams: int = 1
+    max_new_tokens: int = 32
+    examples: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("beams", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"decoding.{name} must be at least 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Captioned:
+    """What a validation said of a video, and what people say."""
+
+    key: str
+    caption: str
+    references: tuple[str, ...]
+
+
+class Regime(lightning.LightningModule):
+    """A captioner that learns. Only its adapters have gradients, optimiser state, and a place in checkpoints.
+
+    Args:
+        model: the captioner: pseudocap.regimes.networks.from_backbones, or from_pretrained there
+        optimisation: AdamW and its schedule
+        objective: what is added to the caption loss
+        decoding: how validation captions
+        seed: of the denoising's draws; order and crops have the data's own
+        compiler: torch.compile's backend for each layer, inductor for instance; null runs them as they are
+    """
+
+    def __init__(
+        self,
+        model: PseudoCap,
+        *,
+        optimisation: Optimisation = Optimisation(),
+        objective: Objective = Objective(),
+        decoding: Decoding = Decoding(),
+        seed: int = 0,
+        compiler: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.optimisation, self.objective, self.decoding = optimisation, objective, decoding
+        self.seed = seed
+        if self.objective.gate_entropy > 0 and model.config.fusion != "convex":
+            raise ConfigError("objective.gate_entropy is for fusion='convex'; the residual gates have no entropy")
+        words = [f"{space}{word}" for word in STOP_WORDS.split() for space in ("", " ")]
+        single = [ids[0] for ids in model.tokenizer(words, add_special_tokens=False)["input_ids"] if len(ids) == 1]
+        self.stop_ids = torch.tensor(sorted(set(single)))
+        if compiler is not None:
+            compile_layers(model, compiler)
+        self.scores: Scores | None = None
+        self.captioned: list[Captioned] = []
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        optimiser = build_optimiser(self.model, self.optimisation)
+        steps = int(self.trainer.estimated_stepping_batches)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self.optimisation.share(step, steps))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint of other adapters is told before PyTorch meets it."""
+        here = {name: list(tensor.shape) for name, tensor in self.state_dict().items()}
+        there = {name: list(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+        if here != there:
+            wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
+            first = f"{wrong[0]} is {there.get(wrong[0], 'not there')} in it and {here.get(wrong[0], 'not there')} here"
+            raise CheckpointError(
+                f"the training checkpoint is of another captioner: {len(wrong)} of its weights differ, {first}; resume "
+                "with the settings that the run had (its config.yaml)"
+            )
+
+    # What a training step is made of
+
+    def memory_of(self, batch: Batch) -> VideoMemory:
+        """Stored, or seen now by the frozen encoder, which records nothing for autograd."""
+        if batch.memory is not None:
+            return batch.memory
+        if batch.frames is None:
+            raise InputError("a batch must have frames or a memory")
+        return self.model.encode(batch.frames, batch.frame_mask)
+
+    def tokens_of(self, batch: Batch) -> CaptionTokens:
+        return self.model.tokenize(batch.captions, max_tokens=self.objective.max_tokens)
+
+    def draws_of(self, batch: Batch, batch_index: int) -> torch.Generator:
+        """The step's randomness: a function of (seed, rank, step), so that a resumed run draws the same."""
+        step = batch.step if batch.step is not None else batch_index
+        state = np.random.SeedSequence([self.seed, self.global_rank, step]).generate_state(1, np.uint64)
+        return torch.Generator().manual_seed(int(state[0]) >> 1)
+
+    def log_losses(self, losses: Losses, batch: Batch) -> None:
+        """By modality, so that a mixture's two losses stay apart."""
+        values = {"train/loss": losses.total.detach()}
+        values |= {f"train/{name}/{batch.modality}": part.detach() for name, part in losses.parts.items()}
+        self.log_dict(values, batch_size=len(batch))
+        self.log("train/loss_bar", losses.total.detach(), prog_bar=True, logger=False, batch_size=len(batch))
+
+    # Validation
+
+    def on_validation_epoch_start(self) -> None:
+        self.captioned = []
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        ids = self.model.generate(
+            self.memory_of(batch), num_beams=self.decoding.beams, max_new_tokens=self.decoding.max_new_tokens
+        )
+        for key, caption, references in zip(batch.keys, self.model.decode(ids), batch.references, strict=True):
+            self.captioned.append(Captioned(key=key, caption=caption, references=references))
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(gate_statistics(self.model))
+        self._score("val")
+        self._show_examples()
+
+    def _score(self, stage: str) -> None:
+        """Every rank scores what all ranks captioned, so the figure is that of one process."""
+        self.captioned = _of_all_ranks(self.captioned)
+        if not self.captioned:
+            return
+        self.scores = score(
+            predictions={each.key: each.caption for each in self.captioned},
+            references={each.key: each.references for each in self.captioned},
+            metrics=METRICS,
+        )
+        self.log_dict({f"{stage}/{name}": value for name, value in self.scores.items()}, prog_bar=True)
+        for name, reason in self.scores.not_computed.items():
+            self.print(f"{stage}/{name} is not computed: {reason}")
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        self.validation_step(batch, batch_index)
+
+    def on_test_epoch_start(self) -> None:
+        self.captioned = []
+
+    def on_test_epoch_end(self) -> None:
+        self._score("test")
+
+    def predict_step(self, batch: Batch, batch_index: int) -> list[tuple[str, str]]:
+        self.captioned = []
+        self.validation_step(batch, batch_index)
+        return [(each.key, each.caption) for each in self.captioned]
+
+    def _show_examples(self) -> None:
+        """A table beside the logs, for people: the same videos each time, so that one sees them change."""
+        if self.trainer.sanity_checking or self.decoding.examples == 0:
+            return
+        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir) / "captions"  # which all ranks must ask
+        if not self.trainer.is_global_zero:
+            return
+        chosen = sorted(self.captioned, key=lambda each: each.key)[: self.decoding.examples]
+        rows = ["| video | caption | a reference |", "|---|---|---|"]
+        rows += [f"| {each.key} | {each.caption} | {each.references[0]} |" for each in chosen]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"step-{self.global_step:07d}.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        for logger in self.trainer.loggers:
+            if hasattr(logger.experiment, "add_text"):  # TensorBoard's
+                logger.experiment.add_text("captions", "\n".join(rows), self.global_step)
+
+
+class PreTraining(Regime):
+    """A regime that starts from new adapters: the schedule of convex gates moves with the optimiser's steps.
+
+    `steps` is the papers' length, which a run has unless it says otherwise.
+    """
+
+    steps: int
+
+    def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
+        self.model.set_gate_step(self.global_step)
+
+
+def compile_layers(model: PseudoCap, compiler: str) -> None:
+    """Each layer by itself, in place: equal layers share what was compiled, and names of weights stay."""
+    known = torch.compiler.list_backends()
+    if compiler not in (*known, "eager", "aot_eager"):
+        raise ConfigError(f"there is no compiler {compiler!r}{nearest(compiler, known)}; torch has {', '.join(known)}")
+    for layer in (*model.encoder.blocks, *model.decoder.opt.model.decoder.layers, *model.adapters.values()):
+        layer.compile(backend=compiler, dynamic=True)
+
+
+def gate_statistics(model: PseudoCap) -> dict[str, float]:
+    """How far each adapter opened: mean, spread and extremes of its gates."""
+    values: dict[str, float] = {}
+    for layer, adapter in model.adapters.items():
+        for name, gate in adapter.gates().items():
+            gate = gate.detach().float()
+            statistics = {"mean": gate.mean(), "std": gate.std(correction=0), "min": gate.min(), "max": gate.max()}
+            values |= {f"gates/{layer}/{name}/{each}": float(value) for each, value in statistics.items()}
+    return values
+
+
+def _of_all_ranks(captioned: list[Captioned]) -> list[Captioned]:
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return captioned
+    gathered: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(gathered, captioned)
+    return [each for part in gathered for each in part]
+
+
+def refuse_modality(batch: Batch, wanted: str, regime: str) -> None:
+    if batch.modality != wanted:
+        raise InputError(f"{regime} learns from {wanted}s, and a batch of {batch.modality}s came: mend its data")

@@ -1,0 +1,124 @@
+"""Callbacks that keep a long run trustworthy: stop at a loss that is no number or explodes; leave out a spike.
+
+Both judge the optimiser's step before it is taken, by the worst loss of its batches on any rank, so that all ranks do
+the same and nothing bad reaches the weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import statistics
+from collections import deque
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import distributed
+from torch.optim import Optimizer
+
+from pseudocap.errors import ConfigError, TrainingError
+from pseudocap.types import Batch
+
+_log = logging.getLogger(__name__)
+
+
+class _JudgesSteps(Callback):
+    """Gathers the losses and the keys of one optimiser step, and hands its worst loss to `judge`."""
+
+    def __init__(self) -> None:
+        self._losses: list[torch.Tensor] = []
+        self._keys: list[str] = []
+
+    def on_train_batch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, batch: Batch, batch_idx: int
+    ) -> None:
+        self._keys += batch.keys
+
+    def on_before_backward(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: torch.Tensor
+    ) -> None:
+        self._losses.append(loss.detach() * trainer.accumulate_grad_batches)  # Lightning has divided it
+
+    def on_before_optimizer_step(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: Optimizer
+    ) -> None:
+        worst = torch.stack(self._losses).float().nan_to_num(nan=math.inf).max()
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(worst, op=distributed.ReduceOp.MAX)
+        keys, self._losses, self._keys = self._keys, [], []
+        self.judge(trainer, optimizer, float(worst), keys)
+
+    def judge(self, trainer: lightning.Trainer, optimizer: Optimizer, worst: float, keys: list[str]) -> None:
+        raise NotImplementedError
+
+
+class StopOnBadLoss(_JudgesSteps):
+    """Ends a run whose loss is NaN, infinite or above a limit, and names the step, the batch and the last checkpoint.
+
+    Args:
+        limit: a loss above it is an explosion; an untrained captioner starts near log(vocabulary), 10.8 for OPT
+    """
+
+    def __init__(self, limit: float = 100.0) -> None:
+        super().__init__()
+        if not limit > 0:
+            raise ConfigError(f"StopOnBadLoss.limit must be above 0, not {limit!r}")
+        self.limit = limit
+
+    def judge(self, trainer: lightning.Trainer, optimizer: Optimizer, worst: float, keys: list[str]) -> None:
+        if worst <= self.limit:
+            return
+        what = "no finite number" if math.isinf(worst) else f"{worst:.4g}, above {self.limit:g}"
+        shown = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+        raise TrainingError(
+            f"the loss at step {trainer.global_step} is {what}; its batch on this rank: {shown}; "
+            f"the last good checkpoint: {_last_checkpoint(trainer)}; go on from there with a lower optimisation.lr, "
+            "or with beta2 0.95"
+        )
+
+
+def _last_checkpoint(trainer: lightning.Trainer) -> str:
+    paths = [
+        str(path)
+        for callback in trainer.checkpoint_callbacks
+        for name in ("last_model_path", "best_model_path")
+        if (path := getattr(callback, name, ""))
+    ]
+    return paths[0] if paths else "none was saved yet"
+
+
+class SkipLossSpikes(_JudgesSteps):
+    """Leaves out an optimiser step whose loss stands far above the recent ones, and logs it.
+
+    Args:
+        factor: how many times the median of the recent losses is a spike
+        window: how many recent losses the median is of; nothing is skipped before there are as many
+    """
+
+    def __init__(self, factor: float = 3.0, window: int = 50) -> None:
+        super().__init__()
+        if not factor > 1 or window < 1:
+            raise ConfigError(
+                f"SkipLossSpikes needs factor above 1 and window from 1 on, not {factor!r} and {window!r}"
+            )
+        self.factor, self.skipped = factor, 0
+        self._recent: deque[float] = deque(maxlen=window)
+
+    def judge(self, trainer: lightning.Trainer, optimizer: Optimizer, worst: float, keys: list[str]) -> None:
+        full = len(self._recent) == self._recent.maxlen
+        if not full or worst <= self.factor * statistics.median(self._recent):
+            self._recent.append(worst)
+            return
+        self.skipped += 1
+        median = statistics.median(self._recent)
+        _log.warning("step %d is skipped: its loss is %.4g, the recent median %.4g", trainer.global_step, worst, median)
+        optimizer.zero_grad(set_to_none=True)  # a parameter without a gradient is left alone, its moments too
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"recent": list(self._recent), "skipped": self.skipped}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._recent.extend(state_dict["recent"])
+        self.skipped = state_dict["skipped"]

@@ -1,0 +1,32 @@
+"""Pseudolabelled video only: clips of real films, captioned by the teacher from their centre frames.
+
+The papers: 4,000 steps at a batch of 1,200; MSR-VTT validation CIDEr-D 49.7 after fine-tuning.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from pseudocap.regimes.base import PreTraining, refuse_modality
+from pseudocap.regimes.losses import caption_losses
+from pseudocap.types import Batch
+
+
+class VideoOnly(PreTraining):
+    """Learns from pseudolabelled clips: `StreamData(videos=tars)`, or memories of them."""
+
+    steps = 4_000
+
+    def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+        refuse_modality(batch, "video", "VideoOnly")
+        losses = caption_losses(
+            self.model,
+            self.tokens_of(batch),
+            self.memory_of(batch),
+            self.objective,
+            step=self.global_step,
+            generator=self.draws_of(batch, batch_index),
+            stop_ids=self.stop_ids,
+        )
+        self.log_losses(losses, batch)
+        return losses.total

@@ -1,0 +1,320 @@
+"""The choreographies: what each verb does to the poses of its actor and patient, and what it is called either way.
+
+A choreography is a function of progress p from 0 to 1, over all times at once. Played from 1 to 0 it is the reverse
+action: one function gives both, so their pictures are the same and only their order differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from pseudocap.toyworld.scenes import Action, Film, Shot
+
+Floats = np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Poses:
+    """How every thing stands at every time, [thing, time]. `angle` in degrees, clockwise; `mix` is towards `becomes`.
+
+    `split` is the distance of a thing's two halves from its middle, `stream` whether it pours.
+    """
+
+    x: Floats
+    y: Floats
+    angle: Floats
+    scale: Floats
+    alpha: Floats
+    mix: Floats
+    opened: Floats
+    level: Floats
+    glow: Floats
+    split: Floats
+    stream: Floats
+
+
+Choreography = Callable[[Poses, int, int, tuple[float, float], Floats], None]
+IDLE_LEVEL = 0.6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verb:
+    """`names` are those of the action and of its reverse; in `trades` actor and patient change roles in the reverse."""
+
+    play: Choreography
+    names: tuple[str, str]
+    direction: str = ""  # "", "way" (left, right, up, down) or "turn" (clockwise, anticlockwise)
+    patient: bool = False
+    trades: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """An action as one would name it: who does what to whom, and which way. `start` and `end` in ticks."""
+
+    name: str
+    actor: int
+    patient: int | None
+    direction: str
+    start: int
+    end: int
+    backward: bool
+
+
+def ease(p: Floats) -> Floats:
+    """From 0 to 1, slow at both ends."""
+    p = np.clip(p, 0.0, 1.0)
+    return p * p * (3 - 2 * p)
+
+
+def hump(p: Floats) -> Floats:
+    """From 0 to 1 and back."""
+    return np.sin(np.pi * np.clip(p, 0.0, 1.0))
+
+
+def _move(poses: Poses, thing: int, way: tuple[float, float], amount: Floats) -> None:
+    poses.x[thing] += way[0] * amount
+    poses.y[thing] += way[1] * amount
+
+
+def slide(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, ease(p))
+
+
+def roll(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, ease(p))
+    poses.angle[a] += np.sign(way[0]) * 360 * ease(p)
+
+
+def halt(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, np.clip(p / 0.5, 0.0, 1.0))
+
+
+def there_and_back(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, hump(p))
+
+
+def approach(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.scale[a] *= 1 + 0.9 * ease(p)
+    _move(poses, a, way, ease(p))
+
+
+def grow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.scale[a] *= 1 + 0.9 * ease(p)
+
+
+def spin(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.angle[a] += np.sign(way[0]) * 720 * ease(p)
+
+
+def topple(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.angle[a] += np.sign(way[0]) * 90 * np.clip(p, 0, 1) ** 2
+    _move(poses, a, (way[0], abs(way[0]) * 0.3), np.clip(p, 0, 1) ** 2)
+
+
+def bounce(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    p = np.clip(p, 0.0, 1.0)
+    poses.x[a] += way[0] * p
+    poses.y[a] -= 0.34 * np.abs(np.sin(3 * np.pi * p))
+
+
+def jump(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.y[a] -= 0.32 * np.clip(np.sin(4 * np.pi * np.clip(p, 0, 1)), 0, 1)
+
+
+def drop(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, np.clip(p, 0.0, 1.0) ** 2)
+
+
+def split(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.split[a] += 0.24 * ease(p)
+    poses.scale[a] *= 1 - 0.3 * ease(p)
+
+
+def fade(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.alpha[a] *= 1 - ease(p)
+
+
+def recolour(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.mix[a] = ease(p)
+
+
+def open_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.opened[a] = ease(p)
+
+
+def light_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.glow[a] = ease((p - 0.4) / 0.2)
+
+
+def shake(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    swing = hump(p) * np.sin(10 * np.pi * np.clip(p, 0, 1))
+    poses.angle[a] += 22 * swing
+    poses.x[a] += 0.03 * swing
+
+
+def circle(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    """One round of radius |way|, from its lowest point."""
+    angle = 2 * np.pi * ease(p) * np.sign(way[0])
+    poses.x[a] -= abs(way[0]) * np.sin(angle)
+    poses.y[a] -= abs(way[0]) * (1 - np.cos(angle))
+
+
+def orbit(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    circle(poses, a, b, way, p)
+
+
+def follow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    """Both the same way: chasing, pushing, carrying differ in where the two begin."""
+    _move(poses, a, way, ease(p))
+    _move(poses, b, way, ease(p))
+
+
+def hit(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, np.clip(2 * p, 0, 1))
+    _move(poses, b, way, np.clip(2 * p - 1, 0, 1))
+
+
+def pick_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, ease((p - 0.5) / 0.5) - ease(p / 0.4))
+    _move(poses, b, way, ease((p - 0.5) / 0.5))
+
+
+def pour(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    poses.angle[a] += np.sign(way[0]) * 75 * (ease(p / 0.25) - ease((p - 0.75) / 0.25))
+    poses.level[b] = ease((p - 0.25) / 0.5)
+    poses.stream[a] = np.maximum(poses.stream[a], (p > 0.25) & (p < 0.75))
+
+
+def meet(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, ease(p))
+    _move(poses, b, way, -ease(p))
+
+
+def swap(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, ease(p))
+    _move(poses, b, way, -ease(p))
+    poses.y[a] -= 0.34 * hump(p)
+
+
+def jump_over(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, np.clip(p, 0, 1))
+    poses.y[a] -= 0.46 * hump(p)
+
+
+def eat(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+    _move(poses, a, way, ease(p / 0.6))
+    poses.scale[b] *= 1 - ease((p - 0.45) / 0.2)
+    poses.scale[a] *= 1 + 0.2 * ease((p - 0.5) / 0.3)
+
+
+WAY, TURN = "way", "turn"
+VERBS: dict[str, Verb] = {
+    "slide": Verb(play=slide, names=("go", "go"), direction=WAY),
+    "roll": Verb(play=roll, names=("roll", "roll"), direction=WAY),
+    "leave": Verb(play=slide, names=("leave", "enter"), direction=WAY),
+    "halt": Verb(play=halt, names=("stop", "start"), direction=WAY),
+    "return": Verb(play=there_and_back, names=("return", "return"), direction=WAY),
+    "approach": Verb(play=approach, names=("come closer", "go away")),
+    "grow": Verb(play=grow, names=("grow", "shrink")),
+    "spin": Verb(play=spin, names=("spin", "spin"), direction=TURN),
+    "topple": Verb(play=topple, names=("fall over", "stand up")),
+    "bounce": Verb(play=bounce, names=("bounce", "bounce"), direction=WAY),
+    "jump": Verb(play=jump, names=("jump", "jump")),
+    "drop": Verb(play=drop, names=("drop", "shoot up")),
+    "split": Verb(play=split, names=("split", "join")),
+    "fade": Verb(play=fade, names=("vanish", "appear")),
+    "recolour": Verb(play=recolour, names=("turn colour", "turn colour")),
+    "open": Verb(play=open_up, names=("open", "close")),
+    "light": Verb(play=light_up, names=("light up", "go dark")),
+    "shake": Verb(play=shake, names=("shake", "shake")),
+    "circle": Verb(play=circle, names=("circle", "circle"), direction=TURN),
+    "orbit": Verb(play=orbit, names=("orbit", "orbit"), direction=TURN, patient=True),
+    "pass behind": Verb(play=slide, names=("pass behind", "pass behind"), direction=WAY, patient=True),
+    "pass in front": Verb(play=slide, names=("pass in front", "pass in front"), direction=WAY, patient=True),
+    "hide": Verb(play=slide, names=("hide", "come out"), patient=True),
+    "chase": Verb(play=follow, names=("chase", "chase"), direction=WAY, patient=True, trades=True),
+    "push": Verb(play=follow, names=("push", "pull"), direction=WAY, patient=True),
+    "carry": Verb(play=follow, names=("carry", "carry"), direction=WAY, patient=True),
+    "hit": Verb(play=hit, names=("hit", "hit"), direction=WAY, patient=True, trades=True),
+    "pick up": Verb(play=pick_up, names=("pick up", "put down"), patient=True),
+    "pour": Verb(play=pour, names=("pour", "suck out"), patient=True),
+    "meet": Verb(play=meet, names=("meet", "part"), patient=True),
+    "swap": Verb(play=swap, names=("swap", "swap"), patient=True),
+    "jump over": Verb(play=jump_over, names=("jump over", "jump over"), direction=WAY, patient=True),
+    "eat": Verb(play=eat, names=("eat", "spit out"), patient=True),
+}
+SAME_BOTH_WAYS = frozenset({"jump", "shake", "return", "swap"})  # nobody could tell these from their reverse
+
+
+def poses(shot: Shot, ticks: np.ndarray) -> Poses:
+    """Where everything is, and how, at these ticks of the shot (the camera's pan is not in it)."""
+    size = (len(shot.things), len(ticks))
+    nothing, one = np.zeros(size), np.ones(size)
+    found = Poses(
+        x=one * np.array([thing.x for thing in shot.things])[:, None],
+        y=one * np.array([thing.y for thing in shot.things])[:, None],
+        angle=nothing.copy(),
+        scale=one.copy(),
+        alpha=one.copy(),
+        mix=nothing.copy(),
+        opened=nothing.copy(),
+        level=one * IDLE_LEVEL,
+        glow=nothing.copy(),
+        split=nothing.copy(),
+        stream=nothing.copy(),
+    )
+    for action in shot.actions:
+        patient = action.actor if action.patient is None else action.patient
+        VERBS[action.verb].play(found, action.actor, patient, action.vector, progress(action, ticks))
+    return found
+
+
+def progress(action: Action, ticks: np.ndarray) -> np.ndarray:
+    """0 to 1. Differences of whole ticks, so that the mirror image divides the very same numbers."""
+    since = action.end - ticks if action.backward else ticks - action.start
+    return np.clip(since / (action.end - action.start), 0.0, 1.0)
+
+
+def camera(shot: Shot, ticks: np.ndarray) -> np.ndarray:
+    """How far to the right the camera looks, in picture widths."""
+    since = ticks if shot.pan > 0 else shot.ticks - ticks
+    return abs(shot.pan) * (ease(since / shot.ticks) - 0.5)
+
+
+def event(action: Action) -> Event:
+    """What the action is called, given which way it is played."""
+    verb = VERBS[action.verb]
+    actor, patient = action.actor, action.patient
+    if verb.trades and action.backward and patient is not None:
+        actor, patient = patient, actor
+    dx, dy = (-each for each in action.vector) if action.backward else action.vector
+    direction = ""
+    if verb.direction == TURN:
+        direction = "clockwise" if dx > 0 else "anticlockwise"
+    elif verb.direction == WAY and max(abs(dx), abs(dy)) > 0:
+        direction = ("right" if dx > 0 else "left") if abs(dx) >= abs(dy) else ("down" if dy > 0 else "up")
+    if action.verb == "return" and action.backward:  # out and back is out and back
+        direction = {"left": "right", "right": "left", "up": "down", "down": "up"}[direction]
+    return Event(
+        name=verb.names[action.backward],
+        actor=actor,
+        patient=patient,
+        direction=direction,
+        start=action.start,
+        end=action.end,
+        backward=action.backward,
+    )
+
+
+def events(shot: Shot) -> tuple[Event, ...]:
+    """What happens in the shot, in the order in which it begins."""
+    return tuple(sorted((event(action) for action in shot.actions), key=lambda each: (each.start, each.actor)))
+
+
+def film_events(film: Film) -> list[tuple[Shot, Event]]:
+    """What happens in the film, shot by shot."""
+    return [(shot, each) for shot in film.shots for each in events(shot)]

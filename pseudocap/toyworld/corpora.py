@@ -1,0 +1,145 @@
+"""Which corpora the world has, how large each is, and the film at every place of every one.
+
+A film is drawn from (seed, corpus, place) alone and its words from another stream, so no corpus shares a draw with
+another, a larger world begins with the films of a smaller one, and a change of words changes no film.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pseudocap.data.msrvtt import CAPTIONS_EACH
+from pseudocap.data.msrvtt import VIDEOS as MSRVTT_VIDEOS
+from pseudocap.data.msvd import CAPTIONS as MSVD_CAPTIONS
+from pseudocap.data.msvd import VIDEOS as MSVD_VIDEOS
+from pseudocap.errors import ConfigError, nearest
+from pseudocap.toyworld.casting import Style, draw_film, draw_shot
+from pseudocap.toyworld.grammar import references
+from pseudocap.toyworld.scenes import Film
+
+Scale = Literal["tiny", "small", "full"]
+SCALES: tuple[Scale, ...] = ("tiny", "small", "full")
+SPLITS = ("train", "val", "test")
+NARROW = ("ball", "cube", "cup", "jug", "glass", "box", "hand", "car", "cat", "man", "robot", "apple")
+LONG = (13, 17)  # shots of a talking film: fifteen of them make a greeting and a good-bye 13 % of what is said
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """A corpus: what it films, and how many films each scale has, by split."""
+
+    name: str
+    number: int  # in the seed: never changed, never used twice
+    about: str
+    style: Style
+    films: dict[Scale, dict[str, int]]
+
+    def places(self, scale: Scale) -> Iterator[tuple[str, int]]:
+        """Split and place of every film, in the order of the corpus's own files."""
+        for split, count in self.films[scale].items():
+            for place in range(count):
+                yield split, place
+
+
+def _thirds(train: int, val: int, test: int) -> dict[str, int]:
+    return {"train": train, "val": val, "test": test}
+
+
+CORPORA: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="clips",
+            number=1,
+            about="labelled clips of one action, to pre-train an encoder",
+            style=Style(frames=(32, 32), second_action=0.0, cut=0.0),
+            films={
+                "tiny": {"train": 12, "val": 4},
+                "small": {"train": 4000, "val": 400},
+                "full": {"train": 30_000, "val": 2000},
+            },
+        ),
+        Recipe(
+            name="stills",
+            number=2,
+            about="stills with noisy alt text in img2dataset tars: every kind of thing, hardly an action",
+            style=Style(frames=(80, 80), cut=0.0, bystanders=(0.25, 0.4, 0.35)),
+            films={"tiny": {"train": 40}, "small": {"train": 10_000}, "full": {"train": 100_000}},
+        ),
+        Recipe(
+            name="talking",
+            number=3,
+            about="two-minute films with a transcript: a dozen kinds of things, every action",
+            style=Style(kinds=NARROW, backgrounds=("table top", "room", "wall", "meadow"), frames=(48, 80), cut=0.0),
+            films={"tiny": {"train": 2}, "small": {"train": 100}, "full": {"train": 1000}},
+        ),
+        Recipe(
+            name="msrvtt",
+            number=4,
+            about="ten-second films with 20 references each, in MSR-VTT's files",
+            style=Style(frames=(80, 80)),
+            films={"tiny": _thirds(6, 2, 4), "small": _thirds(1300, 100, 600), "full": dict(MSRVTT_VIDEOS)},
+        ),
+        Recipe(
+            name="msvd",
+            number=5,
+            about="short films with about 40 captions each, in MSVD's files",
+            style=Style(frames=(40, 72), second_action=0.2, cut=0.05),
+            films={"tiny": _thirds(4, 2, 3), "small": _thirds(240, 20, 134), "full": dict(MSVD_VIDEOS)},
+        ),
+        Recipe(
+            name="own",
+            number=6,
+            about="a few films with captions in a file of your own, for `caption` and `finetune`",
+            style=Style(frames=(48, 80)),
+            films={"tiny": {"test": 4}, "small": {"test": 20}, "full": {"test": 100}},
+        ),
+    )
+}
+
+
+def recipe_of(name: str) -> Recipe:
+    if name not in CORPORA:
+        raise ConfigError(f"there is no corpus {name!r}{nearest(name, CORPORA)}; there are {', '.join(CORPORA)}")
+    return CORPORA[name]
+
+
+def entropy(recipe: Recipe, seed: int, split: str, place: int, stream: int) -> tuple[int, ...]:
+    """What a generator is seeded with: unique to the seed, the corpus, the split, the place and the stream."""
+    return (seed, recipe.number, SPLITS.index(split), place, stream)
+
+
+def film_at(name: str, split: str, place: int, *, seed: int) -> Film:
+    """The film at a place of a corpus."""
+    recipe = recipe_of(name)
+    rng = np.random.default_rng(entropy(recipe, seed, split, place, 0))
+    if name != "talking":
+        return draw_film(recipe.style, rng)
+    low, high = recipe.style.frames
+    shots = int(rng.integers(LONG[0], LONG[1] + 1))
+    return Film(
+        shots=tuple(draw_shot(recipe.style, rng, frames=int(rng.integers(low, high + 1))) for _ in range(shots))
+    )
+
+
+def words_of(name: str, split: str, place: int, *, seed: int) -> np.random.Generator:
+    """The chance behind everything that is said of the film at a place."""
+    return np.random.default_rng(entropy(recipe_of(name), seed, split, place, 1))
+
+
+def captions_at(name: str, split: str, place: int, *, seed: int, count: int | None = None) -> list[str]:
+    """What the crowd says of the film at a place; `count` people, or as many as the corpus asks."""
+    film = film_at(name, split, place, seed=seed)
+    return references(film, count or caption_count(name, split, place), words_of(name, split, place, seed=seed))
+
+
+def caption_count(name: str, split: str, place: int) -> int:
+    """20 for MSR-VTT; for MSVD shares of the whole, so that a full corpus has the very number that MSVD has."""
+    if name == "msvd":
+        total, videos = MSVD_CAPTIONS[split], MSVD_VIDEOS[split]
+        return total * (place % videos + 1) // videos - total * (place % videos) // videos
+    return {"msrvtt": CAPTIONS_EACH, "own": 5}.get(name, 1)

@@ -1,0 +1,193 @@
+"""The world's annotations in the files that the real corpora come in; `pseudocap.data` reads them back, unchanged."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pseudocap.data.msrvtt import LAYOUTS
+from pseudocap.data.msvd import MAPPINGS, SENTS
+from pseudocap.toyworld.actions import events
+from pseudocap.toyworld.corpora import SPLITS, Recipe, Scale, captions_at, film_at, words_of
+from pseudocap.toyworld.film import jpeg
+from pseudocap.toyworld.render import render
+from pseudocap.toyworld.scenes import FPS, TICKS, Film
+from pseudocap.toyworld.speech import alt_text, segments, talk
+
+MSRVTT_SPLITS = {"train": "train", "val": "validate", "test": "test"}
+SHARD = 1000  # stills in a tar
+YOUTUBE = "https://www.youtube.com/watch?v={}"
+
+
+def video_name(recipe: Recipe, scale: Scale, split: str, place: int, film: Film) -> str:
+    """The name of a film without its extension, as the corpus would call it."""
+    before = sum(recipe.films[scale][name] for name in SPLITS[: SPLITS.index(split)] if name in recipe.films[scale])
+    if recipe.name == "msrvtt":
+        return f"video{before + place}"
+    if recipe.name == "msvd":  # eleven characters as YouTube's, in the order of the alphabet; cut from somewhere
+        start = 7 * place % 90
+        return f"-toy{before + place:07d}_{start}_{start + max(1, round(film.seconds))}"
+    return f"{recipe.name}{before + place:06d}"
+
+
+def describe(film: Film) -> dict[str, Any]:
+    """The exact scene, and what happens in it by name, with seconds: for people and for JSON."""
+    shots = []
+    begin = 0.0
+    for shot in film.shots:
+        happens = [
+            asdict(event) | {"start": begin + event.start / TICKS / FPS, "end": begin + event.end / TICKS / FPS}
+            for event in events(shot)
+        ]
+        shots.append(asdict(shot) | {"start": begin, "end": begin + shot.frames / FPS, "events": happens})
+        begin += shot.frames / FPS
+    return {"seconds": film.seconds, "frames": film.frames, "shots": shots}
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> None:
+    """A text file that appears under its name once it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with unfinished.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in lines)
+    unfinished.replace(path)
+
+
+def write_json(path: Path, document: object) -> None:
+    write_lines(path, [json.dumps(document, indent=None)])
+
+
+def films(recipe: Recipe, scale: Scale, seed: int) -> Iterator[tuple[str, int, str, Film]]:
+    """Split, place, name and scene of every film of a corpus."""
+    for split, place in recipe.places(scale):
+        film = film_at(recipe.name, split, place, seed=seed)
+        yield split, place, video_name(recipe, scale, split, place, film), film
+
+
+def write_scenes(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+    """scenes.jsonl: for every film what it shows, exactly. The labelled clips are pre-trained on this."""
+    write_lines(
+        folder / "scenes.jsonl",
+        (
+            json.dumps({"video": f"{name}.mp4", "split": split, **describe(film)})
+            for split, _, name, film in films(recipe, scale, seed)
+        ),
+    )
+
+
+def write_labels(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+    """labels.jsonl: one line a clip, with the one action and the look of who takes part."""
+    lines = []
+    for split, _, name, film in films(recipe, scale, seed):
+        (shot,) = film.shots
+        (event,) = events(shot)
+        actor, patient = shot.things[event.actor], None if event.patient is None else shot.things[event.patient]
+        label: dict[str, Any] = {"video": f"{name}.mp4", "split": split}
+        label |= {"action": event.name, "direction": event.direction}
+        for role, thing in (("actor", actor), ("patient", patient)):
+            label |= {
+                role: thing and {key: getattr(thing, key) for key in ("kind", "colour", "material", "size")},
+            }
+        lines.append(json.dumps(label | {"background": shot.background}))
+    write_lines(folder / "labels.jsonl", lines)
+
+
+def write_msrvtt(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+    """The official pair of files."""
+    tables: list[dict[str, Any]] = [{"info": {"description": "toy world"}, "videos": [], "sentences": []} for _ in "ab"]
+    sentence = 0
+    for split, place, name, film in films(recipe, scale, seed):
+        table = tables[split == "test"]
+        number = int(name.removeprefix("video"))
+        table["videos"].append(
+            {"id": number, "video_id": name, "category": number % 20, "url": YOUTUBE.format(f"toy{number:08d}")}
+            | {"start time": 0.0, "end time": film.seconds, "split": MSRVTT_SPLITS[split]}
+        )
+        for caption in captions_at(recipe.name, split, place, seed=seed):
+            table["sentences"].append({"sen_id": sentence, "video_id": name, "caption": caption})
+            sentence += 1
+    for name, table in zip(LAYOUTS[0], tables, strict=True):
+        write_json(folder / name, table)
+
+
+def write_msvd(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+    """The three lists and the mapping."""
+    lines: dict[str, list[str]] = {split: [] for split in SPLITS}
+    mapping = []
+    for number, (split, place, name, _) in enumerate(films(recipe, scale, seed), start=1):
+        mapping.append(f"{name} vid{number}")
+        lines[split] += [f"vid{number}\t{caption}" for caption in captions_at(recipe.name, split, place, seed=seed)]
+    for split, found in lines.items():
+        write_lines(folder / SENTS[split], found)
+    write_lines(folder / MAPPINGS[0], mapping)
+
+
+def write_own(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+    """captions.jsonl, as `read_own` takes it."""
+    write_lines(
+        folder / "captions.jsonl",
+        (
+            json.dumps(
+                {
+                    "video": f"{name}.mp4",
+                    "caption": captions_at(recipe.name, split, place, seed=seed),
+                    "split": split,
+                }
+            )
+            for split, place, name, _ in films(recipe, scale, seed)
+        ),
+    )
+
+
+def write_talking(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+    """caption.json, HowTo100M's transcripts; and utterances.jsonl, the truth about what was said when and why."""
+    transcripts: dict[str, dict[str, list[Any]]] = {}
+    truth = []
+    for split, place, name, film in films(recipe, scale, seed):
+        rng = words_of(recipe.name, split, place, seed=seed)
+        said = talk(film, rng)
+        lines = segments(said, rng)
+        transcripts[name] = {key: [getattr(line, key) for line in lines] for key in ("start", "end", "text")}
+        truth += [json.dumps({"video": f"{name}.mp4", **asdict(utterance)}) for utterance in said]
+    write_json(folder / "caption.json", transcripts)
+    write_lines(folder / "utterances.jsonl", truth)
+
+
+def write_shard(path: Path, places: Iterable[int], *, size: int, seed: int) -> None:
+    """A tar of stills with alt text as img2dataset writes it, and the parquet beside it; the tar is renamed last."""
+    import pyarrow
+    import pyarrow.parquet
+
+    rows = []
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    with tarfile.open(unfinished, "w") as archive:
+        for place in places:
+            row, still = _still(place, size, seed)
+            rows.append(row)
+            for extension, content in (
+                ("jpg", still),
+                ("json", json.dumps(row).encode()),
+                ("txt", row["caption"].encode()),
+            ):
+                member = tarfile.TarInfo(f"{row['key']}.{extension}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    listed = path.with_suffix(".parquet")
+    partial = listed.with_name(f".{listed.name}.unfinished")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), partial)
+    partial.replace(listed)
+    unfinished.replace(path)
+
+
+def _still(place: int, size: int, seed: int) -> tuple[dict[str, Any], bytes]:
+    film = film_at("stills", "train", place, seed=seed)
+    rng = words_of("stills", "train", place, seed=seed)
+    frame = int(rng.integers(film.frames))
+    row = {"key": f"{place // SHARD:05d}{place % SHARD:04d}", "status": "success"}
+    row |= {"caption": alt_text(film, frame, rng), "url": f"https://example.org/toyworld/{seed}/{place}.jpg"}
+    return row | {"width": size, "height": size}, jpeg(render(film, frame, size))

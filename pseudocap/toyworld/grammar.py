@@ -1,0 +1,277 @@
+"""Turns scenes into sentences: what people say of a film, of a still, of its things alone.
+
+The same rules, with another `Choice`, give the varied captions of a crowd and the one plain caption of the whole truth:
+a crowd draws every word and every detail by chance, the plain one takes the commonest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pseudocap.toyworld import lexicon
+from pseudocap.toyworld.actions import Event, film_events
+from pseudocap.toyworld.kinds_still import KINDS
+from pseudocap.toyworld.lexicon import Weighted, article, inflect, plural
+from pseudocap.toyworld.scenes import TICKS, Film, Shot, Thing
+
+FACING = frozenset(
+    [
+        "car",
+        "truck",
+        "bus",
+        "train",
+        "tractor",
+        "plane",
+        "helicopter",
+        "fish",
+        "bird",
+        "duck",
+        "dog",
+        "rabbit",
+        "elephant",
+        "snail",
+        "turtle",
+    ]
+)
+QUICK = 3.0  # seconds
+
+
+class Choice:
+    """How a speaker chooses: by chance if there is a generator, else the commonest word and no detail."""
+
+    def __init__(self, rng: np.random.Generator | None = None) -> None:
+        self._rng = rng
+
+    def of(self, options: Weighted) -> str:
+        """One of the options, by weight."""
+        if self._rng is None:
+            return max(options, key=lambda option: option[0])[1]
+        left = self._rng.random() * sum(weight for weight, _ in options)
+        for weight, option in options:
+            left -= weight
+            if left < 0:
+                return option
+        return options[-1][1]
+
+    def chance(self, probability: float) -> bool:
+        """Whether something is said at all."""
+        return probability > 0.5 if self._rng is None else bool(self._rng.random() < probability)
+
+
+PLAIN = Choice()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manner:
+    """How much a speaker tells: the chances of each detail."""
+
+    colour: float = 0.52
+    material: float = 0.3
+    size: float = 0.3
+    part: float = 0.05
+    vague: float = 0.2
+    both: float = 0.7
+    place: float = 0.25
+    bystander: float = 0.08
+    camera: float = 0.2
+    speed: float = 0.06
+
+
+CROWD = Manner()
+
+
+def references(film: Film, count: int, rng: np.random.Generator) -> list[str]:
+    """What so many people say of a film, each for themselves."""
+    return [caption(film, Choice(rng)) for _ in range(count)]
+
+
+def full_truth(film: Film) -> str:
+    """All that happens in a film, in its order, in the commonest words."""
+    return caption(film, PLAIN)
+
+
+def caption(film: Film, choice: Choice, manner: Manner = CROWD) -> str:
+    """One sentence about a film."""
+    told = film_events(film)
+    if len(told) > 1 and not choice.chance(manner.both):
+        told = [told[0] if choice.chance(0.55) else told[1]]
+    form = choice.of(((4.5, "simple"), (3, "progressive"), (1.6, "participle"), (0.5, "there"), (0.25, "past")))
+    clauses = [_clause(shot, event, choice, manner) for shot, event in told[:2]]
+    same = len(clauses) == 2 and clauses[0].subject is not None and clauses[0].subject == clauses[1].subject
+    sentence = _carried_on(clauses, form, choice) if same else _joined(clauses, form, choice)
+    shot = told[0][0]
+    sentence = _with_surroundings(sentence, shot, told, choice, manner)
+    if form in ("participle", "there"):
+        opening = (
+            ((6, ""), (1, "a video of "), (0.7, "this is "), (0.5, "an animation of "), (0.4, "we see "))
+            if form == "participle"
+            else ((1, "there is "),)
+        )
+        sentence = choice.of(opening) + sentence
+    return sentence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clause:
+    """Who does what. `subject` is the thing at the head, None where it is two of them."""
+
+    subject: Thing | None
+    noun: str
+    phrase: str
+    many: bool
+
+
+def _joined(clauses: Sequence[Clause], form: str, choice: Choice) -> str:
+    said = [f"{clause.noun} {_inflected(clause.phrase, form, clause.many)}" for clause in clauses]
+    if len(said) == 1:
+        return said[0]
+    links = ((5.0, "{0} and then {1}"), (2.0, "{0} and {1}"), (1.0, "{0} then {1}"), (0.5, "{1} after {0}"))
+    return choice.of(links if form == "there" else (*links, (0.8, "first {0} then {1}"))).format(*said)
+
+
+def _carried_on(clauses: Sequence[Clause], form: str, choice: Choice) -> str:
+    """Two things that the same one does; the second has no subject and no auxiliary of its own."""
+    first, second = clauses
+    link = choice.of(((5.0, "and then"), (2.5, "and"), (1.0, "then"), (1.0, "and afterwards")))
+    after = _inflected(second.phrase, "participle" if form == "progressive" else form, second.many)
+    return f"{first.noun} {_inflected(first.phrase, form, first.many)} {link} {after}"
+
+
+def _with_surroundings(
+    sentence: str, shot: Shot, told: Sequence[tuple[Shot, Event]], choice: Choice, manner: Manner
+) -> str:
+    acting = {place for of, event in told if of is shot for place in (event.actor, event.patient)}
+    idle = [thing for place, thing in enumerate(shot.things) if place not in acting]
+    if idle and choice.chance(manner.bystander):
+        sentence += choice.of(((3, " next to {}"), (2, " near {}"), (2, " with {} in the background"))).format(
+            noun_phrase(idle[-1], choice, manner)
+        )
+    if choice.chance(manner.place):
+        place = choice.of(lexicon.PLACES[shot.background])
+        sentence = f"{place} {sentence}" if choice.chance(0.12) else f"{sentence} {place}"
+    if shot.pan and choice.chance(manner.camera):
+        way = "right" if shot.pan > 0 else "left"
+        sentence += choice.of(((3, f" as the camera pans {way}"), (2, f" while the camera moves to the {way}")))
+    return sentence
+
+
+def noun_phrase(
+    thing: Thing, choice: Choice, manner: Manner = CROWD, *, count: int = 1, colour: str | None = None
+) -> str:
+    """A thing with as much detail as the speaker cares for; `count` of them; in another colour than at rest."""
+    kind = KINDS[thing.kind]
+    nouns = tuple((4.0 / (place + 1) ** 2, noun) for place, noun in enumerate(kind.nouns))
+    noun = kind.group if choice.chance(manner.vague) else choice.of(nouns)
+    words = []
+    if thing.size != "medium" and choice.chance(manner.size):
+        words.append(
+            choice.of(((3, "big"), (2, "large"))) if thing.size == "big" else choice.of(((4, "small"), (1, "little")))
+        )
+    tones = []
+    if choice.chance(manner.colour):
+        tones.append(
+            choice.of(((4, "grey"), (3, "gray"))) if (colour or thing.colour) == "grey" else colour or thing.colour
+        )
+    if thing.material != "plain" and choice.chance(manner.material):
+        tones.insert(0 if choice.chance(0.6) else len(tones), thing.material)
+    words += [*tones, plural(noun) if count > 1 else noun]
+    text = " ".join(words)
+    text = f"{'two' if count == 2 else 'the' if choice.chance(0.1) else article(text)} {text}"
+    if kind.detail and choice.chance(manner.part):
+        text += f" with {kind.detail}"
+    return text
+
+
+def _clause(shot: Shot, event: Event, choice: Choice, manner: Manner) -> Clause:
+    """Subject and verb phrase of one event, its verbs not inflected yet."""
+    actor = shot.things[event.actor]
+    patient = None if event.patient is None else shot.things[event.patient]
+    phrase = choice.of(lexicon.EVENTS[event.name])
+    many = event.name in lexicon.PLURAL
+    about = None if many else patient if phrase.startswith("of other:") else actor
+    subject, phrase = _subject(phrase, event, actor, patient, choice, manner)
+    words = {
+        "goes": choice.of(lexicon.GOES[KINDS[actor.kind].goes]),
+        "way": _way(event, actor, choice),
+        "side": _side(event),
+        "turn": choice.of(lexicon.TURNS[event.direction]) if event.direction in lexicon.TURNS else "",
+        "other": noun_phrase(patient, choice, manner) if patient and "{other}" in phrase else "",
+        "by": noun_phrase(actor, choice, manner) if "{by}" in phrase else "",
+        "to": (actor.colour if event.backward else actor.becomes) or "",
+        "from": (actor.becomes if event.backward else actor.colour) or "",
+        "is": "{is}",
+    }
+    filled = re.sub(r"\{(\w+)\}", lambda found: words[found[1]], phrase)
+    if choice.chance(manner.speed):
+        filled += " quickly" if (event.end - event.start) / TICKS / 8 < QUICK else " slowly"
+    return Clause(subject=about, noun=subject, phrase=" ".join(filled.split()), many=many)
+
+
+def _subject(
+    phrase: str, event: Event, actor: Thing, patient: Thing | None, choice: Choice, manner: Manner
+) -> tuple[str, str]:
+    """The subject of a phrase, and the phrase without the mark of whose it is."""
+    if phrase.startswith("of other:"):
+        assert patient is not None, f"{event.name} has a patient"
+        return noun_phrase(patient, choice, manner), phrase.removeprefix("of other:")
+    if event.name == "join":
+        return noun_phrase(replace(actor, size="medium"), choice, manner, count=2), phrase
+    if event.name in lexicon.PLURAL:
+        assert patient is not None, f"{event.name} has two parties"
+        if actor.kind == patient.kind and choice.chance(0.4):
+            return f"two {plural(KINDS[actor.kind].nouns[0])}", phrase
+        return f"{noun_phrase(actor, choice, manner)} and {noun_phrase(patient, choice, manner)}", phrase
+    seen = actor.becomes if event.name == "turn colour" and event.backward else None
+    sized = replace(actor, size="medium") if event.name in ("grow", "shrink", "come closer", "go away") else actor
+    return noun_phrase(sized, choice, manner, colour=seen), phrase
+
+
+def _way(event: Event, actor: Thing, choice: Choice) -> str:
+    if event.direction not in lexicon.WAYS:
+        return "" if event.name != "bounce" else "up and down"
+    way = choice.of(lexicon.WAYS[event.direction])
+    ahead = "right" if actor.facing > 0 else "left"
+    reversing = (
+        event.name == "go"
+        and actor.kind in FACING
+        and event.direction in ("left", "right")
+        and event.direction != ahead
+    )
+    return f"backwards {way}" if reversing and choice.chance(0.12) else way
+
+
+def _side(event: Event) -> str:
+    """Where a thing leaves or comes from: it enters on the side that it moves away from."""
+    if event.name == "enter":
+        return "left" if event.direction == "right" else "right"
+    return event.direction
+
+
+def _inflected(phrase: str, form: str, many: bool) -> str:
+    """The phrase's verbs in the form of the sentence, with the auxiliary before the first."""
+    verb_form = {"simple": "base" if many else "s", "past": "past"}.get(form, "ing")
+    be = "are" if many else "is"
+    auxiliary = f"{be} " if form == "progressive" else ""
+    passive = {
+        "simple": be,
+        "past": "were" if many else "was",
+        "progressive": f"{be} being",
+    }.get(form, "being")
+    if "{is}" in phrase:
+        return phrase.replace("{is}", passive)
+    return auxiliary + re.sub(r"\[(\w+)\]", lambda found: inflect(found[1], verb_form), phrase)
+
+
+def objects_only(film: Film) -> str:
+    """What one who knows every acting thing, and not what happens, would say."""
+    told = film_events(film)[:2]
+    named: list[Thing] = []
+    for shot, event in told:
+        for place in (event.actor, event.patient):
+            if place is not None and shot.things[place] not in named:
+                named.append(shot.things[place])
+    return " and ".join(noun_phrase(thing, PLAIN) for thing in named[:3])

@@ -1,0 +1,114 @@
+"""Puts a film before one's eyes: a contact sheet, a GIF of its beginning, and all that is known and said of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from pseudocap.toyworld.actions import events
+from pseudocap.toyworld.corpora import captions_at, film_at, recipe_of, words_of
+from pseudocap.toyworld.grammar import full_truth
+from pseudocap.toyworld.render import render_film
+from pseudocap.toyworld.scenes import FPS, TICKS, Film, Shot, Thing
+from pseudocap.toyworld.speech import segments, talk
+
+COLUMNS, PICTURES, LARGER, EDGE = 6, 18, 2, 4
+LABEL = 12
+MOVING = 20 * FPS  # frames of the GIF: of a film of minutes, its beginning
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Showing:
+    """Where the pictures of a film lie, and what it is: the scene in words, the plain truth, what people say."""
+
+    sheet: Path
+    gif: Path
+    scene: tuple[str, ...]
+    truth: str
+    references: tuple[str, ...]
+    transcript: tuple[str, ...]
+
+
+def show(
+    folder: Path, *, corpus: str = "msrvtt", split: str = "train", place: int = 0, seed: int = 0, size: int = 96
+) -> Showing:
+    """Write the contact sheet and the GIF of a film into the folder."""
+    recipe = recipe_of(corpus)
+    film = film_at(corpus, split, place, seed=seed)
+    frames = list(render_film(film, size))
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = f"{recipe.name}-{split}-{seed}-{place}"
+    rng = words_of(corpus, split, place, seed=seed)
+    lines = segments(talk(film, rng), rng)
+    showing = Showing(
+        sheet=folder / f"{stem}.png",
+        gif=folder / f"{stem}.gif",
+        scene=tuple(scene_lines(film)),
+        truth=full_truth(film),
+        references=tuple(captions_at(corpus, split, place, seed=seed, count=20)),
+        transcript=tuple(f"{line.start:6.2f} to {line.end:6.2f}  {line.text}" for line in lines if line.text),
+    )
+    _save(contact_sheet(frames), showing.sheet, "PNG")
+    pictures = [_enlarged(frame) for frame in frames[:MOVING]]
+    unfinished = showing.gif.with_name(f".{showing.gif.name}.unfinished")
+    pictures[0].save(
+        unfinished, "GIF", save_all=True, append_images=pictures[1:], duration=1000 // FPS, loop=0, optimize=False
+    )
+    unfinished.replace(showing.gif)
+    return showing
+
+
+def contact_sheet(frames: list[np.ndarray]) -> Image.Image:
+    """Pictures from the whole film in rows, each with its second."""
+    chosen = np.unique(np.linspace(0, len(frames) - 1, PICTURES).astype(int))
+    side = frames[0].shape[0] * LARGER
+    rows = -(-len(chosen) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * (side + EDGE) + EDGE, rows * (side + LABEL + EDGE) + EDGE), (24, 24, 28))
+    draw = ImageDraw.Draw(sheet)
+    for place, number in enumerate(chosen.tolist()):
+        row, column = divmod(place, COLUMNS)
+        left, top = EDGE + column * (side + EDGE), EDGE + row * (side + LABEL + EDGE)
+        sheet.paste(_enlarged(frames[number]), (left, top + LABEL))
+        draw.text((left, top), f"{number / FPS:.1f} s", fill=(220, 220, 220))
+    return sheet
+
+
+def scene_lines(film: Film) -> list[str]:
+    """The scene description, for people."""
+    lines = []
+    begin = 0.0
+    for number, shot in enumerate(film.shots, start=1):
+        pan = {-1: ", the camera pans left", 0: "", 1: ", the camera pans right"}[int(np.sign(shot.pan))]
+        lines.append(f"shot {number}: {begin:.1f} to {begin + shot.frames / FPS:.1f} s, {shot.background}{pan}")
+        lines += [f"  {place}: {_thing(thing)}" for place, thing in enumerate(shot.things)]
+        lines += _happenings(shot, begin)
+        begin += shot.frames / FPS
+    return lines
+
+
+def _happenings(shot: Shot, begin: float) -> list[str]:
+    return [
+        f"  {begin + each.start / TICKS / FPS:.1f} to {begin + each.end / TICKS / FPS:.1f} s: {each.actor} does "
+        f"'{each.name}'{'' if each.patient is None else f' with {each.patient}'}"
+        f"{f', {each.direction}' if each.direction else ''}"
+        for each in events(shot)
+    ]
+
+
+def _thing(thing: Thing) -> str:
+    words = [thing.size, thing.material, thing.colour, thing.kind]
+    turns = f", becomes {thing.becomes}" if thing.becomes else ""
+    return f"{' '.join(words)} at ({thing.x:.2f}, {thing.y:.2f}){turns}"
+
+
+def _enlarged(frame: np.ndarray) -> Image.Image:
+    return Image.fromarray(frame.repeat(LARGER, 0).repeat(LARGER, 1))
+
+
+def _save(picture: Image.Image, path: Path, form: str) -> None:
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    picture.save(unfinished, form)
+    unfinished.replace(path)

@@ -1,0 +1,233 @@
+"""Writes the world into a folder: films by processes side by side, then annotations, and a manifest last.
+
+Every file appears under its name only when it is whole, so what is there is finished and is kept: an interrupted run is
+taken up again by the same command. What bounds the speed is drawing and x264, about half each (docs/experiments.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pseudocap.errors import ConfigError, DataError
+from pseudocap.toyworld import formats
+from pseudocap.toyworld.corpora import CORPORA, SCALES, Recipe, Scale, film_at, recipe_of
+from pseudocap.toyworld.film import write_film
+
+WORLD = 1  # raised whenever a seed gives another film or other words than before
+SETTINGS, MANIFEST = "toyworld.settings.json", "toyworld.json"
+TOGETHER = 16  # films that a worker takes at a time, at most
+SIZES = (32, 256)
+Progress = Callable[[str, int, int], None]  # what is being made, films that are done, films in all
+ANNOTATIONS: dict[str, tuple[Callable[[Path, Recipe, Scale, int], None], ...]] = {
+    "clips": (formats.write_labels, formats.write_scenes),
+    "stills": (),
+    "talking": (formats.write_talking, formats.write_scenes),
+    "msrvtt": (formats.write_msrvtt, formats.write_scenes),
+    "msvd": (formats.write_msvd, formats.write_scenes),
+    "own": (formats.write_own, formats.write_scenes),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """Films, or one tar of stills, that one worker makes: for each where it goes, and its split and place."""
+
+    corpus: str
+    targets: tuple[tuple[Path, str, int], ...]
+    size: int
+    seed: int
+
+
+def write_world(
+    folder: str | os.PathLike[str],
+    *,
+    scale: Scale = "tiny",
+    corpora: Sequence[str] | None = None,
+    size: int = 64,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write these corpora (all of them) below the folder and return the manifest, which is written last.
+
+    Workers are spawned, so a script that calls this keeps its own work under `if __name__ == "__main__"`.
+    """
+    root = Path(folder)
+    recipes = [recipe_of(name) for name in corpora or CORPORA]
+    _check(scale, size, seed, workers)
+    _settle(root, {"world": WORLD, "scale": scale, "size": size, "seed": seed})
+    told = progress or (lambda what, done, total: None)
+    started = time.perf_counter()
+    for recipe in recipes:
+        _write_films(root, recipe, scale, size, seed, workers or os.cpu_count() or 1, told)
+        _write_annotations(root / recipe.name, recipe, scale, seed, told)
+    manifest = {
+        "world": WORLD,
+        "scale": scale,
+        "size": size,
+        "seed": seed,
+        "corpora": {
+            **_earlier(root),
+            **{recipe.name: _summary(root / recipe.name, recipe, scale) for recipe in recipes},
+        },
+    }
+    formats.write_json(root / MANIFEST, manifest)
+    return manifest | {"seconds_of_work": round(time.perf_counter() - started, 1)}
+
+
+def _check(scale: str, size: int, seed: int, workers: int | None) -> None:
+    if scale not in SCALES:
+        raise ConfigError(f"scale is {scale!r} and must be one of {', '.join(SCALES)}")
+    if size % 2 or not SIZES[0] <= size <= SIZES[1]:
+        raise ConfigError(f"size is {size} and must be an even number of pixels from {SIZES[0]} to {SIZES[1]}")
+    if not 0 <= seed < 2**63:
+        raise ConfigError(f"seed is {seed} and must be from 0 to 2**63")
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers} and must be at least 1")
+
+
+def _settle(root: Path, settings: dict[str, Any]) -> None:
+    """A folder holds one world: its settings are written first, and another world is refused."""
+    path = root / SETTINGS
+    if root.is_file():
+        raise ConfigError(f"{root} is a file; name a folder")
+    if not path.is_file():
+        if root.is_dir() and any(root.iterdir()):
+            raise ConfigError(f"{root} holds other things than a toy world; name a new or empty folder")
+        formats.write_json(path, settings)
+        return
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} cannot be read ({error}); remove the folder and write it again") from error
+    for name, value in settings.items():
+        if found.get(name) != value:
+            raise ConfigError(
+                f"{root} holds a world with {name} {found.get(name)!r}, and {value!r} is asked for; "
+                "name another folder, or ask for the same world again to complete it"
+            )
+
+
+def _earlier(root: Path) -> dict[str, Any]:
+    """What an earlier run made in this folder, of the same world."""
+    path = root / MANIFEST
+    return json.loads(path.read_text(encoding="utf-8"))["corpora"] if path.is_file() else {}
+
+
+def _write_films(
+    root: Path, recipe: Recipe, scale: Scale, size: int, seed: int, workers: int, progress: Progress
+) -> None:
+    jobs, there = _jobs(root / recipe.name, recipe, scale, size, seed, workers)
+    done, total = there, sum(recipe.films[scale].values())
+    what = f"{recipe.name}: {'stills' if recipe.name == 'stills' else 'films'}"
+    progress(what, done, total)
+    for finished in _made(jobs, workers):
+        done += finished
+        progress(what, done, total)
+
+
+def _jobs(folder: Path, recipe: Recipe, scale: Scale, size: int, seed: int, workers: int) -> tuple[list[Job], int]:
+    """What is still to be made, and how many films are there already."""
+    places = list(recipe.places(scale))
+    if recipe.name == "stills":
+        folder.mkdir(parents=True, exist_ok=True)
+        shards = [places[first : first + formats.SHARD] for first in range(0, len(places), formats.SHARD)]
+        groups = [[(folder / f"{number:05d}.tar", *of) for of in shard] for number, shard in enumerate(shards)]
+        missing = [group for group in groups if not group[0][0].is_file()]
+    else:
+        (folder / "videos").mkdir(parents=True, exist_ok=True)
+        found = formats.films(recipe, scale, seed)
+        all_targets = [(folder / "videos" / f"{name}.mp4", split, place) for split, place, name, _ in found]
+        wanted = [target for target in all_targets if not target[0].is_file()]
+        most = 1 if recipe.name == "talking" else TOGETHER
+        step = max(1, min(most, len(wanted) // (4 * workers)))
+        missing = [wanted[first : first + step] for first in range(0, len(wanted), step)]
+    jobs = [Job(corpus=recipe.name, targets=tuple(group), size=size, seed=seed) for group in missing]
+    return jobs, len(places) - sum(len(job.targets) for job in jobs)
+
+
+def _made(jobs: Sequence[Job], workers: int) -> Iterator[int]:
+    """Do the jobs; how many films each made, as they are done."""
+    if workers == 1 or len(jobs) < 2:
+        yield from map(make, jobs)
+        return
+    waiting = iter(jobs)
+    with _pool(min(workers, len(jobs))) as pool:
+        futures: set[Future[int]] = set()
+        try:
+            for job in waiting:
+                futures.add(_submit(pool, job))
+                if len(futures) < 4 * workers:
+                    continue
+                ready = next(as_completed(futures))
+                futures.remove(ready)
+                yield ready.result()
+            for ready in as_completed(futures):
+                yield ready.result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a process that draws films was killed (is the memory full?); run the same command again, with fewer "
+                "--workers, and it goes on where this one stopped"
+            ) from error
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[int]:
+    """Processes that start in here never see Ctrl-C: it is the parent's, which lets them finish their films."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return pool.submit(make, job)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def make(job: Job) -> int:
+    """Draw and write the films of a job."""
+    if job.corpus == "stills":
+        formats.write_shard(job.targets[0][0], (place for _, _, place in job.targets), size=job.size, seed=job.seed)
+        return len(job.targets)
+    for path, split, place in job.targets:
+        if not path.is_file():
+            write_film(path, film_at(job.corpus, split, place, seed=job.seed), size=job.size)
+    return len(job.targets)
+
+
+def _write_annotations(folder: Path, recipe: Recipe, scale: Scale, seed: int, progress: Progress) -> None:
+    steps = ANNOTATIONS[recipe.name]
+    for done, step in enumerate(steps):
+        progress(f"{recipe.name}: annotations", done, len(steps))
+        step(folder / "annotations" if recipe.name in ("msrvtt", "msvd") else folder, recipe, scale, seed)
+
+
+def _summary(folder: Path, recipe: Recipe, scale: Scale) -> dict[str, Any]:
+    """What the manifest says of a corpus. The films' bytes depend on the encoder's version, the rest on nothing."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".unfinished"))
+    texts = [path for path in files if path.suffix in (".json", ".jsonl", ".txt")]
+    return {
+        "about": recipe.about,
+        "films": recipe.films[scale],
+        "bytes": sum(path.stat().st_size for path in files),
+        "sha256": {
+            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in texts
+        },
+    }

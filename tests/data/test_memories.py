@@ -1,0 +1,357 @@
+"""Memories on disk: the same as looking again, whole after any end, refused where they are of other weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from film import write_film
+
+from pseudocap import PseudoCap
+from pseudocap.cli.main import main
+from pseudocap.data import CaptionData, StreamData
+from pseudocap.data.batches import collate
+from pseudocap.data.captions import read_own
+from pseudocap.data.encode import Encoded, encode
+from pseudocap.data.memories import MemorySource, MemorySpec, quantise, view_generator
+from pseudocap.data.sources import RowSource
+from pseudocap.data.unlabelled import uncaptioned
+from pseudocap.data.videos import VideoFolder
+from pseudocap.errors import DataError
+from pseudocap.types import CaptionedVideo, Preprocess
+from pseudocap.video.watch import pad_clips
+
+PREPROCESS = Preprocess(size=16, frames=4)
+Run = Callable[..., Encoded]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six videos of different lengths, one of a single frame, with captions beside them."""
+    folder = tmp_path_factory.mktemp("films")
+    rows = []
+    for number, frames in enumerate((30, 12, 1, 20, 8, 16)):
+        write_film(folder / f"{number}.mp4", frames=frames, size=(96, 64))
+        rows.append({"video": f"{number}.mp4", "caption": [f"film {number}", f"take {number}"]})
+    rows.append({"video": "0.mp4", "caption": "its first half", "start": 0, "end": 0.6})
+    (folder / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture
+def spec(model: PseudoCap) -> MemorySpec:
+    return MemorySpec(encoder=model.config.encoder.fingerprint, preprocess=PREPROCESS, crops=2, seed=3)
+
+
+def rows_of(folder: Path) -> RowSource:
+    return RowSource(read_own(folder / "captions.jsonl").rows, VideoFolder(folder), PREPROCESS)
+
+
+@pytest.fixture
+def run(model: PseudoCap, spec: MemorySpec) -> Run:
+    def run_encode(source: RowSource, out: Path, **options: object) -> Encoded:
+        settings = options.pop("spec", spec)
+        return encode(source, model.encoder, out, settings, batch_size=4, shard_size=3, **options)  # type: ignore[arg-type]
+
+    return run_encode
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if not path.name.startswith(".")}
+
+
+def test_every_view_is_what_the_encoder_sees_of_the_same_pixels(
+    films: Path, tmp_path: Path, run: Run, model: PseudoCap, spec: MemorySpec
+) -> None:
+    source = rows_of(films)
+    assert run(source, tmp_path / "m").stored == 7
+    stored = MemorySource(tmp_path / "m", encoder=spec.encoder, preprocess=PREPROCESS)
+    assert [row.key for row in stored.rows] == [row.id for row in source.rows]
+    for index in range(7):
+        for view in range(3):
+            generator = view_generator(spec, source.describe(index).content, view)
+            frames = source.sample(index, generator).frames
+            assert frames is not None
+            seen, kept = model.encode(frames[None]), stored.memory(index, view)
+            torch.testing.assert_close(kept.time, seen.time, atol=2e-3, rtol=1e-3)
+            torch.testing.assert_close(kept.space, seen.space, atol=2e-3, rtol=1e-3)
+    one, two = stored.memory(0, 1), stored.memory(0, 2)
+    assert not torch.equal(one.space, two.space), "the views must differ, or augmentation is lost"
+
+
+def test_training_from_memories_gives_the_losses_of_training_from_frames(
+    films: Path, tmp_path: Path, run: Run, model: PseudoCap, spec: MemorySpec
+) -> None:
+    source = rows_of(films)
+    run(source, tmp_path / "m")
+    stored = MemorySource(tmp_path / "m")
+    clips, samples = [], []
+    for index in range(7):
+        draw = torch.Generator().manual_seed(index)
+        sample = stored.sample(index, draw)
+        view = 1 + int(torch.randint(2, (), generator=torch.Generator().manual_seed(index)))
+        frames = source.sample(index, view_generator(spec, source.describe(index).content, view)).frames
+        assert frames is not None
+        samples.append(sample)
+        clips.append(frames)
+    tokens = model.tokenize([row.captions[0] for row in stored.rows])
+    losses = [
+        model(tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels).loss
+        for memory in (model.encode(*pad_clips(clips)), collate(samples, [""] * 7).memory)
+    ]
+    torch.testing.assert_close(losses[0], losses[1], atol=1e-3, rtol=1e-3)
+
+
+def test_int8_is_off_by_at_most_half_a_step_of_each_vector(
+    films: Path, tmp_path: Path, run: Run, spec: MemorySpec
+) -> None:
+    vectors = torch.randn(5, 7, 16) * torch.logspace(-4, 4, 5)[:, None, None]
+    whole, scale = quantise(vectors)
+    assert bool(((whole * scale - vectors).abs() <= scale * 0.5001).all())
+    assert not quantise(torch.zeros(2, 4))[0].any()
+    run(rows_of(films), tmp_path / "float")
+    run(rows_of(films), tmp_path / "int", spec=replace(spec, storage="int8"))
+    exact, rough = MemorySource(tmp_path / "float"), MemorySource(tmp_path / "int")
+    for index in range(7):
+        a, b = exact.memory(index, 1), rough.memory(index, 1)
+        step = a.space.abs().amax(-1, keepdim=True) / 127
+        assert bool(((a.space - b.space).abs() <= 0.55 * step + 1e-3).all())
+
+
+def test_a_batch_of_memories_of_different_lengths_is_padded_and_masked(films: Path, tmp_path: Path, run: Run) -> None:
+    run(rows_of(films), tmp_path / "m")
+    stored = MemorySource(tmp_path / "m")
+    rows = [stored.memory(index) for index in range(7)]
+    assert {row.time.shape[1] for row in rows} == {1, 4}, "the film of one frame is an image"
+    batch = collate([stored.sample(index, None) for index in range(7)], [""] * 7).memory
+    assert batch is not None
+    for number, row in enumerate(rows):
+        length = row.time.shape[1]
+        assert batch.time_mask[number].tolist() == [True] * length + [False] * (4 - length)
+        torch.testing.assert_close(batch.time[number, :length], row.time[0], atol=0, rtol=0)
+
+
+def test_workers_and_stops_change_no_byte(films: Path, tmp_path: Path, run: Run) -> None:
+    run(rows_of(films), tmp_path / "whole")
+    stopped = tmp_path / "stopped"
+    with pytest.raises(KeyboardInterrupt):
+        run(rows_of(films), stopped, progress=_stop_after(5))
+    assert 0 < len(contents(stopped)) < len(contents(tmp_path / "whole"))
+    assert run(rows_of(films), stopped).stored == 4, "the first shard of three was kept"
+    assert contents(stopped) == contents(tmp_path / "whole")
+    assert run(rows_of(films), stopped).stored == 0
+
+
+def _stop_after(count: int) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done == count:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_bytes(films: Path, tmp_path: Path, backbones: Path) -> None:
+    command = [sys.executable, "-m", "pseudocap", "encode", str(films / "captions.jsonl"), "--crops", "40"]
+    command += [
+        "--encoder",
+        str(backbones / "timesformer"),
+        "--shard-size",
+        "1",
+        "--batch-size",
+        "3",
+        "--device",
+        "cpu",
+    ]
+    subprocess.run([*command, "--workers", "2", "--out", str(tmp_path / "whole")], check=True)
+    killed = tmp_path / "killed"
+    process = subprocess.Popen([*command, "--workers", "1", "--out", str(killed)], start_new_session=True)
+    while not list(killed.glob("00001.json")):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(contents(killed)) < len(contents(tmp_path / "whole"))
+    subprocess.run([*command, "--workers", "0", "--out", str(killed)], check=True)
+    assert contents(killed) == contents(tmp_path / "whole")
+
+
+def test_what_is_new_in_a_source_is_added_and_what_is_known_is_not_encoded_again(
+    films: Path, tmp_path: Path, run: Run
+) -> None:
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    run(rows_of(folder), tmp_path / "m")
+    shutil.copy(folder / "1.mp4", folder / "again.mp4")  # the same pixels under another name
+    write_film(folder / "new.mp4", frames=9, size=(96, 64))
+    with (folder / "captions.jsonl").open("a") as file:
+        file.write('{"video": "again.mp4", "caption": "film 1 again"}\n{"video": "new.mp4", "caption": "a new one"}\n')
+    result = run(rows_of(folder), tmp_path / "m")
+    assert (result.stored, result.already, result.total) == (1, 8, 8)
+    stored = MemorySource(tmp_path / "m")
+    assert len(stored) == 9
+    same, copy = stored.memory(stored.find("1.mp4"), 2), stored.memory(stored.find("again.mp4"), 2)
+    assert torch.equal(same.time, copy.time)
+    assert stored.rows[stored.find("again.mp4")].captions == ("film 1 again",)
+
+
+def test_a_broken_video_is_named_and_may_be_retried(films: Path, tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    (folder / "3.mp4").write_bytes((films / "3.mp4").read_bytes()[:200])
+    result = run(rows_of(folder), tmp_path / "m")
+    assert list(result.failed) == ["3.mp4"]
+    assert result.failed["3.mp4"]
+    assert run(rows_of(folder), tmp_path / "m").failed == result.failed, "what failed stays told"
+    shutil.copy(films / "3.mp4", folder)
+    mended = run(rows_of(folder), tmp_path / "m", retry_failed=True)
+    assert (mended.stored, mended.failed) == (1, {})
+    assert run(rows_of(folder), tmp_path / "m").failed == {}
+    assert MemorySource(tmp_path / "m").find("3.mp4") == 6
+
+
+def test_too_many_failures_end_the_run_and_keep_what_was_encoded(films: Path, tmp_path: Path, run: Run) -> None:
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    for name in ("3.mp4", "4.mp4", "5.mp4"):
+        (folder / name).write_bytes(b"text")
+    with pytest.raises(DataError, match="max_failure_rate"):
+        run(rows_of(folder), tmp_path / "m", max_failure_rate=0.1)
+    assert len(MemorySource(tmp_path / "m")) == 3
+
+
+def test_memories_of_other_weights_or_pictures_are_refused(
+    films: Path, tmp_path: Path, run: Run, spec: MemorySpec
+) -> None:
+    run(rows_of(films), tmp_path / "m")
+    with pytest.raises(DataError, match="fingerprint"):
+        MemorySource(tmp_path / "m", encoder="0" * 64)
+    with pytest.raises(DataError, match="other pictures"):
+        MemorySource(tmp_path / "m", preprocess=replace(PREPROCESS, size=32))
+    with pytest.raises(DataError, match="crops is 2 there and 5 here"):
+        run(rows_of(films), tmp_path / "m", spec=replace(spec, crops=5))
+    manifest = tmp_path / "m" / "memories.json"
+    manifest.write_text(manifest.read_text().replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(DataError, match="edited"):
+        MemorySource(tmp_path / "m")
+
+
+def test_caption_data_takes_memories_in_place_of_videos(
+    films: Path, tmp_path: Path, run: Run, spec: MemorySpec
+) -> None:
+    run(rows_of(films), tmp_path / "m")
+    stored = MemorySource(tmp_path / "m")
+    data = CaptionData(
+        films / "captions.jsonl", memories=tmp_path / "m", preprocess=PREPROCESS, batch_size=2, workers=0, val_share=0.3
+    )
+    data.setup("fit")
+    assert {name: coverage.present for name, coverage in data.coverage.items()} == {"train": 5, "val": 2}
+    for batch in data.val_dataloader():
+        assert batch.frames is None
+        assert batch.memory is not None
+        for row, key in enumerate(batch.keys):
+            memory = stored.memory(stored.find(key))
+            torch.testing.assert_close(batch.memory.space[row], memory.space[0], atol=0, rtol=0)
+    seen = {key for _, batch in zip(range(3), data.train_dataloader(), strict=False) for key in batch.keys}
+    assert len(seen) == 5
+    renamed = CaptionedVideo(id="clip 2", video="2", captions=("known by its video",), split="train")
+    assert stored.of_row(renamed) == stored.find("2.mp4")
+    assert stored.of_row(replace(renamed, start=0.0, end=0.1)) is None
+
+
+def test_a_stream_takes_a_folder_of_memories(films: Path, tmp_path: Path, run: Run) -> None:
+    run(rows_of(films), tmp_path / "m")
+    data = StreamData(videos=tmp_path / "m", preprocess=PREPROCESS, batch_size=3, workers=0, epoch_steps=2)
+    data.prepare_data()
+    data.setup("fit")
+    batches = list(data.train_dataloader())
+    assert [len(batch) for batch in batches] == [3, 3]
+    assert all(batch.memory is not None for batch in batches)
+    with pytest.raises(DataError, match="other pictures"):
+        StreamData(videos=tmp_path / "m", preprocess=replace(PREPROCESS, size=32)).setup("fit")
+
+
+def test_a_damaged_shard_is_named(films: Path, tmp_path: Path, run: Run) -> None:
+    run(rows_of(films), tmp_path / "m")
+    shard = tmp_path / "m" / "00001.safetensors"
+    shard.write_bytes(shard.read_bytes()[:300])
+    stored = MemorySource(tmp_path / "m")
+    stored.memory(0)
+    with pytest.raises(DataError, match=r"00001\.safetensors is damaged"):
+        stored.memory(4)
+
+
+def test_a_full_disk_is_one_clear_error_and_the_shards_before_it_stay(films: Path, tmp_path: Path, run: Run) -> None:
+    def fill(done: int, total: int) -> None:
+        if done == 3:  # one shard is written; from here on no file may grow
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(DataError, match=r"00001\.safetensors could not be written"):
+            run(rows_of(films), tmp_path / "m", progress=fill)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert sorted(contents(tmp_path / "m")) == ["00000.json", "00000.safetensors", "memories.json"]
+    run(rows_of(films), tmp_path / "m")
+    run(rows_of(films), tmp_path / "whole")
+    assert contents(tmp_path / "m") == contents(tmp_path / "whole")
+
+
+def test_a_second_run_into_the_same_folder_is_refused(films: Path, tmp_path: Path, run: Run) -> None:
+    def second(done: int, total: int) -> None:
+        with pytest.raises(DataError, match="another run"):
+            run(rows_of(films), tmp_path / "m")
+
+    assert run(rows_of(films), tmp_path / "m", progress=second).stored == 7
+
+
+def test_a_long_video_without_captions_is_cut_into_clips(tmp_path: Path) -> None:
+    write_film(tmp_path / "long.mp4", frames=70)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    rows = uncaptioned(VideoFolder(tmp_path), clip_seconds=1.0, min_seconds=0.5)
+    assert [(row.id, row.start, row.end) for row in rows] == [
+        ("broken.mp4", None, None),
+        ("long.mp4#0.000-1.000", 0.0, 1.0),
+        ("long.mp4#1.000-2.000", 1.0, 2.0),
+        ("long.mp4#2.000-2.800", 2.0, pytest.approx(2.8)),
+    ]
+
+
+def test_the_verb_encodes_and_tells_mistakes_in_one_line(
+    films: Path, tmp_path: Path, backbones: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder, out = str(backbones / "timesformer"), str(tmp_path / "m")
+    options = ["--encoder", encoder, "--workers", "0", "--device", "cpu"]
+    assert main(["encode", str(films / "captions.jsonl"), *options, "--out", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stored"] == 7
+    assert main(["encode", str(films), *options, "--out", str(tmp_path / "c"), "--clip-seconds", "0.5"]) == 0
+    assert "samples encoded" in capsys.readouterr().out
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "other.txt").write_text("mine")
+    for source, folder, more, told in (
+        (str(tmp_path / "nothing"), out, [], "no such file"),
+        (str(empty), str(tmp_path / "x"), [], "no video file"),
+        (str(films / "captions.jsonl"), str(tmp_path / "full"), [], "is not empty"),
+        (str(films / "captions.jsonl"), out, ["--crops", "1"], "crops is 0 there and 1 here"),
+        (str(films / "captions.jsonl"), out, ["--size", "15"], "patch size"),
+        (str(films / "captions.jsonl"), str(tmp_path / "y"), ["--videos", str(empty)], "--videos"),
+    ):
+        assert main(["encode", source, *options, "--out", folder, *more]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert told in error

@@ -1,0 +1,45 @@
+"""A small world for training: films whose captions can be told from their pixels, in files that the readers know."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import av
+import numpy as np
+
+from pseudocap.types import Preprocess
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230), "white": (235, 235, 235)}
+MOVES = {"left": -1, "right": 1}
+PREPROCESS = Preprocess(size=16, frames=4)
+
+
+def write_square(path: Path, colour: str, move: str, *, lane: int = 8, frames: int = 8) -> Path:
+    """A square of a colour that moves to a side."""
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", rate=4)
+        stream.width = stream.height = 32
+        for number in range(frames):
+            pixels = np.full((32, 32, 3), 60, np.uint8)
+            along = round(number * 20 / (frames - 1))
+            left = along if MOVES[move] > 0 else 20 - along
+            pixels[lane : lane + 12, left : left + 12] = COLOURS[colour]
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode())
+    return path
+
+
+def write_world(folder: Path, *, takes: int = 1) -> Path:
+    """Films of every colour and move with two captions each, as captions.jsonl; every fourth one validates."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for take in range(takes):
+        for number, (colour, move) in enumerate((colour, move) for colour in COLOURS for move in MOVES):
+            name = f"{colour}-{move}-{take}.mp4"
+            write_square(folder / name, colour, move, lane=4 + 3 * take)
+            captions = [f"a {colour} square moves {move}", f"the {colour} square goes {move}"]
+            split = "val" if number % 4 == 3 else "train"
+            rows.append({"video": name, "caption": captions, "split": split})
+    (folder / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
