@@ -17,6 +17,7 @@ from pseudocap.label.audit.store import AuditStore
 from pseudocap.label.schema import shard_path, write_labels
 from pseudocap.types import Clip, Pseudolabel
 
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "audit.md"
 PAIRS = [
     AuditPair(id=f"p{k}", source="none.mp4", start=0, end=8, pseudolabel="a dog", asr="so hello") for k in range(8)
 ]
@@ -58,6 +59,12 @@ def judged(labels: Path) -> Path:
         store.put(answer)
         store.put(replace(answer, rater="bert", better="tie" if number == 5 else answer.better))
     return labels
+
+
+def commands_of_docs() -> list[list[list[str]]]:
+    """The blocks of commands, word by word, without their comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
+    return [[line.split("#")[0].split() for line in block.splitlines()] for block in blocks]
 
 
 def failed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -113,11 +120,7 @@ def test_an_audit_that_is_gone_on_with_takes_no_other_draw(judged: Path, capsys:
 
 
 def test_the_commands_and_the_python_of_the_docs_work(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "audit.md").read_text()
-    (commands,) = re.findall(r"```bash\n(.*?)```", page, flags=re.DOTALL)
-    lines = [line.split("#")[0].split() for line in commands.splitlines()]
-    assert len(lines) > 4
-    for _, verb, *arguments in lines:
+    for _, verb, *arguments in commands_of_docs()[0]:
         if "--report" in arguments:
             assert main([verb, *arguments]) == 0
         else:  # it would serve
@@ -125,9 +128,21 @@ def test_the_commands_and_the_python_of_the_docs_work(judged: Path, capsys: pyte
             expected = "--videos" if "--asr" in arguments else "port is -1"  # the film of the labels is not there
             assert expected in capsys.readouterr().err
     capsys.readouterr()
-    (code,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
     exec(compile(code, "audit.md", "exec"), {})
     assert "anna pseudolabel 3" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_docs_way_to_look_at_it_now_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write, label, audit = (arguments for _, *arguments in commands_of_docs()[1])
+    assert (main(write), main(label)) == (0, 0)
+    capsys.readouterr()
+    assert "port is -1" in failed(capsys, *audit[1:], "--port", "-1")
+    assert len(AuditStore.open("toylabels/audit.sqlite").pairs) == 20
 
 
 def test_the_page_is_loaded_without_torch() -> None:
