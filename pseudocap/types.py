@@ -108,6 +108,43 @@ class Origin:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pseudolabel:
+    """What a teacher says of a clip, and everything that is needed to say it again.
+
+    A label that `failed` has no caption and an `error`. `verdicts` are the filters' objections; a label without any is
+    `kept`. `frame_times` are the moments that the teacher was shown, `log_probs` of whole captions as the model itself
+    weighs them, and `confidence` lies between 0 and 1, None where the teacher has no opinion of its captions.
+    """
+
+    clip: Clip
+    captions: tuple[str, ...]  # the best first
+    log_probs: tuple[float, ...]  # one per caption, or none
+    confidence: float | None
+    frame_times: tuple[float, ...]
+    teacher: str
+    revision: str | None
+    settings: str  # how frames were chosen and captions decoded, as JSON
+    seed: int
+    verdicts: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the clip could not be watched or captioned."""
+        return bool(self.error)
+
+    @property
+    def kept(self) -> bool:
+        """Whether something may be learned from it."""
+        return not (self.error or self.verdicts)
+
+    @property
+    def caption(self) -> str:
+        """The best caption; empty where there is none."""
+        return self.captions[0] if self.captions else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionedVideo:
     """One video of a corpus, or a stretch of one, and everything that is said of it.
 

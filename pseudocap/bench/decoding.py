@@ -82,8 +82,8 @@ class Scene:
         return frame
 
 
-def write_film(path: Path, key_interval: int, shot: int) -> None:
-    """Encode a minute and write its packets ten times over."""
+def write_film(path: Path, key_interval: int, shot: int, *, minutes: int = MINUTES) -> None:
+    """Encode a minute and write its packets so many times over."""
     scene = Scene(shot)
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE)
@@ -92,7 +92,7 @@ def write_film(path: Path, key_interval: int, shot: int) -> None:
         minute = [packet for number in range(MINUTE) for packet in stream.encode(scene.at(number))]
         minute += stream.encode()
         coded = [(bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in minute]
-        for turn in range(MINUTES):
+        for turn in range(minutes):
             for data, pts, dts, is_key in coded:
                 packet = av.Packet(data)
                 packet.stream, packet.time_base, packet.duration = stream, 1 / RATE, 1

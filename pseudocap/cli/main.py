@@ -31,6 +31,18 @@ VERBS = {
         "check a corpus: what its files hold, which videos are there and can be decoded",
         "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",
     ),
+    "label": (
+        "let an image captioner describe every clip of your videos",
+        "pseudocap label films/ --teacher Salesforce/blip-image-captioning-large --out labels/",
+    ),
+    "pack": (
+        "cut the labelled clips into WebDataset tars for training",
+        "pseudocap pack labels/ --out shards/ --shard-size 1000",
+    ),
+    "audit": (
+        "judge pseudolabels beside speech on a local page, blind; --report gives shares with intervals",
+        "pseudocap audit labels/ --asr caption.json --n 100",
+    ),
     "train": (
         "pre-train a captioner by one of the five regimes",
         "pseudocap train mixed --config paper --data.images laion/ --data.videos pseudolabels/ --out runs/mixed",

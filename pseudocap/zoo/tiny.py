@@ -11,7 +11,18 @@ from pathlib import Path
 
 import torch
 from tokenizers import ByteLevelBPETokenizer
-from transformers import GPT2Tokenizer, OPTConfig, OPTForCausalLM, TimesformerConfig, TimesformerModel
+from transformers import (
+    BertTokenizer,
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipImageProcessor,
+    BlipProcessor,
+    GPT2Tokenizer,
+    OPTConfig,
+    OPTForCausalLM,
+    TimesformerConfig,
+    TimesformerModel,
+)
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 TEXT = (
@@ -71,3 +82,38 @@ def write_timesformer(folder: str | Path, *, seed: int = 0, **shape: int | bool)
                 if parameter.dim() != 1:
                     parameter.normal_(std=0.2)
         model.save_pretrained(folder)
+
+
+def write_blip(
+    folder: str | Path, *, text: Iterable[str] = TEXT, image_size: int = 32, seed: int = 0, tiny: bool = True
+) -> None:
+    """A BLIP captioner of random weights with its processor, as `Salesforce/blip-image-captioning-base` has them.
+
+    Not `tiny` it has that model's sizes, to measure with; the words are those of `text` all the same.
+    """
+    words = sorted({word for line in text for word in line.lower().split()})
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]", *words]
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    tokenizer = BertTokenizer(vocab=vocabulary, bos_token="[DEC]")
+    marks = {"bos_token_id": 5, "eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0}
+    vision: dict[str, int] = {"image_size": image_size}
+    writer: dict[str, int] = {"vocab_size": len(tokens) if tiny else 30524, **marks}
+    if tiny:
+        small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+        vision |= {**small, "patch_size": 8}
+        writer |= {**small, "encoder_hidden_size": 16, "max_position_embeddings": 64}
+    config = BlipConfig(text_config=writer, vision_config=vision, projection_dim=16 if tiny else 512)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = BlipForConditionalGeneration(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if tiny and parameter.dim() != 1:  # as it starts, it would see no image
+                    parameter.normal_(std=0.3)
+            if tiny:
+                model.text_decoder.cls.predictions.bias[marks["eos_token_id"]] = -3.0  # it would often say nothing
+        model.save_pretrained(folder)
+    processor = BlipImageProcessor(size={"height": image_size, "width": image_size})
+    BlipProcessor(processor, tokenizer).save_pretrained(folder)

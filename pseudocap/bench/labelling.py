@@ -1,0 +1,133 @@
+"""How much faster labelling is than the script one would write: python -m pseudocap.bench.labelling
+
+The plain script decodes every frame of a film with PyAV, takes the centre frame of each 8 s clip and captions one
+frame after the other with transformers' `generate`. With the null teacher both do all but the captioning, on the films
+of pseudocap.bench.decoding; with `--blip` both caption a film of one minute with a BLIP-base of random weights, which
+never ends a sentence, so every caption has `--tokens` tokens. Everyone runs in turn in each round, and the medians are
+compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from pseudocap.bench.decoding import FILMS, decode_everything, write_film
+from pseudocap.bench.measure import Timing, take_turns
+from pseudocap.label.engines import LocalEngine
+from pseudocap.label.framing import Framing
+from pseudocap.label.pipeline import label
+from pseudocap.label.shard import LabelSpec
+from pseudocap.label.sources import find_sources
+from pseudocap.label.teachers import Decoding, ImageTextTeacher, NullTeacher, Teacher
+from pseudocap.video.clips import plan_clips
+from pseudocap.video.decode import probe
+
+COPIES = 4
+GOALS = {"12": 25.0, "250": 4.0}
+
+
+def centres(path: Path) -> list[float]:
+    return [clip.centre for clip in plan_clips(str(path), probe(path).duration)]
+
+
+def labelled(source: Path, teacher: Teacher, workers: int, batch_size: int = 32) -> None:
+    """A run of its own, from the plan to the statistics."""
+    spec = LabelSpec(framing=Framing(short_side=teacher.short_side), batch_size=batch_size)
+    with tempfile.TemporaryDirectory() as out:
+        label(find_sources(str(source)), teacher, Path(out) / "labels", spec, engine=LocalEngine(workers))
+
+
+def race_null(film: str, folder: Path, rounds: int) -> None:
+    """One film in one process, then several films with workers; the plain script goes through the same films."""
+    key_interval, shot = FILMS[film]
+    home = folder / f"every_{key_interval}"
+    home.mkdir(exist_ok=True)
+    first = home / "0.mp4"
+    if not first.exists():
+        write_film(home / "unfinished", key_interval, shot)
+        (home / "unfinished").rename(first)
+    for number in range(1, COPIES):
+        if not (home / f"{number}.mp4").exists():
+            os.link(first, home / f"{number}.mp4")
+    times, teacher = centres(first), NullTeacher()
+    timings = take_turns(
+        {
+            "one film, plain": lambda: decode_everything(first, times),
+            "one film, label": lambda: labelled(first, teacher, workers=0),
+            f"{COPIES} films, plain": lambda: [decode_everything(path, times) for path in home.glob("*.mp4")],
+            f"{COPIES} films, label with 2 workers": lambda: labelled(home, teacher, workers=2),
+        },
+        rounds=rounds,
+    )
+    _tell(f"null teacher, key frame every {film}", timings, GOALS[film])
+
+
+def race_blip(folder: Path, rounds: int, tokens: int) -> None:
+    from pseudocap.zoo.tiny import write_blip
+
+    path, weights = folder / "minute.mp4", folder / "blip-base"
+    write_film(path, *FILMS["250"], minutes=1)
+    write_blip(weights, image_size=384, tiny=False)
+    times = centres(path)
+    batched = ImageTextTeacher(str(weights), decoding=Decoding(max_new_tokens=tokens))
+    timings = take_turns(
+        {
+            "one minute, plain": plain_script(path, weights, times, tokens),
+            "one minute, label": lambda: labelled(path, batched, workers=0, batch_size=len(times)),
+        },
+        rounds=rounds,
+    )
+    _tell(f"BLIP-base, {len(times)} clips of {tokens} tokens", timings, 3.0)
+
+
+def plain_script(path: Path, weights: Path, times: list[float], tokens: int) -> Callable[[], None]:
+    """What transformers' documentation shows, frame by frame."""
+    from transformers import AutoProcessor, BlipForConditionalGeneration
+
+    processor = AutoProcessor.from_pretrained(weights)
+    model = BlipForConditionalGeneration.from_pretrained(weights).eval()
+
+    def script() -> None:
+        for pixels in decode_everything(path, times):
+            inputs = processor(images=pixels, return_tensors="pt")
+            with torch.no_grad():
+                ids = model.generate(pixel_values=inputs.pixel_values, do_sample=True, top_p=0.9, max_new_tokens=tokens)
+            processor.batch_decode(ids, skip_special_tokens=True)
+
+    return script
+
+
+def _tell(what: str, timings: dict[str, Timing], goal: float) -> None:
+    names = list(timings)
+    for plain, ours in zip(names[::2], names[1::2], strict=True):
+        before, after = timings[plain].median, timings[ours].median
+        print(f"| {what} | {ours} | {before:.2f} | {after:.3f} | {before / after:.1f} | {goal:g} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="how often everyone runs (default 5)")
+    parser.add_argument("--films", type=Path, help="a folder to keep the films in (default: a temporary one)")
+    parser.add_argument("--blip", action="store_true", help="with a BLIP-base of random weights instead")
+    parser.add_argument("--tokens", type=int, default=12, help="of every caption, with --blip (default 12)")
+    args = parser.parse_args()
+    print("| | | plain, s | label, s | times faster | goal |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.films or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        if args.blip:
+            race_blip(folder, args.rounds, args.tokens)
+        else:
+            for film in GOALS:
+                race_null(film, folder, args.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""`pseudocap audit LABELS --asr TRANSCRIPTS`: judge labels beside speech on a page; `--report` says the result."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from pseudocap.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pseudocap.label.audit.report import Figure, Report
+    from pseudocap.label.audit.store import AuditStore
+    from pseudocap.types import Clip
+
+Item = TypeVar("Item")
+PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws it
+EVERY = 10.0  # seconds between such lines
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("labels", type=Path, metavar="LABELS", help="the --out of a `pseudocap label`")
+    parser.add_argument(
+        "--asr",
+        type=Path,
+        metavar="TRANSCRIPTS",
+        help="what is said: caption.json, a folder of csv files, or the labels of speech; not needed to go on with "
+        "an audit",
+    )
+    parser.add_argument("--n", type=int, metavar="N", help="clips to judge (100)")
+    parser.add_argument("--seed", type=int, help="of which clips, their order and their sides (0)")
+    parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos lie now, if they have moved")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="SQLite file (default: LABELS/audit.sqlite)")
+    parser.add_argument("--rater", metavar="NAME", help="who judges, unless the page is told (default: your login)")
+    parser.add_argument("--port", type=int, default=8765, help="of the page, on this machine only; 0: any free (8765)")
+    parser.add_argument("--allow-partial", action="store_true", help="go on where transcripts are broken")
+    parser.add_argument("--report", action="store_true", help="do not serve; say what was judged")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="with --report: also as one HTML file")
+    parser.add_argument("--json", action="store_true", help="with --report: as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    home = args.labels if args.labels.is_dir() else args.labels.parent
+    answers = args.answers or home / "audit.sqlite"
+    if args.report:
+        return _report(args, answers)
+    for option in ("html", "json"):
+        if getattr(args, option):
+            raise ConfigError(f"--{option} is a form of the result: give --report with it")
+    return _serve(args, _begun(args, answers))
+
+
+def _begun(args: argparse.Namespace, answers: Path) -> AuditStore:
+    from pseudocap.label.audit.pairs import draw_candidates, pair_up
+    from pseudocap.label.audit.store import AuditStore
+    from pseudocap.label.schema import read_labels
+
+    if args.asr is None:
+        return _resumed(args, answers)
+    n, seed = 100 if args.n is None else args.n, args.seed or 0
+    labels = read_labels(args.labels, root=args.videos)
+    candidates = draw_candidates(_counted(labels, "reading labels"), n=n, seed=seed)
+    spoken = _spoken(args, [label.clip for label in candidates.labels])
+    draw = pair_up(candidates, spoken, n=n)
+    if len(draw.pairs) < n:
+        print(
+            f"only {len(draw.pairs)} of {n} clips: of {len(candidates.labels):,} drawn from {candidates.kept:,} "
+            f"labels {draw.silent:,} are without speech and {len(draw.missing):,} without a video",
+            file=sys.stderr,
+        )
+    return AuditStore.create(answers, seed=seed, pairs=draw.pairs)
+
+
+def _resumed(args: argparse.Namespace, answers: Path) -> AuditStore:
+    """An audit that was begun before, without reading labels and transcripts again."""
+    from pseudocap.label.audit.store import AuditStore
+
+    drawing = [name for name in ("n", "seed", "videos") if getattr(args, name) is not None]
+    if drawing or not answers.is_file():
+        what = f"--{drawing[0]} is about drawing clips, and" if drawing else f"there is no {answers} to go on with, and"
+        raise ConfigError(f"{what} --asr is missing: the transcripts that the labels are set beside")
+    return AuditStore.open(answers)
+
+
+def _spoken(args: argparse.Namespace, clips: list[Clip]) -> dict[Clip, str]:
+    from pseudocap.data.corpora import Checks
+    from pseudocap.data.howto100m import read_transcripts
+    from pseudocap.label.audit.pairs import said_in_labels, said_in_transcripts
+    from pseudocap.label.schema import read_labels
+
+    if args.asr.suffix == ".parquet" or any(args.asr.glob("*.parquet")):
+        return said_in_labels(clips, _counted(read_labels(args.asr), "reading speech"))
+    transcripts = read_transcripts(args.asr, Checks(allow_partial=args.allow_partial))
+    return said_in_transcripts(clips, _counted(transcripts, "reading transcripts"))
+
+
+def _serve(args: argparse.Namespace, store: AuditStore) -> int:
+    from pseudocap.label.audit.server import AuditServer
+
+    with AuditServer(store, rater=args.rater or _login(), port=args.port) as server:
+        print(f"judge {len(store.pairs)} clips at {server.url} (Ctrl-C ends)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print(f"\n{len(store.judgements()):,} answers are in {store.path}; --report says what they come to")
+    return 0
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        return "rater"
+
+
+def _report(args: argparse.Namespace, answers: Path) -> int:
+    from pseudocap.label.audit.report import judged_pairs, report_of
+    from pseudocap.label.audit.report_page import write_report_page
+    from pseudocap.label.audit.store import AuditStore
+
+    store = AuditStore.open(answers)
+    report = report_of(store)
+    if args.html:
+        write_report_page(args.html, report, _counted(judged_pairs(store), "decoding frames"))
+    if args.json:
+        print(json.dumps(asdict(report), indent=2))
+    else:
+        _print_report(report)
+    return 0
+
+
+def _print_report(report: Report) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pseudocap.label.audit.report_page import summary
+
+    print(summary(report))
+    console = Console()
+    shown: list[tuple[str, tuple[Figure, ...]]] = [("all raters", report.figures)]
+    if len(report.by_rater) > 1:
+        shown += list(report.by_rater.items())
+    for title, rows in shown:
+        table = Table(title=escape(title), title_justify="left")
+        for heading in ("", "share %", "95 % interval", "papers"):
+            table.add_column(heading, justify="right" if heading else "left")
+        for row in rows:
+            papers = "" if row.papers is None else str(row.papers)
+            table.add_row(row.says, f"{row.share:.1f}", f"{row.low:.1f} to {row.high:.1f}", papers)
+        console.print(table)
+    for each in report.agreements:
+        kappa = "undefined" if each.kappa is None else f"{each.kappa:.2f}"
+        agreed = "" if each.agreed is None else f", agreed on {each.agreed:.0f} %"
+        print(f"{' and '.join(each.raters)} on {each.subject}: {each.clips} clips{agreed}, Cohen's kappa {kappa}")
+
+
+def _counted(items: Iterable[Item], doing: str) -> Iterator[Item]:
+    """The same items; meanwhile a count on stderr, where nobody knows how many there will be."""
+    if not sys.stderr.isatty():
+        yield from _told(items, doing, lambda line: print(line, file=sys.stderr, flush=True))
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(doing, total=None)
+        for item in items:
+            yield item
+            bar.advance(task)
+
+
+def _told(items: Iterable[Item], doing: str, tell: Callable[[str], None]) -> Iterator[Item]:
+    due = time.monotonic() + PATIENCE
+    for count, item in enumerate(items, start=1):
+        yield item
+        if time.monotonic() > due:
+            tell(f"{doing}: {count:,}")
+            due = time.monotonic() + EVERY

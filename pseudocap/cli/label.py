@@ -1,0 +1,242 @@
+"""`pseudocap label SOURCE --teacher T --out DIR`: what a teacher says of every clip, as rows that training reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pseudocap.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from pseudocap.label.pipeline import Labelled, Progress, Relabel
+    from pseudocap.label.sources import Sources
+
+PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
+
+EPILOG = """SOURCE is a video, a folder (with all below it), a .txt that lists paths, a .tar or a folder of tars as
+video2dataset writes them, or an address that fsspec knows (s3://bucket/films).
+
+T is a repo or directory of BLIP or another image-text model of transformers, a PseudoCap checkpoint, `asr` (what is
+said, from --transcripts), or `null` (nothing: to measure the rest).
+
+Run again with the same settings to go on where a run was stopped. docs/labels.md describes the rows."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="SOURCE", nargs="?", help="what to label; see below")
+    parser.add_argument("--teacher", default="Salesforce/blip-image-captioning-large", metavar="T", help="who says it")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
+    _add_framing(parser)
+    _add_decoding(parser)
+    _add_filters(parser)
+    _add_run(parser)
+    parser.epilog = f"{EPILOG}\n\n{parser.epilog}" if parser.epilog else EPILOG
+
+
+def _add_framing(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("clips and frames")
+    group.add_argument("--clip-seconds", type=float, default=8.0, metavar="S", help="length of a clip (8)")
+    group.add_argument("--min-seconds", type=float, default=1.0, metavar="S", help="leave out a shorter rest (1)")
+    group.add_argument(
+        "--frames",
+        choices=["centre", "sharpest", "consensus"],
+        default="centre",
+        help="the clip's centre frame; the sharpest of K around it; or K over the clip, whose captions vote (centre)",
+    )
+    group.add_argument("--k", type=int, default=5, metavar="K", help="frames of `sharpest` and `consensus` (5)")
+    group.add_argument("--window", type=float, default=1.0, metavar="S", help="where `sharpest` looks, in seconds (1)")
+    group.add_argument(
+        "--nearest-keyframe", action="store_true", help="take the key frame nearest to the moment: faster, not exact"
+    )
+
+
+def _add_decoding(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the teacher")
+    group.add_argument("--revision", metavar="R", help="of the teacher's repo; its commit is in every row")
+    group.add_argument("--top-p", type=float, metavar="P", help="nucleus sampling (0.9; without it with --beams)")
+    group.add_argument("--temperature", type=float, default=1.0, metavar="X", help="of sampling (1)")
+    group.add_argument("--greedy", action="store_true", help="the likeliest token instead of sampling")
+    group.add_argument("--beams", type=int, default=1, metavar="N", help="beam search instead of sampling")
+    group.add_argument("--captions", type=int, default=1, metavar="N", help="captions of a frame (1)")
+    group.add_argument("--max-new-tokens", type=int, default=40, metavar="N", help="of a caption (40)")
+    group.add_argument("--prompt", default="", metavar="TEXT", help="what a caption begins with, or the question")
+    group.add_argument("--size", type=int, metavar="PX", help="320, say; default: the teacher's own")
+    group.add_argument("--dtype", default="auto", help="auto is bfloat16 where the hardware has it")
+    group.add_argument("--device", default="auto", help="where the teacher runs (auto)")
+    group.add_argument("--batch-size", type=int, default=32, metavar="N", help="frames at once (32)")
+    group.add_argument("--seed", type=int, default=0, help="of sampling (0)")
+    group.add_argument("--transcripts", type=Path, metavar="PATH", help="HowTo100M's caption.json or csv, for asr")
+
+
+def _add_filters(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("filters (rows keep their verdict; 0 switches one off)")
+    group.add_argument("--min-words", type=int, default=3, metavar="N", help="shorter is `short` (3)")
+    group.add_argument("--max-words", type=int, default=50, metavar="N", help="longer is `long` (50)")
+    group.add_argument("--max-repeats", type=int, default=2, metavar="N", help="of three words in a row (2)")
+    group.add_argument("--keep-duplicates", action="store_true", help="within a video")
+    group.add_argument("--words", type=Path, metavar="FILE", help="words and phrases to mark, one a line")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the run")
+    group.add_argument("--engine", choices=["local"], default="local", help="where it runs: processes of this machine")
+    group.add_argument("--workers", type=int, default=2, metavar="N", help="processes that decode (2)")
+    group.add_argument("--shard-size", type=int, default=32, metavar="N", help="videos in a file of labels (32)")
+    group.add_argument("--retry-failed", action="store_true", help="try clips again that failed before")
+    group.add_argument(
+        "--max-failure-rate", type=float, default=0.1, metavar="R", help="stop where more than this share fails (0.1)"
+    )
+    group.add_argument("--relabel", type=Path, metavar="DIR", help="label an earlier run's least certain clips again")
+    group.add_argument("--below", type=float, metavar="SCORE", help="with --relabel: those with less confidence")
+    group.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    _check(args)
+    from pseudocap.cli.teachers import build_teacher, framing_of
+    from pseudocap.label.engines import LocalEngine
+    from pseudocap.label.filters import Filters
+    from pseudocap.label.pipeline import label
+    from pseudocap.label.shard import LabelSpec
+
+    sources, relabel = _sources(args)
+    filters = Filters(
+        min_words=args.min_words,
+        max_words=args.max_words,
+        repeats=args.max_repeats,
+        duplicates=not args.keep_duplicates,
+        words=_word_list(args.words),
+    )
+    teacher = build_teacher(args)
+    spec = LabelSpec(
+        framing=framing_of(args, teacher),
+        filters=filters,
+        seed=args.seed,
+        batch_size=args.batch_size,
+        shard_size=args.shard_size,
+    )
+    with _progress() as progress:
+        result = label(
+            sources,
+            teacher,
+            args.out,
+            spec,
+            engine=LocalEngine(args.workers),
+            retry_failed=args.retry_failed,
+            relabel=relabel,
+            max_failure_rate=args.max_failure_rate,
+            progress=progress,
+        )
+    _tell(args, result)
+    return 1 if result.stats["failed"] else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """What argparse cannot see."""
+    if (args.relabel is None) != (args.below is None):
+        raise ConfigError("--relabel and --below belong together: which run, and below which confidence")
+    if (args.source is None) == (args.relabel is None):
+        raise ConfigError("name either SOURCE or, with --relabel, an earlier run whose sources are taken")
+    if args.out.exists() and not args.out.is_dir():
+        raise DataError(f"--out {args.out} is a file; name a folder")
+    if args.relabel is not None and args.relabel.resolve() == args.out.resolve():
+        raise ConfigError(f"--out {args.out} is the earlier run itself; name another folder, and compare the two")
+    if args.workers < 0:
+        raise ConfigError(f"--workers is {args.workers} and must be 0 (decode in this process) or more")
+    if args.greedy and (args.top_p is not None or args.beams > 1):
+        raise ConfigError("--greedy excludes --top-p and --beams")
+
+
+def _sources(args: argparse.Namespace) -> tuple[Sources, Relabel | None]:
+    from pseudocap.label.pipeline import Relabel
+    from pseudocap.label.run_folder import is_finished, read_plan
+    from pseudocap.label.sources import find_sources
+
+    if args.relabel is None:
+        return find_sources(args.source, shard_size=args.shard_size), None
+    plan = read_plan(args.relabel)
+    if plan is None:
+        raise DataError(f"{args.relabel} holds no labelling run (plan.json); name the --out of one")
+    missing = [number for number in range(len(plan.sources.shards)) if not is_finished(args.relabel, number)]
+    if missing:
+        raise DataError(f"{args.relabel} is not finished: {len(missing)} shards are missing; finish it first")
+    for name in ("clip_seconds", "min_seconds"):  # the same clips, or none could be kept
+        earlier = plan.settings[f"frames.{name}"]
+        if getattr(args, name) != earlier:
+            raise ConfigError(f"--relabel takes the clips as they are: --{name.replace('_', '-')} {earlier:g}")
+    return plan.sources, Relabel(earlier=args.relabel, below=args.below)
+
+
+def _word_list(path: Path | None) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"--words {path} cannot be read: {error}; write one word or phrase a line") from error
+    return tuple(dict.fromkeys(line.strip().lower() for line in lines if line.strip()))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[Progress], None]]:
+    """Videos, rate and time left on stderr: a bar where it is a terminal, elsewhere a line for every tenth."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        columns = (
+            *(TextColumn("labelling"), BarColumn(), MofNCompleteColumn(), TextColumn("videos")),
+            *(TextColumn("{task.fields[rate]}"), TimeRemainingColumn()),
+        )
+        started = time.monotonic()
+        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("", total=None, rate="")
+            yield lambda now: bar.update(task, completed=now.videos, total=now.of, rate=_rate(now, started))
+        return
+    started, told = time.monotonic(), 0
+
+    def tell(now: Progress) -> None:
+        nonlocal told
+        tenth = 10 * now.videos // now.of
+        if tenth > told and time.monotonic() - started > PATIENCE:
+            told = tenth
+            print(f"labelling: {now.videos:,} of {now.of:,} videos, {_rate(now, started)}", file=sys.stderr, flush=True)
+
+    yield tell
+
+
+def _rate(now: Progress, started: float) -> str:
+    elapsed = max(time.monotonic() - started, 1e-9)
+    return f"{now.clips / elapsed:,.1f} clips/s, {now.seconds / elapsed:,.0f} s of video per second"
+
+
+def _tell(args: argparse.Namespace, result: Labelled) -> None:
+    speed = result.video_seconds / result.seconds
+    if args.json:
+        run = {
+            "clips": result.clips,
+            "failed": result.failed,
+            "seconds": round(result.seconds, 3),
+            "seconds_of_video_per_second": round(speed, 1),
+        }
+        print(json.dumps({"out": str(args.out), "run": run, **result.stats}))
+        return
+    stats: Mapping[str, Any] = result.stats
+    print(
+        f"{args.out}: {result.clips:,} clips labelled in {result.seconds:.1f} s "
+        f"({speed:,.0f} seconds of video per second), {result.failed:,} of them failed"
+    )
+    print(
+        f"in all: {stats['clips']:,} clips of {stats['sources']:,} videos, {stats['failed']:,} failed, "
+        f"{stats['kept']:,} without objection; {stats['captions']:,} captions, {stats['vocabulary']:,} words, "
+        f"{stats['mean_words'] or 0:.1f} a caption"
+    )
+    for name, verdict in stats["verdicts"].items():
+        print(f"  {name}: {verdict['clips']:,} ({verdict['share']:.1%})")

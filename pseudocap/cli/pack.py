@@ -1,0 +1,55 @@
+"""`pseudocap pack LABELS --out SHARDS`: labels and their clips as WebDataset tars, in video2dataset's layout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from pseudocap.errors import ConfigError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("labels", type=Path, metavar="LABELS", help="the --out of a `pseudocap label`")
+    parser.add_argument("--out", type=Path, required=True, metavar="SHARDS", help="the folder of tars to write")
+    parser.add_argument("--videos", metavar="DIR", help="where the videos lie now, if they have moved")
+    parser.add_argument(
+        "--format", choices=["video", "frames"], default="video", help="clips as MP4, or the labelled frame as JPEG"
+    )
+    parser.add_argument("--short-side", type=int, metavar="PX", help="scale, and so encode all clips anew")
+    parser.add_argument("--shard-size", type=int, default=1000, metavar="N", help="samples in a tar (1000)")
+    parser.add_argument("--with-verdicts", action="store_true", help="also what the filters object to")
+    parser.add_argument("--min-confidence", type=float, metavar="SCORE", help="leave less certain labels out")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that cut (2)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    for name in ("workers", "short_side"):
+        value = getattr(args, name)
+        if value is not None and value < (name == "short_side"):
+            raise ConfigError(f"--{name.replace('_', '-')} is {value} and must be at least {int(name == 'short_side')}")
+
+    from pseudocap.cli.progress import progress_of
+    from pseudocap.label.cut import Cutting
+    from pseudocap.label.pack import Packing, pack
+
+    packing = Packing(
+        cutting=Cutting(form=args.format, short_side=args.short_side),
+        shard_size=args.shard_size,
+        verdicts=args.with_verdicts,
+        min_confidence=args.min_confidence,
+    )
+    with progress_of("packing", "clips") as progress:
+        result = pack(args.labels, args.out, packing, root=args.videos, workers=args.workers, progress=progress)
+    if args.json:
+        print(json.dumps({"out": str(args.out), **asdict(result)}))
+    else:
+        kinds = ", ".join(f"{count:,} {how}" for how, count in result.cuts.items()) or "all were there"
+        print(
+            f"{args.out}: {result.tars:,} tars, {result.samples:,} new samples ({kinds}), {len(result.failed):,} failed"
+        )
+        for name, reason in list(result.failed.items())[:5]:
+            print(f"failed: {name}: {reason}")
+    return 1 if result.failed else 0

@@ -1,0 +1,154 @@
+"""The teacher that the command line names, and how it wants its frames."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pseudocap.errors import ConfigError
+from pseudocap.label.framing import Framing
+from pseudocap.label.teachers import Answer, AsrTeacher, Decoding, ImageTextTeacher, NullTeacher, Teacher, View
+
+if TYPE_CHECKING:
+    from pseudocap.captioner import PseudoCap
+
+
+def build_teacher(args: argparse.Namespace) -> Teacher:
+    if args.teacher == "null":
+        return NullTeacher()
+    if args.teacher == "asr":
+        return _asr(args)
+    import transformers
+
+    from pseudocap.captioner import pick_device
+
+    top_p = None if args.greedy or args.beams > 1 else 0.9
+    decoding = Decoding(
+        top_p=top_p if args.top_p is None else args.top_p,
+        temperature=args.temperature,
+        beams=args.beams,
+        captions=args.captions,
+        max_new_tokens=args.max_new_tokens,
+        prompt=args.prompt,
+    )
+    device = str(pick_device(args.device))
+    if not sys.stderr.isatty():
+        transformers.utils.logging.disable_progress_bar()
+    if _is_pseudocap(args.teacher):
+        return PseudoCapTeacher(args.teacher, decoding=decoding, device=device, dtype=args.dtype)
+    return ImageTextTeacher(
+        args.teacher, decoding=decoding, revision=args.revision, size=args.size, device=device, dtype=args.dtype
+    )
+
+
+def framing_of(args: argparse.Namespace, teacher: Teacher) -> Framing:
+    choice, count = args.frames, args.k if args.frames != "centre" else 1
+    if isinstance(teacher, AsrTeacher):
+        choice, count = "none", 1
+    if isinstance(teacher, PseudoCapTeacher):
+        if choice != "centre":
+            raise ConfigError(f"--frames {choice} is for teachers of images; a PseudoCap watches the whole clip")
+        choice, count = "spread", teacher.frames
+    return Framing(
+        clip_seconds=args.clip_seconds,
+        min_seconds=args.min_seconds,
+        choice=choice,
+        count=count,
+        window=args.window,
+        short_side=teacher.short_side,
+        nearest_keyframe=args.nearest_keyframe,
+    )
+
+
+def _asr(args: argparse.Namespace) -> AsrTeacher:
+    from pseudocap.data.howto100m import read_transcripts
+
+    if args.transcripts is None:
+        raise ConfigError("--teacher asr says what is said: name the transcripts with --transcripts")
+    return AsrTeacher(transcripts={each.video: each for each in read_transcripts(args.transcripts)})
+
+
+def _is_pseudocap(name: str) -> bool:
+    config = Path(name).expanduser() / "config.json"
+    try:
+        return bool(json.loads(config.read_bytes()).get("model_type") == "pseudocap")
+    except (OSError, ValueError, AttributeError):
+        from pseudocap.hub.manifest import list_checkpoints
+
+        return name in {row["name"] for row in list_checkpoints()}
+
+
+class PseudoCapTeacher:
+    """A captioner of ours as a teacher, for self-refinement: it watches the clip, not only its centre."""
+
+    def __init__(self, name: str, *, decoding: Decoding, device: str, dtype: str) -> None:
+        import torch
+
+        from pseudocap.captioner import PseudoCap
+
+        if decoding.prompt:
+            raise ConfigError("--prompt is for teachers of images; a PseudoCap begins its captions itself")
+        precisions = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
+        if dtype not in precisions:
+            raise ConfigError(f"--dtype is {dtype!r} and must be auto, float32 or bfloat16 for a PseudoCap")
+        self._model: PseudoCap = PseudoCap.from_pretrained(name, device=device, dtype=precisions[dtype])
+        self._decoding = decoding
+        self.name = name
+        self.revision: str | None = None
+        self.frames = self._model.config.preprocess.frames
+        self.short_side: int | None = self._model.config.preprocess.size
+        self.settings: Mapping[str, object] = {
+            **{field: getattr(decoding, field) for field in Decoding.__slots__},
+            "dtype": str(precisions[dtype]).removeprefix("torch."),
+        }
+
+    def caption(self, views: Sequence[View]) -> list[Answer]:
+        import torch
+
+        from pseudocap.video.transforms import eval_tensor
+        from pseudocap.video.watch import pad_clips
+
+        clips = []
+        for view in views:
+            assert view.frames is not None, "a teacher of video is shown frames"
+            clips.append(eval_tensor(view.frames, self._model.config.preprocess))
+        with torch.inference_mode():
+            frames, mask = pad_clips(clips)
+            memory = self._model.encode(frames, mask)
+            return self._written(memory, views)
+
+    def _written(self, memory: Any, views: Sequence[View]) -> list[Answer]:
+        import torch
+
+        from pseudocap.label.sampling import KeyedSampling
+
+        chosen = self._decoding
+        if chosen.beams > 1:
+            ids = self._model.generate(memory, num_beams=chosen.beams, max_new_tokens=chosen.max_new_tokens)
+            return [Answer(captions=(text,)) for text in self._model.decode(ids)]
+        answers: list[list[tuple[float, int, str]]] = [[] for _ in views]
+        for number in range(chosen.captions):
+            keys = torch.tensor([view.key + number for view in views], dtype=torch.int64, device=self._model.device)
+            sampling = KeyedSampling(keys, top_p=chosen.top_p, temperature=chosen.temperature)
+            ids = self._model.generate(
+                memory, do_sample=True, top_k=0, top_p=1.0, temperature=1.0, seed=0,
+                max_new_tokens=chosen.max_new_tokens, logits_processor=[sampling],
+            )  # fmt: skip
+            log_probs, tokens = sampling.of_captions(ids, [self._model.decoder.config.eos_token_id])
+            texts = self._model.decode(ids)
+            for row, answer in enumerate(zip(log_probs, tokens, texts, strict=True)):
+                answers[row].append(answer)
+        return [_ranked(several) for several in answers]
+
+
+def _ranked(several: list[tuple[float, int, str]]) -> Answer:
+    several.sort(key=lambda answer: -answer[0])
+    return Answer(
+        captions=tuple(text for _, _, text in several),
+        log_probs=tuple(log_prob for log_prob, _, _ in several),
+        tokens=tuple(tokens for _, tokens, _ in several),
+    )

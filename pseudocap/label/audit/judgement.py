@@ -1,0 +1,97 @@
+"""What a rater says of a pair, and the blind order in which the pairs are laid before each rater.
+
+The order of the pairs and the side on which a caption stands are functions of (seed, rater, pair), so that a reload, a
+second tab and a restarted server all show the same, and a report can be checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from pseudocap.errors import InputError, nearest
+
+Caption = Literal["pseudolabel", "asr"]
+Side = Literal["left", "right"]
+Better = Literal["pseudolabel", "asr", "tie"]
+# Every text is exactly one of these. The first two refer to the video.
+Kind = Literal["correct", "wrong", "intro", "chit-chat"]
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+BETTER: tuple[Better, ...] = get_args(Better)
+RATER_LENGTH = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditPair:
+    """A clip of a video file and the two texts that are weighed against each other."""
+
+    id: str
+    source: str
+    start: float
+    end: float
+    pseudolabel: str
+    asr: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judgement:
+    """One rater's answer to one pair. `left` is the caption that stood on the left."""
+
+    rater: str
+    pair: str
+    better: Better
+    pseudolabel: Kind
+    asr: Kind
+    left: Caption
+
+
+def left_of(pair: str, *, seed: int, rater: str) -> Caption:
+    """Which caption of a pair stands on the left for this rater."""
+    return "pseudolabel" if _digest("side", seed, rater, pair)[0] & 1 else "asr"
+
+
+def order_of(pairs: Iterable[str], *, seed: int, rater: str) -> list[str]:
+    """The pairs' ids as this rater meets them."""
+    return sorted(pairs, key=lambda pair: _digest("order", seed, rater, pair))
+
+
+def judgement_of_sides(
+    *, rater: str, pair: str, seed: int, better: Side | Literal["tie"], left: Kind, right: Kind
+) -> Judgement:
+    """What a rater said of the left and the right text, said of the captions that they were."""
+    on_left = left_of(pair, seed=seed, rater=rater)
+    pseudolabel, asr = (left, right) if on_left == "pseudolabel" else (right, left)
+    other: Caption = "asr" if on_left == "pseudolabel" else "pseudolabel"
+    winner: Better = "tie" if better == "tie" else on_left if better == "left" else other
+    return Judgement(rater=rater, pair=pair, better=winner, pseudolabel=pseudolabel, asr=asr, left=on_left)
+
+
+def sides_of_judgement(judgement: Judgement) -> dict[str, str]:
+    """The other way round: the answer as the page shows it."""
+    first = judgement.left == "pseudolabel"
+    better = "tie" if judgement.better == "tie" else "left" if judgement.better == judgement.left else "right"
+    left, right = (judgement.pseudolabel, judgement.asr) if first else (judgement.asr, judgement.pseudolabel)
+    return {"better": better, "left": left, "right": right}
+
+
+def checked_rater(name: str) -> str:
+    """A rater's name without the spaces around it, or an error that says what a name may be."""
+    plain = name.strip()
+    if not plain or len(plain) > RATER_LENGTH or not plain.isprintable():
+        raise InputError(f"rater is {name[:80]!r} and must be 1 to {RATER_LENGTH} printable characters")
+    return plain
+
+
+def one_of(value: object, known: tuple[str, ...], *, field: str) -> str:
+    """The value, if it is one of the known words."""
+    if not isinstance(value, str) or value not in known:
+        hint = nearest(value, known) if isinstance(value, str) else ""
+        raise InputError(f"{field} is {value!r} and must be one of {', '.join(known)}{hint}")
+    return value
+
+
+def _digest(what: str, seed: int, rater: str, pair: str) -> bytes:
+    return hashlib.sha256("\0".join((what, str(seed), rater, pair)).encode()).digest()

@@ -1,0 +1,105 @@
+"""What a browser is given of a video: where its bytes lie, a range of them, their type, the centre frame."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from pseudocap.errors import DataError, DecodeError
+from pseudocap.label.sources import member_of
+
+# A player looks at the bytes, not at this, but refuses types that it has not heard of.
+CONTENT_TYPES = {".webm": "video/webm", ".mkv": "video/x-matroska", ".ogv": "video/ogg", ".avi": "video/x-msvideo"}
+QUALITY = 88
+CHUNK = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Media:
+    """A video as `size` bytes of a file from `offset` on: all of it, or a member of a tar. `name` has its extension."""
+
+    file: Path
+    offset: int
+    size: int
+    name: str
+
+    @property
+    def content_type(self) -> str:
+        """What a browser is told that it is."""
+        return CONTENT_TYPES.get(Path(self.name).suffix.lower(), "video/mp4")
+
+    def read(self, wanted: range) -> Iterator[bytes]:
+        """These bytes of it, in pieces."""
+        with self.file.open("rb") as file:
+            file.seek(self.offset + wanted.start)
+            left = len(wanted)
+            while left and (block := file.read(min(CHUNK, left))):
+                left -= len(block)
+                yield block
+
+
+def locate_media(source: str) -> Media | None:
+    """A source of the labels on this machine: a file, or `00000.tar/000000012.mp4`; None where there is none."""
+    path = Path(source)
+    if path.is_file():
+        return Media(file=path, offset=0, size=path.stat().st_size, name=path.name)
+    try:
+        member = member_of(source)
+    except DataError:
+        return None
+    if member.offset is None or member.size is None:
+        return None
+    return Media(file=Path(member.address), offset=member.offset, size=member.size, name=path.name)
+
+
+@contextmanager
+def opened(media: Media) -> Iterator[Path]:
+    """A file with just this video in it, for decoders; a member of a tar is copied out for as long as it is used."""
+    if media.file.name == media.name:
+        yield media.file
+        return
+    with tempfile.NamedTemporaryFile(suffix=Path(media.name).suffix) as copy:
+        copy.writelines(media.read(range(media.size)))
+        copy.flush()
+        yield Path(copy.name)
+
+
+def wanted_range(header: str | None, size: int) -> range | None:
+    """The bytes that a Range header asks for; all where it is absent or of a form that may be ignored (RFC 9110).
+
+    None where it asks for nothing that the file has.
+    """
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").strip(), flags=re.ASCII)
+    if match is None or match[0] == "bytes=-":
+        return range(size)
+    first, last = match[1], match[2]
+    if not first:
+        asked = range(max(0, size - int(last)), size)
+    elif last and int(last) < int(first):
+        return range(size)
+    else:
+        asked = range(int(first), min(int(last) + 1, size) if last else size)
+    return asked or None
+
+
+@lru_cache(maxsize=64)
+def centre_jpeg(source: str, start: float, end: float, short_side: int = 480) -> bytes:
+    """The frame that the teacher saw, as a JPEG file. Raises DecodeError."""
+    from PIL import Image
+
+    from pseudocap.video.decode import open_video
+
+    media = locate_media(source)
+    if media is None:
+        raise DecodeError(source, "there is no such file")
+    with opened(media) as path, open_video(path, threads=1, short_side=short_side) as reader:
+        pixels = reader.frames_at([(start + end) / 2]).pixels[0]
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()

@@ -1,0 +1,154 @@
+"""Which clips are audited: a random sample of the labels, each beside what was said while the clip played.
+
+The sample is a function of the seed and of the clips, whatever the order or number of the files that hold them, and
+takes one pass over the labels and one over the transcripts, with only the sample in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pseudocap.errors import DataError, DecodeError
+from pseudocap.label.audit.judgement import AuditPair
+from pseudocap.label.audit.media import locate_media, opened
+from pseudocap.types import Clip, Pseudolabel, Segment, Transcript
+from pseudocap.video.decode import open_video
+
+# So many candidates for each pair: in many clips nobody speaks, and some files are no longer there.
+CANDIDATES = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """Labels in the random order in which they are tried, and of how many they were drawn."""
+
+    labels: tuple[Pseudolabel, ...]
+    kept: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """The pairs to judge, and why other clips that were drawn before them are not among them."""
+
+    pairs: tuple[AuditPair, ...]
+    silent: int
+    missing: tuple[str, ...]
+
+
+def draw_candidates(labels: Iterable[Pseudolabel], *, n: int, seed: int) -> Candidates:
+    """A sample without replacement of the labels that a model would learn from: filters have kept them."""
+    if n < 1:
+        raise DataError(f"--n is {n} and must be at least 1")
+    kept = 0
+
+    def usable() -> Iterable[Pseudolabel]:
+        nonlocal kept
+        for label in labels:
+            if label.kept and label.caption:
+                kept += 1
+                yield label
+
+    drawn = heapq.nsmallest(n * CANDIDATES, usable(), key=lambda label: _rank(label, seed))
+    return Candidates(labels=tuple(drawn), kept=kept)
+
+
+def said_in_transcripts(clips: Iterable[Clip], transcripts: Iterable[Transcript]) -> dict[Clip, str]:
+    """What is said in each clip, as the teacher `asr` hears it: the segments whose middle lies in it.
+
+    Silent clips are left out. A transcript belongs to the files that are called as its video, whatever their extension
+    and folder.
+    """
+    wanted: dict[str, list[Clip]] = {}
+    for clip in clips:
+        wanted.setdefault(video_of(clip.source), []).append(clip)
+    spoken: dict[Clip, str] = {}
+    for transcript in transcripts:
+        for clip in wanted.get(video_of(transcript.video), ()):
+            if text := _said(clip, transcript.segments):
+                spoken[clip] = text
+    return spoken
+
+
+def said_in_labels(clips: Iterable[Clip], labels: Iterable[Pseudolabel]) -> dict[Clip, str]:
+    """The same from the rows of a labelling run whose teacher was the speech: those of the very same clips."""
+    wanted = {_stretch(clip): clip for clip in clips}
+    found = ((wanted.get(_stretch(label.clip)), label.caption) for label in labels)
+    return {clip: text for clip, text in found if clip is not None and text}
+
+
+def pair_up(candidates: Candidates, spoken: Mapping[Clip, str], *, n: int) -> Draw:
+    """The first `n` candidates in which somebody speaks and whose video can be opened."""
+    pairs: dict[str, AuditPair] = {}
+    silent, missing = 0, []
+    for label in candidates.labels:
+        if len(pairs) == n:
+            break
+        text = spoken.get(label.clip)
+        if text is None:
+            silent += 1
+        elif problem := _problem(label.clip.source):
+            missing.append(f"{label.clip.source}: {problem}")
+        else:
+            pair = _pair(label, text)
+            pairs[pair.id] = pair
+    if not pairs:
+        raise DataError(_none_left(candidates, silent, missing))
+    return Draw(pairs=tuple(pairs.values()), silent=silent, missing=tuple(missing))
+
+
+def video_of(source: str) -> str:
+    """The video's name without folder and extension, which is how transcripts call it."""
+    return PurePosixPath(source).stem
+
+
+def _pair(label: Pseudolabel, said: str) -> AuditPair:
+    clip = label.clip
+    content = (*_stretch(clip), label.caption, said)
+    name = hashlib.sha256("\0".join(map(str, content)).encode()).hexdigest()[:16]
+    return AuditPair(id=name, source=clip.source, start=clip.start, end=clip.end, pseudolabel=label.caption, asr=said)
+
+
+def _rank(label: Pseudolabel, seed: int) -> bytes:
+    return hashlib.sha256("\0".join(map(str, (seed, *_stretch(label.clip)))).encode()).digest()
+
+
+def _stretch(clip: Clip) -> tuple[str, float, float]:
+    """A clip wherever its file lies."""
+    return video_of(clip.source), clip.start, clip.end
+
+
+def _said(clip: Clip, segments: Sequence[Segment]) -> str:
+    heard = (each for each in segments if clip.start <= (each.start + each.end) / 2 < clip.end)
+    return " ".join(each.text for each in heard if each.text)
+
+
+def _problem(source: str) -> str:
+    """Why the video cannot be shown; empty where it can."""
+    media = locate_media(source)
+    if media is None:
+        return "there is no such file on this machine"
+    try:
+        with opened(media) as path, open_video(path, threads=1) as reader:
+            next(iter(reader.decode([0.0])))
+    except DecodeError as error:
+        return error.problem
+    return ""
+
+
+def _none_left(candidates: Candidates, silent: int, missing: Sequence[str]) -> str:
+    if not candidates.kept:
+        return "there is no pair to judge: no label has a caption that the filters kept"
+    if missing:
+        return (
+            f"there is no pair to judge: of {len(missing):,} clips in which somebody speaks no video can be opened "
+            f"(the first is {missing[0]}); say where the videos lie (--videos)"
+        )
+    first = candidates.labels[0].clip.source
+    return (
+        f"there is no pair to judge: of {silent:,} clips none has speech in the transcripts; the first is of {first}, "
+        f"whose transcript must be called {video_of(first)!r}"
+    )

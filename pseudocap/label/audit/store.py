@@ -1,0 +1,148 @@
+"""The answers of an audit in one SQLite file: the pairs that were drawn, and one row for each rater and pair.
+
+Every call opens its own connection, so that the server's threads, two tabs, a second server and a report that runs
+meanwhile share nothing but the file. A call that has returned is on disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from pseudocap.errors import DataError, first_line
+from pseudocap.label.audit.judgement import AuditPair, Judgement
+
+VERSION = 1
+PATIENCE = 10.0  # seconds to wait for another process that writes
+
+SCHEMA = """
+CREATE TABLE draw (seed INTEGER NOT NULL);
+CREATE TABLE pairs (
+    id TEXT PRIMARY KEY, source TEXT NOT NULL, start REAL NOT NULL, "end" REAL NOT NULL,
+    pseudolabel TEXT NOT NULL, asr TEXT NOT NULL
+);
+CREATE TABLE judgements (
+    rater TEXT NOT NULL, pair TEXT NOT NULL REFERENCES pairs (id),
+    better TEXT NOT NULL CHECK (better IN ('pseudolabel', 'asr', 'tie')),
+    pseudolabel TEXT NOT NULL CHECK (pseudolabel IN ('correct', 'wrong', 'intro', 'chit-chat')),
+    asr TEXT NOT NULL CHECK (asr IN ('correct', 'wrong', 'intro', 'chit-chat')),
+    "left" TEXT NOT NULL CHECK ("left" IN ('pseudolabel', 'asr')),
+    answered_at TEXT NOT NULL DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ', 'now')),
+    PRIMARY KEY (rater, pair)
+);
+"""
+
+
+def _columns(value: type) -> str:
+    return ", ".join(f'"{field.name}"' for field in fields(value))
+
+
+PAIR_COLUMNS, JUDGEMENT_COLUMNS = _columns(AuditPair), _columns(Judgement)
+
+
+class AuditStore:
+    """One audit: `create` starts it, `open` goes on with it."""
+
+    def __init__(self, path: Path, *, seed: int, pairs: Sequence[AuditPair]) -> None:
+        self.path = path
+        self.seed = seed
+        self.pairs = {pair.id: pair for pair in pairs}
+
+    @classmethod
+    def create(cls, path: str | PathLike[str], *, seed: int, pairs: Sequence[AuditPair]) -> AuditStore:
+        """Begin an audit of these pairs, or go on with the very same one where the file is there already."""
+        file = Path(path)
+        with _connection(file) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("BEGIN IMMEDIATE")  # two starts at once: the second waits, then finds the first's
+            if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                for statement in SCHEMA.split(";"):  # not executescript, which would commit first
+                    connection.execute(statement)
+                connection.execute("INSERT INTO draw VALUES (?)", (seed,))
+                rows = [astuple(pair) for pair in pairs]
+                connection.executemany(f"INSERT INTO pairs ({PAIR_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", rows)
+                connection.execute(f"PRAGMA user_version = {VERSION}")
+        store = cls.open(file)
+        if store.seed != seed or set(store.pairs) != {pair.id for pair in pairs}:
+            raise DataError(
+                f"{file} holds the audit of {len(store.pairs)} other pairs (seed {store.seed}): give the labels, "
+                "transcripts, --n and --seed that it was begun with, or another file as --answers"
+            )
+        with _connection(file) as connection:  # the videos may have moved
+            connection.executemany(
+                "UPDATE pairs SET source = ? WHERE id = ?", [(pair.source, pair.id) for pair in pairs]
+            )
+        return cls(file, seed=seed, pairs=pairs)
+
+    @classmethod
+    def open(cls, path: str | PathLike[str]) -> AuditStore:
+        """An audit that was begun before."""
+        file = Path(path)
+        if not file.is_file():
+            raise DataError(f"{file}: there are no answers here; begin with pseudocap audit LABELS --asr TRANSCRIPTS")
+        with _connection(file) as connection:
+            if _version(connection) != VERSION:
+                raise DataError(
+                    f"{file} is not an audit's file, or one of another version: its user_version is "
+                    f"{_version(connection)} and must be {VERSION}; name another file as --answers"
+                )
+            (seed,) = connection.execute("SELECT seed FROM draw").fetchone()
+            rows = connection.execute(f"SELECT {PAIR_COLUMNS} FROM pairs ORDER BY rowid").fetchall()
+        return cls(file, seed=seed, pairs=[AuditPair(**row) for row in _named(rows, AuditPair)])
+
+    def put(self, judgement: Judgement) -> None:
+        """Keep an answer; a later one of the same rater to the same pair takes its place."""
+        marks = ", ".join("?" * len(fields(Judgement)))
+        with _connection(self.path) as connection:
+            connection.execute(
+                f"INSERT OR REPLACE INTO judgements ({JUDGEMENT_COLUMNS}) VALUES ({marks})", astuple(judgement)
+            )
+
+    def take_back(self, rater: str, pair: str) -> Judgement | None:
+        """Forget an answer and return it; None where there was none."""
+        with _connection(self.path) as connection:
+            rows = connection.execute(
+                f"DELETE FROM judgements WHERE rater = ? AND pair = ? RETURNING {JUDGEMENT_COLUMNS}", (rater, pair)
+            ).fetchall()
+        return next((Judgement(**row) for row in _named(rows, Judgement)), None)
+
+    def judgements(self, rater: str | None = None) -> list[Judgement]:
+        """All answers, or one rater's, in the order in which they were given."""
+        query = f"SELECT {JUDGEMENT_COLUMNS} FROM judgements"
+        with _connection(self.path) as connection:
+            rows = (
+                connection.execute(f"{query} ORDER BY rowid")
+                if rater is None
+                else connection.execute(f"{query} WHERE rater = ? ORDER BY rowid", (rater,))
+            ).fetchall()
+        return [Judgement(**row) for row in _named(rows, Judgement)]
+
+
+def _named(rows: Sequence[tuple[object, ...]], value: type) -> list[dict[str, Any]]:
+    names = [field.name for field in fields(value)]
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+@contextmanager
+def _connection(file: Path) -> Iterator[sqlite3.Connection]:
+    """A connection whose changes are kept if the block ends well, and none of them otherwise."""
+    try:
+        connection = sqlite3.connect(file, timeout=PATIENCE, isolation_level=None)
+        try:
+            connection.execute("PRAGMA foreign_keys = ON")
+            yield connection
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+        finally:
+            connection.close()  # what was not committed is rolled back
+    except sqlite3.Error as error:
+        raise DataError(f"{file}: the answers cannot be read or written: {first_line(error)}") from error

@@ -1,0 +1,245 @@
+"""Where decoding happens: worker processes of this machine, jobs in a fixed order, results in the same.
+
+An engine turns the videos of a run into watched clips, in order and with a bounded number of frames under way. A
+decoder that crashes takes its process with it: the processes are started anew, and only the video that crashes a
+process of its own is given up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+from typing import Any, Protocol
+
+from pseudocap.label.framing import Framing, Planned, Watched, pieces, plan_video, watch_clips
+from pseudocap.label.sources import Media
+from pseudocap.types import Clip
+
+CRASHED = "the decoder crashed on it, twice; convert the file, or leave it out"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Errand:
+    """A video to watch; clips whose times are in `known` are labelled already."""
+
+    media: Media
+    known: frozenset[tuple[float, float]] = frozenset()
+    skip: bool = False  # there is nothing to do: it only keeps its place among the others
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardEnd:
+    """Stands after the last errand of a shard, and after the last sight of it."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sight:
+    """Some clips of a video; `ends` with the last of them. The first one brings `clips`, all that the video has."""
+
+    media: Media
+    watched: tuple[Watched, ...] = ()
+    clips: tuple[Clip, ...] | None = None
+    ends: bool = False
+
+
+class Engine(Protocol):
+    """How a run gets its frames. Results come in the order of the errands."""
+
+    def watch(
+        self, errands: Iterable[Errand | ShardEnd], framing: Framing, scratch: Path
+    ) -> Iterator[Sight | ShardEnd]: ...
+
+
+@dataclass(kw_only=True, eq=False)
+class Job:
+    """Something for a worker to do: a function of a module, and what it is given."""
+
+    run: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    future: Future[Any] | None = None
+
+
+class LocalEngine:
+    """Processes of this machine; with 0 workers everything is done in this one."""
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+
+    def watch(
+        self, errands: Iterable[Errand | ShardEnd], framing: Framing, scratch: Path
+    ) -> Iterator[Sight | ShardEnd]:
+        crew = Crew(self._workers)
+        try:
+            yield from _Watching(crew=crew, framing=framing, scratch=scratch).all(iter(errands))
+        finally:
+            crew.dismiss()
+
+
+@dataclass(kw_only=True, slots=True)
+class _Step:
+    """What comes next, in order: something known already, or what a job gives. `copy` is removed when it is reached."""
+
+    known: Sight | ShardEnd | None = None
+    media: Media | None = None
+    job: Job | None = None
+    copy: str = ""
+
+
+@dataclass(kw_only=True)
+class _Watching:
+    """Videos are planned a little ahead of the frames, and frames are decoded a little ahead of their use."""
+
+    crew: Crew
+    framing: Framing
+    scratch: Path
+    plans: deque[tuple[Errand | ShardEnd, Job | None]] = field(default_factory=deque)
+    steps: deque[_Step] = field(default_factory=deque)
+
+    def all(self, errands: Iterator[Errand | ShardEnd]) -> Iterator[Sight | ShardEnd]:
+        ahead = 2 * self.crew.size + 2
+        while True:
+            while len(self.plans) < ahead and (errand := next(errands, None)) is not None:
+                self.plans.append((errand, self._plan(errand)))
+            while self.plans and len(self.steps) < ahead:
+                self._line_up(*self.plans.popleft())
+            if not self.steps:
+                return
+            for step in itertools.islice(self.steps, ahead):  # of a long film only the next pieces are under way
+                if step.job is not None:
+                    self.crew.submit(step.job)
+            yield self._finish(self.steps.popleft())
+
+    def _plan(self, errand: Errand | ShardEnd) -> Job | None:
+        if isinstance(errand, ShardEnd) or errand.skip or errand.media.problem:
+            return None
+        job = Job(run=plan_video, arguments=(errand.media, self.framing, self.scratch))
+        self.crew.submit(job)
+        return job
+
+    def _line_up(self, errand: Errand | ShardEnd, job: Job | None) -> None:
+        """The pieces of a video whose plan is known, and what is missing of it."""
+        if isinstance(errand, ShardEnd):
+            self.steps.append(_Step(known=errand))
+            return
+        media = errand.media
+        if errand.skip:
+            self.steps.append(_Step(known=Sight(media=media, ends=True)))
+            return
+        planned = self._planned(media, job)
+        wanted = tuple(clip for clip in planned.clips if (clip.start, clip.end) not in errand.known)
+        unseen = () if self.framing.frames else tuple(Watched(clip=clip) for clip in wanted)
+        clips = None if planned.problem else planned.clips
+        self.steps.append(_Step(known=Sight(media=media, watched=unseen, clips=clips)))
+        for part in pieces(media, wanted, self.framing) if self.framing.frames else ():
+            self.steps.append(
+                _Step(media=media, job=Job(run=watch_clips, arguments=(planned.path, part, self.framing)))
+            )
+        copy = "" if media.is_local else planned.path
+        self.steps.append(_Step(known=Sight(media=media, watched=_lost(media, planned), ends=True), copy=copy))
+
+    def _planned(self, media: Media, job: Job | None) -> Planned:
+        if job is None:
+            return Planned(problem=media.problem)
+        try:
+            planned: Planned = self.crew.result(job)
+        except BrokenProcessPool:
+            return Planned(problem=CRASHED)
+        return planned
+
+    def _finish(self, step: _Step) -> Sight | ShardEnd:
+        if step.copy:
+            Path(step.copy).unlink(missing_ok=True)
+        if step.known is not None:
+            return step.known
+        assert step.media is not None, "a step has either what is known or a job for a video"
+        assert step.job is not None, "a step has either what is known or a job for a video"
+        try:
+            watched = tuple(self.crew.result(step.job))
+        except BrokenProcessPool:
+            watched = tuple(Watched(clip=clip, problem=CRASHED) for clip in step.job.arguments[1])
+        return Sight(media=step.media, watched=watched)
+
+
+def _lost(media: Media, planned: Planned) -> tuple[Watched, ...]:
+    """What a video cannot give: all of it, or its end."""
+    if planned.problem:
+        return (Watched(clip=Clip(source=media.name, start=0.0, end=0.0), problem=planned.problem),)
+    if planned.gap is not None:
+        return (Watched(clip=planned.gap[0], problem=planned.gap[1]),)
+    return ()
+
+
+class Crew:
+    """Worker processes that are replaced when one of them dies."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+        self._pool = self._hire(size) if size else None
+        self._pending: list[Job] = []
+
+    def _hire(self, size: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(size, mp_context=self._context, initializer=_leave_with_parent)
+
+    def submit(self, job: Job) -> None:
+        if self._pool is None or job.future is not None:
+            return
+        if job not in self._pending:
+            self._pending.append(job)
+        with contextlib.suppress(BrokenProcessPool):  # seen, and mended, when a result is waited for
+            job.future = self._pool.submit(job.run, *job.arguments)
+
+    def result(self, job: Job) -> Any:
+        """What a job gives; BrokenProcessPool if it crashes a process that does nothing else."""
+        if self._pool is None:
+            return job.run(*job.arguments)
+        self.submit(job)
+        try:
+            if job.future is None:
+                raise BrokenProcessPool
+            return job.future.result()
+        except BrokenProcessPool:
+            return self._alone(job)
+        finally:
+            self._pending.remove(job)
+
+    def _alone(self, job: Job) -> Any:
+        """Some worker died. Run this job by itself, which tells whether it was the one, and start the others anew."""
+        assert self._pool is not None
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            with self._hire(1) as cell:
+                return cell.submit(job.run, *job.arguments).result()
+        finally:
+            self._pool = self._hire(self.size)
+            for other in self._pending:
+                if other is not job:
+                    other.future = self._pool.submit(other.run, *other.arguments)
+
+    def dismiss(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "this runs in a worker"
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

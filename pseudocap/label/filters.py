@@ -1,0 +1,82 @@
+"""What is wrong with a caption, by its text alone. Rows are kept with their verdicts: who trains decides.
+
+Verdicts: `empty`, `short`, `long` (in words), `repeated` (an n-gram said over and over, where decoding got stuck),
+`duplicate` (an earlier clip of the same video has the same caption) and `word:X` (X is on the user's list).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pseudocap.errors import ConfigError
+
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Filters:
+    """Limits of what passes. `repeats` is how often one n-gram of `ngram` words may occur; 0 switches a filter off."""
+
+    min_words: int = 3
+    max_words: int = 50
+    ngram: int = 3
+    repeats: int = 2
+    duplicates: bool = True
+    words: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("min_words", "max_words", "repeats"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)} and must be 0 (off) or more")
+        if self.max_words and self.max_words < self.min_words:
+            raise ConfigError(f"max_words is {self.max_words} and must not be below min_words ({self.min_words})")
+        if self.ngram < 1:
+            raise ConfigError(f"ngram is {self.ngram} and must be at least 1")
+
+
+def words_of(caption: str) -> list[str]:
+    """The words of a caption in lower case, without marks."""
+    return _WORD.findall(caption.lower())
+
+
+def verdicts(captions: Sequence[str | None], filters: Filters) -> list[tuple[str, ...]]:
+    """The objections to each caption of one video, in the order of its clips. None stands for a clip without caption,
+    which has failed and needs no verdict."""
+    seen: set[tuple[str, ...]] = set()
+    found: list[tuple[str, ...]] = []
+    for caption in captions:
+        if caption is None:
+            found.append(())
+            continue
+        words = tuple(words_of(caption))
+        objections = list(_alone(words, filters))
+        if filters.duplicates and words and words in seen:
+            objections.append("duplicate")
+        seen.add(words)
+        found.append(tuple(objections))
+    return found
+
+
+def _alone(words: tuple[str, ...], filters: Filters) -> Iterable[str]:
+    if not words:
+        yield "empty"
+        return
+    if len(words) < filters.min_words:
+        yield "short"
+    if filters.max_words and len(words) > filters.max_words:
+        yield "long"
+    grams = Counter(words[first : first + filters.ngram] for first in range(len(words) - filters.ngram + 1))
+    if filters.repeats and max(grams.values(), default=0) > filters.repeats:
+        yield "repeated"
+    for listed in filters.words:
+        if _contains(words, tuple(words_of(listed))):
+            yield f"word:{listed}"
+
+
+def _contains(words: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
+    return bool(phrase) and any(
+        words[first : first + len(phrase)] == phrase for first in range(len(words) - len(phrase) + 1)
+    )

@@ -1,0 +1,166 @@
+"""Which frames of a clip a teacher is shown, and what a decoding worker does to get them.
+
+- `centre`: the frame at the clip's centre, as in the papers.
+- `sharpest`: of `count` frames around the centre the one with the most detail; the papers' frames are often blurred.
+- `consensus`: `count` frames spread over the clip, each captioned by itself; the captions vote (consensus.py).
+- `spread`: `count` frames spread over the clip, watched as one film, for teachers of video.
+- `none`: no frame is decoded, for teachers that do not look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from pseudocap.errors import ConfigError, DecodeError, first_line
+from pseudocap.label.sources import Media, fetch
+from pseudocap.types import Clip
+from pseudocap.video.clips import plan_clips
+from pseudocap.video.decode import open_video
+from pseudocap.video.reader import Frame, segment_centres
+
+Choice = Literal["centre", "sharpest", "consensus", "spread", "none"]
+# Formats without key frames to jump to are read from the beginning each time, so they are cut into fewer pieces.
+_JUMPING = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".flv", ".ts")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Framing:
+    """How videos are cut into clips and clips into frames; part of every label's settings.
+
+    `window` is the stretch around the centre, in seconds, that `sharpest` chooses from. `short_side` is what frames
+    are scaled to while they are decoded, None for as they are.
+    """
+
+    clip_seconds: float = 8.0
+    min_seconds: float = 1.0
+    choice: Choice = "centre"
+    count: int = 1
+    window: float = 1.0
+    short_side: int | None = None
+    nearest_keyframe: bool = False
+
+    def __post_init__(self) -> None:
+        if self.choice not in get_args(Choice):
+            raise ConfigError(f"frames is {self.choice!r} and must be one of {', '.join(get_args(Choice))}")
+        if self.count < 1 or (self.count < 2 and self.choice in ("sharpest", "consensus")):
+            raise ConfigError(f"{self.choice} chooses among frames: count is {self.count} and must be at least 2")
+        if not self.clip_seconds > 0 or not 0 <= self.min_seconds <= self.clip_seconds:
+            raise ConfigError(
+                f"clip_seconds is {self.clip_seconds:g} and must be above 0; min_seconds is {self.min_seconds:g} and "
+                "must lie between 0 and clip_seconds"
+            )
+        if not self.window > 0:
+            raise ConfigError(f"window is {self.window:g} seconds and must be above 0")
+
+    @property
+    def frames(self) -> int:
+        """How many frames of a clip are decoded."""
+        return {"centre": 1, "none": 0}.get(self.choice, self.count)
+
+    def times(self, clip: Clip) -> list[float]:
+        """The moments of a clip at which frames are decoded, ascending."""
+        if self.choice == "none":
+            return []
+        if self.choice == "centre":
+            return [clip.centre]
+        if self.choice == "sharpest":
+            half = min(self.window, clip.end - clip.start) / 2
+            return segment_centres(clip.centre - half, clip.centre + half, self.count)
+        return segment_centres(clip.start, clip.end, self.count)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """The clips of a video, or why it has none. `path` is where it can be opened, `gap` what its end is missing."""
+
+    clips: tuple[Clip, ...] = ()
+    path: str = ""
+    gap: tuple[Clip, str] | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watched:
+    """A clip with the frames that the teacher is to see, uint8 [T,H,W,3], or why there are none."""
+
+    clip: Clip
+    frames: np.ndarray | None = None
+    times: tuple[float, ...] = ()
+    problem: str = ""
+
+
+def plan_video(media: Media, framing: Framing, scratch: Path) -> Planned:
+    """Look how long a video is and cut it into clips; what lies elsewhere is fetched first."""
+    path = ""
+    try:
+        path = media.address if media.is_local else fetch(media, scratch)
+        with open_video(path, threads=1) as video:
+            info = video.info
+        clips = plan_clips(
+            media.name, info.duration, clip_seconds=framing.clip_seconds, min_seconds=framing.min_seconds
+        )
+        gap = None
+        if not info.complete:
+            assert info.claimed_duration is not None, "without a claim nothing is missing"
+            lost = Clip(source=media.name, start=info.duration, end=info.claimed_duration)
+            gap = lost, info.missing(info.duration).problem
+        return Planned(clips=tuple(clips), path=path, gap=gap)
+    except Exception as error:
+        if path and not media.is_local:
+            Path(path).unlink(missing_ok=True)
+        return Planned(problem=_reason(error))
+
+
+def pieces(media: Media, clips: Sequence[Clip], framing: Framing) -> list[tuple[Clip, ...]]:
+    """The clips in runs that are decoded at once: about 16 frames, more where every run starts from the beginning."""
+    size = max(1, 16 // max(1, framing.frames))
+    if not media.name.lower().endswith(_JUMPING):
+        size *= 16
+    return [tuple(clips[first : first + size]) for first in range(0, len(clips), size)]
+
+
+def watch_clips(path: str, clips: Sequence[Clip], framing: Framing) -> list[Watched]:
+    """The frames of some clips of a video. What cannot be decoded is said in its place."""
+    times = [framing.times(clip) for clip in clips]
+    try:
+        with open_video(path, threads=1, short_side=framing.short_side) as video:
+            # Windows of neighbouring clips may touch but never overlap, so the times ascend.
+            frames = iter(video.decode([t for some in times for t in some], nearest_keyframe=framing.nearest_keyframe))
+            return [
+                _watched(clip, [next(frames) for _ in some], framing) for clip, some in zip(clips, times, strict=True)
+            ]
+    except Exception as error:
+        return [Watched(clip=clip, problem=_reason(error)) for clip in clips]
+
+
+def _watched(clip: Clip, frames: list[Frame | DecodeError], framing: Framing) -> Watched:
+    found = [frame for frame in frames if isinstance(frame, Frame)]
+    if len(found) < len(frames):
+        lost = next(frame for frame in frames if isinstance(frame, DecodeError))
+        return Watched(clip=clip, problem=_reason(lost))
+    if framing.choice == "sharpest":
+        found = [max(found, key=lambda frame: sharpness(frame.pixels))]  # the earliest of equals
+    return Watched(
+        clip=clip,
+        frames=np.stack([frame.pixels for frame in found]) if found else None,
+        times=tuple(frame.time for frame in found),
+    )
+
+
+def sharpness(pixels: np.ndarray) -> float:
+    """The variance of the Laplacian of the brightness: blur takes it away."""
+    light = pixels.astype(np.float32).mean(axis=2)
+    if min(light.shape) < 3:
+        return 0.0
+    middle = light[1:-1, 1:-1]
+    return float((4 * middle - light[:-2, 1:-1] - light[2:, 1:-1] - light[1:-1, :-2] - light[1:-1, 2:]).var())
+
+
+def _reason(error: Exception) -> str:
+    """Why, without the path, which the row has and which may be that of a copy."""
+    return error.problem if isinstance(error, DecodeError) else first_line(error)

@@ -1,0 +1,228 @@
+"""Labels and videos as WebDataset tars in video2dataset's layout: what streams, and other people's loaders, read.
+
+    00000.tar         000000000.mp4 (or .jpg), 000000000.txt, 000000000.json, then 000000001...
+    00000.parquet     a row for every label that was to be packed: key, caption, status, error
+    pack.json         from which labels, and how; written first
+
+A tar is renamed into its place when it is whole, so an interrupted run goes on with the next one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from os import PathLike
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+
+from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
+from pseudocap.label.cut import Cut, Cutting, cut_clips
+from pseudocap.label.engines import CRASHED, BrokenProcessPool, Crew, Job
+from pseudocap.label.run_folder import alone_in, write_json
+from pseudocap.label.schema import label_files, read_labels
+from pseudocap.label.sources import Media, fetch, member_of
+from pseudocap.types import Clip, Pseudolabel
+
+PACK = "pack.json"
+PIECE = 16  # clips of one video that a worker cuts at once
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packing:
+    """Which labels are packed, and how. `verdicts` lets those through that the filters object to."""
+
+    cutting: Cutting = field(default_factory=Cutting)
+    shard_size: int = 1000
+    verdicts: bool = False
+    min_confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.shard_size <= 10_000:
+            raise ConfigError(
+                f"shard_size is {self.shard_size} and must lie between 1 and 10000: keys have four digits"
+            )
+
+    def wants(self, label: Pseudolabel) -> bool:
+        if label.failed or not label.caption or (label.verdicts and not self.verdicts):
+            return False
+        if self.min_confidence is None:
+            return True
+        return label.confidence is not None and label.confidence >= self.min_confidence
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packed:
+    """What a run wrote: tars, samples by how they were cut, and why some are missing."""
+
+    tars: int
+    samples: int
+    cuts: Mapping[str, int]
+    failed: Mapping[str, str]
+
+
+def pack(
+    labels: Path,
+    out: Path,
+    packing: Packing,
+    *,
+    root: str | PathLike[str] | None = None,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Packed:
+    """Write the tars that are not there yet. `root` says where the videos lie now, if they have moved."""
+    with alone_in(out) as scratch:
+        document = {"labels": _fingerprint(labels), **asdict(packing)}
+        _require_same(out, document)
+        total = sum(packing.wants(label) for label in read_labels(labels))
+        if not total:
+            raise DataError(f"{labels} holds no label to pack; see `--with-verdicts`, and what stats.json says")
+        wanted = (label for label in read_labels(labels, root=root) if packing.wants(label))
+        cuts: Counter[str] = Counter()
+        failed: dict[str, str] = {}
+        crew = Crew(workers)
+        try:
+            for number, first in enumerate(range(0, total, packing.shard_size)):
+                shard = list(islice(wanted, packing.shard_size))
+                tar = out / f"{number:05d}.tar"
+                if not tar.exists():
+                    _write_shard(tar, number, shard, _cuts(shard, packing.cutting, crew, scratch), cuts, failed)
+                if progress is not None:
+                    progress(first + len(shard), total)
+        finally:
+            crew.dismiss()
+    return Packed(tars=number + 1, samples=cuts.total(), cuts=dict(sorted(cuts.items())), failed=failed)
+
+
+def _fingerprint(labels: Path) -> str:
+    """Of the rows' files, so that tars of other labels are not mixed in."""
+    digest = hashlib.sha256()
+    for path in label_files(labels):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _require_same(out: Path, document: Mapping[str, object]) -> None:
+    path = out / PACK
+    if path.exists():
+        try:
+            before = json.loads(path.read_bytes())
+        except ValueError as error:
+            raise DataError(f"{path} is damaged ({error}); choose another --out") from error
+        if before != json.loads(json.dumps(document)):
+            raise DataError(f"{out} holds tars of other labels or other settings; choose another --out")
+    elif any(out.glob("*.tar")):
+        raise DataError(f"{out} holds tars that were not packed here; choose another --out")
+    else:
+        write_json(path, document)
+
+
+def _cuts(shard: list[Pseudolabel], cutting: Cutting, crew: Crew, scratch: Path) -> Iterator[Cut]:
+    """The clips of the labels in their order, some pieces ahead."""
+    jobs = []
+    for piece in _pieces(shard):
+        moments = [(label.clip, _moment(label)) for label in piece]
+        jobs.append(Job(run=_cut_piece, arguments=(piece[0].clip.source, moments, cutting, scratch)))
+    for place, job in enumerate(jobs):
+        for ahead in jobs[place : place + 2 * crew.size]:
+            crew.submit(ahead)
+        try:
+            yield from crew.result(job)
+        except BrokenProcessPool:
+            yield from (Cut(problem=CRASHED) for _ in job.arguments[1])
+
+
+def _moment(label: Pseudolabel) -> float:
+    """When the frame is presented that the label is of; of several the middle one."""
+    times = label.frame_times
+    return times[len(times) // 2] if times else label.clip.centre
+
+
+def _pieces(shard: list[Pseudolabel]) -> Iterator[list[Pseudolabel]]:
+    piece: list[Pseudolabel] = []
+    for label in shard:
+        if piece and (label.clip.source != piece[0].clip.source or len(piece) == PIECE):
+            yield piece
+            piece = []
+        piece.append(label)
+    if piece:
+        yield piece
+
+
+def _cut_piece(source: str, clips: list[tuple[Clip, float]], cutting: Cutting, scratch: Path) -> list[Cut]:
+    path = source
+    media: Media | None = None
+    try:
+        media = member_of(source)
+        path = media.address if media.is_local else fetch(media, scratch)
+        return cut_clips(path, clips, cutting)
+    except (DecodeError, DataError, OSError) as error:
+        problem = error.problem if isinstance(error, DecodeError) else first_line(error)
+        return [Cut(problem=problem) for _ in clips]
+    finally:
+        if media is not None and not media.is_local and path != source:
+            Path(path).unlink(missing_ok=True)
+
+
+def _write_shard(
+    tar: Path,
+    number: int,
+    labels: list[Pseudolabel],
+    cuts: Iterator[Cut],
+    counted: Counter[str],
+    failed: dict[str, str],
+) -> None:
+    rows = []
+    scratch = tar.with_name(f".{tar.name}.part")
+    try:
+        with tarfile.open(scratch, "w") as archive:
+            for place, (label, cut) in enumerate(zip(labels, cuts, strict=True)):
+                key = f"{number:05d}{place:04d}"
+                status = "failed_to_subsample" if cut.problem else "success"  # video2dataset's words
+                rows.append({"key": key, "caption": label.caption, "status": status, "error_message": cut.problem})
+                if cut.problem:
+                    failed[f"{label.clip.source}, {label.clip.start:g} s"] = cut.problem
+                    continue
+                counted[cut.how] += 1
+                _add(archive, f"{key}.{'jpg' if cut.how == 'frame' else 'mp4'}", cut.media)
+                _add(archive, f"{key}.txt", label.caption.encode())
+                _add(archive, f"{key}.json", json.dumps(_metadata(key, label, cut), sort_keys=True).encode())
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tar.with_suffix(".parquet"))
+        scratch.replace(tar)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise DataError(
+            f"{tar} cannot be written ({first_line(error)}); the tars before it are whole: make room, and run again"
+        ) from error
+
+
+def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    """Without time or owner, so that the same clips give the same tar."""
+    member = tarfile.TarInfo(name)
+    member.size = len(content)
+    archive.addfile(member, io.BytesIO(content))
+
+
+def _metadata(key: str, label: Pseudolabel, cut: Cut) -> dict[str, object]:
+    return {
+        "key": key,
+        "source": label.clip.source,
+        "start": label.clip.start,
+        "end": label.clip.end,
+        "cut": cut.how,
+        "captions": label.captions,
+        "log_probs": label.log_probs,
+        "confidence": label.confidence,
+        "verdicts": label.verdicts,
+        "teacher": label.teacher,
+        "revision": label.revision,
+        "settings": json.loads(label.settings),
+        "seed": label.seed,
+    }

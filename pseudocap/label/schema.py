@@ -1,0 +1,185 @@
+"""The rows that labelling writes: one parquet file per shard of sources, one row per clip, in the order of the sources.
+
+    for label in read_labels("labels"):
+        label.clip.source, label.clip.start, label.caption, label.kept
+
+Column by column in docs/labels.md. `source` is relative to a root that the file's metadata names, so that a folder of
+videos may move: `read_labels(folder, root="where/they/are/now")`. A video within a tar is named as if the tar were a
+folder: `00000.tar/000000012.mp4`. A finished file is never changed in place; it is written beside itself and renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from pseudocap.errors import DataError, first_line
+from pseudocap.types import Clip, Pseudolabel
+
+VERSION = 1
+METADATA = b"pseudocap_labels"
+
+SCHEMA = pyarrow.schema(
+    [
+        pyarrow.field("source", pyarrow.string(), nullable=False),
+        pyarrow.field("start", pyarrow.float64(), nullable=False),
+        pyarrow.field("end", pyarrow.float64(), nullable=False),
+        pyarrow.field("centre", pyarrow.float64(), nullable=False),
+        pyarrow.field("frame_times", pyarrow.list_(pyarrow.float64()), nullable=False),
+        pyarrow.field("captions", pyarrow.list_(pyarrow.string()), nullable=False),
+        pyarrow.field("log_probs", pyarrow.list_(pyarrow.float64()), nullable=False),
+        pyarrow.field("confidence", pyarrow.float64()),
+        pyarrow.field("teacher", pyarrow.string(), nullable=False),
+        pyarrow.field("revision", pyarrow.string()),
+        pyarrow.field("settings", pyarrow.string(), nullable=False),
+        pyarrow.field("seed", pyarrow.int64(), nullable=False),
+        pyarrow.field("verdicts", pyarrow.list_(pyarrow.string()), nullable=False),
+        pyarrow.field("status", pyarrow.string(), nullable=False),
+        pyarrow.field("error", pyarrow.string(), nullable=False),
+    ]
+)
+
+
+def shard_path(folder: str | PathLike[str], number: int) -> Path:
+    """Where the labels of a shard of sources lie."""
+    return Path(folder) / f"{number:06d}.parquet"
+
+
+def label_files(folder: str | PathLike[str]) -> tuple[Path, ...]:
+    """The finished files of a labelling run, in the order of its shards."""
+    home = Path(folder)
+    if home.is_file():
+        return (home,)
+    if not home.is_dir():
+        raise DataError(f"{home}: there is no such folder; name the --out of a `pseudocap label`")
+    files = tuple(sorted(path for path in home.glob("*.parquet") if path.stem.isdigit()))
+    if not files:
+        raise DataError(
+            f"{home} holds no finished shard of labels (000000.parquet, ...); label something into it first"
+        )
+    return files
+
+
+def read_labels(folder: str | PathLike[str], *, root: str | PathLike[str] | None = None) -> Iterator[Pseudolabel]:
+    """Every label of a run, one row group in memory at a time; or those of one file.
+
+    Each clip's source is a path that can be opened, below `root` where the videos have moved.
+    """
+    for path in label_files(folder):
+        home = os.fspath(root) if root is not None else read_root(path)
+        for label in read_rows(path):
+            yield _located(label, home)
+
+
+def read_rows(path: Path) -> Iterator[Pseudolabel]:
+    """The labels of one file with their sources as they are stored, relative to its root."""
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            _metadata(file, path)
+            for group in range(file.num_row_groups):
+                for row in file.read_row_group(group).to_pylist():
+                    yield _label(row)
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_root(path: Path) -> str:
+    """The folder that the sources of a file are relative to."""
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            return str(_metadata(file, path)["root"])
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
+        raise _unreadable(path, error) from error
+
+
+def write_labels(path: Path, labels: Sequence[Pseudolabel], *, root: str) -> None:
+    """Write a file of labels, all of it or nothing: the rename is what ends a shard."""
+    rows = [_row(label) for label in labels]
+    metadata = {METADATA: json.dumps({"version": VERSION, "root": root}, sort_keys=True).encode()}
+    table = pyarrow.Table.from_pylist(rows, schema=SCHEMA.with_metadata(metadata))
+    scratch = path.with_name(f".{path.name}.part")
+    try:
+        with scratch.open("wb") as file:
+            pyarrow.parquet.write_table(table, file, compression="zstd", row_group_size=8192)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise DataError(
+            f"{path}: the labels cannot be written ({first_line(error)}); what is finished is whole: "
+            "make room, and run again to go on"
+        ) from error
+
+
+def _metadata(file: pyarrow.parquet.ParquetFile, path: Path) -> dict[str, Any]:
+    stored = (file.schema_arrow.metadata or {}).get(METADATA)
+    if stored is None:
+        raise DataError(f"{path} is no file of labels: its metadata has no {METADATA.decode()}")
+    document: dict[str, Any] = json.loads(stored)
+    if document["version"] != VERSION:
+        raise DataError(
+            f"{path} has labels of version {document['version']}, and this pseudocap reads version {VERSION}; "
+            "read it with the version that wrote it, or label anew"
+        )
+    return document
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} cannot be read as labels ({first_line(error)}); remove it, and run the labelling again")
+
+
+def _located(label: Pseudolabel, root: str) -> Pseudolabel:
+    clip = label.clip
+    return replace(label, clip=replace(clip, source=locate(clip.source, root)))
+
+
+def locate(source: str, root: str) -> str:
+    """A stored source as an address: below the root, unless it is an address by itself."""
+    return source if not root or "://" in source else f"{root.rstrip('/')}/{source}"
+
+
+def _row(label: Pseudolabel) -> dict[str, Any]:
+    return {
+        "source": label.clip.source,
+        "start": label.clip.start,
+        "end": label.clip.end,
+        "centre": label.clip.centre,
+        "frame_times": list(label.frame_times),
+        "captions": list(label.captions),
+        "log_probs": list(label.log_probs),
+        "confidence": label.confidence,
+        "teacher": label.teacher,
+        "revision": label.revision,
+        "settings": label.settings,
+        "seed": label.seed,
+        "verdicts": list(label.verdicts),
+        "status": "failed" if label.failed else "ok",
+        "error": label.error,
+    }
+
+
+def _label(row: dict[str, Any]) -> Pseudolabel:
+    return Pseudolabel(
+        clip=Clip(source=row["source"], start=row["start"], end=row["end"]),
+        captions=tuple(row["captions"]),
+        log_probs=tuple(row["log_probs"]),
+        confidence=row["confidence"],
+        frame_times=tuple(row["frame_times"]),
+        teacher=row["teacher"],
+        revision=row["revision"],
+        settings=row["settings"],
+        seed=row["seed"],
+        verdicts=tuple(row["verdicts"]),
+        error=row["error"],
+    )

@@ -1,0 +1,156 @@
+"""The rows of one shard: watched clips go in, are captioned in batches, and come out as labels with their verdicts."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+from pseudocap.errors import ConfigError
+from pseudocap.label.consensus import agreements, medoid_first
+from pseudocap.label.engines import Sight
+from pseudocap.label.filters import Filters, verdicts
+from pseudocap.label.framing import Framing, Watched
+from pseudocap.label.teachers import Answer, Teacher, View
+from pseudocap.types import Clip, Pseudolabel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelSpec:
+    """Everything besides sources and teacher that rows depend on. `batch_size` counts views, `shard_size` files."""
+
+    framing: Framing = field(default_factory=Framing)
+    filters: Filters = field(default_factory=Filters)
+    seed: int = 0
+    batch_size: int = 32
+    shard_size: int = 32
+
+    def __post_init__(self) -> None:
+        if not -(2**63) <= self.seed < 2**63:
+            raise ConfigError(f"seed is {self.seed} and must fit into 64 bits")
+        for name in ("batch_size", "shard_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)} and must be at least 1")
+
+
+@dataclass(kw_only=True, slots=True)
+class Kept:
+    """Labels of one source that stand; `whole` where there is nothing else to do for it."""
+
+    labels: list[Pseudolabel] = field(default_factory=list)
+    whole: bool = True
+
+
+@dataclass(kw_only=True, slots=True)
+class _Entry:
+    """A clip on its way to a label: what the teacher has said of it so far."""
+
+    watched: Watched
+    answers: list[Answer] = field(default_factory=list)
+
+
+class Shard:
+    """Takes what an engine watches, in the order of the sources; `finish` gives the labels of all of it.
+
+    `fresh`, `failed` and `seconds` count the clips that were labelled here, not those that were kept.
+    """
+
+    def __init__(self, *, teacher: Teacher, spec: LabelSpec, settings: str) -> None:
+        self._teacher = teacher
+        self._spec = spec
+        self._settings = settings
+        self._entries: dict[str, list[_Entry]] = {}  # by source
+        self._plans: dict[str, frozenset[tuple[float, float]]] = {}
+        self._waiting: list[tuple[_Entry, View]] = []
+        self.fresh = self.failed = 0
+        self.seconds = 0.0
+
+    def take(self, sight: Sight) -> None:
+        """Line clips up for the teacher, who is asked as soon as a batch is full."""
+        source = sight.media.name
+        entries = self._entries.setdefault(source, [])
+        if sight.clips is not None:
+            self._plans[source] = frozenset((clip.start, clip.end) for clip in sight.clips)
+        for watched in sight.watched:
+            clip = watched.clip
+            self.fresh += 1
+            self.failed += bool(watched.problem)
+            self.seconds += clip.end - clip.start if not watched.problem else 0.0
+            entry = _Entry(watched=replace(watched, frames=None))
+            entries.append(entry)
+            if not watched.problem:
+                self._waiting += [(entry, view) for view in self._views(watched)]
+        while len(self._waiting) >= self._spec.batch_size:
+            self._ask()
+
+    def _views(self, watched: Watched) -> list[View]:
+        """One for each frame where they are captioned by themselves, else one with all of them."""
+        frames = watched.frames
+        groups = [frames] if frames is None or self._spec.framing.choice != "consensus" else [f[None] for f in frames]
+        return [
+            View(clip=watched.clip, frames=group, key=view_key(self._spec.seed, watched.clip, number))
+            for number, group in enumerate(groups)
+        ]
+
+    def _ask(self) -> None:
+        size = self._spec.batch_size
+        batch, self._waiting = self._waiting[:size], self._waiting[size:]
+        views = [view for _, view in batch]
+        # Always the same shape, for the same kernels: rounding differs between them, and so, rarely, would captions.
+        answers = self._teacher.caption(views + [views[-1]] * (size - len(views)))
+        for (entry, _), answer in zip(batch, answers[: len(batch)], strict=True):
+            entry.answers.append(answer)
+
+    def finish(self, kept: dict[str, Kept]) -> list[Pseudolabel]:
+        """All labels by source, start and end, those that were kept among the new ones."""
+        if self._waiting:
+            self._ask()
+        votes = self._votes()
+        labels: list[Pseudolabel] = []
+        for source, entries in self._entries.items():
+            mine = [self._label(entry, votes.get(id(entry))) for entry in entries]
+            if (old := kept.get(source)) is not None:
+                plan = self._plans.get(source)
+                mine += [label for label in old.labels if plan is None or (label.clip.start, label.clip.end) in plan]
+            mine.sort(key=lambda label: (label.clip.start, label.clip.end))
+            found = verdicts([None if label.failed else label.caption for label in mine], self._spec.filters)
+            labels += [replace(label, verdicts=verdict) for label, verdict in zip(mine, found, strict=True)]
+        return labels
+
+    def _votes(self) -> dict[int, list[float]]:
+        """Where each frame was captioned by itself: how well its caption agrees with the others of the clip."""
+        if self._spec.framing.choice != "consensus":
+            return {}
+        voting = {id(entry): entry for entries in self._entries.values() for entry in entries if entry.answers}
+        return agreements({name: [answer.captions[0] for answer in entry.answers] for name, entry in voting.items()})
+
+    def _label(self, entry: _Entry, votes: list[float] | None) -> Pseudolabel:
+        captions: tuple[str, ...] = ()
+        log_probs: tuple[float, ...] = ()
+        confidence: float | None = None
+        if votes is not None:
+            order = medoid_first(votes)
+            captions = tuple(entry.answers[place].captions[0] for place in order)
+            log_probs = tuple(value for place in order for value in entry.answers[place].log_probs[:1])
+            confidence = votes[order[0]]
+        elif entry.answers:
+            (answer,) = entry.answers
+            captions, log_probs, confidence = answer.captions, answer.log_probs, answer.confidence
+        return Pseudolabel(
+            clip=entry.watched.clip,
+            captions=captions,
+            log_probs=log_probs,
+            confidence=confidence,
+            frame_times=entry.watched.times,
+            teacher=self._teacher.name,
+            revision=self._teacher.revision,
+            settings=self._settings,
+            seed=self._spec.seed,
+            error=entry.watched.problem,
+        )
+
+
+def view_key(seed: int, clip: Clip, number: int) -> int:
+    """63 bits that name one view of one clip in one run: what its sampling noise is a function of."""
+    text = f"{seed}\0{clip.source}\0{clip.start!r}\0{number}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    return int.from_bytes(digest[:8], "little") >> 1

@@ -1,0 +1,229 @@
+"""What is to be labelled: files, folders, lists, tars and addresses, as one fixed plan of shards.
+
+A shard is a tar, or a fixed number of files in the order of their names: what is finished, named and repeated as one.
+What lies elsewhere (in a tar, behind an address) is fetched once, into a folder of the run, and removed after use.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pseudocap.errors import DataError, DecodeError, first_line
+from pseudocap.label.schema import locate
+
+VIDEO_EXTENSIONS = (
+    *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg"),
+    *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """Names below a root, shard by shard. An empty root means that the names are addresses themselves."""
+
+    root: str
+    shards: tuple[tuple[str, ...], ...]
+
+    @property
+    def names(self) -> set[str]:
+        return {name for shard in self.shards for name in shard}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Media:
+    """One video: how the labels name it, and where its bytes are. `offset` and `size` are those within a tar."""
+
+    name: str
+    address: str
+    offset: int | None = None
+    size: int | None = None
+    problem: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it can be opened where it lies."""
+        return self.offset is None and "://" not in self.address
+
+
+def find_sources(source: str, *, shard_size: int = 32) -> Sources:
+    """SOURCE of the command line: a video, a folder, a .txt of paths, a .tar, a folder of tars, or an address."""
+    if shard_size < 1:
+        raise DataError(f"shard_size is {shard_size} and must be at least 1 file")
+    if "://" in source:
+        return _split("", _addresses(source), shard_size)
+    path = Path(source)
+    if path.is_dir():
+        return _split(str(path.resolve()), _below(path), shard_size)
+    if not path.is_file():
+        raise DataError(f"{source}: there is no such file or folder")
+    if path.suffix.lower() == ".txt":
+        return _listed(path, shard_size)
+    return _split(str(path.resolve().parent), [path.name], shard_size)
+
+
+def extend(planned: Sources, found: Sources, *, shard_size: int) -> Sources:
+    """The plan with new shards for what has been added since; what was planned stays where it is."""
+    known = planned.names
+    new = [name for shard in found.shards for name in shard if name not in known]
+    if not new:
+        return planned
+    return Sources(root=planned.root, shards=planned.shards + _split(planned.root, new, shard_size).shards)
+
+
+def _split(root: str, names: Sequence[str], shard_size: int) -> Sources:
+    tars = [name for name in names if name.endswith(".tar")]
+    files = [name for name in names if not name.endswith(".tar")]
+    groups = [tuple(files[first : first + shard_size]) for first in range(0, len(files), shard_size)]
+    return Sources(root=root, shards=tuple([(tar,) for tar in tars] + groups))
+
+
+def _below(folder: Path) -> list[str]:
+    """Tars if the folder itself holds any, else every video below it."""
+    if tars := sorted(path.name for path in folder.glob("*.tar")):
+        return tars
+    found = [Path(home, name).relative_to(folder).as_posix() for home, _, names in os.walk(folder) for name in names]
+    if not (videos := sorted(name for name in found if name.lower().endswith(VIDEO_EXTENSIONS))):
+        raise DataError(f"{folder} holds no video ({', '.join(VIDEO_EXTENSIONS)}) and no .tar")
+    return videos
+
+
+def _listed(path: Path, shard_size: int) -> Sources:
+    """One path or address a line, relative to where the list lies."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8: {error}; a list holds one path a line") from error
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise DataError(f"{path} lists nothing; write one path or address a line")
+    if len(set(names)) < len(names):
+        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        raise DataError(f"{path} lists {twice} twice; leave one out")
+    home = path.resolve().parent
+    return _split("", [name if "://" in name else str(home / name) for name in names], shard_size)
+
+
+def _addresses(url: str) -> list[str]:
+    filesystem, path = _filesystem(url)
+    try:
+        if filesystem.isfile(path):
+            return [url]
+        found = sorted(str(name) for name in filesystem.find(path))
+    except Exception as error:  # every file system has errors of its own
+        raise DataError(f"{url} cannot be listed: {first_line(error)}") from error
+    names = [name for name in found if name.lower().endswith((*VIDEO_EXTENSIONS, ".tar"))]
+    if not names:
+        raise DataError(f"{url} holds no video ({', '.join(VIDEO_EXTENSIONS)}) and no .tar")
+    return [str(filesystem.unstrip_protocol(name)) for name in names]
+
+
+def _filesystem(url: str) -> tuple[Any, str]:
+    import fsspec
+
+    try:
+        return fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise DataError(f"{url} cannot be opened: {first_line(error)}") from error
+
+
+def media_of(shard: Sequence[str], root: str, *, scratch: Path) -> Iterator[Media]:
+    """The videos of a shard in their order. Of a damaged tar the whole members come first, then its problem.
+
+    A tar behind an address is fetched into `scratch`, where its videos are read until the caller removes it.
+    """
+    for name in shard:
+        address = locate(name, root)
+        if name.endswith(".tar"):
+            yield from _members(name, address, scratch)
+        else:
+            yield Media(name=name, address=address)
+
+
+def _members(name: str, address: str, scratch: Path) -> Iterator[Media]:
+    try:
+        if "://" in address:
+            address = fetch(Media(name=name, address=address), scratch)
+        end = 0
+        with tarfile.open(address, "r:") as archive:
+            for member in archive:
+                if member.isfile() and member.name.lower().endswith(VIDEO_EXTENSIONS):
+                    yield Media(
+                        name=f"{name}/{member.name}", address=address, offset=member.offset_data, size=member.size
+                    )
+            end = archive.offset
+        _require_end(address, end)
+    except (tarfile.TarError, EOFError, OSError, DecodeError) as error:
+        problem = f"the tar cannot be read on: {first_line(error)}; fetch it again"
+        yield Media(name=name, address=address, problem=problem)
+
+
+def _require_end(address: str, offset: int) -> None:
+    """tarfile takes a damaged header for the end: a whole tar has an empty block there."""
+    with Path(address).open("rb") as file:
+        file.seek(offset)
+        block = file.read(tarfile.BLOCKSIZE)
+    if len(block) < tarfile.BLOCKSIZE or any(block):
+        raise tarfile.ReadError(f"it is damaged or cut at byte {offset:,}")
+
+
+def fetch(media: Media, scratch: Path) -> str:
+    """A copy of a video that cannot be opened where it lies; the caller removes it."""
+    suffix = Path(media.name).suffix
+    handle, path = tempfile.mkstemp(suffix=suffix, dir=scratch)
+    try:
+        with os.fdopen(handle, "wb") as copy:
+            if media.offset is None:
+                filesystem, remote = _filesystem(media.address)
+                with filesystem.open(remote, "rb") as original:
+                    _copy(original, copy, None, media)
+            else:
+                with Path(media.address).open("rb") as original:
+                    original.seek(media.offset)
+                    _copy(original, copy, media.size, media)
+    except BaseException as error:
+        Path(path).unlink(missing_ok=True)
+        if isinstance(error, DecodeError) or not isinstance(error, Exception):
+            raise
+        raise DecodeError(media.name, f"it cannot be fetched: {first_line(error)}") from error
+    return path
+
+
+def _copy(original: Any, copy: Any, size: int | None, media: Media) -> None:
+    left = size
+    while left is None or left > 0:
+        block = original.read(1 << 20 if left is None else min(left, 1 << 20))
+        if not block:
+            break
+        copy.write(block)
+        left = None if left is None else left - len(block)
+    if left:
+        raise DecodeError(media.name, "the tar ends within this video; fetch it again")
+
+
+def member_of(source: str) -> Media:
+    """The video that a located row names, which may lie within a tar: `films/00000.tar/000000012.mp4`."""
+    before, slash, inside = source.partition(".tar/")
+    if not slash or "://" in source or not Path(f"{before}.tar").is_file():
+        return Media(name=source, address=source)
+    tar = f"{before}.tar"
+    members = _index(tar, Path(tar).stat().st_mtime_ns)
+    if inside not in members:
+        raise DataError(f"{tar} holds no {inside}; has it changed since it was labelled?")
+    offset, size = members[inside]
+    return Media(name=source, address=tar, offset=offset, size=size)
+
+
+@functools.lru_cache(maxsize=4)
+def _index(tar: str, changed: int) -> dict[str, tuple[int, int]]:
+    try:
+        with tarfile.open(tar, "r:") as archive:
+            return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
+    except (tarfile.TarError, OSError) as error:
+        raise DataError(f"{tar}: {first_line(error)}: it is no tar or was cut short; fetch it again") from error

@@ -1,0 +1,116 @@
+"""`pseudocap label` as a newcomer meets it."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pseudocap import PseudoCap
+from pseudocap.cli.main import main
+from pseudocap.label.schema import read_labels
+from pseudocap.zoo.tiny import write_blip
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    """Two films of five seconds."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    for name in ("one.mp4", "two.mp4"):
+        with av.open(folder / name, "w") as container:
+            stream = container.add_stream("mpeg4", rate=Fraction(4))
+            stream.width = stream.height = 32
+            for number in range(20):
+                pixels = np.full((32, 32, 3), 12 * number, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode())
+    return folder
+
+
+def label(*arguments: object) -> int:
+    return main(["label", *map(str, arguments), "--workers", "0"])
+
+
+def test_a_summary_and_rows(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert label(films, "--teacher", "null", "--clip-seconds", 2, "--out", tmp_path / "out") == 0
+    shown = capsys.readouterr()
+    assert "6 clips labelled" in shown.out
+    assert shown.err == ""
+    assert [row.caption for row in read_labels(tmp_path / "out")][:2] == [
+        "a clip from second 0",
+        "a clip from second 2",
+    ]
+    assert label(films, "--teacher", "null", "--clip-seconds", 2, "--out", tmp_path / "out", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["clips"], result["run"]["clips"]) == (6, 0)
+
+
+def test_a_failed_clip_shows_in_the_exit_code(films: Path, tmp_path: Path) -> None:
+    (films / "broken.mp4").write_text("no film")
+    assert label(films, "--teacher", "null", "--out", tmp_path / "out") == 1
+
+
+def test_a_blip_teaches(films: Path, tmp_path: Path) -> None:
+    write_blip(tmp_path / "blip")
+    options = ("--teacher", tmp_path / "blip", "--max-new-tokens", 8, "--device", "cpu", "--batch-size", 4)
+    assert label(films, *options, "--out", tmp_path / "first") == 0
+    first = list(read_labels(tmp_path / "first"))
+    assert {row.teacher for row in first} == {str(tmp_path / "blip")}
+    assert json.loads(first[0].settings)["top_p"] == 0.9
+    below = max(row.confidence or 0.0 for row in first)
+    again = ("--relabel", tmp_path / "first", "--below", below, "--seed", 1)
+    assert label(*options, *again, "--out", tmp_path / "second") == 0
+    assert sorted(row.seed for row in read_labels(tmp_path / "second")) == [0, 1]
+
+
+def test_a_pseudocap_watches_the_whole_clip(films: Path, tmp_path: Path, model: PseudoCap) -> None:
+    model.save_pretrained(tmp_path / "checkpoint")
+    options = ("--teacher", tmp_path / "checkpoint", "--max-new-tokens", 8, "--device", "cpu", "--batch-size", 2)
+    assert label(films, *options, "--out", tmp_path / "out") == 0
+    rows = list(read_labels(tmp_path / "out"))
+    assert {len(row.frame_times) for row in rows} == {model.config.preprocess.frames}
+    assert all(row.confidence is not None for row in rows)
+    assert label(films, *options, "--greedy", "--clip-seconds", 5, "--out", tmp_path / "greedy") == 0
+    captions = [row.caption for row in read_labels(tmp_path / "greedy")]
+    expected = model.caption([films / "one.mp4", films / "two.mp4"], max_new_tokens=8)
+    assert captions == [" ".join(text.split()) for text in expected]
+
+
+def test_transcripts_are_the_baselines_teacher(films: Path, tmp_path: Path) -> None:
+    spoken = {"one": {"start": [0.0, 3.0], "end": [2.0, 4.0], "text": ["hello there", "we cook"]}}
+    (tmp_path / "caption.json").write_text(json.dumps(spoken))
+    options = ("--teacher", "asr", "--transcripts", tmp_path / "caption.json", "--clip-seconds", 2.5)
+    assert label(films, *options, "--out", tmp_path / "out") == 0
+    rows = list(read_labels(tmp_path / "out"))
+    assert [row.caption for row in rows] == ["hello there", "we cook", "", ""]
+    assert rows[2].verdicts == ("empty",)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("gone/", "--teacher", "null"), "there is no such file or folder"),
+        (("FILMS", "--teacher", "gone"), "gone is neither a directory nor a repo"),
+        (("FILMS", "--teacher", "asr"), "name the transcripts with --transcripts"),
+        (("FILMS", "--teacher", "null", "--below", "0.5"), "--relabel and --below belong together"),
+        (("--teacher", "null"), "name either SOURCE or"),
+        (("FILMS", "--teacher", "null", "--min-seconds", "9"), "min_seconds is 9"),
+        (("FILMS", "--teacher", "null", "--max-failure-rate", "2"), "max_failure_rate is 2"),
+        (("FILMS", "--greedy", "--top-p", "0.9"), "--greedy excludes"),
+        (("FILMS", "--teacher", "null", "--words", "gone.txt"), "--words gone.txt cannot be read"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: tuple[str, ...], words: str, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [str(films) if argument == "FILMS" else argument for argument in arguments]
+    assert label(*given, "--out", tmp_path / "out") == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("error: ")
+    assert words in shown
+    assert shown.count("\n") == 1
