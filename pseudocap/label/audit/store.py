@@ -58,7 +58,6 @@ class AuditStore:
         """Begin an audit of these pairs, or go on with the very same one where the file is there already."""
         file = Path(path)
         with _connection(file) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("BEGIN IMMEDIATE")  # two starts at once: the second waits, then finds the first's
             if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
                 for statement in SCHEMA.split(";"):  # not executescript, which would commit first
