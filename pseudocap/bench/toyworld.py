@@ -23,11 +23,11 @@ from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.toyworld import film as files
 from pseudocap.toyworld import lexicon
-from pseudocap.toyworld.actions import events, poses
 from pseudocap.toyworld.corpora import CORPORA, captions_at, film_at
 from pseudocap.toyworld.grammar import PLAIN, caption, full_truth, noun_phrase, objects_only
 from pseudocap.toyworld.render import render_film
 from pseudocap.toyworld.scenes import TICKS, Film, Shot, mirrored
+from pseudocap.toyworld.speech import visible
 from pseudocap.toyworld.write import write_world
 
 METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
@@ -40,19 +40,10 @@ def centre(film: Film) -> tuple[Shot, int]:
     return shot, place * TICKS + TICKS // 2
 
 
-def seen(shot: Shot, tick: int) -> list[int]:
-    """The things that one frame shows, those that take part in what happens just then first."""
-    at = poses(shot, np.array([tick]))
-    there = (at.alpha[:, 0] > 0.2) & (at.scale[:, 0] > 0.2) & (np.abs(at.x[:, 0] - 0.5) < 0.55)
-    acting = [who for each in events(shot) if each.start < tick < each.end for who in (each.actor, each.patient)]
-    order = [who for who in acting if who is not None] + list(range(len(shot.things)))[::-1]
-    return [who for who in dict.fromkeys(order) if there[who]]
-
-
 def still(film: Film) -> str:
     """What the centre frame shows: its things and its place."""
     shot, tick = centre(film)
-    named = " and ".join(noun_phrase(shot.things[who], PLAIN) for who in seen(shot, tick)[:2])
+    named = " and ".join(noun_phrase(shot.things[who], PLAIN) for who in visible(shot, tick)[:2])
     return f"{named or 'nothing'} {PLAIN.of(lexicon.PLACES[shot.background])}"
 
 

@@ -20,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--videos", type=Path, metavar="DIR", help="where the videos lie (default: beside the captions)"
     )
+    parser.add_argument(
+        "--memories", type=Path, metavar="DIR", help="what `pseudocap encode` stored of them: no video is decoded"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the folder to write")
     parser.add_argument("--decoder", metavar="DIR", help="where the frozen decoder lies now, if it moved")
     parser.add_argument("--encoder", metavar="DIR", help="where the frozen encoder lies now, if it moved")
@@ -79,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     data = CaptionData(
         args.data,
         videos=args.videos,
+        memories=args.memories,
         # An epoch of a handful of captions should still be several steps.
         batch_size=args.batch_size or min(largest_batch(model), max(FEWEST, learned // STEPS)),
         max_failure_rate=args.max_failure_rate,

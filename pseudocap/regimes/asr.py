@@ -43,8 +43,9 @@ class TranscriptData(StreamData):
     """HowTo100M's transcripts over its videos, as clips of about `clip_seconds`.
 
     Args:
-        transcripts: caption.json, or a folder of one csv a video
-        videos: the folder of the videos
+        transcripts: caption.json, or a folder of one csv a video; null where `videos` brings its own text
+        videos: the folder of the videos; without `transcripts` tars of `pseudocap pack`, or memories of them, that
+            `pseudocap label --teacher asr` has captioned with what is said
         clip_seconds: neighbouring segments are joined up to this length
         preprocess: size, colours and frames; by default those of the model
         batch_size: clips of a step on each device
@@ -57,7 +58,7 @@ class TranscriptData(StreamData):
 
     def __init__(
         self,
-        transcripts: str | PathLike[str],
+        transcripts: str | PathLike[str] | None,
         videos: str | PathLike[str],
         *,
         clip_seconds: float = 8.0,
@@ -70,8 +71,8 @@ class TranscriptData(StreamData):
         validation: CaptionData | None = None,
     ) -> None:
         super().__init__(
-            videos=read_howto100m(transcripts, seconds=clip_seconds),
-            video_folder=videos,
+            videos=videos if transcripts is None else read_howto100m(transcripts, seconds=clip_seconds),
+            video_folder=None if transcripts is None else videos,
             preprocess=preprocess,
             batch_size=batch_size,
             epoch_steps=epoch_steps,

@@ -59,7 +59,7 @@ CORPORA: dict[str, Recipe] = {
             style=Style(frames=(32, 32), second_action=0.0, cut=0.0),
             films={
                 "tiny": {"train": 12, "val": 4},
-                "small": {"train": 4000, "val": 400},
+                "small": {"train": 12_000, "val": 400},
                 "full": {"train": 30_000, "val": 2000},
             },
         ),

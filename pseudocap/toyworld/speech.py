@@ -1,4 +1,5 @@
-"""What people say while a long film runs, as a recogniser writes it down, and what stills are called on the web.
+"""What people say while a long film runs, as a recogniser writes it down; what stills are called on the web, and
+what a person says who looks at one.
 
 Of what is said, 45 % refers to the film, 13 % greets or says good-bye and 42 % is about something else, as the papers
 found in HowTo100M; and what refers comes too late or too early by seconds.
@@ -7,23 +8,24 @@ found in HowTo100M; and what refers comes too late or too early by seconds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
 from pseudocap.toyworld import lexicon
-from pseudocap.toyworld.actions import events
+from pseudocap.toyworld.actions import events, poses
 from pseudocap.toyworld.grammar import Choice, Manner, caption, noun_phrase
 from pseudocap.toyworld.kinds_still import KINDS
-from pseudocap.toyworld.scenes import FPS, TICKS, Film, Shot, Thing
+from pseudocap.toyworld.scenes import FPS, TICKS, Film, Shot, Thing, mirrored
 from pseudocap.types import Segment
 
 TalkKind = Literal["refers", "intro", "outro", "chat"]
 SHARES: dict[str, float] = {"refers": 0.45, "intro or outro": 0.13, "chat": 0.42}
 SHORTEST = 4  # shots: nobody greets and says good-bye in less
 LAG = (1.5, 1.5)  # mean and deviation, in seconds, of how much later a thing is said than shown
+GUESSES = 0.5  # of who describes a still: how many say what seems to go on
 SPOKEN = Manner(colour=0.4, material=0.08, size=0.15, part=0.0, vague=0.15, both=0.5, place=0.04, bystander=0.02)
 
 INTROS = (
@@ -177,3 +179,29 @@ def alt_text(film: Film, frame: int, rng: np.random.Generator) -> str:
     if rng.random() < 0.3:
         text = text.replace("a ", "", 1) if text.startswith("a ") else text
     return text.title() if rng.random() < 0.12 else text
+
+
+def visible(shot: Shot, tick: int) -> list[int]:
+    """The things that one frame shows, those that take part in what happens just then first."""
+    at = poses(shot, np.array([tick]))
+    there = (at.alpha[:, 0] > 0.2) & (at.scale[:, 0] > 0.2) & (np.abs(at.x[:, 0] - 0.5) < 0.55)
+    acting = [who for each in events(shot) if each.start < tick < each.end for who in (each.actor, each.patient)]
+    order = [who for who in acting if who is not None] + list(range(len(shot.things)))[::-1]
+    return [who for who in dict.fromkeys(order) if there[who]]
+
+
+def still_caption(film: Film, frame: int, rng: np.random.Generator) -> str:
+    """What a person says of one still: its things and its place, or what seems to go on, either way round.
+
+    A still does not tell push from pull, so whoever guesses is wrong about the way every second time.
+    """
+    choice = Choice(rng)
+    shot, place = film.shot_at(frame)
+    tick = place * TICKS + TICKS // 2
+    running = [action for action in shot.actions if action.start < tick < action.end]
+    if running and rng.random() < GUESSES:
+        alone = Film(shots=(replace(shot, actions=(running[0],), pan=0.0),))
+        return caption(mirrored(alone) if rng.random() < 0.5 else alone, choice)
+    named = [noun_phrase(shot.things[who], choice) for who in visible(shot, tick)[: 1 + int(rng.integers(1, 3))]]
+    text = " and ".join(named) or "nothing"
+    return f"{text} {choice.of(lexicon.PLACES[shot.background])}" if rng.random() < 0.5 else text

@@ -1,0 +1,195 @@
+"""Is a caption true of a film? Every caption of the toy world can be held against the exact scene.
+
+A caption is read by the grammar's own words: the things that it names, with their colours, and the events, with their
+direction. What it leaves out is not held against it, and words that the grammar does not know are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from pseudocap.toyworld import lexicon
+from pseudocap.toyworld.actions import Event, events
+from pseudocap.toyworld.kinds_still import KINDS
+from pseudocap.toyworld.lexicon import inflect, plural
+from pseudocap.toyworld.scenes import COLOURS, Film, Shot
+
+FORMS = ("base", "s", "ing", "past")
+ADJECTIVES = ("small", "little", "big", "large", "striped", "dotted", "checked", "shiny", "wooden", "plain")
+DETERMINERS = "(?:an|a|the|two)"
+THING = "@"  # stands for everything that is named while events are looked for
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What a caption says and what of it is wrong, each in the caption's own words."""
+
+    things: tuple[str, ...]
+    wrong_things: tuple[str, ...]
+    wrong_colours: tuple[str, ...]
+    events: tuple[str, ...]
+    wrong_events: tuple[str, ...]
+    wrong_ways: tuple[str, ...]  # the right event the wrong way round
+
+    @property
+    def things_right(self) -> bool:
+        """It names something, and all that it names is there in the colours that it says."""
+        return bool(self.things) and not self.wrong_things and not self.wrong_colours
+
+    @property
+    def correct(self) -> bool:
+        return self.things_right and not self.wrong_events and not self.wrong_ways
+
+
+def judge(caption: str, shots: Sequence[Shot]) -> Verdict:
+    """Hold a caption against the shots that it is of."""
+    text = _without_surroundings(" ".join(re.findall(r"[\w'-]+", caption.lower())))
+    things, wrong_things, wrong_colours = [], [], []
+    for mention, kinds, colour in _mentions(text):
+        things.append(mention)
+        there = [thing for shot in shots for thing in shot.things if thing.kind in kinds]
+        if not there:
+            wrong_things.append(mention)
+        elif colour and not any(colour in (thing.colour, thing.becomes) for thing in there):
+            wrong_colours.append(mention)
+    happens = [event for shot in shots for event in events(shot)]
+    said, wrong, reversed_ = [], [], []
+    for span, candidates, ways in _events_said(text):
+        said.append(span)
+        same = [event for event in happens if event.name in candidates]
+        if not same:
+            wrong.append(span)
+        elif ways and not any(_goes(event, ways) for event in same):
+            reversed_.append(span)
+    return Verdict(
+        things=tuple(things),
+        wrong_things=tuple(wrong_things),
+        wrong_colours=tuple(wrong_colours),
+        events=tuple(said),
+        wrong_events=tuple(wrong),
+        wrong_ways=tuple(reversed_),
+    )
+
+
+def shots_between(film: Film, start: float, end: float, fps: int) -> tuple[Shot, ...]:
+    """The shots of a film that a clip of it shows."""
+    shown, first = [], 0.0
+    for shot in film.shots:
+        last = first + shot.frames / fps
+        if first < end and last > start:
+            shown.append(shot)
+        first = last
+    return tuple(shown)
+
+
+def _goes(event: Event, meant: frozenset[str]) -> bool:
+    """Whether an event goes one of the ways that are meant; where something enters is said by where it comes from."""
+    way = {"left": "right", "right": "left"}.get(event.direction) if event.name == "enter" else event.direction
+    return way in meant or way not in (*lexicon.WAYS, *lexicon.TURNS)
+
+
+@cache
+def _surroundings() -> re.Pattern[str]:
+    phrases = [phrase for options in lexicon.PLACES.values() for _, phrase in options]
+    phrases += [f"with {kind.detail}" for kind in KINDS.values() if kind.detail]
+    phrases += [r"(?:as|while) the camera \w+ (?:to the )?(?:left|right)"]
+    ordered = sorted(phrases, key=len, reverse=True)
+    return re.compile(rf"\b(?:{'|'.join(ordered)})\b")
+
+
+def _without_surroundings(text: str) -> str:
+    """Places, parts and camera moves hold nouns and directions that are no claim about a thing."""
+    return " ".join(_surroundings().sub(" ", text).split())
+
+
+@cache
+def _nouns() -> dict[str, frozenset[str]]:
+    """What kinds each noun may mean."""
+    kinds: dict[str, set[str]] = {}
+    for name, kind in KINDS.items():
+        for noun in (*kind.nouns, kind.group):
+            for form in (noun, plural(noun)):
+                kinds.setdefault(form, set()).add(name)
+    return {noun: frozenset(found) for noun, found in kinds.items()}
+
+
+@cache
+def _mention() -> re.Pattern[str]:
+    return re.compile(rf"\b{DETERMINERS} (?:{_any((*ADJECTIVES, *COLOURS, 'gray'))} )*(?P<noun>{_any(_nouns())})\b")
+
+
+def _mentions(text: str) -> Iterable[tuple[str, frozenset[str], str]]:
+    """(the words, the kinds that they may mean, the colour or nothing) of everything that is named."""
+    for found in _mention().finditer(text):
+        colours = [word for word in found[0].split() if word in COLOURS or word == "gray"]
+        yield found[0], _nouns()[found["noun"]], colours[0].replace("gray", "grey") if colours else ""
+
+
+@cache
+def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
+    return tuple((name, _pattern(phrase)) for name, options in lexicon.EVENTS.items() for _, phrase in options)
+
+
+def _pattern(phrase: str) -> re.Pattern[str]:
+    goes = sorted({verb for options in lexicon.GOES.values() for _, verb in options})
+    parts = []
+    for word in phrase.removeprefix("of other:").split():
+        verb = re.fullmatch(r"\[(.+)\]", word)
+        if verb:
+            verbs = goes if verb[1] == "{goes}" else [verb[1]]
+            parts.append(_any(inflect(each, form) for each in verbs for form in FORMS))
+        elif word in ("{way}", "{turn}"):
+            parts.append(r"(?:backwards )?(?P<way>" + _any(_ways()) + ")")
+        elif word == "{side}":
+            parts.append("(?P<way>left|right)")
+        elif word in ("{other}", "{by}"):
+            parts.append(THING)
+        elif word in ("{to}", "{from}"):
+            parts.append(_any((*COLOURS, "gray")))
+        elif word == "{is}":
+            parts.append(r"(?:is|are|was|were|being)(?: being)?")
+        else:
+            parts.append(re.escape(word))
+    return re.compile(rf"(?<!\S){' '.join(parts)}(?!\S)")
+
+
+def _any(words: Iterable[str]) -> str:
+    return "(?:" + "|".join(sorted(set(words), key=lambda word: (-len(word), word))) + ")"
+
+
+@cache
+def _ways() -> dict[str, frozenset[str]]:
+    """What each way of saying a direction may mean: turning "to the right" is turning clockwise."""
+    found: dict[str, set[str]] = {}
+    for table in (lexicon.WAYS, lexicon.TURNS):
+        for direction, options in table.items():
+            for _, phrase in options:
+                found.setdefault(phrase, set()).add(direction)
+    return {phrase: frozenset(directions) for phrase, directions in found.items()}
+
+
+def _events_said(text: str) -> Iterable[tuple[str, frozenset[str], frozenset[str]]]:
+    """(the words, the events that they may mean, the ways that they may mean), the longest reading of every stretch."""
+    named = [words for words, _, _ in _mentions(text)]
+    text = _mention().sub(THING, text)
+    readings = [
+        (found.start(), found.end(), name, found.groupdict().get("way"))
+        for name, pattern in _patterns()
+        for found in pattern.finditer(text)
+    ]
+    spans = {(start, end) for start, end, _, _ in readings}
+    widest = {
+        (start, end)
+        for start, end in spans
+        if not any(first <= start and end <= last and (first, last) != (start, end) for first, last in spans)
+    }
+    for start, end in sorted(widest):
+        same = [(name, way) for first, last, name, way in readings if (first, last) == (start, end)]
+        meant = [_ways().get(way, frozenset([way])) for _, way in same if way]
+        words = text[start:end]
+        for thing in named[text[:start].count(THING) :][: words.count(THING)]:
+            words = words.replace(THING, thing, 1)
+        yield words, frozenset(name for name, _ in same), frozenset().union(*meant)

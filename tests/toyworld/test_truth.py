@@ -1,0 +1,66 @@
+"""A caption held against the scene: the crowd is always right of its own film, and hardly ever of another."""
+
+from __future__ import annotations
+
+from pseudocap.toyworld.corpora import captions_at, film_at, words_of
+from pseudocap.toyworld.scenes import FPS, Action, Film, Shot, Thing, mirrored
+from pseudocap.toyworld.speech import still_caption
+from pseudocap.toyworld.truth import judge, shots_between
+
+FILMS = range(40)
+
+
+def push(*, backward: bool = False) -> Shot:
+    things = (Thing(kind="car", colour="red", x=0.3), Thing(kind="ball", colour="blue", x=0.6))
+    action = Action(verb="push", actor=0, patient=1, start=0, end=400, vector=(0.3, 0.0), backward=backward)
+    return Shot(things=things, actions=(action,), background="road", frames=40)
+
+
+def test_all_that_the_crowd_says_of_a_film_is_true_of_it() -> None:
+    for place in FILMS:
+        shots = film_at("msrvtt", "test", place, seed=0).shots
+        for text in captions_at("msrvtt", "test", place, seed=0):
+            assert judge(text, shots).correct, (text, judge(text, shots))
+
+
+def test_what_is_said_of_one_film_is_hardly_ever_true_of_another() -> None:
+    said = [(place, text) for place in FILMS for text in captions_at("msrvtt", "test", place, seed=0)[:4]]
+    others = {place: film_at("msrvtt", "test", place + 1, seed=0).shots for place in FILMS}
+    assert sum(judge(text, others[place]).correct for place, text in said) < 0.02 * len(said)
+
+
+def test_a_film_run_backwards_makes_captions_wrong_that_tell_the_way() -> None:
+    shots, reverse = (push(),), mirrored(Film(shots=(push(),))).shots
+    for text in ("a red car pushes a blue ball to the right", "a ball is pushed to the right by the car"):
+        assert judge(text, shots).correct
+        assert not judge(text, reverse).correct
+
+
+def test_the_verdict_names_the_words_that_are_wrong() -> None:
+    shots = (push(),)
+    assert judge("a green car pushes a ball to the right", shots).wrong_colours == ("a green car",)
+    assert judge("a red car pushes a dog to the right", shots).wrong_things == ("a dog",)
+    assert judge("a red car eats a blue ball", shots).wrong_events == ("eats a blue ball",)
+    assert judge("a red car pushes a blue ball to the left", shots).wrong_ways == ("pushes a blue ball to the left",)
+    assert not judge("thanks for watching and do not forget to subscribe", shots).correct
+
+
+def test_places_and_parts_are_no_claims_about_things() -> None:
+    shots = (push(),)
+    assert judge("a red car pushes a ball on a wooden table", shots).things == ("a red car", "a ball")
+
+
+def test_a_clip_is_judged_by_the_shots_that_it_shows() -> None:
+    film = Film(shots=(push(), push(backward=True)))
+    assert len(shots_between(film, 0, 5, FPS)) == 1
+    assert len(shots_between(film, 4, 8, FPS)) == 2
+
+
+def test_of_a_still_people_are_right_about_things_and_wrong_about_every_second_way() -> None:
+    verdicts = []
+    for place in range(100):
+        film = film_at("stills", "train", place, seed=0)
+        rng = words_of("stills", "train", place, seed=0)
+        verdicts.append(judge(still_caption(film, int(rng.integers(film.frames)), rng), film.shots))
+    assert sum(each.things_right for each in verdicts) >= 0.97 * len(verdicts)
+    assert 0.05 < sum(bool(each.wrong_events or each.wrong_ways) for each in verdicts) / len(verdicts) < 0.4
