@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, DataError, InputError
 
 STEPS = 8  # of an epoch, at least, ...
@@ -13,7 +14,14 @@ FEWEST = 4  # ... but with so many videos each
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="start", required=True, metavar="N", help="the captioner to start from")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        required=True,
+        metavar="N",
+        help="the captioner to start from: a row of `pseudocap zoo list`, a repo, an address or a directory",
+    )
+    add_checkpoints_option(parser)
     parser.add_argument(
         "--data", type=Path, required=True, metavar="FILE", help="captions: .jsonl, .json, .csv, a folder"
     )
@@ -68,7 +76,9 @@ def run(args: argparse.Namespace) -> int:
     quieten()
     device = pick_device(args.device)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
-    model = PseudoCap.from_pretrained(args.start, decoder=args.decoder, encoder=args.encoder, device=device)
+    model = PseudoCap.from_pretrained(
+        args.start, decoder=args.decoder, encoder=args.encoder, checkpoints=args.checkpoints, device=device
+    )
     corpus = read_own(args.data, split="train")
     if "train" not in corpus.splits:
         raise DataError(
