@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -10,8 +12,11 @@ from typing import Any, Self
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from pseudocap import __version__
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
-from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE, Access, Fetched, fetch
+from pseudocap.hub.card import card_text, may_write
+from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
+from pseudocap.hub.publish import Published, pack, send
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.loss import IGNORE
 from pseudocap.model.network import MAX_NEW_TOKENS, CaptionNetwork, seeded
@@ -151,15 +156,45 @@ class PseudoCap(CaptionNetwork):
         model.origin = found
         return model
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Adapters and config only. The config comes last: a directory without it is no checkpoint."""
+    def save_pretrained(self, path: str | Path, *, results: Mapping[str, Any] | None = None) -> None:
+        """Adapters and config, what is known of them (`results`: scores, data, regime) and a page that says so.
+
+        No frozen weight is saved. A page that somebody has made their own is left alone.
+        """
+        folder, known = Path(path), {**(results or {}), "pseudocap": __version__}
+        beside = {RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"}
+        if may_write(folder / CARD_FILE):
+            beside[CARD_FILE] = card_text(self.config, known)
         write_checkpoint(
-            Path(path),
+            folder,
             weights=WEIGHTS_FILE,
             tensors=self.adapter_state(),
             config=CONFIG_FILE,
             document=self.config.to_dict(),
+            beside=beside,
         )
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = False,
+        pull_request: bool = False,
+        revision: str | None = None,
+        license: str | None = None,  # noqa: A002 - the word that the hub's metadata has
+        decoder: str | None = None,
+        encoder: str | None = None,
+        results: Mapping[str, Any] | None = None,
+        token: str | bool | None = None,
+    ) -> Published:
+        """Publish the adapters in one commit of `owner/repo`, as `pseudocap push` does a saved checkpoint.
+
+        `decoder` and `encoder` say where others find a backbone that is a directory here.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, results=results)
+            parcel = pack(Path(folder), repo, license=license, decoder=decoder, encoder=encoder)
+            return send(parcel, private=private, pull_request=pull_request, revision=revision, token=token)
 
     def caption(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
 from pseudocap.cli.registry import add_checkpoints_option
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.cli.training import quieten
     from pseudocap.data.captions import read_own
     from pseudocap.data.module import CaptionData
+    from pseudocap.hub.publish import homeless
     from pseudocap.regimes.base import Decoding
     from pseudocap.regimes.finetune import FineTune
     from pseudocap.regimes.optimisation import Optimisation
@@ -102,13 +104,15 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         max_epochs=args.max_epochs,
         patience=args.patience,
+        command=_command(args, data.batch_size),
         accelerator="cpu" if device.type == "cpu" else "auto",
         devices=1,
         enable_model_summary=False,
         enable_progress_bar=not args.json,
         log_every_n_steps=1,
     )
-    command = f"hf upload OWNER/NAME {tuned.captioner}"
+    named = "".join(f" --{which} OWNER/{which.upper()}" for which in homeless(model.config))
+    command = f"pseudocap push {tuned.captioner} OWNER/NAME{named}"
     if args.json:
         print(
             json.dumps(
@@ -134,3 +138,12 @@ def run(args: argparse.Namespace) -> int:
     print(f"the report:    {tuned.report}")
     print(f"to publish it: {command}")
     return 0
+
+
+def _command(args: argparse.Namespace, batch_size: int) -> str:
+    """What was run, for the page of the captioner: files by name, without where they lie on this machine."""
+    start = Path(args.start).name if Path(args.start).expanduser().exists() else args.start
+    settings = {"--from": start, "--data": args.data.name, "--out": args.out.name, "--batch-size": batch_size}
+    for name in ("lr", "max_epochs", "patience", "val_share", "beams", "seed"):
+        settings[f"--{name.replace('_', '-')}"] = getattr(args, name)
+    return shlex.join(["pseudocap", "finetune", *(str(word) for pair in settings.items() for word in pair)])

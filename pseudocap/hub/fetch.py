@@ -35,6 +35,15 @@ class Fetched:
     revision: str | None = None
     row: Row | None = None
 
+    @property
+    def public_name(self) -> str | None:
+        """What others may call it; a directory of this machine has no such name."""
+        if self.row is not None and self.row.shipped:
+            return self.row.name
+        if not URL.match(self.source):
+            return None
+        return f"{self.source.removeprefix(HUB_SCHEME)}{f'@{self.revision}' if self.revision else ''}"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:

@@ -46,9 +46,15 @@ def transformers_reason(error: Exception) -> str:
 
 
 def write_checkpoint(
-    folder: Path, *, weights: str, tensors: Mapping[str, torch.Tensor], config: str, document: Mapping[str, object]
+    folder: Path,
+    *,
+    weights: str,
+    tensors: Mapping[str, torch.Tensor],
+    config: str,
+    document: Mapping[str, object],
+    beside: Mapping[str, str] | None = None,
 ) -> None:
-    """Write both files beside their targets, then rename both, the config last.
+    """Write all files (`beside` are texts) under other names, then rename them, the config last.
 
     A full disk therefore leaves what stood there untouched, a killed process leaves whole files, and a directory
     without a config is no checkpoint.
@@ -57,11 +63,13 @@ def write_checkpoint(
         raise CheckpointError("a checkpoint needs a directory of its own; name one")
     _refuse_foreign(folder / config, document)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    scratch = {name: folder / f".{name}.{os.getpid()}.part" for name in (weights, config)}
+    texts = {**(beside or {}), config: json.dumps(document, indent=2, ensure_ascii=False) + "\n"}
+    scratch = {name: folder / f".{name}.{os.getpid()}.part" for name in (weights, *texts)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_file(contiguous, scratch[weights], metadata={"format": "pt"})
-        scratch[config].write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for name, text in texts.items():
+            scratch[name].write_text(text, encoding="utf-8")
         scratch[weights].chmod(scratch[config].stat().st_mode)  # safetensors gives its files to their owner alone
         for name, written in scratch.items():
             written.replace(folder / name)
