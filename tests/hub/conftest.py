@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import TOKEN, Hub
-from huggingface_hub import constants
+from huggingface_hub import constants, hf_api
 from huggingface_hub.utils import close_session
 
 from pseudocap import PseudoCap
@@ -22,6 +22,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         for name, value in hub_settings(server, tmp_path / "hf").items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+        # Both libraries keep a client whose endpoint is that of its first use.
+        monkeypatch.setattr(hf_api.api, "endpoint", server.endpoint)
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None)
         monkeypatch.setattr(
             constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         )

@@ -320,6 +320,21 @@ class _Handler(BaseHTTPRequestHandler):
             {"id": name, "sha": commit, "private": repo.private, "siblings": siblings, "tags": [], "downloads": 0}
         )
 
+    def tree(self, name: str, revision: str, folder: str) -> None:
+        if (repo := self._repo(name)) is None:
+            return
+        commit = repo.commit_of(revision)
+        inside = [path for path in repo.commits.get(commit or "", {}) if path.startswith(folder)]
+        if folder and not inside:
+            self._error(404, "EntryNotFound")
+            return
+        files = repo.commits.get(commit or "", {})
+        entries = [
+            {"type": "file", "path": path, "oid": files[path][:40], "size": len(self.hub.blobs[files[path]])}
+            for path in inside
+        ]
+        self._json(entries)
+
     def resolve(self, name: str, rest: str) -> None:
         if (repo := self._repo(name)) is None:
             return
@@ -370,6 +385,7 @@ ROUTES: list[tuple[str, Callable[..., None]]] = [
     (r"POST /lfs/complete/(\w+)", _Handler.lfs_complete),
     (r"POST /lfs/verify", _Handler.lfs_verify),
     (rf"GET /api/models/{NAME}(?:/revision/(.+))?", lambda self, name, at: _Handler.info(self, name, at or "main")),
+    (rf"GET /api/models/{NAME}/tree/([^/]+)/?(.*)", _Handler.tree),
     (rf"(?:GET|HEAD) /{NAME}/resolve/(.+)", _Handler.resolve),
     (r"(?:GET|HEAD) /cdn/(\w+)", _Handler.cdn_file),
 ]
