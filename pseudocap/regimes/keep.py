@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,11 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from pseudocap.errors import CheckpointError, first_line
+from pseudocap.metrics.measures import measure
+from pseudocap.metrics.resample import intervals
 from pseudocap.regimes.base import Regime
+
+SAMPLES = 1000  # resampled sets of videos, of which the intervals are
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -50,10 +54,11 @@ class KeepCaptioner(Callback):
     Args:
         folder: where both directories are written; by default that of the run's logs
         monitor: the figure that must rise
+        command: what was run, for the results
     """
 
-    def __init__(self, folder: str | None = None, monitor: str = "val/CIDEr-D") -> None:
-        self.folder, self.monitor = folder, monitor
+    def __init__(self, folder: str | None = None, monitor: str = "val/CIDEr-D", command: str | None = None) -> None:
+        self.folder, self.monitor, self.command = folder, monitor, command
         self.best = -math.inf
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -74,21 +79,47 @@ class KeepCaptioner(Callback):
         target = self.where(trainer, name)  # which all ranks must ask
         if not trainer.is_global_zero or not isinstance(module, Regime):
             return
-        module.model.save_pretrained(target)
         data = getattr(trainer, "datamodule", None)
-        results = {
-            "regime": type(module).__name__,
-            "step": trainer.global_step,
-            "scores": dict(module.scores or {}),
-            "videos": module.scores.n if module.scores is not None else 0,
-            "data": data.provenance() if data is not None and hasattr(data, "provenance") else None,
-        }
-        scratch = target / f".results.json.{os.getpid()}.part"
-        scratch.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        scratch.replace(target / "results.json")
+        known = data.provenance() if data is not None and hasattr(data, "provenance") else None
+        results = results_of(module, step=trainer.global_step, data=known, command=self.command)
+        module.model.save_pretrained(target, results=results)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
+
+
+def results_of(
+    module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
+) -> dict[str, Any]:
+    """What is known of a captioner, as results.json and its page have it: how it learned, how it scores, on what.
+
+    Videos that could not be watched are counted, not named: their names are nobody else's business.
+    """
+    scores = module.scores
+    found = (
+        []
+        if scores is None
+        else intervals([(measure(each), rows) for each, rows in scores.rows.items()], samples=SAMPLES, seed=0)
+    )
+    origin = module.model.origin
+    known = dict(data or {})
+    if "coverage" in known:
+        known["coverage"] = {
+            name: {key: part[key] for key in ("videos", "present")} for name, part in known["coverage"].items()
+        }
+    return {
+        "regime": type(module).__name__,
+        "step": step,
+        "started_from": None if origin is None else origin.public_name,
+        "split": "val",
+        "scores": dict(scores or {}),
+        "intervals": {}
+        if scores is None
+        else {name: [each.low, each.high] for name, each in zip(scores.rows, found, strict=True)},
+        "videos": 0 if scores is None else scores.n,
+        "data": known or None,
+        "command": command,
+    }
