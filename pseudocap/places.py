@@ -133,6 +133,22 @@ def is_cached(repo: str, filename: str, *, revision: str | None = None) -> bool:
     return isinstance(try_to_load_from_cache(repo, filename, revision=revision), str)
 
 
+def hub_answers(source: str | Path, *, revision: str | None = None, token: str | bool | None = None) -> bool:
+    """Whether the hub can be asked about a repo at all. Where it cannot, what is cached must do: transformers would
+    otherwise ask for each small file again and again, most of a minute in all. A directory needs no hub."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if is_directory(source):
+        return True
+    try:
+        _ask_once(place_of(source), "config.json", revision=revision, token=token)
+    except HfHubHTTPError:
+        return True  # an answer, if not a good one
+    except Exception:  # a connection fails in the ways of whichever HTTP library the client stands on
+        return False
+    return True
+
+
 def _ask_once(repo: str, filename: str, *, revision: str | None, token: str | bool | None) -> None:
     """Whether the hub is there and has the file, without waiting: hf_hub_download asks an unreachable hub again and
     again, for half a minute. A hub that is only busy is left to its patience."""
@@ -169,7 +185,9 @@ def _reason(error: Exception, local_files_only: bool) -> str:
         return f"{constants.ENDPOINT} refuses it ({status}); log in (`hf auth login`) or give a token that may read it"
     if status in BUSY:
         return f"{constants.ENDPOINT} is busy or broken ({status}); try again later"
-    if isinstance(error, errors.HFValidationError):
+    if status is not None:
+        return f"{constants.ENDPOINT} answers with an error ({status}: {first_line(error)}); try again"
+    if isinstance(error, ValueError):  # a name or a path that the client refuses
         return first_line(error)
     cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
     return (

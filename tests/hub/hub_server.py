@@ -61,6 +61,7 @@ class Hub:
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
         self.blobs: dict[str, bytes] = {}
+        self.static: dict[str, bytes] = {}  # plain files below /static/, as any web server has them
         self.parts: dict[str, dict[int, bytes]] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
@@ -359,6 +360,13 @@ class _Handler(BaseHTTPRequestHandler):
     def cdn_file(self, oid: str) -> None:
         self._file(self.hub.blobs[oid], {"ETag": f'"{oid}"'})
 
+    def static_file(self, path: str) -> None:
+        content = self.hub.static.get(path)
+        if content is None:
+            self._answer(404)
+            return
+        self._file(content, {"ETag": f'"{hashlib.md5(content).hexdigest()}"'})
+
     def _file(self, content: bytes, headers: dict[str, str]) -> None:
         headers = {**headers, "Accept-Ranges": "bytes"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -387,6 +395,7 @@ ROUTES: list[tuple[str, Callable[..., None]]] = [
     (rf"GET /api/models/{NAME}(?:/revision/(.+))?", lambda self, name, at: _Handler.info(self, name, at or "main")),
     (rf"GET /api/models/{NAME}/tree/([^/]+)/?(.*)", _Handler.tree),
     (rf"(?:GET|HEAD) /{NAME}/resolve/(.+)", _Handler.resolve),
+    (r"(?:GET|HEAD) /static/(.+)", _Handler.static_file),
     (r"(?:GET|HEAD) /cdn/(\w+)", _Handler.cdn_file),
 ]
 
