@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
+import fsspec
 import pytest
 import yaml
 from hub_server import wait_until
@@ -20,7 +20,7 @@ from pseudocap.hub.fetch import sha256_of
 
 pytestmark = pytest.mark.slow
 WEIGHTS = "adapter_model.safetensors"
-NOBODY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+NOBODY = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "eu-central-1"}
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +59,13 @@ def fetch_elsewhere(name: str, s3: str, home: Path, *, registry: str = "", offli
 
 
 def upload(s3: str, bucket: str, files: dict[str, bytes]) -> None:
-    client = boto3.client(
-        "s3", endpoint_url=s3, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
+    store = fsspec.filesystem(
+        "s3", key="test", secret="test", client_kwargs={"endpoint_url": s3, "region_name": "eu-central-1"}
     )
-    client.create_bucket(Bucket=bucket)
+    if not store.exists(bucket):
+        store.mkdir(bucket)
     for name, content in files.items():
-        client.put_object(Bucket=bucket, Key=name, Body=content)
+        store.pipe(f"{bucket}/{name}", content)
 
 
 def test_a_team_runs_its_zoo_from_a_file_on_s3(s3: str, saved: Path, tmp_path: Path) -> None:
