@@ -51,7 +51,13 @@ def fetch_elsewhere(name: str, s3: str, home: Path, *, registry: str = "", offli
         "except CheckpointError as error:\n"
         "    print(json.dumps({'error': str(error)}))\n"
     )
-    settings = {**NOBODY, "AWS_ENDPOINT_URL": s3, "HF_HOME": str(home), "PSEUDOCAP_CHECKPOINTS": registry}
+    settings = {
+        **NOBODY,
+        "AWS_ENDPOINT_URL": s3,
+        "AWS_MAX_ATTEMPTS": "1",
+        "HF_HOME": str(home),
+        "PSEUDOCAP_CHECKPOINTS": registry,
+    }
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **settings}, capture_output=True, text=True, check=True
     )
