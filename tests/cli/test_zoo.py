@@ -29,7 +29,7 @@ ROW: dict[str, Any] = {
 
 @pytest.fixture
 def registry(tmp_path: Path) -> str:
-    (tmp_path / "rows.yaml").write_text(yaml.safe_dump({"checkpoints": [ROW]}))
+    (tmp_path / "rows.yaml").write_text(yaml.safe_dump({"checkpoints": [ROW]}, sort_keys=False))
     return str(tmp_path / "rows.yaml")
 
 

@@ -34,6 +34,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     corrupt: bool = False
+    then: Callable[[], object] | None = None  # what happens once the answer was given
 
 
 @dataclass
@@ -145,6 +146,8 @@ class _Handler(BaseHTTPRequestHandler):
         for pattern, method in ROUTES:
             if match := re.fullmatch(pattern, f"{self.command} {self.where}"):
                 method(self, *match.groups())
+                if self.fault is not None and self.fault.then is not None:
+                    self.fault.then()
                 return
         self._answer(404, b"{}")
 

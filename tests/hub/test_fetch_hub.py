@@ -80,6 +80,15 @@ def test_a_branch_that_moved_gives_its_new_files_all_from_one_commit(on_hub: Hub
     assert fetch("owner/mine", revision=published).folder == first.folder
 
 
+def test_a_push_between_two_files_is_not_mixed_with_what_was_there(on_hub: Hub, published: str) -> None:
+    before = on_hub.files("owner/mine")[WEIGHTS]
+    files = {**on_hub.files("owner/mine"), WEIGHTS: before + b"later"}
+    on_hub.fail(r"GET .*/config\.json", then=lambda: on_hub.put("owner/mine", files))
+    found = fetch("owner/mine")
+    assert on_hub.repos["owner/mine"].branches["main"] != published
+    assert (found.revision, (found.folder / WEIGHTS).read_bytes()) == (published, before)
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [
