@@ -16,6 +16,7 @@ import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -401,6 +402,18 @@ ROUTES: list[tuple[str, Callable[..., None]]] = [
     (r"(?:GET|HEAD) /static/(.+)", _Handler.static_file),
     (r"(?:GET|HEAD) /cdn/(\w+)", _Handler.cdn_file),
 ]
+
+
+def hub_settings(hub: Hub, home: Path) -> dict[str, str]:
+    """The environment in which another process meets this hub."""
+    return {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_TOKEN": TOKEN,
+        "NO_PROXY": "*",
+    }
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:

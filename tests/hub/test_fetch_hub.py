@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import hub_settings
-from hub_server import Hub
+from hub_server import Hub, hub_settings
 from huggingface_hub import constants
 
 from pseudocap import PseudoCap
