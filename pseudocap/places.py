@@ -169,6 +169,8 @@ def _reason(error: Exception, local_files_only: bool) -> str:
     if local_files_only or isinstance(error, errors.OfflineModeIsEnabled):
         which = "local_files_only" if local_files_only else "HF_HUB_OFFLINE"
         return f"it is not in the cache ({constants.HF_HUB_CACHE}), and {which} forbids to fetch it; fetch it once"
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # why the hub did not give what the cache has not
     if isinstance(error, errors.GatedRepoError):
         return f"the repo is gated: accept its terms at {constants.ENDPOINT}, then log in (`hf auth login`)"
     if isinstance(error, errors.RevisionNotFoundError):
@@ -189,8 +191,7 @@ def _reason(error: Exception, local_files_only: bool) -> str:
         return f"{constants.ENDPOINT} answers with an error ({status}: {first_line(error)}); try again"
     if isinstance(error, ValueError):  # a name or a path that the client refuses
         return first_line(error)
-    cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
     return (
-        f"{constants.ENDPOINT} could not be reached ({first_line(cause)}); go online once, or name a directory "
+        f"{constants.ENDPOINT} could not be reached ({first_line(error)}); go online once, or name a directory "
         "(`pseudocap doctor` tests the hub)"
     )
