@@ -197,7 +197,8 @@ def _scores(row: Row) -> str:
     told = []
     for score in row.values["scores"]:
         metrics = ", ".join(f"{name} {_figure(value)}" for name, value in (score.get("metrics") or {}).items())
-        told.append(f"{score.get('dataset', '?')} {score.get('split', '')}: {metrics}".replace(" :", ":"))
+        where = " ".join(str(score[part]) for part in ("dataset", "split") if score.get(part))
+        told.append(f"{where}: {metrics}")
     return "\n".join(told)
 
 
