@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 from label_worlds import contents, write_film
+
+from pseudocap.label.schema import read_rows
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -39,13 +42,16 @@ def cluster() -> Iterator[Any]:
         cluster.shutdown()
 
 
-def start(films: Path, blip: Path, out: Path, *extra: str) -> subprocess.Popen[bytes]:
-    command = [
-        *(sys.executable, "-m", "pseudocap", "label", str(films), "--teacher", str(blip), "--out", str(out)),
+def command(films: Path, teacher: Path, out: Path, *extra: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "pseudocap", "label", str(films), "--teacher", str(teacher), "--out", str(out)),
         *("--clip-seconds", "0.4", "--min-seconds", "0.2", "--batch-size", "4", "--shard-size", "1"),
         *("--max-new-tokens", "12", "--max-failure-rate", "1", "--workers", "1", *extra),
     ]
-    return subprocess.Popen(command, env=ALONE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def start(*arguments: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command(*arguments), env=ALONE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
 def ended(run: subprocess.Popen[bytes]) -> tuple[int, str]:
@@ -82,3 +88,20 @@ def test_a_cluster_whose_node_dies_gives_the_rows_of_one_machine(
     assert code == 1, told
     assert done < 14
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_ray_on_one_machine_goes_on_where_it_was(tmp_path: Path, films: Path) -> None:
+    options = ("--frames", "sharpest", "--k", "2", "--engine", "ray", "--json")
+    there, here = tmp_path / "there", tmp_path / "here"
+    run = subprocess.run(command(films, Path("null"), there, *options), env=ALONE, capture_output=True, text=True)
+    assert run.returncode == 1, run.stderr
+    assert subprocess.run(command(films, Path("null"), here, *options[:4]), env=ALONE).returncode == 1
+    assert contents(there) == contents(here)
+    (there / "000001.parquet").unlink()
+    run = subprocess.run(command(films, Path("null"), there, *options), env=ALONE, capture_output=True, text=True)
+    assert json.loads(run.stdout)["run"]["clips"] == len(list(read_rows(there / "000001.parquet")))
+    assert contents(there) == contents(here)
+    run = subprocess.run(command(films, Path("gone"), there, *options), env=ALONE, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr == "error: gone is neither a directory nor a repo's name of the form owner/name\n"
