@@ -66,7 +66,6 @@ class RayEngine:
         import ray
 
         if not ray.is_initialized():
-            os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters of the rest comes as an exception
             try:
                 ray.init(address=self._address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, ValueError, RuntimeError) as error:
@@ -183,7 +182,7 @@ def _ours() -> Iterator[None]:
         yield
     except ray.exceptions.RayError as error:
         cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, PseudocapError):
+        while isinstance(cause, ray.exceptions.RayError) or not isinstance(cause, PseudocapError | None):
             cause = getattr(cause, "cause", None) or cause.__cause__
         if isinstance(cause, PseudocapError):
             raise cause from None
