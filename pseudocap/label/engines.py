@@ -143,7 +143,7 @@ class _Watching:
         self.steps.append(_Step(known=Sight(media=media, watched=unseen, clips=clips)))
         for part in pieces(media, wanted, self.framing) if self.framing.frames else ():
             self.steps.append(
-                _Step(media=media, job=Job(run=watch_clips, arguments=(planned.path, part, self.framing)))
+                _Step(media=media, job=Job(run=watch_clips, arguments=(planned.path, part, planned.framing)))
             )
         copy = "" if media.is_local else planned.path
         self.steps.append(_Step(known=Sight(media=media, watched=_lost(media, planned), ends=True), copy=copy))
