@@ -90,7 +90,7 @@ def size_up(folder: Path, rounds: int, tokens: int) -> None:
     ]
     for name, path, who, batch in runs:
         clips = len(centres(path))
-        timing = take_turns({name: lambda: labelled(path, who, 0, batch)}, rounds=rounds, warmups=0)[name]  # noqa: B023
+        timing = take_turns({name: lambda: labelled(path, who, 0, batch)}, rounds=rounds, warmups=1)[name]  # noqa: B023
         each = timing.processor / clips
         print(f"| {name} | {clips} | {1000 * each:.1f} | {1 / each:.3g} | {50e6 * each / 3600:,.0f} |", flush=True)
 
