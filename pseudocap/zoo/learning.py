@@ -64,7 +64,7 @@ def learn(
         optimiser.step()
         losses.append(loss.item())
         if (step + 1) % KEPT_EVERY == 0:
-            _keep({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}, state)
+            keep({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}, state)
         if progress is not None:
             progress(step + 1, course.steps)
     model.eval()
@@ -72,7 +72,8 @@ def learn(
     return losses
 
 
-def _keep(content: dict[str, object], path: Path) -> None:
+def keep(content: dict[str, Any], path: Path) -> None:
+    """Whole or not at all."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     torch.save(content, unfinished)
     unfinished.replace(path)

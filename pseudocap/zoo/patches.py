@@ -1,7 +1,8 @@
 """What every patch of every frame shows: the exact answers that only a drawn world has.
 
-An encoder that must name the thing under each patch learns what things are from tens of thousands of pictures, where
-one answer a picture would need millions.
+An encoder that must name the thing under each patch learns what things are from tens of thousands of pictures; with one
+answer a picture it had hardly begun to by then (docs/experiments.md, "The zoo"). Published encoders and teachers start
+from millions of labelled pictures, which this stands for.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
 
 from pseudocap.toyworld.actions import camera, poses
 from pseudocap.toyworld.kinds_still import KINDS
@@ -40,3 +44,28 @@ def patch_answers(film: Film, frames: Sequence[int], grid: int) -> tuple[np.ndar
                 kinds[number][np.ix_(down, across)] = KIND_IDS[thing.kind]
                 colours[number][np.ix_(down, across)] = COLOUR_IDS[colour]
     return kinds.reshape(len(frames), -1), colours.reshape(len(frames), -1)
+
+
+class PatchHeads(nn.Module):
+    """Names the thing and its colour under every patch. Only the encoder below is kept."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.kind = nn.Linear(width, len(KIND_IDS) + 1)
+        self.colour = nn.Linear(width, len(COLOUR_IDS) + 1)
+
+    def loss(self, features: torch.Tensor, kinds: np.ndarray, colours: np.ndarray) -> torch.Tensor:
+        """`features` [..., E] of as many patches as there are answers. Ground, four patches in five, counts less."""
+        said = self.kind(features).flatten(0, -2)
+        weights = torch.ones(said.shape[1])
+        weights[NOTHING] = 0.1
+        right = torch.from_numpy(kinds.astype(np.int64)).flatten()
+        tones = torch.from_numpy(colours.astype(np.int64)).flatten()
+        return F.cross_entropy(said, right, weight=weights) + 0.5 * F.cross_entropy(
+            self.colour(features).flatten(0, -2), tones
+        )
+
+    def right(self, features: torch.Tensor, kinds: np.ndarray) -> float:
+        """How often the thing is named right where there is one."""
+        there = kinds != NOTHING
+        return float((self.kind(features).argmax(-1).numpy() == kinds)[there].mean()) if there.any() else 0.0

@@ -54,6 +54,14 @@ SMOKE = Recipe(
     watcher=WatcherRecipe(
         width=32, depth=2, heads=2, lessons=(Lessons(frames=1, batch=4, steps=4), Lessons(frames=4, batch=4, steps=4))
     ),
-    teacher=TeacherRecipe(width=32, layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),
+    teacher=TeacherRecipe(
+        width=32,
+        layers=2,
+        heads=2,
+        stills=80,
+        batch=8,
+        seeing=Course(steps=10, lr=2e-3),
+        course=Course(steps=20, lr=2e-3),
+    ),
     regime=RegimeRecipe(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
 )

@@ -1,11 +1,14 @@
 """The zoo's teacher: a small BLIP that has learned to caption toy stills, as BLIP has the web's.
 
+Its eye first learns to name what each patch shows, as BLIP's began with ImageNet.
+
 Half of its captions name things and places; the other half guess what goes on, which a still only hints at. So it
 hallucinates actions and mistakes their direction, as image captioners do of real video.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,13 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
+from torch import nn
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor, BlipProcessor
 
 from pseudocap.toyworld.corpora import film_at, words_of
 from pseudocap.toyworld.film import jpeg
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.speech import still_caption
-from pseudocap.zoo.learning import Course, Progress, learn
+from pseudocap.zoo.learning import Course, Progress, keep, learn
+from pseudocap.zoo.patches import PatchHeads, patch_answers
 
 MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
 PAD, SEP, DEC = 0, 3, 5
@@ -37,48 +43,50 @@ class TeacherRecipe:
     stills: int = 16_000
     captions: int = 4  # of each still, by different people
     batch: int = 64
+    seeing: Course = field(default_factory=lambda: Course(steps=1500, lr=2e-3, warmup=100))
     course: Course = field(default_factory=lambda: Course(steps=2000, lr=1.5e-3, warmup=200))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stills:
-    """Pictures [N, H, W, 3] uint8 and what people say of each."""
+    """Pictures [N, H, W, 3] uint8, what people say of each, and what each patch shows [N, S]."""
 
     pictures: np.ndarray
     captions: list[list[str]]
+    kinds: np.ndarray
+    colours: np.ndarray
 
 
-def draw_still(place: int, size: int, count: int, seed: int) -> tuple[np.ndarray, list[str]]:
-    """A still of the corpus `stills`, through JPEG, and what `count` people say of it."""
+Still = tuple[np.ndarray, list[str], np.ndarray, np.ndarray]
+
+
+def draw_still(place: int, recipe: TeacherRecipe, seed: int) -> Still:
+    """A still of the corpus `stills`, through JPEG, what people say of it, and the kind and colour of each patch."""
     film = film_at("stills", "train", place, seed=seed)
     rng = words_of("stills", "train", place, seed=seed)
     frame = int(rng.integers(film.frames))
-    return _through_jpeg(render(film, frame, size)), [still_caption(film, frame, rng) for _ in range(count)]
+    picture = np.asarray(Image.open(io.BytesIO(jpeg(render(film, frame, recipe.size)))).convert("RGB"))
+    kinds, colours = patch_answers(film, [frame], recipe.size // recipe.patch)
+    return picture, [still_caption(film, frame, rng) for _ in range(recipe.captions)], kinds[0], colours[0]
 
 
-def _through_jpeg(picture: np.ndarray) -> np.ndarray:
-    import io
-
-    from PIL import Image
-
-    return np.asarray(Image.open(io.BytesIO(jpeg(picture))).convert("RGB"))
-
-
-def _draw(job: tuple[int, int, int, int]) -> tuple[np.ndarray, list[str]]:
+def _draw(job: tuple[int, TeacherRecipe, int]) -> Still:
     return draw_still(*job)
 
 
 def draw_stills(recipe: TeacherRecipe, seed: int, progress: Progress | None = None) -> Stills:
     pictures = np.empty((recipe.stills, recipe.size, recipe.size, 3), np.uint8)
-    captions = []
-    jobs = ((place, recipe.size, recipe.captions, seed) for place in range(recipe.stills))
+    captions, kinds, colours = [], [], []
+    jobs = ((place, recipe, seed) for place in range(recipe.stills))
     with get_context("spawn").Pool(2) as pool:
-        for place, (picture, said) in enumerate(pool.imap(_draw, jobs, chunksize=64)):
+        for place, (picture, said, kind, colour) in enumerate(pool.imap(_draw, jobs, chunksize=64)):
             pictures[place] = picture
             captions.append(said)
+            kinds.append(kind)
+            colours.append(colour)
             if progress is not None:
                 progress(place + 1, recipe.stills)
-    return Stills(pictures=pictures, captions=captions)
+    return Stills(pictures=pictures, captions=captions, kinds=np.stack(kinds), colours=np.stack(colours))
 
 
 def build_teacher(
@@ -120,21 +128,50 @@ def build_teacher(
     mean, std = (np.array(values, np.float32) for values in (processor.image_mean, processor.image_std))
     held_out = max(1, recipe.stills // 50)
 
+    def pixels_of(places: np.ndarray) -> torch.Tensor:
+        pixels = torch.from_numpy((stills.pictures[places] / np.float32(255) - mean) / std)
+        return pixels.permute(0, 3, 1, 2).contiguous()
+
+    eye = Eye(model.vision_model, recipe.width)
+
+    def seeing_at(step: int) -> torch.Tensor:
+        places = np.random.default_rng((seed, 5, step)).integers(held_out, recipe.stills, size=recipe.batch)
+        return eye.patches.loss(eye(pixels_of(places)), stills.kinds[places], stills.colours[places])
+
     def loss_of(places: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
-        pixels = torch.from_numpy((stills.pictures[places] / np.float32(255) - mean) / std).permute(0, 3, 1, 2)
         said = [str(rng.choice(stills.captions[place])) for place in places]
-        return _loss(model, pixels.contiguous(), _tokens(tokenizer, said))
+        return _loss(model, pixels_of(places), _tokens(tokenizer, said))
 
     def loss_at(step: int) -> torch.Tensor:
         rng = np.random.default_rng((seed, 3, step))
         return loss_of(rng.integers(held_out, recipe.stills, size=recipe.batch), rng)
 
+    if not (folder / "eye.pt").is_file():
+        learn(eye, seeing_at, recipe.seeing, state=folder / "seeing.pt", progress=progress)
+        keep(dict(eye.state_dict()), folder / "eye.pt")
+    eye.load_state_dict(torch.load(folder / "eye.pt", weights_only=True))
+    with torch.no_grad():
+        seen = eye.patches.right(eye(pixels_of(np.arange(held_out))), stills.kinds[:held_out])
     learn(model, loss_at, recipe.course, state=folder / "state.pt", progress=progress)
     with torch.no_grad():
         loss = float(loss_of(np.arange(held_out), np.random.default_rng((seed, 4))))
     BlipProcessor(processor, tokenizer).save_pretrained(folder)
     model.half().save_pretrained(folder)
-    return {"held-out loss": loss, "stills": recipe.stills, "words": len(words)}
+    (folder / "eye.pt").unlink()
+    return {"held-out loss": loss, "patch kind right": seen, "stills": recipe.stills, "words": len(words)}
+
+
+class Eye(nn.Module):
+    """BLIP's vision transformer with heads that name what is under each patch."""
+
+    def __init__(self, vision: nn.Module, width: int) -> None:
+        super().__init__()
+        self.vision = vision
+        self.patches = PatchHeads(width)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.vision(pixel_values=pixels).last_hidden_state
+        return features[:, 1:]  # without the class token
 
 
 def _tokens(tokenizer: BertTokenizer, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,6 +1,7 @@
-"""The zoo's TimeSformer: it has learned to name action, actor, patient and ground in labelled clips.
+"""The zoo's TimeSformer: it has learned to name action, actor, patient and ground in clips, and what each patch shows.
 
-As a K400 encoder it never saw a caption. The heads read what adapters will read, the pooled memory, and are dropped.
+As a K400 encoder it never saw a caption. The heads of whole clips read what adapters will read, the pooled memory; all
+heads are dropped.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig, pool
+from pseudocap.toyworld.corpora import film_at
 from pseudocap.video.decode import open_video
 from pseudocap.zoo.learning import Course, Progress, learn
+from pseudocap.zoo.patches import PatchHeads, patch_answers
 
 FRAMES = 8
-SHIFT = 4  # pixels that a clip is moved by, at most: the same for all its frames
 QUERIES = {"action": 0, "actor": 1, "patient": 2, "background": 3}
 
 
@@ -45,11 +47,11 @@ class WatcherRecipe:
     depth: int = 4
     heads: int = 4
     lessons: tuple[Lessons, ...] = (
-        Lessons(frames=1, batch=64, steps=900),
-        Lessons(frames=4, batch=24, steps=900),
-        Lessons(frames=8, batch=16, steps=250),
+        Lessons(frames=1, batch=64, steps=1500),
+        Lessons(frames=4, batch=24, steps=1200),
+        Lessons(frames=8, batch=16, steps=500),
     )
-    lr: float = 1.5e-3
+    lr: float = 2e-3
 
     @property
     def course(self) -> Course:
@@ -72,10 +74,12 @@ class Recogniser(nn.Module):
         self.encoder = encoder
         self.queries = nn.Parameter(0.02 * torch.randn(len(QUERIES), width))
         self.attention = nn.MultiheadAttention(width, encoder.config.heads, batch_first=True)
+        self.patches = PatchHeads(width)
         self.heads = nn.ModuleDict({name: nn.Linear(width, count) for name, count in classes.items()})
 
-    def forward(self, frames_BT3HW: torch.Tensor) -> dict[str, torch.Tensor]:
-        memory = pool(self.encoder(frames_BT3HW))
+    def forward(self, features_BTSE: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What is said of whole clips, from what the encoder makes of them."""
+        memory = pool(features_BTSE)
         tokens_BNE = torch.cat([memory.time, memory.space], dim=1)
         queries_BQE = self.queries.expand(len(tokens_BNE), -1, -1)
         seen_BQE = queries_BQE + self.attention(queries_BQE, tokens_BNE, tokens_BNE, need_weights=False)[0]
@@ -84,10 +88,12 @@ class Recogniser(nn.Module):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clips:
-    """Decoded clips [N, 8, H, W, 3] uint8, and for each question the class of every clip."""
+    """Decoded clips [N, 8, H, W, 3] uint8, for each question the class of every clip, and what every patch shows."""
 
     frames: np.ndarray
     labels: dict[str, np.ndarray]
+    kinds: np.ndarray  # uint8 [N, 8, S]
+    colours: np.ndarray
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -102,7 +108,9 @@ def asked(label: Mapping[str, Any]) -> dict[str, str]:
     return answers
 
 
-def read_clips(corpus: Path, store: Path, progress: Progress | None = None) -> tuple[dict[str, Clips], dict[str, int]]:
+def read_clips(
+    corpus: Path, store: Path, *, grid: int, seed: int, progress: Progress | None = None
+) -> tuple[dict[str, Clips], dict[str, int]]:
     """Every clip decoded once; the pixels lie in `store` (.npy), so that memory holds only what is used."""
     rows = [json.loads(line) for line in (corpus / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
     answers = [asked(row) for row in rows]
@@ -111,17 +119,27 @@ def read_clips(corpus: Path, store: Path, progress: Progress | None = None) -> t
         name: np.array([words[name].index(each[name]) for each in answers], dtype=np.int64) for name in answers[0]
     }
     frames = _decoded([corpus / "videos" / row["video"] for row in rows], store, progress)
-    parts = {
-        split: np.array([place for place, row in enumerate(rows) if row["split"] == split])
-        for split in ("train", "val")
-    }
-    clips = {
-        split: Clips(
-            frames=frames[places[0] : places[-1] + 1], labels={name: all_[places] for name, all_ in labels.items()}
+    clips = {}
+    for split in ("train", "val"):
+        places = np.array([place for place, row in enumerate(rows) if row["split"] == split])
+        kinds, colours = _patch_answers(split, len(places), grid, seed)
+        clips[split] = Clips(
+            frames=frames[places[0] : places[-1] + 1],
+            labels={name: values[places] for name, values in labels.items()},
+            kinds=kinds,
+            colours=colours,
         )
-        for split, places in parts.items()
-    }
     return clips, {name: len(each) for name, each in words.items()}
+
+
+def _patch_answers(split: str, count: int, grid: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of the very frames that `frames_evenly` gives: those at the middles of equal parts."""
+    answers = []
+    for place in range(count):
+        film = film_at("clips", split, place, seed=seed)
+        frames = [int((number + 0.5) * film.frames / FRAMES) for number in range(FRAMES)]
+        answers.append(patch_answers(film, frames, grid))
+    return np.stack([kinds for kinds, _ in answers]), np.stack([colours for _, colours in answers])
 
 
 def _decoded(paths: list[Path], store: Path, progress: Progress | None) -> np.ndarray:
@@ -149,7 +167,8 @@ def build_watcher(
     folder: Path, corpus: Path, recipe: WatcherRecipe, *, seed: int, progress: Progress | None = None
 ) -> dict[str, float]:
     """Train on the labelled clips and write the TimeSformer. Returns how often it is right on held-out clips."""
-    clips, classes = read_clips(corpus, folder / "clips.npy", progress)
+    grid = recipe.size // recipe.patch
+    clips, classes = read_clips(corpus, folder / "clips.npy", grid=grid, seed=seed, progress=progress)
     config = TimeSformerConfig(
         image_size=recipe.size,
         patch_size=recipe.patch,
@@ -163,15 +182,19 @@ def build_watcher(
         torch.manual_seed(seed)
         model = Recogniser(TimeSformer(config), classes)
 
+    train = clips["train"]
+
     def loss_at(step: int) -> torch.Tensor:
         lesson = recipe.lesson(step)
         rng = np.random.default_rng((seed, 2, step))
-        places = np.sort(rng.integers(len(clips["train"]), size=lesson.batch))
-        frames = normalised(_view(clips["train"].frames[places], lesson.frames, rng), config)
-        said = model(frames)
-        answers = {name: torch.from_numpy(all_[places]) for name, all_ in clips["train"].labels.items()}
+        places = np.sort(rng.integers(len(train), size=lesson.batch))
+        chosen = np.ix_(places, _some_frames(lesson.frames, rng))
+        features = model.encoder(normalised(train.frames[chosen], config))
+        said = model(features)
+        answers = {name: torch.from_numpy(values[places]) for name, values in train.labels.items()}
         names = [name for name in answers if lesson.frames > 1 or name != "action"]
-        return torch.stack([F.cross_entropy(said[name], answers[name], label_smoothing=0.05) for name in names]).mean()
+        whole = torch.stack([F.cross_entropy(said[name], answers[name]) for name in names]).mean()
+        return whole + model.patches.loss(features, train.kinds[chosen], train.colours[chosen])
 
     learn(model, loss_at, recipe.course, state=folder / "state.pt", progress=progress)
     report = {f"{name} right": share for name, share in _tested(model, clips["val"], config)}
@@ -180,16 +203,10 @@ def build_watcher(
     return report
 
 
-def _view(clips_NTHWC: np.ndarray, frames: int, rng: np.random.Generator) -> np.ndarray:
-    """Some of the frames in their order, the whole clip moved a little."""
-    count = clips_NTHWC.shape[1]
-    step = count // frames
-    first = int(rng.integers(step))
-    chosen = clips_NTHWC[:, first::step][:, :frames] if frames > 1 else clips_NTHWC[:, [int(rng.integers(count))]]
-    down, right = rng.integers(0, 2 * SHIFT + 1, size=2)
-    padded = np.pad(chosen, ((0, 0), (0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
-    height, width = chosen.shape[2:4]
-    return padded[:, :, down : down + height, right : right + width]
+def _some_frames(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Of the clip's frames so many, evenly, from a drawn one on."""
+    step = FRAMES // count
+    return int(rng.integers(step)) + step * np.arange(count)
 
 
 def normalised(frames_NTHWC: np.ndarray, config: TimeSformerConfig) -> torch.Tensor:
@@ -200,11 +217,15 @@ def normalised(frames_NTHWC: np.ndarray, config: TimeSformerConfig) -> torch.Ten
 
 def _tested(model: Recogniser, clips: Clips, config: TimeSformerConfig) -> Iterator[tuple[str, float]]:
     right: dict[str, list[np.ndarray]] = {name: [] for name in clips.labels}
+    patches = []
     with torch.no_grad():
         for first in range(0, len(clips), 32):
             part = slice(first, first + 32)
-            said = model(normalised(clips.frames[part], config))
+            features = model.encoder(normalised(clips.frames[part], config))
+            said = model(features)
             for name, answers in clips.labels.items():
                 right[name].append(said[name].argmax(-1).numpy() == answers[part])
+            patches.append(model.patches.right(features, clips.kinds[part]))
     for name, found in right.items():
         yield name, float(np.concatenate(found).mean())
+    yield "patch kind", float(np.mean(patches))
