@@ -18,6 +18,11 @@ from pseudocap.errors import PseudocapError, nearest
 
 # verb -> (what it does, an example). The module is pseudocap/cli/<verb>.py.
 VERBS = {
+    "caption": (
+        "describe videos and images, whole or clip by clip, as text, JSON lines or subtitles",
+        "pseudocap caption film.mp4 --checkpoint runs/mine/best\n"
+        "  pseudocap caption films/ --checkpoint runs/mine/best --format srt --out subtitles/",
+    ),
     "demo": ("teach a tiny captioner from nothing, as a check of the whole network", "pseudocap demo"),
     "convert": (
         "turn another repository's weights into ours",

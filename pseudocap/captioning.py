@@ -1,0 +1,120 @@
+"""Many files captioned one after another: batches across files, a broken file costs itself only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pseudocap.captioner import PseudoCap, decoding_options
+from pseudocap.errors import DecodeError, InputError
+from pseudocap.model.network import MAX_NEW_TOKENS
+from pseudocap.model.timesformer import MAX_FRAMES
+from pseudocap.types import Preprocess, TimedCaption
+from pseudocap.video.decode import probe
+from pseudocap.video.subtitles import merge_equal
+from pseudocap.video.watch import pad_clips, watch_file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileCaptions:
+    """What is said of a file, and what went wrong with it. A truncated file has both. A still lasts no time."""
+
+    file: str
+    captions: tuple[TimedCaption, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """How captions are decoded, and of what."""
+
+    beams: int = 1
+    top_p: float | None = None
+    max_new_tokens: int = MAX_NEW_TOKENS
+    seed: int | None = None
+    num_frames: int | None = None
+    batch_size: int = 8
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise InputError(f"batch_size must be at least 1, not {self.batch_size}")
+        if self.num_frames is not None and not 1 <= self.num_frames <= MAX_FRAMES:
+            raise InputError(f"num_frames must be 1 to {MAX_FRAMES}, not {self.num_frames}")
+        decoding_options(**self.decoding)  # which checks them
+
+    @property
+    def decoding(self) -> dict[str, Any]:
+        names = ("beams", "top_p", "max_new_tokens", "seed")
+        return {name: getattr(self, name) for name in names}
+
+
+def caption_files(model: PseudoCap, files: Iterable[str | Path], asked: Asked = Asked()) -> Iterator[FileCaptions]:
+    """One caption a file, in the order of the files."""
+    preprocess = model.config.preprocess
+    if asked.num_frames is not None:
+        preprocess = replace(preprocess, frames=asked.num_frames)
+    waiting: list[tuple[FileCaptions, torch.Tensor | None]] = []
+    for file in files:
+        waiting.append(_watched(str(file), preprocess))
+        if sum(frames is not None for _, frames in waiting) == asked.batch_size:
+            yield from _said(model, waiting, asked)
+            waiting = []
+    yield from _said(model, waiting, asked)
+
+
+def caption_densely(
+    model: PseudoCap,
+    files: Iterable[str | Path],
+    asked: Asked = Asked(),
+    *,
+    clip_seconds: float = 8.0,
+    min_seconds: float = 1.0,
+) -> Iterator[FileCaptions]:
+    """A caption for every clip of each file; equal neighbours are one. Of a truncated file what could be read."""
+    for file in files:
+        captions: list[TimedCaption] = []
+        clips = model.caption_long(
+            str(file),
+            clip_seconds=clip_seconds,
+            min_seconds=min_seconds,
+            num_frames=asked.num_frames,
+            batch_size=asked.batch_size,
+            **asked.decoding,
+        )
+        error = ""
+        try:
+            captions.extend(clips)
+        except DecodeError as failure:
+            error = str(failure)
+        yield FileCaptions(file=str(file), captions=tuple(merge_equal(captions)), error=error)
+
+
+def _watched(file: str, preprocess: Preprocess) -> tuple[FileCaptions, torch.Tensor | None]:
+    try:
+        frames = watch_file(file, preprocess)
+        length = probe(file).duration if len(frames) > 1 else 0.0
+    except DecodeError as failure:
+        return FileCaptions(file=file, error=str(failure)), None
+    return FileCaptions(file=file, captions=(TimedCaption(start=0.0, end=length, text=""),)), frames
+
+
+def _said(
+    model: PseudoCap, waiting: list[tuple[FileCaptions, torch.Tensor | None]], asked: Asked
+) -> Iterator[FileCaptions]:
+    clips = [frames for _, frames in waiting if frames is not None]
+    texts = (
+        model.decode(model.generate(model.encode(*pad_clips(clips)), **decoding_options(**asked.decoding)))
+        if clips
+        else []
+    )
+    said = iter(texts)
+    for found, frames in waiting:
+        if frames is None:
+            yield found
+        else:
+            (whole,) = found.captions
+            yield replace(found, captions=(replace(whole, text=next(said)),))

@@ -1,0 +1,188 @@
+"""`pseudocap caption FILE...`: what a captioner says of videos and images, whole or clip by clip."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.errors import ConfigError, DataError, InputError, first_line
+
+if TYPE_CHECKING:
+    from pseudocap.captioning import FileCaptions
+
+FORMATS = ("text", "json", "srt", "vtt")
+SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
+MEDIA = (
+    *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".ogv"),
+    *(".jpg", ".jpeg", ".png", ".webp", ".bmp"),
+)
+DEFAULT = "toy-mixed-ext"
+
+EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
+that fsspec knows (s3://bucket/film.mp4).
+
+Without --out the captions are printed; with it each file's captions are a file of that folder. Files that cannot be
+read are listed at the end, and the exit code is then 1; the others are captioned all the same."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE", help="what to caption; see below")
+    parser.add_argument("--checkpoint", default=DEFAULT, metavar="N", help=f"a row, a directory or a repo ({DEFAULT})")
+    add_checkpoints_option(parser)
+    parser.add_argument(
+        "--dense", action="store_true", help="a caption for every clip of a video; srt and vtt imply it"
+    )
+    parser.add_argument("--clip-seconds", type=float, default=8.0, metavar="S", help="length of a clip (8)")
+    parser.add_argument("--min-seconds", type=float, default=1.0, metavar="S", help="leave out a shorter rest (1)")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="json is one line a file (text)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write a file for each instead of printing")
+    parser.add_argument("--beams", type=int, default=1, metavar="N", help="beam search (1: greedy)")
+    parser.add_argument("--top-p", type=float, metavar="P", help="sample from the likeliest words instead")
+    parser.add_argument("--seed", type=int, metavar="N", help="of sampling")
+    parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="of a caption (32)")
+    parser.add_argument("--num-frames", type=int, metavar="T", help="frames of a clip; default: the checkpoint's own")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once (8)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"{EPILOG}\n\n{parser.epilog}" if parser.epilog else EPILOG
+
+
+def run(args: argparse.Namespace) -> int:
+    dense = args.dense or args.format in ("srt", "vtt")
+    with _files(args.files) as files:
+        targets = _targets(files, args)
+        from pseudocap.captioner import PseudoCap
+        from pseudocap.captioning import Asked, caption_densely, caption_files
+        from pseudocap.cli.progress import progress_of
+
+        asked = Asked(
+            beams=args.beams,
+            top_p=args.top_p,
+            max_new_tokens=args.max_new_tokens,
+            seed=args.seed,
+            num_frames=args.num_frames,
+            batch_size=args.batch_size,
+        )
+        model = PseudoCap.from_pretrained(args.checkpoint, checkpoints=args.checkpoints, device=args.device)
+        paths = [path for _, path in files]
+        said = (
+            caption_densely(model, paths, asked, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds)
+            if dense
+            else caption_files(model, paths, asked)
+        )
+        failures = []
+        with progress_of("captioning", "files") as progress:
+            for number, ((name, _), found) in enumerate(zip(files, said, strict=True), start=1):
+                if found.error:
+                    failures.append(found.error.replace(found.file, name))
+                _deliver(name, found, args.format, dense, targets[number - 1], alone=len(files) == 1)
+                progress(number, len(files))
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _deliver(name: str, found: FileCaptions, form: str, dense: bool, target: Path | None, *, alone: bool) -> None:
+    if not found.captions and form != "json":
+        return
+    text = _formatted(name, found, form, dense)
+    if target is not None:
+        scratch = target.with_name(f".{target.name}.part")
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(target)
+        return
+    if form == "text" and not alone:
+        text = "".join(f"{name}: {line}\n" for line in text.splitlines())
+    print(text, end="", flush=True)
+
+
+def _formatted(name: str, found: FileCaptions, form: str, dense: bool) -> str:
+    from pseudocap.video.subtitles import clock, to_srt, to_vtt
+
+    if form == "srt":
+        return to_srt(found.captions)
+    if form == "vtt":
+        return to_vtt(found.captions)
+    if form == "json":
+        captions = [{"start": each.start, "end": each.end, "text": each.text} for each in found.captions]
+        document = {"file": name, "captions": captions} | ({"error": found.error} if found.error else {})
+        return json.dumps(document, ensure_ascii=False) + "\n"
+    if dense:
+        return "".join(f"{clock(each.start)} - {clock(each.end)}  {each.text}\n" for each in found.captions)
+    return "".join(f"{each.text}\n" for each in found.captions)
+
+
+def _targets(files: Sequence[tuple[str, Path]], args: argparse.Namespace) -> list[Path | None]:
+    """Where each file's captions go; None is standard output. Nothing is overwritten by another's."""
+    if args.out is None:
+        if args.format in ("srt", "vtt") and len(files) > 1:
+            raise ConfigError(f"--format {args.format} of several files needs --out DIR: one file for each")
+        return [None] * len(files)
+    if args.out.exists() and not args.out.is_dir():
+        raise ConfigError(f"--out {args.out} is a file; name a folder")
+    taken: dict[str, str] = {}
+    for name, _ in files:
+        target = Path(name).stem + SUFFIX[args.format]
+        if target in taken:
+            raise ConfigError(
+                f"{taken[target]} and {name} would both be written to {args.out / target}; caption them apart"
+            )
+        taken[target] = name
+    args.out.mkdir(parents=True, exist_ok=True)
+    return [args.out / target for target in taken]
+
+
+@contextmanager
+def _files(given: Sequence[str]) -> Iterator[list[tuple[str, Path]]]:
+    """(how it is called, where it lies) of every file; what lies elsewhere is fetched and removed afterwards."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found: list[tuple[str, Path]] = []
+        for number, word in enumerate(given):
+            if "://" in word:
+                found += _fetched(word, Path(scratch) / str(number))
+            else:
+                found += [(str(path), path) for path in _local(word)]
+        yield list(dict.fromkeys(found))
+
+
+def _local(word: str) -> list[Path]:
+    path = Path(word).expanduser()
+    if path.is_dir():
+        below = sorted(each for each in path.rglob("*") if each.suffix.lower() in MEDIA and each.is_file())
+        if not below:
+            raise InputError(f"{word}: the folder holds no video and no image")
+        return below
+    if path.is_file():
+        return [path]
+    matches = [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - any root
+    files = [each for each in matches if each.is_file()]
+    if not files:
+        raise InputError(f"{word}: there is no such file, folder or pattern")
+    return files
+
+
+def _fetched(url: str, folder: Path) -> list[tuple[str, Path]]:
+    import fsspec
+
+    try:
+        fs, path = fsspec.core.url_to_fs(url)
+        remote = sorted(fs.glob(path)) if glob.has_magic(path) else [path]
+        if not remote:
+            raise DataError(f"{url}: nothing there has such a name")
+        folder.mkdir()
+        fetched = []
+        for number, each in enumerate(remote):
+            target = folder / f"{number}{Path(each).suffix}"
+            fs.get_file(each, str(target))
+            fetched.append((fs.unstrip_protocol(each), target))
+        return fetched
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(f"{url} cannot be fetched: {first_line(error)}") from error

@@ -1,0 +1,68 @@
+"""Timed captions as the files that players take: SubRip and WebVTT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from pseudocap.types import TimedCaption
+
+
+def merge_equal(captions: Iterable[TimedCaption]) -> Iterator[TimedCaption]:
+    """Neighbours that say the same become one; it comes once the next says something else."""
+    held: TimedCaption | None = None
+    for caption in captions:
+        if held is not None and caption.text == held.text and caption.start <= held.end + 1e-3:
+            held = replace(held, end=caption.end)
+            continue
+        if held is not None:
+            yield held
+        held = caption
+    if held is not None:
+        yield held
+
+
+def to_srt(captions: Iterable[TimedCaption]) -> str:
+    """Numbered cues; the times have a comma before their thousandths."""
+    cues = [
+        f"{number}\n{_clock(each.start, ',')} --> {_clock(each.end, ',')}\n{_one_line(each.text)}\n"
+        for number, each in enumerate(_shown(captions), start=1)
+    ]
+    return "\n".join(cues)
+
+
+def to_vtt(captions: Iterable[TimedCaption]) -> str:
+    """Text that would be markup is escaped."""
+    cues = [
+        f"{_clock(each.start, '.')} --> {_clock(each.end, '.')}\n{_escaped(_one_line(each.text))}\n"
+        for each in _shown(captions)
+    ]
+    return "\n".join(["WEBVTT\n", *cues])
+
+
+def clock(seconds: float) -> str:
+    """12:34.5, or 1:02:03.0, for people."""
+    minutes, rest = divmod(round(seconds, 1), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
+
+
+def _shown(captions: Iterable[TimedCaption]) -> Iterator[TimedCaption]:
+    """Those that a player can show: a cue needs text, and ends after it begins."""
+    return (each for each in captions if each.text.strip() and round(each.end, 3) > round(each.start, 3))
+
+
+def _clock(seconds: float, mark: str) -> str:
+    thousandths = round(seconds * 1000)
+    hours, rest = divmod(thousandths, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    return f"{hours:02d}:{minutes:02d}:{rest // 1000:02d}{mark}{rest % 1000:03d}"
+
+
+def _one_line(text: str) -> str:
+    """An empty line would end the cue."""
+    return " ".join(text.split()).replace("-->", "->")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

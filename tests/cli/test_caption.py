@@ -1,0 +1,116 @@
+"""`pseudocap caption`: files, folders, patterns and addresses in, captions out, the broken ones told at the end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from test_caption_files import write_film
+
+from pseudocap import PseudoCap
+from pseudocap.cli.main import main
+
+
+@pytest.fixture
+def checkpoint(model: PseudoCap, tmp_path: Path) -> str:
+    model.save_pretrained(tmp_path / "captioner")
+    return str(tmp_path / "captioner")
+
+
+@pytest.fixture
+def films(tmp_path: Path) -> Path:
+    folder = tmp_path / "films"
+    (folder / "more").mkdir(parents=True)
+    for number, name in enumerate(("a.mp4", "b.mp4", "more/c.mp4")):
+        write_film(folder / name, seconds=3 + number, seed=number)
+    return folder
+
+
+def caption(*words: object) -> int:
+    return main(["caption", *map(str, words), "--device", "cpu"])
+
+
+def test_a_folder_is_captioned_as_python_does_it(
+    films: Path, checkpoint: str, model: PseudoCap, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert caption(films, "--checkpoint", checkpoint, "--format", "json", "--batch-size", 2) == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    names = [films / "a.mp4", films / "b.mp4", films / "more" / "c.mp4"]
+    assert [row["file"] for row in rows] == [str(name) for name in names]
+    assert [row["captions"][0]["text"] for row in rows] == model.caption(names)
+    assert [row["captions"][0]["end"] for row in rows] == pytest.approx([3, 4, 5], abs=0.2)
+
+
+def test_one_file_is_its_caption_alone_and_a_pattern_finds_several(
+    films: Path, checkpoint: str, model: PseudoCap, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert caption(films / "a.mp4", "--checkpoint", checkpoint) == 0
+    assert capsys.readouterr().out == f"{model.caption(films / 'a.mp4')}\n"
+    assert caption(f"{films}/*.mp4", films / "a.mp4", "--checkpoint", checkpoint, "--format", "json") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2  # a file that is named twice is captioned once
+
+
+def test_a_broken_file_is_told_at_the_end_and_costs_no_other(
+    films: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (films / "broken.mp4").write_text("no film")
+    assert caption(films, "--checkpoint", checkpoint, "--format", "json") == 1
+    told = capsys.readouterr()
+    rows = [json.loads(line) for line in told.out.splitlines()]
+    assert [bool(row["captions"]) for row in rows] == [True, True, False, True]
+    assert "failed: " in told.err
+    assert "broken.mp4" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_subtitles_of_several_files_lie_in_a_folder(films: Path, checkpoint: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert caption(films, "--checkpoint", checkpoint, "--format", "srt", "--clip-seconds", 1, "--out", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt", "c.srt"]
+    assert "00:00:00,000 --> " in (out / "a.srt").read_text()
+
+
+def test_dense_text_has_a_line_for_every_clip_that_says_something_new(
+    films: Path, checkpoint: str, model: PseudoCap, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert caption(films / "a.mp4", "--checkpoint", checkpoint, "--dense", "--clip-seconds", 1) == 0
+    lines = capsys.readouterr().out.splitlines()
+    said = [each.text for each in model.caption_long(films / "a.mp4", clip_seconds=1)]
+    assert len(lines) == 1 + sum(first != second for first, second in zip(said, said[1:], strict=False))
+    assert lines[0].startswith("0:00.0 - ")
+
+
+def test_an_address_is_fetched_and_named_as_it_was_given(
+    films: Path, checkpoint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/films/a.mp4", (films / "a.mp4").read_bytes())
+    assert caption("memory://films/*.mp4", "--checkpoint", checkpoint, "--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["file"].endswith("films/a.mp4")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["none.mp4"], "none.mp4: there is no such file, folder or pattern"),
+        (["{films}", "--format", "srt"], "--format srt of several files needs --out DIR"),
+        (["{films}/a.mp4", "{films}/twin/a.mp4", "--out", "{films}/out"], "would both be written to"),
+        (["{films}/a.mp4", "--out", "{films}/b.mp4"], "is a file; name a folder"),
+        (["{films}/a.mp4", "--num-frames", "0"], "num_frames must be 1 to 96, not 0"),
+        (["{films}/a.mp4", "--beams", "2", "--top-p", "0.9"], "exclude one another"),
+        (["{films}/twin/none"], "there is no such file"),
+        (["memory://nowhere/a.mp4"], "memory://nowhere/a.mp4 cannot be fetched"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    films: Path, checkpoint: str, words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (films / "twin").mkdir()
+    write_film(films / "twin" / "a.mp4", seconds=2)
+    assert caption(*(word.format(films=films) for word in words), "--checkpoint", checkpoint) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
