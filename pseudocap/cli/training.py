@@ -12,14 +12,14 @@ from typing import Any
 import lightning.pytorch as lightning
 import transformers
 from jsonargparse import ArgumentError
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from pseudocap.errors import CheckpointError, ConfigError, nearest
 from pseudocap.regimes import networks
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.guards import StopOnBadLoss
-from pseudocap.regimes.keep import AtomicCheckpoints, KeepCaptioner
+from pseudocap.regimes.keep import AtomicCheckpoints, Checkpoints, KeepCaptioner
 from pseudocap.regimes.logs import RunLogger
 
 LAST = "checkpoints/last.ckpt"
@@ -81,7 +81,7 @@ class TrainingCLI(LightningCLI):
             StopOnBadLoss(),
             KeepCaptioner(self.out),
             LearningRateMonitor(),
-            ModelCheckpoint(
+            Checkpoints(
                 dirpath=Path(self.out) / "checkpoints",
                 filename="step-{step}",
                 auto_insert_metric_name=False,
@@ -91,7 +91,7 @@ class TrainingCLI(LightningCLI):
         ]
         kwargs.setdefault("plugins", [*(self.config_init.trainer.plugins or []), AtomicCheckpoints()])
         given = self.config_init.trainer.callbacks or []
-        mine = [each for each in callbacks if not any(isinstance(one, type(each)) for one in given)]
+        mine = [each for each in callbacks if not any(_same(each, one) for one in given)]
         self.config_init.trainer.callbacks = [*(given if isinstance(given, list) else [given]), *mine]
         return super().instantiate_trainer(**kwargs)
 
@@ -99,10 +99,10 @@ class TrainingCLI(LightningCLI):
         """Where training goes on. A run that was begun is neither overwritten nor gone on with unasked."""
         last = Path(self.out) / LAST
         if self.config.resume:
-            if not last.is_file():
+            if not last.exists():  # a file, or the folder that DeepSpeed writes
                 raise CheckpointError(f"--resume: {last} is not there; this run has saved no checkpoint yet")
             return str(last)
-        if last.is_file():
+        if last.exists():
             raise ConfigError(f"{self.out} holds a run already; go on with it (--resume), or name another --out")
         return None
 
@@ -115,6 +115,11 @@ class TrainingCLI(LightningCLI):
             wrong = re.search(r"[Oo]ption '([\w.]+)'|--([\w.]+)|attribute '(\w+)'", text)
             offer = nearest(next(filter(None, wrong.groups())), _known(parser)) if wrong else ""
             raise ConfigError(f"{text}{offer}; --print_config prints every setting") from error
+
+
+def _same(mine: Callback, given: Callback) -> bool:
+    """Whether a callback that the user gave does what one of mine would: it then stands in its place."""
+    return isinstance(mine, type(given)) or isinstance(given, type(mine))
 
 
 def _known(parser: LightningArgumentParser) -> set[str]:

@@ -60,6 +60,14 @@ class ResumableData(lightning.LightningDataModule):
         config = getattr(getattr(module, "model", None), "config", None)
         return getattr(getattr(config, "encoder", None), "fingerprint", None)
 
+    def provenance(self) -> dict[str, Any]:
+        """What a result says about its data, for JSON."""
+        raise NotImplementedError
+
+    def gather_coverage(self) -> object:
+        """Learn what all ranks have met that cannot be watched. Every rank calls it."""
+        raise NotImplementedError
+
     def state_dict(self) -> dict[str, Any]:
         if self._training is not None:
             return self._training.state_dict()

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from pseudocap.data.corpora import Corpus
@@ -162,7 +163,25 @@ class StreamData(ResumableData):
         """What a result says about its data, for JSON."""
         samples = {name: {"samples": sum(s.groups), "identity": s.identity} for name, s in self._sources.items()}
         drawn = {name: asdict(counts) for name, counts in self.counts().items()}
-        return {"stream": self._draws, "sources": samples, "drawn": drawn, "unwatchable": len(self.unwatchable)}
+        validation = self.validation.provenance() if self.validation is not None else None
+        return {
+            "stream": self._draws,
+            "sources": samples,
+            "drawn": drawn,
+            "unwatchable": len(self.unwatchable),
+            "validation": validation,
+        }
+
+    def gather_coverage(self) -> dict[str, str]:
+        """What cannot be watched, and why, with what all ranks have met; the validation's coverage too."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            everyone: list[dict[str, str]] = [{}] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(everyone, self.unwatchable)
+            for found in everyone:
+                self.unwatchable |= found
+        if self.validation is not None:
+            self.validation.gather_coverage()
+        return self.unwatchable
 
     def _source(self, name: Modality, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
         if _are_memories(given):

@@ -12,6 +12,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import numpy as np
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import distributed
 
@@ -92,16 +93,20 @@ class Regime(lightning.LightningModule):
         if compiler is not None:
             compile_layers(model, compiler)
         self.scores: Scores | None = None
+        self.scored_at: int | None = None  # the step that the scores are of
         self.captioned: list[Captioned] = []
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimiser = build_optimiser(self.model, self.optimisation)
+        mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
+        optimiser = build_optimiser(self.model, self.optimisation, mixed=mixed)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self.optimisation.share(step, steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint of other adapters is told before PyTorch meets it."""
+        if "state_dict" not in checkpoint:  # DeepSpeed keeps the weights in files of its own, which it compares itself
+            return
         here = {name: list(tensor.shape) for name, tensor in self.state_dict().items()}
         there = {name: list(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
         if here != there:
@@ -160,13 +165,16 @@ class Regime(lightning.LightningModule):
         self.captioned = _of_all_ranks(self.captioned)
         if not self.captioned:
             return
-        self.scores = score(
+        scores = score(
             predictions={each.key: each.caption for each in self.captioned},
             references={each.key: each.references for each in self.captioned},
             metrics=METRICS,
         )
-        self.log_dict({f"{stage}/{name}": value for name, value in self.scores.items()}, prog_bar=True)
-        for name, reason in self.scores.not_computed.items():
+        if self.trainer.sanity_checking:  # of a few videos, and of no step
+            return
+        self.scores, self.scored_at = scores, self.global_step
+        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, prog_bar=True)
+        for name, reason in scores.not_computed.items():
             self.print(f"{stage}/{name} is not computed: {reason}")
 
     def test_step(self, batch: Batch, batch_index: int) -> None:

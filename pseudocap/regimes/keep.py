@@ -10,11 +10,15 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from pseudocap.errors import CheckpointError, first_line
+from pseudocap.data.resumable import ResumableData
+from pseudocap.errors import CheckpointError, ConfigError, first_line
+from pseudocap.model.weights import read_json
 from pseudocap.regimes.base import Regime
+
+RESULTS = "results.json"
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -26,7 +30,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         target = Path(path)
-        scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
+        scratch = target.with_name(f".{target.name}.part")  # what a killed run left of it is written over
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with scratch.open("wb") as file:
@@ -42,10 +46,44 @@ class AtomicCheckpoints(TorchCheckpointIO):
             ) from error
 
 
+class Checkpoints(ModelCheckpoint):
+    """Lightning's, made exact for runs that go on from them.
+
+    A checkpoint of a step that validation follows is written after it: else a resumed run never has that validation.
+    And a resumed run knows which step it comes from: else it writes that one's checkpoint again after the next batch,
+    in the middle of an accumulation whose gradients no checkpoint has.
+    """
+
+    def __init__(self, *, every_n_train_steps: int, **options: Any) -> None:
+        if every_n_train_steps < 1:
+            raise ConfigError(f"there must be at least 1 step between two checkpoints, not {every_n_train_steps}")
+        super().__init__(every_n_train_steps=every_n_train_steps, save_on_train_epoch_end=False, **options)
+        self.every = every_n_train_steps
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._last_global_step_saved = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        due = trainer.global_step % self.every == 0 and not self._should_skip_saving_checkpoint(trainer)
+        if due and _validation_follows(trainer):
+            self._defer_save_until_validation = True  # which on_validation_end then does
+        else:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
+def _validation_follows(trainer: lightning.Trainer) -> bool:
+    """Asked at the end of a batch, as Lightning asks itself a moment later."""
+    fetcher = trainer.fit_loop._data_fetcher
+    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+
+
 class KeepCaptioner(Callback):
     """Saves the captioner as `best` whenever validation finds it better than before, and as `last` at the end.
 
-    Beside each lies `results.json`: the scores, the step and the data that they are of.
+    Beside each lies `results.json`: its step, the scores with the step that they are of, and the data.
 
     Args:
         folder: where both directories are written; by default that of the run's logs
@@ -56,10 +94,21 @@ class KeepCaptioner(Callback):
         self.folder, self.monitor = folder, monitor
         self.best = -math.inf
 
+    @property
+    def state_key(self) -> str:
+        return self._generate_state_key(monitor=self.monitor)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """A resumed run may find a better captioner than its checkpoint knows of."""
+        path = self.where(trainer, "best") / RESULTS
+        if trainer.ckpt_path is not None and path.is_file():
+            kept = read_json(path).get("scores", {}).get(self._name, -math.inf)
+            self.best = max(self.best, float(kept))
+
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        value = float(trainer.callback_metrics.get(self.monitor, -math.inf))
+        value = self._monitored(trainer, pl_module)
         if value > self.best:
             self.best = value
             self._save(trainer, pl_module, "best")
@@ -70,25 +119,47 @@ class KeepCaptioner(Callback):
     def where(self, trainer: lightning.Trainer, name: str) -> Path:
         return Path(self.folder or trainer.log_dir or trainer.default_root_dir) / name
 
+    @property
+    def _name(self) -> str:
+        """The monitored score as it is called in `scores`."""
+        return self.monitor.removeprefix("val/")
+
+    def _monitored(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> float:
+        """A score as it was computed: what Lightning logs of it is rounded to float32, up as often as down."""
+        if isinstance(module, Regime) and self._name in (module.scores or {}):
+            return float((module.scores or {})[self._name])
+        return float(trainer.callback_metrics.get(self.monitor, -math.inf))
+
     def _save(self, trainer: lightning.Trainer, module: lightning.LightningModule, name: str) -> None:
-        target = self.where(trainer, name)  # which all ranks must ask
-        if not trainer.is_global_zero or not isinstance(module, Regime):
-            return
-        module.model.save_pretrained(target)
+        target = self.where(trainer, name)  # which all ranks must ask, as they must for what each met of the data
         data = getattr(trainer, "datamodule", None)
-        results = {
-            "regime": type(module).__name__,
-            "step": trainer.global_step,
-            "scores": dict(module.scores or {}),
-            "videos": module.scores.n if module.scores is not None else 0,
-            "data": data.provenance() if data is not None and hasattr(data, "provenance") else None,
-        }
-        scratch = target / f".results.json.{os.getpid()}.part"
-        scratch.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        scratch.replace(target / "results.json")
+        if isinstance(data, ResumableData):
+            data.gather_coverage()
+        if trainer.is_global_zero and isinstance(module, Regime):
+            write_captioner(target, module, data=data, step=trainer.global_step)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best = state_dict["best"]
+
+
+def write_captioner(target: Path, module: Regime, *, data: object, step: int) -> None:
+    """The captioner as it is after so many steps, with its `results.json`.
+
+    That of an earlier captioner goes first, so that a kill in between leaves none rather than another's.
+    """
+    results = {
+        "regime": type(module).__name__,
+        "step": step,
+        "scores": dict(module.scores or {}),
+        "scores_step": module.scored_at,
+        "videos": module.scores.n if module.scores is not None else 0,
+        "data": data.provenance() if isinstance(data, ResumableData) else None,
+    }
+    (target / RESULTS).unlink(missing_ok=True)
+    module.model.save_pretrained(target)
+    scratch = target / f".{RESULTS}.part"
+    scratch.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    scratch.replace(target / RESULTS)
