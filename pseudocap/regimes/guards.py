@@ -75,8 +75,7 @@ class StopOnBadLoss(_JudgesSteps):
         what = "no finite number" if math.isinf(worst) else f"{worst:.4g}, above {self.limit:g}"
         shown = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
         raise TrainingError(
-            f"the loss at step {trainer.global_step} is {what}; its batch on this rank: {shown}; "
-            f"{_way_out(trainer)}"
+            f"the loss at step {trainer.global_step} is {what}; its batch on this rank: {shown}; {_way_out(trainer)}"
         )
 
 

@@ -56,8 +56,7 @@ def streams(tars: Path, *kinds: str, **options: Any) -> StreamData:
         batch_size=2,
         image_batch_factor=2,
         workers=0,
-        epoch_steps=100,
-        **options,
+        **{"epoch_steps": 100, **options},
     )
 
 

@@ -16,7 +16,7 @@ from pseudocap import PseudoCap
 from pseudocap.data import CaptionData
 from pseudocap.errors import ConfigError
 from pseudocap.regimes import VideoOnly
-from pseudocap.regimes.keep import Checkpoints, KeepCaptioner
+from pseudocap.regimes.keep import AtomicCheckpoints, Checkpoints, KeepCaptioner
 
 Build = Callable[..., PseudoCap]
 CIDER = "CIDEr-D"
@@ -91,9 +91,7 @@ def test_a_run_that_ends_after_a_validation_does_not_have_it_twice(
     with pytest.raises(StoppedError):
         part.fit(VideoOnly(build(), optimisation=FAST), validated(world, tars))
     go_on = trainer(tmp_path, rest, max_steps=6)
-    go_on.fit(
-        VideoOnly(build(), optimisation=FAST), validated(world, tars), ckpt_path=str(tmp_path / "last.ckpt")
-    )
+    go_on.fit(VideoOnly(build(), optimisation=FAST), validated(world, tars), ckpt_path=str(tmp_path / "last.ckpt"))
     assert (first.steps, rest.steps) == ([2, 4], [6])
 
 
@@ -159,11 +157,9 @@ def test_two_scores_can_be_kept_the_best_of(build: Build, world: Path, tars: Pat
     assert sum("KeepCaptioner" in name for name in saved) == 2
 
 
-def test_what_a_killed_run_left_half_written_does_not_pile_up(
-    build: Build, tars: Path, tmp_path: Path
-) -> None:
+def test_what_a_killed_run_left_half_written_does_not_pile_up(build: Build, tars: Path, tmp_path: Path) -> None:
     (tmp_path / ".last.ckpt.part").write_bytes(b"half of one")
-    run = trainer(tmp_path, saving(tmp_path), enable_checkpointing=True, max_steps=2)
+    run = trainer(tmp_path, saving(tmp_path), plugins=[AtomicCheckpoints()], enable_checkpointing=True, max_steps=2)
     run.fit(VideoOnly(build(), optimisation=FAST), streams(tars, "video"))
     assert not list(tmp_path.glob(".*.part"))
     with pytest.raises(ConfigError, match="at least 1 step between"):

@@ -144,8 +144,6 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(
         assert torch.equal(weights, resumed.model.adapter_state()[name]), name
 
 
-
-
 def test_a_training_checkpoint_holds_adapters_and_their_optimiser_state_alone(
     build: Build, tars: Path, tmp_path: Path
 ) -> None:
