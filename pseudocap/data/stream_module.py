@@ -23,7 +23,7 @@ from pseudocap.data.sources import RowSource, Source, TarSource
 from pseudocap.data.streams import Stream, TrainingBatches
 from pseudocap.data.tar_index import Tars, index_tars
 from pseudocap.data.videos import VideoFolder
-from pseudocap.errors import ConfigError
+from pseudocap.errors import ConfigError, DataError
 from pseudocap.types import Modality, Preprocess
 
 if TYPE_CHECKING:
@@ -109,12 +109,13 @@ class StreamData(ResumableData):
                 rank_zero_info(f"{name}s: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
 
     def setup(self, stage: str | None = None) -> None:
+        if stage in (None, "fit"):
+            self.begin(self._preprocess)
         if self.validation is not None:
             self.validation.trainer = self.trainer
             if stage is not None:
                 self.validation.setup("validate" if stage == "fit" else stage)
         if stage in (None, "fit"):
-            self.begin()
             preprocess = self.preprocess_or(self._preprocess)
             self._sources = {name: self._source(name, given, preprocess) for name, given in self._given.items()}
 
@@ -196,7 +197,21 @@ class StreamData(ResumableData):
             return self.accept(RowSource(rows, VideoFolder(self._video_folder), preprocess), self._max_failure_rate)
         if given.modality != name:
             raise ConfigError(f"{name}s= was given a source of {given.modality}s")
+        if isinstance(given, MemorySource):
+            given.refuse_strangers(self.encoder_fingerprint, preprocess)
+            _refuse_speechless(given)
         return given
+
+
+def _refuse_speechless(memories: MemorySource) -> None:
+    """A stream learns the captions that are stored beside the memories."""
+    silent = [row.key for row in memories.rows if not row.captions]
+    if silent:
+        raise DataError(
+            f"{memories.folder} has no captions of {len(silent):,} of its {len(memories):,} samples "
+            f"({', '.join(silent[:3])}, ..): they were encoded without; encode a file of captions or tars, or give the "
+            "captions to CaptionData with memories="
+        )
 
 
 def _are_memories(given: Tars | Corpus | Source) -> TypeIs[str | PathLike[str]]:

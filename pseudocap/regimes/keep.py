@@ -102,8 +102,9 @@ class KeepCaptioner(Callback):
         """A resumed run may find a better captioner than its checkpoint knows of."""
         path = self.where(trainer, "best") / RESULTS
         if trainer.ckpt_path is not None and path.is_file():
-            kept = read_json(path).get("scores", {}).get(self._name, -math.inf)
-            self.best = max(self.best, float(kept))
+            scores = read_json(path).get("scores")
+            if isinstance(scores, dict) and self._name in scores:
+                self.best = max(self.best, float(scores[self._name]))
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if trainer.sanity_checking:
@@ -126,8 +127,8 @@ class KeepCaptioner(Callback):
 
     def _monitored(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> float:
         """A score as it was computed: what Lightning logs of it is rounded to float32, up as often as down."""
-        if isinstance(module, Regime) and self._name in (module.scores or {}):
-            return float((module.scores or {})[self._name])
+        if isinstance(module, Regime) and module.scores is not None and self._name in module.scores:
+            return module.scores[self._name]
         return float(trainer.callback_metrics.get(self.monitor, -math.inf))
 
     def _save(self, trainer: lightning.Trainer, module: lightning.LightningModule, name: str) -> None:

@@ -1,4 +1,4 @@
-"""The guards of a run, in full and in mixed precision: a bad loss ends it or is left out before it reaches the weights."""
+"""The guards of a run, in full and in mixed precision: a bad loss ends it or is left out, and reaches no weight."""
 
 from __future__ import annotations
 

@@ -10,8 +10,6 @@ from typing import Any
 import lightning.pytorch as lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 from running import FAST, Losses, Stop, StoppedError, saving, streams, trainer
 
 from pseudocap import PseudoCap
@@ -21,11 +19,10 @@ from pseudocap.data.encode import encode
 from pseudocap.data.memories import MemorySource, MemorySpec
 from pseudocap.data.sources import RowSource
 from pseudocap.data.videos import VideoFolder
-from pseudocap.errors import CheckpointError, ConfigError, InputError, TrainingError
+from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.model.config import GateSchedule
 from pseudocap.regimes import AsrBaseline, FineTune, ImageOnly, Mixed, MixedExtended, VideoOnly
 from pseudocap.regimes.base import Decoding, Regime
-from pseudocap.regimes.guards import SkipLossSpikes, StopOnBadLoss
 from pseudocap.regimes.keep import KeepCaptioner
 from pseudocap.regimes.losses import Denoising, Objective
 from pseudocap.regimes.optimisation import Optimisation
@@ -132,8 +129,8 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(
     whole, part, rest = Losses(), Losses(), Losses()
     complete = module()
     trainer(tmp_path / "whole", whole, max_steps=7).fit(complete, data())
-    saving = saving(tmp_path / "part")
-    stopped = trainer(tmp_path / "part", part, saving, Stop(5), max_steps=7, enable_checkpointing=True)
+    saver = saving(tmp_path / "part")
+    stopped = trainer(tmp_path / "part", part, saver, Stop(5), max_steps=7, enable_checkpointing=True)
     with pytest.raises(StoppedError):
         stopped.fit(module(), data())
     resumed = module()
@@ -222,8 +219,8 @@ def test_an_unknown_compiler_is_told(build: Build) -> None:
 
 
 def test_a_checkpoint_of_another_architecture_is_told(build: Build, tars: Path, tmp_path: Path) -> None:
-    saving = saving(tmp_path)
-    trainer(tmp_path, saving, enable_checkpointing=True).fit(VideoOnly(build()), streams(tars, "video"))
+    saver = saving(tmp_path)
+    trainer(tmp_path, saver, enable_checkpointing=True).fit(VideoOnly(build()), streams(tars, "video"))
     other = VideoOnly(build(fusion="convex"))
     with pytest.raises(CheckpointError, match=r"of another captioner: .* resume with the settings"):
         trainer(tmp_path / "b").fit(other, streams(tars, "video"), ckpt_path=str(tmp_path / "last.ckpt"))
