@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line, nearest
-from pseudocap.hub.manifest import list_checkpoints
+from pseudocap import __version__
+from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
+from pseudocap.hub.card import card_text, may_write
+from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
+from pseudocap.hub.publish import Published, pack, send
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.loss import IGNORE
 from pseudocap.model.network import MAX_NEW_TOKENS, CaptionNetwork, seeded
 from pseudocap.model.opt import AdaptedOPT, load_opt
 from pseudocap.model.timesformer import MAX_FRAMES, TimeSformer
 from pseudocap.model.weights import load_exactly, read_json, read_tensors, write_checkpoint
+from pseudocap.places import SHIPPED_SCHEME
 from pseudocap.types import Preprocess, TimedCaption
 from pseudocap.video.watch import batched, pad_clips, watch_clips, watch_file
-
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,6 +53,7 @@ class PseudoCap(CaptionNetwork):
         super().__init__(encoder, decoder)
         self.tokenizer = tokenizer
         self.config = config
+        self.origin: Fetched | None = None  # of from_pretrained: where the checkpoint came from
 
     @classmethod
     def from_backbones(
@@ -112,35 +116,35 @@ class PseudoCap(CaptionNetwork):
         cls,
         source: str | Path,
         *,
+        revision: str | None = None,
         decoder: str | Path | None = None,
         encoder: str | Path | None = None,
         device: str | torch.device = "auto",
         dtype: torch.dtype = torch.float32,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        checkpoints: str | Path | None = None,
     ) -> Self:
-        """Load what `save_pretrained` wrote. `decoder` and `encoder` say where the backbones lie now, if they moved.
+        """Load what `save_pretrained` wrote: a directory, a row of checkpoints.yaml, `owner/repo[@revision]` of the
+        hub, or an address (s3://, https://). `decoder` and `encoder` say where the backbones lie now, if they moved.
 
-        The backbones must be those that the adapters were trained between: their weights and the tokenizer are
-        compared with what the checkpoint recorded before anything is built.
+        `checkpoints` is a registry of one's own (file or address), in place of that in PSEUDOCAP_CHECKPOINTS. With
+        `local_files_only` nothing is fetched. The backbones must be those that the adapters were trained between:
+        their weights and the tokenizer are compared with what the checkpoint recorded before anything is built.
         """
         target = pick_device(device)
         _check_precision(dtype)
-        folder = Path(source).expanduser()
-        if folder.is_file():
-            raise CheckpointError(f"{source} is a file; give the directory that holds it")
-        if not folder.is_dir():
-            known = [row["name"] for row in list_checkpoints()]
-            offer = f"it offers {', '.join(known)}" if known else "no weights are released yet"
-            raise CheckpointError(
-                f"{source} is no directory here{nearest(str(source), known)}; checkpoints.yaml: {offer}"
-            )
+        access = Access(local_files_only=local_files_only, token=token)
+        found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+        folder = found.folder
         config = read_config(folder)
         adapters = read_tensors(_existing(folder / WEIGHTS_FILE))
         _require_there(folder, {"decoder": (config.decoder, decoder), "encoder": (config.encoder, encoder)})
         opt, tokenizer, decoder_id = load_opt(
-            _moved(config.decoder, decoder), revision=None if decoder else config.decoder.revision
+            _moved(config.decoder, decoder), revision=None if decoder else config.decoder.revision, **asdict(access)
         )
         timesformer = TimeSformer.from_pretrained(
-            _moved(config.encoder, encoder), revision=None if encoder else config.encoder.revision
+            _moved(config.encoder, encoder), revision=None if encoder else config.encoder.revision, **asdict(access)
         )
         assert timesformer.origin is not None  # from_pretrained names it
         _require_same("decoder", config.decoder, decoder_id, folder)
@@ -148,17 +152,49 @@ class PseudoCap(CaptionNetwork):
         config = replace(config, decoder=decoder_id, encoder=timesformer.origin)
         adapted = AdaptedOPT(opt, config, memory_width=timesformer.config.width)
         load_exactly(adapted.adapters, adapters, source=folder / WEIGHTS_FILE)
-        return cls(timesformer, adapted, tokenizer, config).to(target, dtype)
+        model = cls(timesformer, adapted, tokenizer, config).to(target, dtype)
+        model.origin = found
+        return model
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Adapters and config only. The config comes last: a directory without it is no checkpoint."""
+    def save_pretrained(self, path: str | Path, *, results: Mapping[str, Any] | None = None) -> None:
+        """Adapters and config, what is known of them (`results`: scores, data, regime) and a page that says so.
+
+        No frozen weight is saved. A page that somebody has made their own is left alone.
+        """
+        folder, known = Path(path), {**(results or {}), "pseudocap": __version__}
+        beside = {RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"}
+        if may_write(folder / CARD_FILE):
+            beside[CARD_FILE] = card_text(self.config, known)
         write_checkpoint(
-            Path(path),
+            folder,
             weights=WEIGHTS_FILE,
             tensors=self.adapter_state(),
             config=CONFIG_FILE,
             document=self.config.to_dict(),
+            beside=beside,
         )
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = False,
+        pull_request: bool = False,
+        revision: str | None = None,
+        license: str | None = None,  # noqa: A002 - the word that the hub's metadata has
+        decoder: str | None = None,
+        encoder: str | None = None,
+        results: Mapping[str, Any] | None = None,
+        token: str | bool | None = None,
+    ) -> Published:
+        """Publish the adapters in one commit of `owner/repo`, as `pseudocap push` does a saved checkpoint.
+
+        `decoder` and `encoder` say where others find a backbone that is a directory here.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, results=results)
+            parcel = pack(Path(folder), repo, license=license, decoder=decoder, encoder=encoder)
+            return send(parcel, private=private, pull_request=pull_request, revision=revision, token=token)
 
     def caption(
         self,
@@ -345,6 +381,8 @@ def _require_same(which: str, recorded: Backbone, found: Backbone, folder: Path)
     remedy = f"find the original ({original}) and give it as {which}="
     if found.source == recorded.source:
         remedy = "its files have changed since the checkpoint was saved: restore them"
+        if found.source.startswith(SHIPPED_SCHEME):
+            remedy = "this version of pseudocap ships other weights by that name: install the version it was made with"
     if recorded.fingerprint != found.fingerprint:
         raise CheckpointError(
             f"the {which} in {found.source} is not the one that {folder} was trained with: its weights have "

@@ -48,9 +48,16 @@ def test_a_saved_captioner_gives_the_same_logits_again(
 
 
 def test_a_checkpoint_holds_adapters_and_config_only(model: PseudoCap, checkpoint: Path) -> None:
-    assert sorted(path.name for path in checkpoint.iterdir()) == [WEIGHTS_FILE, CONFIG_FILE]
+    beside = ["README.md", "results.json"]  # which say what it is
+    assert sorted(path.name for path in checkpoint.iterdir()) == sorted([WEIGHTS_FILE, CONFIG_FILE, *beside])
     saved = {f"decoder.adapters.{name}" for name in load_file(checkpoint / WEIGHTS_FILE)}
     assert saved == model.trainable_names
+
+
+def test_a_checkpoint_without_its_page_and_results_is_whole(model: PseudoCap, checkpoint: Path) -> None:
+    (checkpoint / "README.md").unlink()
+    (checkpoint / "results.json").unlink()
+    assert PseudoCap.from_pretrained(checkpoint, device="cpu").config == model.config
 
 
 def test_new_adapters_are_a_function_of_the_seed(backbones: Path) -> None:
@@ -141,7 +148,7 @@ def test_what_is_no_checkpoint_is_refused(backbones: Path, checkpoint: Path, tmp
     with pytest.raises(CheckpointError, match=r"has no config.json \(it holds nothing\)"):
         PseudoCap.from_pretrained(tmp_path / "empty")
     (checkpoint / WEIGHTS_FILE).unlink()
-    with pytest.raises(CheckpointError, match=rf"has no {WEIGHTS_FILE} \(it holds config.json\)"):
+    with pytest.raises(CheckpointError, match=rf"has no {WEIGHTS_FILE} \(it holds README.md, config.json"):
         PseudoCap.from_pretrained(checkpoint)
     (checkpoint / CONFIG_FILE).write_text("{")
     with pytest.raises(CheckpointError, match="not readable as JSON"):

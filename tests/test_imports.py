@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
-EVERYONE = {"types", "errors"}
+EVERYONE = {"types", "errors", "places"}
 ANYTHING_BUT_CLI = {
     "video",
     "metrics",
@@ -25,6 +25,7 @@ ANYTHING_BUT_CLI = {
 ALLOWED = {
     "types": {"errors"},
     "errors": set(),
+    "places": {"errors"},
     "video": set(),
     "metrics": set(),
     "model": set(),

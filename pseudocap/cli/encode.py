@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,8 +27,12 @@ Run again with the same settings to go on where a run was stopped, or to add wha
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="what to encode; see below")
     parser.add_argument(
-        "--encoder", required=True, metavar="E", help="a TimeSformer or a PseudoCap checkpoint: a directory or a repo"
+        "--encoder",
+        required=True,
+        metavar="E",
+        help="a TimeSformer (a directory, a repo, pseudocap://toy-timesformer) or a PseudoCap checkpoint by any name",
     )
+    add_checkpoints_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="MEMORIES", help="the folder to write")
     parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos of the captions lie")
     parser.add_argument("--images", action="store_true", help="the tars hold images")
@@ -66,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.data.memories import MemorySpec
 
     device = pick_device(args.device)
-    encoder, preprocess = _encoder(args.encoder)
+    encoder, preprocess = _encoder(args.encoder, args.checkpoints)
     changes = {"size": args.size, "frames": args.frames}
     preprocess = replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
     encoder.check_frames(torch.zeros(1, preprocess.frames, 3, preprocess.size, preprocess.size), None)
@@ -106,16 +111,16 @@ def run(args: argparse.Namespace) -> int:
     return 1 if result.failed else 0
 
 
-def _encoder(name: str) -> tuple[TimeSformer, Preprocess]:
+def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preprocess]:
     """An encoder by itself, or that of a PseudoCap checkpoint with the preprocessing that it was trained with."""
-    from pseudocap.captioner import CONFIG_FILE, read_config
+    from pseudocap.captioner import read_config
+    from pseudocap.hub.fetch import fetch, is_captioner
     from pseudocap.model.timesformer import TimeSformer
-    from pseudocap.model.weights import read_json
     from pseudocap.types import Preprocess
 
     folder = Path(name).expanduser()
-    if (folder / CONFIG_FILE).is_file() and read_json(folder / CONFIG_FILE).get("model_type") == "pseudocap":
-        config = read_config(folder)
+    if is_captioner(name, checkpoints=checkpoints):
+        config = read_config(fetch(name, checkpoints=checkpoints).folder)
         return TimeSformer.from_pretrained(config.encoder.source, revision=config.encoder.revision), config.preprocess
     encoder = TimeSformer.from_pretrained(folder if folder.exists() else name)
     own = encoder.config

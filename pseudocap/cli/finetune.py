@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from pathlib import Path
 
+from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, DataError, InputError
 
 STEPS = 8  # of an epoch, at least, ...
@@ -13,7 +15,14 @@ FEWEST = 4  # ... but with so many videos each
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", dest="start", required=True, metavar="N", help="the captioner to start from")
+    parser.add_argument(
+        "--from",
+        dest="start",
+        required=True,
+        metavar="N",
+        help="the captioner to start from: a row of `pseudocap zoo list`, a repo, an address or a directory",
+    )
+    add_checkpoints_option(parser)
     parser.add_argument(
         "--data", type=Path, required=True, metavar="FILE", help="captions: .jsonl, .json, .csv, a folder"
     )
@@ -62,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.cli.training import quieten
     from pseudocap.data.captions import read_own
     from pseudocap.data.module import CaptionData
+    from pseudocap.hub.publish import homeless
     from pseudocap.regimes.base import Decoding
     from pseudocap.regimes.finetune import FineTune
     from pseudocap.regimes.optimisation import Optimisation
@@ -71,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
     quieten()
     device = pick_device(args.device)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
-    model = PseudoCap.from_pretrained(args.start, decoder=args.decoder, encoder=args.encoder, device=device)
+    model = PseudoCap.from_pretrained(
+        args.start, decoder=args.decoder, encoder=args.encoder, checkpoints=args.checkpoints, device=device
+    )
     corpus = read_own(args.data, split="train")
     if "train" not in corpus.splits:
         raise DataError(
@@ -96,13 +108,15 @@ def run(args: argparse.Namespace) -> int:
         args.out,
         max_epochs=args.max_epochs,
         patience=args.patience,
+        command=_command(args, data.batch_size),
         accelerator="cpu" if device.type == "cpu" else "auto",
         devices=1,
         enable_model_summary=False,
         enable_progress_bar=not args.json,
         log_every_n_steps=1,
     )
-    command = f"hf upload OWNER/NAME {tuned.captioner}"
+    named = "".join(f" --{which} OWNER/{which.upper()}" for which in homeless(model.config))
+    command = f"pseudocap push {tuned.captioner} OWNER/NAME{named}"
     if args.json:
         print(
             json.dumps(
@@ -128,3 +142,12 @@ def run(args: argparse.Namespace) -> int:
     print(f"the report:    {tuned.report}")
     print(f"to publish it: {command}")
     return 0
+
+
+def _command(args: argparse.Namespace, batch_size: int) -> str:
+    """What was run, for the page of the captioner: files by name, without where they lie on this machine."""
+    start = Path(args.start).name if Path(args.start).expanduser().exists() else args.start
+    settings = {"--from": start, "--data": args.data.name, "--out": args.out.name, "--batch-size": batch_size}
+    for name in ("lr", "max_epochs", "patience", "val_share", "beams", "seed"):
+        settings[f"--{name.replace('_', '-')}"] = getattr(args, name)
+    return shlex.join(["pseudocap", "finetune", *(str(word) for pair in settings.items() for word in pair)])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draw
 EPILOG = """SOURCE is a video, a folder (with all below it), a .txt that lists paths, a .tar or a folder of tars as
 video2dataset writes them, or an address that fsspec knows (s3://bucket/films).
 
-T is a repo or directory of BLIP or another image-text model of transformers, a PseudoCap checkpoint, `asr` (what is
-said, from --transcripts), or `null` (nothing: to measure the rest).
+T is a repo or directory of BLIP or another image-text model of transformers, what the package ships
+(pseudocap://toy-blip), a PseudoCap checkpoint by directory, name or address, `asr` (what is said, from --transcripts),
+or `null` (nothing: to measure the rest).
 
 Run again with the same settings to go on where a run was stopped. docs/labels.md describes the rows."""
 
@@ -59,6 +61,7 @@ def _add_framing(parser: argparse.ArgumentParser) -> None:
 def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the teacher")
     group.add_argument("--revision", metavar="R", help="of the teacher's repo; its commit is in every row")
+    add_checkpoints_option(group)
     group.add_argument("--top-p", type=float, metavar="P", help="nucleus sampling (0.9; without it with --beams)")
     group.add_argument("--temperature", type=float, default=1.0, metavar="X", help="of sampling (1)")
     group.add_argument("--greedy", action="store_true", help="the likeliest token instead of sampling")

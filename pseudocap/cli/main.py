@@ -59,6 +59,18 @@ VERBS = {
         "write the embedded world in the real corpora's formats, or show one of its films",
         "pseudocap toyworld write world --scale tiny\n  pseudocap toyworld show 7 --out pictures",
     ),
+    "zoo": (
+        "the weights that have a name here: the shipped ones and those of your own registry",
+        "pseudocap zoo list --json\n  pseudocap zoo show toy-mixed-ext",
+    ),
+    "push": (
+        "publish a captioner: adapters, config, results and a page about them, in one commit",
+        "pseudocap push runs/mine/best OWNER/REPO --private --dry-run",
+    ),
+    "pull": (
+        "fetch a captioner into a folder: a row of the zoo, a repo with its revision, an address",
+        "pseudocap pull OWNER/REPO@v1 --to captioners/mine",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pseudocap.errors import ConfigError
+from pseudocap.errors import CheckpointError, ConfigError
+from pseudocap.hub.fetch import is_captioner
 from pseudocap.label.framing import Framing
 from pseudocap.label.teachers import Answer, AsrTeacher, Decoding, ImageTextTeacher, NullTeacher, Teacher, View
 
@@ -38,8 +37,15 @@ def build_teacher(args: argparse.Namespace) -> Teacher:
     device = str(pick_device(args.device))
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
-    if _is_pseudocap(args.teacher):
-        return PseudoCapTeacher(args.teacher, decoding=decoding, device=device, dtype=args.dtype)
+    if _is_pseudocap(args.teacher, args.revision, args.checkpoints):
+        return PseudoCapTeacher(
+            args.teacher,
+            decoding=decoding,
+            device=device,
+            dtype=args.dtype,
+            revision=args.revision,
+            checkpoints=args.checkpoints,
+        )
     return ImageTextTeacher(
         args.teacher, decoding=decoding, revision=args.revision, size=args.size, device=device, dtype=args.dtype
     )
@@ -72,20 +78,27 @@ def _asr(args: argparse.Namespace) -> AsrTeacher:
     return AsrTeacher(transcripts={each.video: each for each in read_transcripts(args.transcripts)})
 
 
-def _is_pseudocap(name: str) -> bool:
-    config = Path(name).expanduser() / "config.json"
+def _is_pseudocap(name: str, revision: str | None, checkpoints: str | None) -> bool:
+    """Whether a teacher's name is that of a captioner of ours; any other mistake in it is the loader's to tell."""
     try:
-        return bool(json.loads(config.read_bytes()).get("model_type") == "pseudocap")
-    except (OSError, ValueError, AttributeError):
-        from pseudocap.hub.manifest import list_checkpoints
-
-        return name in {row["name"] for row in list_checkpoints()}
+        return is_captioner(name, revision=revision, checkpoints=checkpoints)
+    except CheckpointError:
+        return False
 
 
 class PseudoCapTeacher:
     """A captioner of ours as a teacher, for self-refinement: it watches the clip, not only its centre."""
 
-    def __init__(self, name: str, *, decoding: Decoding, device: str, dtype: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        decoding: Decoding,
+        device: str,
+        dtype: str,
+        revision: str | None = None,
+        checkpoints: str | None = None,
+    ) -> None:
         import torch
 
         from pseudocap.captioner import PseudoCap
@@ -95,10 +108,13 @@ class PseudoCapTeacher:
         precisions = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
         if dtype not in precisions:
             raise ConfigError(f"--dtype is {dtype!r} and must be auto, float32 or bfloat16 for a PseudoCap")
-        self._model: PseudoCap = PseudoCap.from_pretrained(name, device=device, dtype=precisions[dtype])
+        self._model: PseudoCap = PseudoCap.from_pretrained(
+            name, revision=revision, checkpoints=checkpoints, device=device, dtype=precisions[dtype]
+        )
         self._decoding = decoding
         self.name = name
-        self.revision: str | None = None
+        assert self._model.origin is not None, "from_pretrained names it"
+        self.revision: str | None = self._model.origin.revision
         self.frames = self._model.config.preprocess.frames
         self.short_side: int | None = self._model.config.preprocess.size
         self.settings: Mapping[str, object] = {

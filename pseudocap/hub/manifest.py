@@ -1,14 +1,25 @@
-"""checkpoints.yaml: one row per released weight, read without torch and checked before anyone relies on it."""
+"""checkpoints.yaml: one row per released weight, read without torch and checked before anyone relies on it.
+
+A registry of one's own is another such file, on a disk or at an address (`PSEUDOCAP_CHECKPOINTS`, `--checkpoints`).
+Its rows come beside the shipped ones, and in place of those of the same name: whoever names a registry means it, and
+so a team can pin or mirror what the package ships.
+"""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pseudocap.errors import CheckpointError, nearest
+from pseudocap.places import REPO
 
+ENVIRONMENT = "PSEUDOCAP_CHECKPOINTS"
 REGIMES = ("asr", "image-only", "video-only", "mixed", "mixed-ext")
 FIELDS: dict[str, type] = {
     "name": str,
@@ -22,6 +33,60 @@ FIELDS: dict[str, type] = {
     "license": str,
     "made_by": dict,
 }
+SHA256 = re.compile(r"[0-9a-f]{64}")
+URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A released weight, and the registry that names it. `values` are the fields as the file has them."""
+
+    values: Mapping[str, Any]
+    registry: str
+    shipped: bool
+    replaces_shipped: bool = False
+
+    @property
+    def name(self) -> str:
+        return str(self.values["name"])
+
+    @property
+    def revision(self) -> str | None:
+        revision = self.values["weights"].get("revision")
+        return None if revision is None else str(revision)
+
+    @property
+    def sha256(self) -> str:
+        return str(self.values["weights"]["sha256"])
+
+    @property
+    def weights(self) -> str:
+        """Where the checkpoint lies, in full: a path in a registry is relative to the registry's own place."""
+        source = str(self.values["weights"]["source"])
+        if URL.match(self.registry):
+            return self._beside_address(source)
+        if URL.match(source):
+            return source
+        if self.revision is not None and REPO.fullmatch(source):  # which a directory has not
+            return f"hf://{source}"
+        folder = Path(self.registry).resolve().parent
+        if source.startswith("~") or Path(source).is_absolute() or (folder / source).exists():
+            return str(folder / Path(source).expanduser())
+        return f"hf://{source}" if REPO.fullmatch(source) else str(folder / source)
+
+    def _beside_address(self, source: str) -> str:
+        """A registry that came from elsewhere names what lies beside it or a repo, and nothing on this machine."""
+        inside = source.removeprefix("./")
+        if URL.match(source) and not source.lower().startswith(("file:", "local:")):
+            return source
+        if self.revision is not None and REPO.fullmatch(source):
+            return f"hf://{source}"
+        if URL.match(source) or inside.startswith(("/", "~")) or ".." in inside.split("/"):
+            raise CheckpointError(
+                f"{self.registry} ({self.name}): weights.source {source!r} leaves the registry's own place; write a "
+                "path below it, an address, or hf://owner/repo"
+            )
+        return f"{self.registry.rpartition('/')[0]}/{inside}"
 
 
 def find_manifest() -> Path:
@@ -36,12 +101,33 @@ def find_manifest() -> Path:
 
 
 def list_checkpoints(path: Path | str | None = None) -> list[dict[str, Any]]:
-    """The rows of the shipped manifest, or of the one at `path`."""
-    source = Path(path) if path is not None else find_manifest()
+    """The rows of the manifest at `path`; without it the shipped rows and those that PSEUDOCAP_CHECKPOINTS adds."""
+    if path is not None:
+        return read_manifest(path)
+    return [dict(row.values) for row in all_rows().values()]
+
+
+def all_rows(registry: str | Path | None = None, *, local_files_only: bool = False) -> dict[str, Row]:
+    """The shipped rows and those of a registry (by default that of PSEUDOCAP_CHECKPOINTS), by name."""
+    shipped = str(find_manifest())
+    rows = {values["name"]: Row(values=values, registry=shipped, shipped=True) for values in read_manifest(shipped)}
+    chosen = str(registry) if registry is not None else os.environ.get(ENVIRONMENT, "")
+    if chosen:
+        for values in read_manifest(chosen, local_files_only=local_files_only):
+            name = values["name"]
+            twin = name in rows
+            rows[name] = Row(values=values, registry=chosen, shipped=False, replaces_shipped=twin)
+    return rows
+
+
+def read_manifest(source: str | Path, *, local_files_only: bool = False) -> list[dict[str, Any]]:
+    """The checked rows of one file, on this disk or at an address."""
     try:
-        document = yaml.safe_load(source.read_text(encoding="utf-8"))
+        document = yaml.safe_load(_text(str(source), local_files_only))
     except FileNotFoundError:
         raise CheckpointError(f"{source}: there is no such manifest") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{source} is a directory; name the file of rows in it (checkpoints.yaml)") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{source} is not readable as YAML: {error}") from error
     rows = document.get("checkpoints") if isinstance(document, dict) else None
@@ -53,6 +139,16 @@ def list_checkpoints(path: Path | str | None = None) -> list[dict[str, Any]]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise CheckpointError(f"{source}: the names {', '.join(twice)} stand there more than once")
     return rows
+
+
+def _text(source: str, local_files_only: bool) -> str:
+    if not URL.match(source):
+        return Path(source).expanduser().read_text(encoding="utf-8")
+    from pseudocap.hub.addresses import fetch_address  # fsspec, for those who have such a registry
+
+    folder, _, name = source.rpartition("/")
+    found = fetch_address(folder, [name], local_files_only=local_files_only)
+    return (found / name).read_text(encoding="utf-8")
 
 
 def _check_row(row: object, *, where: str) -> None:
@@ -67,10 +163,20 @@ def _check_row(row: object, *, where: str) -> None:
             raise CheckpointError(f"{where}: the field {key!r} is missing")
         if not isinstance(row[key], kind):
             raise CheckpointError(f"{where}: {key} must be a {kind.__name__}, not {row[key]!r}")
+    if not re.fullmatch(r"[\w.-]+", row["name"]):
+        raise CheckpointError(f"{where}: a name is letters, digits, '.', '-' and '_', not {row['name']!r}")
     if row["regime"] not in REGIMES:
         raise CheckpointError(f"{where}: regime {row['regime']!r} is none of {', '.join(REGIMES)}")
+    _check_sources(row, where)
+
+
+def _check_sources(row: Mapping[str, Any], where: str) -> None:
     for key in ("decoder", "encoder", "weights"):
-        if "source" not in row[key]:
-            raise CheckpointError(f"{where}: {key} must name its source (a repo or a packaged path)")
+        if not isinstance(row[key].get("source"), str) or not row[key]["source"]:
+            raise CheckpointError(f"{where}: {key} must name its source (a repo, an address or a packaged path)")
     if "sha256" not in row["weights"]:
         raise CheckpointError(f"{where}: weights must carry the sha256 of the file")
+    if not SHA256.fullmatch(str(row["weights"]["sha256"])):
+        raise CheckpointError(
+            f"{where}: weights.sha256 must be 64 hexadecimal digits, not {row['weights']['sha256']!r}"
+        )

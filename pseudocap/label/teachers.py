@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pseudocap.errors import CheckpointError, ConfigError, first_line
+from pseudocap.places import check_repo, place_of
 from pseudocap.types import Clip, Transcript
 
 BLIP = "Salesforce/blip-image-captioning-large"
@@ -162,13 +162,12 @@ class ImageTextTeacher:
     def _load(self, name: str, revision: str | None, size: int | None) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        folder = Path(name).expanduser()
-        source = str(folder) if folder.exists() else name
-        if not folder.is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-            raise CheckpointError(f"{name} is neither a directory nor a repo's name of the form owner/name")
+        folder = Path(place_of(name)).expanduser()
+        source = str(folder) if folder.is_dir() else check_repo(name)
+        options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
         try:
-            self._processor = AutoProcessor.from_pretrained(source, revision=revision)
-            model = AutoModelForImageTextToText.from_pretrained(source, revision=revision, dtype=self._dtype)
+            self._processor = AutoProcessor.from_pretrained(source, **options)
+            model = AutoModelForImageTextToText.from_pretrained(source, **options, dtype=self._dtype)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise CheckpointError(
                 f"{name} cannot be loaded as a teacher ({first_line(error)}); name a directory, or a repo of an "

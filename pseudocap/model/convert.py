@@ -17,6 +17,7 @@ from transformers import TimesformerConfig, TimesformerModel
 
 from pseudocap.errors import CheckpointError, first_line
 from pseudocap.model.weights import transformers_reason
+from pseudocap.places import place_of
 
 State = dict[str, torch.Tensor]
 
@@ -47,11 +48,22 @@ def from_huggingface_key(key: str) -> str:
     return key
 
 
-def read_huggingface(source: str | Path, *, revision: str | None = None) -> tuple[dict[str, Any], State]:
+def read_huggingface(
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+) -> tuple[dict[str, Any], State]:
     """A TimesformerModel or TimesformerForVideoClassification; the classifier is left behind."""
     try:
         model, info = TimesformerModel.from_pretrained(
-            source, revision=revision, dtype=torch.float32, output_loading_info=True
+            place_of(source),
+            revision=revision,
+            local_files_only=local_files_only,
+            token=token,
+            dtype=torch.float32,
+            output_loading_info=True,
         )
     except Exception as error:  # transformers meets damaged configs and weights with errors of every kind
         raise CheckpointError(

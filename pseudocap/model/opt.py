@@ -15,7 +15,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import nn
@@ -36,7 +36,8 @@ from pseudocap.errors import CheckpointError, ConfigError, InputError, first_lin
 from pseudocap.model.adapter import Adapter, build_adapter
 from pseudocap.model.attention import ProjectedAxes, check_memory, require_memory
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.model.weights import find_file, fingerprint, pin_revision, read_json, transformers_reason
+from pseudocap.model.weights import fingerprint, read_json, transformers_reason
+from pseudocap.places import find_file, pin_revision, place_of
 from pseudocap.types import VideoMemory
 
 
@@ -184,22 +185,26 @@ def _positions(ids_NL: torch.Tensor, attention_mask: torch.Tensor | None, seen: 
 
 
 def load_opt(
-    source: str | Path, *, revision: str | None = None
+    source: str | Path,
+    *,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
 ) -> tuple[OPTForCausalLM, PreTrainedTokenizerBase, Backbone]:
     """OPT, its tokenizer, and what identifies both. In float32, which holds whatever the file holds exactly, so that
     the fingerprint is of the file and no caller gets weights that were rounded on the way."""
-    config_path = find_file(source, "config.json", revision=revision)
+    config_path = find_file(source, "config.json", revision=revision, local_files_only=local_files_only, token=token)
     revision = pin_revision(source, config_path, revision)
+    place = place_of(source)
+    access: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only, "token": token}
     if (kind := read_json(config_path).get("model_type")) != "opt":
         raise CheckpointError(f"{config_path} describes a {kind!r}; the decoder must be an OPT")
     try:
-        opt, info = OPTForCausalLM.from_pretrained(
-            source, revision=revision, dtype=torch.float32, output_loading_info=True
-        )
+        opt, info = OPTForCausalLM.from_pretrained(place, **access, dtype=torch.float32, output_loading_info=True)
     except Exception as error:  # transformers meets damaged configs and weights with errors of every kind
         raise CheckpointError(f"the decoder in {source} could not be loaded: {transformers_reason(error)}") from error
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained(place, **access, trust_remote_code=False)
     except Exception as error:  # and damaged tokenizer files likewise
         raise CheckpointError(f"the tokenizer in {source} could not be loaded: {first_line(error)}") from error
     # Surplus keys are left to transformers' own report: published OPTs carry some (decoder.version) that mean nothing.

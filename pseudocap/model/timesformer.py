@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -25,14 +25,13 @@ from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.model import convert
 from pseudocap.model.config import Backbone
 from pseudocap.model.weights import (
-    find_file,
     fingerprint,
     load_exactly,
-    pin_revision,
     read_json,
     read_tensors,
     write_checkpoint,
 )
+from pseudocap.places import find_file, pin_revision
 from pseudocap.types import VideoMemory
 
 MAX_FRAMES = 96
@@ -186,10 +185,17 @@ class TimeSformer(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, source: str | Path, *, revision: str | None = None, dtype: torch.dtype = torch.float32
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        dtype: torch.dtype = torch.float32,
     ) -> Self:
-        """Weights in our format or Hugging Face's, from a directory or the hub; frozen, in evaluation mode."""
-        config_path = find_file(source, "config.json", revision=revision)
+        """Weights in our format or Hugging Face's, from a directory, the hub or this package; frozen, to evaluate."""
+        access: dict[str, Any] = {"local_files_only": local_files_only, "token": token}
+        config_path = find_file(source, "config.json", revision=revision, **access)
         revision = pin_revision(source, config_path, revision)
         document = read_json(config_path)
         if document.get("model_type") == MODEL_TYPE:
@@ -198,9 +204,9 @@ class TimeSformer(nn.Module):
                 config = TimeSformerConfig(**fields)  # type: ignore[arg-type]
             except (TypeError, ConfigError) as error:
                 raise CheckpointError(f"{config_path} describes no TimeSformer: {error}") from error
-            state = read_tensors(find_file(source, "model.safetensors", revision=revision))
+            state = read_tensors(find_file(source, "model.safetensors", revision=revision, **access))
         elif document.get("model_type") == "timesformer":
-            values, state = convert.read_huggingface(source, revision=revision)
+            values, state = convert.read_huggingface(source, revision=revision, **access)
             config = TimeSformerConfig(**values)
         else:
             raise CheckpointError(

@@ -5,47 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import huggingface_hub
 import safetensors.torch
 import torch
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors import SafetensorError
 from torch import nn
 
 from pseudocap.errors import CheckpointError, first_line
 
 SAMPLES_PER_TENSOR = 64
-
-
-def find_file(source: str | Path, filename: str, *, revision: str | None = None) -> Path:
-    """The path of a checkpoint's file: in a directory, or fetched from the hub into its cache."""
-    folder = Path(source)
-    if folder.is_dir():
-        if not (folder / filename).is_file():
-            inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-            raise CheckpointError(f"{folder} is no checkpoint: it has no {filename} (it holds {inside})")
-        return folder / filename
-    if folder.is_file():
-        raise CheckpointError(f"{source} is a file; give the directory that holds it")
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
-        raise CheckpointError(f"{source} is neither a directory nor a repo's name of the form owner/name")
-    try:
-        return Path(huggingface_hub.hf_hub_download(str(source), filename, revision=revision))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"there is no directory {source} under {Path.cwd()}, and as a repo of the hub its {filename} could not be "
-            f"fetched ({first_line(error)}); mend the path, or go online once (`pseudocap doctor` tests the hub)"
-        ) from error
-
-
-def pin_revision(source: str | Path, path: Path, revision: str | None) -> str | None:
-    """The exact commit of a file that came from the hub's cache (.../snapshots/COMMIT/file), so that the next files
-    come from the same; the asked-for revision of a directory."""
-    return revision if Path(source).is_dir() else path.parent.name
 
 
 def read_json(path: Path) -> dict[str, object]:
@@ -76,9 +46,15 @@ def transformers_reason(error: Exception) -> str:
 
 
 def write_checkpoint(
-    folder: Path, *, weights: str, tensors: Mapping[str, torch.Tensor], config: str, document: Mapping[str, object]
+    folder: Path,
+    *,
+    weights: str,
+    tensors: Mapping[str, torch.Tensor],
+    config: str,
+    document: Mapping[str, object],
+    beside: Mapping[str, str] | None = None,
 ) -> None:
-    """Write both files beside their targets, then rename both, the config last.
+    """Write all files (`beside` are texts) under other names, then rename them, the config last.
 
     A full disk therefore leaves what stood there untouched, a killed process leaves whole files, and a directory
     without a config is no checkpoint.
@@ -87,11 +63,13 @@ def write_checkpoint(
         raise CheckpointError("a checkpoint needs a directory of its own; name one")
     _refuse_foreign(folder / config, document)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    scratch = {name: folder / f".{name}.{os.getpid()}.part" for name in (weights, config)}
+    texts = {**(beside or {}), config: json.dumps(document, indent=2, ensure_ascii=False) + "\n"}
+    scratch = {name: folder / f".{name}.{os.getpid()}.part" for name in (weights, *texts)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         safetensors.torch.save_file(contiguous, scratch[weights], metadata={"format": "pt"})
-        scratch[config].write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for name, text in texts.items():
+            scratch[name].write_text(text, encoding="utf-8")
         scratch[weights].chmod(scratch[config].stat().st_mode)  # safetensors gives its files to their owner alone
         for name, written in scratch.items():
             written.replace(folder / name)

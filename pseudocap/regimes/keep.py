@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from pseudocap.data.resumable import ResumableData
 from pseudocap.errors import CheckpointError, ConfigError, first_line
+from pseudocap.metrics.measures import measure
+from pseudocap.metrics.resample import intervals
 from pseudocap.model.weights import read_json
 from pseudocap.regimes.base import Regime
 
 RESULTS = "results.json"
+SAMPLES = 1000  # resampled sets of videos, of which the intervals are
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
@@ -88,10 +91,11 @@ class KeepCaptioner(Callback):
     Args:
         folder: where both directories are written; by default that of the run's logs
         monitor: the figure that must rise
+        command: what was run, for the results
     """
 
-    def __init__(self, folder: str | None = None, monitor: str = "val/CIDEr-D") -> None:
-        self.folder, self.monitor = folder, monitor
+    def __init__(self, folder: str | None = None, monitor: str = "val/CIDEr-D", command: str | None = None) -> None:
+        self.folder, self.monitor, self.command = folder, monitor, command
         self.best = -math.inf
 
     @property
@@ -137,7 +141,8 @@ class KeepCaptioner(Callback):
         if isinstance(data, ResumableData):
             data.gather_coverage()
         if trainer.is_global_zero and isinstance(module, Regime):
-            write_captioner(target, module, data=data, step=trainer.global_step)
+            known = data.provenance() if isinstance(data, ResumableData) else None
+            save_captioner(target, module, step=trainer.global_step, data=known, command=self.command)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
@@ -146,21 +151,53 @@ class KeepCaptioner(Callback):
         self.best = state_dict["best"]
 
 
-def write_captioner(target: Path, module: Regime, *, data: object, step: int) -> None:
-    """The captioner as it is after so many steps, with its `results.json`.
+def save_captioner(
+    target: Path, module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
+) -> None:
+    """The captioner as it is after so many steps, with what is known of it.
 
-    That of an earlier captioner goes first, so that a kill in between leaves none rather than another's.
+    The results of an earlier one go first, so that a kill in between leaves none rather than another's.
     """
-    results = {
+    (target / RESULTS).unlink(missing_ok=True)
+    module.model.save_pretrained(target, results=results_of(module, step=step, data=data, command=command))
+
+
+def results_of(
+    module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
+) -> dict[str, Any]:
+    """What is known of a captioner, as results.json and its page have it: how it learned, how it scores, on what.
+
+    Videos that could not be watched are counted, not named: their names are nobody else's business.
+    """
+    scores = module.scores
+    found = (
+        []
+        if scores is None
+        else intervals([(measure(each), rows) for each, rows in scores.rows.items()], samples=SAMPLES, seed=0)
+    )
+    origin = module.model.origin
+    known = _unnamed(data or {})
+    if known.get("validation"):  # a stream's, which names its own videos
+        known["validation"] = _unnamed(known["validation"])
+    return {
         "regime": type(module).__name__,
         "step": step,
-        "scores": dict(module.scores or {}),
         "scores_step": module.scored_at,
-        "videos": module.scores.n if module.scores is not None else 0,
-        "data": data.provenance() if isinstance(data, ResumableData) else None,
+        "started_from": None if origin is None else origin.public_name,
+        "split": "val",
+        "scores": dict(scores or {}),
+        "intervals": {}
+        if scores is None
+        else {name: [each.low, each.high] for name, each in zip(scores.rows, found, strict=True)},
+        "videos": 0 if scores is None else scores.n,
+        "data": known or None,
+        "command": command,
     }
-    (target / RESULTS).unlink(missing_ok=True)
-    module.model.save_pretrained(target)
-    scratch = target / f".{RESULTS}.part"
-    scratch.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    scratch.replace(target / RESULTS)
+
+
+def _unnamed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data with its videos counted by split."""
+    if "coverage" not in data:
+        return dict(data)
+    counts = {name: {key: part[key] for key in ("videos", "present")} for name, part in data["coverage"].items()}
+    return {**data, "coverage": counts}

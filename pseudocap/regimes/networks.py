@@ -26,8 +26,8 @@ def from_backbones(
     """New adapters between two frozen networks.
 
     Args:
-        decoder: an OPT, a directory or a repo of the hub
-        encoder: a TimeSformer, a directory or a repo of the hub
+        decoder: an OPT: a directory, a repo of the hub, or one that the package ships (pseudocap://toy-opt)
+        encoder: a TimeSformer, likewise
         adapter_layers: the decoder's layers, from 0, that an adapter stands before; null is every second of the upper
             half
         fusion: residual (FrozenCaptioner) or convex (PseudoCap-Vid)
@@ -57,12 +57,22 @@ def from_backbones(
     )
 
 
-def from_pretrained(source: str, decoder: str | None = None, encoder: str | None = None) -> PseudoCap:
+def from_pretrained(
+    source: str,
+    revision: str | None = None,
+    decoder: str | None = None,
+    encoder: str | None = None,
+    checkpoints: str | None = None,
+) -> PseudoCap:
     """A captioner that has learned before.
 
     Args:
-        source: a checkpoint's directory
+        source: a row of checkpoints.yaml, a repo of the hub, an address or a directory
+        revision: a commit or tag of the repo
         decoder: where the decoder lies now, if it moved
         encoder: where the encoder lies now, if it moved
+        checkpoints: a registry of your own, file or address
     """
-    return PseudoCap.from_pretrained(source, decoder=decoder, encoder=encoder, device="cpu")
+    return PseudoCap.from_pretrained(
+        source, revision=revision, decoder=decoder, encoder=encoder, checkpoints=checkpoints, device="cpu"
+    )

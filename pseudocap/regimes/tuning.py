@@ -23,7 +23,7 @@ from pseudocap.model.weights import read_tensors
 from pseudocap.regimes.base import Captioned
 from pseudocap.regimes.finetune import FineTune
 from pseudocap.regimes.guards import StopOnBadLoss
-from pseudocap.regimes.keep import AtomicCheckpoints, KeepCaptioner
+from pseudocap.regimes.keep import AtomicCheckpoints, KeepCaptioner, save_captioner
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.report import write_report
 
@@ -57,10 +57,12 @@ def fine_tune(
     max_epochs: int = 30,
     patience: int = 5,
     callbacks: Sequence[Callback] = (),
+    command: str | None = None,
     **trainer_options: Any,
 ) -> Tuned:
-    """Fit until validation CIDEr-D has not risen for `patience` epochs. `trainer_options` go to Lightning's Trainer."""
-    keep = KeepCaptioner(str(out), MONITOR)
+    """Fit until validation CIDEr-D has not risen for `patience` epochs. `trainer_options` go to Lightning's Trainer;
+    `command` is what was run, for the results."""
+    keep = KeepCaptioner(str(out), MONITOR, command)
     trainer = lightning.Trainer(
         default_root_dir=out,
         logger=RunLogger(out),
@@ -85,7 +87,7 @@ def fine_tune(
             "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: add "
             "videos, or mark some with split 'val'"
         )
-    module.model.save_pretrained(out / "best")  # what must be beaten
+    save_captioner(out / "best", module, step=0, data=data.provenance(), command=command)  # what must be beaten
     keep.best = before["CIDEr-D"]
     trainer.fit(module, datamodule=data)
     adapters = read_tensors(out / "best" / "adapter_model.safetensors")

@@ -13,7 +13,8 @@ from transformers import AutoTokenizer, GPT2Tokenizer, OPTForCausalLM
 from pseudocap import PseudoCap
 from pseudocap.errors import CheckpointError
 from pseudocap.model.opt import load_opt, tokenizer_hash
-from pseudocap.model.weights import fingerprint, pin_revision
+from pseudocap.model.weights import fingerprint
+from pseudocap.places import pin_revision
 from pseudocap.zoo.tiny import write_tokenizer
 
 

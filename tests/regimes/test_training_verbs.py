@@ -195,7 +195,13 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
     assert "4 of 4" not in report
     assert "2 of 2" in report
     assert set(result["after"]) == {"CIDEr-D", "BLEU-4", "ROUGE-L"}
-    assert result["push"] == f"hf upload OWNER/NAME {run / 'best'}"
+    named = "--decoder OWNER/DECODER --encoder OWNER/ENCODER"  # they are directories here
+    assert result["push"] == f"pseudocap push {run / 'best'} OWNER/NAME {named}"
+    kept = json.loads((run / "best" / "results.json").read_text())
+    assert kept["scores"] == result["after"]
+    assert all(low <= kept["scores"][name] <= high for name, (low, high) in kept["intervals"].items())
+    assert str(tmp_path) not in (run / "best" / "results.json").read_text()
+    assert kept["command"].startswith("pseudocap finetune --from start --data captions.jsonl")
     assert not result["improved"]
     assert "CIDEr-D never rose" in report
     assert main(command) == 2

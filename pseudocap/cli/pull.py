@@ -1,0 +1,60 @@
+"""`pseudocap pull N --to DIR`: a checkpoint into a folder of one's own, whole or not at all."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+
+from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.errors import CheckpointError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name", metavar="N", help="a row of `pseudocap zoo list`, owner/repo, owner/repo@revision, or an address"
+    )
+    parser.add_argument("--to", type=Path, metavar="DIR", help="the folder to write (default: the name's last part)")
+    parser.add_argument("--revision", metavar="R", help="a branch, a tag or a commit of the repo")
+    add_checkpoints_option(parser)
+    parser.add_argument("--local-files-only", action="store_true", help="from the cache, without network")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from pseudocap.hub.fetch import BESIDE, NEEDED, Access, fetch
+
+    target: Path = args.to or Path(args.name.rstrip("/").rpartition("/")[2].partition("@")[0])
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CheckpointError(f"{target} is there already and holds something; name another folder with --to")
+    found = fetch(
+        args.name,
+        revision=args.revision,
+        checkpoints=args.checkpoints,
+        access=Access(local_files_only=args.local_files_only),
+        optional=BESIDE,
+    )
+    files = _copy(found.folder, target, (*NEEDED, *BESIDE))
+    if args.json:
+        print(json.dumps({"to": str(target), "from": found.source, "revision": found.revision, "files": files}))
+        return 0
+    at = f", revision {found.revision}" if found.revision else ""
+    print(f"{target}: {', '.join(files)}, from {found.source}{at}")
+    print(f"to use it: PseudoCap.from_pretrained({str(target)!r}); its frozen backbones are fetched at first use")
+    return 0
+
+
+def _copy(source: Path, target: Path, names: tuple[str, ...]) -> list[str]:
+    """Into a folder beside the target, which is then renamed."""
+    scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
+    present = [name for name in names if (source / name).is_file()]
+    try:
+        scratch.mkdir(parents=True)
+        for name in present:
+            shutil.copyfile(source / name, scratch / name)
+        scratch.replace(target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return present

@@ -1,0 +1,60 @@
+"""`pseudocap push DIR owner/repo`: adapters, config, results and a page about them, in one commit."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a saved checkpoint, RUN/best for example")
+    parser.add_argument("repo", metavar="OWNER/REPO", help="where to; a repo that is not there is made")
+    parser.add_argument("--private", action="store_true", help="make the repo private")
+    parser.add_argument("--pr", action="store_true", help="ask the repo's owners with a pull request")
+    parser.add_argument("--revision", metavar="BRANCH", help="a branch other than main; made if it is not there")
+    parser.add_argument("--license", metavar="ID", help="of the adapters, as the hub names it: apache-2.0, mit, ...")
+    parser.add_argument("--decoder", metavar="NAME", help="where others find the decoder, if it is a directory here")
+    parser.add_argument("--encoder", metavar="NAME", help="where others find the encoder, likewise")
+    parser.add_argument("--message", metavar="TEXT", help="of the commit")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, ask nobody")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    from pseudocap.hub.card import MARK
+    from pseudocap.hub.fetch import CARD_FILE
+    from pseudocap.hub.publish import pack, send
+
+    parcel = pack(args.folder, args.repo, license=args.license, decoder=args.decoder, encoder=args.encoder)
+    page = parcel.files[CARD_FILE]
+    result = {"repo": parcel.repo, "files": parcel.sizes(), "dry_run": args.dry_run}
+    if args.dry_run:
+        if args.json:
+            print(json.dumps({**result, "card": _text(page)}))
+        else:
+            _print_files(result["files"])
+            print(f"\n{_text(page)}")
+            print(f"nothing was sent; without --dry-run it would go to {parcel.repo} in one commit")
+        return 0
+    sent = send(parcel, private=args.private, pull_request=args.pr, revision=args.revision, message=args.message)
+    result |= {"commit": sent.commit, "url": sent.url, "pull_request": sent.pull_request}
+    if args.json:
+        print(json.dumps(result))
+        return 0
+    _print_files(result["files"])
+    print(f"published: {sent.pull_request or sent.url}")
+    at = "" if args.revision is None else f"@{args.revision}"
+    print(f"to use it: PseudoCap.from_pretrained({parcel.repo + at!r})")
+    if args.license is None and MARK in _text(page) and "\nlicense:" not in _text(page):
+        print("no licence is named, so nobody may use it: publish again with --license (apache-2.0, mit, ...)")
+    return 0
+
+
+def _text(page: bytes | Path) -> str:
+    return (page if isinstance(page, bytes) else page.read_bytes()).decode("utf-8", "replace")
+
+
+def _print_files(files: dict[str, int]) -> None:
+    for name, size in files.items():
+        print(f"{name:<28} {size:>14,} bytes")

@@ -1,0 +1,127 @@
+"""Files at an address that fsspec knows (s3://, https://, gs://, memory://): fetched once, whole or not at all.
+
+They lie beside the hub's own cache, under the address and the version (ETag, date, size) that the store reports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pseudocap.errors import CheckpointError, first_line
+
+VERSION_MARKS = frozenset(
+    ["etag", "content-md5", "digest", "md5hash", "last-modified", "lastmodified", "mtime", "created", "generation"]
+)
+EXTRAS = {"s3": "pip install 'pseudocap[s3]'", "gs": "pip install gcsfs", "gcs": "pip install gcsfs"}
+LATEST = "latest"
+GRACE = 3600.0  # seconds that a version is kept after a newer one came
+
+
+def fetch_address(
+    address: str, required: Sequence[str], optional: Sequence[str] = (), *, local_files_only: bool = False
+) -> Path:
+    """A directory on this disk with the named files of the folder at `address`. Only they are fetched."""
+    from huggingface_hub import constants
+    from huggingface_hub.utils import WeakFileLock
+
+    address = address.rstrip("/")
+    wanted = hashlib.sha256("\n".join((address, *required)).encode()).hexdigest()[:32]
+    home = Path(constants.HF_HOME) / "pseudocap" / "addresses" / wanted
+    if local_files_only or constants.is_offline_mode():
+        return _cached(home, address, "local_files_only" if local_files_only else "HF_HUB_OFFLINE")
+    store, root = _open(address)
+    home.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(home / ".lock"):  # processes that ask for the same wait, and find it fetched
+        infos = {}
+        for name in (*required, *optional):
+            if (info := _info(store, root, name, address, needed=name in required)) is not None:
+                infos[name] = info
+        folder = home / _version(infos)
+        if not folder.is_dir():
+            _fetch(store, root, infos, folder, address)
+        _remember(home, folder)
+    return folder
+
+
+def _cached(home: Path, address: str, why: str) -> Path:
+    latest = home / LATEST
+    folder = home / latest.read_text(encoding="utf-8") if latest.is_file() else None
+    if folder is None or not folder.is_dir():
+        raise CheckpointError(f"{address} is not in the cache ({home.parent}), and {why} forbids to fetch it")
+    return folder
+
+
+def _open(address: str) -> tuple[Any, str]:
+    import fsspec
+
+    scheme = address.partition("://")[0].lower()
+    if "::" in address:
+        raise CheckpointError(f"{address} chains two addresses (::), which is not supported; name the folder itself")
+    try:
+        store, root = fsspec.core.url_to_fs(address)
+    except ImportError as error:
+        way = EXTRAS.get(scheme, first_line(error))
+        raise CheckpointError(f"{address}: reading {scheme}:// needs another package: {way}") from error
+    except Exception as error:  # every filesystem has its own way of refusing an address
+        raise CheckpointError(f"{address} is no address that can be read: {first_line(error)}") from error
+    store.invalidate_cache()
+    return store, root
+
+
+def _info(store: Any, root: str, name: str, address: str, *, needed: bool) -> dict[str, Any] | None:
+    """What the store says of a file; None where a file that is not needed is not there."""
+    try:
+        return dict(store.info(f"{root}/{name}"))
+    except FileNotFoundError as error:
+        if not needed:
+            return None
+        raise CheckpointError(f"{address} has no {name}; is this the folder of a checkpoint?") from error
+    except Exception as error:  # and of failing
+        raise CheckpointError(f"{address}/{name} could not be reached: {first_line(error)}") from error
+
+
+def _version(infos: dict[str, dict[str, Any]]) -> str:
+    """The same for the same files. Where a store tells nothing of a change, nothing is taken for unchanged."""
+    marks = []
+    for name, info in sorted(infos.items()):
+        told = sorted((key, str(value)) for key, value in info.items() if key.lower() in VERSION_MARKS)
+        marks.append((name, info.get("size"), told or uuid.uuid4().hex))
+    return hashlib.sha256(repr(marks).encode()).hexdigest()[:32]
+
+
+def _fetch(store: Any, root: str, infos: dict[str, dict[str, Any]], folder: Path, address: str) -> None:
+    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        for name, info in infos.items():
+            store.get_file(f"{root}/{name}", str(scratch / name))
+            size = info.get("size")
+            if size is not None and (scratch / name).stat().st_size != size:
+                got = (scratch / name).stat().st_size
+                raise CheckpointError(f"{address}/{name} broke off: {got:,} of {size:,} bytes came; try again")
+        scratch.replace(folder)
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"{address} could not be fetched: {first_line(error)}; try again") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _remember(home: Path, folder: Path) -> None:
+    """Which version is the newest. Older ones are dropped, once nobody can still be on the way to read them."""
+    latest = home / LATEST
+    scratch = home / f".{LATEST}.{os.getpid()}.part"
+    scratch.write_text(folder.name, encoding="utf-8")
+    scratch.replace(latest)
+    for other in home.iterdir():
+        if other.is_dir() and other != folder and time.time() - other.stat().st_mtime > GRACE:
+            shutil.rmtree(other, ignore_errors=True)

@@ -1,0 +1,194 @@
+"""The page of a published captioner, written from its config and its results. It states what these say, and no more.
+
+The limits are those that the papers name for everything trained their way; they hold whatever the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pseudocap.model.config import Backbone, PseudoCapConfig
+from pseudocap.places import REPO, SHIPPED_SCHEME, place_of
+
+MARK = "<!-- pseudocap writes this page anew at every save; delete this line to keep a text of your own -->"
+REGIMES = {
+    "AsrBaseline": "speech (`asr`): what is said in the clips, as transcribed",
+    "ImageOnly": "images with alt text (`image-only`), each a video of one frame",
+    "VideoOnly": "pseudolabelled video (`video-only`): an image captioner's captions of the centre frames of clips",
+    "Mixed": "images with alt text and pseudolabelled video (`mixed`)",
+    "MixedExtended": "images with alt text and pseudolabelled video, for longer (`mixed-ext`)",
+    "FineTune": "captions written by people (fine-tuning)",
+}
+LIMITS = """\
+- **It makes things up.** The image captioners that write the pseudolabels hallucinate and err, and a captioner learns
+  their errors; it may name things, people and actions that are not there. Do not rely on a caption unseen.
+- **It misses actions.** A pseudolabel is made from one frame, which shows neither cause and effect nor the order of
+  events; there is no fine grounding in time. Objects and scenes are named better than what happens.
+- **It hears nothing.** Speech, music and noises are not used, so it is unfit to describe video for people who are hard
+  of hearing, and it misses what only sound tells. Where it learned from transcripts, speech recognition errs more on
+  some accents than on others.
+- **Bias.** Web images, alt text and web video carry bias of race, gender and culture, frozen language models carry that
+  of their text, and labelling at scale amplifies it. What helps in part: counterfactual augmentation of the data, and
+  filtering of the captions afterwards.
+- **English only**, and no judgement about who is seen: not for identifying people, for surveillance, or for decisions
+  about anybody.
+- Scores such as CIDEr compare words with those of a few people; a high one does not mean that captions are true."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What the files of a checkpoint do not know: what it is called, and under which terms it is given away."""
+
+    name: str | None = None
+    license: str | None = None
+
+
+UNKNOWN = About()
+
+
+def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About = UNKNOWN) -> str:
+    """The whole page: metadata as the hub reads it, then text."""
+    from huggingface_hub import ModelCardData
+
+    shown = about.name or "a video captioner"
+    data = ModelCardData(
+        language="en",
+        license=about.license,
+        library_name="pseudocap",
+        pipeline_tag="video-text-to-text",
+        tags=["video-captioning", "pseudolabels", "adapters", f"fusion-{config.fusion}"],
+        base_model=[each.source.removeprefix("hf://") for each in _of_the_hub(config)] or None,
+        model_name=shown,
+        eval_results=_eval_results(results) or None,
+    )
+    lines = ["---", data.to_yaml(), "---", "", MARK, "", f"# {shown}", "", *_what(config, results), ""]
+    lines += ["## How to use it", "", *_use(about), "", "## Scores", "", *_scores(results), ""]
+    lines += ["## Data", "", *_data(results), "", "## Limits and biases", "", LIMITS, ""]
+    lines += ["## Licence", "", *_licence(about), ""]
+    return "\n".join(lines)
+
+
+def may_write(card: Path) -> bool:
+    """Whether a page may be written there: none is, or one of ours that nobody has made their own."""
+    return not card.is_file() or MARK in card.read_text(encoding="utf-8", errors="replace")
+
+
+def _of_the_hub(config: PseudoCapConfig) -> list[Backbone]:
+    return [
+        each
+        for each in (config.decoder, config.encoder)
+        if not each.source.startswith(SHIPPED_SCHEME) and REPO.fullmatch(place_of(each.source))
+    ]
+
+
+def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        "Describes what is seen in a video, in one English sentence. These are the adapters only, for "
+        "Pseudocap; the two networks that they stand between are frozen, are not "
+        "in this repo, and are compared with what is recorded here before anything is captioned."
+    )
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| decoder (writes), frozen | {_backbone(config.decoder)} |"
+    yield f"| encoder (watches), frozen | {_backbone(config.encoder)} |"
+    layers = ", ".join(str(layer) for layer in config.adapter_layers)
+    yield f"| adapters | {config.fusion} fusion, {config.gate} gates, before decoder layers {layers} |"
+    yield f"| sees | {config.preprocess.frames} frames of {config.preprocess.size} x {config.preprocess.size} pixels |"
+    regime = results.get("regime")
+    if regime:
+        yield f"| learned from | {REGIMES.get(str(regime), regime)} |"
+    if results.get("step") is not None:
+        yield f"| optimiser steps | {results['step']:,} |"
+    if results.get("started_from"):
+        yield f"| started from | `{results['started_from']}` |"
+    if results.get("pseudocap"):
+        yield f"| made with | pseudocap {results['pseudocap']} |"
+
+
+def _backbone(backbone: Backbone) -> str:
+    revision = f", revision `{backbone.revision}`" if backbone.revision else ""
+    source = backbone.source if not Path(backbone.source).is_absolute() else Path(backbone.source).name
+    return f"`{source}`{revision}, fingerprint `{backbone.fingerprint[:16]}`"
+
+
+def _use(about: About) -> list[str]:
+    name = about.name or "DIRECTORY"
+    return [
+        "```python",
+        "from pseudocap import PseudoCap",
+        "",
+        f'model = PseudoCap.from_pretrained("{name}")',
+        'print(model.caption("clip.mp4"))',
+        "```",
+    ]
+
+
+def _scores(results: Mapping[str, Any]) -> Iterator[str]:
+    scores = results.get("scores") or {}
+    if not scores:
+        yield "None were recorded."
+        return
+    intervals = results.get("intervals") or {}
+    where = " ".join(
+        part for part in (str((results.get("data") or {}).get("corpus", "")), str(results.get("split") or "")) if part
+    )
+    yield f"On {results.get('videos', 0):,} videos{f' of {where}' if where else ''}, value x 100; intervals are 95 %."
+    yield ""
+    yield "| metric | value | interval |"
+    yield "|---|---|---|"
+    for name, value in scores.items():
+        low_high = intervals.get(name)
+        yield f"| {name} | {value:.2f} | {f'{low_high[0]:.2f} to {low_high[1]:.2f}' if low_high else 'not computed'} |"
+    if results.get("command"):
+        yield from ("", "The command:", "", "```bash", str(results["command"]), "```")
+
+
+def _data(results: Mapping[str, Any]) -> Iterator[str]:
+    data = results.get("data") or {}
+    if not data:
+        yield "Not recorded."
+        return
+    if data.get("corpus"):
+        yield f"Corpus `{data['corpus']}`, content sha256 `{data.get('content_sha256', 'not recorded')}`."
+    splits = data.get("splits") or {}
+    if splits:
+        yield from ("", "| split | videos | captions | sha256 of its ids |", "|---|---|---|---|")
+        for name, split in splits.items():
+            yield f"| {name} | {split['videos']:,} | {split['captions']:,} | `{split['ids_sha256']}` |"
+    sources = data.get("sources") or {}
+    if sources:
+        yield from ("", "| source | samples | identity |", "|---|---|---|")
+        for name, source in sources.items():
+            yield f"| {name} | {source['samples']:,} | `{source['identity']}` |"
+
+
+def _licence(about: About) -> Iterator[str]:
+    if about.license:
+        yield f"The adapters: {about.license}."
+    else:
+        yield "Whoever published these adapters named no licence."
+    yield "The backbones are loaded from their own places, under their own licences."
+
+
+def _eval_results(results: Mapping[str, Any]) -> list[Any]:
+    """The scores as the hub's `model-index` has them."""
+    from huggingface_hub import EvalResult
+
+    data = results.get("data") or {}
+    corpus = str(data.get("corpus") or "unnamed")
+    return [
+        EvalResult(
+            task_type="video-captioning",
+            dataset_type=corpus,
+            dataset_name=corpus,
+            dataset_split=results.get("split"),
+            metric_type=name.lower(),
+            metric_name=name,
+            metric_value=round(float(value), 2),
+        )
+        for name, value in (results.get("scores") or {}).items()
+    ]

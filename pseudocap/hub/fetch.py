@@ -1,0 +1,233 @@
+"""A checkpoint by its name, to a directory on this disk: a row, a repo of the hub, a directory, or an address.
+
+Only the files of a checkpoint are fetched, by names that stand here. Weights are safetensors, which run no code; what
+a registry's row says of them (revision, sha256) is checked before anyone loads them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pseudocap.errors import CheckpointError, nearest
+from pseudocap.hub.addresses import fetch_address
+from pseudocap.hub.manifest import URL, Row, all_rows
+from pseudocap.places import COMMIT, HUB_SCHEME, REPO, check_repo, find_file, hub_file, is_cached, place_of
+
+MODEL_TYPE = "pseudocap"
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+CARD_FILE = "README.md"
+RESULTS_FILE = "results.json"
+NEEDED = (CONFIG_FILE, WEIGHTS_FILE)
+BESIDE = (CARD_FILE, RESULTS_FILE)  # a checkpoint without them is whole
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fetched:
+    """A checkpoint that lies on this disk: where, whence, and the row that named it."""
+
+    folder: Path
+    source: str
+    revision: str | None = None
+    row: Row | None = None
+
+    @property
+    def public_name(self) -> str | None:
+        """What others may call it; a directory of this machine has no such name."""
+        if self.row is not None and self.row.shipped:
+            return self.row.name
+        if not URL.match(self.source):
+            return None
+        return f"{self.source.removeprefix(HUB_SCHEME)}{f'@{self.revision}' if self.revision else ''}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """How a hub may be asked. `token` as huggingface_hub takes it: None is the one that was logged in with."""
+
+    local_files_only: bool = False
+    token: str | bool | None = None
+
+
+ORDINARY = Access()
+
+
+def fetch(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    checkpoints: str | Path | None = None,
+    access: Access = ORDINARY,
+    optional: tuple[str, ...] = (),
+) -> Fetched:
+    """`name` is a directory, a row's name, `owner/repo`, `owner/repo@revision`, `hf://...`, `pseudocap://...` or any
+    other address. A directory goes before a row of the same name, as it does in transformers."""
+    text = str(name)
+    if isinstance(name, Path) or not URL.match(text):
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            return _directory(folder, revision)
+        if folder.is_file():
+            raise CheckpointError(f"{name} is a file; give the directory that holds it")
+        if _is_bare(text):
+            return _row(text, revision, checkpoints, access, optional)
+    return _elsewhere(text, revision, access, optional)
+
+
+def _is_bare(text: str) -> bool:
+    """Whether it can only be a row's name: a repo or a path has a slash."""
+    return "/" not in text and "@" not in text
+
+
+def _directory(folder: Path, revision: str | None) -> Fetched:
+    if revision is not None:
+        raise CheckpointError(f"{folder} is a directory and has no revision {revision!r}; leave the revision out")
+    return Fetched(folder=folder, source=str(folder))
+
+
+def _row(
+    name: str, revision: str | None, checkpoints: str | Path | None, access: Access, optional: tuple[str, ...]
+) -> Fetched:
+    rows = all_rows(checkpoints, local_files_only=access.local_files_only)
+    row = rows.get(name)
+    if row is None:
+        offer = f"it offers {', '.join(rows)}" if rows else "no weights are released yet"
+        raise CheckpointError(f"{name} is no directory here{nearest(name, rows)}; checkpoints.yaml: {offer}")
+    if revision not in (None, row.revision):
+        raise CheckpointError(
+            f"{name} is revision {row.revision} of {row.weights} ({row.registry}), not {revision!r}; for another "
+            "revision name the repo itself"
+        )
+    return fetch_row(row, access=access, optional=optional)
+
+
+def fetch_row(row: Row, *, access: Access = ORDINARY, optional: tuple[str, ...] = ()) -> Fetched:
+    """What a row names, once it is what the row says."""
+    source = row.weights
+    if not URL.match(source):
+        if not Path(source).is_dir():
+            raise CheckpointError(f"{row.name} of {row.registry}: there is no directory {source}; mend weights.source")
+        found = _directory(Path(source), row.revision)
+    else:
+        found = _elsewhere(source, row.revision, access, optional)
+    if row.revision and COMMIT.fullmatch(row.revision) and found.revision != row.revision:
+        raise CheckpointError(
+            f"{row.name} of {row.registry} is revision {row.revision}, and {source} gave {found.revision}; "
+            "it is not used"
+        )
+    _check_sha256(found, row, access)
+    return Fetched(folder=found.folder, source=found.source, revision=found.revision, row=row)
+
+
+def _elsewhere(text: str, revision: str | None, access: Access, optional: tuple[str, ...]) -> Fetched:
+    scheme = text.partition("://")[0].lower() if URL.match(text) else ""
+    if scheme in ("", "hf"):
+        repo, written = _split_revision(text)
+        if revision is not None and written not in (None, revision):
+            raise CheckpointError(f"{text} and revision={revision!r} name two revisions; leave one out")
+        return _hub(repo, revision or written, access, optional)
+    if scheme == "pseudocap":
+        return _directory(Path(place_of(text)), revision)
+    if scheme == "file":
+        return _directory(Path(text.partition("://")[2]), revision)
+    if revision is not None:
+        raise CheckpointError(f"{text} is an address and has no revision {revision!r}; leave the revision out")
+    folder = fetch_address(text, NEEDED, optional, local_files_only=access.local_files_only)
+    return Fetched(folder=folder, source=text)
+
+
+def is_captioner(name: str, *, revision: str | None = None, checkpoints: str | Path | None = None) -> bool:
+    """Whether `name` is a PseudoCap checkpoint, by its config.json alone, and not a backbone or somebody's teacher."""
+    scheme = name.partition("://")[0].lower() if URL.match(name) else ""
+    if scheme not in ("", "hf", "pseudocap"):
+        return True  # nothing else of ours is loaded from an address
+    if not scheme and not Path(name).expanduser().is_dir() and _is_bare(name):
+        return name in all_rows(checkpoints)
+    folder = Path(name).expanduser()
+    if not scheme and folder.is_dir():
+        config = find_file(folder, CONFIG_FILE)
+    else:
+        source, _, written = name.partition("@")
+        config = find_file(source, CONFIG_FILE, revision=revision or written or None)
+    try:
+        return bool(json.loads(config.read_bytes()).get("model_type") == MODEL_TYPE)
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _split_revision(text: str) -> tuple[str, str | None]:
+    name, _, revision = text.partition("@")
+    if "@" in text and not revision:
+        raise CheckpointError(f"{text} names no revision after the @; write owner/repo@revision")
+    bare = name.removeprefix(HUB_SCHEME)
+    if not REPO.fullmatch(bare):
+        raise CheckpointError(
+            f"{text} is no directory here, and neither the name of a repo (owner/repo, hf://owner/repo) nor an address "
+            "such as s3://bucket/folder"
+        )
+    return check_repo(name) if not name.startswith(HUB_SCHEME) else name, revision or None
+
+
+def _hub(name: str, revision: str | None, access: Access, optional: tuple[str, ...]) -> Fetched:
+    repo = check_repo(name)
+    options = {"local_files_only": access.local_files_only, "token": access.token}
+    config = hub_file(repo, CONFIG_FILE, revision=revision, **options)  # type: ignore[arg-type]
+    commit = config.parent.name  # .../snapshots/COMMIT/config.json: the other files come from the same
+    known = is_cached(repo, WEIGHTS_FILE, revision=commit)
+    weights = hub_file(repo, WEIGHTS_FILE, revision=commit, **options)  # type: ignore[arg-type]
+    if not known:
+        _check_arrival(repo, commit, weights, access)
+    for name_beside in optional:
+        try:
+            hub_file(repo, name_beside, revision=commit, **options)  # type: ignore[arg-type]
+        except CheckpointError:  # whether it is not there or cannot be had, the checkpoint is whole without it
+            continue
+    return Fetched(folder=weights.parent, source=f"{HUB_SCHEME}{repo}", revision=commit)
+
+
+def _check_arrival(repo: str, commit: str, weights: Path, access: Access) -> None:
+    """The hub names a large file by its sha256; the client compares sizes only."""
+    promised = weights.resolve().name
+    if not re.fullmatch(r"[0-9a-f]{64}", promised) or sha256_of(weights) == promised:
+        return
+    _drop(weights)
+    weights = hub_file(repo, WEIGHTS_FILE, revision=commit, token=access.token)
+    if (arrived := sha256_of(weights)) != promised:
+        _drop(weights)
+        raise CheckpointError(
+            f"{WEIGHTS_FILE} of {repo} arrived damaged, twice: its sha256 is {arrived[:12]}..., and the hub says "
+            f"{promised[:12]}...; nothing was kept, try again later"
+        )
+
+
+def _check_sha256(found: Fetched, row: Row, access: Access) -> None:
+    weights = found.folder / WEIGHTS_FILE
+    if not weights.is_file():
+        raise CheckpointError(f"{row.name} of {row.registry}: {found.folder} has no {WEIGHTS_FILE}")
+    actual = sha256_of(weights)
+    if actual != row.sha256 and found.revision is not None and not access.local_files_only:
+        # Perhaps only the copy in the cache is damaged.
+        _drop(weights)
+        repo = found.source.removeprefix(HUB_SCHEME)
+        actual = sha256_of(hub_file(repo, WEIGHTS_FILE, revision=found.revision, token=access.token))
+    if actual != row.sha256:
+        raise CheckpointError(
+            f"{row.name} of {row.registry} has the sha256 {row.sha256[:12]}..., and {WEIGHTS_FILE} of {found.source} "
+            f"has {actual[:12]}...: these are other weights, and they are not used"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _drop(cached: Path) -> None:
+    """Out of the hub's cache: the name in the snapshot, and the bytes that it points at."""
+    blob = cached.resolve()
+    cached.unlink(missing_ok=True)
+    blob.unlink(missing_ok=True)
