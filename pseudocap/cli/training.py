@@ -6,6 +6,8 @@ import inspect
 import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import transformers
 from jsonargparse import ArgumentError
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from pseudocap.errors import CheckpointError, ConfigError, nearest
 from pseudocap.regimes import networks
@@ -80,7 +83,7 @@ class TrainingCLI(LightningCLI):
         callbacks: list[Callback] = [
             StopOnBadLoss(),
             KeepCaptioner(self.out),
-            LearningRateMonitor(),
+            *([] if self.config.trainer.logger is False else [LearningRateMonitor()]),
             Checkpoints(
                 dirpath=Path(self.out) / "checkpoints",
                 filename="step-{step}",
@@ -89,11 +92,16 @@ class TrainingCLI(LightningCLI):
                 save_last=True,
             ),
         ]
-        kwargs.setdefault("plugins", [*(self.config_init.trainer.plugins or []), AtomicCheckpoints()])
-        given = self.config_init.trainer.callbacks or []
+        kwargs.setdefault("plugins", [*_listed(self.config_init.trainer.plugins), AtomicCheckpoints()])
+        given = _listed(self.config_init.trainer.callbacks)
         mine = [each for each in callbacks if not any(_same(each, one) for one in given)]
-        self.config_init.trainer.callbacks = [*(given if isinstance(given, list) else [given]), *mine]
-        return super().instantiate_trainer(**kwargs)
+        self.config_init.trainer.callbacks = [*given, *mine]
+        with lightnings_errors_as_ours():
+            return super().instantiate_trainer(**kwargs)
+
+    def fit(self) -> None:
+        with lightnings_errors_as_ours():
+            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=self.checkpoint())
 
     def checkpoint(self) -> str | None:
         """Where training goes on. A run that was begun is neither overwritten nor gone on with unasked."""
@@ -115,6 +123,22 @@ class TrainingCLI(LightningCLI):
             wrong = re.search(r"[Oo]ption '([\w.]+)'|--([\w.]+)|attribute '(\w+)'", text)
             offer = nearest(next(filter(None, wrong.groups())), _known(parser)) if wrong else ""
             raise ConfigError(f"{text}{offer}; --print_config prints every setting") from error
+
+
+@contextmanager
+def lightnings_errors_as_ours() -> Iterator[None]:
+    """What Lightning says of settings that cannot be right: no such accelerator, a strategy that is not installed."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ConfigError(f"{' '.join(str(error).split())}; --trainer.* sets it") from error
+
+
+def _listed(given: Any) -> list[Any]:
+    """One, several or none, as the trainer takes them."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _same(mine: Callback, given: Callback) -> bool:

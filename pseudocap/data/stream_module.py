@@ -44,7 +44,8 @@ class StreamData(ResumableData):
         image_batch_factor: how many times as large a batch of images is, also where there are no videos
         probabilities: of an image and of a video batch; for a mixture by default the papers' 0.95 and 0.05
         synchronised: all ranks draw the same modality at each step; unstable in the papers
-        epoch_steps: steps of an epoch, so between two validations
+        epoch_steps: batches of an epoch, so between two validations: with gradients accumulated a multiple of that
+            number, or the last step of each epoch is smaller
         seed: of the draws, the order, the crops and the moments
         workers: processes that decode
         start_method: of the workers: fork, forkserver or spawn; by default Python's own

@@ -5,6 +5,7 @@ A regime's own file shows what it learns from, how long, and its whole training 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,11 @@ from pseudocap.captioner import CaptionTokens, PseudoCap
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.regimes.losses import Losses, Objective
+from pseudocap.regimes.markdown import table_row, write_text
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
+from pseudocap.regimes.stop_words import StopWords
 from pseudocap.types import Batch, VideoMemory
 
-# The words that denoising drops, as PseudoCap-Vid drops stop words; the list is ours.
-STOP_WORDS = (
-    "a an the and or of in on at to with for from by is are was were be been being as that this it its his her their"
-)
 METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 
 
@@ -82,14 +81,14 @@ class Regime(lightning.LightningModule):
         compiler: str | None = None,
     ) -> None:
         super().__init__()
+        if not 0 <= seed < 2**63:
+            raise ConfigError(f"seed must be from 0 to below 2**63, not {seed}")
         self.model = model
         self.optimisation, self.objective, self.decoding = optimisation, objective, decoding
         self.seed = seed
         if self.objective.gate_entropy > 0 and model.config.fusion != "convex":
             raise ConfigError("objective.gate_entropy is for fusion='convex'; the residual gates have no entropy")
-        words = [f"{space}{word}" for word in STOP_WORDS.split() for space in ("", " ")]
-        single = [ids[0] for ids in model.tokenizer(words, add_special_tokens=False)["input_ids"] if len(ids) == 1]
-        self.stop_ids = torch.tensor(sorted(set(single)))
+        self.stop_words = StopWords.of(model.tokenizer)
         if compiler is not None:
             compile_layers(model, compiler)
         self.scores: Scores | None = None
@@ -99,12 +98,30 @@ class Regime(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
         optimiser = build_optimiser(self.model, self.optimisation, mixed=mixed)
+        if math.isinf(self.trainer.estimated_stepping_batches):
+            raise ConfigError(
+                "the run has no end, and the learning rate falls towards it: give trainer.max_steps or max_epochs"
+            )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self.optimisation.share(step, steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    @property
+    def run_settings(self) -> dict[str, int]:
+        """What the losses of a run depend on beside its captioner, objective and data, which tell for themselves."""
+        return {"model.seed": self.seed, "trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["run_settings"] = self.run_settings
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint of other adapters is told before PyTorch meets it."""
+        """A checkpoint of another run, or of other adapters, is told before PyTorch meets it."""
+        for name, value in checkpoint.get("run_settings", {}).items():
+            if self.run_settings[name] != value:
+                raise ConfigError(
+                    f"the run to resume had {name} {value} and this one has {self.run_settings[name]}, so other losses "
+                    f"would follow: set {name} as it was, or start a new run from the weights alone"
+                )
         if "state_dict" not in checkpoint:  # DeepSpeed keeps the weights in files of its own, which it compares itself
             return
         here = {name: list(tensor.shape) for name, tensor in self.state_dict().items()}
@@ -193,7 +210,7 @@ class Regime(lightning.LightningModule):
 
     def _show_examples(self) -> None:
         """A table beside the logs, for people: the same videos each time, so that one sees them change."""
-        if self.trainer.sanity_checking or self.decoding.examples == 0:
+        if self.trainer.sanity_checking or not self.trainer.loggers or self.decoding.examples == 0:
             return
         where = self.trainer.log_dir  # which all ranks must ask
         if not self.trainer.is_global_zero or where is None:
@@ -201,9 +218,8 @@ class Regime(lightning.LightningModule):
         folder = Path(where) / "captions"
         chosen = sorted(self.captioned, key=lambda each: each.key)[: self.decoding.examples]
         rows = ["| video | caption | a reference |", "|---|---|---|"]
-        rows += [f"| {each.key} | {each.caption} | {each.references[0]} |" for each in chosen]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"step-{self.global_step:07d}.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        rows += [table_row(each.key, each.caption, each.references[0]) for each in chosen]
+        write_text(folder / f"step-{self.global_step:07d}.md", "\n".join(rows) + "\n")
         for logger in self.trainer.loggers:
             if hasattr(logger.experiment, "add_text"):  # TensorBoard's
                 logger.experiment.add_text("captions", "\n".join(rows), self.global_step)

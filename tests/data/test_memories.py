@@ -33,6 +33,7 @@ from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.types import CaptionedVideo, Preprocess, VideoMemory
 from pseudocap.video.watch import pad_clips
+from pseudocap.zoo.tiny import write_timesformer
 
 PREPROCESS = Preprocess(size=16, frames=4)
 Run = Callable[..., Encoded]
@@ -518,6 +519,8 @@ def test_the_verb_encodes_and_tells_mistakes_in_one_line(
         (str(films / "captions.jsonl"), str(tmp_path / "full"), [], "is not empty"),
         (str(films / "captions.jsonl"), out, ["--crops", "1"], "crops is 0 there and 1 here"),
         (str(films / "captions.jsonl"), out, ["--size", "15"], "patch size"),
+        (str(films / "captions.jsonl"), out, ["--workers", "-1"], "workers must be at least 0"),
+        (str(films / "captions.jsonl"), out, ["--bf16"], "precision is float32 there and bfloat16 here"),
         (str(films / "captions.jsonl"), str(tmp_path / "y"), ["--videos", str(empty)], "--videos"),
     ):
         assert main(["encode", source, *options, "--out", folder, *more]) == 2
@@ -525,3 +528,35 @@ def test_the_verb_encodes_and_tells_mistakes_in_one_line(
         assert error.startswith("error: ")
         assert error.count("\n") == 1
         assert told in error
+
+
+def test_the_verb_names_missing_videos_and_does_not_take_a_stray_text_for_captions(
+    tmp_path: Path, backbones: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--encoder", str(backbones / "timesformer"), "--workers", "0", "--device", "cpu"]
+    folder = films_named(tmp_path / "films", 3)
+    (folder / "02.mp4").unlink()
+    captions = ["encode", str(folder / "captions.jsonl"), *options, "--out", str(tmp_path / "m")]
+    assert main(captions) == 2
+    assert "1 of 3 videos are not below" in capsys.readouterr().err
+    assert main([*captions, "--max-failure-rate", "0.5"]) == 1
+    assert "missing: 1 videos" in capsys.readouterr().out
+    assert main([*captions, "--max-failure-rate", "0.5", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["missing"] == ["02.mp4"]
+    (folder / "readme.txt").write_text("where these come from\n")
+    assert main(["encode", str(folder), *options, "--out", str(tmp_path / "whole")]) == 0
+    assert {row.key for row in MemorySource(tmp_path / "whole").rows} == {"00.mp4", "01.mp4"}
+
+
+def test_an_encoder_that_is_not_the_checkpoints_any_more_is_refused(
+    films: Path, tmp_path: Path, backbones: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(backbones / "timesformer", tmp_path / "encoder")
+    start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=tmp_path / "encoder", device="cpu")
+    start.save_pretrained(tmp_path / "start")
+    write_timesformer(tmp_path / "other", hidden_size=16, seed=9)
+    shutil.rmtree(tmp_path / "encoder")
+    shutil.copytree(tmp_path / "other", tmp_path / "encoder")
+    command = ["encode", str(films / "captions.jsonl"), "--encoder", str(tmp_path / "start"), "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "m"), "--workers", "0"]) == 2
+    assert "no longer holds the weights" in capsys.readouterr().err

@@ -13,6 +13,7 @@ import torch
 from running import FAST, Losses, Stop, StoppedError, saving, streams, trainer
 
 from pseudocap import PseudoCap
+from pseudocap.captioner import read_config
 from pseudocap.data import CaptionData, StreamData
 from pseudocap.data.captions import read_own
 from pseudocap.data.encode import encode
@@ -25,7 +26,9 @@ from pseudocap.regimes import AsrBaseline, FineTune, ImageOnly, Mixed, MixedExte
 from pseudocap.regimes.base import Decoding, Regime
 from pseudocap.regimes.keep import KeepCaptioner
 from pseudocap.regimes.losses import Denoising, Objective
+from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation
+from pseudocap.types import Preprocess
 from pseudocap.zoo.tiny import write_opt, write_timesformer
 
 Build = Callable[..., PseudoCap]
@@ -77,6 +80,50 @@ def test_a_mixture_logs_the_shares_of_batches_and_of_examples(build: Build, tars
     assert float(run.logged_metrics["mixture/images/examples"]) == pytest.approx(
         4 * images / (4 * images + 2 * (8 - images))
     )
+
+
+def test_a_resumed_mixture_logs_the_shares_of_the_whole_run(build: Build, tars: Path, tmp_path: Path) -> None:
+    data = [streams(tars, "image", "video", probabilities={"image": 0.5, "video": 0.5}) for _ in range(2)]
+    stopped = trainer(tmp_path, saving(tmp_path), Stop(6), enable_checkpointing=True, max_steps=8)
+    with pytest.raises(StoppedError):
+        stopped.fit(Mixed(build(), optimisation=FAST), data[0])
+    run = trainer(tmp_path, max_steps=8)
+    run.fit(Mixed(build(), optimisation=FAST), data[1], ckpt_path=str(tmp_path / "last.ckpt"))
+    images = sum(data[1].mixture.draw(step).modality == "image" for step in range(8))
+    assert float(run.logged_metrics["mixture/images/batches"]) == pytest.approx(images / 8)
+
+
+def test_a_preprocessing_given_to_the_data_is_the_saved_captioners(
+    build: Build, world: Path, tars: Path, tmp_path: Path
+) -> None:
+    large = Preprocess(size=32, frames=2)
+    settings = {"batch_size": 2, "workers": 0}
+    validation = CaptionData(world / "captions.jsonl", **settings)
+    streamed = StreamData(videos=tars / "videos", preprocess=large, validation=validation, epoch_steps=1, **settings)
+    for name, data in (("own", CaptionData(world / "captions.jsonl", preprocess=large, **settings)), ("s", streamed)):
+        seen = Shapes()
+        trainer(tmp_path, seen, KeepCaptioner(str(tmp_path / name)), max_steps=1).fit(FineTune(build()), data)
+        assert read_config(tmp_path / name / "last").preprocess == large
+        assert {shape[2:] for shape in seen.shapes} == {(3, 32, 32)}
+    with pytest.raises(ConfigError, match="patch size"):
+        build().set_preprocess(Preprocess(size=33, frames=2))
+
+
+class Shapes(Callback):
+    """Of the frames of every batch, in validation too."""
+
+    def __init__(self) -> None:
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.shapes.add(tuple(batch.frames.shape))
+
+    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *place: int) -> None:
+        self.shapes.add(tuple(batch.frames.shape))
+
+
+def test_a_table_keeps_each_row_on_its_line() -> None:
+    assert table_row("a|b", "two\nlines ", "") == "| a/b | two lines |  |"
 
 
 def test_fine_tuning_learns_a_small_world_and_keeps_what_from_pretrained_loads(world: Path, tmp_path: Path) -> None:
