@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from running import FAST, Losses, Stop, StoppedError, saving, streams, trainer
 
 from pseudocap import PseudoCap
