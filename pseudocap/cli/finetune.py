@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def run(args: argparse.Namespace) -> int:
+def _refuse_mistakes(args: argparse.Namespace) -> None:
     if (args.out / "best").exists():
         raise ConfigError(f"--out {args.out} holds a run already; name another folder")
     for name in ("max_epochs", "patience", "batch_size", "beams", "size"):
@@ -73,6 +73,10 @@ def run(args: argparse.Namespace) -> int:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     if not args.data.exists():
         raise InputError(f"--data {args.data}: there is no such file or folder")
+
+
+def run(args: argparse.Namespace) -> int:
+    _refuse_mistakes(args)
 
     import logging
     from dataclasses import replace

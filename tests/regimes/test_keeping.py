@@ -149,6 +149,17 @@ def test_a_sanity_check_leaves_no_score(build: Build, world: Path, tars: Path, t
     assert (last["scores"], last["scores_step"], last["videos"]) == ({}, None, 0)
 
 
+def test_an_equal_score_is_no_better_one(build: Build, world: Path, tars: Path, tmp_path: Path) -> None:
+    """Also one that float32, in which Lightning logs it, rounds up."""
+    Graded.table = {2: 12.345}
+    assert float(torch.tensor(12.345)) > 12.345
+    keep = KeepCaptioner(str(tmp_path))
+    keep.best = 12.345
+    run = trainer(tmp_path, keep, max_steps=2)
+    run.fit(Graded(build(), optimisation=FAST), validated(world, tars))
+    assert not (tmp_path / "best").exists()
+
+
 def test_two_scores_can_be_kept_the_best_of(build: Build, world: Path, tars: Path, tmp_path: Path) -> None:
     keepers = [KeepCaptioner(str(tmp_path / name), f"val/{name}") for name in (CIDER, "BLEU-4")]
     run = trainer(tmp_path, *keepers, saving(tmp_path), enable_checkpointing=True, max_steps=2)
