@@ -49,27 +49,25 @@ def quantise(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 class ShardVectors:
     """The vectors of a shard of at most so many samples, held once and as small as they are stored.
 
-    Those of space are most of it, and have their place in the file's own tensor from the beginning. Gathered as float32
-    and packed at the end, a shard would take several times its size.
+    They are put where the file will have them from the beginning. Gathered view by view as float32 and packed at the
+    end, a shard would take several times its size. Room that is not used takes no memory.
     """
 
     def __init__(self, spec: MemorySpec, samples: int) -> None:
         self.views = 0
         self._spec, self._room = spec, samples * spec.views
         self._frames: list[int] = []
-        self._time: dict[str, list[torch.Tensor]] = {}
-        self._space: dict[str, torch.Tensor] = {}
+        self._taken = 0  # by the vectors of time, which lie one after another
+        self._rooms: dict[str, torch.Tensor] = {}
 
     def add(self, memory: VideoMemory, frames: Sequence[int]) -> None:
         """Views side by side, of which so many frames each are real."""
-        for name, part in self._stored("space", memory.space).items():
-            if name not in self._space:
-                self._space[name] = torch.empty(self._room, *part.shape[1:], dtype=part.dtype)
-            self._space[name][self.views : self.views + len(frames)] = part
-        for name, part in self._stored("time", memory.time).items():
-            self._time.setdefault(name, []).extend(row[:real].clone() for row, real in zip(part, frames, strict=True))
+        real = torch.cat([row[:count] for row, count in zip(memory.time, frames, strict=True)])
+        self._put("space", memory.space, first=self.views, room=self._room)
+        self._put("time", real, first=self._taken, room=self._room * self._spec.preprocess.frames)
         self._frames += frames
         self.views += len(frames)
+        self._taken += len(real)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """As the file has them; none where there is no sample."""
@@ -77,14 +75,20 @@ class ShardVectors:
             return {}
         views = self._spec.views
         packed = {"frames": torch.tensor(self._frames, dtype=torch.int32).view(-1, views)}
-        packed |= {name: torch.cat(rows) for name, rows in self._time.items()}
-        return packed | {name: room[: self.views].unflatten(0, (-1, views)) for name, room in self._space.items()}
+        for name, room in self._rooms.items():
+            used = room[: self.views].unflatten(0, (-1, views)) if name.startswith("space") else room[: self._taken]
+            packed[name] = used
+        return packed
 
-    def _stored(self, name: str, vectors: torch.Tensor) -> dict[str, torch.Tensor]:
-        if self._spec.storage == "float16":
-            return {name: vectors.to("cpu", torch.float16)}
-        whole, scale = quantise(vectors)
-        return {name: whole.cpu(), f"{name}_scale": scale.cpu()}
+    def _put(self, name: str, vectors: torch.Tensor, *, first: int, room: int) -> None:
+        parts = {name: vectors}
+        if self._spec.storage == "int8":
+            parts[name], parts[f"{name}_scale"] = quantise(vectors)
+        for part, values in parts.items():
+            if part not in self._rooms:
+                stored = torch.float16 if self._spec.storage == "float16" else values.dtype
+                self._rooms[part] = torch.empty(room, *values.shape[1:], dtype=stored)
+            self._rooms[part][first : first + len(values)] = values
 
 
 def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], index: ShardIndex) -> None:

@@ -85,13 +85,13 @@ def test_a_mixture_logs_the_shares_of_batches_and_of_examples(build: Build, tars
 
 def test_a_resumed_mixture_logs_the_shares_of_the_whole_run(build: Build, tars: Path, tmp_path: Path) -> None:
     data = [streams(tars, "image", "video", probabilities={"image": 0.5, "video": 0.5}) for _ in range(2)]
-    stopped = trainer(tmp_path, saving(tmp_path), Stop(6), enable_checkpointing=True, max_steps=8)
+    stopped = trainer(tmp_path, saving(tmp_path), Stop(5), enable_checkpointing=True, max_steps=7)
     with pytest.raises(StoppedError):
         stopped.fit(Mixed(build(), optimisation=FAST), data[0])
-    run = trainer(tmp_path, max_steps=8)
+    run = trainer(tmp_path, max_steps=7)
     run.fit(Mixed(build(), optimisation=FAST), data[1], ckpt_path=str(tmp_path / "last.ckpt"))
-    images = sum(data[1].mixture.draw(step).modality == "image" for step in range(8))
-    assert float(run.logged_metrics["mixture/images/batches"]) == pytest.approx(images / 8)
+    images = sum(data[1].mixture.draw(step).modality == "image" for step in range(7))
+    assert float(run.logged_metrics["mixture/images/batches"]) == pytest.approx(images / 7)
 
 
 def test_a_preprocessing_given_to_the_data_is_the_saved_captioners(
