@@ -133,6 +133,22 @@ def is_cached(repo: str, filename: str, *, revision: str | None = None) -> bool:
     return isinstance(try_to_load_from_cache(repo, filename, revision=revision), str)
 
 
+def hub_answers(source: str | Path, *, revision: str | None = None, token: str | bool | None = None) -> bool:
+    """Whether the hub can be asked about a repo at all. Where it cannot, what is cached must do: transformers would
+    otherwise ask for each small file again and again, most of a minute in all. A directory needs no hub."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    if is_directory(source):
+        return True
+    try:
+        _ask_once(place_of(source), "config.json", revision=revision, token=token)
+    except HfHubHTTPError:
+        return True  # an answer, if not a good one
+    except Exception:  # a connection fails in the ways of whichever HTTP library the client stands on
+        return False
+    return True
+
+
 def _ask_once(repo: str, filename: str, *, revision: str | None, token: str | bool | None) -> None:
     """Whether the hub is there and has the file, without waiting: hf_hub_download asks an unreachable hub again and
     again, for half a minute. A hub that is only busy is left to its patience."""
@@ -153,6 +169,8 @@ def _reason(error: Exception, local_files_only: bool) -> str:
     if local_files_only or isinstance(error, errors.OfflineModeIsEnabled):
         which = "local_files_only" if local_files_only else "HF_HUB_OFFLINE"
         return f"it is not in the cache ({constants.HF_HUB_CACHE}), and {which} forbids to fetch it; fetch it once"
+    if isinstance(error, errors.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # why the hub did not give what the cache has not
     if isinstance(error, errors.GatedRepoError):
         return f"the repo is gated: accept its terms at {constants.ENDPOINT}, then log in (`hf auth login`)"
     if isinstance(error, errors.RevisionNotFoundError):
@@ -169,10 +187,11 @@ def _reason(error: Exception, local_files_only: bool) -> str:
         return f"{constants.ENDPOINT} refuses it ({status}); log in (`hf auth login`) or give a token that may read it"
     if status in BUSY:
         return f"{constants.ENDPOINT} is busy or broken ({status}); try again later"
-    if isinstance(error, errors.HFValidationError):
+    if status is not None:
+        return f"{constants.ENDPOINT} answers with an error ({status}: {first_line(error)}); try again"
+    if isinstance(error, ValueError):  # a name or a path that the client refuses
         return first_line(error)
-    cause = error.__cause__ if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ else error
     return (
-        f"{constants.ENDPOINT} could not be reached ({first_line(cause)}); go online once, or name a directory "
+        f"{constants.ENDPOINT} could not be reached ({first_line(error)}); go online once, or name a directory "
         "(`pseudocap doctor` tests the hub)"
     )

@@ -113,7 +113,8 @@ class Pseudolabel:
 
     A label that `failed` has no caption and an `error`. `verdicts` are the filters' objections; a label without any is
     `kept`. `frame_times` are the moments that the teacher was shown, `log_probs` of whole captions as the model itself
-    weighs them, and `confidence` lies between 0 and 1, None where the teacher has no opinion of its captions.
+    weighs them, and `confidence` lies between 0 and 1, None where the teacher has no opinion of its captions. `run`
+    names the run that made it, which tells the rows apart that a later run carried over.
     """
 
     clip: Clip
@@ -127,6 +128,7 @@ class Pseudolabel:
     seed: int
     verdicts: tuple[str, ...] = ()
     error: str = ""
+    run: str = ""
 
     @property
     def failed(self) -> bool:

@@ -17,11 +17,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """Seconds per run of one alternative."""
+    """Seconds per run of one alternative; `processor` is the median time that this process itself computed."""
 
     median: float
     fastest: float
     slowest: float
+    processor: float
 
 
 def take_turns(alternatives: Mapping[str, Callable[[], object]], *, rounds: int, warmups: int = 1) -> dict[str, Timing]:
@@ -29,13 +30,20 @@ def take_turns(alternatives: Mapping[str, Callable[[], object]], *, rounds: int,
         for _ in range(warmups):
             run()
     seconds: dict[str, list[float]] = {name: [] for name in alternatives}
+    computed: dict[str, list[float]] = {name: [] for name in alternatives}
     for _ in range(rounds):
         for name, run in alternatives.items():
-            started = time.perf_counter()
+            started, before = time.perf_counter(), time.process_time()
             run()
+            computed[name].append(time.process_time() - before)
             seconds[name].append(time.perf_counter() - started)
     return {
-        name: Timing(median=statistics.median(times), fastest=min(times), slowest=max(times))
+        name: Timing(
+            median=statistics.median(times),
+            fastest=min(times),
+            slowest=max(times),
+            processor=statistics.median(computed[name]),
+        )
         for name, times in seconds.items()
     }
 

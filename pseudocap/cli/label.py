@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,13 @@ from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from pseudocap.label.compare import Comparison
+    from pseudocap.label.engines import Engine
+    from pseudocap.label.framing import Framing
+    from pseudocap.label.on_ray import RayEngine
     from pseudocap.label.pipeline import Labelled, Progress, Relabel
     from pseudocap.label.sources import Sources
+    from pseudocap.label.teachers import Teacher
 
 PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
 
@@ -33,11 +40,12 @@ Run again with the same settings to go on where a run was stopped. docs/labels.m
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="what to label; see below")
     parser.add_argument("--teacher", default="Salesforce/blip-image-captioning-large", metavar="T", help="who says it")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write, or an address (s3://...)")
     _add_framing(parser)
     _add_decoding(parser)
     _add_filters(parser)
     _add_run(parser)
+    _add_cluster(parser)
     parser.epilog = f"{EPILOG}\n\n{parser.epilog}" if parser.epilog else EPILOG
 
 
@@ -88,22 +96,35 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the run")
-    group.add_argument("--engine", choices=["local"], default="local", help="where it runs: processes of this machine")
-    group.add_argument("--workers", type=int, default=2, metavar="N", help="processes that decode (2)")
+    group.add_argument(
+        "--workers", type=int, default=2, metavar="N", help="processes that decode, with ray for each teacher (2)"
+    )
     group.add_argument("--shard-size", type=int, default=32, metavar="N", help="videos in a file of labels (32)")
     group.add_argument("--retry-failed", action="store_true", help="try clips again that failed before")
     group.add_argument(
         "--max-failure-rate", type=float, default=0.1, metavar="R", help="stop where more than this share fails (0.1)"
     )
-    group.add_argument("--relabel", type=Path, metavar="DIR", help="label an earlier run's least certain clips again")
+    group.add_argument("--relabel", metavar="DIR", help="label an earlier run's least certain clips again")
     group.add_argument("--below", type=float, metavar="SCORE", help="with --relabel: those with less confidence")
+    group.add_argument(
+        "--compare", metavar="DIR", help="tell the share of captions that differ from those of another run"
+    )
     group.add_argument("--json", action="store_true", help="print the summary as JSON")
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where it runs")
+    group.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="processes of this machine, or Ray Data (local)"
+    )
+    group.add_argument("--address", metavar="A", help="of the Ray cluster; default: $RAY_ADDRESS, or this machine")
+    group.add_argument("--gpus-per-teacher", type=float, metavar="N", help="or a fraction (1 where there are GPUs)")
+    group.add_argument("--teachers", default="1:", metavar="MIN:MAX", help="how many; no MAX: as fit the cluster (1:)")
 
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    from pseudocap.cli.teachers import build_teacher, framing_of
-    from pseudocap.label.engines import LocalEngine
+    from pseudocap.label.compare import compare
     from pseudocap.label.filters import Filters
     from pseudocap.label.pipeline import label
     from pseudocap.label.shard import LabelSpec
@@ -116,28 +137,55 @@ def run(args: argparse.Namespace) -> int:
         duplicates=not args.keep_duplicates,
         words=_word_list(args.words),
     )
-    teacher = build_teacher(args)
-    spec = LabelSpec(
-        framing=framing_of(args, teacher),
-        filters=filters,
-        seed=args.seed,
-        batch_size=args.batch_size,
-        shard_size=args.shard_size,
-    )
-    with _progress() as progress:
+    with _hired(args) as (engine, teacher, framing), _progress() as progress:
+        spec = LabelSpec(
+            framing=framing, filters=filters, seed=args.seed, batch_size=args.batch_size, shard_size=args.shard_size
+        )
         result = label(
             sources,
             teacher,
             args.out,
             spec,
-            engine=LocalEngine(args.workers),
+            engine=engine,
             retry_failed=args.retry_failed,
             relabel=relabel,
             max_failure_rate=args.max_failure_rate,
             progress=progress,
         )
-    _tell(args, result)
+    _tell(args, result, None if args.compare is None else compare(args.out, args.compare))
     return 1 if result.stats["failed"] else 0
+
+
+@contextmanager
+def _hired(args: argparse.Namespace) -> Iterator[tuple[Engine, Teacher, Framing]]:
+    """Where it runs, and the teacher, who on a cluster is described where it will work and built there."""
+    from pseudocap.cli.teachers import build_teacher, describe_teacher, framing_of
+    from pseudocap.label.engines import LocalEngine
+
+    if args.engine == "local":
+        teacher = build_teacher(args)
+        yield LocalEngine(args.workers), teacher, framing_of(args, teacher)
+        return
+    with _cluster(args) as engine:
+        yield engine, *engine.there(partial(describe_teacher, args))
+
+
+def _cluster(args: argparse.Namespace) -> RayEngine:
+    from pseudocap.label.on_ray import RayEngine
+
+    least, _, most = args.teachers.partition(":")
+    try:
+        teachers = int(least), int(most) if most else None
+    except ValueError:
+        raise ConfigError(
+            f"--teachers is {args.teachers!r} and must be MIN:MAX, such as 1:8, or 4: for no limit"
+        ) from None
+    return RayEngine(
+        address=args.address,
+        gpus=0.0 if args.teacher in ("null", "asr") else args.gpus_per_teacher,
+        workers=args.workers,
+        teachers=teachers,
+    )
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -146,10 +194,13 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--relabel and --below belong together: which run, and below which confidence")
     if (args.source is None) == (args.relabel is None):
         raise ConfigError("name either SOURCE or, with --relabel, an earlier run whose sources are taken")
-    if args.out.exists() and not args.out.is_dir():
+    if "://" not in args.out and Path(args.out).is_file():
         raise DataError(f"--out {args.out} is a file; name a folder")
-    if args.relabel is not None and args.relabel.resolve() == args.out.resolve():
-        raise ConfigError(f"--out {args.out} is the earlier run itself; name another folder, and compare the two")
+    for name in ("relabel", "compare"):
+        if getattr(args, name) is not None and _same(getattr(args, name), args.out):
+            raise ConfigError(f"--{name} {args.out} is --out itself; name another folder")
+    if args.engine == "local" and (args.address is not None or args.gpus_per_teacher is not None):
+        raise ConfigError("--address and --gpus-per-teacher belong to --engine ray")
     if args.workers < 0:
         raise ConfigError(f"--workers is {args.workers} and must be 0 (decode in this process) or more")
     if args.greedy and (args.top_p is not None or args.beams > 1):
@@ -158,22 +209,29 @@ def _check(args: argparse.Namespace) -> None:
 
 def _sources(args: argparse.Namespace) -> tuple[Sources, Relabel | None]:
     from pseudocap.label.pipeline import Relabel
-    from pseudocap.label.run_folder import is_finished, read_plan
+    from pseudocap.label.run_folder import read_plan
+    from pseudocap.label.schema import finished_shards
     from pseudocap.label.sources import find_sources
+    from pseudocap.label.storage import place_at
 
     if args.relabel is None:
         return find_sources(args.source, shard_size=args.shard_size), None
-    plan = read_plan(args.relabel)
+    place = place_at(args.relabel)
+    plan = read_plan(place)
     if plan is None:
         raise DataError(f"{args.relabel} holds no labelling run (plan.json); name the --out of one")
-    missing = [number for number in range(len(plan.sources.shards)) if not is_finished(args.relabel, number)]
+    missing = len(plan.sources.shards) - len(finished_shards(place))
     if missing:
-        raise DataError(f"{args.relabel} is not finished: {len(missing)} shards are missing; finish it first")
+        raise DataError(f"{args.relabel} is not finished: {missing} shards are missing; finish it first")
     for name in ("clip_seconds", "min_seconds"):  # the same clips, or none could be kept
         earlier = plan.settings[f"frames.{name}"]
         if getattr(args, name) != earlier:
             raise ConfigError(f"--relabel takes the clips as they are: --{name.replace('_', '-')} {earlier:g}")
     return plan.sources, Relabel(earlier=args.relabel, below=args.below)
+
+
+def _same(one: str, other: str) -> bool:
+    return one == other or ("://" not in one + other and Path(one).resolve() == Path(other).resolve())
 
 
 def _word_list(path: Path | None) -> tuple[str, ...]:
@@ -220,7 +278,7 @@ def _rate(now: Progress, started: float) -> str:
     return f"{now.clips / elapsed:,.1f} clips/s, {now.seconds / elapsed:,.0f} s of video per second"
 
 
-def _tell(args: argparse.Namespace, result: Labelled) -> None:
+def _tell(args: argparse.Namespace, result: Labelled, compared: Comparison | None) -> None:
     speed = result.video_seconds / result.seconds
     if args.json:
         run = {
@@ -229,7 +287,8 @@ def _tell(args: argparse.Namespace, result: Labelled) -> None:
             "seconds": round(result.seconds, 3),
             "seconds_of_video_per_second": round(speed, 1),
         }
-        print(json.dumps({"out": str(args.out), "run": run, **result.stats}))
+        beside = {} if compared is None else {"compared": {**asdict(compared), "share": round(compared.share, 6)}}
+        print(json.dumps({"out": args.out, "run": run, **result.stats, **beside}))
         return
     stats: Mapping[str, Any] = result.stats
     print(
@@ -243,3 +302,8 @@ def _tell(args: argparse.Namespace, result: Labelled) -> None:
     )
     for name, verdict in stats["verdicts"].items():
         print(f"  {name}: {verdict['clips']:,} ({verdict['share']:.1%})")
+    if compared is not None:
+        print(
+            f"compared with {args.compare}: {compared.differing:,} of {compared.clips:,} captions differ "
+            f"({compared.share:.2%}); {compared.only_one:,} clips are in one of them only"
+        )

@@ -11,7 +11,7 @@ from pseudocap.errors import ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("labels", type=Path, metavar="LABELS", help="the --out of a `pseudocap label`")
+    parser.add_argument("labels", metavar="LABELS", help="the --out of a `pseudocap label`, a folder or an address")
     parser.add_argument("--out", type=Path, required=True, metavar="SHARDS", help="the folder of tars to write")
     parser.add_argument("--videos", metavar="DIR", help="where the videos lie now, if they have moved")
     parser.add_argument(

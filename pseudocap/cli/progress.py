@@ -32,3 +32,46 @@ def progress_of(doing: str, noun: str) -> Iterator[Callable[[int, int], None]]:
             print(f"{doing}: {done:,} of {total:,} {noun}", file=sys.stderr, flush=True)
 
     yield tell
+
+
+@contextmanager
+def stages_of(doing: str) -> Iterator[Callable[[str, int, int], None]]:
+    """The same for a run of several stages: what is done now, how much of it, how much there is of it."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        columns = (
+            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
+            *(TimeElapsedColumn(), TimeRemainingColumn()),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(doing, total=None)
+            stage = ""
+
+            def draw(what: str, done: int, total: int) -> None:
+                nonlocal stage
+                if what != stage:
+                    stage = what
+                    bar.reset(task, description=f"{doing}: {what}")
+                bar.update(task, completed=done, total=total)
+
+            yield draw
+        return
+    told: tuple[str, int] = ("", 0)
+
+    def tell(what: str, done: int, total: int) -> None:
+        nonlocal told
+        tenth = 10 * done // max(1, total)
+        if (what, tenth) != told and (what != told[0] or tenth > told[1]):
+            told = (what, tenth)
+            print(f"{doing}: {what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+
+    yield tell

@@ -5,12 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.hub.fetch import is_captioner
 from pseudocap.label.framing import Framing
-from pseudocap.label.teachers import Answer, AsrTeacher, Decoding, ImageTextTeacher, NullTeacher, Teacher, View
+from pseudocap.label.teachers import (
+    Answer,
+    AsrTeacher,
+    Decoding,
+    ImageTextTeacher,
+    LateTeacher,
+    NullTeacher,
+    Teacher,
+    View,
+)
 
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
@@ -68,6 +78,15 @@ def framing_of(args: argparse.Namespace, teacher: Teacher) -> Framing:
         short_side=teacher.short_side,
         nearest_keyframe=args.nearest_keyframe,
     )
+
+
+def describe_teacher(args: argparse.Namespace) -> tuple[Teacher, Framing]:
+    """The teacher as a value that travels to other machines, and how it wants its frames."""
+    teacher = build_teacher(args)
+    framing = framing_of(args, teacher)
+    if isinstance(teacher, NullTeacher | AsrTeacher):
+        return teacher, framing
+    return LateTeacher.of(teacher, partial(build_teacher, args)), framing
 
 
 def _asr(args: argparse.Namespace) -> AsrTeacher:

@@ -1,4 +1,5 @@
-"""`pseudocap zoo list | show N`: which weights have a name here, and what is known of one of them."""
+"""`pseudocap zoo list | show N | verify | build`: which weights have a name here, what is known of one of them, whether
+it is true, and how all that the package ships is made from nothing."""
 
 from __future__ import annotations
 
@@ -6,10 +7,11 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.registry import add_checkpoints_option
-from pseudocap.errors import CheckpointError, nearest
+from pseudocap.errors import CheckpointError, ConfigError, nearest
 
 if TYPE_CHECKING:
     from pseudocap.hub.manifest import Row
@@ -77,6 +79,90 @@ def _show(args: argparse.Namespace) -> int:
     return 0
 
 
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="N", help="rows; default: all")
+    parser.add_argument("--no-scores", action="store_true", help="the weights' hashes alone")
+    parser.add_argument(
+        "--data", type=Path, metavar="DIR", help="keep the toy films here (default: a temporary folder)"
+    )
+    parser.add_argument("--tolerance", type=float, metavar="X", help="how far a score may be from the row's (0.5)")
+    _add_list(parser)
+
+
+def _verify(args: argparse.Namespace) -> int:
+    import tempfile
+    from dataclasses import asdict
+
+    from pseudocap.cli.progress import progress_of
+    from pseudocap.hub.manifest import all_rows
+    from pseudocap.zoo.verify import TOLERANCE, Finding, verify, write_test_world
+
+    rows = all_rows(args.checkpoints)
+    for name in args.names:
+        if name not in rows:
+            raise CheckpointError(
+                f"no row is named {name!r}{nearest(name, rows)}; there are: {', '.join(rows) or 'none'}"
+            )
+    chosen = [rows[name] for name in args.names or rows]
+    tolerance = TOLERANCE if args.tolerance is None else args.tolerance
+    findings: list[Finding] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        world = (
+            None if args.no_scores or not any(row.values["scores"] for row in chosen) else args.data or Path(scratch)
+        )
+        if world is not None:
+            with progress_of("drawing the films", "films") as told:
+                write_test_world(
+                    world, progress=lambda what, done, total: told(done, total) if "films" in what else None
+                )
+        with progress_of("verifying", "rows") as told:
+            for row in chosen:
+                findings.append(verify(row, world=world, tolerance=tolerance))
+                told(len(findings), len(chosen))
+    if args.json:
+        print(json.dumps([asdict(each) for each in findings], indent=2))
+    else:
+        for each in findings:
+            figures = ", ".join(f"{name} {value:.2f}" for name, value in each.scores.items())
+            print(f"{each.name}: {'; '.join(each.problems) or 'as it says'}{f' ({figures})' if figures else ''}")
+            if each.not_scored:
+                print(f"  not scored: {each.not_scored}")
+    return 1 if any(each.problems for each in findings) else 0
+
+
+def _add_build(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to work in; go on there")
+    parser.add_argument("--smoke", action="store_true", help="all stages at a size that teaches nothing, in minutes")
+    parser.add_argument("--install", action="store_true", help="put the result where this source tree ships it from")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw and decode (2)")
+    parser.add_argument("--json", action="store_true", help="print what every stage told as JSON")
+
+
+def _build(args: argparse.Namespace) -> int:
+    import pseudocap
+    from pseudocap.cli.main import main
+    from pseudocap.cli.progress import stages_of
+    from pseudocap.zoo.build import build
+    from pseudocap.zoo.recipe import FULL, SMOKE
+    from pseudocap.zoo.ship import install
+
+    if args.smoke and args.install:
+        raise ConfigError("--smoke makes weights that have learned nothing; --install is for the whole build")
+    if args.out.is_file():
+        raise ConfigError(f"--out {args.out} is a file; name a folder")
+    with stages_of("zoo") as progress:
+        recipe = SMOKE if args.smoke else FULL
+        told = build(args.out.resolve(), recipe, main=main, workers=args.workers, progress=progress)
+    if args.json:
+        print(json.dumps(told, indent=1))
+    else:
+        print("\n".join(told["zoo"]["table"]))
+        print(f"{told['zoo']['bytes']:,} bytes in {args.out / 'zoo' / 'shipped'}")
+    if args.install:
+        install(args.out.resolve() / "zoo", Path(pseudocap.__file__).resolve().parent)
+    return 0
+
+
 def _document(row: Row) -> dict[str, Any]:
     return {
         **row.values,
@@ -111,7 +197,8 @@ def _scores(row: Row) -> str:
     told = []
     for score in row.values["scores"]:
         metrics = ", ".join(f"{name} {_figure(value)}" for name, value in (score.get("metrics") or {}).items())
-        told.append(f"{score.get('dataset', '?')} {score.get('split', '')}: {metrics}".replace(" :", ":"))
+        where = " ".join(str(score[part]) for part in ("dataset", "split") if score.get(part))
+        told.append(f"{where}: {metrics}")
     return "\n".join(told)
 
 
@@ -126,4 +213,6 @@ def _figure(value: object) -> str:
 ACTIONS = {
     "list": Action(summary="the rows that have a name here", add=_add_list, run=_list),
     "show": Action(summary="all that is known of one row, and where it lies", add=_add_show, run=_show),
+    "verify": Action(summary="recompute the rows' hashes and scores", add=_add_verify, run=_verify),
+    "build": Action(summary="make all that the package ships, from nothing", add=_add_build, run=_build),
 }

@@ -50,6 +50,12 @@ def fetch_address(
     return folder
 
 
+def drop_address(folder: Path) -> None:
+    """Out of the cache: the next to ask fetches anew."""
+    (folder.parent / LATEST).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _cached(home: Path, address: str, why: str) -> Path:
     latest = home / LATEST
     folder = home / latest.read_text(encoding="utf-8") if latest.is_file() else None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pseudocap.errors import CheckpointError, nearest
-from pseudocap.hub.addresses import fetch_address
+from pseudocap.hub.addresses import drop_address, fetch_address
 from pseudocap.hub.manifest import URL, Row, all_rows
 from pseudocap.places import COMMIT, HUB_SCHEME, REPO, check_repo, find_file, hub_file, is_cached, place_of
 
@@ -215,6 +215,8 @@ def _check_sha256(found: Fetched, row: Row, access: Access) -> None:
         repo = found.source.removeprefix(HUB_SCHEME)
         actual = sha256_of(hub_file(repo, WEIGHTS_FILE, revision=found.revision, token=access.token))
     if actual != row.sha256:
+        if URL.match(found.source) and found.revision is None and not access.local_files_only:
+            drop_address(found.folder)  # perhaps it arrived damaged: asked again, it is fetched again
         raise CheckpointError(
             f"{row.name} of {row.registry} has the sha256 {row.sha256[:12]}..., and {WEIGHTS_FILE} of {found.source} "
             f"has {actual[:12]}...: these are other weights, and they are not used"

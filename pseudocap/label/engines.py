@@ -1,8 +1,7 @@
-"""Where decoding happens: worker processes of this machine, jobs in a fixed order, results in the same.
+"""Where labelling happens. Here: the teacher in this process, decoding in worker processes; on_ray.py is the other.
 
-An engine turns the videos of a run into watched clips, in order and with a bounded number of frames under way. A
-decoder that crashes takes its process with it: the processes are started anew, and only the video that crashes a
-process of its own is given up.
+Videos become watched clips in a fixed order and with a bounded number of frames under way. A decoder that crashes takes
+its process with it: the processes are started anew, and only the video that crashes a process of its own is given up.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -22,44 +22,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pseudocap.label.framing import Framing, Planned, Watched, pieces, plan_video, watch_clips
+from pseudocap.label.shard import Recipe, Shard
 from pseudocap.label.sources import Media
+from pseudocap.label.teachers import Teacher
+from pseudocap.label.work import Done, Errand, ShardEnd, Sight, Step, Work
 from pseudocap.types import Clip
 
 CRASHED = "the decoder crashed on it, twice; convert the file, or leave it out"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Errand:
-    """A video to watch; clips whose times are in `known` are labelled already."""
-
-    media: Media
-    known: frozenset[tuple[float, float]] = frozenset()
-    skip: bool = False  # there is nothing to do: it only keeps its place among the others
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShardEnd:
-    """Stands after the last errand of a shard, and after the last sight of it."""
-
-    number: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sight:
-    """Some clips of a video; `ends` with the last of them. The first one brings `clips`, all that the video has."""
-
-    media: Media
-    watched: tuple[Watched, ...] = ()
-    clips: tuple[Clip, ...] | None = None
-    ends: bool = False
-
-
 class Engine(Protocol):
-    """How a run gets its frames. Results come in the order of the errands."""
+    """Where a run is done: gives its shards as they are finished, in whatever order, and a `Step` now and then."""
 
-    def watch(
-        self, errands: Iterable[Errand | ShardEnd], framing: Framing, scratch: Path
-    ) -> Iterator[Sight | ShardEnd]: ...
+    def label(
+        self, works: Iterable[Work], teacher: Teacher, recipe: Recipe, scratch: Path
+    ) -> Iterator[Done | Step]: ...
 
 
 @dataclass(kw_only=True, eq=False)
@@ -76,6 +53,28 @@ class LocalEngine:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
+
+    def label(self, works: Iterable[Work], teacher: Teacher, recipe: Recipe, scratch: Path) -> Iterator[Done | Step]:
+        begun: dict[int, Shard] = {}  # decoding runs ahead of the teacher, also into the next shards
+
+        def errands() -> Iterator[Errand | ShardEnd]:
+            for work in works:
+                (scratch / str(work.number)).mkdir()
+                kept = work.kept()
+                begun[work.number] = Shard(number=work.number, teacher=teacher, recipe=recipe, kept=kept)
+                yield from work.errands(kept, scratch / str(work.number))
+                yield ShardEnd(number=work.number)
+
+        for sight in self.watch(errands(), recipe.spec.framing, scratch):
+            shard = next(iter(begun.values()))
+            if isinstance(sight, ShardEnd):
+                shutil.rmtree(scratch / str(sight.number), ignore_errors=True)
+                yield begun.pop(sight.number).finish()
+            else:
+                shard.take(sight)
+                done = [watched.clip for watched in sight.watched if not watched.problem]
+                seconds = sum(clip.end - clip.start for clip in done)
+                yield Step(videos=sight.ends, clips=len(sight.watched), seconds=seconds)
 
     def watch(
         self, errands: Iterable[Errand | ShardEnd], framing: Framing, scratch: Path
@@ -144,7 +143,7 @@ class _Watching:
         self.steps.append(_Step(known=Sight(media=media, watched=unseen, clips=clips)))
         for part in pieces(media, wanted, self.framing) if self.framing.frames else ():
             self.steps.append(
-                _Step(media=media, job=Job(run=watch_clips, arguments=(planned.path, part, self.framing)))
+                _Step(media=media, job=Job(run=watch_clips, arguments=(planned.path, part, planned.framing)))
             )
         copy = "" if media.is_local else planned.path
         self.steps.append(_Step(known=Sight(media=media, watched=_lost(media, planned), ends=True), copy=copy))

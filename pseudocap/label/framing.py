@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -21,7 +21,7 @@ from pseudocap.label.sources import Media, fetch
 from pseudocap.types import Clip
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
-from pseudocap.video.reader import Frame, segment_centres
+from pseudocap.video.reader import Frame, VideoInfo, segment_centres
 
 Choice = Literal["centre", "sharpest", "consensus", "spread", "none"]
 # Formats without key frames to jump to are read from the beginning each time, so they are cut into fewer pieces.
@@ -76,10 +76,12 @@ class Framing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """The clips of a video, or why it has none. `path` is where it can be opened, `gap` what its end is missing."""
+    """The clips of a video, or why it has none. `path` is where it can be opened, `gap` what its end is missing,
+    `framing` how it is watched: as asked, but frames that are smaller already are not blown up for it."""
 
     clips: tuple[Clip, ...] = ()
     path: str = ""
+    framing: Framing | None = None
     gap: tuple[Clip, str] | None = None
     problem: str = ""
 
@@ -109,11 +111,20 @@ def plan_video(media: Media, framing: Framing, scratch: Path) -> Planned:
             assert info.claimed_duration is not None, "without a claim nothing is missing"
             lost = Clip(source=media.name, start=info.duration, end=info.claimed_duration)
             gap = lost, info.missing(info.duration).problem
-        return Planned(clips=tuple(clips), path=path, gap=gap)
+        return Planned(clips=tuple(clips), path=path, framing=_fitted(framing, info), gap=gap)
     except Exception as error:
         if path and not media.is_local:
             Path(path).unlink(missing_ok=True)
         return Planned(problem=_reason(error))
+
+
+def _fitted(framing: Framing, info: VideoInfo) -> Framing:
+    """Without a scaling that only costs time: the teacher resizes to its own shape anyway. A teacher of video is shown
+    what `PseudoCap.caption` would show it, pixel for pixel."""
+    side = framing.short_side
+    if side is None or framing.choice == "spread" or min(info.width, info.height) > side:
+        return framing
+    return replace(framing, short_side=None)
 
 
 def pieces(media: Media, clips: Sequence[Clip], framing: Framing) -> list[tuple[Clip, ...]]:

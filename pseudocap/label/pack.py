@@ -69,7 +69,7 @@ class Packed:
 
 
 def pack(
-    labels: Path,
+    labels: str | PathLike[str],
     out: Path,
     packing: Packing,
     *,
@@ -101,7 +101,7 @@ def pack(
     return Packed(tars=number + 1, samples=cuts.total(), cuts=dict(sorted(cuts.items())), failed=failed)
 
 
-def _fingerprint(labels: Path) -> str:
+def _fingerprint(labels: str | PathLike[str]) -> str:
     """Of the rows' files, so that tars of other labels are not mixed in."""
     digest = hashlib.sha256()
     for path in label_files(labels):

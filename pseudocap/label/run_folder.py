@@ -7,11 +7,11 @@ stats.json        what the labels are like; written last, so a folder without it
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
+import hashlib
 import json
-import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import DataError, first_line
-from pseudocap.label.schema import shard_path
+from pseudocap.label.claim import claimed
 from pseudocap.label.sources import Sources
+from pseudocap.label.storage import Place, RemotePath, write_whole
 
 FORMAT = 1
 PLAN, STATS = "plan.json", "stats.json"
@@ -29,42 +30,56 @@ SCRATCH = ".fetched"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a run is to do: its sources, and the settings that every row is a function of."""
+    """What a run is to do: its sources, and the settings that every row is a function of. `earlier` is the folder of
+    the run whose labels are carried over, where there is one."""
 
     sources: Sources
     settings: Mapping[str, Any]
+    earlier: str = ""
+
+    @property
+    def run(self) -> str:
+        """The name of the run, which is in its rows: the same for the same settings, wherever the folder lies."""
+        text = json.dumps(dict(self.settings), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_plan(folder: Path) -> Plan | None:
+def read_plan(folder: Place) -> Plan | None:
     """The plan of a run, None where none has begun."""
-    path = folder / PLAN
-    if not path.exists():
+    place = folder / PLAN
+    if not place.exists():
         return None
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(place.read_bytes())
         if document["format"] != FORMAT:
             raise DataError(
-                f"{path} has format {document['format']}, and this pseudocap writes {FORMAT}; choose another --out"
+                f"{place} has format {document['format']}, and this pseudocap writes {FORMAT}; choose another --out"
             )
         shards = tuple(tuple(map(str, shard)) for shard in document["shards"])
-        return Plan(sources=Sources(root=document["root"], shards=shards), settings=document["settings"])
+        return Plan(
+            sources=Sources(root=document["root"], shards=shards),
+            settings=document["settings"],
+            earlier=document.get("earlier", ""),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is damaged ({first_line(error)}); choose another --out") from error
+        raise DataError(f"{place} is damaged ({first_line(error)}); choose another --out") from error
 
 
-def write_plan(folder: Path, plan: Plan) -> None:
+def write_plan(folder: Place, plan: Plan) -> None:
     document = {
         "format": FORMAT,
+        "run": plan.run,
         "root": plan.sources.root,
+        "earlier": plan.earlier,
         "settings": dict(plan.settings),
         "shards": plan.sources.shards,
     }
     write_json(folder / PLAN, document)
 
 
-def require_same(folder: Path, before: Plan, now: Plan) -> None:
+def require_same(folder: Place, before: Plan, now: Plan) -> None:
     """A folder holds the labels of one teacher with one set of settings."""
     if before.sources.root != now.sources.root:
         raise DataError(
@@ -80,29 +95,19 @@ def require_same(folder: Path, before: Plan, now: Plan) -> None:
             )
 
 
-def write_json(path: Path, document: Mapping[str, Any]) -> None:
+def write_json(place: Place, document: Mapping[str, Any]) -> None:
     """All of it or nothing."""
-    scratch = path.with_name(f".{path.name}.part")
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, sort_keys=True)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise DataError(f"{path} cannot be written ({first_line(error)}); make room, and run again") from error
-
-
-def is_finished(folder: Path, shard: int) -> bool:
-    return shard_path(folder, shard).exists()
+    write_whole(place, json.dumps(document, indent=1, sort_keys=True).encode())
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[Path]:
-    """Nobody else labels into this folder meanwhile; gives the folder for what must be fetched. What a killed run
-    left half-done is removed."""
+def alone_in(folder: Place) -> Iterator[Path]:
+    """Nobody else labels into this folder meanwhile; gives a folder of this machine for what must be fetched. What a
+    killed run left half-done is removed."""
+    if isinstance(folder, RemotePath):
+        with claimed(folder), tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch:
+            yield Path(scratch)
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / ".lock").open("w")
@@ -115,10 +120,10 @@ def alone_in(folder: Path) -> Iterator[Path]:
             raise DataError(f"another run is labelling into {folder}; wait for it, or choose another --out") from None
         for half in folder.glob(".*.part"):
             half.unlink()
-        scratch = folder / SCRATCH
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
+        here = folder / SCRATCH
+        shutil.rmtree(here, ignore_errors=True)
+        here.mkdir()
         try:
-            yield scratch
+            yield here
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            shutil.rmtree(here, ignore_errors=True)

@@ -10,19 +10,20 @@ folder: `00000.tar/000000012.mp4`. A finished file is never changed in place; it
 
 from __future__ import annotations
 
-import contextlib
+import io
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import pyarrow
 import pyarrow.parquet
 
 from pseudocap.errors import DataError, first_line
+from pseudocap.label.storage import Place, RemotePath, names_in, place_at, write_whole
 from pseudocap.types import Clip, Pseudolabel
 
 VERSION = 1
@@ -42,6 +43,7 @@ SCHEMA = pyarrow.schema(
         pyarrow.field("revision", pyarrow.string()),
         pyarrow.field("settings", pyarrow.string(), nullable=False),
         pyarrow.field("seed", pyarrow.int64(), nullable=False),
+        pyarrow.field("run", pyarrow.string(), nullable=False),
         pyarrow.field("verdicts", pyarrow.list_(pyarrow.string()), nullable=False),
         pyarrow.field("status", pyarrow.string(), nullable=False),
         pyarrow.field("error", pyarrow.string(), nullable=False),
@@ -49,19 +51,25 @@ SCHEMA = pyarrow.schema(
 )
 
 
-def shard_path(folder: str | PathLike[str], number: int) -> Path:
+def shard_path(folder: str | PathLike[str] | RemotePath, number: int) -> Place:
     """Where the labels of a shard of sources lie."""
-    return Path(folder) / f"{number:06d}.parquet"
+    return place_at(folder) / f"{number:06d}.parquet"
 
 
-def label_files(folder: str | PathLike[str]) -> tuple[Path, ...]:
+def finished_shards(folder: str | PathLike[str] | RemotePath) -> set[int]:
+    """The numbers of the shards whose files are there, by one look into the folder."""
+    names = names_in(place_at(folder))
+    return {int(name.removesuffix(".parquet")) for name in names if re.fullmatch(r"\d+\.parquet", name)}
+
+
+def label_files(folder: str | PathLike[str] | RemotePath) -> tuple[Place, ...]:
     """The finished files of a labelling run, in the order of its shards."""
-    home = Path(folder)
-    if home.is_file():
+    home = place_at(folder)
+    if home.name.endswith(".parquet") and home.is_file():
         return (home,)
-    if not home.is_dir():
+    if not isinstance(home, RemotePath) and not home.is_dir():
         raise DataError(f"{home}: there is no such folder; name the --out of a `pseudocap label`")
-    files = tuple(sorted(path for path in home.glob("*.parquet") if path.stem.isdigit()))
+    files = tuple(shard_path(home, number) for number in sorted(finished_shards(home)))
     if not files:
         raise DataError(
             f"{home} holds no finished shard of labels (000000.parquet, ...); label something into it first"
@@ -69,7 +77,9 @@ def label_files(folder: str | PathLike[str]) -> tuple[Path, ...]:
     return files
 
 
-def read_labels(folder: str | PathLike[str], *, root: str | PathLike[str] | None = None) -> Iterator[Pseudolabel]:
+def read_labels(
+    folder: str | PathLike[str] | RemotePath, *, root: str | PathLike[str] | None = None
+) -> Iterator[Pseudolabel]:
     """Every label of a run, one row group in memory at a time; or those of one file.
 
     Each clip's source is a path that can be opened, below `root` where the videos have moved.
@@ -80,10 +90,10 @@ def read_labels(folder: str | PathLike[str], *, root: str | PathLike[str] | None
             yield _located(label, home)
 
 
-def read_rows(path: Path) -> Iterator[Pseudolabel]:
+def read_rows(path: Place) -> Iterator[Pseudolabel]:
     """The labels of one file with their sources as they are stored, relative to its root."""
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
             _metadata(file, path)
             for group in range(file.num_row_groups):
                 for row in file.read_row_group(group).to_pylist():
@@ -92,37 +102,26 @@ def read_rows(path: Path) -> Iterator[Pseudolabel]:
         raise _unreadable(path, error) from error
 
 
-def read_root(path: Path) -> str:
+def read_root(path: Place) -> str:
     """The folder that the sources of a file are relative to."""
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
             return str(_metadata(file, path)["root"])
     except (pyarrow.ArrowException, OSError, KeyError) as error:
         raise _unreadable(path, error) from error
 
 
-def write_labels(path: Path, labels: Sequence[Pseudolabel], *, root: str) -> None:
+def write_labels(path: Place, labels: Sequence[Pseudolabel], *, root: str) -> None:
     """Write a file of labels, all of it or nothing: the rename is what ends a shard."""
     rows = [_row(label) for label in labels]
     metadata = {METADATA: json.dumps({"version": VERSION, "root": root}, sort_keys=True).encode()}
     table = pyarrow.Table.from_pylist(rows, schema=SCHEMA.with_metadata(metadata))
-    scratch = path.with_name(f".{path.name}.part")
-    try:
-        with scratch.open("wb") as file:
-            pyarrow.parquet.write_table(table, file, compression="zstd", row_group_size=8192)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise DataError(
-            f"{path}: the labels cannot be written ({first_line(error)}); what is finished is whole: "
-            "make room, and run again to go on"
-        ) from error
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(table, file, compression="zstd", row_group_size=8192)
+    write_whole(path, file.getvalue())
 
 
-def _metadata(file: pyarrow.parquet.ParquetFile, path: Path) -> dict[str, Any]:
+def _metadata(file: pyarrow.parquet.ParquetFile, path: Place) -> dict[str, Any]:
     stored = (file.schema_arrow.metadata or {}).get(METADATA)
     if stored is None:
         raise DataError(f"{path} is no file of labels: its metadata has no {METADATA.decode()}")
@@ -135,7 +134,7 @@ def _metadata(file: pyarrow.parquet.ParquetFile, path: Path) -> dict[str, Any]:
     return document
 
 
-def _unreadable(path: Path, error: Exception) -> DataError:
+def _unreadable(path: Place, error: Exception) -> DataError:
     return DataError(f"{path} cannot be read as labels ({first_line(error)}); remove it, and run the labelling again")
 
 
@@ -163,6 +162,7 @@ def _row(label: Pseudolabel) -> dict[str, Any]:
         "revision": label.revision,
         "settings": label.settings,
         "seed": label.seed,
+        "run": label.run,
         "verdicts": list(label.verdicts),
         "status": "failed" if label.failed else "ok",
         "error": label.error,
@@ -180,6 +180,7 @@ def _label(row: dict[str, Any]) -> Pseudolabel:
         revision=row["revision"],
         settings=row["settings"],
         seed=row["seed"],
+        run=row.get("run", ""),  # rows from before runs had names
         verdicts=tuple(row["verdicts"]),
         error=row["error"],
     )

@@ -1,16 +1,20 @@
-"""The rows of one shard: watched clips go in, are captioned in batches, and come out as labels with their verdicts."""
+"""The rows of one shard: watched clips go in, are captioned in batches, and come out as labels with their verdicts.
+
+A shard decides alone what is batched with what, so wherever it is done, and beside whatever, it gives the same rows.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pseudocap.errors import ConfigError
 from pseudocap.label.consensus import agreements, medoid_first
-from pseudocap.label.engines import Sight
 from pseudocap.label.filters import Filters, verdicts
 from pseudocap.label.framing import Framing, Watched
 from pseudocap.label.teachers import Answer, Teacher, View
+from pseudocap.label.work import Done, Kept, Sight
 from pseudocap.types import Clip, Pseudolabel
 
 
@@ -32,12 +36,15 @@ class LabelSpec:
                 raise ConfigError(f"{name} is {getattr(self, name)} and must be at least 1")
 
 
-@dataclass(kw_only=True, slots=True)
-class Kept:
-    """Labels of one source that stand; `whole` where there is nothing else to do for it."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """What the rows of a run are made with, as they state it."""
 
-    labels: list[Pseudolabel] = field(default_factory=list)
-    whole: bool = True
+    spec: LabelSpec
+    teacher: str
+    revision: str | None
+    settings: str  # as JSON
+    run: str
 
 
 @dataclass(kw_only=True, slots=True)
@@ -49,50 +56,49 @@ class _Entry:
 
 
 class Shard:
-    """Takes what an engine watches, in the order of the sources; `finish` gives the labels of all of it.
+    """Takes what is watched, in the order of the sources; `finish` gives the labels of all of it."""
 
-    `fresh`, `failed` and `seconds` count the clips that were labelled here, not those that were kept.
-    """
-
-    def __init__(self, *, teacher: Teacher, spec: LabelSpec, settings: str) -> None:
+    def __init__(self, *, number: int, teacher: Teacher, recipe: Recipe, kept: Mapping[str, Kept]) -> None:
+        self.number = number
         self._teacher = teacher
-        self._spec = spec
-        self._settings = settings
+        self._recipe = recipe
+        self._kept = kept
         self._entries: dict[str, list[_Entry]] = {}  # by source
         self._plans: dict[str, frozenset[tuple[float, float]]] = {}
         self._waiting: list[tuple[_Entry, View]] = []
-        self.fresh = self.failed = 0
-        self.seconds = 0.0
+        self._fresh = self._failed = self._videos = 0
+        self._seconds = 0.0
 
     def take(self, sight: Sight) -> None:
         """Line clips up for the teacher, who is asked as soon as a batch is full."""
         source = sight.media.name
         entries = self._entries.setdefault(source, [])
+        self._videos += sight.ends
         if sight.clips is not None:
             self._plans[source] = frozenset((clip.start, clip.end) for clip in sight.clips)
         for watched in sight.watched:
             clip = watched.clip
-            self.fresh += 1
-            self.failed += bool(watched.problem)
-            self.seconds += clip.end - clip.start if not watched.problem else 0.0
+            self._fresh += 1
+            self._failed += bool(watched.problem)
+            self._seconds += clip.end - clip.start if not watched.problem else 0.0
             entry = _Entry(watched=replace(watched, frames=None))
             entries.append(entry)
             if not watched.problem:
                 self._waiting += [(entry, view) for view in self._views(watched)]
-        while len(self._waiting) >= self._spec.batch_size:
+        while len(self._waiting) >= self._recipe.spec.batch_size:
             self._ask()
 
     def _views(self, watched: Watched) -> list[View]:
         """One for each frame where they are captioned by themselves, else one with all of them."""
-        frames = watched.frames
-        groups = [frames] if frames is None or self._spec.framing.choice != "consensus" else [f[None] for f in frames]
+        spec, frames = self._recipe.spec, watched.frames
+        groups = [frames] if frames is None or spec.framing.choice != "consensus" else [f[None] for f in frames]
         return [
-            View(clip=watched.clip, frames=group, key=view_key(self._spec.seed, watched.clip, number))
+            View(clip=watched.clip, frames=group, key=view_key(spec.seed, watched.clip, number))
             for number, group in enumerate(groups)
         ]
 
     def _ask(self) -> None:
-        size = self._spec.batch_size
+        size = self._recipe.spec.batch_size
         batch, self._waiting = self._waiting[:size], self._waiting[size:]
         views = [view for _, view in batch]
         # Always the same shape, for the same kernels: rounding differs between them, and so, rarely, would captions.
@@ -100,25 +106,36 @@ class Shard:
         for (entry, _), answer in zip(batch, answers[: len(batch)], strict=True):
             entry.answers.append(answer)
 
-    def finish(self, kept: dict[str, Kept]) -> list[Pseudolabel]:
-        """All labels by source, start and end, those that were kept among the new ones."""
+    def finish(self) -> Done:
+        """Ask for the rest, and give all there is to say of the shard."""
         if self._waiting:
             self._ask()
+        return Done(
+            number=self.number,
+            labels=tuple(self._labels()),
+            videos=self._videos,
+            clips=self._fresh,
+            failed=self._failed,
+            seconds=self._seconds,
+        )
+
+    def _labels(self) -> list[Pseudolabel]:
+        """By source, start and end, those that were kept among the new ones."""
         votes = self._votes()
         labels: list[Pseudolabel] = []
         for source, entries in self._entries.items():
             mine = [self._label(entry, votes.get(id(entry))) for entry in entries]
-            if (old := kept.get(source)) is not None:
+            if (old := self._kept.get(source)) is not None:
                 plan = self._plans.get(source)
                 mine += [label for label in old.labels if plan is None or (label.clip.start, label.clip.end) in plan]
             mine.sort(key=lambda label: (label.clip.start, label.clip.end))
-            found = verdicts([None if label.failed else label.caption for label in mine], self._spec.filters)
+            found = verdicts([None if label.failed else label.caption for label in mine], self._recipe.spec.filters)
             labels += [replace(label, verdicts=verdict) for label, verdict in zip(mine, found, strict=True)]
         return labels
 
     def _votes(self) -> dict[int, list[float]]:
         """Where each frame was captioned by itself: how well its caption agrees with the others of the clip."""
-        if self._spec.framing.choice != "consensus":
+        if self._recipe.spec.framing.choice != "consensus":
             return {}
         voting = {id(entry): entry for entries in self._entries.values() for entry in entries if entry.answers}
         return agreements({name: [answer.captions[0] for answer in entry.answers] for name, entry in voting.items()})
@@ -141,10 +158,11 @@ class Shard:
             log_probs=log_probs,
             confidence=confidence,
             frame_times=entry.watched.times,
-            teacher=self._teacher.name,
-            revision=self._teacher.revision,
-            settings=self._settings,
-            seed=self._spec.seed,
+            teacher=self._recipe.teacher,
+            revision=self._recipe.revision,
+            settings=self._recipe.settings,
+            seed=self._recipe.spec.seed,
+            run=self._recipe.run,
             error=entry.watched.problem,
         )
 

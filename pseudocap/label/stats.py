@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from pseudocap.label.filters import words_of
 from pseudocap.label.schema import VERSION, label_files, read_rows
+from pseudocap.label.storage import Place
 
 
-def statistics(folder: Path) -> dict[str, object]:
+def statistics(folder: Place) -> dict[str, object]:
     """Counts over all finished shards. Words and lengths are those of the best captions of clips that did not fail;
     a verdict's share is that of these clips, and `kept` are those without any."""
     clips = failed = kept = captions = words = 0
@@ -18,11 +18,13 @@ def statistics(folder: Path) -> dict[str, object]:
     vocabulary: set[str] = set()
     sources: set[str] = set()
     objections: Counter[str] = Counter()
+    runs: Counter[tuple[str, str, str | None]] = Counter()
     files = label_files(folder)
     for path in files:
         for label in read_rows(path):
             clips += 1
             sources.add(label.clip.source)
+            runs[label.run, label.teacher, label.revision] += 1
             if label.failed:
                 failed += 1
                 continue
@@ -42,6 +44,12 @@ def statistics(folder: Path) -> dict[str, object]:
         "sources": len(sources),
         "clips": clips,
         "failed": failed,
+        "runs": [
+            {"run": run, "teacher": teacher, "revision": revision, "clips": count}
+            for (run, teacher, revision), count in sorted(
+                runs.items(), key=lambda item: (item[0][:2], item[0][2] or "")
+            )
+        ],
         "kept": kept,
         "captions": captions,
         "seconds_of_video": round(seconds, 3),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import bisect
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -123,6 +123,54 @@ class AsrTeacher:
         last = bisect.bisect_left(segments, clip.end, key=lambda segment: segment.start)
         heard = (each for each in segments[:last] if clip.start <= (each.start + each.end) / 2 < clip.end)
         return " ".join(segment.text for segment in heard)
+
+
+class LateTeacher:
+    """A teacher that is described here and built where it is first asked: what travels is its description."""
+
+    def __init__(
+        self,
+        build: Callable[[], Teacher],
+        *,
+        name: str,
+        revision: str | None,
+        settings: Mapping[str, object],
+        short_side: int | None,
+    ) -> None:
+        self._build = build
+        self._teacher: Teacher | None = None
+        self.name, self.revision, self.settings, self.short_side = name, revision, settings, short_side
+
+    @classmethod
+    def of(cls, teacher: Teacher, build: Callable[[], Teacher]) -> LateTeacher:
+        """What stands for a teacher that `build` makes."""
+        return cls(
+            build,
+            name=teacher.name,
+            revision=teacher.revision,
+            settings=teacher.settings,
+            short_side=teacher.short_side,
+        )
+
+    def caption(self, views: Sequence[View]) -> list[Answer]:
+        if self._teacher is None:
+            self._teacher = self._arrived()
+        return self._teacher.caption(views)
+
+    def _arrived(self) -> Teacher:
+        """Rows state the teacher's settings, so a machine where they come out differently must not add any."""
+        teacher = self._build()
+        for name in ("name", "revision", "settings"):
+            promised, found = getattr(self, name), getattr(teacher, name)
+            if promised != found:
+                raise ConfigError(
+                    f"the machines differ: the teacher's {name} is {promised!r} where the run was planned and "
+                    f"{found!r} on another; name --dtype, --device and --revision, and keep the same files everywhere"
+                )
+        return teacher
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_teacher": None}
 
 
 class ImageTextTeacher:

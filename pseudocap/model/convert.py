@@ -17,7 +17,7 @@ from transformers import TimesformerConfig, TimesformerModel
 
 from pseudocap.errors import CheckpointError, first_line
 from pseudocap.model.weights import transformers_reason
-from pseudocap.places import place_of
+from pseudocap.places import hub_answers, place_of
 
 State = dict[str, torch.Tensor]
 
@@ -60,7 +60,7 @@ def read_huggingface(
         model, info = TimesformerModel.from_pretrained(
             place_of(source),
             revision=revision,
-            local_files_only=local_files_only,
+            local_files_only=local_files_only or not hub_answers(source, revision=revision, token=token),
             token=token,
             dtype=torch.float32,
             output_loading_info=True,

@@ -37,7 +37,7 @@ from pseudocap.model.adapter import Adapter, build_adapter
 from pseudocap.model.attention import ProjectedAxes, check_memory, require_memory
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.weights import fingerprint, read_json, transformers_reason
-from pseudocap.places import find_file, pin_revision, place_of
+from pseudocap.places import find_file, hub_answers, pin_revision, place_of
 from pseudocap.types import VideoMemory
 
 
@@ -196,7 +196,8 @@ def load_opt(
     config_path = find_file(source, "config.json", revision=revision, local_files_only=local_files_only, token=token)
     revision = pin_revision(source, config_path, revision)
     place = place_of(source)
-    access: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only, "token": token}
+    offline = local_files_only or not hub_answers(source, revision=revision, token=token)
+    access: dict[str, Any] = {"revision": revision, "local_files_only": offline, "token": token}
     if (kind := read_json(config_path).get("model_type")) != "opt":
         raise CheckpointError(f"{config_path} describes a {kind!r}; the decoder must be an OPT")
     try:

@@ -58,7 +58,7 @@ class TranscriptData(StreamData):
 
     def __init__(
         self,
-        transcripts: str | PathLike[str] | None,
+        transcripts: str | None,  # jsonargparse would read null as the text "None" if a PathLike were possible
         videos: str | PathLike[str],
         *,
         clip_seconds: float = 8.0,

@@ -50,6 +50,39 @@ def test_a_summary_and_rows(films: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert (result["clips"], result["run"]["clips"]) == (6, 0)
 
 
+def test_two_runs_are_compared(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = (films, "--teacher", "null", "--clip-seconds", 2)
+    assert label(*options, "--out", tmp_path / "one") == 0
+    capsys.readouterr()
+    assert label(*options, "--out", tmp_path / "other", "--batch-size", 2, "--compare", tmp_path / "one") == 0
+    assert "0 of 6 captions differ (0.00%)" in capsys.readouterr().out
+    assert label(*options, "--out", tmp_path / "other", "--batch-size", 2, "--compare", tmp_path / "one", "--json") == 0
+    compared = json.loads(capsys.readouterr().out)["compared"]
+    assert compared == {"clips": 6, "differing": 0, "only_one": 0, "share": 0.0}
+
+
+def test_labels_go_to_an_address(films: Path, tmp_path: Path) -> None:
+    assert label(films, "--teacher", "null", "--clip-seconds", 2, "--out", f"file://{tmp_path}/out") == 0
+    assert len(list(read_labels(tmp_path / "out"))) == 6
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--teachers", "many"), "--teachers is 'many' and must be MIN:MAX"),
+        (("--teachers", "3:2"), "teachers are 3 to 2"),
+        (("--gpus-per-teacher", "1.5"), "above one, whole ones only"),
+    ],
+)
+def test_a_cluster_that_cannot_be_is_refused(
+    options: tuple[str, ...], words: str, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    given = ("label", str(films), "--teacher", "gone/gone", "--out", str(tmp_path / "out"), "--engine", "ray", *options)
+    assert main(given) == 2
+    assert words in capsys.readouterr().err
+
+
 def test_a_failed_clip_shows_in_the_exit_code(films: Path, tmp_path: Path) -> None:
     (films / "broken.mp4").write_text("no film")
     assert label(films, "--teacher", "null", "--out", tmp_path / "out") == 1
@@ -103,12 +136,16 @@ def test_transcripts_are_the_baselines_teacher(films: Path, tmp_path: Path) -> N
         (("FILMS", "--teacher", "null", "--max-failure-rate", "2"), "max_failure_rate is 2"),
         (("FILMS", "--greedy", "--top-p", "0.9"), "--greedy excludes"),
         (("FILMS", "--teacher", "null", "--words", "gone.txt"), "--words gone.txt cannot be read"),
+        (("FILMS", "--teacher", "null", "--address", "10.0.0.1:6379"), "--address and --gpus-per-teacher belong to"),
+        (("FILMS", "--teacher", "null", "--compare", "OUT"), "is --out itself"),
+        (("FILMS", "--teacher", "null", "--compare", "gone"), "gone holds no labelling run"),
     ],
 )
 def test_a_mistake_is_one_line(
     arguments: tuple[str, ...], words: str, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = [str(films) if argument == "FILMS" else argument for argument in arguments]
+    places = {"FILMS": str(films), "OUT": str(tmp_path / "out")}
+    given = [places.get(argument, argument) for argument in arguments]
     assert label(*given, "--out", tmp_path / "out") == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: ")

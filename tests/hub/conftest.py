@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import TOKEN, Hub
+from hub_server import Hub, hub_settings
 from huggingface_hub import constants, hf_api
 from huggingface_hub.utils import close_session
 
@@ -33,18 +33,6 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
         yield server
         close_session()
-
-
-def hub_settings(hub: Hub, home: Path) -> dict[str, str]:
-    """The environment in which another process meets this hub."""
-    return {
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(home),
-        "HF_HUB_CACHE": str(home / "hub"),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_TOKEN": TOKEN,
-        "NO_PROXY": "*",
-    }
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:

@@ -16,6 +16,7 @@ import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -34,6 +35,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
     corrupt: bool = False
+    then: Callable[[], object] | None = None  # what happens once the answer was given
 
 
 @dataclass
@@ -61,6 +63,7 @@ class Hub:
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
         self.blobs: dict[str, bytes] = {}
+        self.static: dict[str, bytes] = {}  # plain files below /static/, as any web server has them
         self.parts: dict[str, dict[int, bytes]] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
@@ -144,6 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
         for pattern, method in ROUTES:
             if match := re.fullmatch(pattern, f"{self.command} {self.where}"):
                 method(self, *match.groups())
+                if self.fault is not None and self.fault.then is not None:
+                    self.fault.then()
                 return
         self._answer(404, b"{}")
 
@@ -359,6 +364,13 @@ class _Handler(BaseHTTPRequestHandler):
     def cdn_file(self, oid: str) -> None:
         self._file(self.hub.blobs[oid], {"ETag": f'"{oid}"'})
 
+    def static_file(self, path: str) -> None:
+        content = self.hub.static.get(path)
+        if content is None:
+            self._answer(404)
+            return
+        self._file(content, {"ETag": f'"{hashlib.md5(content).hexdigest()}"'})
+
     def _file(self, content: bytes, headers: dict[str, str]) -> None:
         headers = {**headers, "Accept-Ranges": "bytes"}
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
@@ -387,8 +399,21 @@ ROUTES: list[tuple[str, Callable[..., None]]] = [
     (rf"GET /api/models/{NAME}(?:/revision/(.+))?", lambda self, name, at: _Handler.info(self, name, at or "main")),
     (rf"GET /api/models/{NAME}/tree/([^/]+)/?(.*)", _Handler.tree),
     (rf"(?:GET|HEAD) /{NAME}/resolve/(.+)", _Handler.resolve),
+    (r"(?:GET|HEAD) /static/(.+)", _Handler.static_file),
     (r"(?:GET|HEAD) /cdn/(\w+)", _Handler.cdn_file),
 ]
+
+
+def hub_settings(hub: Hub, home: Path) -> dict[str, str]:
+    """The environment in which another process meets this hub."""
+    return {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_TOKEN": TOKEN,
+        "NO_PROXY": "*",
+    }
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import Hub
+from hub_server import PART, Hub
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
 from pseudocap.errors import CheckpointError, ConfigError
+from pseudocap.hub.fetch import fetch
 from pseudocap.hub.publish import pack, send
 
 NAMED = {"decoder": "team/opt", "encoder": "team/timesformer"}
@@ -134,13 +135,24 @@ def test_a_failed_push_leaves_nothing_visible_and_can_be_repeated(
     if "owner/mine" in on_hub.repos:
         assert on_hub.files("owner/mine") == {}
     send(pack(saved, "owner/mine", **NAMED))
-    assert PseudoCap.from_pretrained("owner/mine", device="cpu").origin.source == "hf://owner/mine"
+    weights = fetch("owner/mine").folder / "adapter_model.safetensors"
+    assert weights.read_bytes() == (saved / "adapter_model.safetensors").read_bytes()
 
 
 def test_an_upload_that_is_cut_is_taken_up_again(on_hub: Hub, saved: Path) -> None:
     on_hub.fail(r"PUT /lfs/upload", status=503, times=1)
     send(pack(saved, "owner/mine", **NAMED))
     assert on_hub.files("owner/mine")["adapter_model.safetensors"] == (saved / "adapter_model.safetensors").read_bytes()
+
+
+def test_large_files_go_up_in_parts_and_come_down_whole(hub: Hub, saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path / "c")
+    weights = tmp_path / "c" / "adapter_model.safetensors"
+    layer = json.loads((saved / "config.json").read_text())["adapter_layers"][0]
+    save_file({**load_file(weights), f"{layer}.large": torch.randn(PART)}, weights)  # four bytes a number
+    send(pack(tmp_path / "c", "owner/large", **NAMED))
+    assert len(hub.asked(r"PUT /lfs/upload")) >= 4
+    assert (fetch("owner/large").folder / "adapter_model.safetensors").read_bytes() == weights.read_bytes()
 
 
 def test_what_is_there_already_is_not_sent_again(on_hub: Hub, saved: Path) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from label_worlds import SHORT
 
-from pseudocap.label.engines import Crew, Errand, Job, LocalEngine, ShardEnd, Sight
+from pseudocap.label.engines import Crew, Job, LocalEngine
 from pseudocap.label.sources import Media
+from pseudocap.label.work import Errand, ShardEnd, Sight
 
 
 def _square(number: int) -> int:

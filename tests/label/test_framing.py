@@ -33,6 +33,17 @@ def test_the_centre_frame_is_the_readers(film: Path, tmp_path: Path) -> None:
             assert watched.times == (frame.time,)
 
 
+@pytest.mark.parametrize(("asked", "choice", "got"), [(32, "centre", 32), (96, "centre", 48), (96, "spread", 96)])
+def test_small_films_are_not_blown_up_for_teachers_of_images(
+    film: Path, tmp_path: Path, asked: int, choice: str, got: int
+) -> None:
+    framing = replace(SHORT, short_side=asked, choice=choice)
+    planned = plan_video(Media(name="a.mp4", address=str(film)), framing, tmp_path)
+    assert planned.framing is not None
+    seen = watch_clips(planned.path, planned.clips, planned.framing)
+    assert {min(watched.frames.shape[1:3]) for watched in seen if watched.frames is not None} == {got}
+
+
 def test_the_sharpest_frame_is_chosen_within_the_window(film: Path) -> None:
     clip = Clip(source="a.mp4", start=2.0, end=10.0)
     framing = Framing(choice="sharpest", count=5, window=2.0)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from label_worlds import SHORT, contents, rows, run, write_film
 
@@ -227,8 +228,23 @@ def test_relabelling_asks_only_about_what_is_doubtful(films: Path, tmp_path: Pat
         else:
             assert new.teacher == "null"
             assert new.clip == old.clip
+            assert new.run != old.run
     asked = {(view.clip.source, view.clip.start) for views in teacher.asked for view in views}
     assert len(asked) == len(scores) // 2
+    first, second = (json.loads((tmp_path / name / "plan.json").read_bytes()) for name in ("first", "second"))
+    assert second["settings"]["relabel"] == first["run"] == before[0].run
+    stats = json.loads((tmp_path / "second" / "stats.json").read_bytes())
+    counts = {each["run"]: (each["teacher"], each["clips"]) for each in stats["runs"]}
+    assert counts[second["run"]] == ("null", len(asked) + 1)  # and the one that failed
+    assert counts[first["run"]][1] == len(before) - len(asked) - 1
+
+
+def test_rows_from_before_runs_had_names_are_read(films: Path, tmp_path: Path) -> None:
+    run(films / "a.mp4", tmp_path / "out", SPEC)
+    path = tmp_path / "out" / "000000.parquet"
+    table = pyarrow.parquet.read_table(path)
+    pyarrow.parquet.write_table(table.drop_columns(["run"]), path)
+    assert {label.run for label in rows(tmp_path / "out")} == {""}
 
 
 def test_statistics_count_what_the_rows_say(films: Path, tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+"""How far two runs over the same videos agree: with another batch size, another machine, another teacher.
+
+Captions depend on the batch size only by rounding: kernels of another shape add in another order, and where two tokens
+are equally good, to the last bit of their noise, another one is written. How often that happens is for a run to tell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+
+from pseudocap.errors import DataError
+from pseudocap.label.run_folder import Plan, read_plan
+from pseudocap.label.schema import finished_shards, read_rows, shard_path
+from pseudocap.label.storage import Place, place_at
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comparison:
+    """Clips that both runs have captioned, and of how many the best captions differ; `only_one` has the others."""
+
+    clips: int
+    differing: int
+    only_one: int
+
+    @property
+    def share(self) -> float:
+        return self.differing / self.clips if self.clips else 0.0
+
+
+def compare(one: str | PathLike[str], other: str | PathLike[str]) -> Comparison:
+    """Clip by clip, a shard in memory at a time."""
+    here, there = place_at(one), place_at(other)
+    if _plan(here).sources.shards != _plan(there).sources.shards:
+        raise DataError(
+            f"{one} and {other} hold labels of other videos, or in other shards; compare runs over the same SOURCE "
+            "with the same --shard-size"
+        )
+    clips = differing = only_one = 0
+    for number in finished_shards(here) | finished_shards(there):
+        mine, theirs = _captions(here, number), _captions(there, number)
+        both = mine.keys() & theirs.keys()
+        clips += len(both)
+        differing += sum(mine[clip] != theirs[clip] for clip in both)
+        only_one += len(mine.keys() ^ theirs.keys())
+    return Comparison(clips=clips, differing=differing, only_one=only_one)
+
+
+def _plan(folder: Place) -> Plan:
+    plan = read_plan(folder)
+    if plan is None:
+        raise DataError(f"{folder} holds no labelling run (plan.json); name the --out of one")
+    return plan
+
+
+def _captions(folder: Place, number: int) -> dict[tuple[str, float, float], str]:
+    place = shard_path(folder, number)
+    if not place.exists():
+        return {}
+    rows = (label for label in read_rows(place) if not label.failed)
+    return {(label.clip.source, label.clip.start, label.clip.end): label.caption for label in rows}

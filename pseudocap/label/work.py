@@ -1,0 +1,106 @@
+"""What is to be done for one shard, and what is seen on the way: values that travel between processes and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pseudocap.label.framing import Watched
+from pseudocap.label.schema import read_rows
+from pseudocap.label.sources import Media, media_of
+from pseudocap.label.storage import Place
+from pseudocap.types import Clip, Pseudolabel
+
+
+@dataclass(kw_only=True, slots=True)
+class Kept:
+    """Labels of one source that stand; `whole` where there is nothing else to do for it."""
+
+    labels: list[Pseudolabel] = field(default_factory=list)
+    whole: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Errand:
+    """A video to watch; clips whose times are in `known` are labelled already."""
+
+    media: Media
+    known: frozenset[tuple[float, float]] = frozenset()
+    skip: bool = False  # there is nothing to do: it only keeps its place among the others
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardEnd:
+    """Stands after the last errand of a shard, and after the last sight of it."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sight:
+    """Some clips of a video; `ends` with the last of them. The first one brings `clips`, all that the video has."""
+
+    media: Media
+    watched: tuple[Watched, ...] = ()
+    clips: tuple[Clip, ...] | None = None
+    ends: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """A shard that is to be labelled. Of the labels in `earlier` those stand that did not fail and, where `below` is
+    given, have at least that confidence."""
+
+    number: int
+    names: tuple[str, ...]
+    root: str
+    earlier: Place | None = None
+    below: float | None = None
+
+    def kept(self) -> dict[str, Kept]:
+        """What is labelled already and need not be again, by source."""
+        kept: dict[str, Kept] = {}
+        for label in () if self.earlier is None else read_rows(self.earlier):
+            mine = kept.setdefault(label.clip.source, Kept())
+            if self._stands(label):
+                mine.labels.append(label)
+            else:
+                mine.whole = False
+        return kept
+
+    def _stands(self, label: Pseudolabel) -> bool:
+        if label.failed or self.below is None:
+            return not label.failed
+        return label.confidence is not None and label.confidence >= self.below
+
+    def errands(self, kept: dict[str, Kept], scratch: Path) -> Iterator[Errand]:
+        """Every video of the shard. A tar that lies elsewhere is fetched into `scratch`, which the caller removes."""
+        for media in media_of(self.names, self.root, scratch=scratch):
+            mine = kept.get(media.name)
+            if mine is None:
+                yield Errand(media=media)
+            else:
+                known = frozenset((label.clip.start, label.clip.end) for label in mine.labels)
+                yield Errand(media=media, known=known, skip=mine.whole)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """How far a run has come since the last one."""
+
+    videos: int
+    clips: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Done:
+    """All labels of a shard, and how many videos, clips, failures and seconds of video were new among them."""
+
+    number: int
+    labels: tuple[Pseudolabel, ...]
+    videos: int
+    clips: int
+    failed: int
+    seconds: float

@@ -1,0 +1,247 @@
+"""`pseudocap zoo build`: from nothing to the shipped zoo, every stage with fixed seeds.
+
+World -> tokenizer and OPT, TimeSformer, BLIP (on a world of their own) -> pseudolabels by `pseudocap label` -> memories
+by `pseudocap encode` -> five regimes by `pseudocap train` -> `pseudocap finetune` -> scores -> what is shipped.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pseudocap.data.msrvtt import read_msrvtt
+from pseudocap.toyworld.write import WORLD, write_world
+from pseudocap.zoo.recipe import REGIMES, Recipe
+from pseudocap.zoo.ship import ship
+from pseudocap.zoo.stages import Progress, Stage, Workshop
+from pseudocap.zoo.teacher import build_teacher
+from pseudocap.zoo.watcher import build_watcher
+from pseudocap.zoo.writer import build_writer
+from pseudocap.zoo.yardsticks import measure_captioner, measure_labels, watch_held_out, yardsticks
+
+Told = Mapping[str, Any]
+Report = Callable[[int, int], None]
+Main = Callable[[Sequence[str]], int]
+CODE = 1  # raised when the code of a stage makes other weights of the same recipe
+LABELS = {
+    "labels": ("--teacher", "teacher"),
+    "labels-asr": ("--teacher", "asr", "--transcripts", "world/talking/caption.json"),
+}
+DATA = {
+    "asr": ("--data.transcripts", "null", "--data.videos", "memories-asr"),
+    "image-only": ("--data.images", "memories-stills"),
+    "video-only": ("--data.videos", "memories"),
+    "mixed": ("--data.images", "memories-stills", "--data.videos", "memories"),
+    "mixed-ext": ("--data.images", "memories-stills", "--data.videos", "memories"),
+}
+
+
+def build(
+    root: Path, recipe: Recipe, *, main: Main, workers: int = 2, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Make everything below `root`, or go on with it, and return what each stage told. `root/zoo` is what is shipped.
+
+    `main` is the command line (`pseudocap.cli.main.main`), by which labelling, encoding and training are run.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    shop = Workshop(root=root, main=main, progress=progress or (lambda what, done, total: None))
+    shop.run(stages(shop, recipe, workers))
+    return shop.told
+
+
+def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
+    home, world = shop.root, {"world": WORLD, "code": CODE, "scale": recipe.scale, "size": recipe.size}
+    seed = recipe.seed
+    found = [
+        Stage(
+            name="world-backbones",
+            settings=world | {"seed": seed + 1},
+            make=partial(_world, recipe=recipe, corpora=("clips",), seed=seed + 1, workers=workers),
+        ),
+        Stage(
+            name="world",
+            settings=world | {"seed": seed},
+            make=partial(_world, recipe=recipe, corpora=("stills", "talking", "msrvtt"), seed=seed, workers=workers),
+        ),
+        Stage(
+            name="writer",
+            settings=world | dataclasses.asdict(recipe.writer) | {"seed": seed + 1},
+            make=lambda folder, report: build_writer(folder, recipe.writer, seed=seed + 1, progress=report),
+        ),
+        Stage(
+            name="watcher",
+            settings=dataclasses.asdict(recipe.watcher),
+            make=lambda folder, report: build_watcher(
+                folder, home / "world-backbones" / "clips", recipe.watcher, seed=seed + 1, progress=report
+            ),
+            needs=("world-backbones",),
+        ),
+        Stage(
+            name="teacher",
+            settings=world | dataclasses.asdict(recipe.teacher) | {"seed": seed + 1},
+            make=lambda folder, report: build_teacher(folder, recipe.teacher, seed=seed + 1, progress=report),
+        ),
+        *_labelling(shop, recipe, workers),
+        *_memories(shop, workers),
+        Stage(
+            name="views",
+            settings={"code": CODE},
+            make=lambda folder, report: watch_held_out(folder, home, home / "watcher", recipe.seed),
+            needs=("world", "watcher"),
+        ),
+    ]
+    for regime in REGIMES:
+        found += _regime(shop, recipe, regime)
+    tuned = [f"tuned-{regime}" for regime in REGIMES]
+    found.append(
+        Stage(
+            name="yardsticks",
+            settings={"code": CODE},
+            make=lambda folder, report: yardsticks(home, recipe.seed),
+            needs=("world",),
+        )
+    )
+    found.append(
+        Stage(
+            name="zoo",
+            settings={"code": CODE},
+            make=lambda folder, report: ship(folder, shop, recipe),
+            needs=(*tuned, *(f"trained-{regime}" for regime in REGIMES), "teacher", "yardsticks", "labels"),
+        )
+    )
+    return found
+
+
+def _world(folder: Path, report: Report, *, recipe: Recipe, corpora: tuple[str, ...], seed: int, workers: int) -> Told:
+    """A world must have a folder of its own, so it lies beside the stage's marks."""
+    manifest = write_world(
+        folder / "files",
+        scale=recipe.scale,
+        corpora=corpora,
+        size=recipe.size,
+        seed=seed,
+        workers=workers,
+        progress=lambda what, done, total: report(done, total),
+    )
+    for corpus in corpora:
+        link = folder / corpus
+        if not link.is_symlink():
+            link.symlink_to(Path("files") / corpus, target_is_directory=True)
+    if "msrvtt" in corpora:
+        write_captions(folder / "msrvtt" / "annotations", folder.parent / "captions.jsonl")
+    return {"corpora": {name: each["films"] for name, each in manifest["corpora"].items()}}
+
+
+def write_captions(annotations: Path, path: Path) -> None:
+    """MSR-VTT's annotations in the form of one's own captions, with the splits that they have."""
+    names = {"train": "train", "validate": "val", "test": "test"}
+    rows = [
+        {"video": row.video, "caption": list(row.captions), "split": names.get(row.split, row.split)}
+        for row in read_msrvtt(annotations, allow_partial=True).rows
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def _labelling(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
+    def label(folder: Path, report: Report, *, name: str) -> Told:
+        run = ("--out", f"{name}/run", "--seed", str(recipe.seed), "--workers", str(workers), "--min-words", "1")
+        shop.verb("label", "world/talking/videos", *LABELS[name], *run)
+        shop.verb("pack", f"{name}/run", "--out", f"{name}/clips", "--workers", str(workers))
+        return measure_labels(folder / "run", shop.root / "world" / "talking", recipe.seed)
+
+    return [
+        Stage(
+            name=name,
+            settings={"code": CODE, "words": LABELS[name], "seed": recipe.seed},
+            make=partial(label, name=name),
+            needs=("world", *(("teacher",) if name == "labels" else ())),
+        )
+        for name in LABELS
+    ]
+
+
+def _memories(shop: Workshop, workers: int) -> list[Stage]:
+    sources: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+        "memories-stills": (("world/stills", "--images"), ("world",)),
+        "memories": (("labels/clips",), ("labels",)),
+        "memories-asr": (("labels-asr/clips",), ("labels-asr",)),
+        "memories-msrvtt": (("captions.jsonl", "--videos", "world/msrvtt/videos"), ("world",)),
+    }
+
+    def encode(folder: Path, report: Report, *, source: tuple[str, ...]) -> Told:
+        name = folder.name
+        shop.verb("encode", *source, "--encoder", "watcher", "--out", f"{name}/store", "--workers", str(workers))
+        return {"bytes": sum(path.stat().st_size for path in (folder / "store").rglob("*") if path.is_file())}
+
+    return [
+        Stage(
+            name=name,
+            settings={"code": CODE, "source": source},
+            make=partial(encode, source=source),
+            needs=("watcher", *needs),
+        )
+        for name, (source, needs) in sources.items()
+    ]
+
+
+def _regime(shop: Workshop, recipe: Recipe, regime: str) -> list[Stage]:
+    """Pre-training and fine-tuning, the same settings for every regime."""
+    plan = recipe.regime
+    settings = {"code": CODE, "regime": regime, "seed": recipe.seed, **dataclasses.asdict(plan)}
+    data = tuple(f"{word}/store" if word.startswith("memories") else word for word in DATA[regime])
+
+    def train(folder: Path, report: Report) -> Told:
+        run = folder / "run"
+        resume = ("--resume",) if (run / "checkpoints" / "last.ckpt").is_file() else ()
+        shop.verb("train", *training_words(recipe, regime), *data, *resume)
+        return {"command": "pseudocap train " + " ".join((*training_words(recipe, regime), *data))}
+
+    def tune(folder: Path, report: Report) -> Told:
+        words = tuning_words(recipe, f"trained-{regime}/run/last", f"tuned-{regime}/run")
+        shutil.rmtree(folder / "run", ignore_errors=True)  # fine-tuning does not go on; it takes minutes
+        shop.verb(*words)
+        scores = measure_captioner(folder / "run" / "best", shop.root, recipe.seed)
+        return {"command": "pseudocap " + " ".join(words), **scores}
+
+    needs = {"asr": ("memories-asr",), "image-only": ("memories-stills",), "video-only": ("memories",)}
+    return [
+        Stage(
+            name=f"trained-{regime}",
+            settings=settings,
+            make=train,
+            needs=("writer", "watcher", *needs.get(regime, ("memories-stills", "memories"))),
+        ),
+        Stage(
+            name=f"tuned-{regime}",
+            settings=settings,
+            make=tune,
+            needs=(f"trained-{regime}", "memories-msrvtt", "views"),
+        ),
+    ]
+
+
+def training_words(recipe: Recipe, regime: str) -> tuple[str, ...]:
+    plan = recipe.regime
+    return (
+        *(regime, "--config", "toy", "--out", f"trained-{regime}/run", "--seed_everything", str(recipe.seed)),
+        *("--model.model.init_args.decoder", "writer", "--model.model.init_args.encoder", "watcher"),
+        *("--model.optimisation.lr", str(plan.lr), "--model.optimisation.warmup_steps", str(plan.warmup)),
+        *("--data.batch_size", str(plan.batch), "--data.workers", "0", "--data.seed", str(recipe.seed)),
+        *("--trainer.max_steps", str(plan.steps_of(regime)), "--trainer.accelerator", "auto"),
+        *("--trainer.enable_progress_bar", "false", "--checkpoint_every", "200"),
+    )
+
+
+def tuning_words(recipe: Recipe, start: str, out: str) -> tuple[str, ...]:
+    plan = recipe.regime
+    return (
+        *("finetune", "--from", start, "--data", "captions.jsonl", "--videos", "world/msrvtt/videos"),
+        *("--memories", "memories-msrvtt/store", "--out", out, "--lr", str(plan.tuning_lr)),
+        *("--batch-size", str(plan.tuning_batch), "--max-epochs", str(plan.tuning_epochs)),
+        *("--patience", str(plan.tuning_patience), "--seed", str(recipe.seed), "--workers", "0", "--json"),
+    )

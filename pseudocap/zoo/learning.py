@@ -1,0 +1,78 @@
+"""The loop that trains what the shipped zoo is frozen around: its OPT, its TimeSformer, its teacher.
+
+Adapters learn by Lightning and the regimes; these three are made once, from nothing, and need only this. A batch is a
+function of the step, so a killed run goes on where its last state was kept and ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+KEPT_EVERY = 200  # steps
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Course:
+    """How long and how fast: linear warm-up, then half a cosine down to nothing."""
+
+    steps: int
+    lr: float
+    warmup: int = 100
+    weight_decay: float = 0.05
+
+    def rate(self, step: int) -> float:
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        return self.lr * 0.5 * (1 + math.cos(math.pi * (step - self.warmup) / max(1, self.steps - self.warmup)))
+
+
+def learn(
+    model: nn.Module,
+    loss_at: Callable[[int], torch.Tensor],
+    course: Course,
+    *,
+    state: Path,
+    progress: Progress | None = None,
+) -> list[float]:
+    """Take every step of the course and return its losses. `state` keeps the way so far, and is removed at the end."""
+    decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=course.lr, betas=(0.9, 0.98), weight_decay=course.weight_decay)
+    losses: list[float] = []
+    if state.is_file():
+        kept = torch.load(state, weights_only=True)
+        model.load_state_dict(kept["model"])
+        optimiser.load_state_dict(kept["optimiser"])
+        losses = kept["losses"]
+    model.train()
+    for step in range(len(losses), course.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = course.rate(step)
+        loss = loss_at(step)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        losses.append(loss.item())
+        if (step + 1) % KEPT_EVERY == 0:
+            _keep({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}, state)
+        if progress is not None:
+            progress(step + 1, course.steps)
+    model.eval()
+    state.unlink(missing_ok=True)
+    return losses
+
+
+def _keep(content: dict[str, object], path: Path) -> None:
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    torch.save(content, unfinished)
+    unfinished.replace(path)

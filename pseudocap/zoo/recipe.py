@@ -1,0 +1,59 @@
+"""How large the zoo is, and how long each part of it learns. Two sizes: the one that is shipped, and one to try it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pseudocap.toyworld.corpora import Scale
+from pseudocap.zoo.learning import Course
+from pseudocap.zoo.teacher import TeacherRecipe
+from pseudocap.zoo.watcher import Lessons, WatcherRecipe
+from pseudocap.zoo.writer import WriterRecipe
+
+REGIMES = ("asr", "image-only", "video-only", "mixed", "mixed-ext")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegimeRecipe:
+    """Pre-training and fine-tuning, the same for every regime but for the data and mixed-ext's length."""
+
+    steps: int = 400
+    longer: int = 10  # times as many steps for mixed-ext, as in the papers
+    batch: int = 16
+    lr: float = 2e-3
+    warmup: int = 50
+    tuning_lr: float = 1e-3
+    tuning_batch: int = 32
+    tuning_epochs: int = 30
+    tuning_patience: int = 6
+
+    def steps_of(self, regime: str) -> int:
+        return self.steps * (self.longer if regime == "mixed-ext" else 1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """Everything that the weights depend on, the code apart. `seed` draws the regimes' world and everything learned
+    from it; the backbones and the teacher have the world of `seed + 1`, so that nothing is shown to both."""
+
+    scale: Scale = "small"
+    size: int = 64
+    seed: int = 0
+    writer: WriterRecipe = field(default_factory=WriterRecipe)
+    watcher: WatcherRecipe = field(default_factory=WatcherRecipe)
+    teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
+    regime: RegimeRecipe = field(default_factory=RegimeRecipe)
+
+
+FULL = Recipe()
+SMOKE = Recipe(
+    scale="tiny",
+    writer=WriterRecipe(
+        films=60, talks=2, vocabulary=500, width=32, layers=4, heads=2, course=Course(steps=30, lr=2e-3)
+    ),
+    watcher=WatcherRecipe(
+        width=32, depth=2, heads=2, lessons=(Lessons(frames=1, batch=4, steps=4), Lessons(frames=4, batch=4, steps=4))
+    ),
+    teacher=TeacherRecipe(width=32, layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),
+    regime=RegimeRecipe(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
+)

@@ -1,0 +1,141 @@
+"""What leaves the build: backbones, teacher and adapters in half precision, and their rows of checkpoints.yaml.
+
+Shipped captioners name their backbones by `pseudocap://NAME`, which means the package's own folder wherever it is
+installed. Adapters come twice: after pre-training alone, and after fine-tuning, which is what captions well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pseudocap.captioner import PseudoCap
+from pseudocap.errors import DataError
+from pseudocap.zoo.recipe import REGIMES, Recipe
+from pseudocap.zoo.stages import Workshop
+
+LIMIT = 25_000_000  # bytes of all that is shipped
+OPT, TIMESFORMER, BLIP = "toy-opt", "toy-timesformer", "toy-blip"
+LEFT_BEHIND = {"done.json", ".begun", "state.pt", "clips.npy"}
+DATASET = "toy-msrvtt"
+HEADER = """\
+# One row per released weight; pseudocap/hub/manifest.py checks the fields. Data only: nothing here is executed.
+# `pseudocap zoo build` wrote the toy rows; pseudocap://NAME is what the package ships in pseudocap/zoo/shipped/NAME.
+"""
+
+
+def ship(folder: Path, shop: Workshop, recipe: Recipe) -> dict[str, Any]:
+    """Write `shipped/` and `checkpoints.yaml` into the folder, and refuse what is too large to ship."""
+    shipped = folder / "shipped"
+    shutil.rmtree(shipped, ignore_errors=True)
+    for source, name in (("writer", OPT), ("watcher", TIMESFORMER), ("teacher", BLIP)):
+        _copy(shop.folder(source), shipped / name)
+    rows = []
+    for regime in REGIMES:
+        told = shop.told[f"tuned-{regime}"]
+        for suffix, run in (("", f"tuned-{regime}/run/best"), ("-pretrained", f"trained-{regime}/run/last")):
+            name = f"toy-{regime}{suffix}"
+            results = _results(shop, regime, told) if not suffix else {"regime": regime, "scores": {}}
+            _save(shop.folder(run), shipped / name, results)
+            rows.append(_row(shipped / name, name, regime, told if not suffix else None, recipe))
+    size = sum(path.stat().st_size for path in shipped.rglob("*") if path.is_file())
+    if size > LIMIT:
+        raise DataError(f"{shipped} has {size:,} bytes, and {LIMIT:,} may be shipped: make the networks smaller")
+    text = HEADER + yaml.safe_dump({"checkpoints": rows}, sort_keys=False, allow_unicode=True, width=120)
+    (folder / "checkpoints.yaml").write_text(text, encoding="utf-8")
+    return {"bytes": size, "table": list(table(shop.told))}
+
+
+def install(built: Path, package: Path) -> None:
+    """Put a finished build where the source tree ships it from."""
+    target = package / "zoo" / "shipped"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(built / "shipped", target)
+    shutil.copyfile(built / "checkpoints.yaml", package.parent / "checkpoints.yaml")
+
+
+def table(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The five regimes as a Markdown table, and the yardsticks below."""
+    columns = ("as it is", "centre frame", "reversed", "shuffled", "blind")
+    yield f"| regime | CIDEr-D (95 %) | BLEU-4 | ROUGE-L | {' | '.join(columns[1:])} | true |"
+    yield f"|---|---|---|---|{'---|' * (len(columns) - 1)}---|"
+    for regime in REGIMES:
+        each = told[f"tuned-{regime}"]
+        low, high = each["intervals"]["CIDEr-D"]
+        scores = each["as it is"]
+        others = " | ".join(f"{each[name]['CIDEr-D']:.1f}" for name in columns[1:])
+        yield (
+            f"| {regime} | {scores['CIDEr-D']:.1f} ({low:.1f} to {high:.1f}) | {scores['BLEU-4']:.1f} | "
+            f"{scores['ROUGE-L']:.1f} | {others} | {each['truth']['correct']:.1f} % |"
+        )
+    people = told["yardsticks"]["one person against the other 19"]
+    figures = " | ".join(f"{people[metric]:.1f}" for metric in ("CIDEr-D", "BLEU-4", "ROUGE-L"))
+    yield f"| people, one against the other 19 | {figures} | | | | | |"
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.mkdir(parents=True)
+    for path in sorted(source.iterdir()):
+        if path.is_file() and path.name not in LEFT_BEHIND and not path.name.startswith("."):
+            shutil.copyfile(path, target / path.name)
+
+
+def _save(source: Path, target: Path, results: Mapping[str, Any]) -> None:
+    model = PseudoCap.from_pretrained(source, device="cpu").half()
+    config = model.config
+    model.config = replace(
+        config,
+        decoder=replace(config.decoder, source=f"pseudocap://{OPT}"),
+        encoder=replace(config.encoder, source=f"pseudocap://{TIMESFORMER}"),
+    )
+    model.save_pretrained(target, results=results)
+
+
+def _results(shop: Workshop, regime: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tuning recorded of its data, with the scores on the test films in place of the validation's."""
+    path = shop.folder(f"tuned-{regime}/run/best/results.json")
+    known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return known | {
+        "started_from": f"toy-{regime}-pretrained",
+        "split": "test",
+        "scores": told["as it is"],
+        "intervals": told["intervals"],
+        "videos": shop.told["yardsticks"]["films"],
+        "command": told["command"],
+    }
+
+
+def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, recipe: Recipe) -> dict[str, Any]:
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    scores = []
+    if told is not None:
+        verify = f"pseudocap zoo verify {name}"
+        scores = [{"dataset": DATASET, "split": "test", "metrics": dict(told["as it is"]), "command": verify}]
+    weights = folder / "adapter_model.safetensors"
+    return {
+        "name": name,
+        "regime": regime,
+        "decoder": {"source": f"pseudocap://{OPT}", "fingerprint": config["decoder"]["fingerprint"]},
+        "encoder": {"source": f"pseudocap://{TIMESFORMER}", "fingerprint": config["encoder"]["fingerprint"]},
+        "weights": {"source": f"pseudocap://{name}", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()},
+        "preprocess": {key: config["preprocess"][key] for key in ("size", "mean", "std", "frames")},
+        "config": f"pseudocap/configs/{regime}-toy.yaml",
+        "scores": scores,
+        "license": "Apache-2.0",
+        "made_by": {"command": "pseudocap zoo build", "seed": recipe.seed, "commit": _commit()},
+    }
+
+
+def _commit() -> str:
+    """Of the source tree that builds; empty where it is none."""
+    here = Path(__file__).resolve().parent
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    return found.stdout.strip()

@@ -1,0 +1,92 @@
+"""A long build as stages: each has a folder of its own, is done once, and goes on where it was killed.
+
+What a stage is made by (its settings, and those of all that it stands on) is hashed into `done.json`, which is written
+last. A stage whose hash is another one now is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pseudocap.errors import DataError
+
+DONE = "done.json"
+INTERRUPTED = 130
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """`make` fills the folder and returns what is worth knowing of it; its content depends on `settings` alone."""
+
+    name: str
+    settings: Mapping[str, Any]
+    make: Callable[[Path, Callable[[int, int], None]], Mapping[str, Any]]
+    needs: Sequence[str] = ()
+
+
+@dataclass(kw_only=True)
+class Workshop:
+    """The folder that all stages lie in, and what they have told."""
+
+    root: Path
+    main: Callable[[Sequence[str]], int]  # the command line, which is handed in by who stands above the stages
+    progress: Progress = lambda what, done, total: None
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def folder(self, name: str) -> Path:
+        return self.root / name
+
+    def run(self, stages: Sequence[Stage]) -> None:
+        hashes: dict[str, str] = {}
+        for stage in stages:
+            content = {"settings": stage.settings, "needs": {name: hashes[name] for name in stage.needs}}
+            hashes[stage.name] = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+            self.told[stage.name] = self._finished(stage, hashes[stage.name]) or self._made(stage, hashes[stage.name])
+
+    def _finished(self, stage: Stage, wanted: str) -> dict[str, Any] | None:
+        folder, done = self.folder(stage.name), self.folder(stage.name) / DONE
+        begun = folder / ".begun"
+        if folder.is_dir() and (not begun.is_file() or begun.read_text(encoding="utf-8") != wanted):
+            shutil.rmtree(folder)  # made by other settings
+        if not done.is_file():
+            return None
+        document: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        return document
+
+    def _made(self, stage: Stage, wanted: str) -> dict[str, Any]:
+        folder = self.folder(stage.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".begun").write_text(wanted, encoding="utf-8")
+        self.progress(stage.name, 0, 1)  # some stages tell nothing of themselves until they end
+        started = time.monotonic()
+        told = dict(stage.make(folder, lambda done, total: self.progress(stage.name, done, total)))
+        told["seconds"] = round(time.monotonic() - started, 1)
+        unfinished = folder / f".{DONE}.unfinished"
+        unfinished.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(folder / DONE)
+        return told
+
+    def verb(self, *words: str | Path) -> None:
+        """Run a verb as a user would, in the build's folder, so that the paths in its files are relative to it."""
+        said, complained = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.root), contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+            code = self.main([str(word) for word in words])
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        if code != 0:
+            last = "; ".join((complained.getvalue() or said.getvalue()).strip().splitlines()[-3:])
+            raise DataError(f"`{shown(words)}` failed in {self.root}: {last}; mend that, and run the same build again")
+
+
+def shown(words: Sequence[str | Path]) -> str:
+    return " ".join(["pseudocap", *map(str, words)])

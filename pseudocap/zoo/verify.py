@@ -1,0 +1,83 @@
+"""`pseudocap zoo verify`: is a row what it says? The hash of its weights, and its scores, computed again.
+
+A row's scores are computed on the data that they name: the toy films are drawn anew from their seed, MSR-VTT and MSVD
+are the user's. What cannot be computed here is told as such and is no failure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pseudocap.hub.fetch import WEIGHTS_FILE, fetch
+from pseudocap.hub.manifest import Row
+from pseudocap.toyworld.write import write_world
+from pseudocap.zoo.build import write_captions
+from pseudocap.zoo.recipe import FULL
+from pseudocap.zoo.ship import DATASET
+from pseudocap.zoo.stages import Progress
+
+TOLERANCE = 0.5  # of a metric x 100: another version of x264 or torch moves a caption or two
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """What came of one row. `problems` is what it says and is not; `not_scored` why scores were left out."""
+
+    name: str
+    sha256: str
+    scores: dict[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    not_scored: str = ""
+
+
+def verify(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) -> Finding:
+    """`world` holds what `write_test_world` wrote; None leaves the scores out."""
+    folder = fetch(row.name, checkpoints=None if row.shipped else row.registry).folder
+    found = hashlib.sha256((folder / WEIGHTS_FILE).read_bytes()).hexdigest()
+    problems = [] if found == row.sha256 else [f"the weights' sha256 is {found}, and the row says {row.sha256}"]
+    scores: dict[str, float] = {}
+    told: list[dict[str, Any]] = [each for each in row.values["scores"] if each.get("dataset") == DATASET]
+    others = sorted({str(each.get("dataset")) for each in row.values["scores"]} - {DATASET})
+    not_scored = f"{', '.join(others)}: score it where the data is, with the row's command" if others else ""
+    if not row.values["scores"]:
+        not_scored = "the row has no scores"
+    if told and world is None:
+        not_scored = "left out, as asked"
+    if told and world is not None:
+        scores = _scored(folder, world)
+        for name, value in told[0]["metrics"].items():
+            if abs(scores[name] - value) > tolerance:
+                problems.append(f"{name} is {scores[name]:.2f}, and the row says {value:.2f}")
+    return Finding(name=row.name, sha256=found, scores=scores, problems=tuple(problems), not_scored=not_scored)
+
+
+def write_test_world(root: Path, *, workers: int = 2, progress: Progress | None = None) -> None:
+    """The films that the toy rows were scored on, drawn anew; a second call finds them there."""
+    world = root / "world" / "files"
+    write_world(
+        world, scale=FULL.scale, corpora=["msrvtt"], size=FULL.size, seed=FULL.seed, workers=workers, progress=progress
+    )
+    link = root / "world" / "msrvtt"
+    if not link.is_symlink():
+        link.symlink_to(Path("files") / "msrvtt", target_is_directory=True)
+    write_captions(world / "msrvtt" / "annotations", root / "captions.jsonl")
+
+
+def _scored(folder: Path, root: Path) -> dict[str, float]:
+    from pseudocap.captioner import PseudoCap
+    from pseudocap.metrics.suite import score
+    from pseudocap.zoo.yardsticks import METRICS, held_out_films
+
+    model = PseudoCap.from_pretrained(folder)
+    films = held_out_films(root, FULL.seed)
+    captions = model.caption([film.path for film in films], max_new_tokens=32, batch_size=50)
+    return dict(
+        score(
+            predictions={film.key: text for film, text in zip(films, captions, strict=True)},
+            references={film.key: film.references for film in films},
+            metrics=METRICS,
+        )
+    )

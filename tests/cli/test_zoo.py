@@ -1,0 +1,98 @@
+"""`pseudocap zoo list` and `show`: the rows that have a name here, shipped and of one's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pseudocap.cli.main import main
+
+ROW: dict[str, Any] = {
+    "name": "ours",
+    "regime": "mixed",
+    "decoder": {"source": "team/opt"},
+    "encoder": {"source": "team/timesformer"},
+    "weights": {"source": "captioners/ours", "sha256": "0" * 64},
+    "preprocess": {"size": 64},
+    "config": "c",
+    "scores": [{"dataset": "msrvtt", "split": "test", "metrics": {"CIDEr-D": 54.32, "BLEU-4": {"value": 41.0}}}],
+    "license": "mit",
+    "made_by": {},
+}
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> str:
+    (tmp_path / "rows.yaml").write_text(yaml.safe_dump({"checkpoints": [ROW]}, sort_keys=False))
+    return str(tmp_path / "rows.yaml")
+
+
+def test_list_gives_the_rows_of_a_registry_beside_the_shipped(
+    registry: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["zoo", "list", "--json"]) == 0
+    shipped = [row["name"] for row in json.loads(capsys.readouterr().out)]
+    assert main(["zoo", "list", "--checkpoints", registry, "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert list(rows) == [*shipped, "ours"]
+    assert (rows["ours"]["shipped"], rows["ours"]["registry"]) == (False, registry)
+    monkeypatch.setenv("PSEUDOCAP_CHECKPOINTS", registry)
+    monkeypatch.setenv("COLUMNS", "400")
+    assert main(["zoo", "list"]) == 0
+    table = capsys.readouterr().out
+    assert "msrvtt test: CIDEr-D 54.3, BLEU-4 41.0" in table
+
+
+def test_show_tells_all_of_a_row_and_where_it_lies(
+    registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["zoo", "show", "ours", "--checkpoints", registry]) == 0
+    shown = capsys.readouterr().out
+    assert yaml.safe_load(shown.partition("\n\nin ")[0]) == ROW
+    assert str(tmp_path / "captioners" / "ours") in shown or "hf://captioners/ours" in shown
+    assert main(["zoo", "show", "ours", "--checkpoints", registry, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out).items() >= ROW.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["show", "our"], "no row is named 'our' (did you mean 'ours'?)"),
+        (["list", "--checkpoints", "nowhere.yaml"], "nowhere.yaml: there is no such manifest"),
+        (["list", "--checkpoints", "."], "is a directory; name the file of rows in it"),
+        (["list", "--checkpoints", "nosuch://x/y.yaml"], "is no address that can be read"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    arguments: list[str], told: str, registry: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PSEUDOCAP_CHECKPOINTS", registry)
+    assert main(["zoo", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_a_row_in_place_of_a_shipped_one_is_told(
+    registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = tmp_path / "shipped.yaml"
+    shipped.write_text(yaml.safe_dump({"checkpoints": [{**ROW, "license": "other"}]}))
+    monkeypatch.setattr("pseudocap.hub.manifest.find_manifest", lambda: shipped)
+    assert main(["zoo", "show", "ours", "--checkpoints", registry]) == 0
+    shown = capsys.readouterr().out
+    assert "license: mit" in shown
+    assert "in place of the shipped row" in shown
+
+
+@pytest.mark.parametrize("arguments", [["zoo", "list"], ["push", "x", "a/b", "--dry-run"], ["pull", "nowhere"]])
+def test_what_needs_no_network_of_neurons_loads_no_torch(arguments: list[str]) -> None:
+    code = f"import sys; from pseudocap.cli.main import main; main({arguments}); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "False"
