@@ -79,8 +79,10 @@ class Checkpoints(ModelCheckpoint):
 
 def _validation_follows(trainer: lightning.Trainer) -> bool:
     """Asked at the end of a batch, as Lightning asks itself a moment later."""
-    fetcher = trainer.fit_loop._data_fetcher
-    return fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher)
+    fetcher, epoch = trainer.fit_loop._data_fetcher, trainer.fit_loop.epoch_loop
+    if fetcher is None or epoch.val_loop.skip:  # nothing to validate on, of which Lightning takes no notice until then
+        return False
+    return epoch._should_check_val_fx(fetcher)
 
 
 class KeepCaptioner(Callback):

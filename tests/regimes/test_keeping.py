@@ -66,20 +66,22 @@ def results(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "results.json").read_text())
 
 
+@pytest.mark.parametrize("dies_at", [2, 4])
 @pytest.mark.parametrize("interval", [{}, {"val_check_interval": 2}])
 def test_a_run_that_ends_within_a_validation_has_it_when_it_goes_on(
-    interval: dict[str, Any], build: Build, world: Path, tars: Path, tmp_path: Path
+    interval: dict[str, Any], dies_at: int, build: Build, world: Path, tars: Path, tmp_path: Path
 ) -> None:
-    """Also where validation comes within an epoch."""
+    """Also where validation comes within an epoch, and where it is the run's first."""
     steps = 6 if interval else 2
-    first, rest = Validations(dies_at=4), Validations()
-    part = trainer(tmp_path, first, saving(tmp_path), enable_checkpointing=True, max_steps=6, **interval)
+    first, rest = Validations(dies_at=dies_at), Validations()
+    saver = Checkpoints(dirpath=tmp_path, every_n_train_steps=1, save_last=True)
+    part = trainer(tmp_path, first, saver, enable_checkpointing=True, max_steps=6, **interval)
     with pytest.raises(StoppedError):
         part.fit(VideoOnly(build(), optimisation=FAST), validated(world, tars, epoch_steps=steps))
     go_on = trainer(tmp_path, rest, max_steps=6, **interval)
     data = validated(world, tars, epoch_steps=steps)
     go_on.fit(VideoOnly(build(), optimisation=FAST), data, ckpt_path=str(tmp_path / "last.ckpt"))
-    assert (first.steps, rest.steps) == ([2], [4, 6])
+    assert (first.steps, rest.steps) == ([2, 4, 6][: dies_at // 2 - 1], [2, 4, 6][dies_at // 2 - 1 :])
     assert go_on.global_step == 6
 
 
@@ -93,6 +95,15 @@ def test_a_run_that_ends_after_a_validation_does_not_have_it_twice(
     go_on = trainer(tmp_path, rest, max_steps=6)
     go_on.fit(VideoOnly(build(), optimisation=FAST), validated(world, tars), ckpt_path=str(tmp_path / "last.ckpt"))
     assert (first.steps, rest.steps) == ([2, 4], [6])
+
+
+def test_a_checkpoint_at_an_epochs_end_is_written_where_nothing_validates(
+    build: Build, tars: Path, tmp_path: Path
+) -> None:
+    run = trainer(tmp_path, saving(tmp_path), Stop(4), enable_checkpointing=True, max_steps=6)
+    with pytest.raises(StoppedError):
+        run.fit(VideoOnly(build(), optimisation=FAST), streams(tars, "video", epoch_steps=2))
+    assert torch.load(tmp_path / "last.ckpt", weights_only=False)["global_step"] == 4
 
 
 def test_a_resumed_run_keeps_the_best_captioner_against_a_worse_one(
