@@ -14,6 +14,7 @@ import lightning.pytorch as lightning
 import numpy as np
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import distributed
 
@@ -116,7 +117,8 @@ class Regime(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """A checkpoint of another run, or of other adapters, is told before PyTorch meets it."""
-        for name, value in checkpoint.get("run_settings", {}).items():
+        fitting = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+        for name, value in checkpoint.get("run_settings", {}).items() if fitting else ():
             if self.run_settings[name] != value:
                 raise ConfigError(
                     f"the run to resume had {name} {value} and this one has {self.run_settings[name]}, so other losses "

@@ -106,6 +106,19 @@ def test_a_checkpoint_at_an_epochs_end_is_written_where_nothing_validates(
     assert torch.load(tmp_path / "last.ckpt", weights_only=False)["global_step"] == 4
 
 
+def test_a_checkpoint_of_another_seed_can_be_scored_though_not_gone_on_with(
+    build: Build, world: Path, tars: Path, tmp_path: Path
+) -> None:
+    run = trainer(tmp_path, saving(tmp_path), enable_checkpointing=True, max_steps=2)
+    run.fit(VideoOnly(build(), optimisation=FAST), streams(tars, "video"))
+    other, last = VideoOnly(build(), seed=3), str(tmp_path / "last.ckpt")
+    data = CaptionData(world / "captions.jsonl", batch_size=2, workers=0)
+    trainer(tmp_path, accumulate_grad_batches=4).validate(other, data, ckpt_path=last, verbose=False)
+    assert CIDER in (other.scores or {})
+    with pytest.raises(ConfigError, match=r"had model\.seed 0 and this one has 3"):
+        trainer(tmp_path).fit(other, streams(tars, "video"), ckpt_path=last)
+
+
 def test_a_resumed_run_keeps_the_best_captioner_against_a_worse_one(
     build: Build, world: Path, tars: Path, tmp_path: Path
 ) -> None:
