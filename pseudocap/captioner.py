@@ -196,6 +196,15 @@ class PseudoCap(CaptionNetwork):
             parcel = pack(Path(folder), repo, license=license, decoder=decoder, encoder=encoder)
             return send(parcel, private=private, pull_request=pull_request, revision=revision, token=token)
 
+    def set_preprocess(self, preprocess: Preprocess) -> None:
+        """What the captioner is shown from here on, and what `save_pretrained` records: larger crops, for instance."""
+        patch = self.encoder.config.patch_size
+        if preprocess.size % patch:
+            raise ConfigError(f"size must be a multiple of the encoder's patch size {patch}, not {preprocess.size}")
+        if preprocess.frames > MAX_FRAMES:
+            raise ConfigError(f"frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
+        self.config = replace(self.config, preprocess=preprocess)
+
     def caption(
         self,
         video: str | Path | Sequence[str | Path],

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.registry import add_checkpoints_option
-from pseudocap.errors import DataError
+from pseudocap.errors import CheckpointError, DataError
 
 if TYPE_CHECKING:
-    from pseudocap.data.encode import DescribedSource
+    from pseudocap.data.encode import DescribedSource, Encoded
+    from pseudocap.data.memories import MemorySpec
+    from pseudocap.data.videos import VideoFolder
     from pseudocap.model.timesformer import TimeSformer
     from pseudocap.types import Preprocess
 
@@ -82,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
         crops=args.crops,
         seed=args.seed,
         storage="int8" if args.int8 else "float16",
+        precision="bfloat16" if args.bf16 else "float32",
     )
     source = _source(args, preprocess)
     with progress_of("encoding", "samples") as progress:
@@ -97,18 +100,25 @@ def run(args: argparse.Namespace) -> int:
             retry_failed=args.retry_failed,
             progress=progress,
         )
+    return _tell(args, spec, result, missing=list(getattr(source, "missing", ())))
+
+
+def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missing: list[str]) -> int:
     if args.json:
         values = {name: getattr(result, name) for name in result.__slots__}
-        print(json.dumps({"out": str(args.out), "fingerprint": spec.fingerprint, **values}))
+        print(json.dumps({"out": str(args.out), "fingerprint": spec.fingerprint, **values, "missing": missing}))
     else:
         each = f", {result.bytes // result.total:,} bytes each" if result.total else ""
         print(
             f"{args.out}: {result.stored:,} samples encoded in {result.seconds:.1f} s, {result.already:,} were there, "
             f"{len(result.failed):,} failed; {result.total:,} in all{each}"
         )
-        for name, reason in list(result.failed.items())[:5]:
-            print(f"failed: {name}: {reason}")
-    return 1 if result.failed else 0
+        told = [f"failed: {name}: {reason}" for name, reason in list(result.failed.items())[:5]]
+        if missing:
+            told.append(f"missing: {len(missing):,} videos of {args.source}: {', '.join(missing[:5])}")
+        for line in told:
+            print(line.encode(errors="backslashreplace").decode())  # a file's name may be no UTF-8
+    return 1 if result.failed or missing else 0
 
 
 def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preprocess]:
@@ -121,7 +131,13 @@ def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preproces
     folder = Path(name).expanduser()
     if is_captioner(name, checkpoints=checkpoints):
         config = read_config(fetch(name, checkpoints=checkpoints).folder)
-        return TimeSformer.from_pretrained(config.encoder.source, revision=config.encoder.revision), config.preprocess
+        encoder = TimeSformer.from_pretrained(config.encoder.source, revision=config.encoder.revision)
+        if encoder.origin is None or encoder.origin.fingerprint != config.encoder.fingerprint:
+            raise CheckpointError(
+                f"--encoder {name}: {config.encoder.source} no longer holds the weights that this captioner was "
+                "trained with, and would not take memories of others; restore them"
+            )
+        return encoder, config.preprocess
     encoder = TimeSformer.from_pretrained(folder if folder.exists() else name)
     own = encoder.config
     return encoder, Preprocess(
@@ -133,6 +149,7 @@ def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preproces
 
 
 def _source(args: argparse.Namespace, preprocess: Preprocess) -> DescribedSource:
+    from pseudocap.cli.progress import progress_of
     from pseudocap.data.captions import read_own
     from pseudocap.data.sources import RowSource, TarSource
     from pseudocap.data.tar_index import index_tars
@@ -146,13 +163,20 @@ def _source(args: argparse.Namespace, preprocess: Preprocess) -> DescribedSource
         raise DataError(f"--images is for tars of images, and {path} holds none")
     if args.clip_seconds is not None and not path.is_dir():
         raise DataError(f"--clip-seconds cuts the videos of a folder, and {path} is a file")
-    if path.is_dir() and (args.clip_seconds is not None or not any(path.rglob("*.txt"))):
+    if path.is_dir() and (args.clip_seconds is not None or not _has_captions(VideoFolder(path))):
         videos = VideoFolder(path)
-        rows = uncaptioned(videos, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds)
+        with progress_of("looking for clips", "videos") as progress:
+            rows = uncaptioned(videos, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds, progress=progress)
     else:
         videos = VideoFolder(args.videos or (path if path.is_dir() else path.parent))
         rows = read_own(path).rows
     source = RowSource(rows, videos, preprocess)
     if not source.rows:
         raise DataError(f"none of the {len(source.missing):,} videos of {path} is in {videos.root}; see --videos")
+    source.refuse_missing(args.max_failure_rate)
     return source
+
+
+def _has_captions(videos: VideoFolder) -> bool:
+    """Whether a text lies beside a video: another text in the folder says nothing of any."""
+    return any(path.with_suffix(".txt").is_file() for path in videos.paths)

@@ -6,9 +6,14 @@ import argparse
 import json
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, DataError, InputError
+
+if TYPE_CHECKING:
+    from pseudocap.captioner import PseudoCap
+    from pseudocap.data.module import CaptionData
 
 STEPS = 8  # of an epoch, at least, ...
 FEWEST = 4  # ... but with so many videos each
@@ -42,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--patience", type=int, default=5, metavar="N", help="stop after N epochs without a better CIDEr-D (5)"
     )
+    parser.add_argument(
+        "--size", type=int, metavar="PX", help="pixels to learn at (those of N); it then captions at them"
+    )
     parser.add_argument("--batch-size", type=int, metavar="N", help="default: what memory allows, for 8 steps an epoch")
     parser.add_argument(
         "--max-failure-rate", type=float, default=0.1, metavar="R", help="stop where more videos fail or miss (0.1)"
@@ -56,26 +64,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
-def run(args: argparse.Namespace) -> int:
+def _refuse_mistakes(args: argparse.Namespace) -> None:
     if (args.out / "best").exists():
         raise ConfigError(f"--out {args.out} holds a run already; name another folder")
-    for name in ("max_epochs", "patience", "batch_size", "beams"):
-        if (getattr(args, name) or 1) < 1 or getattr(args, name) == 0:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
+    for name in ("max_epochs", "patience", "batch_size", "beams", "size"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     if not args.data.exists():
         raise InputError(f"--data {args.data}: there is no such file or folder")
 
+
+def run(args: argparse.Namespace) -> int:
+    _refuse_mistakes(args)
+
     import logging
+    from dataclasses import replace
 
     from pseudocap.captioner import PseudoCap, pick_device
     from pseudocap.cli.training import quieten
-    from pseudocap.data.captions import read_own
-    from pseudocap.data.module import CaptionData
     from pseudocap.hub.publish import homeless
     from pseudocap.regimes.base import Decoding
     from pseudocap.regimes.finetune import FineTune
     from pseudocap.regimes.optimisation import Optimisation
-    from pseudocap.regimes.tuning import fine_tune, largest_batch
+    from pseudocap.regimes.tuning import fine_tune
 
     logging.basicConfig(level=logging.WARNING)
     quieten()
@@ -84,24 +96,9 @@ def run(args: argparse.Namespace) -> int:
     model = PseudoCap.from_pretrained(
         args.start, decoder=args.decoder, encoder=args.encoder, checkpoints=args.checkpoints, device=device
     )
-    corpus = read_own(args.data, split="train")
-    if "train" not in corpus.splits:
-        raise DataError(
-            f"--data {args.data}: no row is for training, all have the split {', '.join(corpus.splits)}; leave the "
-            "split out of the rows that are to be learned from, or call it train"
-        )
-    learned = corpus.counts["train"]["videos"]
-    data = CaptionData(
-        args.data,
-        videos=args.videos,
-        memories=args.memories,
-        # An epoch of a handful of captions should still be several steps.
-        batch_size=args.batch_size or min(largest_batch(model), max(FEWEST, learned // STEPS)),
-        max_failure_rate=args.max_failure_rate,
-        workers=args.workers,
-        seed=args.seed,
-        val_share=args.val_share,
-    )
+    if args.size is not None:
+        model.set_preprocess(replace(model.config.preprocess, size=args.size))
+    data = _data(args, model)
     tuned = fine_tune(
         FineTune(model, optimisation=optimisation, decoding=Decoding(beams=args.beams), seed=args.seed),
         data,
@@ -109,8 +106,8 @@ def run(args: argparse.Namespace) -> int:
         max_epochs=args.max_epochs,
         patience=args.patience,
         command=_command(args, data.batch_size),
-        accelerator="cpu" if device.type == "cpu" else "auto",
-        devices=1,
+        accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
+        devices=1 if device.index is None or device.type == "cpu" else [device.index],
         enable_model_summary=False,
         enable_progress_bar=not args.json,
         log_every_n_steps=1,
@@ -144,10 +141,37 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _data(args: argparse.Namespace, model: PseudoCap) -> CaptionData:
+    from pseudocap.data.captions import read_own
+    from pseudocap.data.module import CaptionData
+    from pseudocap.regimes.tuning import largest_batch
+
+    corpus = read_own(args.data, split="train")
+    if "train" not in corpus.splits:
+        raise DataError(
+            f"--data {args.data}: no row is for training, all have the split {', '.join(corpus.splits)}; leave the "
+            "split out of the rows that are to be learned from, or call it train"
+        )
+    learned = corpus.counts["train"]["videos"]
+    return CaptionData(
+        corpus,
+        videos=args.videos or (args.data if args.data.is_dir() else args.data.parent),
+        memories=args.memories,
+        # An epoch of a handful of captions should still be several steps.
+        batch_size=args.batch_size or min(largest_batch(model), max(FEWEST, learned // STEPS)),
+        max_failure_rate=args.max_failure_rate,
+        workers=args.workers,
+        seed=args.seed,
+        val_share=args.val_share,
+    )
+
+
 def _command(args: argparse.Namespace, batch_size: int) -> str:
     """What was run, for the page of the captioner: files by name, without where they lie on this machine."""
     start = Path(args.start).name if Path(args.start).expanduser().exists() else args.start
     settings = {"--from": start, "--data": args.data.name, "--out": args.out.name, "--batch-size": batch_size}
     for name in ("lr", "max_epochs", "patience", "val_share", "beams", "seed"):
         settings[f"--{name.replace('_', '-')}"] = getattr(args, name)
+    if args.size is not None:
+        settings["--size"] = args.size
     return shlex.join(["pseudocap", "finetune", *(str(word) for pair in settings.items() for word in pair)])

@@ -45,8 +45,9 @@ def run(args: argparse.Namespace) -> int:
         args=_without_shortcuts(args.settings, args.regime),
         prog=f"pseudocap train {args.regime}",
     )
-    cli.trainer.fit(cli.model, datamodule=cli.datamodule, ckpt_path=cli.checkpoint())
-    print(f"{cli.trainer.global_step:,} steps; the captioner lies in {Path(cli.out) / 'last'}")
+    cli.fit()
+    if cli.trainer.is_global_zero:  # of several processes one tells
+        print(f"{cli.trainer.global_step:,} steps; the captioner lies in {Path(cli.out) / 'last'}")
     return 0
 
 
@@ -58,7 +59,7 @@ def _without_shortcuts(settings: list[str], regime: str) -> list[str]:
     before = ""
     for word in settings:
         option, _, name = word.rpartition("=")
-        if "--config" not in (option, before) or Path(name).exists():
+        if "--config" not in (option, before) or Path(name).is_file():
             words.append(word)
         elif name in shipped:
             words.append(f"--config={shipped[name]}" if option else str(shipped[name]))

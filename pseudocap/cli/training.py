@@ -6,20 +6,23 @@ import inspect
 import logging
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
 import transformers
 from jsonargparse import ArgumentError
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from pseudocap.errors import CheckpointError, ConfigError, nearest
 from pseudocap.regimes import networks
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.guards import StopOnBadLoss
-from pseudocap.regimes.keep import AtomicCheckpoints, KeepCaptioner
+from pseudocap.regimes.keep import AtomicCheckpoints, Checkpoints, KeepCaptioner
 from pseudocap.regimes.logs import RunLogger
 
 LAST = "checkpoints/last.ckpt"
@@ -80,8 +83,8 @@ class TrainingCLI(LightningCLI):
         callbacks: list[Callback] = [
             StopOnBadLoss(),
             KeepCaptioner(self.out),
-            LearningRateMonitor(),
-            ModelCheckpoint(
+            *([] if self.config.trainer.logger is False else [LearningRateMonitor()]),
+            Checkpoints(
                 dirpath=Path(self.out) / "checkpoints",
                 filename="step-{step}",
                 auto_insert_metric_name=False,
@@ -89,20 +92,25 @@ class TrainingCLI(LightningCLI):
                 save_last=True,
             ),
         ]
-        kwargs.setdefault("plugins", [*(self.config_init.trainer.plugins or []), AtomicCheckpoints()])
-        given = self.config_init.trainer.callbacks or []
-        mine = [each for each in callbacks if not any(isinstance(one, type(each)) for one in given)]
-        self.config_init.trainer.callbacks = [*(given if isinstance(given, list) else [given]), *mine]
-        return super().instantiate_trainer(**kwargs)
+        kwargs.setdefault("plugins", [*_listed(self.config_init.trainer.plugins), AtomicCheckpoints()])
+        given = _listed(self.config_init.trainer.callbacks)
+        mine = [each for each in callbacks if not any(_same(each, one) for one in given)]
+        self.config_init.trainer.callbacks = [*given, *mine]
+        with lightnings_errors_as_ours():
+            return super().instantiate_trainer(**kwargs)
+
+    def fit(self) -> None:
+        with lightnings_errors_as_ours():
+            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=self.checkpoint())
 
     def checkpoint(self) -> str | None:
         """Where training goes on. A run that was begun is neither overwritten nor gone on with unasked."""
         last = Path(self.out) / LAST
         if self.config.resume:
-            if not last.is_file():
+            if not last.exists():  # a file, or the folder that DeepSpeed writes
                 raise CheckpointError(f"--resume: {last} is not there; this run has saved no checkpoint yet")
             return str(last)
-        if last.is_file():
+        if last.exists():
             raise ConfigError(f"{self.out} holds a run already; go on with it (--resume), or name another --out")
         return None
 
@@ -115,6 +123,27 @@ class TrainingCLI(LightningCLI):
             wrong = re.search(r"[Oo]ption '([\w.]+)'|--([\w.]+)|attribute '(\w+)'", text)
             offer = nearest(next(filter(None, wrong.groups())), _known(parser)) if wrong else ""
             raise ConfigError(f"{text}{offer}; --print_config prints every setting") from error
+
+
+@contextmanager
+def lightnings_errors_as_ours() -> Iterator[None]:
+    """What Lightning says of settings that cannot be right: no such accelerator, a strategy that is not installed."""
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ConfigError(f"{' '.join(str(error).split())}; --trainer.* sets it") from error
+
+
+def _listed(given: Any) -> list[Any]:
+    """One, several or none, as the trainer takes them."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _same(mine: Callback, given: Callback) -> bool:
+    """Whether a callback that the user gave does what one of mine would: it then stands in its place."""
+    return isinstance(mine, type(given)) or isinstance(given, type(mine))
 
 
 def _known(parser: LightningArgumentParser) -> set[str]:

@@ -9,35 +9,38 @@ under whatever name or from whatever source, is not encoded again.
 from __future__ import annotations
 
 import fcntl
+import multiprocessing
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from pseudocap.data.memories import (
     Failure,
     MemoryRow,
     MemorySpec,
     ShardIndex,
-    create,
-    pack,
     read_index,
     shard_paths,
     view_generator,
-    write_shard,
 )
+from pseudocap.data.memory_shards import ShardVectors, create, remove_litter, write_shard
 from pseudocap.data.sources import Described, Source
+from pseudocap.data.verify import CRASHED
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.model.timesformer import TimeSformer
-from pseudocap.types import VideoMemory
+from pseudocap.types import Modality
 from pseudocap.video.watch import pad_clips
 
 FEW = 20  # samples before a share of failures means anything
+AHEAD = 2  # samples that each worker prepares
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
@@ -110,28 +113,28 @@ def encode(
 ) -> Encoded:
     """Store the memories of all samples of a source, and go on where an earlier run over it was stopped.
 
-    `batch_size` counts views. More failures than `max_failure_rate` end the run; what was encoded is kept.
+    `batch_size` counts views. More failures than `max_failure_rate` end the run; what was encoded is kept. What had
+    failed before and fails again is not counted among them.
     """
-    if batch_size < 1 or shard_size < 1:
-        raise ConfigError(f"batch_size and shard_size must be at least 1, not {batch_size} and {shard_size}")
+    for name, value, least in (("batch_size", batch_size, 1), ("shard_size", shard_size, 1), ("workers", workers, 0)):
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, not {value}")
     started = time.monotonic()
-    total = sum(source.groups)
     create(out, spec)
     with _alone(out):
+        remove_litter(out)
         past = Past.of(out, source.identity)
-        wanted = [*(sorted(past.failures) if retry_failed else ()), *range(past.next, total)]
-        writer = _Writer(encoder=encoder, out=out, spec=spec, past=past, batch_size=batch_size)
+        past.refuse_other(source.modality, out)
+        again = frozenset(past.failures) if retry_failed else frozenset()
+        wanted = [*sorted(again), *range(past.next, sum(source.groups))]
+        writer = _Writer(encoder=encoder, out=out, spec=spec, past=past, batch_size=batch_size, shard_size=shard_size)
+        tolerance = _Tolerance(share=max_failure_rate)
         watching = _Watching(source, spec, wanted, frozenset(past.contents))
         for done, watched in enumerate(_in_order(watching, workers), start=1):
             writer.take(watched, name=source.name(watched.index))
-            if writer.failing > max_failure_rate * max(done, FEW):
+            if watched.index not in again and tolerance.exhausted_by(watched.problem):
                 writer.flush()
-                raise DataError(
-                    f"{writer.failing} of {done} samples failed, more than a share of {max_failure_rate:g} "
-                    f"(max_failure_rate); the last was {watched.problem}; what was encoded is kept in {out}"
-                )
-            if writer.clips >= shard_size:
-                writer.flush()
+                raise DataError(f"{tolerance}; the last was {watched.problem}; what was encoded is kept in {out}")
             if progress is not None:
                 progress(done, len(wanted))
         writer.flush()
@@ -145,11 +148,67 @@ def encode(
     )
 
 
-def _in_order(watching: _Watching, workers: int) -> Iterable[_Watched]:
-    """Workers are started afresh, not forked: a fork of a process with torch's threads may hang."""
+@dataclass(kw_only=True, slots=True)
+class _Tolerance:
+    """Which share of the samples that are tried for the first time may fail."""
+
+    share: float
+    done: int = 0
+    failed: int = 0
+
+    def exhausted_by(self, problem: str) -> bool:
+        """Count a sample. True where too many have failed."""
+        self.done += 1
+        self.failed += bool(problem)
+        return self.failed > self.share * max(self.done, FEW)
+
+    def __str__(self) -> str:
+        return f"{self.failed} of {self.done} samples failed, more than a share of {self.share:g} (max_failure_rate)"
+
+
+def _in_order(watching: _Watching, workers: int) -> Iterator[_Watched]:
+    """Workers are started afresh, not forked: a fork of a process with torch's threads may hang.
+
+    A file that crashes FFmpeg takes its worker along. The samples that may have been under way are then watched one at
+    a time, each in a process of its own, and the one that crashes that too has failed as any other.
+    """
     if workers == 0:
-        return (watching[place] for place in range(len(watching)))
-    return DataLoader(watching, batch_size=None, num_workers=workers, multiprocessing_context="forkserver")
+        yield from (watching[place] for place in range(len(watching)))
+        return
+    place = 0
+    while place < len(watching):
+        for watched in _until_a_crash(Subset(watching, range(place, len(watching))), workers):
+            yield watched
+            place += 1
+        under_way = range(place, min(place + AHEAD * workers, len(watching)))
+        yield from (_watched_alone(watching, number) for number in under_way)
+        place = under_way.stop
+
+
+def _until_a_crash(watching: Dataset[_Watched], workers: int) -> Iterator[_Watched]:
+    """Samples in order, to the end or to the death of a worker."""
+    loader = DataLoader(
+        watching, batch_size=None, num_workers=workers, prefetch_factor=AHEAD, multiprocessing_context="forkserver"
+    )
+    arriving = iter(loader)
+    while True:
+        try:
+            watched = next(arriving)
+        except StopIteration:
+            return
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+                raise
+            return
+        yield watched
+
+
+def _watched_alone(watching: _Watching, place: int) -> _Watched:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as cell:
+        try:
+            return cell.submit(watching.__getitem__, place).result()
+        except BrokenProcessPool:
+            return _Watched(index=watching.wanted[place], of=None, views=(), problem=CRASHED)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -178,6 +237,11 @@ class Past:
                     past.failures.pop(number, None)
         return past
 
+    def refuse_other(self, modality: Modality, folder: Path) -> None:
+        """DataError where the folder's memories are of the other kind."""
+        if there := {row.modality for row in self.rows} - {modality}:
+            raise DataError(f"{folder} holds memories of {there.pop()}s, and these are {modality}s; take two folders")
+
 
 @dataclass(kw_only=True)
 class _Writer:
@@ -188,6 +252,7 @@ class _Writer:
     spec: MemorySpec
     past: Past
     batch_size: int
+    shard_size: int
     stored: int = 0
     failing: int = 0
 
@@ -198,13 +263,13 @@ class _Writer:
         self.rows: list[MemoryRow] = []
         self.failed: list[Failure] = []
         self.mended: list[int] = []
-        self.memories: list[VideoMemory] = []  # of single views, those of a sample side by side
+        self.vectors = ShardVectors(self.spec, self.shard_size)
         self.waiting: list[torch.Tensor] = []
 
     @property
     def clips(self) -> int:
         """Samples whose views are in the shard that is being gathered."""
-        return (len(self.memories) + len(self.waiting)) // self.spec.views
+        return (self.vectors.views + len(self.waiting)) // self.spec.views
 
     def take(self, watched: _Watched, *, name: str) -> None:
         past = self.past
@@ -226,23 +291,16 @@ class _Writer:
         past.next = max(past.next, watched.index + 1)
         while len(self.waiting) >= self.batch_size:
             self._encode(self.batch_size)
+        if len(self.rows) >= self.shard_size:
+            self.flush()
 
     @torch.inference_mode()
     def _encode(self, count: int) -> None:
         views, self.waiting = self.waiting[:count], self.waiting[count:]
         weights = self.encoder.pos_embed
         frames, mask = pad_clips(views)
-        memory = self.encoder.encode(frames.to(weights), None if mask.all() else mask.to(weights.device)).to("cpu")
-        for row, view in enumerate(views):
-            real = slice(0, len(view))
-            self.memories.append(
-                VideoMemory(
-                    time=memory.time[row : row + 1, real],
-                    space=memory.space[row : row + 1],
-                    time_mask=memory.time_mask[row : row + 1, real],
-                    space_mask=memory.space_mask[row : row + 1],
-                )
-            )
+        memory = self.encoder.encode(frames.to(weights), None if mask.all() else mask.to(weights.device))
+        self.vectors.add(memory, [len(view) for view in views])
 
     def flush(self) -> None:
         """End the shard: encode what waits, write everything, begin anew."""
@@ -250,8 +308,6 @@ class _Writer:
             self._encode(len(self.waiting))
         if not (self.rows or self.failed or self.mended):
             return
-        views = self.spec.views
-        samples = [self.memories[first : first + views] for first in range(0, len(self.memories), views)]
         index = ShardIndex(
             source=self.past.source,
             next=self.past.next,
@@ -259,7 +315,7 @@ class _Writer:
             failed=tuple(self.failed),
             mended=tuple(self.mended),
         )
-        write_shard(self.out, self.past.shards, pack(samples, self.spec.storage) if samples else {}, index)
+        write_shard(self.out, self.past.shards, self.vectors.tensors(), index)
         self.past.shards += 1
         self._start_shard()
 

@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from os import PathLike
@@ -25,11 +24,10 @@ from typing import Any, Literal
 
 import numpy as np
 import safetensors
-import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from pseudocap.data.sources import Described, RowSource
+from pseudocap.data.sources import Described, RowSource, digest_of, row_fields
 from pseudocap.data.videos import plain_name
 from pseudocap.errors import ConfigError, DataError, first_line, nearest
 from pseudocap.types import CaptionedVideo, Preprocess, Sample, VideoMemory
@@ -37,6 +35,7 @@ from pseudocap.types import CaptionedVideo, Preprocess, Sample, VideoMemory
 FORMAT = 1
 MANIFEST = "memories.json"
 Storage = Literal["float16", "int8"]
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,12 +47,15 @@ class MemorySpec:
     crops: int = 0  # random views of each clip, beside the one that evaluation sees
     seed: int = 0  # of those
     storage: Storage = "float16"
+    precision: Precision = "float32"  # that the encoder ran in
 
     def __post_init__(self) -> None:
         if self.crops < 0:
             raise ConfigError(f"crops is {self.crops} and must be 0 (evaluation's view alone) or more")
         if self.storage not in ("float16", "int8"):
             raise ConfigError(f"storage is {self.storage!r} and must be 'float16' or 'int8'")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ConfigError(f"precision is {self.precision!r} and must be 'float32' or 'bfloat16'")
 
     @property
     def views(self) -> int:
@@ -64,7 +66,10 @@ class MemorySpec:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self)}
+        values = {"format": FORMAT, **asdict(self)}
+        if self.precision == "float32":  # as it was before there was a choice, so that older folders stay the same
+            del values["precision"]
+        return values
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> MemorySpec:
@@ -114,22 +119,6 @@ def view_generator(spec: MemorySpec, content: str, view: int) -> torch.Generator
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
 
 
-def create(folder: Path, spec: MemorySpec) -> None:
-    """A folder for these memories, or the one that is there if it was made with the very same settings."""
-    if (folder / MANIFEST).is_file():
-        there = read_spec(folder)
-        if there != spec:
-            raise DataError(
-                f"{folder} holds memories that were made otherwise: {differences(there, spec)}; "
-                "choose another folder, or the same settings"
-            )
-        return
-    if folder.is_dir() and any(folder.iterdir()):
-        raise DataError(f"{folder} is not empty and holds no {MANIFEST}; choose another folder for the memories")
-    document = {**spec.to_dict(), "fingerprint": spec.fingerprint}
-    write(folder / MANIFEST, json.dumps(document, indent=2).encode() + b"\n")
-
-
 def read_spec(folder: Path) -> MemorySpec:
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -161,56 +150,6 @@ def _short(value: object) -> str:
     if isinstance(value, Preprocess):
         return ", ".join(f"{name} {part}" for name, part in asdict(value).items())
     return value[:12] if isinstance(value, str) else str(value)
-
-
-# Writing
-
-
-def pack(memories: Sequence[Sequence[VideoMemory]], storage: Storage) -> dict[str, torch.Tensor]:
-    """Views of samples, each a memory of one row without padding, as the tensors of a shard."""
-    time = torch.cat([view.time[0] for views in memories for view in views])
-    space = torch.stack([torch.stack([view.space[0] for view in views]) for views in memories])
-    frames = torch.tensor([[view.time.shape[1] for view in views] for views in memories], dtype=torch.int32)
-    packed = {"frames": frames}
-    for name, vectors in (("time", time), ("space", space)):
-        if storage == "int8":
-            packed[name], packed[f"{name}_scale"] = quantise(vectors)
-        else:
-            packed[name] = vectors.to(torch.float16)
-    return packed
-
-
-def quantise(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """int8 of the same shape, and a float32 scale for each vector: its largest value is 127."""
-    scale = vectors.float().abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
-    return (vectors.float() / scale).round().to(torch.int8), scale
-
-
-def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], index: ShardIndex) -> None:
-    """Vectors first, then the index that makes them count; each under another name until it is whole."""
-    content = safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
-    document = {"format": FORMAT, **asdict(index)}
-    write(folder / f"{number:05d}.safetensors", content)
-    write(folder / f"{number:05d}.json", json.dumps(document, ensure_ascii=False).encode() + b"\n")
-
-
-def write(path: Path, content: bytes) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with scratch.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise DataError(
-            f"{path} could not be written: {first_line(error)}; the shards before it are whole, run again to go on"
-        ) from error
-
-
-# Reading
 
 
 def shard_paths(folder: Path) -> list[Path]:
@@ -253,7 +192,7 @@ class MemorySource:
     ) -> None:
         self.folder = Path(folder)
         self.spec = read_spec(self.folder)
-        self._refuse_strangers(encoder, preprocess)
+        self.refuse_strangers(encoder, preprocess)
         self._places: dict[str, tuple[int, int]] = {}  # of a content: its shard, and its place there
         rows: dict[tuple[str, str], tuple[int, Described]] = {}  # a later row about the same has the newer captions
         paths = shard_paths(self.folder)
@@ -272,10 +211,14 @@ class MemorySource:
         if len(kinds) > 1:
             raise DataError(f"{self.folder} mixes images and videos; encode them into two folders")
         (self.modality,) = kinds
-        self._by_key = {row.key: number for number, row in enumerate(self.rows)}
-        self._by_video = {plain_name(key): number for key, number in self._by_key.items()}
+        self._by_key: dict[str, list[int]] = {}
+        self._by_video: dict[str, list[int]] = {}
+        for number, of in enumerate(self.rows):
+            self._by_key.setdefault(of.key, []).append(number)
+            self._by_video.setdefault(plain_name(of.key), []).append(number)
 
-    def _refuse_strangers(self, encoder: str | None, preprocess: Preprocess | None) -> None:
+    def refuse_strangers(self, encoder: str | None, preprocess: Preprocess | None) -> None:
+        """DataError where a model with this encoder and preprocessing sees something else; None is not compared."""
         if encoder is not None and encoder != self.spec.encoder:
             raise DataError(
                 f"{self.folder} was encoded by weights with fingerprint {self.spec.encoder[:12]}, and the model's "
@@ -294,7 +237,7 @@ class MemorySource:
     def identity(self) -> str:
         digest = hashlib.sha256(self.spec.fingerprint.encode())
         for row in self.rows:
-            digest.update(f"{row.key} {row.content}\n".encode())
+            digest.update(json.dumps([row.key, row.content, *row.captions]).encode() + b"\n")
         return digest.hexdigest()
 
     def name(self, index: int) -> str:
@@ -304,13 +247,23 @@ class MemorySource:
         """The number of the sample with this key."""
         if key not in self._by_key:
             raise DataError(f"{self.folder} has no memory of {key}{nearest(key, self._by_key)}; encode it too")
-        return self._by_key[key]
+        return self._only(key, self._by_key[key])
 
     def of_row(self, row: CaptionedVideo) -> int | None:
         """The sample of a corpus's row: by its id or, where the row is a whole video, by the video's name."""
-        if row.id in self._by_key:
-            return self._by_key[row.id]
-        return self._by_video.get(plain_name(row.video)) if row.start is None else None
+        found = self._by_key.get(row.id)
+        if found is None and row.start is None:
+            found = self._by_video.get(plain_name(row.video))
+        return self._only(row.id, found) if found is not None else None
+
+    def _only(self, key: str, numbers: list[int]) -> int:
+        """The newest of samples with the same vectors; of different ones nobody can tell which is meant."""
+        if len({self.rows[number].content for number in numbers}) > 1:
+            raise DataError(
+                f"{self.folder} has memories of different videos under the name {key}: of folders with equal names, or "
+                "of a file that was replaced since; encode what you learn from into a folder of its own"
+            )
+        return numbers[-1]
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         row = self.rows[index]
@@ -322,11 +275,16 @@ class MemorySource:
     def memory(self, index: int, view: int = 0) -> VideoMemory:
         """One view of one sample, float32, [1,T,E] and [1,S,E]."""
         shard, place = self._places[self.rows[index].content]
-        file, starts = _open_shard(self.folder / f"{shard:05d}.safetensors")
+        path = self.folder / f"{shard:05d}.safetensors"
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise DataError(f"{path} is gone: {first_line(error)}; encode again") from error
+        file, starts = _open_shard(path, state.st_size, state.st_mtime_ns)
         number = place * self.spec.views + view
         first, last = int(starts[number]), int(starts[number + 1])
         time = _vectors(file, "time", slice(first, last), self.spec.storage)[None]
-        space = _vectors(file, "space", place, self.spec.storage)[view][None]
+        space = _vectors(file, "space", (place, view), self.spec.storage)[None]
         return VideoMemory(
             time=time,
             space=space,
@@ -348,7 +306,17 @@ class MemoryRows(RowSource):
 
     @property
     def identity(self) -> str:
-        return f"{super().identity} {self._memories.identity}"
+        return f"{digest_of(row_fields(row) for row in self.rows)} {self._memories.identity}"
+
+    def refuse_missing(self, max_failure_rate: float) -> None:
+        """DataError where the rows without a memory are more than this share."""
+        rows = len(self.rows) + len(self.missing)
+        if len(self.missing) > max_failure_rate * rows:
+            raise DataError(
+                f"{len(self.missing):,} of {rows:,} videos have no memory in {self._root} "
+                f"({', '.join(self.missing[:3])}, ..), more than max_failure_rate {max_failure_rate:g} allows; encode "
+                "them too (pseudocap encode), or name another folder"
+            )
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         stored = self._memories.sample(self._numbers[index], generator)
@@ -361,14 +329,15 @@ class MemoryRows(RowSource):
         return Described(key=row.id, content=content, modality="video", captions=row.captions)
 
 
-def _vectors(file: Any, name: str, rows: slice | int, storage: Storage) -> torch.Tensor:
+def _vectors(file: Any, name: str, rows: slice | tuple[int, int], storage: Storage) -> torch.Tensor:
     vectors = file.get_slice(name)[rows].float()
     return vectors * file.get_slice(f"{name}_scale")[rows] if storage == "int8" else vectors
 
 
 @lru_cache(maxsize=64)
-def _open_shard(path: Path) -> tuple[Any, np.ndarray]:
-    """The mapped file, and where the vectors of time of every view begin."""
+def _open_shard(path: Path, size: int, changed: int) -> tuple[Any, np.ndarray]:
+    """The mapped file, and where the vectors of time of every view begin. `size` and `changed` tell a file that was
+    written anew."""
     try:
         file = safetensors.safe_open(path, framework="pt")
         frames = file.get_tensor("frames").flatten().numpy()

@@ -107,7 +107,7 @@ class CaptionData(ResumableData):
 
     def setup(self, stage: str | None = None) -> None:
         if stage in (None, "fit"):
-            self.begin()
+            self.begin(self._preprocess)
         for part in NEEDED.get(stage, ()):
             self._prepare(self._splits[part])
         for part in WELCOME.get(stage, ()):

@@ -60,6 +60,14 @@ class ResumableData(lightning.LightningDataModule):
         config = getattr(getattr(module, "model", None), "config", None)
         return getattr(getattr(config, "encoder", None), "fingerprint", None)
 
+    def provenance(self) -> dict[str, Any]:
+        """What a result says about its data, for JSON."""
+        raise NotImplementedError
+
+    def gather_coverage(self) -> object:
+        """Learn what all ranks have met that cannot be watched. Every rank calls it."""
+        raise NotImplementedError
+
     def state_dict(self) -> dict[str, Any]:
         if self._training is not None:
             return self._training.state_dict()
@@ -69,8 +77,15 @@ class ResumableData(lightning.LightningDataModule):
         """Keep the state until training starts: an evaluation of the same checkpoint has no use for it."""
         self._state = state_dict
 
-    def begin(self) -> None:
-        """A new run, which starts at step 0 unless a state is loaded after this."""
+    def begin(self, preprocess: Preprocess | None) -> None:
+        """A new run, which starts at step 0 unless a state is loaded after this.
+
+        A preprocessing that was given becomes the model's own: what it learns to see is what it will be shown.
+        """
+        module = self.trainer.lightning_module if self.trainer is not None else None
+        adopt = getattr(getattr(module, "model", None), "set_preprocess", None)
+        if preprocess is not None and adopt is not None:
+            adopt(preprocess)
         self.end()
         self._state = None
         if self.trainer is not None and self.trainer.overfit_batches:

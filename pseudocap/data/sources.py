@@ -81,7 +81,7 @@ class TarSource:
 
     @property
     def identity(self) -> str:
-        return _digest([tar.path.name, tar.bytes, tar.samples] for tar in self.tars)
+        return digest_of([tar.path.name, tar.bytes, tar.samples] for tar in self.tars)
 
     def name(self, index: int) -> str:
         tar, row = self._place(index)
@@ -155,7 +155,9 @@ class RowSource:
 
     @property
     def identity(self) -> str:
-        return _digest([row.id, row.video, row.start, row.end, list(row.captions)] for row in self.rows)
+        """Of the rows and of their files' sizes: a file of another size is another video."""
+        sizes = (_size(path) for path in self._paths)
+        return digest_of([*row_fields(row), size] for row, size in zip(self.rows, sizes, strict=True))
 
     def name(self, index: int) -> str:
         return self.rows[index].id
@@ -207,7 +209,19 @@ def picture(media: bytes) -> np.ndarray:
         raise DataError(f"no image can be decoded: {first_line(error)}") from error
 
 
-def _digest(records: Iterable[object]) -> str:
+def row_fields(row: CaptionedVideo) -> list[object]:
+    """What a row says of its sample."""
+    return [row.id, row.video, row.start, row.end, list(row.captions)]
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:  # whoever watches it will tell
+        return -1
+
+
+def digest_of(records: Iterable[object]) -> str:
     digest = hashlib.sha256()
     for record in records:
         digest.update(json.dumps(record).encode() + b"\n")

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from pseudocap.data.corpora import Corpus
@@ -22,7 +23,7 @@ from pseudocap.data.sources import RowSource, Source, TarSource
 from pseudocap.data.streams import Stream, TrainingBatches
 from pseudocap.data.tar_index import Tars, index_tars
 from pseudocap.data.videos import VideoFolder
-from pseudocap.errors import ConfigError
+from pseudocap.errors import ConfigError, DataError
 from pseudocap.types import Modality, Preprocess
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class StreamData(ResumableData):
         image_batch_factor: how many times as large a batch of images is, also where there are no videos
         probabilities: of an image and of a video batch; for a mixture by default the papers' 0.95 and 0.05
         synchronised: all ranks draw the same modality at each step; unstable in the papers
-        epoch_steps: steps of an epoch, so between two validations
+        epoch_steps: batches of an epoch, so between two validations: with gradients accumulated a multiple of that
+            number, or the last step of each epoch is smaller
         seed: of the draws, the order, the crops and the moments
         workers: processes that decode
         start_method: of the workers: fork, forkserver or spawn; by default Python's own
@@ -108,12 +110,13 @@ class StreamData(ResumableData):
                 rank_zero_info(f"{name}s: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
 
     def setup(self, stage: str | None = None) -> None:
+        if stage in (None, "fit"):
+            self.begin(self._preprocess)
         if self.validation is not None:
             self.validation.trainer = self.trainer
             if stage is not None:
                 self.validation.setup("validate" if stage == "fit" else stage)
         if stage in (None, "fit"):
-            self.begin()
             preprocess = self.preprocess_or(self._preprocess)
             self._sources = {name: self._source(name, given, preprocess) for name, given in self._given.items()}
 
@@ -162,7 +165,25 @@ class StreamData(ResumableData):
         """What a result says about its data, for JSON."""
         samples = {name: {"samples": sum(s.groups), "identity": s.identity} for name, s in self._sources.items()}
         drawn = {name: asdict(counts) for name, counts in self.counts().items()}
-        return {"stream": self._draws, "sources": samples, "drawn": drawn, "unwatchable": len(self.unwatchable)}
+        validation = self.validation.provenance() if self.validation is not None else None
+        return {
+            "stream": self._draws,
+            "sources": samples,
+            "drawn": drawn,
+            "unwatchable": len(self.unwatchable),
+            "validation": validation,
+        }
+
+    def gather_coverage(self) -> dict[str, str]:
+        """What cannot be watched, and why, with what all ranks have met; the validation's coverage too."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            everyone: list[dict[str, str]] = [{}] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(everyone, self.unwatchable)
+            for found in everyone:
+                self.unwatchable |= found
+        if self.validation is not None:
+            self.validation.gather_coverage()
+        return self.unwatchable
 
     def _source(self, name: Modality, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
         if _are_memories(given):
@@ -177,7 +198,21 @@ class StreamData(ResumableData):
             return self.accept(RowSource(rows, VideoFolder(self._video_folder), preprocess), self._max_failure_rate)
         if given.modality != name:
             raise ConfigError(f"{name}s= was given a source of {given.modality}s")
+        if isinstance(given, MemorySource):
+            given.refuse_strangers(self.encoder_fingerprint, preprocess)
+            _refuse_speechless(given)
         return given
+
+
+def _refuse_speechless(memories: MemorySource) -> None:
+    """A stream learns the captions that are stored beside the memories."""
+    silent = [row.key for row in memories.rows if not row.captions]
+    if silent:
+        raise DataError(
+            f"{memories.folder} has no captions of {len(silent):,} of its {len(memories):,} samples "
+            f"({', '.join(silent[:3])}, ..): they were encoded without; encode a file of captions or tars, or give the "
+            "captions to CaptionData with memories="
+        )
 
 
 def _are_memories(given: Tars | Corpus | Source) -> TypeIs[str | PathLike[str]]:

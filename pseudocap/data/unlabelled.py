@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pseudocap.data.corpora import stretch_id
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
@@ -11,7 +13,11 @@ from pseudocap.video.decode import probe
 
 
 def uncaptioned(
-    videos: VideoFolder, *, clip_seconds: float | None = None, min_seconds: float | None = None
+    videos: VideoFolder,
+    *,
+    clip_seconds: float | None = None,
+    min_seconds: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[CaptionedVideo, ...]:
     """The videos of a folder, whole or cut into clips, as rows of which nothing is said yet.
 
@@ -21,7 +27,10 @@ def uncaptioned(
     rows = []
     if clip_seconds is not None and min_seconds is None:
         min_seconds = min(1.0, clip_seconds)
-    for path in sorted(videos.paths):
+    paths = sorted(videos.paths)
+    for done, path in enumerate(paths):
+        if progress is not None:
+            progress(done, len(paths))
         name = path.relative_to(videos.root).as_posix()
         if clip_seconds is None or min_seconds is None:
             rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))

@@ -33,7 +33,7 @@ class AsrBaseline(PreTraining):
             self.objective,
             step=self.global_step,
             generator=self.draws_of(batch, batch_index),
-            stop_ids=self.stop_ids,
+            stop_words=self.stop_words,
         )
         self.log_losses(losses, batch)
         return losses.total
@@ -49,7 +49,7 @@ class TranscriptData(StreamData):
         clip_seconds: neighbouring segments are joined up to this length
         preprocess: size, colours and frames; by default those of the model
         batch_size: clips of a step on each device
-        epoch_steps: steps between two validations
+        epoch_steps: batches between two validations: with gradients accumulated a multiple of that number
         seed: of the order, the crops and the moments
         workers: processes that decode
         max_failure_rate: more clips that cannot be watched than this share stop the run

@@ -5,6 +5,7 @@ A regime's own file shows what it learns from, how long, and its whole training 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import lightning.pytorch as lightning
 import numpy as np
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import distributed
 
@@ -19,13 +22,11 @@ from pseudocap.captioner import CaptionTokens, PseudoCap
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.regimes.losses import Losses, Objective
+from pseudocap.regimes.markdown import table_row, write_text
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
+from pseudocap.regimes.stop_words import StopWords
 from pseudocap.types import Batch, VideoMemory
 
-# The words that denoising drops, as PseudoCap-Vid drops stop words; the list is ours.
-STOP_WORDS = (
-    "a an the and or of in on at to with for from by is are was were be been being as that this it its his her their"
-)
 METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 
 
@@ -81,27 +82,50 @@ class Regime(lightning.LightningModule):
         compiler: str | None = None,
     ) -> None:
         super().__init__()
+        if not 0 <= seed < 2**63:
+            raise ConfigError(f"seed must be from 0 to below 2**63, not {seed}")
         self.model = model
         self.optimisation, self.objective, self.decoding = optimisation, objective, decoding
         self.seed = seed
         if self.objective.gate_entropy > 0 and model.config.fusion != "convex":
             raise ConfigError("objective.gate_entropy is for fusion='convex'; the residual gates have no entropy")
-        words = [f"{space}{word}" for word in STOP_WORDS.split() for space in ("", " ")]
-        single = [ids[0] for ids in model.tokenizer(words, add_special_tokens=False)["input_ids"] if len(ids) == 1]
-        self.stop_ids = torch.tensor(sorted(set(single)))
+        self.stop_words = StopWords.of(model.tokenizer)
         if compiler is not None:
             compile_layers(model, compiler)
         self.scores: Scores | None = None
+        self.scored_at: int | None = None  # the step that the scores are of
         self.captioned: list[Captioned] = []
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        optimiser = build_optimiser(self.model, self.optimisation)
+        mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
+        optimiser = build_optimiser(self.model, self.optimisation, mixed=mixed)
+        if math.isinf(self.trainer.estimated_stepping_batches):
+            raise ConfigError(
+                "the run has no end, and the learning rate falls towards it: give trainer.max_steps or max_epochs"
+            )
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: self.optimisation.share(step, steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    @property
+    def run_settings(self) -> dict[str, int]:
+        """What the losses of a run depend on beside its captioner, objective and data, which tell for themselves."""
+        return {"model.seed": self.seed, "trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["run_settings"] = self.run_settings
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint of other adapters is told before PyTorch meets it."""
+        """A checkpoint of another run, or of other adapters, is told before PyTorch meets it."""
+        fitting = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
+        for name, value in checkpoint.get("run_settings", {}).items() if fitting else ():
+            if self.run_settings[name] != value:
+                raise ConfigError(
+                    f"the run to resume had {name} {value} and this one has {self.run_settings[name]}, so other losses "
+                    f"would follow: set {name} as it was, or start a new run from the weights alone"
+                )
+        if "state_dict" not in checkpoint:  # DeepSpeed keeps the weights in files of its own, which it compares itself
+            return
         here = {name: list(tensor.shape) for name, tensor in self.state_dict().items()}
         there = {name: list(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
         if here != there:
@@ -160,13 +184,16 @@ class Regime(lightning.LightningModule):
         self.captioned = _of_all_ranks(self.captioned)
         if not self.captioned:
             return
-        self.scores = score(
+        scores = score(
             predictions={each.key: each.caption for each in self.captioned},
             references={each.key: each.references for each in self.captioned},
             metrics=METRICS,
         )
-        self.log_dict({f"{stage}/{name}": value for name, value in self.scores.items()}, prog_bar=True)
-        for name, reason in self.scores.not_computed.items():
+        if self.trainer.sanity_checking:  # of a few videos, and of no step
+            return
+        self.scores, self.scored_at = scores, self.global_step
+        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, prog_bar=True)
+        for name, reason in scores.not_computed.items():
             self.print(f"{stage}/{name} is not computed: {reason}")
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
@@ -185,7 +212,7 @@ class Regime(lightning.LightningModule):
 
     def _show_examples(self) -> None:
         """A table beside the logs, for people: the same videos each time, so that one sees them change."""
-        if self.trainer.sanity_checking or self.decoding.examples == 0:
+        if self.trainer.sanity_checking or not self.trainer.loggers or self.decoding.examples == 0:
             return
         where = self.trainer.log_dir  # which all ranks must ask
         if not self.trainer.is_global_zero or where is None:
@@ -193,9 +220,8 @@ class Regime(lightning.LightningModule):
         folder = Path(where) / "captions"
         chosen = sorted(self.captioned, key=lambda each: each.key)[: self.decoding.examples]
         rows = ["| video | caption | a reference |", "|---|---|---|"]
-        rows += [f"| {each.key} | {each.caption} | {each.references[0]} |" for each in chosen]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"step-{self.global_step:07d}.md").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        rows += [table_row(each.key, each.caption, each.references[0]) for each in chosen]
+        write_text(folder / f"step-{self.global_step:07d}.md", "\n".join(rows) + "\n")
         for logger in self.trainer.loggers:
             if hasattr(logger.experiment, "add_text"):  # TensorBoard's
                 logger.experiment.add_text("captions", "\n".join(rows), self.global_step)

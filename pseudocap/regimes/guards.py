@@ -39,7 +39,9 @@ class _JudgesSteps(Callback):
     def on_before_backward(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, loss: torch.Tensor
     ) -> None:
-        self._losses.append(loss.detach() * trainer.accumulate_grad_batches)  # Lightning has divided it
+        scaler = getattr(trainer.precision_plugin, "scaler", None)  # of float16, whose losses Lightning has enlarged
+        scale = 1.0 if scaler is None else scaler.get_scale()
+        self._losses.append(loss.detach() * (trainer.accumulate_grad_batches / scale))  # Lightning has divided it
 
     def on_before_optimizer_step(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: Optimizer
@@ -73,20 +75,22 @@ class StopOnBadLoss(_JudgesSteps):
         what = "no finite number" if math.isinf(worst) else f"{worst:.4g}, above {self.limit:g}"
         shown = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
         raise TrainingError(
-            f"the loss at step {trainer.global_step} is {what}; its batch on this rank: {shown}; "
-            f"the last good checkpoint: {_last_checkpoint(trainer)}; go on from there with a lower optimisation.lr, "
-            "or with beta2 0.95"
+            f"the loss at step {trainer.global_step} is {what}; its batch on this rank: {shown}; {_way_out(trainer)}"
         )
 
 
-def _last_checkpoint(trainer: lightning.Trainer) -> str:
+def _way_out(trainer: lightning.Trainer) -> str:
+    """From the last checkpoint, or from the beginning, with calmer settings."""
     paths = [
         str(path)
         for callback in trainer.checkpoint_callbacks
         for name in ("last_model_path", "best_model_path")
         if (path := getattr(callback, name, ""))
     ]
-    return paths[0] if paths else "none was saved yet"
+    calmer = "with a lower optimisation.lr, or with beta2 0.95"
+    if not paths:
+        return f"no checkpoint was saved yet: start again {calmer}"
+    return f"the last good checkpoint: {paths[0]}; go on from there {calmer}"
 
 
 class SkipLossSpikes(_JudgesSteps):
@@ -95,30 +99,40 @@ class SkipLossSpikes(_JudgesSteps):
     Args:
         factor: how many times the median of the recent losses is a spike
         window: how many recent losses the median is of; nothing is skipped before there are as many
+        patience: so many steps skipped in a row are no spike any more, and end the run
     """
 
-    def __init__(self, factor: float = 3.0, window: int = 50) -> None:
+    def __init__(self, factor: float = 3.0, window: int = 50, patience: int = 20) -> None:
         super().__init__()
-        if not factor > 1 or window < 1:
+        if not factor > 1 or window < 1 or patience < 1:
             raise ConfigError(
-                f"SkipLossSpikes needs factor above 1 and window from 1 on, not {factor!r} and {window!r}"
+                "SkipLossSpikes needs factor above 1, window and patience from 1 on, not "
+                f"{factor!r}, {window!r} and {patience!r}"
             )
-        self.factor, self.skipped = factor, 0
+        self.factor, self.patience, self.skipped, self.in_a_row = factor, patience, 0, 0
         self._recent: deque[float] = deque(maxlen=window)
 
     def judge(self, trainer: lightning.Trainer, optimizer: Optimizer, worst: float, keys: list[str]) -> None:
         full = len(self._recent) == self._recent.maxlen
         if not full or worst <= self.factor * statistics.median(self._recent):
             self._recent.append(worst)
+            self.in_a_row = 0
             return
         self.skipped += 1
+        self.in_a_row += 1
         median = statistics.median(self._recent)
+        if self.in_a_row > self.patience:
+            raise TrainingError(
+                f"the loss at step {trainer.global_step} is {worst:.4g}, and the {self.patience} steps before it were "
+                f"skipped already, for the median before them was {median:.4g}: this is no spike, and nothing is "
+                f"learned; {_way_out(trainer)}"
+            )
         _log.warning("step %d is skipped: its loss is %.4g, the recent median %.4g", trainer.global_step, worst, median)
         optimizer.zero_grad(set_to_none=True)  # a parameter without a gradient is left alone, its moments too
 
     def state_dict(self) -> dict[str, Any]:
-        return {"recent": list(self._recent), "skipped": self.skipped}
+        return {"recent": list(self._recent), "skipped": self.skipped, "in_a_row": self.in_a_row}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._recent.extend(state_dict["recent"])
-        self.skipped = state_dict["skipped"]
+        self.skipped, self.in_a_row = state_dict["skipped"], state_dict.get("in_a_row", 0)

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from pseudocap.captioner import CaptionTokens, PseudoCap
 from pseudocap.errors import ConfigError
+from pseudocap.regimes.stop_words import StopWords
 from pseudocap.types import VideoMemory
 
 
@@ -91,7 +92,7 @@ def perturb(
     noise: Noise,
     unknown_id: int,
     pad_id: int,
-    stop_ids: torch.Tensor,
+    stop_words: StopWords,
     generator: torch.Generator,
 ) -> PerturbedCaptions:
     """Perturb right-padded captions `</s> caption </s>`. OPT has no mask token, so `<unk>` stands in for it, by its id
@@ -107,7 +108,7 @@ def perturb(
     def chosen(probability: float) -> torch.Tensor:
         return (torch.rand(N, L, generator=generator, device=generator.device) < probability).to(input_ids.device)
 
-    dropped_NL = chosen(noise.drop) & inner_NL & torch.isin(input_ids, stop_ids.to(input_ids.device))
+    dropped_NL = chosen(noise.drop) & inner_NL & stop_words.within(input_ids)
     masked_NL = chosen(noise.mask) & inner_NL & ~dropped_NL
     may_swap_NL = inner_NL & ~dropped_NL
     first_NL = chosen(noise.swap) & may_swap_NL & may_swap_NL.roll(-1, dims=1)
@@ -220,7 +221,7 @@ def caption_losses(
     *,
     step: int,
     generator: torch.Generator,
-    stop_ids: torch.Tensor,
+    stop_words: StopWords,
 ) -> Losses:
     """Equation 14 at an optimiser step: the caption loss, the denoising consistency, the gates' entropy."""
     denoising = objective.denoising
@@ -240,7 +241,7 @@ def caption_losses(
             noise=denoising.noise,
             unknown_id=model.mask_token_id,
             pad_id=model.decoder.config.pad_token_id,
-            stop_ids=stop_ids,
+            stop_words=stop_words,
             generator=generator,
         )
         logits = model(noisy.input_ids, memory, attention_mask=noisy.attention_mask).logits

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import torch
 
+from pseudocap.data.stream_module import StreamData
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.losses import caption_losses
 from pseudocap.types import Batch, Modality
@@ -22,8 +23,12 @@ class Mixed(PreTraining):
 
     steps = 4_000
 
-    def on_fit_start(self) -> None:
+    def on_train_start(self) -> None:
+        """A resumed run has seen what its stream had drawn."""
         self.seen: dict[Modality, list[int]] = {"image": [0, 0], "video": [0, 0]}
+        data = getattr(self.trainer, "datamodule", None)
+        for name, drawn in data.counts().items() if isinstance(data, StreamData) else ():
+            self.seen[name] = [drawn.batches, drawn.samples]
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         losses = caption_losses(
@@ -33,7 +38,7 @@ class Mixed(PreTraining):
             self.objective,
             step=self.global_step,
             generator=self.draws_of(batch, batch_index),
-            stop_ids=self.stop_ids,
+            stop_words=self.stop_words,
         )
         self.log_losses(losses, batch)
         self._count(batch)

@@ -5,6 +5,8 @@ The same as PseudoCap's class methods, as plain functions with every field expla
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pseudocap.captioner import PseudoCap
 from pseudocap.model.config import GateSchedule
 
@@ -63,6 +65,8 @@ def from_pretrained(
     decoder: str | None = None,
     encoder: str | None = None,
     checkpoints: str | None = None,
+    num_frames: int | None = None,
+    size: int | None = None,
 ) -> PseudoCap:
     """A captioner that has learned before.
 
@@ -72,7 +76,13 @@ def from_pretrained(
         decoder: where the decoder lies now, if it moved
         encoder: where the encoder lies now, if it moved
         checkpoints: a registry of your own, file or address
+        num_frames: of a clip; null is what it has learned from
+        size: pixels; null is what it has learned from
     """
-    return PseudoCap.from_pretrained(
+    model = PseudoCap.from_pretrained(
         source, revision=revision, decoder=decoder, encoder=encoder, checkpoints=checkpoints, device="cpu"
     )
+    learned = model.config.preprocess
+    frames, size = num_frames or learned.frames, size or learned.size
+    model.set_preprocess(replace(learned, frames=frames, size=size))
+    return model

@@ -54,8 +54,11 @@ class Optimisation:
         return self.final_share + (1 - self.final_share) * (1 + math.cos(math.pi * done)) / 2
 
 
-def build_optimiser(model: CaptionNetwork, settings: Optimisation) -> torch.optim.AdamW:
-    """One group that decays, the matrices, and one that does not."""
+def build_optimiser(model: CaptionNetwork, settings: Optimisation, *, mixed: bool = False) -> torch.optim.AdamW:
+    """One group that decays, the matrices, and one that does not. `mixed` is a run in mixed precision.
+
+    There AdamW is not fused: the fused one unscales gradients itself, after they should have been clipped.
+    """
     learning = [(name, p) for name, p in model.named_parameters() if name in model.trainable_names]
     matrices = [p for name, p in learning if p.dim() > 1]
     others = [p for name, p in learning if p.dim() <= 1]
@@ -63,7 +66,7 @@ def build_optimiser(model: CaptionNetwork, settings: Optimisation) -> torch.opti
         {"params": matrices, "weight_decay": settings.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    fused = model.device.type in ("cuda", "cpu") and all(p.is_floating_point() for _, p in learning)
+    fused = not mixed and model.device.type in ("cuda", "cpu")
     return torch.optim.AdamW(
         groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=settings.eps, fused=fused
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.regimes.base import Captioned
+from pseudocap.regimes.markdown import table_row, write_text
 
 EXAMPLES = 12
 
@@ -38,11 +39,10 @@ def write_report(
     said = {each.key: each.caption for each in captions_before}
     lines += ["", "| video | before | after | a reference |", "|---|---|---|---|"]
     for each in sorted(captions_after, key=lambda each: each.key)[:EXAMPLES]:
-        cells = (each.key, said.get(each.key, ""), each.caption, each.references[0])
-        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
+        lines.append(table_row(each.key, said.get(each.key, ""), each.caption, each.references[0]))
     lines += ["", "```json", json.dumps(dict(data), indent=1), "```", ""]
     path = out / "report.md"
-    path.write_text("\n".join(lines), encoding="utf-8")
+    write_text(path, "\n".join(lines))
     return path
 
 
@@ -63,7 +63,9 @@ def draw_curves(metrics: Path, target: Path) -> Path | None:
         axes.set_title(title)
         axes.set_xlabel("optimiser step")
         axes.grid(alpha=0.3)
-    figure.savefig(target, dpi=120)
+    scratch = target.with_name(f".{target.name}.part")
+    figure.savefig(scratch, dpi=120, format="png")
+    scratch.replace(target)
     return target
 
 

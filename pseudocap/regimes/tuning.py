@@ -7,6 +7,7 @@ it better; the best one captions the same videos again; both stand side by side 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.data.module import CaptionData
@@ -23,7 +24,7 @@ from pseudocap.model.weights import read_tensors
 from pseudocap.regimes.base import Captioned
 from pseudocap.regimes.finetune import FineTune
 from pseudocap.regimes.guards import StopOnBadLoss
-from pseudocap.regimes.keep import AtomicCheckpoints, KeepCaptioner, results_of
+from pseudocap.regimes.keep import KeepCaptioner, save_captioner
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.report import write_report
 
@@ -63,22 +64,15 @@ def fine_tune(
     """Fit until validation CIDEr-D has not risen for `patience` epochs. `trainer_options` go to Lightning's Trainer;
     `command` is what was run, for the results."""
     keep = KeepCaptioner(str(out), MONITOR, command)
+    stop = EarlyStopping(MONITOR, mode="max", patience=patience, check_on_train_epoch_end=False, strict=True)
     trainer = lightning.Trainer(
         default_root_dir=out,
         logger=RunLogger(out),
-        plugins=[AtomicCheckpoints()],
+        enable_checkpointing=False,  # nothing goes on with a fine-tuning: best/ is what is kept of it
         max_epochs=max_epochs,
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
-        callbacks=[
-            keep,
-            StopOnBadLoss(),
-            EarlyStopping(MONITOR, mode="max", patience=patience, check_on_train_epoch_end=False, strict=True),
-            ModelCheckpoint(
-                dirpath=out / "checkpoints", save_last=True, filename="epoch-{epoch}", auto_insert_metric_name=False
-            ),
-            *callbacks,
-        ],
+        callbacks=[keep, StopOnBadLoss(), stop, *callbacks],
         **trainer_options,
     )
     before, captions_before = _validated(module, data, trainer_options)
@@ -87,10 +81,14 @@ def fine_tune(
             "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: add "
             "videos, or mark some with split 'val'"
         )
-    start = results_of(module, step=0, data=data.provenance(), command=command)
-    module.model.save_pretrained(out / "best", results=start)  # what must be beaten
+    save_captioner(out / "best", module, step=0, data=data.provenance(), command=command)  # what must be beaten
     keep.best = before["CIDEr-D"]
-    trainer.fit(module, datamodule=data)
+    try:
+        trainer.fit(module, datamodule=data)
+    except BaseException:
+        if keep.best == before["CIDEr-D"]:  # nothing was learned that the next try would overwrite
+            shutil.rmtree(out / "best")
+        raise
     adapters = read_tensors(out / "best" / "adapter_model.safetensors")
     module.model.decoder.adapters.load_state_dict(adapters)
     after, captions_after = _validated(module, data, trainer_options)

@@ -26,7 +26,7 @@ class VideoOnly(PreTraining):
             self.objective,
             step=self.global_step,
             generator=self.draws_of(batch, batch_index),
-            stop_ids=self.stop_ids,
+            stop_words=self.stop_words,
         )
         self.log_losses(losses, batch)
         return losses.total

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from crashing_rows import CrashingRows
 from film import write_film
 
 from pseudocap import PseudoCap
@@ -24,13 +25,15 @@ from pseudocap.data import CaptionData, StreamData
 from pseudocap.data.batches import collate
 from pseudocap.data.captions import read_own
 from pseudocap.data.encode import Encoded, encode
-from pseudocap.data.memories import MemorySource, MemorySpec, quantise, view_generator
+from pseudocap.data.memories import MemoryRows, MemorySource, MemorySpec, view_generator
+from pseudocap.data.memory_shards import ShardVectors, quantise
 from pseudocap.data.sources import RowSource
 from pseudocap.data.unlabelled import uncaptioned
 from pseudocap.data.videos import VideoFolder
-from pseudocap.errors import DataError
-from pseudocap.types import CaptionedVideo, Preprocess
+from pseudocap.errors import ConfigError, DataError
+from pseudocap.types import CaptionedVideo, Preprocess, VideoMemory
 from pseudocap.video.watch import pad_clips
+from pseudocap.zoo.tiny import write_timesformer
 
 PREPROCESS = Preprocess(size=16, frames=4)
 Run = Callable[..., Encoded]
@@ -52,6 +55,16 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def spec(model: PseudoCap) -> MemorySpec:
     return MemorySpec(encoder=model.config.encoder.fingerprint, preprocess=PREPROCESS, crops=2, seed=3)
+
+
+def films_named(folder: Path, count: int, *, frames: int = 3, text: str = "film") -> Path:
+    folder.mkdir(parents=True)
+    names = [f"{number:02d}.mp4" for number in range(count)]
+    for number, name in enumerate(names):
+        write_film(folder / name, frames=frames + number % 7, size=(32, 32))
+    rows = [json.dumps({"video": name, "caption": f"{text} {name}"}) for name in names]
+    (folder / "captions.jsonl").write_text("\n".join(rows) + "\n")
+    return folder
 
 
 def rows_of(folder: Path) -> RowSource:
@@ -221,6 +234,164 @@ def test_a_broken_video_is_named_and_may_be_retried(films: Path, tmp_path: Path,
     assert MemorySource(tmp_path / "m").find("3.mp4") == 6
 
 
+def test_what_fails_again_on_a_retry_does_not_end_the_run(tmp_path: Path, run: Run) -> None:
+    folder = films_named(tmp_path / "films", 25)
+    for number in (0, 1, 22):
+        (folder / f"{number:02d}.mp4").write_bytes(b"text")
+    assert len(run(rows_of(folder), tmp_path / "m", max_failure_rate=0.2).failed) == 3
+    again = run(rows_of(folder), tmp_path / "m", retry_failed=True, max_failure_rate=0.0)
+    assert (list(again.failed), again.stored) == (["00.mp4", "01.mp4", "22.mp4"], 0)
+    write_film(folder / "00.mp4", frames=9, size=(32, 32))  # as if it had been fetched again
+    shutil.copy(folder / "00.mp4", folder / "22.mp4")
+    Path(folder / "00.mp4").write_bytes(b"text")
+    mended = run(rows_of(folder), tmp_path / "m", retry_failed=True)
+    assert list(mended.failed) == ["00.mp4", "01.mp4"]
+
+
+def test_videos_of_two_folders_under_one_name_are_told_apart_or_refused(tmp_path: Path, run: Run) -> None:
+    one, two = (films_named(tmp_path / name, 2, frames=frames, text=name) for name, frames in (("a", 3), ("b", 9)))
+    run(rows_of(one), tmp_path / "m")
+    run(rows_of(two), tmp_path / "m")
+    stored = MemorySource(tmp_path / "m")
+    assert len(stored) == 4
+    for look in (lambda: stored.find("00.mp4"), lambda: MemoryRows(rows_of(one).rows, stored)):
+        with pytest.raises(DataError, match=r"different videos under the name 00\.mp4"):
+            look()
+
+
+def test_a_folder_that_was_encoded_anew_is_read_anew(tmp_path: Path, run: Run) -> None:
+    one, two = (films_named(tmp_path / name, 2, frames=frames) for name, frames in (("a", 3), ("b", 9)))
+    run(rows_of(one), tmp_path / "m")
+    before = MemorySource(tmp_path / "m").memory(0)
+    shutil.rmtree(tmp_path / "m")
+    run(rows_of(two), tmp_path / "m")
+    assert not torch.equal(MemorySource(tmp_path / "m").memory(0).space, before.space)
+
+
+def test_what_a_source_is_changes_with_captions_and_files(tmp_path: Path, run: Run) -> None:
+    folder = films_named(tmp_path / "films", 2)
+    run(rows_of(folder), tmp_path / "m")
+    before = MemorySource(tmp_path / "m").identity
+    captions = folder / "captions.jsonl"
+    captions.write_text(captions.read_text().replace("film 00", "another text of 00"))
+    run(rows_of(folder), tmp_path / "m")
+    stored = MemorySource(tmp_path / "m")
+    assert stored.identity != before
+    assert stored.rows[stored.find("00.mp4")].captions == ("another text of 00.mp4",)
+    write_film(folder / "01.mp4", frames=30, size=(64, 32))
+    assert run(rows_of(folder), tmp_path / "m").stored == 1, "a replaced video is another one"
+
+
+def test_a_decoder_that_dies_costs_its_own_sample_alone(tmp_path: Path, run: Run) -> None:
+    folder = films_named(tmp_path / "films", 7)
+    (folder / "03.mp4").rename(folder / "crash.mp4")
+    captions = folder / "captions.jsonl"
+    captions.write_text(captions.read_text().replace("03.mp4", "crash.mp4"))
+    rows = rows_of(folder).rows
+    result = run(CrashingRows(rows, VideoFolder(folder), PREPROCESS), tmp_path / "m", workers=1)
+    assert list(result.failed) == ["crash.mp4"]
+    assert "crashes" in result.failed["crash.mp4"]
+    assert [row.key for row in MemorySource(tmp_path / "m").rows] == [row.id for row in rows if row.id != "crash.mp4"]
+
+
+def test_gathering_a_shard_takes_little_more_than_its_file() -> None:
+    spec = MemorySpec(encoder="x" * 64, preprocess=PREPROCESS, crops=1)
+    vectors = ShardVectors(spec, samples=40)
+    memory = VideoMemory(
+        time=torch.randn(4, 2, 8),
+        space=torch.randn(4, 6, 8),
+        time_mask=torch.ones(4, 2, dtype=torch.bool),
+        space_mask=torch.ones(4, 6, dtype=torch.bool),
+    )
+    rooms = set()
+    for _ in range(20):
+        vectors.add(memory, [2, 1, 2, 2])
+        rooms.add(vectors.tensors()["space"].untyped_storage().data_ptr())
+    assert len(rooms) == 1, "the file's tensor is filled in place"
+    packed = vectors.tensors()
+    assert all(tensor.dtype == torch.float16 for name, tensor in packed.items() if name != "frames")
+    torch.testing.assert_close(packed["space"][39, 1], memory.space[3].half(), atol=0, rtol=0)
+    assert packed["time"].shape[0] == int(packed["frames"].sum()) == 20 * 7
+
+
+def test_copies_of_what_is_known_fill_shards_too(tmp_path: Path, run: Run) -> None:
+    folder = films_named(tmp_path / "films", 1)
+    lines = []
+    for number in range(7):
+        shutil.copy(folder / "00.mp4", folder / f"copy{number}.mp4")
+        lines.append(json.dumps({"video": f"copy{number}.mp4", "caption": f"copy {number}"}))
+    with (folder / "captions.jsonl").open("a") as file:
+        file.write("\n".join(lines) + "\n")
+    run(rows_of(folder), tmp_path / "m")
+    assert len(list((tmp_path / "m").glob("*.safetensors"))) == 3, "eight rows, three in a shard"
+    assert len(MemorySource(tmp_path / "m")) == 8
+
+
+def test_a_run_that_was_killed_as_it_began_is_gone_on_with(tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "m"
+    out.mkdir()
+    (out / ".memories.json.9.part").write_bytes(b"{")
+    (out / ".00000.safetensors.9.part").write_bytes(b"half")
+    assert run(rows_of(films_named(tmp_path / "films", 1)), out).stored == 1
+    assert not list(out.glob(".*.part"))
+
+
+def test_a_name_that_is_no_utf8_is_stored_and_found(tmp_path: Path, run: Run, backbones: Path) -> None:
+    folder = tmp_path / "films"
+    folder.mkdir()
+    path = os.fsencode(folder) + b"/caf\xe9.mp4"
+    write_film(folder / "a.mp4", frames=3, size=(32, 32))
+    (folder / "a.mp4").rename(os.fsdecode(path))
+    rows = uncaptioned(VideoFolder(folder))
+    source = RowSource(rows, VideoFolder(folder), PREPROCESS)
+    run(source, tmp_path / "m")
+    stored = MemorySource(tmp_path / "m")
+    assert stored.find(rows[0].id) == 0
+    assert stored.identity
+    options = ["--encoder", str(backbones / "timesformer"), "--workers", "0", "--device", "cpu"]
+    Path(os.fsdecode(path)).write_bytes(b"text")
+    assert main(["encode", str(folder), *options, "--out", str(tmp_path / "e")]) == 1
+
+
+def test_images_do_not_go_into_a_folder_of_videos(films: Path, tmp_path: Path, run: Run) -> None:
+    class Images(RowSource):
+        modality = "image"
+
+    source = rows_of(films)
+    run(source, tmp_path / "m")
+    with pytest.raises(DataError, match="holds memories of videos, and these are images"):
+        run(Images(source.rows, VideoFolder(films), PREPROCESS), tmp_path / "m")
+
+
+def test_what_the_encoder_ran_in_belongs_to_what_made_a_memory(spec: MemorySpec) -> None:
+    half = replace(spec, precision="bfloat16")
+    assert half.fingerprint != spec.fingerprint
+    assert MemorySpec.from_dict(half.to_dict()) == half
+    assert "precision" not in spec.to_dict(), "or every older folder would count as edited"
+    with pytest.raises(ConfigError, match="precision is 'float8'"):
+        replace(spec, precision="float8")
+
+
+def test_a_source_of_memories_is_compared_with_the_model_and_must_have_captions(
+    films: Path, tmp_path: Path, run: Run
+) -> None:
+    run(rows_of(films), tmp_path / "m")
+    data = StreamData(videos=MemorySource(tmp_path / "m"), preprocess=replace(PREPROCESS, size=32), workers=0)
+    with pytest.raises(DataError, match="other pictures"):
+        data.setup("fit")
+    run(RowSource(uncaptioned(VideoFolder(films)), VideoFolder(films), PREPROCESS), tmp_path / "silent")
+    for videos in (tmp_path / "silent", MemorySource(tmp_path / "silent")):
+        with pytest.raises(DataError, match="has no captions of 6 of its 6 samples"):
+            StreamData(videos=videos, preprocess=PREPROCESS, workers=0).setup("fit")
+
+
+def test_rows_without_a_memory_are_told_to_be_encoded(films: Path, tmp_path: Path, run: Run) -> None:
+    run(rows_of(films), tmp_path / "m")
+    unknown = CaptionedVideo(id="x", video="x.mp4", captions=("unknown",), split="train")
+    with pytest.raises(DataError, match=r"1 of 1 videos have no memory.*pseudocap encode"):
+        MemoryRows([unknown], MemorySource(tmp_path / "m")).refuse_missing(0.1)
+
+
 def test_too_many_failures_end_the_run_and_keep_what_was_encoded(films: Path, tmp_path: Path, run: Run) -> None:
     folder = tmp_path / "films"
     shutil.copytree(films, folder)
@@ -348,6 +519,8 @@ def test_the_verb_encodes_and_tells_mistakes_in_one_line(
         (str(films / "captions.jsonl"), str(tmp_path / "full"), [], "is not empty"),
         (str(films / "captions.jsonl"), out, ["--crops", "1"], "crops is 0 there and 1 here"),
         (str(films / "captions.jsonl"), out, ["--size", "15"], "patch size"),
+        (str(films / "captions.jsonl"), out, ["--workers", "-1"], "workers must be at least 0"),
+        (str(films / "captions.jsonl"), out, ["--bf16"], "precision is float32 there and bfloat16 here"),
         (str(films / "captions.jsonl"), str(tmp_path / "y"), ["--videos", str(empty)], "--videos"),
     ):
         assert main(["encode", source, *options, "--out", folder, *more]) == 2
@@ -355,3 +528,35 @@ def test_the_verb_encodes_and_tells_mistakes_in_one_line(
         assert error.startswith("error: ")
         assert error.count("\n") == 1
         assert told in error
+
+
+def test_the_verb_names_missing_videos_and_does_not_take_a_stray_text_for_captions(
+    tmp_path: Path, backbones: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--encoder", str(backbones / "timesformer"), "--workers", "0", "--device", "cpu"]
+    folder = films_named(tmp_path / "films", 3)
+    (folder / "02.mp4").unlink()
+    captions = ["encode", str(folder / "captions.jsonl"), *options, "--out", str(tmp_path / "m")]
+    assert main(captions) == 2
+    assert "1 of 3 videos are not below" in capsys.readouterr().err
+    assert main([*captions, "--max-failure-rate", "0.5"]) == 1
+    assert "missing: 1 videos" in capsys.readouterr().out
+    assert main([*captions, "--max-failure-rate", "0.5", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["missing"] == ["02.mp4"]
+    (folder / "readme.txt").write_text("where these come from\n")
+    assert main(["encode", str(folder), *options, "--out", str(tmp_path / "whole")]) == 0
+    assert {row.key for row in MemorySource(tmp_path / "whole").rows} == {"00.mp4", "01.mp4"}
+
+
+def test_an_encoder_that_is_not_the_checkpoints_any_more_is_refused(
+    films: Path, tmp_path: Path, backbones: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(backbones / "timesformer", tmp_path / "encoder")
+    start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=tmp_path / "encoder", device="cpu")
+    start.save_pretrained(tmp_path / "start")
+    write_timesformer(tmp_path / "other", hidden_size=16, seed=9)
+    shutil.rmtree(tmp_path / "encoder")
+    shutil.copytree(tmp_path / "other", tmp_path / "encoder")
+    command = ["encode", str(films / "captions.jsonl"), "--encoder", str(tmp_path / "start"), "--device", "cpu"]
+    assert main([*command, "--out", str(tmp_path / "m"), "--workers", "0"]) == 2
+    assert "no longer holds the weights" in capsys.readouterr().err

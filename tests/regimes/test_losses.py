@@ -15,6 +15,7 @@ from pseudocap.regimes.losses import (
     perturb,
     total_loss,
 )
+from pseudocap.regimes.stop_words import StopWords
 
 PAD, UNKNOWN, EDGE, STOP = 1, 3, 2, 50
 LENGTHS = [12, 7, 3]
@@ -40,7 +41,7 @@ def perturbed_with(
         noise=noise,
         unknown_id=UNKNOWN,
         pad_id=PAD,
-        stop_ids=torch.tensor([STOP]),
+        stop_words=StopWords(spaced=torch.tensor([STOP]), leading=torch.tensor([STOP + 1])),
         generator=torch.Generator().manual_seed(seed),
     )
     return ids, mask, out
@@ -71,6 +72,13 @@ def test_dropping_takes_every_stop_word_and_nothing_else() -> None:
         assert (out.input_ids[row][~real] == PAD).all()
         assert (out.origin_NL[row][~real] == -1).all()
         assert torch.equal(out.touched_NL[row], ids[row] == STOP)
+
+
+def test_a_part_of_a_word_that_is_spelt_as_a_stop_word_is_none() -> None:
+    """`it` without a space before it is a word at a caption's beginning, and a part of one elsewhere: rabb-it."""
+    words = StopWords(spaced=torch.tensor([STOP]), leading=torch.tensor([STOP + 1]))
+    ids = torch.tensor([[EDGE, STOP + 1, STOP + 1, STOP, STOP, EDGE]])
+    assert words.within(ids).tolist() == [[False, True, False, True, True, False]]
 
 
 def test_swapping_moves_each_token_by_one_place_at_most() -> None:

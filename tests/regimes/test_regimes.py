@@ -10,87 +10,29 @@ from typing import Any
 import lightning.pytorch as lightning
 import pytest
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from small import write_world
-from tars import image_tars, video_tars
+from lightning.pytorch.callbacks import Callback
+from running import FAST, Losses, Stop, StoppedError, saving, streams, trainer
 
 from pseudocap import PseudoCap
+from pseudocap.captioner import read_config
 from pseudocap.data import CaptionData, StreamData
 from pseudocap.data.captions import read_own
 from pseudocap.data.encode import encode
 from pseudocap.data.memories import MemorySource, MemorySpec
 from pseudocap.data.sources import RowSource
 from pseudocap.data.videos import VideoFolder
-from pseudocap.errors import CheckpointError, ConfigError, InputError, TrainingError
+from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.model.config import GateSchedule
 from pseudocap.regimes import AsrBaseline, FineTune, ImageOnly, Mixed, MixedExtended, VideoOnly
 from pseudocap.regimes.base import Decoding, Regime
-from pseudocap.regimes.guards import SkipLossSpikes, StopOnBadLoss
 from pseudocap.regimes.keep import KeepCaptioner
 from pseudocap.regimes.losses import Denoising, Objective
+from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation
+from pseudocap.types import Preprocess
 from pseudocap.zoo.tiny import write_opt, write_timesformer
 
 Build = Callable[..., PseudoCap]
-FAST = Optimisation(lr=3e-3, warmup_steps=2)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tars")
-    image_tars(folder / "images")
-    video_tars(folder / "videos")
-    return folder
-
-
-class Losses(Callback):
-    """Every loss that was learned, by optimiser step."""
-
-    def __init__(self) -> None:
-        self.by_step: dict[int, float] = {}
-
-    def on_before_backward(self, trainer: lightning.Trainer, pl_module: Any, loss: torch.Tensor) -> None:
-        self.by_step[trainer.global_step] = float(loss.detach())
-
-
-class StoppedError(Exception):
-    pass
-
-
-class Stop(Callback):
-    """Ends the run in the middle, when this many steps are done."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step == self.steps:
-            raise StoppedError
-
-
-def trainer(folder: Path, *callbacks: Callback, **options: Any) -> lightning.Trainer:
-    settings = {"accelerator": "cpu", "max_steps": 4, "enable_progress_bar": False, "enable_model_summary": False}
-    settings |= {"num_sanity_val_steps": 0, "log_every_n_steps": 1, "default_root_dir": folder}
-    settings |= {"logger": CSVLogger(folder), "enable_checkpointing": False}
-    return lightning.Trainer(callbacks=list(callbacks), **{**settings, **options})
-
-
-def streams(tars: Path, *kinds: str, **options: Any) -> StreamData:
-    return StreamData(
-        images=tars / "images" if "image" in kinds else None,
-        videos=tars / "videos" if "video" in kinds else None,
-        batch_size=2,
-        image_batch_factor=2,
-        workers=0,
-        epoch_steps=100,
-        **options,
-    )
 
 
 @pytest.mark.parametrize("fusion", ["residual", "convex"])
@@ -139,6 +81,50 @@ def test_a_mixture_logs_the_shares_of_batches_and_of_examples(build: Build, tars
     assert float(run.logged_metrics["mixture/images/examples"]) == pytest.approx(
         4 * images / (4 * images + 2 * (8 - images))
     )
+
+
+def test_a_resumed_mixture_logs_the_shares_of_the_whole_run(build: Build, tars: Path, tmp_path: Path) -> None:
+    data = [streams(tars, "image", "video", probabilities={"image": 0.5, "video": 0.5}) for _ in range(2)]
+    stopped = trainer(tmp_path, saving(tmp_path), Stop(5), enable_checkpointing=True, max_steps=7)
+    with pytest.raises(StoppedError):
+        stopped.fit(Mixed(build(), optimisation=FAST), data[0])
+    run = trainer(tmp_path, max_steps=7)
+    run.fit(Mixed(build(), optimisation=FAST), data[1], ckpt_path=str(tmp_path / "last.ckpt"))
+    images = sum(data[1].mixture.draw(step).modality == "image" for step in range(7))
+    assert float(run.logged_metrics["mixture/images/batches"]) == pytest.approx(images / 7)
+
+
+def test_a_preprocessing_given_to_the_data_is_the_saved_captioners(
+    build: Build, world: Path, tars: Path, tmp_path: Path
+) -> None:
+    large = Preprocess(size=32, frames=2)
+    settings = {"batch_size": 2, "workers": 0}
+    validation = CaptionData(world / "captions.jsonl", **settings)
+    streamed = StreamData(videos=tars / "videos", preprocess=large, validation=validation, epoch_steps=1, **settings)
+    for name, data in (("own", CaptionData(world / "captions.jsonl", preprocess=large, **settings)), ("s", streamed)):
+        seen = Shapes()
+        trainer(tmp_path, seen, KeepCaptioner(str(tmp_path / name)), max_steps=1).fit(FineTune(build()), data)
+        assert read_config(tmp_path / name / "last").preprocess == large
+        assert {shape[2:] for shape in seen.shapes} == {(3, 32, 32)}
+    with pytest.raises(ConfigError, match="patch size"):
+        build().set_preprocess(Preprocess(size=33, frames=2))
+
+
+class Shapes(Callback):
+    """Of the frames of every batch, in validation too."""
+
+    def __init__(self) -> None:
+        self.shapes: set[tuple[int, ...]] = set()
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        self.shapes.add(tuple(batch.frames.shape))
+
+    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *place: int) -> None:
+        self.shapes.add(tuple(batch.frames.shape))
+
+
+def test_a_table_keeps_each_row_on_its_line() -> None:
+    assert table_row("a|b", "two\nlines ", "") == "| a/b | two lines |  |"
 
 
 def test_fine_tuning_learns_a_small_world_and_keeps_what_from_pretrained_loads(world: Path, tmp_path: Path) -> None:
@@ -191,8 +177,8 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(
     whole, part, rest = Losses(), Losses(), Losses()
     complete = module()
     trainer(tmp_path / "whole", whole, max_steps=7).fit(complete, data())
-    saving = _saving(tmp_path / "part")
-    stopped = trainer(tmp_path / "part", part, saving, Stop(5), max_steps=7, enable_checkpointing=True)
+    saver = saving(tmp_path / "part")
+    stopped = trainer(tmp_path / "part", part, saver, Stop(5), max_steps=7, enable_checkpointing=True)
     with pytest.raises(StoppedError):
         stopped.fit(module(), data())
     resumed = module()
@@ -203,15 +189,11 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(
         assert torch.equal(weights, resumed.model.adapter_state()[name]), name
 
 
-def _saving(folder: Path) -> ModelCheckpoint:
-    return ModelCheckpoint(dirpath=folder, every_n_train_steps=2, save_last=True)
-
-
 def test_a_training_checkpoint_holds_adapters_and_their_optimiser_state_alone(
     build: Build, tars: Path, tmp_path: Path
 ) -> None:
     module = VideoOnly(build(), optimisation=FAST)
-    trainer(tmp_path, _saving(tmp_path), enable_checkpointing=True).fit(module, streams(tars, "video"))
+    trainer(tmp_path, saving(tmp_path), enable_checkpointing=True).fit(module, streams(tars, "video"))
     saved = torch.load(tmp_path / "last.ckpt", weights_only=False)
     assert saved["state_dict"]
     assert all(name.startswith("model.decoder.adapters.") for name in saved["state_dict"])
@@ -254,60 +236,6 @@ def test_the_gate_schedule_moves_with_the_optimiser_in_pretraining_and_not_in_fi
     assert float(next(iter(fine.adapters.values())).eta) == pytest.approx(-1.0)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_before_it_reaches_the_weights(
-    build: Build, world: Path, tmp_path: Path
-) -> None:
-    class Poison(Callback):
-        def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-            if trainer.global_step == 3:
-                batch.frames[0, 0, 0, 0, 0] = 1e38  # finite, so that no check of pixels sees it first
-                batch.frames.mul_(1e38)
-
-    model = build()
-    module = FineTune(model, optimisation=FAST)
-    run = trainer(tmp_path, Poison(), StopOnBadLoss(), _saving(tmp_path), enable_checkpointing=True, max_steps=9)
-    with pytest.raises((TrainingError, InputError)) as caught:
-        run.fit(module, CaptionData(world / "captions.jsonl", batch_size=2, workers=0))
-    assert all(bool(weights.isfinite().all()) for weights in model.adapter_state().values())
-    if isinstance(caught.value, TrainingError):
-        assert "step 3" in str(caught.value)
-        assert "last.ckpt" in str(caught.value)
-        assert ".mp4" in str(caught.value)
-
-
-def test_an_exploded_loss_stops_the_run_and_names_step_batch_and_checkpoint(
-    build: Build, world: Path, tmp_path: Path
-) -> None:
-    run = trainer(tmp_path, StopOnBadLoss(limit=0.1), max_steps=9)
-    with pytest.raises(
-        TrainingError, match=r"step 0 is .* above 0\.1; its batch on this rank: .*\.mp4.* none was saved"
-    ):
-        run.fit(FineTune(build()), CaptionData(world / "captions.jsonl", batch_size=2, workers=0))
-
-
-def test_a_spike_is_skipped_and_leaves_weights_and_moments_alone(build: Build, world: Path, tmp_path: Path) -> None:
-    class Spike(Callback):
-        """Makes one step's loss a hundred times as large, and looks at what that step did."""
-
-        def __init__(self) -> None:
-            self.before: dict[str, torch.Tensor] = {}
-
-        def on_before_backward(self, trainer: Any, pl_module: Any, loss: torch.Tensor) -> None:
-            if trainer.global_step == 5:
-                self.before = {name: p.detach().clone() for name, p in pl_module.model.adapter_state().items()}
-                loss.data.mul_(100)
-
-        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-            if trainer.global_step == 6:
-                after = pl_module.model.adapter_state()
-                assert all(torch.equal(after[name], weights) for name, weights in self.before.items())
-
-    guard = SkipLossSpikes(factor=5, window=4)
-    run = trainer(tmp_path, Spike(), guard, max_steps=8)
-    run.fit(FineTune(build(), optimisation=FAST), CaptionData(world / "captions.jsonl", batch_size=2, workers=0))
-    assert guard.skipped == 1
-
-
 def test_settings_that_cannot_be_right_are_told(build: Build) -> None:
     with pytest.raises(ConfigError, match=r"optimisation\.lr"):
         Optimisation(lr=0)
@@ -339,8 +267,8 @@ def test_an_unknown_compiler_is_told(build: Build) -> None:
 
 
 def test_a_checkpoint_of_another_architecture_is_told(build: Build, tars: Path, tmp_path: Path) -> None:
-    saving = _saving(tmp_path)
-    trainer(tmp_path, saving, enable_checkpointing=True).fit(VideoOnly(build()), streams(tars, "video"))
+    saver = saving(tmp_path)
+    trainer(tmp_path, saver, enable_checkpointing=True).fit(VideoOnly(build()), streams(tars, "video"))
     other = VideoOnly(build(fusion="convex"))
     with pytest.raises(CheckpointError, match=r"of another captioner: .* resume with the settings"):
         trainer(tmp_path / "b").fit(other, streams(tars, "video"), ckpt_path=str(tmp_path / "last.ckpt"))

@@ -19,6 +19,7 @@ from small import write_world
 from tars import image_tars, video_tars
 
 from pseudocap import PseudoCap
+from pseudocap.captioner import read_config
 from pseudocap.cli.main import main
 from pseudocap.cli.train import CONFIGS, REGIMES
 from pseudocap.errors import CheckpointError
@@ -82,6 +83,7 @@ def test_a_shipped_config_is_accepted_and_has_the_papers_length(
         if "image" in regime or "mixed" in regime:
             clips *= data["image_batch_factor"]
         assert 1_150 <= clips <= 1_300
+        assert data["epoch_steps"] % trainer["accumulate_grad_batches"] == 0, "or the last step is a smaller one"
     assert (CONFIGS / f"{regime}-{scale}.yaml").is_file()
 
 
@@ -103,6 +105,11 @@ def test_help_explains_every_field_of_ours(capsys: pytest.CaptureFixture[str]) -
         (["--data.images", "nowhere"], "nowhere: there is no such tar or folder"),
         (["--model.model.init_args.decoder", "nowhere"], "nowhere"),
         (["--model.objective.gate_entropy", "0.1"], "fusion='convex'"),
+        (["--model.seed", "-1"], "seed must be from 0"),
+        (["--checkpoint_every", "0"], "at least 1 step between two checkpoints"),
+        (["--trainer.max_steps", "-1", "--trainer.max_epochs", "-1"], "the run has no end"),
+        (["--trainer.accelerator", "gpu"], "--trainer.* sets it"),
+        (["--trainer.strategy", "deepspeed_stage_2"], "--trainer.* sets it"),
     ],
 )
 def test_a_wrong_setting_is_one_line(
@@ -112,6 +119,32 @@ def test_a_wrong_setting_is_one_line(
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(error) == 1
     assert told in error[0]
+
+
+def test_one_plugin_and_no_logger_are_settings_like_others(
+    world: Path, backbones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "toy").mkdir()
+    monkeypatch.chdir(tmp_path)  # where a folder is called as a shipped config
+    command = [*arguments("video-only", world, backbones, tmp_path / "run"), "--trainer.max_steps", "1"]
+    command += [
+        "--trainer.logger",
+        "false",
+        "--trainer.plugins",
+        "lightning.pytorch.plugins.environments.LightningEnvironment",
+    ]
+    assert main(command) == 0
+    assert (tmp_path / "run" / "last" / "config.json").is_file()
+
+
+def test_a_run_is_not_gone_on_with_under_another_seed_or_accumulation(
+    world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*arguments("video-only", world, backbones, tmp_path / "run"), "--checkpoint_every", "1"]
+    assert main([*command, "--trainer.max_steps", "1"]) == 0
+    for change in (["--model.seed", "5"], ["--trainer.accumulate_grad_batches", "2"]):
+        assert main([*command, "--trainer.max_steps", "2", "--resume", *change]) == 2
+        assert f"had {change[0].removeprefix('--')}" in capsys.readouterr().err
 
 
 def test_a_mistyped_key_in_a_file_names_the_nearest(
@@ -179,21 +212,35 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
 
 
 def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
-    world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    world: Path,
+    backbones: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
     start.save_pretrained(tmp_path / "start")
     run = tmp_path / "run"
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(elsewhere)
     command = ["finetune", "--from", str(tmp_path / "start"), "--data", str(world / "captions.jsonl")]
-    command += ["--out", str(run), "--max-epochs", "2", "--workers", "0", "--device", "cpu"]
+    command += ["--out", str(run), "--max-epochs", "2", "--workers", "0", "--device", "cpu", "--size", "32"]
     assert main([*command, "--json"]) == 0
+    assert not list(elsewhere.iterdir())
+    assert not list(run.rglob(".*.part"))
+    assert sorted(path.name for path in run.iterdir()) == [
+        *("best", "captions", "curves.png", "last", "metrics.csv", "report.md")
+    ]
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert PseudoCap.from_pretrained(result["captioner"], device="cpu").caption(world / "red-left-0.mp4") is not None
     assert (run / "curves.png").stat().st_size > 1000
     report = (run / "report.md").read_text()
     assert "| video | before | after | a reference |" in report
-    assert "4 of 4" not in report
-    assert "2 of 2" in report
+    assert "could be watched: 2 of 2." in report, "of what validates alone, and not of what is learned"
+    kept = json.loads((run / "best" / "results.json").read_text())
+    assert (kept["step"], kept["scores_step"], kept["scores"]) == (0, 0, result["before"])
+    sizes = [read_config(run / name).preprocess.size for name in ("best", "last")]
+    assert sizes == [32, 32], "what it was validated at and learned at is what it will be shown"
     assert set(result["after"]) == {"CIDEr-D", "BLEU-4", "ROUGE-L"}
     named = "--decoder OWNER/DECODER --encoder OWNER/ENCODER"  # they are directories here
     assert result["push"] == f"pseudocap push {run / 'best'} OWNER/NAME {named}"
@@ -228,6 +275,21 @@ def test_finetune_tells_a_mistake_in_one_line(
     options |= {"--workers": "0", "--device": "cpu", **change}
     assert main(["finetune", *(word for pair in options.items() for word in pair)]) == 2
     assert told in capsys.readouterr().err
+    assert not (tmp_path / "r" / "best").exists()
+
+
+def test_a_finetuning_that_learned_nothing_may_be_tried_again(
+    world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
+    start.save_pretrained(tmp_path / "start")
+    folder = write_world(tmp_path / "broken")
+    for path in folder.glob("*.mp4"):
+        if path.name not in ("green-right-0.mp4", "white-right-0.mp4"):  # which validate
+            path.write_bytes(b"no video")
+    command = ["finetune", "--from", str(tmp_path / "start"), "--data", str(folder / "captions.jsonl")]
+    assert main([*command, "--out", str(tmp_path / "r"), "--workers", "0", "--device", "cpu"]) == 2
+    assert "cannot be watched" in capsys.readouterr().err
     assert not (tmp_path / "r" / "best").exists()
 
 
