@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_dense_text_has_a_line_for_every_clip_that_says_something_new(
     assert caption(films / "a.mp4", "--checkpoint", checkpoint, "--dense", "--clip-seconds", 1) == 0
     lines = capsys.readouterr().out.splitlines()
     said = [each.text for each in model.caption_long(films / "a.mp4", clip_seconds=1)]
-    assert len(lines) == 1 + sum(first != second for first, second in zip(said, said[1:], strict=False))
+    assert len(lines) == 1 + sum(first != second for first, second in pairwise(said))
     assert lines[0].startswith("0:00.0 - ")
 
 
