@@ -110,8 +110,8 @@ def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missin
     else:
         each = f", {result.bytes // result.total:,} bytes each" if result.total else ""
         print(
-            f"{args.out}: {result.stored:,} samples encoded in {result.seconds:.1f} s, {result.already:,} were there, "
-            f"{len(result.failed):,} failed; {result.total:,} in all{each}"
+            f"{args.out}: {result.stored:,} samples encoded in {result.seconds:.1f} s, "
+            f"{len(result.failed):,} failed; {result.total:,} clips are there in all{each}"
         )
         told = [f"failed: {name}: {reason}" for name, reason in list(result.failed.items())[:5]]
         if missing:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pseudocap.label.sources import Sources
     from pseudocap.label.teachers import Teacher
 
+SHOWN = 5  # failures
 PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
 
 EPILOG = """SOURCE is a video, a folder (with all below it), a .txt that lists paths, a .tar or a folder of tars as
@@ -124,12 +126,14 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    from pseudocap.label.compare import compare
+    from pseudocap.label.compare import compare, refuse_other_shards
     from pseudocap.label.filters import Filters
     from pseudocap.label.pipeline import label
     from pseudocap.label.shard import LabelSpec
 
     sources, relabel = _sources(args)
+    if args.compare is not None:
+        refuse_other_shards(sources, args.out, args.compare)
     filters = Filters(
         min_words=args.min_words,
         max_words=args.max_words,
@@ -302,8 +306,22 @@ def _tell(args: argparse.Namespace, result: Labelled, compared: Comparison | Non
     )
     for name, verdict in stats["verdicts"].items():
         print(f"  {name}: {verdict['clips']:,} ({verdict['share']:.1%})")
+    _tell_failures(args, int(stats["failed"]))
     if compared is not None:
         print(
             f"compared with {args.compare}: {compared.differing:,} of {compared.clips:,} captions differ "
             f"({compared.share:.2%}); {compared.only_one:,} clips are in one of them only"
         )
+
+
+def _tell_failures(args: argparse.Namespace, count: int) -> None:
+    """Some of what failed, with its reasons, and the way on."""
+    if not count:
+        return
+    from pseudocap.label.schema import read_labels
+
+    failed = (label for label in read_labels(args.out) if label.failed)
+    for label in islice(failed, SHOWN):
+        print(f"failed: {label.clip.source}: {label.error}", file=sys.stderr)
+    rest = f"{count - SHOWN:,} more failed; " if count > SHOWN else ""
+    print(f"{rest}mend them and run the same command with --retry-failed", file=sys.stderr)

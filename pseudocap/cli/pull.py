@@ -36,6 +36,9 @@ def run(args: argparse.Namespace) -> int:
         access=Access(local_files_only=args.local_files_only),
         optional=BESIDE,
     )
+    missing = [name for name in NEEDED if not (found.folder / name).is_file()]
+    if missing:
+        raise CheckpointError(f"{args.name} is no PseudoCap checkpoint: {found.folder} has no {', '.join(missing)}")
     files = _copy(found.folder, target, (*NEEDED, *BESIDE))
     if args.json:
         print(json.dumps({"to": str(target), "from": found.source, "revision": found.revision, "files": files}))

@@ -12,6 +12,7 @@ from os import PathLike
 from pseudocap.errors import DataError
 from pseudocap.label.run_folder import Plan, read_plan
 from pseudocap.label.schema import finished_shards, read_rows, shard_path
+from pseudocap.label.sources import Sources
 from pseudocap.label.storage import Place, place_at
 
 
@@ -44,6 +45,17 @@ def compare(one: str | PathLike[str], other: str | PathLike[str]) -> Comparison:
         differing += sum(mine[clip] != theirs[clip] for clip in both)
         only_one += len(mine.keys() ^ theirs.keys())
     return Comparison(clips=clips, differing=differing, only_one=only_one)
+
+
+def refuse_other_shards(sources: Sources, one: str | PathLike[str], other: str | PathLike[str]) -> None:
+    """Before hours of labelling: whether `one`, which would be new, could be compared with `other` at all."""
+    there = _plan(place_at(other))
+    if read_plan(place_at(one)) is None and there.sources.shards != sources.shards:
+        size = there.settings.get("shard_size")
+        raise DataError(
+            f"{other} holds labels of other videos, or in other shards (--shard-size {size}); compare runs over the "
+            "same SOURCE with the same --shard-size"
+        )
 
 
 def _plan(folder: Place) -> Plan:

@@ -92,13 +92,27 @@ def pack(
             for number, first in enumerate(range(0, total, packing.shard_size)):
                 shard = list(islice(wanted, packing.shard_size))
                 tar = out / f"{number:05d}.tar"
-                if not tar.exists():
+                if not _is_whole(tar):
                     _write_shard(tar, number, shard, _cuts(shard, packing.cutting, crew, scratch), cuts, failed)
                 if progress is not None:
                     progress(first + len(shard), total)
         finally:
             crew.dismiss()
+    if not any(out.glob("*.tar")):
+        name, reason = next(iter(failed.items()))
+        raise DataError(
+            f"none of the {total} clips can be cut ({name}: {reason}); where the videos have moved to, say it with "
+            "--videos DIR"
+        )
     return Packed(tars=number + 1, samples=cuts.total(), cuts=dict(sorted(cuts.items())), failed=failed)
+
+
+def _is_whole(tar: Path) -> bool:
+    """Whether a tar is there that lacks nothing: what failed, because the videos had moved, say, is tried again."""
+    listed = tar.with_suffix(".parquet")
+    if not (tar.exists() and listed.exists()):
+        return False
+    return bool(set(pyarrow.parquet.read_table(listed, columns=["status"])["status"].to_pylist()) <= {"success"})
 
 
 def _fingerprint(labels: str | PathLike[str]) -> str:
@@ -194,6 +208,9 @@ def _write_shard(
                 _add(archive, f"{key}.{'jpg' if cut.how == 'frame' else 'mp4'}", cut.media)
                 _add(archive, f"{key}.txt", label.caption.encode())
                 _add(archive, f"{key}.json", json.dumps(_metadata(key, label, cut), sort_keys=True).encode())
+        if not any(row["status"] == "success" for row in rows):
+            scratch.unlink()  # a tar of nothing is none: the next run tries again
+            return
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tar.with_suffix(".parquet"))
         scratch.replace(tar)
     except OSError as error:

@@ -93,7 +93,11 @@ def label(
         if works:
             (place / STATS).unlink(missing_ok=True)
         run = _Run(
-            out=place, root=plan.sources.root, max_failure_rate=max_failure_rate, of=sum(len(w.names) for w in works)
+            out=place,
+            root=plan.sources.root,
+            max_failure_rate=max_failure_rate,
+            of=sum(len(work.names) for work in works),
+            tried_before=frozenset(finished_shards(place)),
         )
         recipe = Recipe(
             spec=spec,
@@ -170,6 +174,7 @@ class _Run:
     root: str
     max_failure_rate: float
     of: int  # videos
+    tried_before: frozenset[int]  # shards that were finished, with failures
 
     def label(
         self,
@@ -180,12 +185,14 @@ class _Run:
         scratch: Path,
         progress: Callable[[Progress], None] | None,
     ) -> _Tally:
-        tally, videos, clips, seconds = _Tally(), 0, 0, 0.0
+        tally, fresh, videos, clips, seconds = _Tally(), _Tally(), 0, 0, 0.0
         for done in engine.label(works, teacher, recipe, scratch):
             if isinstance(done, Done):
                 write_labels(shard_path(self.out, done.number), done.labels, root=self.root)
                 tally.add(done)
-                self._check_failures(tally, done.labels)
+                if done.number not in self.tried_before:  # what fails again is no news
+                    fresh.add(done)
+                self._check_failures(fresh, done.labels)
             elif progress is not None:
                 videos, clips, seconds = videos + done.videos, clips + done.clips, seconds + done.seconds
                 progress(Progress(videos=videos, of=max(self.of, videos), clips=clips, seconds=seconds))

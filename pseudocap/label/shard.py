@@ -131,6 +131,9 @@ class Shard:
             mine.sort(key=lambda label: (label.clip.start, label.clip.end))
             found = verdicts([None if label.failed else label.caption for label in mine], self._recipe.spec.filters)
             labels += [replace(label, verdicts=verdict) for label, verdict in zip(mine, found, strict=True)]
+        for source, old in self._kept.items():  # of a tar, say, that cannot be read today: nothing is lost
+            if source not in self._entries:
+                labels += old.labels
         return labels
 
     def _votes(self) -> dict[int, list[float]]:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pseudocap.errors import CheckpointError, ConfigError, first_line
-from pseudocap.places import check_repo, place_of
+from pseudocap.places import check_repo, hub_answers, place_of
 from pseudocap.types import Clip, Transcript
 
 BLIP = "Salesforce/blip-image-captioning-large"
@@ -213,6 +213,7 @@ class ImageTextTeacher:
         folder = Path(place_of(name)).expanduser()
         source = str(folder) if folder.is_dir() else check_repo(name)
         options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        options["local_files_only"] = not hub_answers(source, revision=revision)  # or it asks again for minutes
         try:
             self._processor = AutoProcessor.from_pretrained(source, **options)
             model = AutoModelForImageTextToText.from_pretrained(source, **options, dtype=self._dtype)

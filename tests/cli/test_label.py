@@ -50,6 +50,28 @@ def test_a_summary_and_rows(films: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert (result["clips"], result["run"]["clips"]) == (6, 0)
 
 
+def test_what_could_not_be_compared_is_told_before_anything_is_labelled(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert label(films, "--teacher", "null", "--out", tmp_path / "one") == 0
+    new = ("--out", tmp_path / "new", "--teacher", "null")
+    assert label(films, *new, "--compare", tmp_path / "nowhere") == 2
+    assert "holds no labelling run" in capsys.readouterr().err
+    assert label(films, *new, "--shard-size", 1, "--compare", tmp_path / "one") == 2
+    assert "--shard-size 32" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_some_of_what_failed_is_named_with_its_reason(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (films / "notes.mp4").write_text("no film")
+    assert label(films, "--teacher", "null", "--out", tmp_path / "out", "--max-failure-rate", 1) == 1
+    told = capsys.readouterr().err
+    assert "notes.mp4: FFmpeg cannot open it as a video" in told
+    assert "--retry-failed" in told
+
+
 def test_two_runs_are_compared(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = (films, "--teacher", "null", "--clip-seconds", 2)
     assert label(*options, "--out", tmp_path / "one") == 0

@@ -96,3 +96,28 @@ def test_what_needs_no_network_of_neurons_loads_no_torch(arguments: list[str]) -
     code = f"import sys; from pseudocap.cli.main import main; main({arguments}); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == "False"
+
+
+def test_verify_looks_at_every_row_whatever_is_wrong_with_the_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "config.json").write_text("{}")
+    (tmp_path / "there" / "adapter_model.safetensors").write_bytes(b"weights")
+    rows = [
+        {**ROW, "name": "gone", "weights": {"source": "nowhere", "sha256": "0" * 64}},
+        {**ROW, "name": "wrong", "weights": {"source": "there", "sha256": "0" * 64}},
+    ]
+    (tmp_path / "rows.yaml").write_text(yaml.safe_dump({"checkpoints": rows}))
+    assert main(["zoo", "verify", "gone", "wrong", "--no-scores", "--checkpoints", str(tmp_path / "rows.yaml")]) == 1
+    said = capsys.readouterr().out
+    assert "gone: " in said
+    assert "wrong: " in said
+    assert "sha256" in said.partition("wrong: ")[2]
+
+
+def test_pulling_a_folder_that_is_no_checkpoint_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "world").mkdir()
+    assert main(["pull", str(tmp_path / "world"), "--to", str(tmp_path / "mine")]) == 2
+    assert "is no PseudoCap checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "mine").exists()

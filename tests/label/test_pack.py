@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
@@ -139,11 +140,29 @@ def test_clips_come_out_of_tars_and_from_moved_folders(film_tar: Path, films: Pa
     assert (result.samples, result.failed) == (17, {})
 
 
-def test_a_video_that_has_gone_costs_its_own_samples(films: Path, tmp_path: Path) -> None:
-    run(films / "a.mp4", tmp_path / "labels", SPEC)
-    result = pack(tmp_path / "labels", tmp_path / "out", Packing(), root=tmp_path / "gone")
-    assert (result.samples, len(result.failed)) == (0, 11)
-    assert "no such file" in next(iter(result.failed.values()))
+def test_a_wrong_folder_leaves_no_empty_tars_and_the_right_one_is_packed(films: Path, tmp_path: Path) -> None:
+    run(films, tmp_path / "labels")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(DataError, match=r"none of the \d+ clips can be cut.*--videos DIR"):
+        pack(tmp_path / "labels", tmp_path / "tars", Packing(), root=tmp_path / "elsewhere")
+    assert not list((tmp_path / "tars").glob("*.tar"))
+    assert pack(tmp_path / "labels", tmp_path / "tars", Packing()).samples > 0
+
+
+def test_a_video_that_has_gone_costs_its_own_samples_until_it_is_back(films: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "films"
+    shutil.copytree(films, folder)
+    run(folder, tmp_path / "labels")
+    (folder / "a.mp4").rename(tmp_path / "a.mp4")
+    first = pack(tmp_path / "labels", tmp_path / "tars", Packing())
+    assert first.samples > 0
+    assert len(first.failed) == 11
+    assert "no such file" in next(iter(first.failed.values()))
+    (tmp_path / "a.mp4").rename(folder / "a.mp4")
+    again = pack(tmp_path / "labels", tmp_path / "tars", Packing())
+    assert not again.failed
+    assert again.samples == first.samples + len(first.failed)
+    assert pack(tmp_path / "labels", tmp_path / "tars", Packing()).samples == 0
 
 
 def test_doubtful_labels_are_packed_only_where_asked(films: Path, tmp_path: Path) -> None:

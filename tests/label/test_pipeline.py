@@ -145,6 +145,40 @@ def test_retrying_in_vain_keeps_the_row(films: Path, tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == before
 
 
+def test_a_tar_that_cannot_be_read_while_its_failures_are_retried_loses_nothing(
+    film_tar: Path, films: Path, tmp_path: Path
+) -> None:
+    source, out = tmp_path / "tars", tmp_path / "out"
+    source.mkdir()
+    tar = source / "00000.tar"
+    with tarfile.open(film_tar) as there, tarfile.open(tar, "w") as archive:
+        for member in there.getmembers():
+            archive.addfile(member, there.extractfile(member))
+        archive.add(films / "broken.mp4", "000000009.mp4")
+    run(source, out)
+    good = [row for row in rows(out) if not row.failed]
+    assert good
+    content = tar.read_bytes()
+    tar.write_bytes(b"")
+    run(source, out, retry_failed=True)
+    assert [row for row in rows(out) if not row.failed] == good
+    tar.write_bytes(content)
+    run(source, out, retry_failed=True)
+    assert [row for row in rows(out) if not row.failed] == good
+
+
+def test_what_fails_again_does_not_stop_a_retry(films: Path, tmp_path: Path) -> None:
+    for number in range(30):
+        (films / f"broken{number}.mp4").write_text("no film")
+    try:
+        run(films, tmp_path / "out")
+        again = run(films, tmp_path / "out", retry_failed=True, max_failure_rate=0.1)
+    finally:
+        for number in range(30):
+            (films / f"broken{number}.mp4").unlink()
+    assert again.stats["failed"] == 31
+
+
 def test_a_truncated_film_costs_its_end_only(films: Path, tmp_path: Path) -> None:
     whole = write_film(tmp_path / "whole.mkv", frames=110)
     (tmp_path / "cut.mkv").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
