@@ -139,6 +139,8 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
+    import transformers
+
     import pseudocap
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
@@ -146,6 +148,7 @@ def _build(args: argparse.Namespace) -> int:
     from pseudocap.zoo.recipe import FULL, SMOKE
     from pseudocap.zoo.ship import install
 
+    transformers.utils.logging.disable_progress_bar()
     if args.smoke and args.install:
         raise ConfigError("--smoke makes weights that have learned nothing; --install is for the whole build")
     if args.out.is_file():

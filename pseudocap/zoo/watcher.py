@@ -210,7 +210,8 @@ def _some_frames(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def normalised(frames_NTHWC: np.ndarray, config: TimeSformerConfig) -> torch.Tensor:
-    pixels = torch.from_numpy(np.ascontiguousarray(frames_NTHWC)).permute(0, 1, 4, 2, 3).float() / 255
+    copied = torch.from_numpy(np.array(frames_NTHWC))  # torch wants to be able to write
+    pixels = copied.permute(0, 1, 4, 2, 3).float() / 255
     mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
     return (pixels - mean) / std
 
