@@ -221,26 +221,13 @@ class PseudoCap(CaptionNetwork):
         Frames are spread evenly over the whole file. `top_p` samples, the same captions for the same seed and list.
         A file that cannot be read raises its DecodeError.
         """
-        if isinstance(video, str | Path):
-            return self._caption_all([video], beams, top_p, max_new_tokens, seed, num_frames, batch_size)[0]
-        return self._caption_all(list(video), beams, top_p, max_new_tokens, seed, num_frames, batch_size)
-
-    def _caption_all(
-        self,
-        files: Sequence[str | Path],
-        beams: int,
-        top_p: float | None,
-        max_new_tokens: int,
-        seed: int | None,
-        num_frames: int | None,
-        batch_size: int,
-    ) -> list[str]:
-        preprocess = self._preprocess(num_frames)
+        files = [video] if isinstance(video, str | Path) else list(video)
+        preprocess = self.preprocess_for(num_frames)
         options = decoding_options(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
         captions = []
         for batch in batched((watch_file(file, preprocess) for file in files), batch_size):
             captions += self.decode(self.generate(self.encode(*pad_clips(batch)), **options))
-        return captions
+        return captions[0] if isinstance(video, str | Path) else captions
 
     def caption_long(
         self,
@@ -259,7 +246,7 @@ class PseudoCap(CaptionNetwork):
 
         Of a truncated file the readable clips are captioned before the DecodeError is raised.
         """
-        preprocess = self._preprocess(num_frames)
+        preprocess = self.preprocess_for(num_frames)
         options = decoding_options(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
         clips = watch_clips(video, preprocess, clip_seconds=clip_seconds, min_seconds=min_seconds)
         for batch in batched(clips, batch_size):
@@ -268,7 +255,8 @@ class PseudoCap(CaptionNetwork):
             for (clip, _), text in zip(batch, texts, strict=True):
                 yield TimedCaption(start=clip.start, end=clip.end, text=text)
 
-    def _preprocess(self, num_frames: int | None) -> Preprocess:
+    def preprocess_for(self, num_frames: int | None) -> Preprocess:
+        """The checkpoint's own preparation, with another number of frames where one is given."""
         if num_frames is None:
             return self.config.preprocess
         if not 1 <= num_frames <= MAX_FRAMES:

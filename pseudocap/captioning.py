@@ -54,9 +54,7 @@ class Asked:
 
 def caption_files(model: PseudoCap, files: Iterable[str | Path], asked: Asked = Asked()) -> Iterator[FileCaptions]:
     """One caption a file, in the order of the files."""
-    preprocess = model.config.preprocess
-    if asked.num_frames is not None:
-        preprocess = replace(preprocess, frames=asked.num_frames)
+    preprocess = model.preprocess_for(asked.num_frames)
     waiting: list[tuple[FileCaptions, torch.Tensor | None]] = []
     for file in files:
         waiting.append(_watched(str(file), preprocess))

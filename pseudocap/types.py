@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 Modality = Literal["image", "video"]
 
+# What a folder's files are taken for videos by, in the order of preference where it holds the same video twice.
+VIDEO_EXTENSIONS = (
+    *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg"),
+    *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
+)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimedCaption:

@@ -14,16 +14,14 @@ from typing import TYPE_CHECKING
 
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, DataError, InputError, first_line
+from pseudocap.types import VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
     from pseudocap.captioning import FileCaptions
 
 FORMATS = ("text", "json", "srt", "vtt")
 SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
-MEDIA = (
-    *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg", ".ts", ".flv", ".wmv", ".3gp", ".ogv"),
-    *(".jpg", ".jpeg", ".png", ".webp", ".bmp"),
-)
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 DEFAULT = "toy-mixed-ext"
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
@@ -156,7 +154,8 @@ def _files(given: Sequence[str]) -> Iterator[list[tuple[str, Path]]]:
 def _local(word: str) -> list[Path]:
     path = Path(word).expanduser()
     if path.is_dir():
-        below = sorted(each for each in path.rglob("*") if each.suffix.lower() in MEDIA and each.is_file())
+        media = (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)
+        below = sorted(each for each in path.rglob("*") if each.suffix.lower() in media and each.is_file())
         if not below:
             raise InputError(f"{word}: the folder holds no video and no image")
         return below

@@ -14,6 +14,7 @@ from pseudocap.errors import ConfigError, DataError, InputError
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.data.module import CaptionData
+    from pseudocap.regimes.tuning import Tuned
 
 STEPS = 8  # of an epoch, at least, ...
 FEWEST = 4  # ... but with so many videos each
@@ -114,6 +115,11 @@ def run(args: argparse.Namespace) -> int:
     )
     named = "".join(f" --{which} OWNER/{which.upper()}" for which in homeless(model.config))
     command = f"pseudocap push {tuned.captioner} OWNER/NAME{named}"
+    _tell(args, tuned, command)
+    return 0
+
+
+def _tell(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
     if args.json:
         print(
             json.dumps(
@@ -129,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
                 }
             )
         )
-        return 0
+        return
     for name, value in tuned.after.items():
         print(f"{name:<8} {tuned.before[name]:8.2f} before {value:8.2f} after")
     if not tuned.improved:
@@ -138,7 +144,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"the captioner: PseudoCap.from_pretrained({str(tuned.captioner)!r})")
     print(f"the report:    {tuned.report}")
     print(f"to publish it: {command}")
-    return 0
 
 
 def _data(args: argparse.Namespace, model: PseudoCap) -> CaptionData:

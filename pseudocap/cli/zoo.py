@@ -112,9 +112,7 @@ def _verify(args: argparse.Namespace) -> int:
         )
         if world is not None:
             with progress_of("drawing the films", "films") as told:
-                write_test_world(
-                    world, progress=lambda what, done, total: told(done, total) if "films" in what else None
-                )
+                write_test_world(world, progress=told)
         with progress_of("verifying", "rows") as told:
             for row in chosen:
                 findings.append(verify(row, world=world, tolerance=tolerance))

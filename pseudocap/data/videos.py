@@ -7,19 +7,13 @@ from os import PathLike, walk
 from pathlib import Path, PurePosixPath
 
 from pseudocap.errors import DataError
-from pseudocap.types import CaptionedVideo
-
-# In the order of preference where a folder holds the same video twice.
-EXTENSIONS = (
-    *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg"),
-    *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
-)
+from pseudocap.types import VIDEO_EXTENSIONS, CaptionedVideo
 
 
 def plain_name(video: str) -> str:
     """How a corpus names a video, without the extension that it may or may not have."""
     name = PurePosixPath(video)
-    return (name.with_suffix("") if name.suffix.lower() in EXTENSIONS else name).as_posix()
+    return (name.with_suffix("") if name.suffix.lower() in VIDEO_EXTENSIONS else name).as_posix()
 
 
 class VideoFolder:
@@ -37,8 +31,8 @@ class VideoFolder:
     def paths(self) -> tuple[Path, ...]:
         """Every file with the extension of a video, the preferred one of equals first."""
         found = [Path(folder, name) for folder, _, names in walk(self.root) for name in names]
-        videos = (path for path in found if path.suffix.lower() in EXTENSIONS)
-        return tuple(sorted(videos, key=lambda path: (EXTENSIONS.index(path.suffix.lower()), path)))
+        videos = (path for path in found if path.suffix.lower() in VIDEO_EXTENSIONS)
+        return tuple(sorted(videos, key=lambda path: (VIDEO_EXTENSIONS.index(path.suffix.lower()), path)))
 
     @cached_property
     def _by_name(self) -> dict[str, Path]:

@@ -17,11 +17,7 @@ from typing import Any
 
 from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.label.schema import locate
-
-VIDEO_EXTENSIONS = (
-    *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg"),
-    *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
-)
+from pseudocap.types import VIDEO_EXTENSIONS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,12 +61,14 @@ def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
         Stage(
             name="world-backbones",
             settings=world | {"seed": seed + 1},
-            make=partial(_world, recipe=recipe, corpora=("clips",), seed=seed + 1, workers=workers),
+            make=partial(make_world, recipe=recipe, corpora=("clips",), seed=seed + 1, workers=workers),
         ),
         Stage(
             name="world",
             settings=world | {"seed": seed},
-            make=partial(_world, recipe=recipe, corpora=("stills", "talking", "msrvtt"), seed=seed, workers=workers),
+            make=partial(
+                make_world, recipe=recipe, corpora=("stills", "talking", "msrvtt"), seed=seed, workers=workers
+            ),
         ),
         Stage(
             name="writer",
@@ -117,8 +119,11 @@ def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
     return found
 
 
-def _world(folder: Path, report: Report, *, recipe: Recipe, corpora: tuple[str, ...], seed: int, workers: int) -> Told:
-    """A world must have a folder of its own, so it lies beside the stage's marks."""
+def make_world(
+    folder: Path, report: Report, *, recipe: Recipe, corpora: tuple[str, ...], seed: int, workers: int
+) -> Told:
+    """Corpora below `folder`, and beside it MSR-VTT's captions as one's own. A world must have a folder of its own, so
+    it lies beside the stage's marks."""
     manifest = write_world(
         folder / "files",
         scale=recipe.scale,

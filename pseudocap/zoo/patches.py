@@ -1,8 +1,7 @@
 """What every patch of every frame shows: the exact answers that only a drawn world has.
 
-An encoder that must name the thing under each patch learns what things are from tens of thousands of pictures; with one
-answer a picture it had hardly begun to by then (docs/experiments.md, "The zoo"). Published encoders and teachers start
-from millions of labelled pictures, which this stands for.
+An encoder that must name the thing under each patch has many answers to learn from in every picture. Published encoders
+and teachers start from millions of labelled pictures, which this stands for.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ installed. Adapters come twice: after pre-training alone, and after fine-tuning,
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ import yaml
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
+from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.zoo.recipe import REGIMES, Recipe
 from pseudocap.zoo.stages import Workshop
 
@@ -119,13 +119,13 @@ def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, r
     if told is not None:
         verify = f"pseudocap zoo verify {name}"
         scores = [{"dataset": DATASET, "split": "test", "metrics": dict(told["as it is"]), "command": verify}]
-    weights = folder / "adapter_model.safetensors"
+    weights = folder / WEIGHTS_FILE
     return {
         "name": name,
         "regime": regime,
         "decoder": {"source": f"pseudocap://{OPT}", "fingerprint": config["decoder"]["fingerprint"]},
         "encoder": {"source": f"pseudocap://{TIMESFORMER}", "fingerprint": config["encoder"]["fingerprint"]},
-        "weights": {"source": f"pseudocap://{name}", "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()},
+        "weights": {"source": f"pseudocap://{name}", "sha256": sha256_of(weights)},
         "preprocess": {key: config["preprocess"][key] for key in ("size", "mean", "std", "frames")},
         "config": f"pseudocap/configs/{regime}-toy.yaml",
         "scores": scores,

@@ -98,32 +98,7 @@ def build_teacher(
         {word for said in stills.captions for text in said for word in re.findall(r"\w+|[^\w\s]", text.lower())}
     )
     tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate((*MARKS, *words))}, bos_token="[DEC]")
-    shape = {
-        "hidden_size": recipe.width,
-        "intermediate_size": 4 * recipe.width,
-        "num_hidden_layers": recipe.layers,
-        "num_attention_heads": recipe.heads,
-    }
-    config = BlipConfig(
-        text_config={
-            **shape,
-            "encoder_hidden_size": recipe.width,
-            "vocab_size": len(MARKS) + len(words),
-            "max_position_embeddings": 64,
-            "bos_token_id": DEC,
-            "eos_token_id": SEP,
-            "sep_token_id": SEP,
-            "pad_token_id": PAD,
-            "hidden_dropout_prob": 0.0,
-            "attention_probs_dropout_prob": 0.0,
-            "label_smoothing": 0.0,
-        },
-        vision_config={**shape, "image_size": recipe.size, "patch_size": recipe.patch},
-        projection_dim=recipe.width,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = BlipForConditionalGeneration(config)
+    model = new_blip(recipe, words=len(words), seed=seed)
     processor = BlipImageProcessor(size={"height": recipe.size, "width": recipe.size})
     mean, std = (np.array(values, np.float32) for values in (processor.image_mean, processor.image_std))
     held_out = max(1, recipe.stills // 50)
@@ -159,6 +134,36 @@ def build_teacher(
     model.half().save_pretrained(folder)
     (folder / "eye.pt").unlink()
     return {"held-out loss": loss, "patch kind right": seen, "stills": recipe.stills, "words": len(words)}
+
+
+def new_blip(recipe: TeacherRecipe, *, words: int, seed: int) -> BlipForConditionalGeneration:
+    """With a vocabulary of so many words beside the marks, and nothing learned."""
+    shape = {
+        "hidden_size": recipe.width,
+        "intermediate_size": 4 * recipe.width,
+        "num_hidden_layers": recipe.layers,
+        "num_attention_heads": recipe.heads,
+    }
+    config = BlipConfig(
+        text_config={
+            **shape,
+            "encoder_hidden_size": recipe.width,
+            "vocab_size": len(MARKS) + words,
+            "max_position_embeddings": 64,
+            "bos_token_id": DEC,
+            "eos_token_id": SEP,
+            "sep_token_id": SEP,
+            "pad_token_id": PAD,
+            "hidden_dropout_prob": 0.0,
+            "attention_probs_dropout_prob": 0.0,
+            "label_smoothing": 0.0,
+        },
+        vision_config={**shape, "image_size": recipe.size, "patch_size": recipe.patch},
+        projection_dim=recipe.width,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return BlipForConditionalGeneration(config)
 
 
 class Eye(nn.Module):
