@@ -205,6 +205,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("name either SOURCE or, with --relabel, an earlier run whose sources are taken")
     if "://" not in args.out and Path(args.out).is_file():
         raise DataError(f"--out {args.out} is a file; name a folder")
+    if args.out.startswith("memory://"):
+        raise ConfigError(f"--out {args.out} would be gone when this command ends; name a folder or a bucket")
     for name in ("relabel", "compare"):
         if getattr(args, name) is not None and _same(getattr(args, name), args.out):
             raise ConfigError(f"--{name} {args.out} is --out itself; name another folder")

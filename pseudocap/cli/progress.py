@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
 
@@ -34,9 +35,17 @@ def progress_of(doing: str, noun: str) -> Iterator[Callable[[int, int], None]]:
     yield tell
 
 
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """`draw(what, done, total)` as a stage goes on (a total of 0: not known yet); `say(text)` is a line that stays."""
+
+    draw: Callable[[str, int, int], None]
+    say: Callable[[str], None]
+
+
 @contextmanager
-def stages_of(doing: str) -> Iterator[Callable[[str, int, int], None]]:
-    """The same for a run of several stages: what is done now, how much of it, how much there is of it."""
+def stages_of(doing: str) -> Iterator[Stages]:
+    """The same for a run of several stages."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import (
@@ -61,9 +70,9 @@ def stages_of(doing: str) -> Iterator[Callable[[str, int, int], None]]:
                 if what != stage:
                     stage = what
                     bar.reset(task, description=f"{doing}: {what}")
-                bar.update(task, completed=done, total=total)
+                bar.update(task, completed=done, total=total or None)
 
-            yield draw
+            yield Stages(draw, lambda text: bar.console.print(f"{doing}: {text}", markup=False, highlight=False))
         return
     told: tuple[str, int] = ("", 0)
 
@@ -72,6 +81,7 @@ def stages_of(doing: str) -> Iterator[Callable[[str, int, int], None]]:
         tenth = 10 * done // max(1, total)
         if (what, tenth) != told and (what != told[0] or tenth > told[1]):
             told = (what, tenth)
-            print(f"{doing}: {what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+            far = f"{done:,} of {total:,}" if total else "begins"
+            print(f"{doing}: {what}: {far}", file=sys.stderr, flush=True)
 
-    yield tell
+    yield Stages(tell, lambda text: print(f"{doing}: {text}", file=sys.stderr, flush=True))
