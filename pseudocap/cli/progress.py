@@ -74,13 +74,13 @@ def stages_of(doing: str) -> Iterator[Stages]:
 
             yield Stages(draw, lambda text: bar.console.print(f"{doing}: {text}", markup=False, highlight=False))
         return
-    told: tuple[str, int] = ("", 0)
+    told: tuple[str, int, int] = ("", 0, 0)
 
     def tell(what: str, done: int, total: int) -> None:
         nonlocal told
         tenth = 10 * done // max(1, total)
-        if (what, tenth) != told and (what != told[0] or tenth > told[1]):
-            told = (what, tenth)
+        if (what, total) != told[:2] or tenth > told[2]:  # a stage has parts of other lengths
+            told = (what, total, tenth)
             far = f"{done:,} of {total:,}" if total else "begins"
             print(f"{doing}: {what}: {far}", file=sys.stderr, flush=True)
 
