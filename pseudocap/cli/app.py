@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+from contextlib import suppress
 from threading import Event
 
 from pseudocap.cli.registry import add_checkpoints_option
@@ -57,12 +58,10 @@ def run(args: argparse.Namespace) -> int:
         except OSError as error:
             raise ConfigError(f"port {args.port} of {args.host} cannot be had; name another with --port") from error
         print(f"{url} (Ctrl-C ends)", flush=True)
-        try:
+        with suppress(KeyboardInterrupt):
             Event().wait()
-        except KeyboardInterrupt:
-            return 0
-        finally:
-            blocks.close(verbose=False)
+        blocks.close(verbose=False)
+    return 0
 
 
 def _names(args: argparse.Namespace) -> list[str]:
