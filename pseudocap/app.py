@@ -191,4 +191,4 @@ def mistakes(path: str | None) -> Iterator[None]:
         yield
     except PseudocapError as error:
         told = str(error)
-        raise gr.Error(told.replace(path, Path(path).name) if path else told) from error
+        raise gr.Error(told.replace(path, Path(path).name) if path else told, print_exception=False) from error

@@ -154,7 +154,7 @@ def test_what_is_no_video_is_told_and_too_large_a_file_is_refused(browser: Chrom
     open_tab(browser, "Compare")
     browser.wait("document.querySelector('#compared input[type=file]') !== null")
     upload(browser, "#compared", tmp_path / "large.mp4")
-    browser.wait("document.body.innerText.includes('exceeds the maximum allowed')", 60)
+    browser.wait("document.body.innerText.includes('exceed the maximum allowed size')", 60)
 
 
 @pytest.mark.slow
