@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from pseudocap import PseudoCap
+from pseudocap.bench.measure import peak_memory
 from pseudocap.errors import DecodeError, InputError
 from pseudocap.types import Preprocess, TimedCaption
 from pseudocap.video.watch import watch_clips, watch_file
@@ -129,3 +130,16 @@ def test_the_shared_clips_are_captioned(model: PseudoCap, shared_data: Path) -> 
     captions = model.caption(clips, max_new_tokens=6)
     assert len(captions) == len(clips) == 6
     assert len(set(captions)) > 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from Linux's /proc")
+def test_an_hour_takes_no_more_memory_than_a_minute(model: PseudoCap, tmp_path: Path) -> None:
+    films = [write_film(tmp_path / f"{seconds}.mp4", seconds) for seconds in (60, 3600)]
+
+    def said(film: Path) -> int:
+        return sum(1 for _ in model.caption_long(film, clip_seconds=8, max_new_tokens=4))
+
+    assert said(films[0]) == 8  # what is only allocated once is there from now on
+    minute, hour = (peak_memory(lambda film=film: said(film)) for film in films)
+    assert hour < minute + 5  # MiB; all that is watched in the hour is 17, as pixels and as tensors
