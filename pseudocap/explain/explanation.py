@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pseudocap.errors import InputError
-from pseudocap.explain.looking import Look, look
+from pseudocap.explain.looking import look
 from pseudocap.explain.words import Word, split_words
 from pseudocap.model.network import CaptionNetwork
 from pseudocap.types import VideoMemory
@@ -32,12 +32,12 @@ PICTURES = (".png", ".pdf", ".svg")
 class Explanation:
     """Where each word of a caption looked, and how far each adapter opened.
 
-    `time` [word, adapter, frame] and `space` [word, adapter, patch] are attention weights, the mean over the heads; each
-    row sums to one, and the patches stand row by row in a `grid` of (height, width). `added` [word, adapter] is what
-    the adapter adds to the stream of the decoder, as a share of the stream's norm; `by_video` the same of the part that
-    the video alone makes. `gates` are the opened gates by name, [adapter, dimension] or [adapter, 1]. `layers` are the
-    decoder layers that the adapters stand before. `frames` uint8 [frame, height, width, 3] are what was watched, at
-    `times` in seconds.
+    `time` [word, adapter, frame] and `space` [word, adapter, patch] are attention weights, the mean over the heads;
+    each row sums to one, and the patches stand row by row in a `grid` of (height, width). `added` [word, adapter] is
+    what the adapter adds to the stream of the decoder, as a share of the stream's norm; `by_video` the same of the
+    part that the video alone makes. `gates` are the opened gates by name, [adapter, dimension] or [adapter, 1].
+    `layers` are the decoder layers that the adapters stand before. `frames` uint8 [frame, height, width, 3] are what
+    was watched, at `times` in seconds.
     """
 
     source: str

@@ -10,8 +10,10 @@ Legend: B videos, N captions (a multiple of B), L tokens, T frames, S patches, D
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
+from torch import nn
 
 from pseudocap.model.adapter import Adapter
 from pseudocap.model.attention import ProjectedAxes
@@ -49,10 +51,7 @@ def look(network: CaptionNetwork, input_ids: torch.Tensor, memory: VideoMemory) 
     """Every adapter, the lowest first, over N unpadded captions of B videos, as `network(input_ids, memory)` reads."""
     passages: dict[int, Passage] = {}
     handles = [
-        adapter.register_forward_hook(
-            lambda _, given, out, layer=layer: passages.__setitem__(layer, Passage(*given, out))  # type: ignore[misc]
-        )
-        for layer, adapter in network.adapters.items()
+        adapter.register_forward_hook(partial(_keep, passages, layer)) for layer, adapter in network.adapters.items()
     ]
     try:
         network(input_ids, memory)
@@ -60,6 +59,17 @@ def look(network: CaptionNetwork, input_ids: torch.Tensor, memory: VideoMemory) 
         for handle in handles:
             handle.remove()
     return [_look(layer, network.adapters[layer], passage) for layer, passage in passages.items()]
+
+
+def _keep(
+    passages: dict[int, Passage],
+    layer: int,
+    _: nn.Module,
+    given: tuple[torch.Tensor, ProjectedAxes],
+    out_NLD: torch.Tensor,
+) -> None:
+    h_NLD, axes = given
+    passages[layer] = Passage(h_NLD, axes, out_NLD)
 
 
 def _look(layer: int, adapter: Adapter, passage: Passage) -> Look:

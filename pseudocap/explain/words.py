@@ -35,10 +35,10 @@ def split_words(ids: Sequence[int], tokenizer: PreTrainedTokenizerBase) -> tuple
         if ids[place] not in special
     ]
     caption = tokenizer.decode(ids, skip_special_tokens=True)
-    return tuple(
-        Word(
-            match[0],
-            tuple(place for place, begin, end in spans if begin < match.end() and end > match.start()),
-        )
-        for match in re.finditer(r"\S+", caption)
-    )
+    words, before = [], 0
+    for match in re.finditer(r"\S+", caption):
+        # The space before a word belongs to it, as in the tokens themselves.
+        tokens = tuple(place for place, begin, end in spans if begin < match.end() and end > before)
+        words.append(Word(match[0], tokens))
+        before = match.end()
+    return tuple(words)
