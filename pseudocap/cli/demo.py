@@ -20,6 +20,7 @@ from pseudocap.errors import CheckpointError, ConfigError, InputError
 if TYPE_CHECKING:
     from pseudocap.zoo.demo import DemoFilm, Demonstration
 
+SHIPPED = ("toy-asr", "toy-image-only", "toy-video-only", "toy-mixed", "toy-mixed-ext")
 MOST = 12  # films of a page
 NOTE = (
     "Click a word, or point at it: the picture is the frame that it looked at most while it was chosen, the heat where "
@@ -106,13 +107,13 @@ def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
         return list(dict.fromkeys(given))
     from pseudocap.hub.manifest import all_rows
 
-    wanted = [f"toy-{regime}" for regime in ("asr", "image-only", "video-only", "mixed", "mixed-ext")]
-    if missing := [name for name in wanted if name not in all_rows(checkpoints)]:
+    rows = all_rows(checkpoints)
+    if missing := [name for name in SHIPPED if name not in rows]:
         raise CheckpointError(
             f"no weights are here by the name of {', '.join(missing)}; name captioners of your own with --checkpoint, "
             "or see a tiny one learn with `pseudocap demo --from-nothing`"
         )
-    return wanted
+    return list(SHIPPED)
 
 
 def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
