@@ -117,12 +117,15 @@ def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
 
 
 def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
+    import torch
     import transformers
 
     from pseudocap.cli.progress import stages_of
     from pseudocap.zoo.demo import demonstrate, own_film, toy_films
 
     transformers.utils.logging.disable_progress_bar()
+    if tuple(names) == SHIPPED:
+        torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
     with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as progress:
         total = len(args.files) or (3 if args.films is None else args.films)
         drawn = (own_film(Path(file)) for file in args.files) if args.files else toy_films(Path(scratch), total)
