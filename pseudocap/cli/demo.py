@@ -53,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    started = time.perf_counter()
     if args.from_nothing:
         return _from_nothing(args)
     if args.steps is not None or args.seed is not None:
@@ -72,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.explain.page import check_target, write_page
 
     check_target(page)
-    started = time.perf_counter()
     shown = _demonstration(args, names)
     note = NOTE if args.files else TOY_NOTE + NOTE
     write_page(

@@ -21,7 +21,7 @@ def draw_explanation(explanation: Explanation, *, layer: int | None = None) -> F
     words = len(explanation.words)
     rows = max(1, -(-words // COLUMNS))
     figure = _figure(1.9 * COLUMNS, 2.75 * rows + 2.6)
-    above, below = list(figure.subfigures(2, 1, height_ratios=[2.75 * rows, 2.2]))  # type: ignore[call-overload]
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.75 * rows, 2.2])[:, 0]
     which = "the mean over the adapters" if layer is None else f"the adapter before layer {layer}"
     above.suptitle(f"{_plain(explanation.caption) or '(no words)'}\n{which}", fontsize=11)
     cells = above.subplots(2 * rows, COLUMNS, height_ratios=[3, 1] * rows, squeeze=False)

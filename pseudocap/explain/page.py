@@ -19,7 +19,7 @@ import numpy as np
 
 from pseudocap.errors import InputError
 from pseudocap.explain.explanation import Explanation
-from pseudocap.explain.gates import Gate, Histograms, count_gates
+from pseudocap.explain.gates import Gate, count_gates
 from pseudocap.video.playable import Playable, jpeg
 
 TEMPLATE = Path(__file__).with_name("page.html")
@@ -53,18 +53,16 @@ class ShownCaptioner:
     """A captioner beside the others, with the seconds that loading it took."""
 
     name: str
-    gates: Histograms
+    gates: tuple[Gate, ...]
     seconds: float
 
 
-def gates_of(explanation: Explanation) -> Histograms:
-    """The gates that an explanation carries, as `pseudocap zoo show --gates` counts them."""
-    return count_gates(
-        [
-            Gate(layer=layer, name=name, values=values[place])
-            for place, layer in enumerate(explanation.layers)
-            for name, values in explanation.gates.items()
-        ]
+def gates_of(explanation: Explanation) -> tuple[Gate, ...]:
+    """The gates that an explanation carries, as a checkpoint's file would give them."""
+    return tuple(
+        Gate(layer=layer, name=name, values=values[place])
+        for place, layer in enumerate(explanation.layers)
+        for name, values in explanation.gates.items()
     )
 
 
@@ -123,19 +121,23 @@ def _film(number: int, film: ShownFilm) -> str:
 
 
 def _gates(captioners: Sequence[ShownCaptioner]) -> str:
+    if not captioners:
+        return ""
     parts = [
         "<h2>How far the adapters opened</h2><p class=note>The learned gates of every adapter, one value for each "
         "dimension, as a histogram; the line is their mean.</p>"
     ]
+    # Over the same bins for all, so that captioners can be compared.
+    together = count_gates([gate for captioner in captioners for gate in captioner.gates])
+    low, high = together.edges[[0, -1]]
+    counted = iter(together.counts)
     for captioner in captioners:
-        gates = captioner.gates
-        low, high = gates.edges[[0, -1]]
         rows = ""
-        for gate, counts in zip(gates.gates, gates.counts, strict=True):
+        for gate in captioner.gates:
             mean = float(gate.values.mean())
             rows += (
                 f"<tr><td>before layer {gate.layer}</td><td>{escape(gate.name)}</td><td class=n>{mean:.3f}</td>"
-                f"<td>{_histogram(counts, (mean - low) / (high - low))}</td></tr>"
+                f"<td>{_histogram(next(counted), (mean - low) / (high - low))}</td></tr>"
             )
         heads = f"<tr><th>adapter</th><th>gate</th><th class=n>mean</th><th>{low:.2f} to {high:.2f}</th></tr>"
         parts.append(f"<h3>{escape(captioner.name)}</h3><table>{heads}{rows}</table>")
