@@ -116,9 +116,7 @@ def explain_ids(
     source: str,
 ) -> Explanation:
     """A finished caption of one video, `</s>` and its tokens [L], read once more."""
-    end = (ids[1:] == tokenizer.eos_token_id).nonzero()  # the opening token has the same id
-    ids = ids[: 1 + int(end[0])] if len(end) else ids
-    tokens = ids[1:].tolist()
+    tokens = ids[1:].tolist()  # a closing `</s>` among them has no text, so it belongs to no word
     words = split_words(tokens, tokenizer)
     looks = look(network, ids[None], memory)
     side = network.encoder.config.patch_size
