@@ -126,19 +126,19 @@ def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
     transformers.utils.logging.disable_progress_bar()
     if tuple(names) == SHIPPED:
         torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
-    with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as progress:
+    with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as shown:
         total = len(args.files) or (3 if args.films is None else args.films)
         drawn = (own_film(Path(file)) for file in args.files) if args.files else toy_films(Path(scratch), total)
         films: list[DemoFilm] = []
         for film in drawn:
             films.append(film)
-            progress("films", len(films), total)
+            shown.draw("films", len(films), total)
         return demonstrate(
             films,
             names,
             checkpoints=args.checkpoints,
             device=args.device,
-            progress=lambda done, of: progress("captions", done, of),
+            progress=lambda done, of: shown.draw("captions", done, of),
         )
 
 
