@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## install, then run the main job
+demo: $(STAMP)  ## install, then caption toy films by all regimes; writes demo.html
 	$(BIN)/pseudocap demo
 
 test: $(STAMP)  ## install, then run the default tests (CPU, no network, under three minutes on two cores)

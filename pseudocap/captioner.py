@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -25,7 +25,10 @@ from pseudocap.model.timesformer import MAX_FRAMES, TimeSformer
 from pseudocap.model.weights import load_exactly, read_json, read_tensors, write_checkpoint
 from pseudocap.places import SHIPPED_SCHEME
 from pseudocap.types import Preprocess, TimedCaption
-from pseudocap.video.watch import batched, pad_clips, watch_clips, watch_file
+from pseudocap.video.watch import batched, pad_clips, view_file, watch_clips, watch_file
+
+if TYPE_CHECKING:
+    from pseudocap.explain.explanation import Explanation
 
 
 @dataclass(kw_only=True, slots=True)
@@ -254,6 +257,30 @@ class PseudoCap(CaptionNetwork):
             texts = self.decode(self.generate(memory, **options))
             for (clip, _), text in zip(batch, texts, strict=True):
                 yield TimedCaption(start=clip.start, end=clip.end, text=text)
+
+    def explain(
+        self,
+        video: str | Path,
+        *,
+        caption: str | None = None,
+        beams: int = 1,
+        top_p: float | None = None,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        seed: int | None = None,
+        num_frames: int | None = None,
+    ) -> Explanation:
+        """Which frames and which patches each word looked at, adapter by adapter, and how far each adapter opened.
+
+        The caption is the one that `model.caption` gives with the same options, or the `caption` that is given: where
+        would these words have looked? `.save("why.png")` draws it, `.save("why.npz")` keeps the arrays.
+        """
+        from pseudocap.explain.explanation import explain_ids  # captioning needs none of it
+
+        sight = view_file(video, self.preprocess_for(num_frames))
+        options = decoding_options(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
+        memory = self.encode(sight.frames[None])
+        ids = self.generate(memory, **options) if caption is None else self.tokenize([caption]).input_ids
+        return explain_ids(self, self.tokenizer, ids[0], memory, sight=sight, source=str(video))
 
     def preprocess_for(self, num_frames: int | None) -> Preprocess:
         """The checkpoint's own preparation, with another number of frames where one is given."""

@@ -27,14 +27,15 @@ def test_the_manifest_is_found_in_a_source_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_manifest_the_marker_of_types_and_the_audits_page_are_in_the_wheel(tmp_path: Path) -> None:
+def test_the_manifest_the_marker_of_types_and_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "installed")
-    carried = {"pseudocap/py.typed", "pseudocap/checkpoints.yaml", "pseudocap/label/audit/page.html"}
+    pages = {"pseudocap/label/audit/page.html", "pseudocap/explain/page.html"}
+    carried = {"pseudocap/py.typed", "pseudocap/checkpoints.yaml", *pages}
     assert carried <= set(names)
     assert not any(name.startswith(("tests/", "docs/", "examples/")) for name in names)
     inside = tmp_path / "installed" / "pseudocap" / "checkpoints.yaml"

@@ -1,116 +1,179 @@
-"""`pseudocap demo`: a tiny captioner learns, from nothing, to say which way a square moves.
+"""`pseudocap demo [FILE...]`: films captioned by every shipped regime, as a table and as a page that shows why.
 
-An honest smaller job than the one to come: no weights are shipped yet, so the frozen backbones here are random. What
-runs is the real thing all the same: the encoder, the pooled memory, the adapters, the loss, generation, and a
-checkpoint that is saved and loaded again.
+`--from-nothing` is the check of the network that needs no weights (from_nothing.py).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pseudocap.errors import ConfigError
+from pseudocap.cli import from_nothing
+from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.errors import CheckpointError, ConfigError, InputError
 
 if TYPE_CHECKING:
-    from pseudocap.captioner import PseudoCap
+    from pseudocap.zoo.demo import DemoFilm, Demonstration
+
+SHIPPED = ("toy-asr", "toy-image-only", "toy-video-only", "toy-mixed", "toy-mixed-ext")
+MOST = 12  # films of a page
+NOTE = (
+    "Click a word, or point at it: the picture is the frame that it looked at most while it was chosen, the heat where "
+    "in space it looked, the bars how it looked over time. Attention tells where the adapters looked, not why a word "
+    "was chosen."
+)
+TOY_NOTE = "These are toy films that no captioner was trained on, and toy captioners: they show the method. "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=int, default=300, help="optimiser steps (default 300)")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the films, the weights and the batches")
-    parser.add_argument("--out", type=Path, help="keep the backbones and the checkpoint in this directory")
+    parser.add_argument("files", nargs="*", metavar="FILE", help="videos or images (default: films of the toy world)")
+    parser.add_argument("--films", type=int, metavar="N", help="how many toy films (3)")
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        metavar="N",
+        help="a row, a directory or a repo, may be given again (default: the five shipped regimes)",
+    )
+    add_checkpoints_option(parser)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (demo.html)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--from-nothing",
+        action="store_true",
+        help="teach a tiny captioner to tell which way a square moves: a check of the whole network, without weights",
+    )
+    parser.add_argument("--steps", type=int, metavar="N", help="from nothing: optimiser steps (300)")
+    parser.add_argument("--seed", type=int, metavar="N", help="from nothing: of films, weights and batches (0)")
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.steps < 1:
-        raise ConfigError(f"--steps must be at least 1, not {args.steps}")
-    if not 0 <= args.seed < 2**62:
-        raise ConfigError(f"--seed must be from 0 to 2**62, not {args.seed}")
-    if args.out is not None and args.out.exists() and (args.out.is_file() or any(args.out.iterdir())):
-        raise ConfigError(f"--out {args.out} holds something already; name a new or empty directory")
-    say: Callable[[str], None] = (lambda text: None) if args.json else print
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = args.out or Path(scratch)
-        model = build(folder, seed=args.seed, say=say)
-        seconds = teach(model, steps=args.steps, seed=args.seed, say=say)
-        model.save_pretrained(folder / "checkpoint")
-        say("Saved, and loaded again from disk.")
-        right, films = examine(folder / "checkpoint", seed=args.seed + 1, say=say)
-    say(f"\n{right} of {films} captions of unseen films are right, after {args.steps} steps in {seconds:.0f} s.")
-    say("The backbones are random, so this shows that the parts work together, and nothing about real video.")
+    started = time.perf_counter()
+    if args.from_nothing:
+        return _from_nothing(args)
+    if args.steps is not None or args.seed is not None:
+        raise ConfigError("--steps and --seed belong to --from-nothing; the films of the demo have a seed of their own")
+    if args.files and args.films is not None:
+        raise ConfigError("--films counts toy films; leave it out where files are named")
+    if args.films is not None and not 1 <= args.films <= MOST:
+        raise ConfigError(f"--films must be 1 to {MOST}, not {args.films}")
+    if len(args.files) > MOST:
+        raise ConfigError(f"{len(args.files)} films are too many for a page; name {MOST} at most")
+    for file in args.files:
+        if not Path(file).is_file():
+            raise InputError(f"{file}: there is no such file")
+    names = _captioners(args.checkpoint, args.checkpoints)
+    page = args.out or Path("demo.html")
+
+    from pseudocap.explain.page import check_target, write_page
+
+    check_target(page)
+    shown = _demonstration(args, names)
+    note = NOTE if args.files else TOY_NOTE + NOTE
+    write_page(
+        page, shown.films, shown.captioners, title="Pseudocap: what was said, and where each word looked", note=note
+    )
+    seconds = time.perf_counter() - started
     if args.json:
-        print(json.dumps({"right": right, "films": films, "steps": args.steps, "seconds": round(seconds, 1)}))
+        print(json.dumps(_document(shown, page, seconds), ensure_ascii=False, indent=1))
+        return 0
+    _print_tables(shown)
+    print(f"{seconds:.0f} s on {os.cpu_count()} cores. The page, with the films and what each word looked at: {page}")
     return 0
 
 
-def build(folder: Path, *, seed: int, say: Callable[[str], None]) -> PseudoCap:
+def _from_nothing(args: argparse.Namespace) -> int:
+    for name in ("films", "checkpoint", "checkpoints"):
+        if getattr(args, name) is not None:
+            raise ConfigError(f"--{name} has no meaning with --from-nothing, which needs no weights")
+    if args.files:
+        raise ConfigError("--from-nothing draws its own films; leave the files out")
+    return from_nothing.teach_and_examine(
+        steps=300 if args.steps is None else args.steps,
+        seed=0 if args.seed is None else args.seed,
+        out=args.out,
+        as_json=args.json,
+    )
+
+
+def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
+    """Names that differ; the five shipped ones are looked for before anything is drawn."""
+    if given:
+        return list(dict.fromkeys(given))
+    from pseudocap.hub.manifest import all_rows
+
+    rows = all_rows(checkpoints)
+    if missing := [name for name in SHIPPED if name not in rows]:
+        raise CheckpointError(
+            f"no weights are here by the name of {', '.join(missing)}; name captioners of your own with --checkpoint, "
+            "or see a tiny one learn with `pseudocap demo --from-nothing`"
+        )
+    return list(SHIPPED)
+
+
+def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
+    import torch
     import transformers
 
-    from pseudocap.captioner import PseudoCap
-    from pseudocap.zoo import squares
-    from pseudocap.zoo.tiny import write_opt, write_timesformer
+    from pseudocap.cli.progress import stages_of
+    from pseudocap.zoo.demo import demonstrate, own_film, toy_films
 
     transformers.utils.logging.disable_progress_bar()
-    say("Frozen backbones: a random TimeSformer and a random OPT, written to disk and read back.")
-    sizes = {"hidden_size": 64, "num_attention_heads": 4}
-    write_opt(folder / "opt", text=squares.captions(), seed=seed, num_hidden_layers=4, ffn_dim=128, **sizes)
-    film = {"image_size": squares.SIZE, "num_frames": squares.FRAMES}
-    write_timesformer(folder / "timesformer", seed=seed, intermediate_size=128, **film, **sizes)
-    model = PseudoCap.from_backbones(decoder=folder / "opt", encoder=folder / "timesformer", seed=seed, device="cpu")
-    counts, (layer,) = model.parameter_counts(), model.config.adapter_layers
-    learning = f"{counts.trainable:,} of {counts.total:,} parameters, in an adapter before layer {layer} of 4"
-    say(f"Learning: {learning}.")
-    return model
+    if tuple(names) == SHIPPED:
+        torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
+    with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as shown:
+        total = len(args.files) or (3 if args.films is None else args.films)
+        drawn = (own_film(Path(file)) for file in args.files) if args.files else toy_films(Path(scratch), total)
+        films: list[DemoFilm] = []
+        for film in drawn:
+            films.append(film)
+            shown.draw("films", len(films), total)
+        return demonstrate(
+            films,
+            names,
+            checkpoints=args.checkpoints,
+            device=args.device,
+            progress=lambda done, of: shown.draw("captions", done, of),
+        )
 
 
-def teach(model: PseudoCap, *, steps: int, seed: int, say: Callable[[str], None]) -> float:
-    """Seconds that it took."""
-    import torch
+def _print_tables(shown: Demonstration) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
 
-    from pseudocap.zoo import squares
-
-    torch.set_num_threads(1)  # tiny tensors: a second thread only waits for the first
-    # Pool first: every film is watched once, and from then on it is T + S vectors.
-    films, told = squares.draw_films(16, seed=seed)
-    memory, tokens = model.encode(films), model.tokenize(told)
-    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(learned, lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps)
-    batches = torch.Generator().manual_seed(seed)
-    started = time.perf_counter()
-    model.train()
-    for step in range(1, steps + 1):
-        rows = torch.randint(0, len(told), (48,), generator=batches)
-        ids, mask, labels = tokens.input_ids[rows], tokens.attention_mask[rows], tokens.labels[rows]
-        loss = model(ids, memory[rows], attention_mask=mask, labels=labels).loss
-        optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(learned, 1.0)
-        optimiser.step()
-        schedule.step()
-        if step % 100 == 0 or step in (1, steps):
-            say(f"  step {step:4d}  loss {loss.item():.3f}")
-    return time.perf_counter() - started
+    for film in shown.films:
+        table = Table(title=escape(film.title), title_justify="left")
+        for heading in ("", "caption", *(["held against the scene"] if film.truth else []), "s"):
+            table.add_column(heading, justify="right" if heading == "s" else "left")
+        if film.truth:
+            table.add_row("truth", escape(film.truth), "", "", end_section=True)
+        for said in film.said:
+            verdict = [escape(said.verdict)] if film.truth else []
+            table.add_row(said.captioner, escape(said.explanation.caption), *verdict, f"{said.seconds:.2f}")
+        Console().print(table)
 
 
-def examine(checkpoint: Path, *, seed: int, say: Callable[[str], None]) -> tuple[int, int]:
-    """Right captions and films in all, by the checkpoint as loaded again, on films it has not seen."""
-    from pseudocap.captioner import PseudoCap
-    from pseudocap.zoo import squares
-
-    model = PseudoCap.from_pretrained(checkpoint, device="cpu")
-    films, told = squares.draw_films(4, seed=seed)
-    forwards, backwards = (
-        model.decode(model.generate(model.encode(frames), max_new_tokens=12)) for frames in (films, films.flip(1))
-    )
-    say(f"\n{'truth':<34}{'caption':<34}caption of the film run backwards")
-    for truth, said, reverse in list(zip(told, forwards, backwards, strict=True))[: len(squares.captions())]:
-        say(f"{truth:<34}{said:<34}{reverse}")
-    return sum(said == truth for said, truth in zip(forwards, told, strict=True)), len(told)
+def _document(shown: Demonstration, page: Path, seconds: float) -> dict[str, Any]:
+    films = [
+        {
+            "film": film.title,
+            "truth": film.truth,
+            "captions": [
+                {
+                    "checkpoint": said.captioner,
+                    "caption": said.explanation.caption,
+                    "verdict": said.verdict,
+                    "seconds": round(said.seconds, 3),
+                }
+                for said in film.said
+            ],
+        }
+        for film in shown.films
+    ]
+    return {"page": str(page), "seconds": round(seconds, 1), "films": films}

@@ -23,7 +23,10 @@ VERBS = {
         "pseudocap caption film.mp4 --checkpoint runs/mine/best\n"
         "  pseudocap caption films/ --checkpoint runs/mine/best --format srt --out subtitles/",
     ),
-    "demo": ("teach a tiny captioner from nothing, as a check of the whole network", "pseudocap demo"),
+    "demo": (
+        "caption films with every shipped regime, and write a page of what each word looked at",
+        "pseudocap demo\n  pseudocap demo film.mp4 --out film.html\n  pseudocap demo --from-nothing",
+    ),
     "convert": (
         "turn another repository's weights into ours",
         "pseudocap convert timesformer TimeSformer_divST_8x32_224_HowTo100M.pyth encoders/timesformer-8",
@@ -66,7 +69,7 @@ VERBS = {
     ),
     "zoo": (
         "the weights that have a name here: the shipped ones and those of your own registry",
-        "pseudocap zoo list --json\n  pseudocap zoo show toy-mixed-ext",
+        "pseudocap zoo list --json\n  pseudocap zoo show toy-mixed-ext --gates",
     ),
     "push": (
         "publish a captioner: adapters, config, results and a page about them, in one commit",

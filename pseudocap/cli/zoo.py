@@ -49,7 +49,9 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="N", help="the row's name")
+    parser.add_argument("name", metavar="N", help="the row's name; with --gates also a directory or a repo")
+    parser.add_argument("--gates", action="store_true", help="how far its adapters opened: a histogram for each gate")
+    parser.add_argument("--out", type=Path, metavar="FILE.png", help="with --gates: draw the histograms as well")
     _add_list(parser)
 
 
@@ -68,6 +70,12 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _show(args: argparse.Namespace) -> int:
+    if args.gates:
+        from pseudocap.cli.gates import show_gates
+
+        return show_gates(args.name, checkpoints=args.checkpoints, out=args.out, as_json=args.json)
+    if args.out is not None:
+        raise ConfigError(f"--out is the picture of --gates; write --gates --out {args.out}")
     import yaml
 
     from pseudocap.hub.manifest import all_rows

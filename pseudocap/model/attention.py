@@ -12,6 +12,7 @@ H heads, K head width.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -56,12 +57,26 @@ class AxisAttention(nn.Module):
         return KeysValues(self._heads(self.key(axis_BSE)), self._heads(self.value(axis_BSE)), mask_B11S)
 
     def forward(self, h_NLD: torch.Tensor, axis: KeysValues) -> torch.Tensor:
+        q_BHLK = self._queries(h_NLD, axis)
+        out_BHLK = F.scaled_dot_product_attention(q_BHLK, axis.k_BHSK, axis.v_BHSK, attn_mask=axis.mask_B11S)
+        return out_BHLK.transpose(1, 2).reshape(h_NLD.shape)
+
+    def weights(self, h_NLD: torch.Tensor, axis: KeysValues) -> torch.Tensor:
+        """What the attention keeps to itself: the weight [N,H,L,S] of each vector for each token, in float32."""
+        N, L, _ = h_NLD.shape
+        q_BHLK, k_BHSK = self._queries(h_NLD, axis).float(), axis.k_BHSK.float()
+        scores_BHLS = q_BHLK @ k_BHSK.mT / math.sqrt(k_BHSK.shape[3])
+        if axis.mask_B11S is not None:
+            scores_BHLS = scores_BHLS.masked_fill(~axis.mask_B11S, -torch.inf)
+        shares_BHLS = scores_BHLS.softmax(dim=-1)
+        B, H, _, S = shares_BHLS.shape
+        return shares_BHLS.view(B, H, N // B, L, S).transpose(1, 2).reshape(N, H, L, S)
+
+    def _queries(self, h_NLD: torch.Tensor, axis: KeysValues) -> torch.Tensor:
+        """The captions of a video become one long query: (N, L) -> (B, N/B * L). A view both ways."""
         N, L, D = h_NLD.shape
         B = axis.k_BHSK.shape[0]
-        # The captions of a video become one long query: (N, L) -> (B, N/B * L). A view both ways.
-        q_BHLK = self._heads(self.query(h_NLD).view(B, N // B * L, D))
-        out_BHLK = F.scaled_dot_product_attention(q_BHLK, axis.k_BHSK, axis.v_BHSK, attn_mask=axis.mask_B11S)
-        return out_BHLK.transpose(1, 2).reshape(N, L, D)
+        return self._heads(self.query(h_NLD).view(B, N // B * L, D))
 
     def _heads(self, x_BLD: torch.Tensor) -> torch.Tensor:
         return x_BLD.unflatten(2, (self.heads, -1)).transpose(1, 2)

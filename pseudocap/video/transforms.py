@@ -31,8 +31,17 @@ def sample_times(start: float, end: float, count: int, generator: torch.Generato
 
 def eval_tensor(pixels: np.ndarray, preprocess: Preprocess) -> torch.Tensor:
     """Frames uint8 [T,H,W,3], short side to `size`, centre cut out, normalised."""
+    return _normalised(_centre(pixels, preprocess), preprocess)
+
+
+def eval_pixels(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """What `eval_tensor` normalises, uint8 [T,size,size,3]: the frames as people may look at them."""
+    return np.ascontiguousarray(_centre(pixels, preprocess).permute(0, 2, 3, 1).numpy())
+
+
+def _centre(pixels: np.ndarray, preprocess: Preprocess) -> torch.Tensor:
     frames = F.resize(_planar(pixels), [preprocess.size], antialias=True)
-    return _normalised(F.center_crop(frames, [preprocess.size]), preprocess)
+    return F.center_crop(frames, [preprocess.size])
 
 
 def train_tensor(

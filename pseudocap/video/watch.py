@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from pseudocap.types import Clip, Preprocess
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frames, VideoReader
-from pseudocap.video.transforms import eval_tensor
+from pseudocap.video.transforms import eval_pixels, eval_tensor
 
 Item = TypeVar("Item")
 
@@ -23,6 +24,27 @@ def watch_file(path: str | os.PathLike[str], preprocess: Preprocess) -> torch.Te
     """A whole file, [T,3,H,W], its frames at the centres of T equal segments; an image is a video of one frame."""
     with open_video(path) as video:
         return _tensor(video.frames_evenly(preprocess.frames), preprocess)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sight:
+    """A whole file as an encoder takes it, [T,3,H,W], and the same frames for people, uint8 [T,H,W,3], with times."""
+
+    frames: torch.Tensor
+    pixels: np.ndarray
+    times: np.ndarray
+
+
+def view_file(path: str | os.PathLike[str], preprocess: Preprocess) -> Sight:
+    """The very frames that `watch_file` gives, kept to be shown."""
+    with open_video(path) as video:
+        found = video.frames_evenly(preprocess.frames)
+    real = 1 if _still(found) else len(found)
+    return Sight(
+        frames=_tensor(found, preprocess),
+        pixels=eval_pixels(found.pixels[:real], preprocess),
+        times=found.times[:real],
+    )
 
 
 def watch_clips(
@@ -43,8 +65,11 @@ def watch_clip(video: VideoReader, clip: Clip, preprocess: Preprocess) -> torch.
 
 
 def _tensor(frames: Frames, preprocess: Preprocess) -> torch.Tensor:
-    still = bool(np.all(frames.times == frames.times[0]))
-    return eval_tensor(frames.pixels[:1] if still else frames.pixels, preprocess)
+    return eval_tensor(frames.pixels[:1] if _still(frames) else frames.pixels, preprocess)
+
+
+def _still(frames: Frames) -> bool:
+    return bool(np.all(frames.times == frames.times[0]))
 
 
 def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""The smallest world in which time matters: one square that moves. The demo's, until the toy world has films.
+"""The smallest world in which time matters: one square that moves. That of `pseudocap demo --from-nothing`.
 
 Red, green or blue, to the left, to the right, up or down. A film and its reverse hold the same frames, so the caption
 can be told from their order alone.

@@ -1,4 +1,4 @@
-"""Tiny untrained backbones in the real formats: what the tests and the demo stand on while no weights are shipped.
+"""Tiny untrained backbones in the real formats: what the tests and `demo --from-nothing` stand on.
 
 A byte-level BPE tokenizer laid out as OPT's on the hub, a two-layer OPT and a two-layer TimeSformer, all written by
 the libraries' own save_pretrained, so that reading them is reading the real thing.

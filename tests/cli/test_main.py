@@ -154,16 +154,16 @@ def test_convert_says_what_is_wrong_in_one_line_and_writes_nothing(
         assert not (tmp_path / "out").exists()
 
 
-def test_demo_learns_and_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--steps", "2", "--out", str(tmp_path), "--json"]) == 0
+def test_the_demo_from_nothing_learns_and_says_what_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--from-nothing", "--steps", "2", "--out", str(tmp_path), "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["films"] == 48
     assert (tmp_path / "checkpoint" / "adapter_model.safetensors").is_file()
-    assert main(["demo", "--steps", "0"]) == 2
+    assert main(["demo", "--from-nothing", "--steps", "0"]) == 2
     assert "--steps must be at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_the_demo_tells_directions_apart(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--json"]) == 0
+def test_the_demo_from_nothing_tells_directions_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--from-nothing", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["right"] >= 36  # of 48; chance is 4

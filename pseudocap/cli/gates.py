@@ -1,0 +1,71 @@
+"""`pseudocap zoo show N --gates`: how far the adapters of a checkpoint opened, layer by layer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudocap.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pseudocap.explain.gates import Histograms
+
+PICTURES = (".png", ".pdf", ".svg")
+
+
+def show_gates(name: str, *, checkpoints: str | None, out: Path | None, as_json: bool) -> int:
+    """Of any checkpoint: a row, a directory, a repo. Its backbones are not needed."""
+    if out is not None and out.suffix not in PICTURES:
+        raise ConfigError(f"--out {out}: the picture is a {', '.join(PICTURES)} file")
+    from pseudocap.captioner import read_config
+    from pseudocap.explain.gates import count_gates, read_gates
+    from pseudocap.hub.fetch import WEIGHTS_FILE, fetch
+
+    folder = fetch(name, checkpoints=checkpoints).folder
+    histograms = count_gates(read_gates(folder / WEIGHTS_FILE, read_config(folder)))
+    if out is not None:
+        from pseudocap.explain.figure import draw_gates, save_figure
+
+        save_figure(draw_gates(histograms, f"gates of {name}"), out)
+    if as_json:
+        print(json.dumps(_document(name, histograms)))
+        return 0
+    _print_table(name, histograms)
+    if out is not None:
+        print(f"drawn in {out}")
+    return 0
+
+
+def _document(name: str, histograms: Histograms) -> dict[str, object]:
+    gates = [
+        {
+            "layer": gate.layer,
+            "gate": gate.name,
+            "values": gate.values.size,
+            "mean": float(gate.values.mean()),
+            "min": float(gate.values.min()),
+            "max": float(gate.values.max()),
+            "counts": counts.tolist(),
+        }
+        for gate, counts in zip(histograms.gates, histograms.counts, strict=True)
+    ]
+    return {"name": name, "edges": histograms.edges.round(6).tolist(), "gates": gates}
+
+
+def _print_table(name: str, histograms: Histograms) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from pseudocap.explain.gates import sparkline
+
+    low, high = histograms.edges[[0, -1]]
+    table = Table(title=escape(f"gates of {name}"), title_justify="left")
+    for heading in ("before layer", "gate", "values", "mean", "min", "max"):
+        table.add_column(heading, justify="left" if heading == "gate" else "right", no_wrap=True)
+    table.add_column(f"from {low:.2f} to {high:.2f}", no_wrap=True)
+    for gate, counts in zip(histograms.gates, histograms.counts, strict=True):
+        figures = (f"{value:.3f}" for value in (gate.values.mean(), gate.values.min(), gate.values.max()))
+        table.add_row(str(gate.layer), gate.name, str(gate.values.size), *figures, sparkline(counts))
+    Console().print(table)

@@ -1,0 +1,148 @@
+"""One caption of one file, explained: a value of named arrays that can be saved and drawn.
+
+A word is chosen at the token before it, so what a word looked at is where the adapters looked from there; of a word of
+several tokens it is the mean. docs/explain.md tells how to read it, and what it does not tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from pseudocap.errors import InputError
+from pseudocap.explain.looking import look
+from pseudocap.explain.words import Word, split_words
+from pseudocap.model.network import CaptionNetwork
+from pseudocap.types import VideoMemory
+from pseudocap.video.watch import Sight
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PICTURES = (".png", ".pdf", ".svg")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """Where each word of a caption looked, and how far each adapter opened.
+
+    `time` [word, adapter, frame] and `space` [word, adapter, patch] are attention weights, the mean over the heads;
+    each row sums to one, and the patches stand row by row in a `grid` of (height, width). `added` [word, adapter] is
+    what the adapter adds to the stream of the decoder, as a share of the stream's norm; `by_video` the same of the
+    part that the video alone makes. `gates` are the opened gates by name, [adapter, dimension] or [adapter, 1].
+    `layers` are the decoder layers that the adapters stand before. `frames` uint8 [frame, height, width, 3] are what
+    was watched, at `times` in seconds.
+    """
+
+    source: str
+    caption: str
+    words: tuple[str, ...]
+    layers: tuple[int, ...]
+    time: np.ndarray
+    space: np.ndarray
+    grid: tuple[int, int]
+    added: np.ndarray
+    by_video: np.ndarray
+    gates: Mapping[str, np.ndarray]
+    frames: np.ndarray
+    times: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All of it by name, for np.savez; gates as `gates.NAME`."""
+        named = {
+            "source": np.array(self.source),
+            "caption": np.array(self.caption),
+            "words": np.array(self.words, dtype=np.str_),
+            "layers": np.array(self.layers),
+            "grid": np.array(self.grid),
+        }
+        for name in ("time", "space", "added", "by_video", "frames", "times"):
+            named[name] = getattr(self, name)
+        return named | {f"gates.{name}": values for name, values in self.gates.items()}
+
+    def figure(self, *, layer: int | None = None) -> Figure:
+        """Heat over the frame that each word looked at most, frames as bars below; the mean over the adapters, or the
+        adapter before one `layer`."""
+        from pseudocap.explain.figure import draw_explanation
+
+        if layer is not None and layer not in self.layers:
+            there = ", ".join(map(str, self.layers))
+            raise InputError(f"layer is {layer}, and no adapter stands before it; adapters stand before layers {there}")
+        return draw_explanation(self, layer=layer)
+
+    def save(self, path: str | Path, *, layer: int | None = None) -> None:
+        """The arrays as .npz, or the figure as .png, .pdf or .svg; a file that is there is replaced."""
+        from pseudocap.explain.figure import save_figure
+
+        path = Path(path)
+        if path.suffix == ".npz":
+            scratch = path.with_name(f".{path.name}.part")
+            with scratch.open("wb") as file:
+                np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]
+            scratch.replace(path)
+        elif path.suffix in PICTURES:
+            save_figure(self.figure(layer=layer), path)
+        else:
+            raise InputError(f"{path}: write .npz for the arrays, or {', '.join(PICTURES)} for the figure")
+
+    def looked(self, word: int, layer: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of the frames and of the patches [height, width]: of the adapter before a layer, or the mean."""
+        adapters = slice(None) if layer is None else [self.layers.index(layer)]
+        return self.time[word, adapters].mean(axis=0), self.space[word, adapters].mean(axis=0).reshape(self.grid)
+
+
+def heat(weights: np.ndarray) -> np.ndarray:
+    """0 where no more than an even share is looked at, 1 at the most; full heat takes four times the even share.
+
+    So attention that is spread evenly shows no picture, however its maximum is scaled.
+    """
+    even = 1 / weights.size
+    return np.clip((weights - even) / (max(float(weights.max()), 4 * even) - even), 0, 1)
+
+
+def explain_ids(
+    network: CaptionNetwork,
+    tokenizer: PreTrainedTokenizerBase,
+    ids: torch.Tensor,
+    memory: VideoMemory,
+    *,
+    sight: Sight,
+    source: str,
+) -> Explanation:
+    """A finished caption of one video, `</s>` and its tokens [L], read once more."""
+    tokens = ids[1:].tolist()  # a closing `</s>` among them has no text, so it belongs to no word
+    words = split_words(tokens, tokenizer)
+    looks = look(network, ids[None], memory)
+    side = network.encoder.config.patch_size
+    names = [adapter.gates() for adapter in network.adapters.values()]
+    return Explanation(
+        source=source,
+        caption=tokenizer.decode(tokens, skip_special_tokens=True).strip(),
+        words=tuple(word.text for word in words),
+        layers=tuple(each.layer for each in looks),
+        time=_by_word([each.time_NLT for each in looks], words),
+        space=_by_word([each.space_NLS for each in looks], words),
+        grid=(sight.frames.shape[2] // side, sight.frames.shape[3] // side),
+        added=_by_word([each.added_NL for each in looks], words),
+        by_video=_by_word([each.by_video_NL for each in looks], words),
+        gates={name: np.stack([_numpy(gates[name]) for gates in names]) for name in names[0]},
+        frames=sight.pixels,
+        times=sight.times,
+    )
+
+
+def _by_word(measured: Sequence[torch.Tensor], words: Sequence[Word]) -> np.ndarray:
+    """[word, adapter, ...] from [1, token, ...] of each adapter; token k is chosen at place k, one before itself."""
+    tokens = torch.stack([each[0] for each in measured], dim=1).cpu()  # [token, adapter, ...]
+    rows = [tokens[list(word.tokens)].mean(dim=0) for word in words]
+    return (torch.stack(rows) if rows else tokens[:0]).numpy()
+
+
+def _numpy(values: torch.Tensor) -> np.ndarray:
+    return values.detach().float().cpu().numpy()

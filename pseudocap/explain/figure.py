@@ -1,0 +1,110 @@
+"""Explanations and gates as pictures. matplotlib without pyplot: nothing is shown, no state is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from pseudocap.explain.explanation import Explanation, heat
+from pseudocap.explain.gates import Histograms
+
+COLUMNS = 6  # words beside one another
+BLUE, ORANGE = "#2f6db5", "#e0823d"
+
+
+def draw_explanation(explanation: Explanation, *, layer: int | None = None) -> Figure:
+    """A cell for each word: heat of space over the frame it looked at most, all frames as bars; the adapters below."""
+    words = len(explanation.words)
+    rows = max(1, -(-words // COLUMNS))
+    figure = _figure(1.9 * COLUMNS, 2.75 * rows + 2.6)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.75 * rows, 2.2])[:, 0]
+    which = "the mean over the adapters" if layer is None else f"the adapter before layer {layer}"
+    above.suptitle(f"{_plain(explanation.caption) or '(no words)'}\n{which}", fontsize=11)
+    cells = above.subplots(2 * rows, COLUMNS, height_ratios=[3, 1] * rows, squeeze=False)
+    for axes in cells.flat:
+        axes.axis("off")
+    for word in range(words):
+        row, column = divmod(word, COLUMNS)
+        _draw_word(cells[2 * row, column], cells[2 * row + 1, column], explanation, word, layer)
+    _draw_adapters(below.subplots(1, 2), explanation)
+    return figure
+
+
+def draw_gates(histograms: Histograms, title: str) -> Figure:
+    """A histogram for each gate, all over the same bins."""
+    names = list(dict.fromkeys(gate.name for gate in histograms.gates))
+    layers = list(dict.fromkeys(gate.layer for gate in histograms.gates))
+    figure = _figure(4.6 * len(names), 1.0 + 1.35 * len(layers))
+    figure.suptitle(_plain(title), fontsize=11)
+    grid = figure.subplots(len(layers), len(names), sharex=True, squeeze=False)
+    for gate, counts in zip(histograms.gates, histograms.counts, strict=True):
+        axes = grid[layers.index(gate.layer), names.index(gate.name)]
+        axes.stairs(counts, histograms.edges, fill=True, color=BLUE)
+        axes.axvline(float(gate.values.mean()), color=ORANGE, linewidth=1)
+        axes.set_title(f"before layer {gate.layer}: {gate.name}, mean {gate.values.mean():.3f}", fontsize=8)
+        axes.tick_params(labelsize=7)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Under its name only once it is whole."""
+    scratch = path.with_name(f".{path.name}.part")
+    figure.savefig(scratch, dpi=130, format=path.suffix.removeprefix("."))
+    scratch.replace(path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain(text: str) -> str:
+    """matplotlib would take what stands between dollars for a formula."""
+    return text.replace("$", r"\$")
+
+
+def _draw_word(picture: Axes, bars: Axes, explanation: Explanation, word: int, layer: int | None) -> None:
+    time, space = explanation.looked(word, layer)
+    most = int(time.argmax())
+    height, width = explanation.frames.shape[1:3]
+    picture.imshow(explanation.frames[most])
+    shown = heat(space)
+    # Faint where little is looked at: the picture stays to be seen.
+    extent = (-0.5, width - 0.5, height - 0.5, -0.5)
+    picture.imshow(shown, cmap="inferno", alpha=0.75 * shown, vmin=0, vmax=1, extent=extent, interpolation="nearest")
+    picture.set_title(_plain(explanation.words[word]), fontsize=10)
+    bars.axis("on")
+    colours = [ORANGE if frame == most else BLUE for frame in range(len(time))]
+    bars.bar(np.arange(len(time)), time, color=colours, width=0.85)
+    bars.set_ylim(0, 1)
+    bars.set_yticks([])
+    bars.set_xticks([most], [f"{explanation.times[most]:.1f} s"], fontsize=7)
+    bars.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_adapters(pair: np.ndarray, explanation: Explanation) -> None:
+    """How much the adapters add, on the average over the words, and how far their gates are open."""
+    places = np.arange(len(explanation.layers))
+    labels = [f"layer {layer}" for layer in explanation.layers]
+    shares, gates = pair
+    if explanation.words:
+        shares.bar(places - 0.2, explanation.added.mean(axis=0), width=0.4, color=BLUE, label="what the adapter adds")
+        shares.bar(
+            places + 0.2, explanation.by_video.mean(axis=0), width=0.4, color=ORANGE, label="of it, by the video"
+        )
+        shares.legend(fontsize=7)
+    shares.set_title("share of the stream's norm", fontsize=9)
+    names = list(explanation.gates)
+    for number, name in enumerate(names):
+        width = 0.8 / len(names)
+        rows = list(explanation.gates[name].astype(float))
+        gates.boxplot(rows, positions=places + (number - (len(names) - 1) / 2) * width, widths=0.8 * width, sym="")
+    gates.set_title(f"gates: {', '.join(names)}", fontsize=9)
+    for axes in (shares, gates):
+        axes.set_xticks(places, labels)
+        axes.tick_params(labelsize=7)

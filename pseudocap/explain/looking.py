@@ -1,0 +1,94 @@
+"""What the adapters do while a caption is read: where they look, and how much they change what they pass on.
+
+The attention runs fused and shows no weights, so the finished caption goes through the decoder once more, the inputs of
+each adapter are kept on the way, and its weights are worked out beside the network. Nothing is recorded in training
+and in generation, and nothing of the network is replaced: what is looked at here is what captioning runs.
+
+Legend: B videos, N captions (a multiple of B), L tokens, T frames, S patches, D decoder width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import nn
+
+from pseudocap.model.adapter import Adapter
+from pseudocap.model.attention import ProjectedAxes
+from pseudocap.model.network import CaptionNetwork
+from pseudocap.types import VideoMemory
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """One adapter at every token of N captions, all in float32.
+
+    `time_NLT` and `space_NLS` are the weights of the two axes, the mean over the heads; each row sums to one.
+    `added_NL` is the norm of what the adapter adds over the norm of what it was given, `by_video_NL` the same of the
+    part that would not be there if the attention had brought nothing.
+    """
+
+    layer: int
+    time_NLT: torch.Tensor
+    space_NLS: torch.Tensor
+    added_NL: torch.Tensor
+    by_video_NL: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What went into an adapter and what came out."""
+
+    h_NLD: torch.Tensor
+    axes: ProjectedAxes
+    out_NLD: torch.Tensor
+
+
+@torch.no_grad()
+def look(network: CaptionNetwork, input_ids: torch.Tensor, memory: VideoMemory) -> list[Look]:
+    """Every adapter, the lowest first, over N unpadded captions of B videos, as `network(input_ids, memory)` reads."""
+    passages: dict[int, Passage] = {}
+    handles = [
+        adapter.register_forward_hook(partial(_keep, passages, layer)) for layer, adapter in network.adapters.items()
+    ]
+    try:
+        network(input_ids, memory)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [_look(layer, network.adapters[layer], passage) for layer, passage in passages.items()]
+
+
+def _keep(
+    passages: dict[int, Passage],
+    layer: int,
+    _: nn.Module,
+    given: tuple[torch.Tensor, ProjectedAxes],
+    out_NLD: torch.Tensor,
+) -> None:
+    h_NLD, axes = given
+    passages[layer] = Passage(h_NLD, axes, out_NLD)
+
+
+def _look(layer: int, adapter: Adapter, passage: Passage) -> Look:
+    a_NLD = adapter.norm(passage.h_NLD)  # both fusions look from here
+    time, space = adapter.attention.time, adapter.attention.space
+    blind_NLD = adapter(passage.h_NLD, _blind(passage.axes))
+    size_NL = passage.h_NLD.float().norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
+    return Look(
+        layer=layer,
+        time_NLT=time.weights(a_NLD, passage.axes.time).mean(dim=1),
+        space_NLS=space.weights(a_NLD, passage.axes.space).mean(dim=1),
+        added_NL=(passage.out_NLD.float() - passage.h_NLD.float()).norm(dim=-1) / size_NL,
+        by_video_NL=(passage.out_NLD.float() - blind_NLD.float()).norm(dim=-1) / size_NL,
+    )
+
+
+def _blind(axes: ProjectedAxes) -> ProjectedAxes:
+    """A video of which nothing is brought, whatever is looked at."""
+    return ProjectedAxes(
+        time=replace(axes.time, v_BHSK=torch.zeros_like(axes.time.v_BHSK)),
+        space=replace(axes.space, v_BHSK=torch.zeros_like(axes.space.v_BHSK)),
+    )

@@ -1,0 +1,210 @@
+"""Films, what captioners say of them and where each word looked, as one HTML file that needs nothing beside itself.
+
+The captions, their truth, the gates and the timings stand in the page as text; page.html's script draws the attention
+over the frames. All of it (films, frames, weights) is inside the file, and its policy forbids the browser to fetch
+anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pseudocap.errors import InputError
+from pseudocap.explain.explanation import Explanation
+from pseudocap.explain.gates import Gate, count_gates
+from pseudocap.video.playable import Playable, jpeg
+
+TEMPLATE = Path(__file__).with_name("page.html")
+MARK = '<meta name="generator" content="pseudocap demo">'  # by which a page is known that may be replaced
+SCALE = 10_000  # weights travel as whole numbers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """What one captioner says of a film, the seconds that it took, and what is to be said of that (or nothing)."""
+
+    captioner: str
+    explanation: Explanation
+    seconds: float
+    verdict: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownFilm:
+    """A film, what is known of it, and what captioners say of it."""
+
+    title: str
+    media: Playable
+    truth: str
+    references: tuple[str, ...]
+    said: tuple[Said, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownCaptioner:
+    """A captioner beside the others, with the seconds that loading it took."""
+
+    name: str
+    gates: tuple[Gate, ...]
+    seconds: float
+
+
+def gates_of(explanation: Explanation) -> tuple[Gate, ...]:
+    """The gates that an explanation carries, as a checkpoint's file would give them."""
+    return tuple(
+        Gate(layer=layer, name=name, values=values[place])
+        for place, layer in enumerate(explanation.layers)
+        for name, values in explanation.gates.items()
+    )
+
+
+def check_target(path: Path) -> None:
+    """An earlier page of ours is replaced; anything else is somebody's own."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name the page, {path / 'demo.html'} for instance")
+    if path.is_file():
+        with path.open("rb") as file:
+            if MARK.encode() not in file.read(4096):
+                raise InputError(f"{path} is there and is no page of this kind; name another with --out FILE")
+
+
+def write_page(
+    path: Path, films: Sequence[ShownFilm], captioners: Sequence[ShownCaptioner], *, title: str, note: str
+) -> None:
+    """Write the page, all of it or nothing."""
+    check_target(path)
+    head, _, rest = TEMPLATE.read_text(encoding="utf-8").partition("<!--BODY-->")
+    middle, _, tail = rest.partition("/*DATA*/")
+    body = "\n".join(
+        (
+            f"<h1>{escape(title)}</h1><p class=note>{escape(note)}</p>",
+            *(_film(number, film) for number, film in enumerate(films)),
+            _gates(captioners),
+            _timings(films, captioners),
+        )
+    )
+    data = json.dumps([_data(film) for film in films], separators=(",", ":")).replace("<", "\\u003c")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.part")
+    scratch.write_text("".join((head, body, middle, data, tail)), encoding="utf-8")
+    scratch.replace(path)
+
+
+def _film(number: int, film: ShownFilm) -> str:
+    source = f"data:{film.media.media_type};base64,{base64.b64encode(film.media.data).decode()}"
+    if film.media.media_type.startswith("image/"):
+        player = f"<img class=film alt='' src='{source}'>"
+    else:
+        player = f"<video class=film controls loop muted autoplay playsinline src='{source}'></video>"
+    truth = f"<p class=truth><small>truth</small><br>{escape(film.truth)}</p>" if film.truth else ""
+    if film.references:
+        people = "".join(f"<li>{escape(each)}</li>" for each in film.references)
+        truth += f"<details><summary>what people say of it</summary><ul>{people}</ul></details>"
+    rows = "".join(
+        f"<tr><th><button class=said aria-pressed=false data-said={place}>{escape(said.captioner)}</button></th>"
+        f"<td class=caption>{escape(said.explanation.caption) or '<i>nothing</i>'}"
+        f"{f'<small class=verdict>{escape(said.verdict)}</small>' if said.verdict else ''}</td></tr>"
+        for place, said in enumerate(film.said)
+    )
+    return (
+        f"<section data-film={number}><h2>{escape(film.title)}</h2><div class=pair><div>{player}{truth}</div>"
+        f"<table class=captions>{rows}</table></div><div class=looking></div></section>"
+    )
+
+
+def _gates(captioners: Sequence[ShownCaptioner]) -> str:
+    if not captioners:
+        return ""
+    parts = [
+        "<h2>How far the adapters opened</h2><p class=note>The learned gates of every adapter, one value for each "
+        "dimension, as a histogram; the line is their mean.</p>"
+    ]
+    # Over the same bins for all, so that captioners can be compared.
+    together = count_gates([gate for captioner in captioners for gate in captioner.gates])
+    low, high = together.edges[[0, -1]]
+    counted = iter(together.counts)
+    for captioner in captioners:
+        rows = ""
+        for gate in captioner.gates:
+            mean = float(gate.values.mean())
+            rows += (
+                f"<tr><td>before layer {gate.layer}</td><td>{escape(gate.name)}</td><td class=n>{mean:.3f}</td>"
+                f"<td>{_histogram(next(counted), (mean - low) / (high - low))}</td></tr>"
+            )
+        heads = f"<tr><th>adapter</th><th>gate</th><th class=n>mean</th><th>{low:.2f} to {high:.2f}</th></tr>"
+        parts.append(f"<h3>{escape(captioner.name)}</h3><table>{heads}{rows}</table>")
+    return f"<section>{''.join(parts)}</section>"
+
+
+def _histogram(counts: np.ndarray, mean: float) -> str:
+    fullest = max(int(counts.max()), 1)
+    bars = "".join(
+        f"<rect x={bin_} y={20 - 20 * count / fullest:.2f} width=0.9 height={20 * count / fullest:.2f} />"
+        for bin_, count in enumerate(counts.tolist())
+        if count
+    )
+    at = f"{mean * len(counts):.2f}"
+    return (
+        f"<svg viewBox='0 0 {len(counts)} 20' preserveAspectRatio=none aria-hidden=true>{bars}"
+        f"<line x1={at} x2={at} y1=0 y2=20 /></svg>"
+    )
+
+
+def _timings(films: Sequence[ShownFilm], captioners: Sequence[ShownCaptioner]) -> str:
+    """As measured in this one run."""
+    heads = "".join(f"<th class=n>{escape(film.title)}</th>" for film in films)
+    rows = ""
+    for captioner in captioners:
+        cells = "".join(
+            f"<td class=n>{said.seconds:.2f} s</td>"
+            for film in films
+            for said in film.said
+            if said.captioner == captioner.name
+        )
+        rows += f"<tr><td>{escape(captioner.name)}</td><td class=n>{captioner.seconds:.2f} s</td>{cells}</tr>"
+    return (
+        "<section><h2>What it took</h2><p class=note>Seconds to load a captioner, and to watch and caption each film, "
+        f"one after the other.</p><table><tr><th></th><th class=n>load</th>{heads}</tr>{rows}</table></section>"
+    )
+
+
+def _data(film: ShownFilm) -> dict[str, Any]:
+    """What the script draws. Captioners that watched the same frames share them."""
+    sights: dict[bytes, int] = {}
+    frames: list[list[str]] = []
+    said = []
+    for each in film.said:
+        explained = each.explanation
+        key = explained.frames.tobytes()
+        if key not in sights:
+            sights[key] = len(frames)
+            frames.append(
+                [f"data:image/jpeg;base64,{base64.b64encode(jpeg(one)).decode()}" for one in explained.frames]
+            )
+        said.append(
+            {
+                "captioner": each.captioner,
+                "words": explained.words,
+                "layers": explained.layers,
+                "grid": explained.grid,
+                "frames": sights[key],
+                "times": explained.times.round(2).tolist(),
+                "time": _whole(explained.time),
+                "space": _whole(explained.space),
+                "added": _whole(explained.added),
+                "by_video": _whole(explained.by_video),
+            }
+        )
+    return {"frames": frames, "said": said, "scale": SCALE}
+
+
+def _whole(values: np.ndarray) -> Any:
+    return (values.astype(np.float64) * SCALE).round().astype(int).tolist()

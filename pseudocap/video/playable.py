@@ -1,0 +1,78 @@
+"""A video file as a browser plays it, small enough to be put into a page."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+from pseudocap.errors import DecodeError
+from pseudocap.video.decode import open_video
+from pseudocap.video.reader import VideoReader, segment_centres
+
+# What every browser plays, by what is in the file; browsers look into it, and refuse types that they do not know.
+AS_IT_IS = {".mp4": ("video/mp4", ("h264", "av1")), ".webm": ("video/webm", ("vp8", "vp9", "av1"))}
+LIMIT = 4_000_000  # bytes of a file that goes into a page as it is
+SIDE, RATE, SECONDS = 320, 8, 60  # pixels, frames a second and length of a copy: of a longer film, its beginning
+OPTIONS = {"preset": "veryfast", "crf": "26"}
+
+
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """The bytes of a video or, of a still, of a picture, and what they are."""
+
+    data: bytes
+    media_type: str
+
+
+def playable(path: str | os.PathLike[str]) -> Playable:
+    """The file itself where browsers play it, else a small silent copy; a still becomes a JPEG."""
+    with open_video(path, short_side=SIDE) as video:
+        info = video.info
+        media_type, codecs = AS_IT_IS.get(Path(path).suffix.lower(), ("", ()))
+        if info.codec in codecs and Path(path).stat().st_size <= LIMIT:
+            return Playable(Path(path).read_bytes(), media_type)
+        length = min(info.duration, SECONDS)
+        count = max(1, round(length * RATE))
+        pictures = _pictures(video, segment_centres(0.0, length, count))
+        first = next(pictures, None)
+        if first is None:
+            raise DecodeError(os.fspath(path), "none of its frames can be decoded")
+        if count == 1:
+            return Playable(jpeg(first), "image/jpeg")
+        return Playable(_encoded(first, pictures, Fraction(count / length).limit_denominator(1000)), "video/mp4")
+
+
+def jpeg(picture: np.ndarray, *, quality: int = 90) -> bytes:
+    """A picture, uint8 [H,W,3], as a file; colours as sharp as the rest."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=0)
+    return file.getvalue()
+
+
+def _pictures(video: VideoReader, times: list[float]) -> Iterator[np.ndarray]:
+    """Of a damaged film what there is."""
+    for frame in video.decode(times):
+        if not isinstance(frame, DecodeError):
+            yield frame.pixels
+
+
+def _encoded(first: np.ndarray, rest: Iterator[np.ndarray], rate: Fraction) -> bytes:
+    file = io.BytesIO()
+    height, width = (side // 2 * 2 for side in first.shape[:2])  # H.264 halves the colours
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", OPTIONS
+        for picture in itertools.chain([first], rest):
+            even = np.ascontiguousarray(picture[:height, :width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()

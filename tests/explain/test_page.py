@@ -1,0 +1,177 @@
+"""The page stands alone: it parses, escapes what captioners and files say, fetches nothing; clicking a word draws."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chromium import Chromium, find_chromium
+
+from pseudocap.errors import InputError
+from pseudocap.explain.explanation import Explanation
+from pseudocap.explain.page import Said, ShownCaptioner, ShownFilm, gates_of, write_page
+from pseudocap.toyworld.film import encode
+from pseudocap.video.playable import playable
+
+NASTY = "</script><script>alert(1)</script> <img src=x onerror=alert(2)> \"a\" & 'b' http://evil.example/"
+VOID = {"meta", "link", "img", "br"}
+needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="no Chromium on the PATH")
+
+
+def explained(words: tuple[str, ...], *, seed: int = 0) -> Explanation:
+    """Each word looks at another patch, each second one at another frame; adapters 1 and 3 look at different ones."""
+    generator = np.random.default_rng(seed)
+    frames = generator.integers(0, 255, (3, 16, 16, 3), np.uint8)
+    word, adapter = np.arange(len(words))[:, None], np.arange(2)[None]
+    return Explanation(
+        source="film.mp4",
+        caption=" ".join(words),
+        words=words,
+        layers=(1, 3),
+        time=0.1 + 0.7 * np.eye(3, dtype=np.float32)[(word // 2 + adapter) % 3],
+        space=0.05 + 0.8 * np.eye(4, dtype=np.float32)[(word + adapter) % 4],
+        grid=(2, 2),
+        added=np.full((len(words), 2), 0.25, np.float32),
+        by_video=np.full((len(words), 2), 0.125, np.float32),
+        gates={"attention": generator.normal(size=(2, 16)), "ffn": generator.normal(size=(2, 16))},
+        frames=frames,
+        times=np.array([0.5, 1.5, 2.5]),
+    )
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Path:
+    pictures = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), np.uint8)
+    encode(tmp_path / "film.mp4", list(pictures), size=32)
+    said = (
+        Said(captioner=f"one {NASTY}", explanation=explained(("a", "dog", NASTY)), seconds=0.5, verdict=NASTY),
+        Said(captioner="other", explanation=explained(("two", "cats")), seconds=0.25),
+        Said(captioner="silent", explanation=explained(()), seconds=0.1),
+    )
+    film = ShownFilm(
+        title=f"film {NASTY}", media=playable(tmp_path / "film.mp4"), truth=NASTY, references=(NASTY,), said=said
+    )
+    captioners = [ShownCaptioner(name=each.captioner, gates=gates_of(said[0].explanation), seconds=1) for each in said]
+    write_page(tmp_path / "page.html", [film], captioners, title=NASTY, note=NASTY)
+    return tmp_path / "page.html"
+
+
+class Reader(HTMLParser):
+    """Tags that are open, every tag's attributes, and the text by tag."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attributes)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append((self.open[-1] if self.open else "", data))
+
+
+def test_the_page_parses_and_what_is_said_stays_text(page: Path) -> None:
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    reader.close()
+    assert reader.open == []
+    assert [tag for tag, _ in reader.seen].count("script") == 2
+    assert not any("onerror" in attributes for _, attributes in reader.seen)
+    said = [text for tag, text in reader.texts if tag == "td"]
+    assert f"a dog {NASTY}" in said
+    (data,) = [text for tag, text in reader.texts if tag == "script" and text.startswith("[")]
+    assert json.loads(data)[0]["said"][0]["words"] == ["a", "dog", NASTY]
+
+
+def test_the_page_names_no_address_outside_itself(page: Path) -> None:
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    for tag, attributes in reader.seen:
+        for name in ("src", "href", "action", "poster", "data", "srcset"):
+            assert (attributes.get(name) or "data:").startswith("data:"), f"{tag} {name}"
+    policy = next(each["content"] for _, each in reader.seen if each.get("http-equiv") == "Content-Security-Policy")
+    assert policy is not None
+    assert policy.startswith("default-src 'none'")
+    style = next(text for tag, text in reader.texts if tag == "style")
+    assert not re.search(r"url\(|@import", style)
+
+
+def test_captioners_that_watched_the_same_frames_share_them(page: Path) -> None:
+    data = re.search(r'<script id="data"[^>]*>(.*?)</script>', page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert data is not None
+    (film,) = json.loads(data[1])
+    assert [len(frames) for frames in film["frames"]] == [3]
+    assert np.allclose(np.array(film["said"][0]["time"]).sum(axis=-1), film["scale"])
+
+
+def test_a_page_of_ours_is_replaced_and_nothing_else(page: Path, tmp_path: Path) -> None:
+    write_page(page, [], [], title="new", note="")
+    assert "<h1>new</h1>" in page.read_text(encoding="utf-8")
+    mine = tmp_path / "mine.html"
+    mine.write_text("<p>years of work")
+    with pytest.raises(InputError, match=r"mine.html is there and is no page of this kind"):
+        write_page(mine, [], [], title="new", note="")
+    with pytest.raises(InputError, match="is a folder"):
+        write_page(tmp_path, [], [], title="new", note="")
+    assert mine.read_text() == "<p>years of work"
+
+
+@pytest.fixture
+def browser(tmp_path: Path, page: Path) -> Iterator[Chromium]:
+    with Chromium(tmp_path / "profile") as running:
+        running.go(page.as_uri())
+        running.wait("document.querySelectorAll('.words button').length === 3")
+        yield running
+        assert running.complaints == []
+
+
+PICTURE = "document.querySelector('canvas').toDataURL()"
+WORDS = "[...document.querySelectorAll('.words button')]"
+
+
+def picture_after(browser: Chromium, before: str) -> str:
+    browser.wait(f"{PICTURE} !== {json.dumps(before)}")
+    return str(browser.value(PICTURE))
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_in_a_browser_the_film_is_there_and_a_word_changes_the_heat_map(browser: Chromium) -> None:
+    browser.wait("document.querySelector('video').readyState >= 2")
+    assert browser.value("document.querySelector('video').duration") == pytest.approx(2.5, abs=0.2)
+    first = picture_after(browser, browser.value("document.createElement('canvas').toDataURL()"))
+    browser.value(f"{WORDS}[1].click()")
+    second = picture_after(browser, first)  # of the same frame
+    assert browser.value(f"{WORDS}.map((button) => button.getAttribute('aria-pressed'))") == ["false", "true", "false"]
+    assert "“dog” was chosen" in browser.value("document.querySelector('.told').textContent")
+    browser.value("(() => { const s = document.querySelector('select'); s.value = '1'; s.onchange(); })()")
+    picture_after(browser, second)
+    most = "[...document.querySelectorAll('.frame')].findIndex((frame) => frame.classList.contains('most'))"
+    assert browser.value(most) == 1  # the second word in the second adapter
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_in_a_browser_each_captioner_has_its_own_words_and_one_that_says_nothing_none(browser: Chromium) -> None:
+    assert browser.value(f"{WORDS}.map((button) => button.textContent)") == ["a", "dog", NASTY]
+    browser.value("document.querySelectorAll('button.said')[1].click()")
+    assert browser.value(f"{WORDS}.map((button) => button.textContent)") == ["two", "cats"]
+    browser.value("document.querySelectorAll('button.said')[2].click()")
+    assert browser.value("document.querySelector('.words').textContent") == "no word was said"
+    browser.value("document.querySelectorAll('button.said')[0].click()")
+    assert browser.value(f"{WORDS}.length") == 3
