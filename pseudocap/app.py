@@ -101,6 +101,8 @@ def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
             with gr.Row():
                 srt = gr.DownloadButton("Subtitles (.srt)", interactive=False, elem_id="srt")
                 vtt = gr.DownloadButton("Subtitles (.vtt)", interactive=False, elem_id="vtt")
+            why = gr.Button("What did it look at?", elem_id="why")
+            looked = gr.Image(label="Where each word looked", interactive=False, elem_id="looked")
 
     def run(path: str | None, chosen: str, length: float, before: Cells) -> Iterator[tuple[Any, ...]]:
         with mistakes(path):
@@ -113,7 +115,12 @@ def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
             kept = [row for row in before if any(row) and row[0] != film]
             yield shown(said), *(gr.update(value=each, interactive=True) for each in files), [*kept, *rows]
 
+    def explain(path: str | None, chosen: str) -> str:
+        with mistakes(path):
+            return picture(captioners.load(chosen), _given(path))
+
     button.click(run, [video, name, seconds, corrected], [table, srt, vtt, corrected], api_visibility="private")
+    why.click(explain, [video, name], looked, api_visibility="private")
 
 
 def _compare(captioners: Captioners) -> None:
@@ -175,6 +182,13 @@ def download(name: str, text: str) -> str:
     """A file of that name in a folder of its own, below Gradio's, which removes it when it is old."""
     path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / Path(name).name
     path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def picture(model: PseudoCap, video: str) -> str:
+    """The caption of the whole video, and where each of its words looked, as a PNG."""
+    path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / "looked.png"
+    model.explain(video).save(path)
     return str(path)
 
 

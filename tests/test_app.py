@@ -116,6 +116,8 @@ def test_a_video_is_captioned_and_corrected(browser: Chromium, model: PseudoCap,
     subtitles = downloaded(browser, "#srt", tmp_path / "got" / "my film.srt")
     assert subtitles == to_srt(said)
     assert [row[2] for row in rows(browser, "#captions", 3)] == [each.text for each in said]
+    click(browser, "#why")
+    browser.wait("document.querySelector('#looked img')?.naturalWidth > 600", 60)
     open_tab(browser, "Correct")
     assert [row[3] for row in rows(browser, "#corrected", 4)] == [each.text for each in said]
     click(browser, "#save")
