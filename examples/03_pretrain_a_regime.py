@@ -69,7 +69,7 @@ def main() -> None:
         loss = trainer.callback_metrics["train/loss"]
         print(f"loss {loss:.3f} after {trainer.global_step} steps; seen: {data.counts()}")
 
-        film = next((root / "world" / "own" / "videos").glob("*.mp4"))
+        film = min((root / "world" / "own" / "videos").glob("*.mp4"))
         print(f"{film.name}: {model.caption(film)}")
         model.save_pretrained(args.out or root / "captioner", results={"regime": args.regime})
         print("next: 04_finetune_on_your_captions.py")

@@ -41,7 +41,8 @@ def main() -> None:
         where = () if videos is None else ("--videos", str(videos))
         run("finetune", "--from", args.start, "--data", str(data), *where, "--out", str(out), "--workers", "0", *epochs)
 
-        print((out / "report.md").read_text(encoding="utf-8"))
+        report = (out / "report.md").read_text(encoding="utf-8")
+        print(report.partition("```json")[0])  # beside it the curves; below, which data it was, by their hashes
         film = next(path for path in sorted((videos or data.parent).iterdir()) if path.suffix == ".mp4")
         for name in (args.start, out / "best"):
             print(f"{name}: {PseudoCap.from_pretrained(name).caption(film)}")

@@ -53,8 +53,10 @@ def main() -> None:
             print(f"{row}, {seconds / len(films):.2f} s a film\n{scores}\n")  # the first line: of which films
         if len(values) > 1:
             first, second = sorted(values, key=values.__getitem__)[-1:-3:-1]
-            found = compare(predictions=said[first], baseline=said[second], references=references, metrics=["CIDEr-D"])
-            print(f"{first} against {second}, film by film:\n{found['CIDEr-D']}")
+            both = {"predictions": said[first], "baseline": said[second], "references": references}
+            found = compare(**both, metrics=["CIDEr-D"])["CIDEr-D"]
+            span = f"[{found.interval.low:+.2f}, {found.interval.high:+.2f}]"
+            print(f"{first} less {second}, film by film: {found.value:+.2f} CIDEr-D  {span}, p = {found.p:.3f}")
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)
             for name, content in {"references": told, **{Path(row).name: each for row, each in said.items()}}.items():

@@ -20,11 +20,13 @@ import tempfile
 from pathlib import Path
 
 import fsspec
+import torch
 import yaml
 
 from pseudocap import PseudoCap, list_checkpoints
 from pseudocap.cli.main import main as pseudocap
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
+from pseudocap.hub.publish import read_results
 
 
 def main() -> None:
@@ -38,7 +40,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "captioner"
         mine = PseudoCap.from_pretrained(args.captioner)
-        mine.save_pretrained(folder)  # adapters, config, results and a page; the frozen backbones are only named
+        assert mine.origin is not None  # from_pretrained says where it came from
+        # Adapters, config, what is known of them, and a page that says so. The frozen backbones are only named.
+        mine.save_pretrained(folder, results=read_results(mine.origin.folder))
 
         run("push", str(folder), args.repo or "OWNER/NAME", "--license", "apache-2.0", "--dry-run")
         if args.repo:
@@ -48,7 +52,8 @@ def main() -> None:
         registry = publish_in_a_registry(folder, mine, args.zoo, Path(scratch) / "zoo")
         print(f"\n{registry} names {', '.join(row['name'] for row in list_checkpoints(registry))}")
         fetched = PseudoCap.from_pretrained("mine", checkpoints=registry)
-        same = mine.adapter_state().keys() == fetched.adapter_state().keys()
+        arrived = fetched.adapter_state()
+        same = all(torch.equal(tensor, arrived[name]) for name, tensor in mine.adapter_state().items())
         print(f"fetched by its name, its sha256 compared with the row's; the same adapters: {same}")
 
 

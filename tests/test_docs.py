@@ -86,6 +86,47 @@ def test_every_page_of_the_site_is_in_its_table_of_contents() -> None:
     assert listed == {page.stem for page in (ROOT / "docs").glob("*.md")} - {"index"}
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "capton films",
+        "caption films/a.mp4 --formt srt",
+        "caption films/gone.mp4",
+        "finetune --from mine --data gone.jsonl --out runs/mine",
+        "pack empty --out shards",
+        "score p.json r.json",
+        "toyworld write films",
+        "data verify msrvtt --annotations empty --videos films",
+        "push empty OWNER/REPO",
+        "pull owner/repo --to mine",
+    ],
+)
+def test_troubleshooting_has_the_very_line_that_a_mistake_prints(
+    words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("films", "empty", "mine"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "films" / "a.mp4").write_bytes(b"")
+    (tmp_path / "mine" / "config.json").write_text("{}")
+    (tmp_path / "p.json").write_text('{"1": "a dog"}')
+    (tmp_path / "r.json").write_text('{"1": ["a dog"], "2": ["a cat"]}')
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(words.split())
+    except SystemExit as stopped:  # by the parser
+        code = stopped.code
+    line = capsys.readouterr().err
+    page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    assert code == 2
+    assert line.startswith("error: ")
+    assert plain(line) in plain(page)
+
+
+def plain(text: str) -> str:
+    """On one line, and without the backticks that mark code in both."""
+    return " ".join(text.replace("`", "").split())
+
+
 def index() -> str:
     return (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
 
