@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow lint format bench constraints clean
+.PHONY: help install demo test slow lint format docs bench constraints clean
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ lint: $(STAMP)  ## ruff (format and rules) and mypy
 format: $(STAMP)  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## the documentation as a site, in build/docs, every warning an error
+	$(BIN)/python -m sphinx -W --keep-going --quiet docs build/docs
+	@echo "build/docs/index.html"
 
 bench: $(STAMP)  ## measure the loss and the attention against their alternatives (docs/experiments.md)
 	$(BIN)/python -m pseudocap.bench.loss

@@ -232,5 +232,7 @@ def _fetched(url: str, folder: Path) -> list[tuple[str, Path]]:
             fs.get_file(each, str(target))
             fetched.append((fs.unstrip_protocol(each), target))
         return fetched
-    except (OSError, ValueError, ImportError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # every filesystem has its own way of refusing; S3's without credentials is no OSError
         raise DataError(f"{url} cannot be fetched: {first_line(error)}") from error

@@ -141,3 +141,15 @@ def test_a_preview_is_the_film_with_words_below(films: Path, checkpoint: str, tm
     assert pixels.shape[0] > before.height
     words = pixels[before.height + 2 :]
     assert words.max() > 150 > 60 > np.median(words)  # light letters on black
+
+
+def test_a_store_that_asks_for_credentials_is_one_line_too(
+    checkpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    assert caption("s3://bucket/film.mp4", "--checkpoint", checkpoint) == 2
+    assert "s3://bucket/film.mp4 cannot be fetched: Unable to locate credentials" in capsys.readouterr().err
