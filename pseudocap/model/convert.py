@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import pickle
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,11 +107,19 @@ def read_timm(name: str, *, num_frames: int, pretrained: bool) -> tuple[dict[str
         vit = timm.create_model(name, pretrained=pretrained, num_classes=0)
     except (OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"timm could not make {name!r}: {first_line(error)}") from error
+    cfg = vit.pretrained_cfg
+    return inflate(vit, num_frames=num_frames, mean=cfg["mean"], std=cfg["std"], source=f"timm's {name}")
+
+
+def inflate(
+    vit: Any, *, num_frames: int, mean: Sequence[float], std: Sequence[float], source: str
+) -> tuple[dict[str, Any], State]:
+    """A ViT of timm as a TimeSformer that sees each frame as the ViT does, until it learns of time."""
     state: State = dict(vit.state_dict())
     if not {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= state.keys():
-        raise CheckpointError(f"timm's {name} is no plain ViT with a class token; try vit_base_patch16_224")
+        raise CheckpointError(f"{source} is no plain ViT with a class token; try vit_base_patch16_224")
     if not hasattr(vit.blocks[0], "attn"):
-        raise CheckpointError(f"timm's {name} has blocks without one plain attention; try vit_base_patch16_224")
+        raise CheckpointError(f"{source} has blocks without one plain attention; try vit_base_patch16_224")
     width = state["cls_token"].shape[-1]
     for key in [key for key in state if re.fullmatch(r"blocks\.\d+\.(attn|norm1)\..*", key)]:
         block, part, rest = re.fullmatch(r"(blocks\.\d+)\.(attn|norm1)\.(.*)", key).groups()  # type: ignore[union-attr]
@@ -119,8 +128,8 @@ def read_timm(name: str, *, num_frames: int, pretrained: bool) -> tuple[dict[str
         state[f"blocks.{index}.temporal_fc.weight"] = torch.zeros(width, width)
         state[f"blocks.{index}.temporal_fc.bias"] = torch.zeros(width)
     state["time_embed"] = torch.zeros(1, num_frames, width)
-    values = _shapes(state, heads=vit.blocks[0].attn.num_heads, source=name)
-    values |= {"eps": vit.norm.eps, "mean": vit.pretrained_cfg["mean"], "std": vit.pretrained_cfg["std"]}
+    values = _shapes(state, heads=vit.blocks[0].attn.num_heads, source=source)
+    values |= {"eps": vit.norm.eps, "mean": tuple(mean), "std": tuple(std)}
     return values, state
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from pseudocap.data.msrvtt import read_msrvtt
 from pseudocap.toyworld.write import WORLD, write_world
+from pseudocap.zoo.eye import build_eye
 from pseudocap.zoo.recipe import REGIMES, Recipe
 from pseudocap.zoo.ship import ship
 from pseudocap.zoo.stages import Progress, Stage, Workshop
@@ -82,17 +83,31 @@ def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
             make=lambda folder, report: build_writer(folder, recipe.writer, seed=seed + 1, progress=report),
         ),
         Stage(
+            name="eye",
+            settings=world | dataclasses.asdict(recipe.eye) | {"seed": seed + 1},
+            make=lambda folder, report: build_eye(folder, recipe.eye, seed=seed + 1, progress=report),
+        ),
+        Stage(
             name="watcher",
             settings=dataclasses.asdict(recipe.watcher),
             make=lambda folder, report: build_watcher(
-                folder, home / "world-backbones" / "clips", recipe.watcher, seed=seed + 1, progress=report
+                folder,
+                home / "world-backbones" / "clips",
+                home / "eye",
+                recipe.eye,
+                recipe.watcher,
+                seed=seed + 1,
+                progress=report,
             ),
-            needs=("world-backbones",),
+            needs=("world-backbones", "eye"),
         ),
         Stage(
             name="teacher",
             settings=world | dataclasses.asdict(recipe.teacher) | {"seed": seed + 1},
-            make=lambda folder, report: build_teacher(folder, recipe.teacher, seed=seed + 1, progress=report),
+            make=lambda folder, report: build_teacher(
+                folder, home / "eye", recipe.eye, recipe.teacher, seed=seed + 1, progress=report
+            ),
+            needs=("eye",),
         ),
         *_labelling(shop, recipe, workers),
         *_memories(shop, workers),

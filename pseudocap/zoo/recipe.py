@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from pseudocap.toyworld.corpora import Scale
+from pseudocap.zoo.eye import EyeRecipe
 from pseudocap.zoo.learning import Course
 from pseudocap.zoo.teacher import TeacherRecipe
 from pseudocap.zoo.watcher import Lessons, WatcherRecipe
@@ -40,6 +41,7 @@ class Recipe:
     size: int = 64
     seed: int = 0
     writer: WriterRecipe = field(default_factory=WriterRecipe)
+    eye: EyeRecipe = field(default_factory=EyeRecipe)
     watcher: WatcherRecipe = field(default_factory=WatcherRecipe)
     teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
     regime: RegimeRecipe = field(default_factory=RegimeRecipe)
@@ -51,17 +53,8 @@ SMOKE = Recipe(
     writer=WriterRecipe(
         films=60, talks=2, vocabulary=500, width=32, layers=4, heads=2, course=Course(steps=30, lr=2e-3)
     ),
-    watcher=WatcherRecipe(
-        width=32, depth=2, heads=2, lessons=(Lessons(frames=1, batch=4, steps=4), Lessons(frames=4, batch=4, steps=4))
-    ),
-    teacher=TeacherRecipe(
-        width=32,
-        layers=2,
-        heads=2,
-        stills=80,
-        batch=8,
-        seeing=Course(steps=10, lr=2e-3),
-        course=Course(steps=20, lr=2e-3),
-    ),
+    eye=EyeRecipe(width=32, depth=2, heads=2, stills=80, batch=8, course=Course(steps=10, lr=2e-3)),
+    watcher=WatcherRecipe(lessons=(Lessons(frames=2, batch=4, steps=4), Lessons(frames=4, batch=4, steps=4))),
+    teacher=TeacherRecipe(layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),
     regime=RegimeRecipe(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
 )

@@ -1,14 +1,14 @@
-"""The zoo's TimeSformer: it has learned to name action, actor, patient and ground in clips, and what each patch shows.
+"""The zoo's TimeSformer: it has learned to name action, actor, patient and ground in clips, and what each patch does.
 
-As a K400 encoder it never saw a caption. The heads of whole clips read what adapters will read, the pooled memory; all
-heads are dropped.
+It begins with the zoo's eye, as the published one with ImageNet's, and as a K400 encoder it never saw a caption. The
+heads of whole clips read what adapters will read, the pooled memory; all heads are dropped.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pseudocap.model.convert import inflate
 from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig, pool
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.video.decode import open_video
+from pseudocap.zoo.eye import MEAN, STD, EyeRecipe, normalised, read_eye
 from pseudocap.zoo.learning import Course, Progress, learn
-from pseudocap.zoo.patches import PatchHeads, patch_answers
+from pseudocap.zoo.patches import PatchAnswers, PatchHeads, patch_answers
 
 FRAMES = 8
 QUERIES = {"action": 0, "actor": 1, "patient": 2, "background": 3}
@@ -39,23 +41,14 @@ class Lessons:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WatcherRecipe:
-    """Stills first: what things are is learned from a frame, at an eighth of the cost of a clip."""
+    """Its size is the eye's. A few frames first, which cost less."""
 
-    size: int = 64
-    patch: int = 8
-    width: int = 128
-    depth: int = 4
-    heads: int = 4
-    lessons: tuple[Lessons, ...] = (
-        Lessons(frames=1, batch=64, steps=1500),
-        Lessons(frames=4, batch=24, steps=1200),
-        Lessons(frames=8, batch=16, steps=500),
-    )
-    lr: float = 2e-3
+    lessons: tuple[Lessons, ...] = (Lessons(frames=4, batch=24, steps=1000), Lessons(frames=8, batch=16, steps=1200))
+    lr: float = 1e-3
 
     @property
     def course(self) -> Course:
-        return Course(steps=sum(each.steps for each in self.lessons), lr=self.lr, warmup=150)
+        return Course(steps=sum(each.steps for each in self.lessons), lr=self.lr, warmup=100)
 
     def lesson(self, step: int) -> Lessons:
         for each in self.lessons:
@@ -92,8 +85,7 @@ class Clips:
 
     frames: np.ndarray
     labels: dict[str, np.ndarray]
-    kinds: np.ndarray  # uint8 [N, 8, S]
-    colours: np.ndarray
+    answers: PatchAnswers  # with an axis of clips before the others
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -122,24 +114,23 @@ def read_clips(
     clips = {}
     for split in ("train", "val"):
         places = np.array([place for place, row in enumerate(rows) if row["split"] == split])
-        kinds, colours = _patch_answers(split, len(places), grid, seed)
         clips[split] = Clips(
             frames=frames[places[0] : places[-1] + 1],
             labels={name: values[places] for name, values in labels.items()},
-            kinds=kinds,
-            colours=colours,
+            answers=_patch_answers(split, len(places), grid, seed),
         )
     return clips, {name: len(each) for name, each in words.items()}
 
 
-def _patch_answers(split: str, count: int, grid: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _patch_answers(split: str, count: int, grid: int, seed: int) -> PatchAnswers:
     """Of the very frames that `frames_evenly` gives: those at the middles of equal parts."""
     answers = []
     for place in range(count):
         film = film_at("clips", split, place, seed=seed)
         frames = [int((number + 0.5) * film.frames / FRAMES) for number in range(FRAMES)]
         answers.append(patch_answers(film, frames, grid))
-    return np.stack([kinds for kinds, _ in answers]), np.stack([colours for _, colours in answers])
+    parts = {each.name: np.stack([getattr(answer, each.name) for answer in answers]) for each in fields(PatchAnswers)}
+    return PatchAnswers(**parts)
 
 
 def _decoded(paths: list[Path], store: Path, progress: Progress | None) -> np.ndarray:
@@ -164,23 +155,23 @@ def _spread(path: Path) -> np.ndarray:
 
 
 def build_watcher(
-    folder: Path, corpus: Path, recipe: WatcherRecipe, *, seed: int, progress: Progress | None = None
+    folder: Path,
+    corpus: Path,
+    eye: Path,
+    eyes: EyeRecipe,
+    recipe: WatcherRecipe,
+    *,
+    seed: int,
+    progress: Progress | None = None,
 ) -> dict[str, float]:
     """Train on the labelled clips and write the TimeSformer. Returns how often it is right on held-out clips."""
-    grid = recipe.size // recipe.patch
+    grid = eyes.size // eyes.patch
     clips, classes = read_clips(corpus, folder / "clips.npy", grid=grid, seed=seed, progress=progress)
-    config = TimeSformerConfig(
-        image_size=recipe.size,
-        patch_size=recipe.patch,
-        num_frames=FRAMES,
-        width=recipe.width,
-        depth=recipe.depth,
-        heads=recipe.heads,
-        mlp_width=4 * recipe.width,
-    )
+    values, state = inflate(read_eye(eye, eyes), num_frames=FRAMES, mean=[MEAN] * 3, std=[STD] * 3, source=str(eye))
+    config = TimeSformerConfig(**values)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Recogniser(TimeSformer(config), classes)
+        model = Recogniser(TimeSformer.from_state(config, state, source=eye), classes)
 
     train = clips["train"]
 
@@ -189,15 +180,17 @@ def build_watcher(
         rng = np.random.default_rng((seed, 2, step))
         places = np.sort(rng.integers(len(train), size=lesson.batch))
         chosen = np.ix_(places, _some_frames(lesson.frames, rng))
-        features = model.encoder(normalised(train.frames[chosen], config))
+        features = model.encoder(normalised(train.frames[chosen]))
         said = model(features)
         answers = {name: torch.from_numpy(values[places]) for name, values in train.labels.items()}
-        names = [name for name in answers if lesson.frames > 1 or name != "action"]
-        whole = torch.stack([F.cross_entropy(said[name], answers[name]) for name in names]).mean()
-        return whole + model.patches.loss(features, train.kinds[chosen], train.colours[chosen])
+        shown = train.answers
+        losses = {name: F.cross_entropy(said[name], answers[name]) for name in answers}
+        whole = torch.stack([*losses.values()]).mean() + 0.3 * losses["action"]
+        patches = model.patches.loss(features, shown.kinds[chosen], shown.colours[chosen])
+        return whole + patches + 3 * model.patches.change_loss(features, shown.things[chosen], shown.poses[chosen])
 
     learn(model, loss_at, recipe.course, state=folder / "state.pt", progress=progress)
-    report = {f"{name} right": share for name, share in _tested(model, clips["val"], config)}
+    report = {f"{name} right": share for name, share in _tested(model, clips["val"])}
     encoder = model.encoder.half()
     encoder.save_pretrained(folder)
     return report
@@ -209,24 +202,17 @@ def _some_frames(count: int, rng: np.random.Generator) -> np.ndarray:
     return int(rng.integers(step)) + step * np.arange(count)
 
 
-def normalised(frames_NTHWC: np.ndarray, config: TimeSformerConfig) -> torch.Tensor:
-    copied = torch.from_numpy(np.array(frames_NTHWC))  # torch wants to be able to write
-    pixels = copied.permute(0, 1, 4, 2, 3).float() / 255
-    mean, std = (torch.tensor(values)[:, None, None] for values in (config.mean, config.std))
-    return (pixels - mean) / std
-
-
-def _tested(model: Recogniser, clips: Clips, config: TimeSformerConfig) -> Iterator[tuple[str, float]]:
+def _tested(model: Recogniser, clips: Clips) -> Iterator[tuple[str, float]]:
     right: dict[str, list[np.ndarray]] = {name: [] for name in clips.labels}
     patches = []
     with torch.no_grad():
         for first in range(0, len(clips), 32):
             part = slice(first, first + 32)
-            features = model.encoder(normalised(clips.frames[part], config))
+            features = model.encoder(normalised(clips.frames[part]))
             said = model(features)
             for name, answers in clips.labels.items():
                 right[name].append(said[name].argmax(-1).numpy() == answers[part])
-            patches.append(model.patches.right(features, clips.kinds[part]))
+            patches.append(model.patches.right(features, clips.answers.kinds[part]))
     for name, found in right.items():
         yield name, float(np.concatenate(found).mean())
     yield "patch kind", float(np.mean(patches))
