@@ -1,0 +1,258 @@
+"""`pseudocap bench regimes | ablation NAME | model N | duplicates A B`: what the papers claim, measured, one command
+each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudocap.errors import ConfigError, InputError, nearest
+
+if TYPE_CHECKING:
+    from pseudocap.zoo.recipe import Recipe
+
+ROWS = ("asr", "image-only", "video-only", "mixed", "mixed-ext", "none")
+COUNTS = "10,100,1000"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Action:
+    """One thing that the verb can do. `add` declares without importing anything heavy, as a verb's does."""
+
+    summary: str
+    add: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    example: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    for name, action in ACTIONS.items():
+        epilog = f"example:\n  {action.example}"
+        action.add(actions.add_parser(name, help=action.summary, description=action.summary, epilog=epilog))
+
+
+def run(args: argparse.Namespace) -> int:
+    return ACTIONS[args.action].run(args)
+
+
+def _tell(line: str) -> None:
+    print(f"bench: {line}", file=sys.stderr, flush=True)
+
+
+def _add_build(parser: argparse.ArgumentParser, *, out: str) -> None:
+    parser.add_argument(
+        "--build", type=Path, metavar="DIR", help="the zoo's build to stand on, made where it is missing (build/zoo)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"where the result is written ({out})")
+    parser.add_argument("--smoke", action="store_true", help="everything at a size that teaches nothing, in minutes")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw and decode (2)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+# regimes
+
+
+def _add_regimes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", choices=("toy", "msrvtt", "msvd"), default="toy", help="the corpus (toy)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="trainings of each regime, seeds 0 to N-1 (3)")
+    parser.add_argument(
+        "--regimes", default=",".join(ROWS), metavar="R,R", help=f"of {', '.join(ROWS)}; none is not pre-trained (all)"
+    )
+    parser.add_argument(
+        "--captions", metavar="N,N", help=f"also fine-tune on so many captions; 0 leaves this out ({COUNTS})"
+    )
+    _add_build(parser, out="build/bench/regimes")
+    parser.add_argument("--annotations", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
+    parser.add_argument("--videos", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
+    parser.add_argument("--decoder", metavar="D", help="an OPT: a directory or a repo (real corpora)")
+    parser.add_argument("--encoder", metavar="E", help="a TimeSformer: a directory or a repo (real corpora)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="tars or memories of images with alt text")
+    parser.add_argument("--clips", type=Path, metavar="DIR", help="tars or memories of pseudolabelled clips")
+    parser.add_argument("--asr", type=Path, metavar="DIR", help="tars or memories of the same clips with transcripts")
+    parser.add_argument(
+        "--pretrained",
+        action="append",
+        default=[],
+        metavar="R=N",
+        help="a captioner that a regime has pre-trained already; {seed} stands for the seed",
+    )
+    parser.add_argument("--steps", type=int, metavar="N", help="of pre-training; mixed-ext has ten times as many")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="of pre-training, videos")
+    parser.add_argument("--lr", type=float, metavar="X", help="of pre-training")
+
+
+def _regimes(args: argparse.Namespace) -> int:
+    regimes = _chosen(args.regimes, ROWS, "--regimes")
+    seeds = range(_positive(args.seeds, "--seeds", 2 if args.smoke else 3))
+    counts = _counts(args.captions or ("3" if args.smoke else COUNTS))
+    if args.workers < 0:
+        raise InputError(f"--workers must be 0 or more, not {args.workers}")
+    name = args.data + ("-smoke" if args.smoke else "")
+    out = args.out or Path("build/bench") / ("regimes" if name == "toy" else f"regimes-{name}")
+    build = args.build or Path("build") / {"toy": "zoo", "toy-smoke": "smoke"}.get(name, f"bench-{name}")
+    for option, path in (("--out", out), ("--build", build)):
+        if path.is_file():
+            raise ConfigError(f"{option} {path} is a file; name a folder")
+
+    from pseudocap.bench.real import Files, real_bench
+    from pseudocap.bench.regimes import run as run_bench
+    from pseudocap.bench.regimes import toy_bench
+    from pseudocap.bench.report import table, write_results
+    from pseudocap.bench.results import gather
+    from pseudocap.cli.main import main
+    from pseudocap.cli.progress import stages_of
+    from pseudocap.zoo.stages import Workshop
+
+    _quieten()
+    recipe = _recipe(args)
+    options = {"regimes": regimes, "seeds": seeds, "counts": counts, "workers": args.workers}
+    with stages_of("bench") as progress:
+        shop = Workshop(root=build.resolve(), main=main, progress=progress)
+        if args.data == "toy":
+            bench = toy_bench(shop, recipe, **options)
+        else:
+            places = {name: getattr(args, name) for name in Files.__slots__ if hasattr(args, name)}
+            files = Files(corpus=args.data, started=_started(args.pretrained), **places)
+            bench = real_bench(shop, recipe, files, **options)
+        build.mkdir(parents=True, exist_ok=True)
+        run_bench(bench, tell=_tell)
+    results = gather(bench, command=_command(args))
+    made = write_results(out, results)
+    print(json.dumps(results, indent=1) if args.json else "\n".join(table(results)))
+    _tell(f"written: {', '.join(map(str, made))}")
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    from dataclasses import replace
+
+    from pseudocap.zoo.recipe import FULL, SMOKE
+
+    recipe = SMOKE if args.smoke else FULL
+    given = {"steps": args.steps, "batch": args.batch_size, "lr": args.lr}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        if not value > 0:
+            raise InputError(f"--{name} must be above 0, not {value}")
+    if given and args.data == "toy":
+        raise ConfigError(
+            f"--data toy has the zoo's settings (pseudocap/zoo/recipe.py); --{', --'.join(given)} is for real corpora"
+        )
+    return replace(recipe, regime=replace(recipe.regime, **given))
+
+
+def _started(given: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        regime, equals, source = text.partition("=")
+        if not equals or not source or regime not in ROWS[:-1]:
+            raise InputError(f"--pretrained {text}: write REGIME=CHECKPOINT with a regime of {', '.join(ROWS[:-1])}")
+        found[regime] = str(Path(source).resolve()) if Path(source).exists() or "{seed}" in source else source
+    return found
+
+
+def _chosen(text: str, known: Sequence[str], option: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise InputError(f"{option}: there is no {name!r}{nearest(name, known)}; there are {', '.join(known)}")
+    if not names:
+        raise InputError(f"{option} names nothing; there are {', '.join(known)}")
+    return list(dict.fromkeys(names))
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--captions {text}: write whole numbers, as in --captions {COUNTS}") from error
+    if min(numbers) < 0:
+        raise InputError(f"--captions {text}: a fine-tuning cannot have {min(numbers)} captions")
+    return sorted({number for number in numbers if number})
+
+
+def _positive(value: int | None, option: str, default: int) -> int:
+    if value is not None and value < 1:
+        raise InputError(f"{option} must be at least 1, not {value}")
+    return value or default
+
+
+def _command(args: argparse.Namespace) -> str:
+    """What was typed, for the result: files by name, without where they lie on this machine."""
+    words = ["pseudocap", "bench", args.action]
+    for name, value in vars(args).items():
+        if name in ("action", "json", "workers", "out", "build") or value in (None, False, []):
+            continue
+        option = () if name in POSITIONAL else (f"--{name.replace('_', '-')}",)
+        values = [] if value is True else value if isinstance(value, list) else [value]
+        words += [*option, *(each.name if isinstance(each, Path) else str(each) for each in values)]
+    return shlex.join(words)
+
+
+def _quieten() -> None:
+    import logging
+
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    logging.basicConfig(level=logging.WARNING)
+
+
+# duplicates
+
+
+def _add_duplicates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("test", type=Path, metavar="A", help="test videos: a file or a folder")
+    parser.add_argument(
+        "seen", type=Path, nargs="+", metavar="B", help="videos, images, or tars that were learned from"
+    )
+    parser.add_argument("--threshold", type=float, default=0.99, metavar="X", help="correlation of frames (0.99)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _duplicates(args: argparse.Namespace) -> int:
+    from pseudocap.bench.duplicates import files_of, find_duplicates
+    from pseudocap.cli.progress import progress_of
+
+    if not args.test.exists():
+        raise InputError(f"{args.test}: there is no such file or folder; name the test videos")
+    with progress_of("comparing", "samples") as progress:
+        found = find_duplicates(files_of(args.test), args.seen, threshold=args.threshold, progress=progress)
+    if args.json:
+        print(json.dumps(found.document(), indent=1))
+        return 0
+    for pair in found.duplicates:
+        print(f"{pair.alike:.4f}  {pair.test}  {pair.seen}")
+    likest = found.nearest[0]
+    print(
+        f"{len(found.duplicates):,} of {len(found.nearest):,} test videos are near-duplicates of {found.compared:,} "
+        f"samples (from {found.threshold:g} on); the likest pair: {likest.test}, {likest.seen} ({likest.alike:.4f})"
+    )
+    for name in found.unreadable[:5]:
+        print(f"not compared: {name}")
+    return 0
+
+
+POSITIONAL = ("test", "seen", "name")
+# `add` may not import anything heavy; `run` may.
+ACTIONS = {
+    "regimes": Action(
+        summary="the regimes side by side: pre-trained, fine-tuned, scored, with intervals over seeds",
+        add=_add_regimes,
+        run=_regimes,
+        example="pseudocap bench regimes --data toy --seeds 3",
+    ),
+    "duplicates": Action(
+        summary="which test videos are near-duplicates of what was learned from",
+        add=_add_duplicates,
+        run=_duplicates,
+        example="pseudocap bench duplicates msrvtt/test/ laion/ pseudolabels/",
+    ),
+}
