@@ -10,6 +10,8 @@ import dataclasses
 import json
 import math
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,6 +70,7 @@ class Cell:
     memories: str | None = None  # another stage of the tuning's memories than the ground's
     views: str | None = None
     needs: tuple[str, ...] = ()  # further stages that its words speak of
+    processes: int = 1  # ranks of the pre-training, on this machine
     may_diverge: bool = False
 
     @property
@@ -123,7 +126,10 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
             return {"command": "new adapters, not pre-trained"}
         resume = ("--resume",) if (run / "checkpoints" / "last.ckpt").is_file() else ()
         try:
-            shop.verb(*words, *resume)
+            if cell.processes > 1:
+                _train_on_ranks(shop.root, (*words, *resume), cell.processes)
+            else:
+                shop.verb(*words, *resume)
         except DataError as error:
             if not (cell.may_diverge and BAD_LOSS in str(error)):
                 raise
@@ -138,6 +144,15 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     ground_words |= {"encoder": ground.encoder, "started": ground.started.get(cell.regime)}
     needs = () if cell.regime in ground.started else (*ground.needs.get(cell.regime, ()), *cell.needs)
     return Stage(name=name, settings=_settings(cell) | ground_words, make=train, needs=needs)
+
+
+def _train_on_ranks(root: Path, words: Sequence[str], processes: int) -> None:
+    """In processes of their own: Lightning starts the other ranks by the command that it was started with."""
+    ranks = ("--trainer.devices", str(processes), "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu")
+    command = (sys.executable, "-m", "pseudocap", *words, *ranks)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DataError(f"`pseudocap {' '.join((*words, *ranks))}` failed: {done.stderr.strip()[-500:]}")
 
 
 def pretraining_words(ground: Ground, cell: Cell) -> tuple[str, ...]:
@@ -270,7 +285,7 @@ def _measuring(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
         return measure_cell(
             folder,
             tuned=shop.folder(tuned) / "run" / "best",
-            zero_shot=start if whole else None,
+            zero_shot=start if cell.captions is None else None,
             views=shop.folder(views),
             films=ground.films(),
             every_way=whole,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ROWS = ("asr", "image-only", "video-only", "mixed", "mixed-ext", "none")
 COUNTS = "10,100,1000"
+ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "fusion", "mixture", "losses")
+KNOWN = ", ".join(ABLATIONS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,14 +94,7 @@ def _regimes(args: argparse.Namespace) -> int:
     regimes = _chosen(args.regimes, ROWS, "--regimes")
     seeds = range(_positive(args.seeds, "--seeds", 2 if args.smoke else 3))
     counts = _counts(args.captions or ("3" if args.smoke else COUNTS))
-    if args.workers < 0:
-        raise InputError(f"--workers must be 0 or more, not {args.workers}")
-    name = args.data + ("-smoke" if args.smoke else "")
-    out = args.out or Path("build/bench") / ("regimes" if name == "toy" else f"regimes-{name}")
-    build = args.build or Path("build") / {"toy": "zoo", "toy-smoke": "smoke"}.get(name, f"bench-{name}")
-    for option, path in (("--out", out), ("--build", build)):
-        if path.is_file():
-            raise ConfigError(f"{option} {path} is a file; name a folder")
+    build, out = _folders(args, "regimes")
 
     from pseudocap.bench.real import Files, real_bench
     from pseudocap.bench.regimes import run as run_bench
@@ -205,6 +200,60 @@ def _quieten() -> None:
     logging.basicConfig(level=logging.WARNING)
 
 
+# ablation
+
+
+def _add_ablation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help=KNOWN)
+    parser.add_argument("--seeds", type=int, metavar="N", help="trainings of each setting, seeds 0 to N-1 (3)")
+    parser.add_argument("--steps", type=int, metavar="N", help="of pre-training (half the zoo's)")
+    _add_build(parser, out="build/bench/NAME")
+
+
+def _ablation(args: argparse.Namespace) -> int:
+    if args.name not in ABLATIONS:
+        raise InputError(f"there is no ablation {args.name!r}{nearest(args.name, ABLATIONS)}; there are {KNOWN}")
+    seeds = range(_positive(args.seeds, "--seeds", 1 if args.smoke else 3))
+    steps = None if args.steps is None else _positive(args.steps, "--steps", 1)
+    build, out = _folders(args, args.name)
+
+    from pseudocap.bench.ablation_report import ablation_table, gather_ablation, write_ablation
+    from pseudocap.bench.ablations import ablation_bench, short
+    from pseudocap.bench.regimes import run as run_bench
+    from pseudocap.cli.main import main
+    from pseudocap.cli.progress import stages_of
+    from pseudocap.zoo.recipe import FULL, SMOKE
+    from pseudocap.zoo.stages import Workshop
+
+    _quieten()
+    recipe = SMOKE if args.smoke else FULL
+    with stages_of("bench") as progress:
+        shop = Workshop(root=build.resolve(), main=main, progress=progress)
+        plan = short(recipe.regime, steps)
+        bench, arms = ablation_bench(args.name, shop, recipe, plan, seeds=seeds, workers=args.workers)
+        build.mkdir(parents=True, exist_ok=True)
+        run_bench(bench, tell=_tell)
+    result = gather_ablation(args.name, bench, arms, command=_command(args))
+    made = write_ablation(out, result)
+    print(json.dumps(result, indent=1) if args.json else "\n".join(ablation_table(result)))
+    _tell(f"written: {', '.join(map(str, made))}")
+    return 0
+
+
+def _folders(args: argparse.Namespace, name: str) -> tuple[Path, Path]:
+    """Where the cells lie, and where the result goes."""
+    smoke, data = "-smoke" if args.smoke else "", getattr(args, "data", "toy")
+    whose = "" if data == "toy" else f"-{data}"
+    build = args.build or Path("build") / (f"bench{whose}{smoke}" if whose else "smoke" if args.smoke else "zoo")
+    out = args.out or Path("build/bench") / f"{name}{whose}{smoke}"
+    for option, path in (("--build", build), ("--out", out)):
+        if path.is_file():
+            raise ConfigError(f"{option} {path} is a file; name a folder")
+    if args.workers < 0:
+        raise InputError(f"--workers must be 0 or more, not {args.workers}")
+    return build, out
+
+
 # duplicates
 
 
@@ -248,6 +297,12 @@ ACTIONS = {
         add=_add_regimes,
         run=_regimes,
         example="pseudocap bench regimes --data toy --seeds 3",
+    ),
+    "ablation": Action(
+        summary="one of the papers' side findings as a grid of settings, on the toy world",
+        add=_add_ablation,
+        run=_ablation,
+        example="pseudocap bench ablation gate-init",
     ),
     "duplicates": Action(
         summary="which test videos are near-duplicates of what was learned from",
