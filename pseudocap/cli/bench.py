@@ -8,13 +8,15 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, InputError, nearest
 
 if TYPE_CHECKING:
+    from pseudocap.data.corpora import Corpus
     from pseudocap.zoo.recipe import Recipe
 
 ROWS = ("asr", "image-only", "video-only", "mixed", "mixed-ext", "none")
@@ -126,8 +128,6 @@ def _regimes(args: argparse.Namespace) -> int:
 
 
 def _recipe(args: argparse.Namespace) -> Recipe:
-    from dataclasses import replace
-
     from pseudocap.zoo.recipe import FULL, SMOKE
 
     recipe = SMOKE if args.smoke else FULL
@@ -185,10 +185,16 @@ def _command(args: argparse.Namespace) -> str:
     for name, value in vars(args).items():
         if name in ("action", "json", "workers", "out", "build") or value in (None, False, []):
             continue
-        option = () if name in POSITIONAL else (f"--{name.replace('_', '-')}",)
+        option = () if name == "name" else (f"--{name.replace('_', '-')}",)
         values = [] if value is True else value if isinstance(value, list) else [value]
-        words += [*option, *(each.name if isinstance(each, Path) else str(each) for each in values)]
+        words += [*option, *(_placeless(str(each)) for each in values)]
     return shlex.join(words)
+
+
+def _placeless(word: str) -> str:
+    """A file or folder of this machine by its name alone, also behind a `KIND=`."""
+    before, equals, path = word.rpartition("=")
+    return f"{before}{equals}{Path(path).name}" if path and Path(path).exists() else word
 
 
 def _quieten() -> None:
@@ -198,6 +204,7 @@ def _quieten() -> None:
 
     transformers.utils.logging.disable_progress_bar()
     logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tells of every trainer which devices there are
 
 
 # ablation
@@ -254,6 +261,105 @@ def _folders(args: argparse.Namespace, name: str) -> tuple[Path, Path]:
     return build, out
 
 
+# model
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="N", help="a PseudoCap: a row of the zoo, a repo, an address or a directory")
+    add_checkpoints_option(parser)
+    parser.add_argument(
+        "--data", default="toy", metavar="D", help="toy, msrvtt, msvd, or a file of captions of your own (toy)"
+    )
+    parser.add_argument("--annotations", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
+    parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos lie (own: beside the captions)")
+    parser.add_argument(
+        "--build", type=Path, metavar="DIR", help="whose toy films (build/zoo; without one they are drawn anew)"
+    )
+    parser.add_argument("--split", default="test", metavar="S", help="what is captioned (test)")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N videos only")
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        default=[],
+        metavar="KIND[=P]",
+        help="git, blip or blip2, each with a directory or a repo; alone it is timed with random weights",
+    )
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips side by side (8)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times that each is timed (5)")
+    parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="the longest caption (32)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the result is written (build/bench/model)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _model(args: argparse.Namespace) -> int:
+    for option in ("batch_size", "rounds", "limit", "max_new_tokens"):
+        _positive(getattr(args, option), f"--{option.replace('_', '-')}", 1)
+    out = args.out or Path("build/bench/model")
+    if out.is_file():
+        raise ConfigError(f"--out {out} is a file; name a folder")
+
+    from pseudocap.bench.model import bench_model, find_task, model_table, write_model
+    from pseudocap.bench.peers import Spec, read_peer
+    from pseudocap.captioner import pick_device
+    from pseudocap.cli.progress import progress_of
+
+    _quieten()
+    device = str(pick_device(args.device))
+    peers = [read_peer(text, device=device, max_new_tokens=args.max_new_tokens) for text in args.peers]
+    own = Spec(
+        kind="pseudocap",
+        source=args.name,
+        device=device,
+        max_new_tokens=args.max_new_tokens,
+        checkpoints=args.checkpoints,
+    )
+    corpus, videos = _corpus(args)
+    task = find_task(corpus, videos, split=args.split, limit=args.limit)
+    with progress_of("captioning", "videos") as progress:
+        document, captions = bench_model(
+            task,
+            own,
+            peers,
+            batch=args.batch_size,
+            rounds=args.rounds,
+            command=_command(args),
+            progress=progress,
+        )
+    made = write_model(out, document, captions)
+    print(json.dumps(document, indent=1) if args.json else "\n".join(model_table(document)))
+    _tell(f"written: {', '.join(map(str, made))}")
+    return 0
+
+
+def _corpus(args: argparse.Namespace) -> tuple[Corpus, Path]:
+    from pseudocap.cli.progress import progress_of
+    from pseudocap.data.captions import read_own
+    from pseudocap.data.msrvtt import read_msrvtt
+    from pseudocap.data.msvd import read_msvd
+
+    if args.data in ("msrvtt", "msvd"):
+        for name in ("annotations", "videos"):
+            if getattr(args, name) is None:
+                raise InputError(f"--data {args.data}: --{name} is missing; see docs/data.md for what must lie there")
+        return {"msrvtt": read_msrvtt, "msvd": read_msvd}[args.data](args.annotations), args.videos
+    if args.data != "toy":
+        source = Path(args.data)
+        return read_own(source, split=args.split), args.videos or (source if source.is_dir() else source.parent)
+    root = args.build or Path("build/zoo")
+    if not (root / "captions.jsonl").is_file():
+        if args.build:
+            raise InputError(f"--build {root} holds no toy films; make them with `pseudocap zoo build --out {root}`")
+        from pseudocap.zoo.verify import write_test_world
+
+        root = Path("build/toy-films")
+        _tell(f"drawing the toy films into {root}")
+        with progress_of("drawing", "films") as progress:
+            write_test_world(root, progress=progress)
+    corpus = read_own(root / "captions.jsonl", split=args.split)
+    return replace(corpus, name="toy-msrvtt"), root / "world" / "msrvtt" / "videos"
+
+
 # duplicates
 
 
@@ -289,7 +395,6 @@ def _duplicates(args: argparse.Namespace) -> int:
     return 0
 
 
-POSITIONAL = ("test", "seen", "name")
 # `add` may not import anything heavy; `run` may.
 ACTIONS = {
     "regimes": Action(
@@ -303,6 +408,12 @@ ACTIONS = {
         add=_add_ablation,
         run=_ablation,
         example="pseudocap bench ablation gate-init",
+    ),
+    "model": Action(
+        summary="a checkpoint beside its peers on the same frames: quality, seconds, memory",
+        add=_add_model,
+        run=_model,
+        example="pseudocap bench model build/zoo/tuned-mixed/run/best --peers git=microsoft/git-base-vatex blip",
     ),
     "duplicates": Action(
         summary="which test videos are near-duplicates of what was learned from",
