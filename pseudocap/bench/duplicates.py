@@ -106,9 +106,8 @@ def find_duplicates(
 
 def _likest(asked: torch.Tensor, lengths: Sequence[int], batch: Sequence[torch.Tensor]) -> torch.Tensor:
     """[tests, samples]: the median over a test's frames of their best correlation with a frame of the sample."""
-    owner = torch.repeat_interleave(torch.arange(len(batch)), torch.tensor([len(each) for each in batch]))
     every = asked @ torch.cat(list(batch)).T
-    best = torch.full((len(asked), len(batch)), -1.0).index_reduce_(1, owner, every, "amax")
+    best = torch.stack([part.amax(dim=1) for part in every.split([len(each) for each in batch], dim=1)], dim=1)
     return torch.stack([rows.median(dim=0).values for rows in best.split(list(lengths))])
 
 

@@ -56,6 +56,7 @@ class Files:
     clips: Path | None = None
     asr: Path | None = None
     started: Mapping[str, str] = field(default_factory=dict)
+    allow_partial: bool = False
 
 
 def lacking(files: Files, regimes: Sequence[str]) -> list[str]:
@@ -93,7 +94,9 @@ def real_bench(
             "pre-trained already (--pretrained mixed=DIR), or choose --regimes"
         )
     assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() has told"
-    corpus = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus](Path(str(files.annotations)))
+    corpus = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus](
+        Path(str(files.annotations)), allow_partial=files.allow_partial
+    )
     videos = VideoFolder(Path(str(files.videos)).resolve())
     decoder, encoder = (_absolute(str(source)) for source in (files.decoder, files.encoder))
 

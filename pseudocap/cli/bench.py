@@ -75,6 +75,7 @@ def _add_regimes(parser: argparse.ArgumentParser) -> None:
     _add_build(parser, out="build/bench/regimes")
     parser.add_argument("--annotations", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
     parser.add_argument("--videos", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
+    parser.add_argument("--allow-partial", action="store_true", help="go on where a corpus's counts are wrong")
     parser.add_argument("--decoder", metavar="D", help="an OPT: a directory or a repo (real corpora)")
     parser.add_argument("--encoder", metavar="E", help="a TimeSformer: a directory or a repo (real corpora)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="tars or memories of images with alt text")

@@ -25,7 +25,7 @@ def measured(right: int, *, first: int = 0) -> Measured:
 @pytest.mark.parametrize("seeds", [2, 3, 5, 40])
 def test_the_interval_over_seeds_covers_the_truth_as_often_as_it_says(seeds: int) -> None:
     drawn = np.random.default_rng(0).normal(3.0, 2.0, size=(4000, seeds))
-    intervals = [mean_over_seeds(row).interval for row in drawn]
+    intervals = [mean_over_seeds(row).interval for row in drawn.tolist()]
     covered = np.mean([each is not None and each.low <= 3.0 <= each.high for each in intervals])
     assert covered == pytest.approx(0.95, abs=0.012)
 
