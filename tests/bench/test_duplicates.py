@@ -11,7 +11,6 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from pseudocap.bench.duplicates import find_duplicates
@@ -19,8 +18,6 @@ from pseudocap.cli.main import main
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.render import render_film
-
-REAL = Path(__file__).resolve().parents[3] / "shared" / "data" / "clips" / "test_video.mp4"
 
 
 def frames_of(place: int) -> list[np.ndarray]:
@@ -56,7 +53,6 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_copies_in_disguise_are_found_and_nothing_else(films: Path) -> None:
-    torch.set_num_threads(1)
     found = find_duplicates(sorted((films / "test").iterdir()), [films / "seen"])
     assert {(pair.test, pair.seen) for pair in found.duplicates} == {
         ("test1.mp4", "smaller.mp4"),
@@ -119,10 +115,8 @@ def test_the_verb_tells_pairs_and_json(films: Path, capsys: pytest.CaptureFixtur
     assert "nowhere: there is no such file or folder" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="the real clips are not here")
-@pytest.mark.slow
-def test_a_real_clip_is_found_again_smaller_and_compressed(films: Path, tmp_path: Path) -> None:
-    with av.open(str(REAL)) as container:
+def test_a_real_clip_is_found_again_smaller_and_compressed(shared_data: Path, tmp_path: Path) -> None:
+    with av.open(str(shared_data / "clips" / "test_video.mp4")) as container:
         frames = [
             frame.reformat(width=160, height=160).to_ndarray(format="rgb24")
             for frame in islice(container.decode(video=0), 60)
