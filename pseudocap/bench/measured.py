@@ -42,13 +42,13 @@ def measure_cell(
 ) -> dict[str, Any]:
     """Caption the test films and score what was said. `zero_shot` is the captioner before it was fine-tuned."""
     shown = load_file(views / VIEWS)
-    model = PseudoCap.from_pretrained(tuned, device="cpu")
+    model = PseudoCap.from_pretrained(tuned)
     keys = [film.key for film in films]
     captions = {
         way: dict(zip(keys, captions_of(model, shown, way), strict=True)) for way in (WAYS if every_way else (PLAIN,))
     }
     if zero_shot is not None:
-        before = PseudoCap.from_pretrained(zero_shot, device="cpu")
+        before = PseudoCap.from_pretrained(zero_shot)
         captions[ZERO_SHOT] = dict(zip(keys, captions_of(before, shown, PLAIN), strict=True))
     unfinished = folder / f".{CAPTIONS}.unfinished"
     unfinished.write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -16,6 +16,7 @@ from typing import Any
 from pseudocap.bench.cells import UNTRAINED, Ground
 from pseudocap.bench.duplicates import duplicates_stage
 from pseudocap.bench.regimes import Bench, planned
+from pseudocap.captioner import pick_device
 from pseudocap.data.corpora import Corpus
 from pseudocap.data.msrvtt import LAYOUTS, read_msrvtt
 from pseudocap.data.msvd import read_msvd
@@ -168,7 +169,7 @@ def _stages(
         for name, kept in (("captions", ("train", "val", "test")), ("tuning", ("train", "val"))):
             lines = [json.dumps(row) + "\n" for row in rows if row["split"] in kept]
             (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-        (found,) = verify(corpus.split("test"), videos, workers=workers, progress=report)
+        (found,) = verify(corpus.split("test"), videos, workers=max(1, workers), progress=report)
         return {
             "coverage": {
                 "test videos": found.videos,
@@ -187,7 +188,7 @@ def _stages(
         return {}
 
     def watch(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
-        return watch_films(folder, films(), TimeSformer.from_pretrained(encoder))
+        return watch_films(folder, films(), TimeSformer.from_pretrained(encoder).to(pick_device("auto")))
 
     content = {"code": CODE, "content": corpus.content_hash, "videos": str(videos.root)}
     return [

@@ -85,11 +85,12 @@ def watch_films(
         std=config.std,  # type: ignore[arg-type]
         frames=config.num_frames,
     )
+    device = next(watcher.parameters()).device
     tensors: dict[str, list[torch.Tensor]] = {}
     for batch in batched((watch_file(film.path, preprocess) for film in films), BATCH):
         moving = [clip.expand(preprocess.frames, -1, -1, -1) for clip in batch]  # a still film has a single frame
         for name, show in SHOWN.items():
-            memory = watcher.encode(torch.stack([show(clip) for clip in moving]))
+            memory = watcher.encode(torch.stack([show(clip) for clip in moving]).to(device)).to("cpu")
             tensors.setdefault(f"{name}/time", []).append(memory.time)
             tensors.setdefault(f"{name}/space", []).append(memory.space)
     save_file({name: torch.cat(parts) for name, parts in tensors.items()}, folder / VIEWS)
