@@ -10,6 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
 EVERYONE = {"types", "errors", "places"}
 ANYTHING_BUT_CLI = {
+    "app",
     "video",
     "metrics",
     "model",
@@ -35,6 +36,7 @@ ALLOWED = {
     "data": {"video", "label", "model"},
     "captioner": {"video", "model", "hub"},
     "captioning": {"captioner", "video", "model"},
+    "app": {"captioner", "video", "data"},
     "regimes": {"model", "data", "metrics", "captioner"},
     "toyworld": {"video", "data"},
     "bench": ANYTHING_BUT_CLI,

@@ -82,14 +82,16 @@ class Scene:
         return frame
 
 
-def write_film(path: Path, key_interval: int, shot: int, *, minutes: int = MINUTES) -> None:
-    """Encode a minute and write its packets so many times over."""
+def write_film(path: Path, key_interval: int, shot: int, *, minutes: int = MINUTES, lines: int = HEIGHT) -> None:
+    """Encode a minute, scaled to so many lines, and write its packets so many times over."""
     scene = Scene(shot)
+    width = lines * WIDTH // HEIGHT
     with av.open(str(path), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, lines, "yuv420p"
         stream.options = {"x264-params": f"keyint={key_interval}"}
-        minute = [packet for number in range(MINUTE) for packet in stream.encode(scene.at(number))]
+        frames = (scene.at(number).reformat(width, lines) for number in range(MINUTE))
+        minute = [packet for frame in frames for packet in stream.encode(frame)]
         minute += stream.encode()
         coded = [(bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in minute]
         for turn in range(minutes):

@@ -13,6 +13,7 @@ import argparse
 import os
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -95,22 +96,23 @@ def size_up(folder: Path, rounds: int, tokens: int) -> None:
         print(f"| {name} | {clips} | {1000 * each:.1f} | {1 / each:.3g} | {50e6 * each / 3600:,.0f} |", flush=True)
 
 
-def race_blip(folder: Path, rounds: int, tokens: int) -> None:
+def race_blip(folder: Path, rounds: int, tokens: int, lines: int) -> None:
+    """Float32 against float32; the run in int8 is told beside it, for it does not do the same work."""
     from pseudocap.zoo.tiny import write_blip
 
-    path, weights = folder / "minute.mp4", folder / "blip-base"
-    write_film(path, *FILMS["250"], minutes=1)
+    path, weights = folder / f"minute-{lines}.mp4", folder / "blip-base"
+    write_film(path, *FILMS["250"], minutes=1, lines=lines)
     write_blip(weights, image_size=384, tiny=False)
-    times = centres(path)
-    batched = ImageTextTeacher(str(weights), decoding=Decoding(max_new_tokens=tokens))
-    timings = take_turns(
-        {
-            "one minute, plain": plain_script(path, weights, times, tokens),
-            "one minute, label": lambda: labelled(path, batched, workers=0, batch_size=len(times)),
-        },
-        rounds=rounds,
-    )
-    _tell(f"BLIP-base, {len(times)} clips of {tokens} tokens", timings, 3.0)
+    times, decoding = centres(path), Decoding(max_new_tokens=tokens)
+    plain = plain_script(path, weights, times, tokens)
+    runs: dict[str, Callable[[], object]] = {"plain": plain}
+    for dtype in ("float32", "int8"):
+        teacher = ImageTextTeacher(str(weights), decoding=decoding, dtype=dtype)
+        runs[f"label, {dtype}"] = partial(labelled, path, teacher, workers=0, batch_size=len(times))
+    timings = take_turns(runs, rounds=rounds)
+    for name in list(runs)[1:]:
+        what = f"BLIP-base, {len(times)} clips of {tokens} tokens, {lines} lines"
+        _tell(what, {"plain": timings["plain"], name: timings[name]}, 3.0)
 
 
 def plain_script(path: Path, weights: Path, times: list[float], tokens: int) -> Callable[[], None]:
@@ -148,6 +150,7 @@ def main() -> None:
     parser.add_argument("--copies", type=int, default=4, help="films of the race with workers; 1 leaves it out (4)")
     parser.add_argument("--blip", action="store_true", help="with a BLIP-base of random weights instead")
     parser.add_argument("--sizing", action="store_true", help="clips a second a core instead, without the plain script")
+    parser.add_argument("--lines", type=int, nargs="+", default=[360, 1080], help="of the films, with --blip")
     parser.add_argument("--tokens", type=int, default=12, help="of every caption, with --blip (default 12)")
     args = parser.parse_args()
     if not args.sizing:
@@ -159,7 +162,8 @@ def main() -> None:
         if args.sizing:
             size_up(folder, args.rounds, args.tokens)
         elif args.blip:
-            race_blip(folder, args.rounds, args.tokens)
+            for lines in args.lines:
+                race_blip(folder, args.rounds, args.tokens, lines)
         else:
             for film in GOALS:
                 race_null(film, folder, args.rounds, args.copies)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from pseudocap.errors import ConfigError
+from pseudocap.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from pseudocap.label.audit.report import Figure, Report
@@ -46,6 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if not args.labels.exists():
+        raise DataError(f"{args.labels}: there is no such folder of labels; name the --out of pseudocap label")
     home = args.labels if args.labels.is_dir() else args.labels.parent
     answers = args.answers or home / "audit.sqlite"
     if args.report:

@@ -111,8 +111,8 @@ def _regimes(args: argparse.Namespace) -> int:
     _quieten()
     recipe = _recipe(args)
     options = {"regimes": regimes, "seeds": seeds, "counts": counts, "workers": args.workers}
-    with stages_of("bench") as progress:
-        shop = Workshop(root=build.resolve(), main=main, progress=progress)
+    with stages_of("bench") as shown:
+        shop = Workshop(root=build.resolve(), main=main, progress=shown.draw)
         if args.data == "toy":
             bench = toy_bench(shop, recipe, **options)
         else:
@@ -120,7 +120,7 @@ def _regimes(args: argparse.Namespace) -> int:
             files = Files(corpus=args.data, started=_started(args.pretrained), **places)
             bench = real_bench(shop, recipe, files, **options)
         build.mkdir(parents=True, exist_ok=True)
-        run_bench(bench, tell=_tell)
+        run_bench(bench, tell=shown.say)
     results = gather(bench, command=_command(args))
     made = write_results(out, results)
     print(json.dumps(results, indent=1) if args.json else "\n".join(table(results)))
@@ -235,12 +235,12 @@ def _ablation(args: argparse.Namespace) -> int:
 
     _quieten()
     recipe = SMOKE if args.smoke else FULL
-    with stages_of("bench") as progress:
-        shop = Workshop(root=build.resolve(), main=main, progress=progress)
+    with stages_of("bench") as shown:
+        shop = Workshop(root=build.resolve(), main=main, progress=shown.draw)
         plan = short(recipe.regime, steps)
         bench, arms = ablation_bench(args.name, shop, recipe, plan, seeds=seeds, workers=args.workers)
         build.mkdir(parents=True, exist_ok=True)
-        run_bench(bench, tell=_tell)
+        run_bench(bench, tell=shown.say)
     result = gather_ablation(args.name, bench, arms, command=_command(args))
     made = write_ablation(out, result)
     print(json.dumps(result, indent=1) if args.json else "\n".join(ablation_table(result)))

@@ -19,8 +19,9 @@ from pseudocap.types import VIDEO_EXTENSIONS
 if TYPE_CHECKING:
     from pseudocap.captioning import FileCaptions
 
-FORMATS = ("text", "json", "srt", "vtt")
+FORMATS = ("text", "json", "srt", "vtt", "parquet")
 SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
+TABLE = "parquet"  # all captions in one file
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 DEFAULT = "toy-mixed-ext"
 
@@ -40,8 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--clip-seconds", type=float, default=8.0, metavar="S", help="length of a clip (8)")
     parser.add_argument("--min-seconds", type=float, default=1.0, metavar="S", help="leave out a shorter rest (1)")
-    parser.add_argument("--format", choices=FORMATS, default="text", help="json is one line a file (text)")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write a file for each instead of printing")
+    parser.add_argument(
+        "--format", choices=FORMATS, default="text", help="json is one line a file; parquet a table of all (text)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write a file for each instead of printing; of parquet, FILE.parquet"
+    )
+    parser.add_argument("--preview", type=Path, metavar="DIR", help="also small films with the captions written below")
     parser.add_argument("--beams", type=int, default=1, metavar="N", help="beam search (1: greedy)")
     parser.add_argument("--top-p", type=float, metavar="P", help="sample from the likeliest words instead")
     parser.add_argument("--seed", type=int, metavar="N", help="of sampling")
@@ -57,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     dense = args.dense or args.format in ("srt", "vtt")
     with _files(args.files) as files:
         targets = _targets(files, args)
+        previews = _in_folder(files, args.preview, ".preview.mp4", "--preview") if args.preview else None
         from pseudocap.captioner import PseudoCap
         from pseudocap.captioning import Asked, caption_densely, caption_files
         from pseudocap.cli.progress import progress_of
@@ -76,13 +83,20 @@ def run(args: argparse.Namespace) -> int:
             if dense
             else caption_files(model, paths, asked)
         )
-        failures = []
+        failures, table = [], []
         with progress_of("captioning", "files") as progress:
-            for number, ((name, _), found) in enumerate(zip(files, said, strict=True), start=1):
+            for number, ((name, path), found) in enumerate(zip(files, said, strict=True)):
                 if found.error:
                     failures.append(found.error.replace(found.file, name))
-                _deliver(name, found, args.format, dense, targets[number - 1], alone=len(files) == 1)
-                progress(number, len(files))
+                if args.format == TABLE:
+                    table += [(name, each.start, each.end, each.text) for each in found.captions]
+                else:
+                    _deliver(name, found, args.format, dense, targets[number], alone=len(files) == 1)
+                if previews is not None and found.captions and found.captions[-1].end > 0:
+                    failures += _preview(name, path, previews[number], found)
+                progress(number + 1, len(files))
+        if args.format == TABLE:
+            _write_table(table, args.out)
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -102,6 +116,31 @@ def _deliver(name: str, found: FileCaptions, form: str, dense: bool, target: Pat
     print(text, end="", flush=True)
 
 
+def _preview(name: str, path: Path, target: Path, found: FileCaptions) -> list[str]:
+    """What went wrong, if anything."""
+    from pseudocap.errors import DecodeError
+    from pseudocap.video.burn import burn
+
+    try:
+        burn(path, target, found.captions)
+    except DecodeError as failure:
+        return [str(failure).replace(str(path), name)]
+    return []
+
+
+def _write_table(rows: Sequence[tuple[str, float, float, str]], target: Path) -> None:
+    """What `datasets.load_dataset("parquet", data_files=...)` reads: a row for each caption."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
+    kinds = {"video": pa.string(), "start": pa.float64(), "end": pa.float64(), "caption": pa.string()}
+    table = pa.table(dict(zip(kinds, map(list, columns), strict=True)), schema=pa.schema(list(kinds.items())))
+    scratch = target.with_name(f".{target.name}.part")
+    parquet.write_table(table, scratch)
+    scratch.replace(target)
+
+
 def _formatted(name: str, found: FileCaptions, form: str, dense: bool) -> str:
     from pseudocap.video.subtitles import clock, to_srt, to_vtt
 
@@ -118,24 +157,34 @@ def _formatted(name: str, found: FileCaptions, form: str, dense: bool) -> str:
     return "".join(f"{each.text}\n" for each in found.captions)
 
 
-def _targets(files: Sequence[tuple[str, Path]], args: argparse.Namespace) -> list[Path | None]:
-    """Where each file's captions go; None is standard output. Nothing is overwritten by another's."""
-    if args.out is None:
-        if args.format in ("srt", "vtt") and len(files) > 1:
-            raise ConfigError(f"--format {args.format} of several files needs --out DIR: one file for each")
-        return [None] * len(files)
-    if args.out.exists() and not args.out.is_dir():
-        raise ConfigError(f"--out {args.out} is a file; name a folder")
+def _targets(files: Sequence[tuple[str, Path]], args: argparse.Namespace) -> Sequence[Path | None]:
+    """Where each file's captions go; None is standard output."""
+    if args.format == TABLE:
+        if args.out is None or args.out.suffix != ".parquet" or args.out.is_dir():
+            raise ConfigError("--format parquet writes one table: name it with --out captions.parquet")
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        return []
+    if args.out is not None:
+        return _in_folder(files, args.out, SUFFIX[args.format], "--out")
+    if args.format in ("srt", "vtt") and len(files) > 1:
+        raise ConfigError(f"--format {args.format} of several files needs --out DIR: one file for each")
+    return [None] * len(files)
+
+
+def _in_folder(files: Sequence[tuple[str, Path]], folder: Path, suffix: str, option: str) -> list[Path]:
+    """A file for each. Nothing is overwritten by another's."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{option} {folder} is a file; name a folder")
     taken: dict[str, str] = {}
     for name, _ in files:
-        target = Path(name).stem + SUFFIX[args.format]
+        target = Path(name).stem + suffix
         if target in taken:
             raise ConfigError(
-                f"{taken[target]} and {name} would both be written to {args.out / target}; caption them apart"
+                f"{taken[target]} and {name} would both be written to {folder / target}; caption them apart"
             )
         taken[target] = name
-    args.out.mkdir(parents=True, exist_ok=True)
-    return [args.out / target for target in taken]
+    folder.mkdir(parents=True, exist_ok=True)
+    return [folder / target for target in taken]
 
 
 @contextmanager

@@ -80,7 +80,12 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-new-tokens", type=int, default=40, metavar="N", help="of a caption (40)")
     group.add_argument("--prompt", default="", metavar="TEXT", help="what a caption begins with, or the question")
     group.add_argument("--size", type=int, metavar="PX", help="320, say; default: the teacher's own")
-    group.add_argument("--dtype", default="auto", help="auto is bfloat16 where the hardware has it")
+    group.add_argument(
+        "--dtype",
+        default="auto",
+        metavar="T",
+        help="float32, bfloat16, float16, or int8 for a BLIP on a CPU (auto: bfloat16 where the GPU has it)",
+    )
     group.add_argument("--device", default="auto", help="where the teacher runs (auto)")
     group.add_argument("--batch-size", type=int, default=32, metavar="N", help="frames at once (32)")
     group.add_argument("--seed", type=int, default=0, help="of sampling (0)")
@@ -200,6 +205,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("name either SOURCE or, with --relabel, an earlier run whose sources are taken")
     if "://" not in args.out and Path(args.out).is_file():
         raise DataError(f"--out {args.out} is a file; name a folder")
+    if args.out.startswith("memory://"):
+        raise ConfigError(f"--out {args.out} would be gone when this command ends; name a folder or a bucket")
     for name in ("relabel", "compare"):
         if getattr(args, name) is not None and _same(getattr(args, name), args.out):
             raise ConfigError(f"--{name} {args.out} is --out itself; name another folder")

@@ -80,6 +80,10 @@ VERBS = {
         "fetch a captioner into a folder: a row of the zoo, a repo with its revision, an address",
         "pseudocap pull OWNER/REPO@v1 --to captioners/mine",
     ),
+    "app": (
+        "a web page on this machine: drop a video, read, compare and correct captions",
+        "pseudocap app --checkpoint runs/mine/best",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
 
@@ -34,9 +35,17 @@ def progress_of(doing: str, noun: str) -> Iterator[Callable[[int, int], None]]:
     yield tell
 
 
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """`draw(what, done, total)` as a stage goes on (a total of 0: not known yet); `say(text)` is a line that stays."""
+
+    draw: Callable[[str, int, int], None]
+    say: Callable[[str], None]
+
+
 @contextmanager
-def stages_of(doing: str) -> Iterator[Callable[[str, int, int], None]]:
-    """The same for a run of several stages: what is done now, how much of it, how much there is of it."""
+def stages_of(doing: str) -> Iterator[Stages]:
+    """The same for a run of several stages."""
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import (
@@ -61,17 +70,18 @@ def stages_of(doing: str) -> Iterator[Callable[[str, int, int], None]]:
                 if what != stage:
                     stage = what
                     bar.reset(task, description=f"{doing}: {what}")
-                bar.update(task, completed=done, total=total)
+                bar.update(task, completed=done, total=total or None)
 
-            yield draw
+            yield Stages(draw, lambda text: bar.console.print(f"{doing}: {text}", markup=False, highlight=False))
         return
-    told: tuple[str, int] = ("", 0)
+    told: tuple[str, int, int] = ("", 0, 0)
 
     def tell(what: str, done: int, total: int) -> None:
         nonlocal told
         tenth = 10 * done // max(1, total)
-        if (what, tenth) != told and (what != told[0] or tenth > told[1]):
-            told = (what, tenth)
-            print(f"{doing}: {what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
+        if (what, total) != told[:2] or tenth > told[2]:  # a stage has parts of other lengths
+            told = (what, total, tenth)
+            far = f"{done:,} of {total:,}" if total else "begins"
+            print(f"{doing}: {what}: {far}", file=sys.stderr, flush=True)
 
-    yield tell
+    yield Stages(tell, lambda text: print(f"{doing}: {text}", file=sys.stderr, flush=True))

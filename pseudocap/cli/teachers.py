@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 def build_teacher(args: argparse.Namespace) -> Teacher:
+    decoding = decoding_of(args)  # before anything is loaded, which may take minutes
     if args.teacher == "null":
         return NullTeacher()
     if args.teacher == "asr":
@@ -35,15 +36,6 @@ def build_teacher(args: argparse.Namespace) -> Teacher:
 
     from pseudocap.captioner import pick_device
 
-    top_p = None if args.greedy or args.beams > 1 else 0.9
-    decoding = Decoding(
-        top_p=top_p if args.top_p is None else args.top_p,
-        temperature=args.temperature,
-        beams=args.beams,
-        captions=args.captions,
-        max_new_tokens=args.max_new_tokens,
-        prompt=args.prompt,
-    )
     device = str(pick_device(args.device))
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
@@ -58,6 +50,25 @@ def build_teacher(args: argparse.Namespace) -> Teacher:
         )
     return ImageTextTeacher(
         args.teacher, decoding=decoding, revision=args.revision, size=args.size, device=device, dtype=args.dtype
+    )
+
+
+def decoding_of(args: argparse.Namespace) -> Decoding:
+    if args.greedy and args.captions > 1:
+        raise ConfigError(f"--greedy has one caption to give, and --captions is {args.captions}: leave one out")
+    if args.frames == "consensus" and args.captions > 1:
+        raise ConfigError(
+            f"--captions is {args.captions}, and with --frames consensus each of the --k {args.k} frames says one: "
+            f"leave --captions out"
+        )
+    top_p = None if args.greedy or args.beams > 1 else 0.9
+    return Decoding(
+        top_p=top_p if args.top_p is None else args.top_p,
+        temperature=args.temperature,
+        beams=args.beams,
+        captions=args.captions,
+        max_new_tokens=args.max_new_tokens,
+        prompt=args.prompt,
     )
 
 

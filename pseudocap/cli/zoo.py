@@ -22,6 +22,7 @@ class Action:
     """One thing that the verb can do. `add` declares without importing anything heavy, as a verb's does."""
 
     summary: str
+    example: str
     add: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
 
@@ -29,7 +30,13 @@ class Action:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, action in ACTIONS.items():
-        action.add(actions.add_parser(name, help=action.summary, description=action.summary))
+        made = actions.add_parser(
+            name,
+            help=action.summary,
+            description=action.summary,
+            epilog=f"example:\n  {action.example}",
+        )
+        action.add(made)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -151,9 +158,9 @@ def _build(args: argparse.Namespace) -> int:
         raise ConfigError("--smoke makes weights that have learned nothing; --install is for the whole build")
     if args.out.is_file():
         raise ConfigError(f"--out {args.out} is a file; name a folder")
-    with stages_of("zoo") as progress:
+    with stages_of("zoo") as shown:
         recipe = SMOKE if args.smoke else FULL
-        told = build(args.out.resolve(), recipe, main=main, workers=args.workers, progress=progress)
+        told = build(args.out.resolve(), recipe, main=main, workers=args.workers, progress=shown.draw, say=shown.say)
     if args.json:
         print(json.dumps(told, indent=1))
     else:
@@ -186,7 +193,8 @@ def _print_table(rows: dict[str, Row]) -> None:
     from rich.table import Table
 
     table = Table()
-    for heading in ("name", "regime", "scores", "license", "in"):
+    table.add_column("name", no_wrap=True)  # what one copies
+    for heading in ("regime", "scores", "license", "in"):
         table.add_column(heading, overflow="fold")
     for row in rows.values():
         cells = (row.name, row.values["regime"], _scores(row), row.values["license"], _whence(row))
@@ -212,8 +220,25 @@ def _figure(value: object) -> str:
 
 # `add` may not import anything heavy; `run` may.
 ACTIONS = {
-    "list": Action(summary="the rows that have a name here", add=_add_list, run=_list),
-    "show": Action(summary="all that is known of one row, and where it lies", add=_add_show, run=_show),
-    "verify": Action(summary="recompute the rows' hashes and scores", add=_add_verify, run=_verify),
-    "build": Action(summary="make all that the package ships, from nothing", add=_add_build, run=_build),
+    "list": Action(
+        summary="the rows that have a name here", example="pseudocap zoo list --json", add=_add_list, run=_list
+    ),
+    "show": Action(
+        summary="all that is known of one row, and where it lies",
+        example="pseudocap zoo show toy-mixed-ext",
+        add=_add_show,
+        run=_show,
+    ),
+    "verify": Action(
+        summary="recompute the rows' hashes and scores",
+        example="pseudocap zoo verify toy-mixed-ext",
+        add=_add_verify,
+        run=_verify,
+    ),
+    "build": Action(
+        summary="make all that the package ships, from nothing",
+        example="pseudocap zoo build --out build/zoo    (the same command goes on where it stopped)",
+        add=_add_build,
+        run=_build,
+    ),
 }

@@ -7,13 +7,14 @@ from dataclasses import asdict
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from pseudocap.data.captions import read_own
 from pseudocap.data.corpora import Corpus, Mismatch
+from pseudocap.data.hub_datasets import is_dataset, read_dataset
 from pseudocap.data.loading import Account, EvaluationLoader, Loading, TrainingLoader
 from pseudocap.data.memories import MemoryRows, MemorySource
 from pseudocap.data.mixture import ModalityMixture
@@ -25,6 +26,9 @@ from pseudocap.data.streams import EvaluationBatches, Stream, TrainingBatches
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.types import CaptionedVideo, Coverage, Preprocess
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
 
 # The splits that a stage of the trainer cannot do without, and those that it takes where they are; None is no trainer.
 NEEDED: dict[str | None, tuple[str, ...]] = {
@@ -44,7 +48,8 @@ class CaptionData(ResumableData):
     comes exactly once over all ranks, with all its references.
 
     Args:
-        source: a file or folder of your own captions (rows without a split are for training), or a Corpus from a reader
+        source: a file or folder of your own captions (rows without a split are for training), a Corpus from a reader,
+            or a data set of Hugging Face `datasets` with a column of videos and one of captions
         videos: the folder of the videos; by default that of the captions
         memories: a folder of `pseudocap encode`, which is taken instead of the videos
         preprocess: size, colours and frames; by default those of the model that is trained
@@ -62,7 +67,7 @@ class CaptionData(ResumableData):
 
     def __init__(
         self,
-        source: Corpus | str | PathLike[str],
+        source: Corpus | Dataset | DatasetDict | str | PathLike[str],
         *,
         videos: str | PathLike[str] | None = None,
         memories: str | PathLike[str] | None = None,
@@ -79,11 +84,15 @@ class CaptionData(ResumableData):
         max_failure_rate: float = 0.1,
     ) -> None:
         super().__init__()
+        if is_dataset(source):
+            source, root = read_dataset(source, train=train_split, val=val_split)
+            videos = videos or root
         if isinstance(source, Corpus) and videos is None and memories is None:
             raise ConfigError(f"videos= must name the folder of the videos of {source.name}")
         Account(max_failure_rate)  # which checks it
         self._mixture = ModalityMixture(batch_size=batch_size, probabilities={"video": 1.0}, seed=seed)
-        self._source, self._videos, self._memories, self._preprocess = source, videos, memories, preprocess
+        self._source: Corpus | str | PathLike[str] = source
+        self._videos, self._memories, self._preprocess = videos, memories, preprocess
         self._batch_size, self._seed, self._val_share = batch_size, seed, val_share
         self._splits = {"train": train_split, "val": val_split, "test": test_split}
         self._allow_leak, self._max_failure_rate = allow_leak, max_failure_rate

@@ -86,11 +86,19 @@ def _info(store: Any, root: str, name: str, address: str, *, needed: bool) -> di
     try:
         return dict(store.info(f"{root}/{name}"))
     except FileNotFoundError as error:
+        if (cause := _unreachable(error)) is not None:
+            raise CheckpointError(f"{address}/{name} could not be reached: {first_line(cause)}") from error
         if not needed:
             return None
         raise CheckpointError(f"{address} has no {name}; is this the folder of a checkpoint?") from error
     except Exception as error:  # and of failing
         raise CheckpointError(f"{address}/{name} could not be reached: {first_line(error)}") from error
+
+
+def _unreachable(error: FileNotFoundError) -> OSError | None:
+    """fsspec's HTTP says of every failure that the file is not there; where no server answered, nobody knows."""
+    cause = error.__cause__
+    return cause if isinstance(cause, OSError) and not hasattr(cause, "status") else None
 
 
 def _version(infos: dict[str, dict[str, Any]]) -> str:

@@ -75,6 +75,9 @@ def fetch(
             raise CheckpointError(f"{name} is a file; give the directory that holds it")
         if _is_bare(text):
             return _row(text, revision, checkpoints, access, optional)
+        row, _, written = text.partition("@")
+        if written and _is_bare(row):
+            return _row(row, revision or written, checkpoints, access, optional)
     return _elsewhere(text, revision, access, optional)
 
 

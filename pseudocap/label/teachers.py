@@ -21,6 +21,7 @@ from pseudocap.places import check_repo, hub_answers, place_of
 from pseudocap.types import Clip, Transcript
 
 BLIP = "Salesforce/blip-image-captioning-large"
+INT8 = "int8"  # the linear layers of BLIP's vision tower; all else stays float32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,14 +199,31 @@ class ImageTextTeacher:
         self.name = name
         self.revision: str | None = None
         self._load(name, revision, size)
+        if self._is_blip:
+            from pseudocap.label.blip import fuse
+
+            fuse(self._model)
+        if dtype == INT8:
+            self._to_int8()
         self.revision = getattr(self._model.config, "_commit_hash", None) or revision
         self.short_side: int | None = size or _side(self._processor)
         self._prompt = self._asked()
         self.settings: Mapping[str, object] = {
             **{name: getattr(self._decoding, name) for name in Decoding.__slots__},
             "size": self.short_side,
-            "dtype": str(self._dtype).removeprefix("torch."),
+            "dtype": INT8 if dtype == INT8 else str(self._dtype).removeprefix("torch."),
         }
+
+    def _to_int8(self) -> None:
+        from pseudocap.label.blip import to_int8
+
+        if not self._is_blip or self._device.type != "cpu":
+            kind = self._model.config.model_type
+            raise ConfigError(
+                f"dtype is int8, which is for a BLIP on a CPU, and {self.name} is a {kind} on {self._device.type}; "
+                f"leave dtype at auto"
+            )
+        to_int8(self._model)
 
     def _load(self, name: str, revision: str | None, size: int | None) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -327,7 +345,7 @@ class ImageTextTeacher:
 def _precision(dtype: str, device: Any) -> Any:
     import torch
 
-    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, INT8: torch.float32}
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
     if dtype not in known:

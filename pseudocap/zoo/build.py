@@ -42,14 +42,20 @@ DATA = {
 
 
 def build(
-    root: Path, recipe: Recipe, *, main: Main, workers: int = 2, progress: Progress | None = None
+    root: Path,
+    recipe: Recipe,
+    *,
+    main: Main,
+    workers: int = 2,
+    progress: Progress = lambda what, done, total: None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Make everything below `root`, or go on with it, and return what each stage told. `root/zoo` is what is shipped.
 
     `main` is the command line (`pseudocap.cli.main.main`), by which labelling, encoding and training are run.
     """
     root.mkdir(parents=True, exist_ok=True)
-    shop = Workshop(root=root, main=main, progress=progress or (lambda what, done, total: None))
+    shop = Workshop(root=root, main=main, progress=progress, say=say)
     shop.run(stages(shop, recipe, workers))
     return shop.told
 

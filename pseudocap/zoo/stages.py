@@ -42,6 +42,7 @@ class Workshop:
     root: Path
     main: Callable[[Sequence[str]], int]  # the command line, which is handed in by who stands above the stages
     progress: Progress = lambda what, done, total: None
+    say: Callable[[str], None] = lambda text: None
     told: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def folder(self, name: str) -> Path:
@@ -72,19 +73,21 @@ class Workshop:
         if state != "finished":
             return None
         document: dict[str, Any] = json.loads((self.folder(stage.name) / DONE).read_text(encoding="utf-8"))
+        self.say(f"{stage.name}: done before")
         return document
 
     def _made(self, stage: Stage, wanted: str) -> dict[str, Any]:
         folder = self.folder(stage.name)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".begun").write_text(wanted, encoding="utf-8")
-        self.progress(stage.name, 0, 1)  # some stages tell nothing of themselves until they end
+        self.progress(stage.name, 0, 0)  # some stages tell nothing of themselves until they end
         started = time.monotonic()
         told = dict(stage.make(folder, lambda done, total: self.progress(stage.name, done, total)))
         told["seconds"] = round(time.monotonic() - started, 1)
         unfinished = folder / f".{DONE}.unfinished"
         unfinished.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         unfinished.replace(folder / DONE)
+        self.say(f"{stage.name}: done in {told['seconds']:,.0f} s")
         return told
 
     def verb(self, *words: str | Path, accepted: Sequence[int] = (0,)) -> None:

@@ -6,11 +6,13 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_caption_files import write_film
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
+from pseudocap.video.decode import open_video, probe
 
 
 @pytest.fixture
@@ -103,6 +105,7 @@ def test_an_address_is_fetched_and_named_as_it_was_given(
         (["{films}/a.mp4", "--num-frames", "0"], "num_frames must be 1 to 96, not 0"),
         (["{films}/a.mp4", "--beams", "2", "--top-p", "0.9"], "exclude one another"),
         (["{films}/twin/none"], "there is no such file"),
+        (["{films}/a.mp4", "--format", "parquet"], "name it with --out captions.parquet"),
         (["memory://nowhere/a.mp4"], "memory://nowhere/a.mp4 cannot be fetched"),
     ],
 )
@@ -115,3 +118,26 @@ def test_a_mistake_is_one_line(
     said = capsys.readouterr().err
     assert told in said
     assert said.count("\n") == 1
+
+
+def test_a_table_of_all_captions_is_what_datasets_reads(films: Path, checkpoint: str, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    table = tmp_path / "out" / "captions.parquet"
+    words = ("--checkpoint", checkpoint, "--dense", "--clip-seconds", 2)
+    assert caption(films, *words, "--format", "parquet", "--out", table) == 0
+    rows = datasets.load_dataset("parquet", data_files=str(table), split="train", cache_dir=str(tmp_path / "cache"))
+    assert set(rows.column_names) == {"video", "start", "end", "caption"}
+    assert {row["video"] for row in rows} == {str(path) for path in films.rglob("*.mp4")}
+    assert all(row["caption"] and row["end"] > row["start"] for row in rows)
+
+
+def test_a_preview_is_the_film_with_words_below(films: Path, checkpoint: str, tmp_path: Path) -> None:
+    assert caption(films / "a.mp4", "--checkpoint", checkpoint, "--preview", tmp_path / "shown") == 0
+    (preview,) = (tmp_path / "shown").iterdir()
+    before, after = (probe(path) for path in (films / "a.mp4", preview))
+    assert after.duration == pytest.approx(before.duration, abs=0.1)
+    with open_video(preview) as video:
+        pixels = video.frames_evenly(2).pixels[0]
+    assert pixels.shape[0] > before.height
+    words = pixels[before.height + 2 :]
+    assert words.max() > 150 > 60 > np.median(words)  # light letters on black

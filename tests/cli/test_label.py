@@ -157,9 +157,14 @@ def test_transcripts_are_the_baselines_teacher(films: Path, tmp_path: Path) -> N
         (("FILMS", "--teacher", "null", "--min-seconds", "9"), "min_seconds is 9"),
         (("FILMS", "--teacher", "null", "--max-failure-rate", "2"), "max_failure_rate is 2"),
         (("FILMS", "--greedy", "--top-p", "0.9"), "--greedy excludes"),
+        (("FILMS", "--teacher", "gone", "--top-p", "2"), "top_p is 2 and must be above 0"),
+        (("FILMS", "--teacher", "null", "--captions", "0"), "captions is 0 and must be at least 1"),
+        (("FILMS", "--teacher", "gone", "--greedy", "--captions", "3"), "--greedy has one caption to give"),
+        (("FILMS", "--teacher", "gone", "--captions", "3", "--frames", "consensus"), "leave --captions out"),
         (("FILMS", "--teacher", "null", "--words", "gone.txt"), "--words gone.txt cannot be read"),
         (("FILMS", "--teacher", "null", "--address", "10.0.0.1:6379"), "--address and --gpus-per-teacher belong to"),
         (("FILMS", "--teacher", "null", "--compare", "OUT"), "is --out itself"),
+        (("FILMS", "--teacher", "null", "--out", "memory://labels"), "gone when this command ends"),
         (("FILMS", "--teacher", "null", "--compare", "gone"), "gone holds no labelling run"),
     ],
 )
@@ -168,7 +173,8 @@ def test_a_mistake_is_one_line(
 ) -> None:
     places = {"FILMS": str(films), "OUT": str(tmp_path / "out")}
     given = [places.get(argument, argument) for argument in arguments]
-    assert label(*given, "--out", tmp_path / "out") == 2
+    where = () if "--out" in given else ("--out", tmp_path / "out")
+    assert label(*given, *where) == 2
     shown = capsys.readouterr().err
     assert shown.startswith("error: ")
     assert words in shown

@@ -151,6 +151,7 @@ def test_a_registry_from_elsewhere_names_nothing_on_this_machine(checkpoint: Pat
     [
         ("memory://x/y", "main", "is an address and has no revision 'main'"),
         ("nosuch://x/y", None, "is no address that can be read"),
+        ("http://127.0.0.1:1/x", None, r"http://127.0.0.1:1/x/config.json could not be reached: .*connect"),
         ("memory://x::memory://y", None, "chains two addresses"),
         ("owner/repo@", None, "names no revision after the @"),
         ("owner/repo@main", "v1", "name two revisions"),
@@ -169,3 +170,5 @@ def test_a_directory_and_a_row_have_the_revision_they_have(checkpoint: Path, tmp
     mine = registry(tmp_path / "zoo", checkpoint)
     with pytest.raises(CheckpointError, match="for another revision name the repo itself"):
         fetch("mine", revision="v1", checkpoints=mine)
+    with pytest.raises(CheckpointError, match="for another revision name the repo itself"):
+        fetch("mine@v1", checkpoints=mine)

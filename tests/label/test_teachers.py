@@ -114,7 +114,7 @@ def test_another_size_is_looked_at_in_that_size(blip_folder: Path) -> None:
     assert len(teacher.caption(views_of(2))) == 2
 
 
-def test_git_fits_the_protocol(tmp_path: Path) -> None:
+def write_git(folder: Path) -> None:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "runs"]
     small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     config = GitConfig(
@@ -126,10 +126,14 @@ def test_git_fits_the_protocol(tmp_path: Path) -> None:
         pad_token_id=0,
         max_position_embeddings=64,
     )
-    GitForCausalLM(config).save_pretrained(tmp_path)
+    GitForCausalLM(config).save_pretrained(folder)
     images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
     tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(words)})
-    GitProcessor(images, tokenizer).save_pretrained(tmp_path)
+    GitProcessor(images, tokenizer).save_pretrained(folder)
+
+
+def test_git_fits_the_protocol(tmp_path: Path) -> None:
+    write_git(tmp_path)
     teacher = ImageTextTeacher(str(tmp_path), decoding=Decoding(max_new_tokens=6))
     views = views_of(4)
     answers = teacher.caption(views)
@@ -172,3 +176,32 @@ def test_confidence_is_the_mean_probability_of_a_token() -> None:
     answer = Answer(captions=("a",), log_probs=(2 * float(np.log(0.25)),), tokens=(2,))
     assert answer.confidence == pytest.approx(0.25)
     assert Answer(captions=("a",)).confidence is None
+
+
+def seen_by(teacher: ImageTextTeacher, pixels: torch.Tensor) -> torch.Tensor:
+    with torch.inference_mode():
+        return teacher._model.vision_model(pixel_values=pixels).last_hidden_state
+
+
+def test_blips_fused_attention_is_what_transformers_computes(blip_folder: Path, blip: ImageTextTeacher) -> None:
+    pixels = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        theirs = BlipForConditionalGeneration.from_pretrained(blip_folder).eval().vision_model(pixel_values=pixels)
+    torch.testing.assert_close(seen_by(blip, pixels), theirs.last_hidden_state)
+
+
+def test_int8_sees_nearly_the_same_and_nothing_of_its_neighbours(blip_folder: Path, blip: ImageTextTeacher) -> None:
+    eight = ImageTextTeacher(str(blip_folder), decoding=Decoding(max_new_tokens=12), dtype="int8")
+    assert eight.settings["dtype"] == "int8"
+    pixels = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    pixels[3] *= 100  # whose activations have another scale
+    seen, precise = seen_by(eight, pixels), seen_by(blip, pixels)
+    assert 0 < (seen - precise).norm() / precise.norm() < 0.1
+    for row in range(4):
+        assert torch.equal(seen[row], seen_by(eight, pixels[[row]])[0])
+
+
+def test_int8_is_refused_where_it_does_not_fit(tmp_path: Path) -> None:
+    write_git(tmp_path / "git")
+    with pytest.raises(ConfigError, match=r"int8.*is a git.*leave dtype at auto"):
+        ImageTextTeacher(str(tmp_path / "git"), dtype="int8")

@@ -48,6 +48,17 @@ def test_a_second_run_makes_nothing_and_tells_the_same(tmp_path: Path) -> None:
     assert stages.counts == {"a": 1, "b": 1, "c": 1}
 
 
+def test_every_stage_is_told_as_made_now_or_before(tmp_path: Path) -> None:
+    said: list[str] = []
+    stages = Made(tmp_path)
+    stages.shop.say = said.append
+    stages.run()
+    assert [text.partition(" in ")[0] for text in said] == ["a: done", "b: done", "c: done"]
+    said.clear()
+    stages.run(settings=1)
+    assert [text.partition(" in ")[0] for text in said] == ["a: done before", "b: done", "c: done"]
+
+
 def test_other_settings_make_a_stage_anew_and_all_that_stand_on_it(tmp_path: Path) -> None:
     stages = Made(tmp_path)
     stages.run()

@@ -1,0 +1,194 @@
+"""The page of `pseudocap app`: drop a video, read its captions as they are made, compare captioners, correct, download.
+
+Gradio's page over `caption_long`. Uploads lie in a folder of Gradio's own, under names that it chooses; nothing that a
+visitor types is ever a path here.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import gradio as gr
+
+from pseudocap.captioner import PseudoCap
+from pseudocap.data.captions import read_own
+from pseudocap.errors import ConfigError, PseudocapError
+from pseudocap.types import TimedCaption
+from pseudocap.video.subtitles import clock, merge_equal, to_srt, to_vtt
+
+IN_MEMORY = 2  # captioners; two are compared
+KEPT = (600, 3600)  # seconds: how often old uploads are looked for, and how old they may become
+HEADERS = ["video", "start", "end", "caption"]
+SHOWN = ["from", "to", "caption"]
+Cells = list[list[Any]]
+
+
+@dataclass(kw_only=True)
+class Captioners:
+    """Those that may be picked, by name. The last used stay in memory; one at a time works."""
+
+    names: Sequence[str]
+    checkpoints: str | None = None
+    device: str = "auto"
+    _loaded: dict[str, PseudoCap] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def load(self, name: str) -> PseudoCap:
+        """The captioner of that name; what is not on the list is refused, whatever the browser sends."""
+        if name not in self.names:
+            raise ConfigError(f"{name!r} is none of {', '.join(self.names)}")
+        with self._lock:
+            model = self._loaded.pop(name, None)
+            if model is None:
+                model = PseudoCap.from_pretrained(name, checkpoints=self.checkpoints, device=self.device)
+            self._loaded[name] = model  # at the end: the first is the one longest unused
+            while len(self._loaded) > IN_MEMORY:
+                del self._loaded[next(iter(self._loaded))]
+        return model
+
+    def say(self, video: str, name: str, clip_seconds: float) -> Iterator[list[TimedCaption]]:
+        """All captions so far, each time that there is another; equal neighbours are one."""
+        said: list[TimedCaption] = []
+        for caption in self.load(name).caption_long(video, clip_seconds=clip_seconds):
+            said.append(caption)
+            yield list(merge_equal(said))
+
+
+def page(captioners: Captioners) -> gr.Blocks:
+    with gr.Blocks(title="Pseudocap", analytics_enabled=False, delete_cache=KEPT) as blocks:
+        gr.Markdown("# Pseudocap\nCaptions of your videos. Everything runs on this machine; nothing is kept.")
+        corrected = _correct()
+        with gr.Tab("Caption", render_children=True):
+            _caption(captioners, corrected)
+        with gr.Tab("Compare"):
+            _compare(captioners)
+        with gr.Tab("Correct"):
+            corrected.render()
+            _save(corrected)
+    return blocks
+
+
+def _correct() -> gr.Dataframe:
+    """What the first tab fills and the third shows."""
+    return gr.Dataframe(
+        headers=HEADERS,
+        datatype=["str", "number", "number", "str"],
+        type="array",
+        interactive=True,
+        wrap=True,
+        label="Captions, to be corrected",
+        elem_id="corrected",
+        render=False,
+    )
+
+
+def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
+    with gr.Row():
+        with gr.Column():
+            video = gr.Video(label="Video", sources=["upload"], elem_id="video")
+            name = gr.Dropdown(list(captioners.names), label="Captioner", elem_id="captioner")
+            seconds = gr.Slider(1, 60, value=8, step=1, label="Seconds of a clip")
+            button = gr.Button("Caption", variant="primary", elem_id="caption")
+        with gr.Column():
+            table = gr.Dataframe(headers=SHOWN, wrap=True, label="Captions", interactive=False, elem_id="captions")
+            with gr.Row():
+                srt = gr.DownloadButton("Subtitles (.srt)", interactive=False, elem_id="srt")
+                vtt = gr.DownloadButton("Subtitles (.vtt)", interactive=False, elem_id="vtt")
+
+    def run(path: str | None, chosen: str, length: float, before: Cells) -> Iterator[tuple[Any, ...]]:
+        with mistakes(path):
+            said: list[TimedCaption] = []
+            for said in captioners.say(_given(path), chosen, length):
+                yield shown(said), gr.skip(), gr.skip(), gr.skip()
+            film = Path(_given(path)).name
+            files = [download(f"{Path(film).stem}.{kind}", text) for kind, text in subtitles(said).items()]
+            rows = [[film, round(each.start, 3), round(each.end, 3), each.text] for each in said]
+            kept = [row for row in before if any(row) and row[0] != film]
+            yield shown(said), *(gr.update(value=each, interactive=True) for each in files), [*kept, *rows]
+
+    button.click(run, [video, name, seconds, corrected], [table, srt, vtt, corrected], api_visibility="private")
+
+
+def _compare(captioners: Captioners) -> None:
+    names = list(captioners.names)
+    video = gr.Video(label="Video", sources=["upload"], elem_id="compared")
+    with gr.Row():
+        left = gr.Dropdown(names, value=names[0], label="One", elem_id="left")
+        right = gr.Dropdown(names, value=names[min(1, len(names) - 1)], label="The other", elem_id="right")
+    button = gr.Button("Compare", variant="primary", elem_id="compare")
+    table = gr.Dataframe(headers=["from", "to", "one", "the other"], wrap=True, interactive=False, elem_id="comparison")
+
+    def run(path: str | None, one: str, other: str) -> Iterator[Cells]:
+        with mistakes(path):
+            clips = (captioners.load(name).caption_long(_given(path)) for name in (one, other))
+            rows: Cells = []
+            for first, second in zip(*clips, strict=True):
+                rows.append([clock(first.start), clock(first.end), first.text, second.text])
+                yield rows
+
+    button.click(run, [video, left, right], table, api_visibility="private")
+
+
+def _save(corrected: gr.Dataframe) -> None:
+    gr.Markdown("Change captions or times, empty a caption to leave it out, and fine-tune on the file that is saved.")
+    with gr.Row():
+        button = gr.Button("Save", variant="primary", elem_id="save")
+        file = gr.DownloadButton("captions.jsonl", interactive=False, elem_id="saved")
+
+    def run(rows: Cells) -> Any:
+        with mistakes(None):
+            return gr.update(value=fine_tuning_file(rows), interactive=True)
+
+    button.click(run, corrected, file, api_visibility="private")
+
+
+def fine_tuning_file(rows: Cells) -> str:
+    """The path of captions.jsonl as `pseudocap finetune --data` reads it, which is tried before it is given out."""
+    lines = []
+    for video, start, end, caption in rows:
+        if str(caption or "").strip():
+            times = {} if start in (None, "") and end in (None, "") else {"start": start, "end": end}
+            lines.append(json.dumps({"video": video, **times, "caption": caption}, ensure_ascii=False) + "\n")
+    if not lines:
+        raise ConfigError("there is no caption to save: caption a video first")
+    path = download("captions.jsonl", "".join(lines))
+    read_own(path, split="train")
+    return path
+
+
+def subtitles(said: Sequence[TimedCaption]) -> dict[str, str]:
+    return {"srt": to_srt(said), "vtt": to_vtt(said)}
+
+
+def shown(said: Sequence[TimedCaption]) -> Cells:
+    return [[clock(each.start), clock(each.end), each.text] for each in said]
+
+
+def download(name: str, text: str) -> str:
+    """A file of that name in a folder of its own, below Gradio's, which removes it when it is old."""
+    path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / Path(name).name
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def _given(path: str | None) -> str:
+    if path is None:
+        raise ConfigError("drop a video first")
+    return path
+
+
+@contextmanager
+def mistakes(path: str | None) -> Iterator[None]:
+    """Errors of ours as the page's own message, without where the upload lies."""
+    try:
+        yield
+    except PseudocapError as error:
+        told = str(error)
+        raise gr.Error(told.replace(path, Path(path).name) if path else told, print_exception=False) from error

@@ -1,0 +1,77 @@
+"""`pseudocap app`: the web page, on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from contextlib import suppress
+from threading import Event
+
+from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.errors import ConfigError
+
+LOCAL = "127.0.0.1"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        metavar="N",
+        help="a captioner to offer: a row, a directory or a repo; again for more (default: all rows)",
+    )
+    add_checkpoints_option(parser)
+    parser.add_argument("--port", type=int, default=7860, help="0: any free one (7860)")
+    parser.add_argument("--host", default=LOCAL, help=f"0.0.0.0 lets others in, who can then upload ({LOCAL})")
+    parser.add_argument("--max-upload", type=int, default=500, metavar="MB", help="of a video (500)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+
+def run(args: argparse.Namespace) -> int:
+    if not 0 <= args.port < 65536:
+        raise ConfigError(f"--port is {args.port} and must be from 0 (any free one) to 65535")
+    if args.max_upload < 1:
+        raise ConfigError(f"--max-upload is {args.max_upload} MB and must be at least 1")
+    with tempfile.TemporaryDirectory(prefix="pseudocap-app-") as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = uploads  # all that is uploaded, and gone when the page is
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        try:
+            import gradio
+        except ImportError as error:
+            raise ConfigError("the page needs Gradio: pip install 'pseudocap[app]'") from error
+        from pseudocap.app import Captioners, page
+
+        captioners = Captioners(names=_names(args), checkpoints=args.checkpoints, device=args.device)
+        blocks = page(captioners).queue(default_concurrency_limit=1, max_size=32)
+        try:
+            _, url, _ = blocks.launch(
+                server_name=args.host,
+                server_port=args.port or None,
+                max_file_size=args.max_upload * gradio.FileSize.MB,
+                theme=gradio.themes.Default(font="system-ui", font_mono="monospace"),  # none from another machine
+                footer_links=[],
+                ssr_mode=False,
+                prevent_thread_lock=True,
+                quiet=True,
+            )
+        except OSError as error:
+            raise ConfigError(f"port {args.port} of {args.host} cannot be had; name another with --port") from error
+        print(f"{url} (Ctrl-C ends)", flush=True)
+        with suppress(KeyboardInterrupt):
+            Event().wait()
+        blocks.close(verbose=False)
+    return 0
+
+
+def _names(args: argparse.Namespace) -> list[str]:
+    """What is offered; a name that cannot be found is told now, and not on the page."""
+    from pseudocap.hub.fetch import fetch
+    from pseudocap.hub.manifest import all_rows
+
+    names = args.checkpoint or list(all_rows(args.checkpoints))
+    if not names:
+        raise ConfigError("no weights are released yet: name a captioner with --checkpoint")
+    for name in args.checkpoint or ():
+        fetch(name, checkpoints=args.checkpoints)
+    return names

@@ -1,0 +1,213 @@
+"""The page in a real Chromium, on the real command line's server: upload, caption, compare, correct, download."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from chromium import Chromium, find_chromium
+from test_caption_files import write_film
+
+from pseudocap import PseudoCap
+from pseudocap.cli.main import main
+from pseudocap.data.captions import read_own
+from pseudocap.errors import ConfigError, DataError
+from pseudocap.video.subtitles import merge_equal, to_srt
+
+app = pytest.importorskip("pseudocap.app", reason="Gradio is not installed: pip install 'pseudocap[app]'")
+
+
+def needs_browser(test):  # type: ignore[no-untyped-def]
+    why = "no Chromium on the PATH (Debian: apt-get install chromium)"
+    return pytest.mark.slow(pytest.mark.skipif(find_chromium() is None, reason=why)(test))
+
+
+@pytest.fixture
+def captioners(model: PseudoCap, build, tmp_path: Path) -> list[str]:  # type: ignore[no-untyped-def]
+    model.save_pretrained(tmp_path / "one")
+    build("opt-350m").save_pretrained(tmp_path / "other")
+    return [str(tmp_path / "one"), str(tmp_path / "other")]
+
+
+@pytest.fixture
+def address(captioners: list[str], tmp_path: Path) -> Iterator[str]:
+    """`pseudocap app` as its own process, ended by Ctrl-C, which leaves nothing; where its page is."""
+    words = [word for name in captioners for word in ("--checkpoint", name)]
+    (tmp_path / "scratch").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pseudocap", "app", *words, "--port", "0", "--device", "cpu", "--max-upload", "1"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path / "scratch")},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+(?=/)", process.stdout.readline())
+        assert found, "the server has not said where it is"
+        yield found[0]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+        assert not list((tmp_path / "scratch").glob("pseudocap-app-*"))
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+@pytest.fixture
+def browser(tmp_path: Path, address: str) -> Iterator[Chromium]:
+    with Chromium(tmp_path / "profile") as running:
+        running.go(address)
+        running.wait("document.querySelector('#video input[type=file]') !== null", 60)
+        running.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path / "got"))
+        yield running
+
+
+def upload(browser: Chromium, where: str, file: Path) -> None:
+    """As a person does who picks a file in the dialog."""
+    root = browser.call("DOM.getDocument")["root"]["nodeId"]
+    node = browser.call("DOM.querySelector", nodeId=root, selector=f"{where} input[type=file]")["nodeId"]
+    browser.call("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
+
+
+def click(browser: Chromium, what: str) -> None:
+    browser.wait(f"(it => it && !it.disabled && (it.click(), true))(document.querySelector('{what}'))", 60)
+
+
+def open_tab(browser: Chromium, name: str) -> None:
+    tabs = "[...document.querySelectorAll('button[role=tab]')]"
+    browser.wait(f"(it => it && (it.click(), true))({tabs}.find(each => each.innerText.trim() == '{name}'))")
+
+
+def rows(browser: Chromium, table: str, width: int) -> list[tuple[str, ...]]:
+    cells = f"[...document.querySelectorAll('{table} [role=gridcell]')]"
+    texts = browser.wait(
+        f"{cells}.some(each => each.innerText.trim()) && {cells}.map(each => each.innerText.trim())", 60
+    )
+    return [tuple(texts[first : first + width]) for first in range(0, len(texts), width)]
+
+
+def downloaded(browser: Chromium, button: str, path: Path) -> str:
+    click(browser, button)
+    deadline = time.monotonic() + 30
+    while not path.is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return path.read_text(encoding="utf-8")
+
+
+@needs_browser
+def test_a_video_is_captioned_and_corrected(browser: Chromium, model: PseudoCap, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "my film.mp4", 18)
+    said = list(merge_equal(model.caption_long(film)))
+    upload(browser, "#video", film)
+    browser.wait("document.querySelector('#video video') !== null")
+    click(browser, "#caption")
+    subtitles = downloaded(browser, "#srt", tmp_path / "got" / "my film.srt")
+    assert subtitles == to_srt(said)
+    assert [row[2] for row in rows(browser, "#captions", 3)] == [each.text for each in said]
+    open_tab(browser, "Correct")
+    assert [row[3] for row in rows(browser, "#corrected", 4)] == [each.text for each in said]
+    click(browser, "#save")
+    downloaded(browser, "#saved", tmp_path / "got" / "captions.jsonl")
+    kept = read_own(tmp_path / "got" / "captions.jsonl", split="train")
+    assert [(row.video, row.start, row.captions) for row in kept.rows] == [
+        ("my film.mp4", each.start, (each.text,)) for each in said
+    ]
+    assert browser.complaints == []
+
+
+@needs_browser
+def test_two_captioners_stand_side_by_side(browser: Chromium, captioners: list[str], tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4", 10)
+    open_tab(browser, "Compare")
+    browser.wait("document.querySelector('#compared input[type=file]') !== null")
+    upload(browser, "#compared", film)
+    browser.wait("document.querySelector('#compared video') !== null")
+    click(browser, "#compare")
+    both = [PseudoCap.from_pretrained(name, device="cpu") for name in captioners]
+    expected = list(zip(*([each.text for each in one.caption_long(film)] for one in both), strict=True))
+    browser.wait(f"document.querySelectorAll('#comparison [role=gridcell]').length == {4 * len(expected)}", 60)
+    assert [row[2:] for row in rows(browser, "#comparison", 4)] == expected
+
+
+@needs_browser
+def test_what_is_no_video_is_told_and_too_large_a_file_is_refused(browser: Chromium, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_text("no film")
+    upload(browser, "#video", tmp_path / "broken.mp4")
+    browser.wait("document.querySelector('#video video') !== null")
+    click(browser, "#caption")
+    toasts = "[...document.querySelectorAll('.toast-body')].map(each => each.innerText)"
+    told = browser.wait(f"{toasts}.find(text => text.includes('broken.mp4'))", 60)
+    assert str(tmp_path) not in told
+    (tmp_path / "large.mp4").write_bytes(bytes(1_200_000))
+    open_tab(browser, "Compare")
+    browser.wait("document.querySelector('#compared input[type=file]') !== null")
+    upload(browser, "#compared", tmp_path / "large.mp4")
+    browser.wait("document.body.innerText.includes('exceed the maximum allowed size')", 60)
+
+
+@pytest.mark.slow
+def test_no_file_of_this_machine_can_be_asked_for(address: str, captioners: list[str]) -> None:
+    for path in (f"{captioners[0]}/config.json", "/etc/passwd", "../../etc/passwd"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{address}/gradio_api/file={path}")
+        assert refused.value.code in (403, 404)
+
+
+def test_only_what_is_offered_is_loaded(captioners: list[str]) -> None:
+    offered = app.Captioners(names=captioners[:1], device="cpu")
+    offered.load(captioners[0])
+    with pytest.raises(ConfigError, match="is none of"):
+        offered.load(captioners[1])
+
+
+def test_captioners_are_loaded_once_and_the_last_two_are_kept(captioners: list[str], tmp_path: Path) -> None:
+    shutil.copytree(captioners[0], tmp_path / "third")
+    names = [*captioners, str(tmp_path / "third")]
+    offered = app.Captioners(names=names, device="cpu")
+    first = [offered.load(name) for name in names]
+    assert [offered.load(name) is before for name, before in zip(names[::-1], first[::-1], strict=True)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_corrections_are_what_finetune_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    table = [["a.mp4", 0, 8, "a dog runs"], ["a.mp4", 8, 16, "  "], ["b.mp4", None, None, "a cat"]]
+    corpus = read_own(app.fine_tuning_file(table), split="train")
+    assert [(row.video, row.start, row.end, row.captions) for row in corpus.rows] == [
+        ("a.mp4", 0.0, 8.0, ("a dog runs",)),
+        ("b.mp4", None, None, ("a cat",)),
+    ]
+    with pytest.raises(DataError, match=r"line 1 \(a.mp4\)"):
+        app.fine_tuning_file([["a.mp4", 9, 8, "a dog runs"]])
+    with pytest.raises(ConfigError, match="no caption to save"):
+        app.fine_tuning_file([["a.mp4", 0, 8, ""]])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--port", "70000"], "--port is 70000"),
+        (["--max-upload", "0"], "--max-upload is 0 MB"),
+        (["--checkpoint", "toy-mxed"], "toy-mxed is no directory here"),
+    ],
+)
+def test_a_mistake_is_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["app", *words]) == 2
+    said = capsys.readouterr().err
+    assert told in said
+    assert said.count("\n") == 1
