@@ -75,3 +75,13 @@ def model(build: Callable[..., PseudoCap]) -> PseudoCap:
 @pytest.fixture
 def frames() -> torch.Tensor:
     return torch.randn(3, 4, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.fixture(scope="session")
+def smoke_zoo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The zoo at a size that teaches nothing, built once for all slow tests that stand on one."""
+    from pseudocap.cli.main import main
+
+    root = tmp_path_factory.mktemp("zoo")
+    assert main(["zoo", "build", "--smoke", "--out", str(root)]) == 0
+    return root

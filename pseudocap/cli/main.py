@@ -71,6 +71,10 @@ VERBS = {
         "the weights that have a name here: the shipped ones and those of your own registry",
         "pseudocap zoo list --json\n  pseudocap zoo show toy-mixed-ext --gates",
     ),
+    "bench": (
+        "the papers' claims, one command each: regimes, ablations, peers, near-duplicates",
+        "pseudocap bench regimes --data toy --seeds 3",
+    ),
     "push": (
         "publish a captioner: adapters, config, results and a page about them, in one commit",
         "pseudocap push runs/mine/best OWNER/REPO --private --dry-run",

@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from pseudocap.errors import ConfigError, TrainingError
 from pseudocap.types import Batch
 
+BAD_LOSS = "the loss at step"  # how the message of a run that was stopped here begins
 _log = logging.getLogger(__name__)
 
 
@@ -75,7 +76,7 @@ class StopOnBadLoss(_JudgesSteps):
         what = "no finite number" if math.isinf(worst) else f"{worst:.4g}, above {self.limit:g}"
         shown = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
         raise TrainingError(
-            f"the loss at step {trainer.global_step} is {what}; its batch on this rank: {shown}; {_way_out(trainer)}"
+            f"{BAD_LOSS} {trainer.global_step} is {what}; its batch on this rank: {shown}; {_way_out(trainer)}"
         )
 
 
@@ -123,7 +124,7 @@ class SkipLossSpikes(_JudgesSteps):
         median = statistics.median(self._recent)
         if self.in_a_row > self.patience:
             raise TrainingError(
-                f"the loss at step {trainer.global_step} is {worst:.4g}, and the {self.patience} steps before it were "
+                f"{BAD_LOSS} {trainer.global_step} is {worst:.4g}, and the {self.patience} steps before it were "
                 f"skipped already, for the median before them was {median:.4g}: this is no spike, and nothing is "
                 f"learned; {_way_out(trainer)}"
             )

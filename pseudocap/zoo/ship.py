@@ -130,11 +130,11 @@ def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, r
         "config": f"pseudocap/configs/{regime}-toy.yaml",
         "scores": scores,
         "license": "Apache-2.0",
-        "made_by": {"command": "pseudocap zoo build", "seed": recipe.seed, "commit": _commit()},
+        "made_by": {"command": "pseudocap zoo build", "seed": recipe.seed, "commit": commit()},
     }
 
 
-def _commit() -> str:
+def commit() -> str:
     """Of the source tree that builds; empty where it is none."""
     here = Path(__file__).resolve().parent
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)

@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pseudocap.errors import DataError
 
 DONE = "done.json"
 INTERRUPTED = 130
 Progress = Callable[[str, int, int], None]
+State = Literal["finished", "begun", "missing", "other"]  # other: made by other settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,20 +49,30 @@ class Workshop:
         return self.root / name
 
     def run(self, stages: Sequence[Stage]) -> None:
-        hashes: dict[str, str] = {}
+        hashes = hashes_of(stages)
         for stage in stages:
-            content = {"settings": stage.settings, "needs": {name: hashes[name] for name in stage.needs}}
-            hashes[stage.name] = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
             self.told[stage.name] = self._finished(stage, hashes[stage.name]) or self._made(stage, hashes[stage.name])
 
-    def _finished(self, stage: Stage, wanted: str) -> dict[str, Any] | None:
-        folder, done = self.folder(stage.name), self.folder(stage.name) / DONE
+    def states(self, stages: Sequence[Stage]) -> dict[str, State]:
+        """What a run would find of each stage, without touching any."""
+        return {name: self._state(name, wanted) for name, wanted in hashes_of(stages).items()}
+
+    def _state(self, name: str, wanted: str) -> State:
+        folder = self.folder(name)
         begun = folder / ".begun"
-        if folder.is_dir() and (not begun.is_file() or begun.read_text(encoding="utf-8") != wanted):
-            shutil.rmtree(folder)  # made by other settings
-        if not done.is_file():
+        if not folder.is_dir():
+            return "missing"
+        if not begun.is_file() or begun.read_text(encoding="utf-8") != wanted:
+            return "other"
+        return "finished" if (folder / DONE).is_file() else "begun"
+
+    def _finished(self, stage: Stage, wanted: str) -> dict[str, Any] | None:
+        state = self._state(stage.name, wanted)
+        if state == "other":
+            shutil.rmtree(self.folder(stage.name))
+        if state != "finished":
             return None
-        document: dict[str, Any] = json.loads(done.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads((self.folder(stage.name) / DONE).read_text(encoding="utf-8"))
         self.say(f"{stage.name}: done before")
         return document
 
@@ -79,16 +90,25 @@ class Workshop:
         self.say(f"{stage.name}: done in {told['seconds']:,.0f} s")
         return told
 
-    def verb(self, *words: str | Path) -> None:
+    def verb(self, *words: str | Path, accepted: Sequence[int] = (0,)) -> None:
         """Run a verb as a user would, in the build's folder, so that the paths in its files are relative to it."""
         said, complained = io.StringIO(), io.StringIO()
         with contextlib.chdir(self.root), contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
             code = self.main([str(word) for word in words])
         if code == INTERRUPTED:
             raise KeyboardInterrupt
-        if code != 0:
+        if code not in accepted:
             last = "; ".join((complained.getvalue() or said.getvalue()).strip().splitlines()[-3:])
             raise DataError(f"`{shown(words)}` failed in {self.root}: {last}; mend that, and run the same build again")
+
+
+def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
+    """Of what each stage is made by: its settings, and the hashes of all that it stands on."""
+    hashes: dict[str, str] = {}
+    for stage in stages:
+        content = {"settings": stage.settings, "needs": {name: hashes[name] for name in stage.needs}}
+        hashes[stage.name] = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    return hashes
 
 
 def shown(words: Sequence[str | Path]) -> str:

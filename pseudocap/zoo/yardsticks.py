@@ -26,7 +26,7 @@ from pseudocap.toyworld.grammar import full_truth
 from pseudocap.toyworld.scenes import FPS, Shot
 from pseudocap.toyworld.truth import Verdict, judge, shots_between
 from pseudocap.types import Preprocess, VideoMemory
-from pseudocap.video.watch import watch_file
+from pseudocap.video.watch import batched, watch_file
 
 METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 BATCH = 50
@@ -71,25 +71,29 @@ SHOWN: dict[str, Show] = {
 
 def watch_held_out(folder: Path, root: Path, encoder: Path, seed: int) -> dict[str, Any]:
     """Encode every test film in each way of showing it; all captioners share the encoder, so once is enough."""
-    watcher = TimeSformer.from_pretrained(encoder)
+    return watch_films(folder, held_out_films(root, seed), TimeSformer.from_pretrained(encoder))
+
+
+def watch_films(
+    folder: Path, films: Sequence[HeldOut], watcher: TimeSformer, *, size: int | None = None
+) -> dict[str, Any]:
+    """Films in each way of showing them, batch by batch, into `views.safetensors`."""
     config = watcher.config
     preprocess = Preprocess(
-        size=config.image_size,
+        size=size or config.image_size,
         mean=config.mean,  # type: ignore[arg-type]
         std=config.std,  # type: ignore[arg-type]
         frames=config.num_frames,
     )
-    films = held_out_films(root, seed)
-    clips = [watch_file(film.path, preprocess) for film in films]
-    tensors = {}
-    for name, show in SHOWN.items():
-        memories = [
-            watcher.encode(torch.stack([show(clip) for clip in clips[first : first + BATCH]]))
-            for first in range(0, len(clips), BATCH)
-        ]
-        tensors[f"{name}/time"] = torch.cat([memory.time for memory in memories])
-        tensors[f"{name}/space"] = torch.cat([memory.space for memory in memories])
-    save_file(tensors, folder / VIEWS)
+    device = next(watcher.parameters()).device
+    tensors: dict[str, list[torch.Tensor]] = {}
+    for batch in batched((watch_file(film.path, preprocess) for film in films), BATCH):
+        moving = [clip.expand(preprocess.frames, -1, -1, -1) for clip in batch]  # a still film has a single frame
+        for name, show in SHOWN.items():
+            memory = watcher.encode(torch.stack([show(clip) for clip in moving]).to(device)).to("cpu")
+            tensors.setdefault(f"{name}/time", []).append(memory.time)
+            tensors.setdefault(f"{name}/space", []).append(memory.space)
+    save_file({name: torch.cat(parts) for name, parts in tensors.items()}, folder / VIEWS)
     return {"films": len(films), "shown": list(SHOWN)}
 
 
@@ -101,7 +105,7 @@ def measure_captioner(folder: Path, root: Path, seed: int) -> dict[str, Any]:
     references = References({film.key: film.references for film in films})
     found: dict[str, Any] = {}
     for name in (*SHOWN, "blind"):
-        captions = dict(zip((film.key for film in films), _captions(model, views, name), strict=True))
+        captions = dict(zip((film.key for film in films), captions_of(model, views, name), strict=True))
         samples = 1000 if name == "as it is" else 0
         scores = score(predictions=captions, references=references, metrics=METRICS, bootstrap=samples)
         found[name] = {metric: round(value, 2) for metric, value in scores.items()}
@@ -115,7 +119,7 @@ def measure_captioner(folder: Path, root: Path, seed: int) -> dict[str, Any]:
     return found
 
 
-def _captions(model: PseudoCap, views: Mapping[str, torch.Tensor], name: str) -> Iterator[str]:
+def captions_of(model: PseudoCap, views: Mapping[str, torch.Tensor], name: str) -> Iterator[str]:
     shown = "as it is" if name == "blind" else name
     time, space = views[f"{shown}/time"], views[f"{shown}/space"]
     if name == "blind":

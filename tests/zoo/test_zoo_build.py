@@ -19,10 +19,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("zoo")
-    assert main(["zoo", "build", "--smoke", "--out", str(root)]) == 0
-    return root
+def built(smoke_zoo: Path) -> Path:
+    return smoke_zoo
 
 
 @pytest.fixture

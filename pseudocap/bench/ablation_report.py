@@ -1,0 +1,110 @@
+"""An ablation's result: one document, one table, one figure."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pseudocap.bench.ablations import Arm, find_ablation
+from pseudocap.bench.cells import Cell
+from pseudocap.bench.measured import PLAIN, ZERO_SHOT
+from pseudocap.bench.regimes import Bench, provenance
+from pseudocap.bench.report import draw, error_bars, write_text
+from pseudocap.bench.results import machine, mean_document
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
+
+
+def gather_ablation(
+    name: str, bench: Bench, arms: Sequence[tuple[Arm, Sequence[Cell]]], *, command: str
+) -> dict[str, Any]:
+    ablation, cells = find_ablation(name), arms[0][1]
+    told = bench.shop.told
+    return {
+        "ablation": name,
+        "question": ablation.question,
+        "claimed": ablation.claimed,
+        "note": ablation.note,
+        "command": command,
+        **machine(),
+        "data": provenance(bench),
+        "decoding": {"beams": 1, "max_new_tokens": 32},
+        "settings": dataclasses.asdict(cells[0].plan) | {"steps": "those of each arm"},
+        "seeds": [cell.seed for cell in cells],
+        "arms": [
+            _arm(arm, [told[cell.stage(bench.ground, "measured")] for cell in each], each[0]) for arm, each in arms
+        ],
+    }
+
+
+def _arm(arm: Arm, told: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, Any]:
+    """Means are of the seeds that did not diverge."""
+    whole = [each for each in told if "diverged" not in each]
+    document: dict[str, Any] = {
+        "settings": dict(arm.shown),
+        "regime": arm.regime,
+        "steps": 0 if arm.regime == "none" else cell.plan.steps_of(arm.regime),
+        "training": list(cell.training),
+        "tuning": list(cell.tuning),
+        "diverged": len(told) - len(whole),
+        "scores": {},
+    }
+    if whole:
+        document["scores"] = {
+            way: {name: mean_document([each["scores"][way][name] for each in whole]) for name in METRICS}
+            for way in (PLAIN, ZERO_SHOT)
+        }
+    return document
+
+
+def write_ablation(out: Path, result: Mapping[str, Any]) -> list[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    figure = draw(out / "figure.png", lambda axes: _draw(axes, result), result["question"])
+    write_text(out / "table.md", "\n".join(ablation_table(result)) + "\n")
+    write_text(out / "results.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    return [figure, out / "table.md", out / "results.json"]
+
+
+def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
+    columns, seeds = list(result["arms"][0]["settings"]), result["seeds"]
+    yield f"# {result['ablation']}: {result['question']}"
+    yield ""
+    yield f"The papers: {result['claimed']}. Below are toy results, seeds {', '.join(map(str, seeds))}, 95 % by"
+    yield f"Student's t over seeds{'' if len(seeds) > 1 else ' (one seed has none)'}. {result['note']}".rstrip()
+    yield ""
+    yield f"    {result['command']}"
+    yield ""
+    yield f"| {' | '.join(columns)} | steps | {' | '.join(METRICS)} | before fine-tuning: CIDEr-D | diverged |"
+    yield f"|{'---|' * (len(columns) + len(METRICS) + 3)}"
+    for arm in result["arms"]:
+        scores = arm["scores"]
+        cells = [_figure(scores, PLAIN, metric) for metric in METRICS]
+        cells.append(_figure(scores, ZERO_SHOT, "CIDEr-D"))
+        shown = " | ".join(str(arm["settings"][column]) for column in columns)
+        yield f"| {shown} | {arm['steps']:,} | {' | '.join(cells)} | {arm['diverged']} of {len(seeds)} |"
+
+
+def _figure(scores: Mapping[str, Any], way: str, metric: str) -> str:
+    if not scores:
+        return "-"
+    mean = scores[way][metric]
+    interval = mean["interval over seeds"]
+    return f"{mean['mean']:.1f}" + ("" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.1f}")
+
+
+def _draw(axes: Axes, result: Mapping[str, Any]) -> None:
+    arms = [arm for arm in result["arms"] if arm["scores"]]
+    labels = ["\n".join(f"{key} {value}" for key, value in arm["settings"].items()) for arm in arms]
+    means = [arm["scores"][PLAIN]["CIDEr-D"] for arm in arms]
+    spread = list(zip(*(error_bars(mean) for mean in means), strict=True))
+    axes.errorbar(
+        range(len(arms)), [mean["mean"] for mean in means], yerr=spread or None, capsize=3, marker="o", linestyle=""
+    )
+    axes.set_xticks(range(len(arms)), labels, fontsize=7)
+    axes.set_ylabel("CIDEr-D, 95 % over seeds")

@@ -1,0 +1,112 @@
+"""How certain a mean over few seeds is, and whether one regime is better than another.
+
+Two intervals, of two kinds of chance. Over seeds: Student's t, for another training of the same settings on the same
+films. Over films: the bootstrap, for other films of the same kind and the same trainings. A claim must pass both.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pseudocap.bench.measured import Measured
+from pseudocap.errors import DataError
+from pseudocap.metrics.measures import measure
+from pseudocap.metrics.resample import Interval, difference
+
+METRIC = "CIDEr-D"
+SAMPLES = 1000
+# The 97.5 % quantiles of Student's t for 1, 2, ... 30 degrees of freedom; scipy would be a dependency for these alone.
+T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
+    *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
+    *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+Verdict = Literal["holds", "does not hold: the reverse does", "not decided"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mean:
+    """Of a figure over seeds. A single seed has no interval."""
+
+    value: float
+    interval: Interval | None
+    each: tuple[float, ...]
+
+
+def mean_over_seeds(values: Sequence[float]) -> Mean:
+    if not values:
+        raise DataError("there is no value to take a mean of; finish a cell first")
+    centre = statistics.fmean(values)
+    if len(values) == 1:
+        return Mean(value=centre, interval=None, each=tuple(values))
+    freedom = len(values) - 1
+    # Beyond the table the normal quantile with the expansion's first term, right to the third decimal.
+    quantile = T[freedom - 1] if freedom <= len(T) else 1.960 + (1.960**3 + 1.960) / (4 * freedom)
+    half = quantile * statistics.stdev(values) / math.sqrt(len(values))
+    return Mean(value=centre, interval=Interval(low=centre - half, high=centre + half), each=tuple(values))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """What the papers say: this regime is better than that one."""
+
+    text: str
+    better: str
+    worse: str
+
+
+CLAIMS = (
+    Claim(text="pseudolabels of video beat ASR", better="video-only", worse="asr"),
+    Claim(text="images and video together beat images alone", better="mixed", worse="image-only"),
+    Claim(text="images and video together beat video alone", better="mixed", worse="video-only"),
+    Claim(text="longer is better", better="mixed-ext", worse="mixed"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """A claim against what was measured, in CIDEr-D: the difference with its two paired intervals."""
+
+    claim: Claim
+    difference: float
+    over_seeds: Interval | None
+    over_films: Interval
+    seeds: tuple[int, ...]
+    verdict: Verdict
+
+
+def judge_claim(claim: Claim, cells: Mapping[tuple[str, int], Measured]) -> Judged | None:
+    """From the plain cells by (regime, seed); None where no seed has both regimes."""
+    seeds = tuple(sorted(seed for regime, seed in cells if regime == claim.better and (claim.worse, seed) in cells))
+    if not seeds:
+        return None
+    ours, theirs = ([cells[regime, seed].plain for seed in seeds] for regime in (claim.better, claim.worse))
+    seedwise = mean_over_seeds([a[METRIC] - b[METRIC] for a, b in zip(ours, theirs, strict=True)])
+    # A film's row is [its CIDEr-D, 1], so rows added over the seeds give the film's mean over them.
+    rows_ours, rows_theirs = (np.sum([scores.rows[METRIC] for scores in side], axis=0) for side in (ours, theirs))
+    found = difference(measure(METRIC), rows_ours, rows_theirs, samples=SAMPLES, seed=0)
+    return Judged(
+        claim=claim,
+        difference=found.value,
+        over_seeds=seedwise.interval,
+        over_films=found.interval,
+        seeds=seeds,
+        verdict=verdict_of(seedwise.interval, found.interval),
+    )
+
+
+def verdict_of(over_seeds: Interval | None, over_films: Interval) -> Verdict:
+    """Both intervals on the same side of nothing; one seed decides nothing."""
+    if over_seeds is None:
+        return "not decided"
+    if over_seeds.low > 0 and over_films.low > 0:
+        return "holds"
+    if over_seeds.high < 0 and over_films.high < 0:
+        return "does not hold: the reverse does"
+    return "not decided"

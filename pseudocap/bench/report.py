@@ -1,0 +1,250 @@
+"""The benchmark's result for people: a Markdown table in the papers' form, and figures as PNG."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
+WAYS = ("as it is", "centre frame", "reversed", "shuffled", "blind")
+Document = Mapping[str, Any]
+
+
+def write_results(out: Path, results: Document) -> list[Path]:
+    """`table.md`, the figures and, last, `results.json`."""
+    out.mkdir(parents=True, exist_ok=True)
+    made = [
+        draw(out / "regimes.png", lambda axes: _draw_regimes(axes, results), "regimes after fine-tuning"),
+        draw(out / "captions.png", lambda axes: _draw_captions(axes, results), "by captions learned from"),
+        draw(out / "time.png", lambda axes: _draw_ways(axes, results), "what each way of showing is worth"),
+    ]
+    write_text(out / "table.md", "\n".join(table(results)) + "\n")
+    write_text(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    return [*made, out / "table.md", out / "results.json"]
+
+
+def write_text(path: Path, text: str) -> None:
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+# The table
+
+
+def table(results: Document) -> Iterator[str]:
+    yield from _heading(results)
+    yield from _main_table(results)
+    yield from _claims(results)
+    yield from _beside(results)
+    yield from _fewer(results)
+    yield from _truth(results)
+    yield from _duplicates(results)
+
+
+def _heading(results: Document) -> Iterator[str]:
+    seeds, toy = results["seeds"], results["corpus"].startswith("toy")
+    yield f"# Regimes on {results['corpus']}"
+    yield ""
+    if toy:
+        yield "Toy results: the world is drawn to the papers' assumptions; they show the method and prove nothing of"
+        yield "real video."
+        yield ""
+    yield f"    {results['command']}"
+    yield ""
+    yield (
+        f"{results['test films']:,} test films, greedy decoding, seeds {', '.join(map(str, seeds))}. Intervals are "
+        f"95 %: {_kind(seeds)} Fine-tuning is the same for all."
+    )
+    if isinstance(results["data"]["coverage"], Mapping):
+        yield f"**Not all test videos could be watched**: {json.dumps(results['data']['coverage'])}."
+    yield ""
+
+
+def _kind(seeds: Sequence[int]) -> str:
+    if len(seeds) > 1:
+        return "Student's t over seeds."
+    return "one seed has none over seeds; the bootstrap over films is given in its place."
+
+
+def _main_table(results: Document) -> Iterator[str]:
+    claimed = "claimed, on MSR-VTT, other backbones: CIDEr"
+    yield f"| regime | steps | CIDEr-D | BLEU-4 | ROUGE-L | before fine-tuning | | {claimed} |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, regime in results["regimes"].items():
+        cells = [_figure(regime["scores"]["as it is"][metric]) for metric in METRICS]
+        if len(results["seeds"]) == 1:
+            low, high = regime["cells"][0]["intervals over films"]["CIDEr-D"]
+            cells[0] += f" ({low:.1f} to {high:.1f} over films)"
+        before = _figure(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
+        other = regime["claimed on MSR-VTT"]
+        yield f"| {name} | {regime['steps']:,} | {' | '.join(cells)} | {before} | | {other or ''} |"
+    for text, key in (("people, one against the other 19", "people"), ("the whole truth, plainly", "whole truth")):
+        if results.get(key):
+            yield f"| {text} | | {' | '.join(f'{results[key][metric]:.1f}' for metric in METRICS)} | | | |"
+    yield ""
+    if "none" in results["regimes"]:
+        yield "`none` goes into fine-tuning with new adapters, without pre-training."
+        yield ""
+
+
+def _figure(mean: Document, places: int = 1) -> str:
+    interval = mean["interval over seeds"]
+    spread = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{places}f}"
+    return f"{mean['mean']:.{places}f}{spread}"
+
+
+def _claims(results: Document) -> Iterator[str]:
+    yield "## Do the papers' claims hold here?"
+    yield ""
+    if not results["claims"]:
+        yield "None could be judged: the regimes that they compare were not both run."
+    else:
+        yield "A claim holds where both paired intervals lie above 0. The one over seeds is Student's t, for other"
+        yield "trainings; the one over films is the bootstrap, for other films."
+        yield ""
+        yield "| claim | CIDEr-D difference | over seeds | over films | verdict |"
+        yield "|---|---|---|---|---|"
+    for each in results["claims"]:
+        over = [_span(each[f"interval over {what}"]) for what in ("seeds", "films")]
+        what = each["difference"].partition(",")[0]
+        yield f"| {each['claim']} | {what}: {each['mean']:+.1f} | {over[0]} | {over[1]} | **{each['verdict']}** |"
+    yield ""
+
+
+def _span(interval: Sequence[float] | None) -> str:
+    return "one seed" if interval is None else f"{interval[0]:+.1f} to {interval[1]:+.1f}"
+
+
+def _beside(results: Document) -> Iterator[str]:
+    yield "## Does it use time?"
+    yield ""
+    yield "CIDEr-D of the same captioners, shown the films in other ways; blind is a memory of zeros."
+    yield ""
+    ways = [way for way in WAYS if all(way in each["scores"] for each in results["regimes"].values())]
+    yield f"| regime | {' | '.join(ways)} |"
+    yield f"|---|{'---|' * len(ways)}"
+    for name, regime in results["regimes"].items():
+        yield f"| {name} | {' | '.join(_figure(regime['scores'][way]['CIDEr-D']) for way in ways)} |"
+    yield ""
+
+
+def _fewer(results: Document) -> Iterator[str]:
+    numbers = list(next(iter(results["regimes"].values()))["by captions"])
+    if numbers == ["all"]:
+        return
+    yield "## By the number of captions that the fine-tuning had"
+    yield ""
+    yield f"| regime | {' | '.join(numbers)} |"
+    yield f"|---|{'---|' * len(numbers)}"
+    for name, regime in results["regimes"].items():
+        yield f"| {name} | {' | '.join(_figure(regime['by captions'][number]) for number in numbers)} |"
+    yield ""
+    yield "Which captions are drawn depends on the seed. The validation, which decides when to stop, is always whole."
+    yield ""
+
+
+def _truth(results: Document) -> Iterator[str]:
+    yield "## What the captions say"
+    yield ""
+    truths = all("truth" in regime for regime in results["regimes"].values())
+    more = " | correct | made up, of the things named | blind: made up" if truths else ""
+    yield f"| regime | different captions | different words | words, of all | pairs, of all | mean length{more} |"
+    yield f"|---|---|---|---|---|---|{'---|---|---|' if truths else ''}"
+    for name, regime in results["regimes"].items():
+        language = regime["language"]
+        shares = [f"{100 * language[key]:.1f} %" for key in ("distinct_1", "distinct_2")]
+        cells = [f"{100 * language['distinct_captions']:.1f} %", f"{language['vocabulary']:.0f}", *shares]
+        cells.append(f"{language['mean_length']:.1f}")
+        if truths:
+            plain, blind = regime["truth"]["as it is"], regime["truth"]["blind"]
+            made_up = "made up of the things named"
+            cells += [f"{plain['correct']:.1f} %", f"{plain[made_up]:.1f} %", f"{blind[made_up]:.1f} %"]
+        yield f"| {name} | {' | '.join(cells)} |"
+    yield ""
+    if truths:
+        yield "Held against the exact scenes; means over seeds."
+        yield ""
+
+
+def _duplicates(results: Document) -> Iterator[str]:
+    found = results["duplicates"]
+    yield "## Near-duplicates of test videos in pre-training"
+    yield ""
+    if found is None:
+        yield "Not looked for."
+        return
+    yield (
+        f"{len(found['duplicates'])} of {found['test videos']:,} test videos, against {found['compared with']:,} "
+        f"samples (correlation of thumbnails from {found['threshold']} on, `pseudocap/bench/duplicates.py`)."
+    )
+
+
+# The figures
+
+
+def draw(path: Path, onto: Callable[[Axes], None], title: str) -> Path:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    onto(axes)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    figure.savefig(unfinished, dpi=120, format="png")
+    unfinished.replace(path)
+    return path
+
+
+def error_bars(mean: Document) -> tuple[float, float]:
+    """How far the interval reaches below and above; nothing for a single seed."""
+    interval = mean["interval over seeds"]
+    return (0.0, 0.0) if interval is None else (mean["mean"] - interval[0], interval[1] - mean["mean"])
+
+
+def _draw_regimes(axes: Axes, results: Document) -> None:
+    names = list(results["regimes"])
+    for offset, way in enumerate(("as it is", "zero-shot")):
+        rows = [results["regimes"][name]["scores"].get(way) for name in names]
+        if any(row is None for row in rows):
+            continue
+        means = [row["CIDEr-D"] for row in rows]
+        places = [place + (offset - 0.5) * 0.35 for place in range(len(names))]
+        spread = list(zip(*(error_bars(mean) for mean in means), strict=True))
+        label = "fine-tuned" if way == "as it is" else "before fine-tuning"
+        axes.bar(places, [mean["mean"] for mean in means], width=0.35, yerr=spread, capsize=3, label=label)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel("CIDEr-D, 95 % over seeds")
+    axes.legend()
+
+
+def _draw_captions(axes: Axes, results: Document) -> None:
+    for name, regime in results["regimes"].items():
+        means = regime["by captions"]
+        spread = list(zip(*(error_bars(mean) for mean in means.values()), strict=True))
+        axes.errorbar(
+            list(means), [mean["mean"] for mean in means.values()], yerr=spread, capsize=3, marker="o", label=name
+        )
+    axes.set_xlabel("captions that the fine-tuning had")
+    axes.set_ylabel("CIDEr-D, 95 % over seeds")
+    axes.legend()
+
+
+def _draw_ways(axes: Axes, results: Document) -> None:
+    for name, regime in results["regimes"].items():
+        ways = [way for way in WAYS if way in regime["scores"]]
+        means = [regime["scores"][way]["CIDEr-D"] for way in ways]
+        spread = list(zip(*(error_bars(mean) for mean in means), strict=True))
+        axes.errorbar(
+            ways, [mean["mean"] for mean in means], yerr=spread, capsize=3, marker="o", linestyle="", label=name
+        )
+    axes.set_ylabel("CIDEr-D, 95 % over seeds")
+    axes.legend()

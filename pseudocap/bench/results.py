@@ -1,0 +1,138 @@
+"""Finished cells gathered into one document: `results.json`, of which the table and the figures are drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+
+from pseudocap import __version__
+from pseudocap.bench.cells import Cell
+from pseudocap.bench.certainty import CLAIMS, Judged, Mean, judge_claim, mean_over_seeds
+from pseudocap.bench.measured import Measured, read_measured
+from pseudocap.bench.regimes import Bench, provenance
+from pseudocap.metrics.references import References
+from pseudocap.zoo.ship import commit
+
+LIBRARIES = ("torch", "lightning", "transformers", "tokenizers", "numpy", "av")
+# What the papers state, as claims: CIDEr(-D) on MSR-VTT's validation after fine-tuning, no beams, OPT-1.3B (DESIGN 4).
+CLAIMED = {"asr": 49.0, "video-only": 49.7, "image-only": 49.6, "mixed": 54.0, "mixed-ext": 54.6}
+
+
+def machine() -> dict[str, Any]:
+    """What ran it: enough to make it again, and nothing of where files lie."""
+    found: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {
+        "pseudocap": __version__,
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), **found},
+        "device": device,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def gather(bench: Bench, *, command: str) -> dict[str, Any]:
+    """Read every cell back. All of them must be finished."""
+    references = References({film.key: film.references for film in bench.ground.films()})
+    found = {
+        cell: read_measured(
+            bench.shop.folder(cell.stage(bench.ground, "measured")),
+            bench.shop.told[cell.stage(bench.ground, "measured")],
+            references,
+        )
+        for cell in bench.cells
+    }
+    plain = {(cell.regime, cell.seed): each for cell, each in found.items() if cell.captions is None}
+    regimes = list(dict.fromkeys(cell.regime for cell in bench.cells))
+    judged = [each for each in (judge_claim(claim, plain) for claim in CLAIMS) if each is not None]
+    told = bench.shop.told
+    return {
+        "command": command,
+        **machine(),
+        "corpus": bench.corpus,
+        "data": provenance(bench),
+        "test films": len(references.place),
+        "decoding": {"beams": 1, "max_new_tokens": 32},
+        "seeds": sorted({cell.seed for cell in bench.cells}),
+        "settings": dataclasses.asdict(bench.cells[0].plan),
+        "regimes": {regime: _regime(regime, found) for regime in regimes},
+        "claims": [claim_document(each) for each in judged],
+        "people": told.get("yardsticks", {}).get("one person against the other 19"),
+        "whole truth": told.get("yardsticks", {}).get("the whole truth"),
+        "duplicates": told[bench.duplicates] if bench.duplicates else None,
+    }
+
+
+def _regime(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
+    whole = {cell: each for cell, each in found.items() if cell.regime == regime and cell.captions is None}
+    ways = next(iter(whole.values())).told["scores"]
+    plan = next(iter(whole)).plan
+    told = [each.told for each in whole.values()]
+    document = {
+        "steps": 0 if regime == "none" else plan.steps_of(regime),
+        "claimed on MSR-VTT": CLAIMED.get(regime),
+        "scores": {
+            way: {name: mean_document([each["scores"][way][name] for each in told]) for name in ways[way]}
+            for way in ways
+        },
+        "by captions": by_captions(regime, found),
+        "language": _means([each["language"] for each in told]),
+        "cells": [
+            {"seed": cell.seed, **{key: each.told[key] for key in ("scores", "intervals over films", "seconds")}}
+            for cell, each in whole.items()
+        ],
+    }
+    if "truth" in told[0]:
+        document["truth"] = {way: _means([each["truth"][way] for each in told]) for way in told[0]["truth"]}
+    return document
+
+
+def by_captions(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
+    """CIDEr-D by the number of captions that the fine-tuning had."""
+    numbers = sorted({cell.captions for cell in found if cell.captions is not None})
+    columns: list[tuple[str, int | None]] = [*((str(number), number) for number in numbers), ("all", None)]
+    return {
+        name: mean_document(
+            [each.plain["CIDEr-D"] for cell, each in found.items() if (cell.regime, cell.captions) == (regime, number)]
+        )
+        for name, number in columns
+    }
+
+
+def mean_document(values: Sequence[float]) -> dict[str, Any]:
+    mean: Mean = mean_over_seeds(values)
+    interval = None if mean.interval is None else [round(mean.interval.low, 3), round(mean.interval.high, 3)]
+    return {"mean": round(mean.value, 3), "interval over seeds": interval, "each": [round(v, 3) for v in mean.each]}
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Plain means over seeds of what all of them have."""
+    return {
+        name: round(statistics.fmean(row[name] for row in rows), 4)
+        for name in rows[0]
+        if all(row[name] is not None for row in rows)
+    }
+
+
+def claim_document(each: Judged) -> dict[str, Any]:
+    seeds = each.over_seeds
+    return {
+        "claim": each.claim.text,
+        "difference": f"{each.claim.better} less {each.claim.worse}, CIDEr-D, paired",
+        "mean": round(each.difference, 3),
+        "interval over seeds": None if seeds is None else [round(seeds.low, 3), round(seeds.high, 3)],
+        "interval over films": [round(each.over_films.low, 3), round(each.over_films.high, 3)],
+        "seeds": list(each.seeds),
+        "verdict": each.verdict,
+    }
