@@ -23,6 +23,7 @@ class Timing:
     fastest: float
     slowest: float
     processor: float
+    each: tuple[float, ...] = ()  # round by round
 
 
 def take_turns(alternatives: Mapping[str, Callable[[], object]], *, rounds: int, warmups: int = 1) -> dict[str, Timing]:
@@ -43,6 +44,7 @@ def take_turns(alternatives: Mapping[str, Callable[[], object]], *, rounds: int,
             fastest=min(times),
             slowest=max(times),
             processor=statistics.median(computed[name]),
+            each=tuple(times),
         )
         for name, times in seconds.items()
     }

@@ -1,5 +1,5 @@
-"""`pseudocap bench regimes | ablation NAME | model N | duplicates A B`: what the papers claim, measured, one command
-each."""
+"""`pseudocap bench regimes | ablation NAME | model N | throughput | duplicates A B`: what the papers claim, measured, one
+command each."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.throughput import add_throughput, run_throughput
 from pseudocap.errors import ConfigError, InputError, nearest
 
 if TYPE_CHECKING:
@@ -415,6 +416,12 @@ ACTIONS = {
         add=_add_model,
         run=_model,
         example="pseudocap bench model build/zoo/tuned-mixed/run/best --peers git=microsoft/git-base-vatex blip",
+    ),
+    "throughput": Action(
+        summary="how many times as fast as named alternatives everything is; fails below the floors",
+        add=add_throughput,
+        run=run_throughput,
+        example="pseudocap bench throughput decode-12 train-memories",
     ),
     "duplicates": Action(
         summary="which test videos are near-duplicates of what was learned from",

@@ -135,7 +135,9 @@ def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, r
 
 
 def commit() -> str:
-    """Of the source tree that builds; empty where it is none."""
+    """Of the source tree that builds; empty where it is none, or there is no git."""
     here = Path(__file__).resolve().parent
+    if shutil.which("git") is None:
+        return ""
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
     return found.stdout.strip()
