@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -165,7 +166,7 @@ def generate(folder: Path, rounds: int) -> Mapping[str, Timing]:
         time_mask=torch.ones(8, 8, dtype=torch.bool),
         space_mask=torch.ones(8, 196, dtype=torch.bool),
     )
-    options = {"max_new_tokens": 20, "min_new_tokens": 20, "do_sample": False}
+    options: dict[str, Any] = {"max_new_tokens": 20, "min_new_tokens": 20, "do_sample": False}
     plain = plain_opt()
     begin = torch.full((8, 1), 2)
     runs: dict[str, Callable[[], object]] = {
@@ -176,7 +177,7 @@ def generate(folder: Path, rounds: int) -> Mapping[str, Timing]:
         return take_turns(runs, rounds=rounds)
 
 
-def plain_opt() -> torch.nn.Module:
+def plain_opt() -> Any:
     from transformers import OPTForCausalLM
 
     from pseudocap.model.opt import full_size
