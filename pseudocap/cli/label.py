@@ -104,7 +104,11 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the run")
     group.add_argument(
-        "--workers", type=int, default=2, metavar="N", help="processes that decode, with ray for each teacher (2)"
+        "--workers",
+        type=int,
+        default=2,
+        metavar="N",
+        help="processes that decode, with ray for each teacher; 0: threads (2)",
     )
     group.add_argument("--shard-size", type=int, default=32, metavar="N", help="videos in a file of labels (32)")
     group.add_argument("--retry-failed", action="store_true", help="try clips again that failed before")
@@ -213,7 +217,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.engine == "local" and (args.address is not None or args.gpus_per_teacher is not None):
         raise ConfigError("--address and --gpus-per-teacher belong to --engine ray")
     if args.workers < 0:
-        raise ConfigError(f"--workers is {args.workers} and must be 0 (decode in this process) or more")
+        raise ConfigError(f"--workers is {args.workers} and must be 0 (decode in this process, by threads) or more")
     if args.greedy and (args.top_p is not None or args.beams > 1):
         raise ConfigError("--greedy excludes --top-p and --beams")
 

@@ -15,7 +15,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -29,6 +29,7 @@ from pseudocap.label.teachers import Teacher
 from pseudocap.label.work import Done, Errand, ShardEnd, Sight, Step, Work
 from pseudocap.types import Clip
 
+THREADS = 4  # at most, where no worker processes decode
 CRASHED = "the decoder crashed on it, twice; convert the file, or leave it out"
 
 
@@ -50,7 +51,7 @@ class Job:
 
 
 class LocalEngine:
-    """Processes of this machine; with 0 workers everything is done in this one."""
+    """Processes of this machine; with 0 workers everything is done in this one, by threads that decode."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -182,19 +183,19 @@ def _lost(media: Media, planned: Planned) -> tuple[Watched, ...]:
 
 
 class Crew:
-    """Worker processes that are replaced when one of them dies."""
+    """Worker processes, replaced when one of them dies. Of size 0 threads: FFmpeg lets them decode side by side."""
 
     def __init__(self, size: int) -> None:
-        self.size = size
+        self.size = size or min(THREADS, os.cpu_count() or 1)
         self._context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-        self._pool = self._hire(size) if size else None
+        self._pool: Executor = self._hire(size) if size else ThreadPoolExecutor(self.size)
         self._pending: list[Job] = []
 
     def _hire(self, size: int) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(size, mp_context=self._context, initializer=_leave_with_parent)
 
     def submit(self, job: Job) -> None:
-        if self._pool is None or job.future is not None:
+        if job.future is not None:
             return
         if job not in self._pending:
             self._pending.append(job)
@@ -203,8 +204,6 @@ class Crew:
 
     def result(self, job: Job) -> Any:
         """What a job gives; BrokenProcessPool if it crashes a process that does nothing else."""
-        if self._pool is None:
-            return job.run(*job.arguments)
         self.submit(job)
         try:
             if job.future is None:
@@ -217,7 +216,6 @@ class Crew:
 
     def _alone(self, job: Job) -> Any:
         """Some worker died. Run this job by itself, which tells whether it was the one, and start the others anew."""
-        assert self._pool is not None
         self._pool.shutdown(wait=False, cancel_futures=True)
         try:
             with self._hire(1) as cell:
@@ -229,8 +227,7 @@ class Crew:
                     other.future = self._pool.submit(other.run, *other.arguments)
 
     def dismiss(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _leave_with_parent() -> None:
