@@ -57,8 +57,8 @@ class Captioners:
         """All captions so far, each time that there is another; equal neighbours are one."""
         said: list[TimedCaption] = []
         for caption in self.load(name).caption_long(video, clip_seconds=clip_seconds):
-            said.append(caption)
-            yield list(merge_equal(said))
+            said[-1:] = merge_equal([*said[-1:], caption])
+            yield said
 
 
 def page(captioners: Captioners) -> gr.Blocks:
@@ -179,17 +179,22 @@ def shown(said: Sequence[TimedCaption]) -> Cells:
 
 
 def download(name: str, text: str) -> str:
-    """A file of that name in a folder of its own, below Gradio's, which removes it when it is old."""
-    path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / Path(name).name
+    """The path of a file of that name."""
+    path = _new_file(name)
     path.write_text(text, encoding="utf-8")
     return str(path)
 
 
 def picture(model: PseudoCap, video: str) -> str:
     """The caption of the whole video, and where each of its words looked, as a PNG."""
-    path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / "looked.png"
+    path = _new_file("looked.png")
     model.explain(video).save(path)
     return str(path)
+
+
+def _new_file(name: str) -> Path:
+    """In a folder of its own, below Gradio's, which removes it when it is old."""
+    return Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / Path(name).name
 
 
 def _given(path: str | None) -> str:

@@ -80,7 +80,7 @@ def state_of_things() -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),  # not torch's count: this process and a race's may differ in it
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.registry import add_checkpoints_option
-from pseudocap.errors import ConfigError, DataError, InputError, first_line
+from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
 from pseudocap.types import VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
@@ -89,7 +89,10 @@ def run(args: argparse.Namespace) -> int:
                 if found.error:
                     failures.append(found.error.replace(found.file, name))
                 if args.format == TABLE:
-                    table += [(name, each.start, each.end, each.text) for each in found.captions]
+                    table += [
+                        {"video": name, "start": each.start, "end": each.end, "caption": each.text}
+                        for each in found.captions
+                    ]
                 else:
                     _deliver(name, found, args.format, dense, targets[number], alone=len(files) == 1)
                 if previews is not None and found.captions and found.captions[-1].end > 0:
@@ -118,7 +121,6 @@ def _deliver(name: str, found: FileCaptions, form: str, dense: bool, target: Pat
 
 def _preview(name: str, path: Path, target: Path, found: FileCaptions) -> list[str]:
     """What went wrong, if anything."""
-    from pseudocap.errors import DecodeError
     from pseudocap.video.burn import burn
 
     try:
@@ -128,16 +130,14 @@ def _preview(name: str, path: Path, target: Path, found: FileCaptions) -> list[s
     return []
 
 
-def _write_table(rows: Sequence[tuple[str, float, float, str]], target: Path) -> None:
+def _write_table(rows: list[dict[str, Any]], target: Path) -> None:
     """What `datasets.load_dataset("parquet", data_files=...)` reads: a row for each caption."""
     import pyarrow as pa
     from pyarrow import parquet
 
-    columns = zip(*rows, strict=True) if rows else ((), (), (), ())
-    kinds = {"video": pa.string(), "start": pa.float64(), "end": pa.float64(), "caption": pa.string()}
-    table = pa.table(dict(zip(kinds, map(list, columns), strict=True)), schema=pa.schema(list(kinds.items())))
+    kinds = [("video", pa.string()), ("start", pa.float64()), ("end", pa.float64()), ("caption", pa.string())]
     scratch = target.with_name(f".{target.name}.part")
-    parquet.write_table(table, scratch)
+    parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(kinds)), scratch)
     scratch.replace(target)
 
 

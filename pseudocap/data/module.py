@@ -84,14 +84,11 @@ class CaptionData(ResumableData):
         max_failure_rate: float = 0.1,
     ) -> None:
         super().__init__()
-        if is_dataset(source):
-            source, root = read_dataset(source, train=train_split, val=val_split)
-            videos = videos or root
         if isinstance(source, Corpus) and videos is None and memories is None:
             raise ConfigError(f"videos= must name the folder of the videos of {source.name}")
         Account(max_failure_rate)  # which checks it
         self._mixture = ModalityMixture(batch_size=batch_size, probabilities={"video": 1.0}, seed=seed)
-        self._source: Corpus | str | PathLike[str] = source
+        self._source: Corpus | Dataset | DatasetDict | str | PathLike[str] = source
         self._videos, self._memories, self._preprocess = videos, memories, preprocess
         self._batch_size, self._seed, self._val_share = batch_size, seed, val_share
         self._splits = {"train": train_split, "val": val_split, "test": test_split}
@@ -190,7 +187,7 @@ class CaptionData(ResumableData):
 
     def _read(self) -> tuple[Corpus, tuple[Mismatch, ...]]:
         train, val, test = self._splits.values()
-        corpus = self._source if isinstance(self._source, Corpus) else read_own(self._source, split=train)
+        corpus, _ = self._found
         leaks: list[Mismatch] = []
         for name in (val, test):
             if train in corpus.splits and name in corpus.splits:
@@ -219,12 +216,21 @@ class CaptionData(ResumableData):
         self._undecodable.setdefault(name, {})
 
     @cached_property
-    def _folder(self) -> VideoFolder:
-        if self._videos is not None:
-            return VideoFolder(self._videos)
-        assert not isinstance(self._source, Corpus), "checked at birth"
+    def _found(self) -> tuple[Corpus, Path | None]:
+        """The corpus as it is given, and where its videos lie unless `videos` says so."""
+        train, val = self._splits["train"], self._splits["val"]
+        if isinstance(self._source, Corpus):
+            return self._source, None
+        if is_dataset(self._source):
+            return read_dataset(self._source, train=train, val=val)
         path = Path(self._source)
-        return VideoFolder(path if path.is_dir() else path.parent)
+        return read_own(path, split=train), path if path.is_dir() else path.parent
+
+    @cached_property
+    def _folder(self) -> VideoFolder:
+        videos = self._videos or self._found[1]
+        assert videos is not None, "checked at birth"
+        return VideoFolder(videos)
 
     def _evaluation(self, name: str) -> EvaluationLoader:
         rank, ranks = self.place

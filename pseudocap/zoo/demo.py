@@ -19,10 +19,9 @@ from pseudocap.toyworld.grammar import full_truth
 from pseudocap.toyworld.scenes import Shot
 from pseudocap.toyworld.truth import judge
 from pseudocap.video.playable import Playable, playable
-from pseudocap.zoo.recipe import FULL, REGIMES
+from pseudocap.zoo.recipe import FULL
 
 CORPUS, SPLIT = "msrvtt", "test"
-CAPTIONERS = tuple(f"toy-{regime}" for regime in REGIMES)
 LARGE = 192  # pixels of the film on the page
 REFERENCES = 5
 

@@ -19,7 +19,8 @@ from pseudocap.cli.main import main
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.film import encode
 from pseudocap.toyworld.grammar import full_truth
-from pseudocap.zoo.demo import CAPTIONERS, verdict_of
+from pseudocap.zoo.demo import verdict_of
+from pseudocap.zoo.recipe import REGIMES
 
 SHIPPED = {row["name"] for row in list_checkpoints()}
 
@@ -124,18 +125,18 @@ def test_without_the_shipped_rows_the_way_out_is_told(
 
 
 def test_the_verb_and_the_demo_name_the_same_five() -> None:
-    assert tuple(demo.SHIPPED) == CAPTIONERS
+    assert tuple(demo.SHIPPED) == tuple(f"toy-{regime}" for regime in REGIMES)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not set(CAPTIONERS) <= SHIPPED, reason="checkpoints.yaml has no toy rows: no weights are shipped")
+@pytest.mark.skipif(not set(demo.SHIPPED) <= SHIPPED, reason="checkpoints.yaml has no toy rows: no weights are shipped")
 @pytest.mark.skipif(find_chromium() is None, reason="no Chromium on the PATH")
 def test_the_shipped_regimes_fill_a_page_that_works_in_a_browser(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["demo", "--films", "1", "--out", str(tmp_path / "demo.html"), "--json"]) == 0
     (film,) = json.loads(capsys.readouterr().out)["films"]
-    assert [said["checkpoint"] for said in film["captions"]] == list(CAPTIONERS)
+    assert [said["checkpoint"] for said in film["captions"]] == list(demo.SHIPPED)
     with Chromium(tmp_path / "profile") as browser:
         browser.go((tmp_path / "demo.html").as_uri())
         browser.wait("document.querySelector('video').readyState >= 2")
@@ -146,7 +147,7 @@ def test_the_shipped_regimes_fill_a_page_that_works_in_a_browser(
         assert browser.complaints == []
 
 
-@pytest.mark.skipif(not set(CAPTIONERS) <= SHIPPED, reason="checkpoints.yaml has no toy rows: no weights are shipped")
+@pytest.mark.skipif(not set(demo.SHIPPED) <= SHIPPED, reason="checkpoints.yaml has no toy rows: no weights are shipped")
 def test_the_gates_of_a_shipped_row_are_shown_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["zoo", "show", "toy-mixed", "--gates", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
