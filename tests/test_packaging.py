@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from pseudocap.places import SHIPPED
+
 ROOT = Path(__file__).resolve().parents[1]
 FIND = "from pseudocap.hub.manifest import find_manifest, list_checkpoints; list_checkpoints(); print(find_manifest())"
 
@@ -27,7 +29,7 @@ def test_the_manifest_is_found_in_a_source_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_manifest_the_marker_of_types_and_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
+def test_the_manifest_the_marker_of_types_the_pages_and_the_weights_are_in_the_wheel(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
@@ -35,7 +37,8 @@ def test_the_manifest_the_marker_of_types_and_the_pages_are_in_the_wheel(tmp_pat
         names = archive.namelist()
         archive.extractall(tmp_path / "installed")
     pages = {"pseudocap/label/audit/page.html", "pseudocap/explain/page.html"}
-    carried = {"pseudocap/py.typed", "pseudocap/checkpoints.yaml", *pages}
+    weights = {f"pseudocap/zoo/shipped/{path.relative_to(SHIPPED)}" for path in SHIPPED.rglob("*") if path.is_file()}
+    carried = {"pseudocap/py.typed", "pseudocap/checkpoints.yaml", *pages, *weights}
     assert carried <= set(names)
     assert not any(name.startswith(("tests/", "docs/", "examples/")) for name in names)
     inside = tmp_path / "installed" / "pseudocap" / "checkpoints.yaml"
