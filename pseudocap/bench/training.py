@@ -1,9 +1,10 @@
 """What a training step costs: `python -m pseudocap.bench.training`.
 
-OPT-350M's and TimeSformer-B's shapes with random weights, 8 frames of 224 pixels, captions of 16 tokens: forward,
-backward, and an AdamW step of the adapters. (a) autograd through everything, as a network is trained that does not know
-what is frozen; (b) ours from frames: the encoder and the decoder's lower half leave nothing for autograd; (c) ours from
-stored memories: no encoder at all.
+OPT-350M's and TimeSformer-B's shapes with random weights, 8 frames of 224 pixels, several captions of a video in a
+batch, of lengths that pad it to about twice its tokens: forward, backward, and an AdamW step of the adapters. In order:
+autograd through everything, as a network is trained that does not know what is frozen; frozen parameters, the encoder
+run at every step, padded captions that each bring their video and all logits, which is what one writes with
+transformers; the same from memories in RAM; ours from frames; ours from memories.
 """
 
 from __future__ import annotations
@@ -16,55 +17,81 @@ from collections.abc import Callable
 import torch
 
 from pseudocap.bench.measure import peak_memory, take_turns
-from pseudocap.bench.memories import LENGTH, network
+from pseudocap.bench.memories import network
+from pseudocap.model.loss import IGNORE, caption_loss
+from pseudocap.model.network import CaptionNetwork
 from pseudocap.model.timesformer import pool
+from pseudocap.types import VideoMemory
 
-KINDS = ("full autograd", "frames", "memories")
+KINDS = ("full autograd", "plain", "plain, memories", "frames", "memories")
+SHORTEST, LONGEST = 6, 25  # tokens of a caption, drawn evenly
 
 
-def make_step(kind: str, batch_size: int, frames: int) -> Callable[[], None]:
+def make_step(kind: str, videos: int, frames: int, captions: int = 1) -> Callable[[], torch.Tensor]:
+    """A step of `videos` times `captions` captions, which returns its loss."""
     torch.manual_seed(0)
     model = network(frames)
     learning = [parameter for name, parameter in model.named_parameters() if name in model.trainable_names]
     optimiser = torch.optim.AdamW(learning, lr=1e-5, fused=True)
-    pixels = torch.randn(batch_size, frames, 3, 224, 224)
-    tokens = torch.randint(4, 50_000, (batch_size, LENGTH))
-    stored = model.encode(pixels) if kind == "memories" else None
+    pixels = torch.randn(videos, frames, 3, 224, 224)
+    tokens, mask = _captions(videos * captions)
+    labels = tokens.masked_fill(~mask, IGNORE)
+    stored = model.encode(pixels) if "memories" in kind else None
     if kind == "full autograd":
         model.requires_grad_(True)
         model.decoder.vocabulary.requires_grad_(False)  # our loss makes no gradient for it: in favour of this way
 
-    def step() -> None:
+    def step() -> torch.Tensor:
         model.zero_grad(set_to_none=True)
+        memory = stored if stored is not None else None
         if kind == "full autograd":
             memory = pool(model.encoder(pixels))
-        elif stored is not None:
-            memory = stored
-        else:
+        elif memory is None:
             memory = model.encode(pixels)
-        model(tokens, memory, labels=tokens).loss.backward()
+        if kind in ("frames", "memories"):
+            loss = model(tokens, memory, attention_mask=mask.long(), labels=labels).loss
+        else:
+            loss = _plain_loss(model, tokens, labels, memory, captions)
+        loss.backward()
         optimiser.step()
+        return loss.detach()
 
     return step
 
 
+def _captions(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    lengths = torch.randint(SHORTEST, LONGEST + 1, (count, 1))
+    lengths[0] = LONGEST
+    return torch.randint(4, 50_000, (count, LONGEST)), torch.arange(LONGEST) < lengths
+
+
+def _plain_loss(
+    model: CaptionNetwork, tokens: torch.Tensor, labels: torch.Tensor, memory: VideoMemory, captions: int
+) -> torch.Tensor:
+    """Padded (on the right, where no token looks, so without a mask), each caption with a video of its own."""
+    repeated = memory[torch.arange(len(memory)).repeat_interleave(captions)]
+    return caption_loss(model.decoder.hidden(tokens, repeated), model.decoder.vocabulary, labels, chunk=None)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.training", description=__doc__)
-    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--videos", type=int, default=4)
+    parser.add_argument("--captions", type=int, default=4, help="of each video")
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cell", choices=KINDS, help="print one way's peak memory in MiB")
     args = parser.parse_args()
     if args.cell:
-        step = make_step(args.cell, args.batch_size, args.frames)
+        step = make_step(args.cell, args.videos, args.frames, args.captions)
         step()  # which gives the optimiser its state
         print(peak_memory(step))
         return
-    timings = take_turns({kind: make_step(kind, args.batch_size, args.frames) for kind in KINDS}, rounds=args.rounds)
+    steps = {kind: make_step(kind, args.videos, args.frames, args.captions) for kind in KINDS}
+    timings = take_turns(steps, rounds=args.rounds)
     print("| step | seconds | fastest-slowest | times as fast | peak MiB above the weights |\n|---|---|---|---|---|")
     for kind in KINDS:
         cell = [sys.executable, "-m", "pseudocap.bench.training", "--cell", kind]
-        cell += ["--batch-size", str(args.batch_size), "--frames", str(args.frames)]
+        cell += ["--videos", str(args.videos), "--frames", str(args.frames), "--captions", str(args.captions)]
         peak = float(subprocess.run(cell, capture_output=True, text=True, check=True).stdout)
         timing = timings[kind]
         ratio = timings[KINDS[0]].median / timing.median

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudocap.errors import InputError
+from pseudocap.model.packing import Packing
 from pseudocap.types import VideoMemory
 
 
@@ -34,10 +35,11 @@ class KeysValues:
 
 @dataclass(frozen=True, slots=True)
 class ProjectedAxes:
-    """Both axes of B videos as one adapter sees them."""
+    """Both axes of B videos as one adapter sees them. With a `packing` the words come in packed rows."""
 
     time: KeysValues
     space: KeysValues
+    packing: Packing | None = None
 
 
 class AxisAttention(nn.Module):
@@ -56,15 +58,18 @@ class AxisAttention(nn.Module):
         mask_B11S = None if mask_BS is None else mask_BS[:, None, None]
         return KeysValues(self._heads(self.key(axis_BSE)), self._heads(self.value(axis_BSE)), mask_B11S)
 
-    def forward(self, h_NLD: torch.Tensor, axis: KeysValues) -> torch.Tensor:
-        q_BHLK = self._queries(h_NLD, axis)
+    def forward(self, h_NLD: torch.Tensor, axis: KeysValues, packing: Packing | None = None) -> torch.Tensor:
+        q_NLD = self.query(h_NLD)
+        q_NLD = q_NLD if packing is None else packing.unpack(q_NLD)
+        q_BHLK = self._queries(q_NLD, axis)
         out_BHLK = F.scaled_dot_product_attention(q_BHLK, axis.k_BHSK, axis.v_BHSK, attn_mask=axis.mask_B11S)
-        return out_BHLK.transpose(1, 2).reshape(h_NLD.shape)
+        out_NLD = out_BHLK.transpose(1, 2).reshape(q_NLD.shape)
+        return out_NLD if packing is None else packing.pack(out_NLD)
 
     def weights(self, h_NLD: torch.Tensor, axis: KeysValues) -> torch.Tensor:
         """What the attention keeps to itself: the weight [N,H,L,S] of each vector for each token, in float32."""
         N, L, _ = h_NLD.shape
-        q_BHLK, k_BHSK = self._queries(h_NLD, axis).float(), axis.k_BHSK.float()
+        q_BHLK, k_BHSK = self._queries(self.query(h_NLD), axis).float(), axis.k_BHSK.float()
         scores_BHLS = q_BHLK @ k_BHSK.mT / math.sqrt(k_BHSK.shape[3])
         if axis.mask_B11S is not None:
             scores_BHLS = scores_BHLS.masked_fill(~axis.mask_B11S, -torch.inf)
@@ -72,11 +77,11 @@ class AxisAttention(nn.Module):
         B, H, _, S = shares_BHLS.shape
         return shares_BHLS.view(B, H, N // B, L, S).transpose(1, 2).reshape(N, H, L, S)
 
-    def _queries(self, h_NLD: torch.Tensor, axis: KeysValues) -> torch.Tensor:
+    def _queries(self, q_NLD: torch.Tensor, axis: KeysValues) -> torch.Tensor:
         """The captions of a video become one long query: (N, L) -> (B, N/B * L). A view both ways."""
-        N, L, D = h_NLD.shape
+        N, L, D = q_NLD.shape
         B = axis.k_BHSK.shape[0]
-        return self._heads(self.query(h_NLD).view(B, N // B * L, D))
+        return self._heads(q_NLD.view(B, N // B * L, D))
 
     def _heads(self, x_BLD: torch.Tensor) -> torch.Tensor:
         return x_BLD.unflatten(2, (self.heads, -1)).transpose(1, 2)
@@ -99,7 +104,8 @@ class SeparableCrossAttention(nn.Module):
         )
 
     def forward(self, h_NLD: torch.Tensor, axes: ProjectedAxes) -> torch.Tensor:
-        return self.mix(torch.cat((self.time(h_NLD, axes.time), self.space(h_NLD, axes.space)), dim=-1))
+        time_NLD = self.time(h_NLD, axes.time, axes.packing)
+        return self.mix(torch.cat((time_NLD, self.space(h_NLD, axes.space, axes.packing)), dim=-1))
 
 
 def require_memory(memory: object) -> None:

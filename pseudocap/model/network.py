@@ -21,6 +21,7 @@ from pseudocap.model.attention import require_memory
 from pseudocap.model.config import PseudoCapConfig
 from pseudocap.model.loss import caption_loss
 from pseudocap.model.opt import AdaptedOPT, full_size, untrained
+from pseudocap.model.packing import Packing
 from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.types import VideoMemory
 
@@ -110,10 +111,14 @@ class CaptionNetwork(nn.Module):
     ) -> CaptionOutput:
         """N captions of B videos, N a multiple of B and the captions of a video side by side.
 
-        `memory=None` is plain OPT. `labels` are the input ids with -100 where nothing is to be learned.
+        `memory=None` is plain OPT. `labels` are the input ids with -100 where nothing is to be learned; with them nothing
+        is computed for padding on the right, and what `return_logits` gives for it means nothing.
         """
         self._check_tokens(input_ids, attention_mask, position_ids)
-        hidden_NLD = self.decoder.hidden(input_ids, memory, attention_mask=attention_mask, position_ids=position_ids)
+        packing = None if labels is None else Packing.of(attention_mask)
+        hidden_NLD = self.decoder.hidden(
+            input_ids, memory, attention_mask=attention_mask, position_ids=position_ids, packing=packing
+        )
         vocabulary_VD = self.decoder.vocabulary
         loss = None if labels is None else caption_loss(hidden_NLD, vocabulary_VD, labels)
         wants_logits = labels is None or return_logits

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -36,6 +36,7 @@ from pseudocap.errors import CheckpointError, ConfigError, InputError, first_lin
 from pseudocap.model.adapter import Adapter, build_adapter
 from pseudocap.model.attention import ProjectedAxes, check_memory, require_memory
 from pseudocap.model.config import Backbone, PseudoCapConfig
+from pseudocap.model.packing import Packing
 from pseudocap.model.weights import fingerprint, read_json, transformers_reason
 from pseudocap.places import find_file, hub_answers, pin_revision, place_of
 from pseudocap.types import VideoMemory
@@ -109,16 +110,20 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
+        packing: Packing | None = None,
     ) -> torch.Tensor:
         """The last hidden states, ready for the vocabulary. Without a memory this is plain OPT.
 
         Positions that start again from 0 within a row mark packed captions, which then do not see one another;
-        give no attention_mask with them.
+        give no attention_mask with them. A `packing` of right-padded captions makes such rows here and undoes them at
+        the end; the states of padding then mean nothing.
         """
         decoder = self.opt.model.decoder
         seen = past_key_values.get_seq_length() if past_key_values is not None else 0
         if memory is not None and not isinstance(memory, ProjectedMemory):
             memory = self.project(memory, rows=len(input_ids_NL))
+        if packing is not None:
+            input_ids_NL, position_ids, attention_mask = packing.pack(input_ids_NL), packing.positions_PS, None
         if position_ids is None:
             position_ids = _positions(input_ids_NL, attention_mask, seen)
         embeds_NLD = decoder.embed_tokens(input_ids_NL)
@@ -136,12 +141,14 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         for index, layer in enumerate(decoder.layers):
             adapter = self.adapter_before(index)
             if adapter is not None and memory is not None:
-                h_NLD = adapter(h_NLD, memory.layers[index])
+                h_NLD = adapter(h_NLD, replace(memory.layers[index], packing=packing))
             h_NLD = layer(h_NLD, attention_mask=mask, position_ids=position_ids, past_key_values=past_key_values)
 
         if decoder.final_layer_norm is not None:
             h_NLD = decoder.final_layer_norm(h_NLD)
-        return h_NLD if decoder.project_out is None else decoder.project_out(h_NLD)
+        if decoder.project_out is not None:
+            h_NLD = decoder.project_out(h_NLD)
+        return h_NLD if packing is None else packing.unpack(h_NLD)
 
     def forward(
         self,

@@ -12,7 +12,7 @@ import torch
 
 from pseudocap import PseudoCap, list_checkpoints, places
 from pseudocap.cli.main import main
-from pseudocap.hub.fetch import sha256_of
+from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.label.teachers import Decoding, ImageTextTeacher, View
 from pseudocap.metrics.suite import score
 from pseudocap.toyworld.corpora import captions_at, film_at
@@ -52,7 +52,7 @@ def test_all_that_is_shipped_fits_and_is_no_pickle() -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_every_row_has_the_hash_that_it_says_and_loads(name: str) -> None:
     (row,) = (row for row in list_checkpoints() if row["name"] == name)
-    assert sha256_of(places.SHIPPED / name / "adapters.safetensors") == row["weights"]["sha256"]
+    assert sha256_of(places.SHIPPED / name / WEIGHTS_FILE) == row["weights"]["sha256"]
     model = PseudoCap.from_pretrained(name, device="cpu")
     assert model.config.decoder.fingerprint == row["decoder"]["fingerprint"]
     assert model.config.encoder.fingerprint == row["encoder"]["fingerprint"]
