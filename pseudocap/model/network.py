@@ -111,8 +111,8 @@ class CaptionNetwork(nn.Module):
     ) -> CaptionOutput:
         """N captions of B videos, N a multiple of B and the captions of a video side by side.
 
-        `memory=None` is plain OPT. `labels` are the input ids with -100 where nothing is to be learned; with them nothing
-        is computed for padding on the right, and what `return_logits` gives for it means nothing.
+        `memory=None` is plain OPT. `labels` are the input ids with -100 where nothing is to be learned; with them
+        nothing is computed for padding on the right, and what `return_logits` gives for it means nothing.
         """
         self._check_tokens(input_ids, attention_mask, position_ids)
         packing = None if labels is None else Packing.of(attention_mask)
