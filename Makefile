@@ -23,8 +23,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## install, then run the main job; without shipped weights: a tiny captioner learns from nothing
-	$(BIN)/pseudocap demo --from-nothing
+demo: $(STAMP)  ## install, then caption three drawn films by the five regimes, and write demo.html
+	$(BIN)/pseudocap demo
 
 test: $(STAMP)  ## install, then run the default tests (CPU, no network, under three minutes on two cores)
 	$(BIN)/python -m pytest -m "not slow"
