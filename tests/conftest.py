@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from pseudocap import PseudoCap, list_checkpoints, places
+from pseudocap import PseudoCap
 from pseudocap.zoo.tiny import write_opt, write_timesformer
 
 transformers.utils.logging.disable_progress_bar()
@@ -29,15 +29,6 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared data is not beside this checkout")
     return SHARED / "data"
-
-
-@pytest.fixture(scope="session")
-def shipped_rows() -> list[str]:
-    """The names of the rows that the package ships; tests that caption with them are skipped where there are none."""
-    names = [str(row["name"]) for row in list_checkpoints()]
-    if "toy-mixed-ext" not in names or not places.shipped_names():
-        pytest.skip("checkpoints.yaml has no row toy-mixed-ext: make the zoo first (pseudocap zoo build --install)")
-    return names
 
 
 @pytest.fixture(scope="session")

@@ -133,9 +133,7 @@ def index() -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["quickstart.md", "journey.md"])
-def test_the_commands_of_a_page_run_in_their_order(
-    name: str, shipped_rows: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_commands_of_a_page_run_in_their_order(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     ran = 0
     for language, text in blocks(ROOT / "docs" / name, "bash", "python"):

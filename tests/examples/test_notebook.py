@@ -18,9 +18,7 @@ def test_the_notebook_is_kept_without_its_outputs() -> None:
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_from_top_to_bottom(
-    shipped_rows: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import nbformat
     from nbclient import NotebookClient
 

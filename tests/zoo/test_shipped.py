@@ -23,7 +23,6 @@ from pseudocap.zoo.demo import toy_films
 from pseudocap.zoo.recipe import FULL, REGIMES
 from pseudocap.zoo.ship import BLIP, LIMIT
 
-pytestmark = pytest.mark.usefixtures("shipped_rows")
 ROWS = [f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")]
 BEST = "toy-mixed-ext"
 FILMS = 32
