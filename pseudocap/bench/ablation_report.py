@@ -12,13 +12,12 @@ from pseudocap.bench.ablations import Arm, find_ablation
 from pseudocap.bench.cells import Cell
 from pseudocap.bench.measured import PLAIN, ZERO_SHOT
 from pseudocap.bench.regimes import Bench, provenance
-from pseudocap.bench.report import draw, error_bars, write_text
+from pseudocap.bench.report import draw, error_bars, shown_mean, write_text
 from pseudocap.bench.results import machine, mean_document
+from pseudocap.metrics.measures import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 
 
 def gather_ablation(
@@ -83,19 +82,12 @@ def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"| {' | '.join(columns)} | steps | {' | '.join(METRICS)} | before fine-tuning: CIDEr-D | diverged |"
     yield f"|{'---|' * (len(columns) + len(METRICS) + 3)}"
     for arm in result["arms"]:
-        scores = arm["scores"]
-        cells = [_figure(scores, PLAIN, metric) for metric in METRICS]
-        cells.append(_figure(scores, ZERO_SHOT, "CIDEr-D"))
+        cells = ["-"] * (len(METRICS) + 1)
+        if scores := arm["scores"]:
+            cells = [shown_mean(scores[PLAIN][metric]) for metric in METRICS]
+            cells.append(shown_mean(scores[ZERO_SHOT]["CIDEr-D"]))
         shown = " | ".join(str(arm["settings"][column]) for column in columns)
         yield f"| {shown} | {arm['steps']:,} | {' | '.join(cells)} | {arm['diverged']} of {len(seeds)} |"
-
-
-def _figure(scores: Mapping[str, Any], way: str, metric: str) -> str:
-    if not scores:
-        return "-"
-    mean = scores[way][metric]
-    interval = mean["interval over seeds"]
-    return f"{mean['mean']:.1f}" + ("" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.1f}")
 
 
 def _draw(axes: Axes, result: Mapping[str, Any]) -> None:

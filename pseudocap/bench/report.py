@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.metrics.measures import METRICS
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 WAYS = ("as it is", "centre frame", "reversed", "shuffled", "blind")
 Document = Mapping[str, Any]
 
@@ -77,11 +78,11 @@ def _main_table(results: Document) -> Iterator[str]:
     yield f"| regime | steps | CIDEr-D | BLEU-4 | ROUGE-L | before fine-tuning | | {claimed} |"
     yield "|---|---|---|---|---|---|---|---|"
     for name, regime in results["regimes"].items():
-        cells = [_figure(regime["scores"]["as it is"][metric]) for metric in METRICS]
+        cells = [shown_mean(regime["scores"]["as it is"][metric]) for metric in METRICS]
         if len(results["seeds"]) == 1:
             low, high = regime["cells"][0]["intervals over films"]["CIDEr-D"]
             cells[0] += f" ({low:.1f} to {high:.1f} over films)"
-        before = _figure(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
+        before = shown_mean(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
         other = regime["claimed on MSR-VTT"]
         yield f"| {name} | {regime['steps']:,} | {' | '.join(cells)} | {before} | | {other or ''} |"
     for text, key in (("people, one against the other 19", "people"), ("the whole truth, plainly", "whole truth")):
@@ -93,10 +94,9 @@ def _main_table(results: Document) -> Iterator[str]:
         yield ""
 
 
-def _figure(mean: Document, places: int = 1) -> str:
+def shown_mean(mean: Document) -> str:
     interval = mean["interval over seeds"]
-    spread = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{places}f}"
-    return f"{mean['mean']:.{places}f}{spread}"
+    return f"{mean['mean']:.1f}" + ("" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.1f}")
 
 
 def _claims(results: Document) -> Iterator[str]:
@@ -130,7 +130,7 @@ def _beside(results: Document) -> Iterator[str]:
     yield f"| regime | {' | '.join(ways)} |"
     yield f"|---|{'---|' * len(ways)}"
     for name, regime in results["regimes"].items():
-        yield f"| {name} | {' | '.join(_figure(regime['scores'][way]['CIDEr-D']) for way in ways)} |"
+        yield f"| {name} | {' | '.join(shown_mean(regime['scores'][way]['CIDEr-D']) for way in ways)} |"
     yield ""
 
 
@@ -143,7 +143,7 @@ def _fewer(results: Document) -> Iterator[str]:
     yield f"| regime | {' | '.join(numbers)} |"
     yield f"|---|{'---|' * len(numbers)}"
     for name, regime in results["regimes"].items():
-        yield f"| {name} | {' | '.join(_figure(regime['by captions'][number]) for number in numbers)} |"
+        yield f"| {name} | {' | '.join(shown_mean(regime['by captions'][number]) for number in numbers)} |"
     yield ""
     yield "Which captions are drawn depends on the seed. The validation, which decides when to stop, is always whole."
     yield ""
@@ -189,18 +189,14 @@ def _duplicates(results: Document) -> Iterator[str]:
 
 
 def draw(path: Path, onto: Callable[[Axes], None], title: str) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from pseudocap.explain.figure import new_figure, save_figure
 
-    figure = Figure(figsize=(7.5, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.5, 4)
     axes = figure.subplots()
     axes.set_title(title)
     axes.grid(alpha=0.3)
     onto(axes)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    figure.savefig(unfinished, dpi=120, format="png")
-    unfinished.replace(path)
+    save_figure(figure, path)
     return path
 
 
