@@ -20,7 +20,7 @@ import torch
 
 from pseudocap.bench.measure import Timing, peak_memory, take_turns
 from pseudocap.bench.peers import Captioner, Frames, Ours, Spec, load_or_reason
-from pseudocap.bench.report import write_text
+from pseudocap.bench.report import write_table
 from pseudocap.bench.results import machine
 from pseudocap.data.corpora import Corpus
 from pseudocap.data.videos import VideoFolder
@@ -29,6 +29,7 @@ from pseudocap.metrics.measures import METRICS, measure
 from pseudocap.metrics.references import References
 from pseudocap.metrics.resample import difference
 from pseudocap.metrics.suite import Scores, score
+from pseudocap.regimes.markdown import write_text
 from pseudocap.video.decode import open_video
 from pseudocap.video.watch import batched
 
@@ -220,11 +221,8 @@ def _peak_here(spec: Spec, few: Sequence[Frames]) -> float:
 
 
 def write_model(out: Path, document: Mapping[str, Any], captions: Mapping[str, Mapping[str, str]]) -> list[Path]:
-    out.mkdir(parents=True, exist_ok=True)
     write_text(out / "captions.json", json.dumps(captions, indent=1, ensure_ascii=False) + "\n")
-    write_text(out / "table.md", "\n".join(model_table(document)) + "\n")
-    write_text(out / "results.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    return [out / "captions.json", out / "table.md", out / "results.json"]
+    return [out / "captions.json", *write_table(out, model_table(document), document)]
 
 
 def model_table(document: Mapping[str, Any]) -> Iterator[str]:

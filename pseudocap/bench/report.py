@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.metrics.measures import METRICS
+from pseudocap.regimes.markdown import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,20 +20,18 @@ Document = Mapping[str, Any]
 def write_results(out: Path, results: Document) -> list[Path]:
     """`table.md`, the figures and, last, `results.json`."""
     out.mkdir(parents=True, exist_ok=True)
-    made = [
+    figures = [
         draw(out / "regimes.png", lambda axes: _draw_regimes(axes, results), "regimes after fine-tuning"),
         draw(out / "captions.png", lambda axes: _draw_captions(axes, results), "by captions learned from"),
         draw(out / "time.png", lambda axes: _draw_ways(axes, results), "what each way of showing is worth"),
     ]
-    write_text(out / "table.md", "\n".join(table(results)) + "\n")
+    return [*figures, *write_table(out, table(results), results)]
+
+
+def write_table(out: Path, lines: Iterable[str], results: Document) -> list[Path]:
+    write_text(out / "table.md", "\n".join(lines) + "\n")
     write_text(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    return [*made, out / "table.md", out / "results.json"]
-
-
-def write_text(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    return [out / "table.md", out / "results.json"]
 
 
 # The table
@@ -200,10 +199,20 @@ def draw(path: Path, onto: Callable[[Axes], None], title: str) -> Path:
     return path
 
 
-def error_bars(mean: Document) -> tuple[float, float]:
-    """How far the interval reaches below and above; nothing for a single seed."""
-    interval = mean["interval over seeds"]
-    return (0.0, 0.0) if interval is None else (mean["mean"] - interval[0], interval[1] - mean["mean"])
+def draw_means(axes: Axes, places: Iterable[Any], means: Sequence[Document], **style: Any) -> None:
+    axes.errorbar(
+        list(places), [mean["mean"] for mean in means], yerr=_error_bars(means), capsize=3, marker="o", **style
+    )
+    axes.set_ylabel("CIDEr-D, 95 % over seeds")
+
+
+def _error_bars(means: Sequence[Document]) -> list[tuple[float, ...]] | None:
+    """How far the intervals reach below and above; nothing for a single seed."""
+    pairs = []
+    for mean in means:
+        low, high = mean["interval over seeds"] or (mean["mean"], mean["mean"])
+        pairs.append((mean["mean"] - low, high - mean["mean"]))
+    return list(zip(*pairs, strict=True)) or None
 
 
 def _draw_regimes(axes: Axes, results: Document) -> None:
@@ -214,9 +223,9 @@ def _draw_regimes(axes: Axes, results: Document) -> None:
             continue
         means = [row["CIDEr-D"] for row in rows]
         places = [place + (offset - 0.5) * 0.35 for place in range(len(names))]
-        spread = list(zip(*(error_bars(mean) for mean in means), strict=True))
         label = "fine-tuned" if way == "as it is" else "before fine-tuning"
-        axes.bar(places, [mean["mean"] for mean in means], width=0.35, yerr=spread, capsize=3, label=label)
+        heights, spread = [mean["mean"] for mean in means], _error_bars(means)
+        axes.bar(places, heights, width=0.35, yerr=spread, capsize=3, label=label)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel("CIDEr-D, 95 % over seeds")
     axes.legend()
@@ -225,12 +234,8 @@ def _draw_regimes(axes: Axes, results: Document) -> None:
 def _draw_captions(axes: Axes, results: Document) -> None:
     for name, regime in results["regimes"].items():
         means = regime["by captions"]
-        spread = list(zip(*(error_bars(mean) for mean in means.values()), strict=True))
-        axes.errorbar(
-            list(means), [mean["mean"] for mean in means.values()], yerr=spread, capsize=3, marker="o", label=name
-        )
+        draw_means(axes, means, list(means.values()), label=name)
     axes.set_xlabel("captions that the fine-tuning had")
-    axes.set_ylabel("CIDEr-D, 95 % over seeds")
     axes.legend()
 
 
@@ -238,9 +243,5 @@ def _draw_ways(axes: Axes, results: Document) -> None:
     for name, regime in results["regimes"].items():
         ways = [way for way in WAYS if way in regime["scores"]]
         means = [regime["scores"][way]["CIDEr-D"] for way in ways]
-        spread = list(zip(*(error_bars(mean) for mean in means), strict=True))
-        axes.errorbar(
-            ways, [mean["mean"] for mean in means], yerr=spread, capsize=3, marker="o", linestyle="", label=name
-        )
-    axes.set_ylabel("CIDEr-D, 95 % over seeds")
+        draw_means(axes, ways, means, linestyle="", label=name)
     axes.legend()

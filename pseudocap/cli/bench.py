@@ -6,10 +6,9 @@ from __future__ import annotations
 import argparse
 
 from pseudocap.cli.actions import add_actions
-from pseudocap.cli.bench_ablation import ABLATION
 from pseudocap.cli.bench_duplicates import DUPLICATES
 from pseudocap.cli.bench_model import MODEL
-from pseudocap.cli.bench_regimes import REGIMES
+from pseudocap.cli.bench_regimes import ABLATION, REGIMES
 from pseudocap.cli.throughput import THROUGHPUT
 
 ACTIONS = {
