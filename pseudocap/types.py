@@ -18,6 +18,7 @@ VIDEO_EXTENSIONS = (
     *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg"),
     *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
 )
+IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from chromium import Chromium, find_chromium
+from pages import page_of
 from test_caption_files import write_film
 
 from pseudocap import PseudoCap
@@ -44,25 +40,10 @@ def address(captioners: list[str], tmp_path: Path) -> Iterator[str]:
     """`pseudocap app` as its own process, ended by Ctrl-C, which leaves nothing; where its page is."""
     words = [word for name in captioners for word in ("--checkpoint", name)]
     (tmp_path / "scratch").mkdir()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pseudocap", "app", *words, "--port", "0", "--device", "cpu", "--max-upload", "1"],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path / "scratch")},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+(?=/)", process.stdout.readline())
-        assert found, "the server has not said where it is"
-        yield found[0]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
-        assert not list((tmp_path / "scratch").glob("pseudocap-app-*"))
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    options = ("--port", "0", "--device", "cpu", "--max-upload", "1")
+    with page_of("app", *words, *options, env={"TMPDIR": str(tmp_path / "scratch")}) as url:
+        yield url.rstrip("/")
+    assert not list((tmp_path / "scratch").glob("pseudocap-app-*"))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +11,12 @@ from pseudocap.bench.ablations import Arm, find_ablation
 from pseudocap.bench.cells import Cell
 from pseudocap.bench.measured import PLAIN, ZERO_SHOT
 from pseudocap.bench.regimes import Bench, provenance
-from pseudocap.bench.report import draw, error_bars, write_text
+from pseudocap.bench.report import draw, draw_means, shown_mean, write_table
 from pseudocap.bench.results import machine, mean_document
+from pseudocap.metrics.measures import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 
 
 def gather_ablation(
@@ -66,9 +64,7 @@ def _arm(arm: Arm, told: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, A
 def write_ablation(out: Path, result: Mapping[str, Any]) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
     figure = draw(out / "figure.png", lambda axes: _draw(axes, result), result["question"])
-    write_text(out / "table.md", "\n".join(ablation_table(result)) + "\n")
-    write_text(out / "results.json", json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    return [figure, out / "table.md", out / "results.json"]
+    return [figure, *write_table(out, ablation_table(result), result)]
 
 
 def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
@@ -83,28 +79,16 @@ def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
     yield f"| {' | '.join(columns)} | steps | {' | '.join(METRICS)} | before fine-tuning: CIDEr-D | diverged |"
     yield f"|{'---|' * (len(columns) + len(METRICS) + 3)}"
     for arm in result["arms"]:
-        scores = arm["scores"]
-        cells = [_figure(scores, PLAIN, metric) for metric in METRICS]
-        cells.append(_figure(scores, ZERO_SHOT, "CIDEr-D"))
+        cells = ["-"] * (len(METRICS) + 1)
+        if scores := arm["scores"]:
+            cells = [shown_mean(scores[PLAIN][metric]) for metric in METRICS]
+            cells.append(shown_mean(scores[ZERO_SHOT]["CIDEr-D"]))
         shown = " | ".join(str(arm["settings"][column]) for column in columns)
         yield f"| {shown} | {arm['steps']:,} | {' | '.join(cells)} | {arm['diverged']} of {len(seeds)} |"
-
-
-def _figure(scores: Mapping[str, Any], way: str, metric: str) -> str:
-    if not scores:
-        return "-"
-    mean = scores[way][metric]
-    interval = mean["interval over seeds"]
-    return f"{mean['mean']:.1f}" + ("" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.1f}")
 
 
 def _draw(axes: Axes, result: Mapping[str, Any]) -> None:
     arms = [arm for arm in result["arms"] if arm["scores"]]
     labels = ["\n".join(f"{key} {value}" for key, value in arm["settings"].items()) for arm in arms]
-    means = [arm["scores"][PLAIN]["CIDEr-D"] for arm in arms]
-    spread = list(zip(*(error_bars(mean) for mean in means), strict=True))
-    axes.errorbar(
-        range(len(arms)), [mean["mean"] for mean in means], yerr=spread or None, capsize=3, marker="o", linestyle=""
-    )
+    draw_means(axes, range(len(arms)), [arm["scores"][PLAIN]["CIDEr-D"] for arm in arms], linestyle="")
     axes.set_xticks(range(len(arms)), labels, fontsize=7)
-    axes.set_ylabel("CIDEr-D, 95 % over seeds")

@@ -110,26 +110,16 @@ def _fusion(plan: RegimeRecipe, size: int) -> list[Arm]:
 
 
 def _mixture(plan: RegimeRecipe, size: int) -> list[Arm]:
-    def shares(video: float) -> tuple[str, str]:
-        return "--data.probabilities", f"{{image: {1 - video:g}, video: {video:g}}}"
+    def arm(video: float, ranks: int, together: bool = False) -> Arm:
+        words = ["--data.probabilities", f"{{image: {1 - video:g}, video: {video:g}}}"]
+        if ranks > 1:
+            words += ["--data.synchronised", str(together).lower()]
+            words += ["--data.batch_size", str(max(1, plan.batch // ranks))]
+        draws = "synchronised" if together else "its own"
+        return Arm(shown={"p of video": video, "ranks": ranks, "draws": draws}, training=tuple(words), processes=ranks)
 
-    alone = [
-        Arm(shown={"p of video": video, "ranks": 1, "draws": "its own"}, training=shares(video))
-        for video in (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)
-    ]
-    both = [
-        Arm(
-            shown={"p of video": video, "ranks": 2, "draws": "synchronised" if together else "its own"},
-            training=(
-                *(*shares(video), "--data.synchronised", str(together).lower()),
-                *("--data.batch_size", str(max(1, plan.batch // 2))),
-            ),
-            processes=2,
-        )
-        for video in (0.05, 0.5)
-        for together in (False, True)
-    ]
-    return [*alone, *both]
+    alone = [arm(video, 1) for video in (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)]
+    return [*alone, *(arm(video, 2, together) for video in (0.05, 0.5) for together in (False, True))]
 
 
 def _losses(plan: RegimeRecipe, size: int) -> list[Arm]:

@@ -21,14 +21,13 @@ from pseudocap.data.sources import TarSource
 from pseudocap.data.tar_index import index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError, DecodeError
-from pseudocap.types import Modality, Preprocess
+from pseudocap.types import IMAGE_EXTENSIONS, Modality, Preprocess
 from pseudocap.video.watch import batched, watch_file
 from pseudocap.zoo.stages import Stage, Workshop
 
 THRESHOLD = 0.99
 CODE = 1
 BATCH = 256  # samples of the other side that are compared at once
-IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 LOOK = Preprocess(size=16, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), frames=8)
 Seen = tuple[str, torch.Tensor]  # a sample's name and its thumbnails [T, pixels]
 
@@ -158,7 +157,7 @@ def files_of(place: Path) -> list[Path]:
     """A file, or the videos and images below a folder."""
     if place.is_file():
         return [place]
-    images = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGES)
+    images = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
     found = [*VideoFolder(place).paths, *images]
     if not found:
         raise DataError(f"{place} holds no video, no image and no tar")

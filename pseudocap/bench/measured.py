@@ -12,10 +12,11 @@ from safetensors.torch import load_file
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.metrics.language import describe
+from pseudocap.metrics.measures import METRICS
 from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.toyworld.truth import judge
-from pseudocap.zoo.yardsticks import METRICS, SHOWN, VIEWS, HeldOut, captions_of, truth
+from pseudocap.zoo.yardsticks import SHOWN, VIEWS, HeldOut, captions_of, truth
 
 CAPTIONS = "captions.json"
 PLAIN, ZERO_SHOT, BLIND = "as it is", "zero-shot", "blind"

@@ -20,18 +20,19 @@ import torch
 
 from pseudocap.bench.measure import Timing, peak_memory, take_turns
 from pseudocap.bench.peers import Captioner, Frames, Ours, Spec, load_or_reason
-from pseudocap.bench.report import write_text
+from pseudocap.bench.report import write_table
 from pseudocap.bench.results import machine
 from pseudocap.data.corpora import Corpus
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
-from pseudocap.metrics.measures import measure
+from pseudocap.metrics.measures import METRICS, measure
 from pseudocap.metrics.references import References
 from pseudocap.metrics.resample import difference
 from pseudocap.metrics.suite import Scores, score
+from pseudocap.regimes.markdown import write_text
 from pseudocap.video.decode import open_video
+from pseudocap.video.watch import batched
 
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 SAMPLES = 1000
 Progress = Callable[[int, int], None]
 
@@ -80,31 +81,18 @@ def bench_model(
     assert isinstance(ours, Ours), "the first is a PseudoCap"
     loaded: dict[str, Captioner] = {own.name: ours}
     absent: dict[str, str] = {}
-    specs = {own.name: own}
     for spec in peers:
         captioner, reason = load_or_reason(spec.load)
         if captioner is None:
             absent[spec.name] = reason
         else:
-            loaded[spec.name], specs[spec.name] = captioner, spec
+            loaded[spec.name] = captioner
     captions, undecodable, few = _captioned(task, loaded, ours.frames, batch=batch, progress=progress)
     seen = {key: texts for key, texts in task.references.items() if key not in undecodable}
-    references = References(seen)
-    scores = {
-        name: score(predictions=captions[name], references=references, metrics=METRICS, bootstrap=SAMPLES)
-        for name, captioner in loaded.items()
-        if not captioner.unscored
-    }
-    single, many = _timed(loaded, few, batch=min(batch, len(few)), rounds=rounds)
-    rows = [
-        {
-            "name": name,
-            "parameters": captioner.parameters,
-            "quality": _quality(scores.get(name), captioner.unscored),
-            "less ours": _against(scores, name, own.name),
-            "seconds a clip": {"one by one": _seconds(single[name], 1), "in a batch": _seconds(many[name], len(few))},
-            "peak MiB": round(_peak(specs[name], few), 1),
-        }
+    worth = _worth(loaded, captions, References(seen), own.name)
+    costs = _costs(loaded, {spec.name: spec for spec in (own, *peers)}, few, rounds=rounds)
+    rows: list[dict[str, Any]] = [
+        {"name": name, "parameters": captioner.parameters, **worth[name], **costs[name]}
         for name, captioner in loaded.items()
     ]
     rows += [
@@ -132,7 +120,7 @@ def _captioned(
     captions: dict[str, dict[str, str]] = {name: {} for name in loaded}
     undecodable: dict[str, str] = {}
     few: list[Frames] = []
-    for keys in _batched(task.paths, batch):
+    for keys in batched(task.paths, batch):
         clips: dict[str, Frames] = {}
         for key in keys:
             try:
@@ -151,26 +139,40 @@ def _captioned(
     return captions, undecodable, few
 
 
-def _batched(keys: Mapping[str, Path], size: int) -> Iterator[tuple[str, ...]]:
-    """itertools.batched, which Python 3.11 lacks."""
-    waiting = iter(keys)
-    while some := tuple(itertools.islice(waiting, size)):
-        yield some
+def _worth(
+    loaded: Mapping[str, Captioner], captions: Mapping[str, Mapping[str, str]], references: References, own: str
+) -> dict[str, dict[str, Any]]:
+    scores = {
+        name: score(predictions=captions[name], references=references, metrics=METRICS, bootstrap=SAMPLES)
+        for name, captioner in loaded.items()
+        if not captioner.unscored
+    }
+    return {
+        name: {"quality": _quality(scores.get(name), captioner.unscored), "less ours": _against(scores, name, own)}
+        for name, captioner in loaded.items()
+    }
 
 
-def _timed(
-    loaded: Mapping[str, Captioner], few: Sequence[Frames], *, batch: int, rounds: int
-) -> tuple[dict[str, Timing], dict[str, Timing]]:
+def _costs(
+    loaded: Mapping[str, Captioner], specs: Mapping[str, Spec], few: Sequence[Frames], *, rounds: int
+) -> dict[str, dict[str, Any]]:
     turns = {name: itertools.cycle(few) for name in loaded}
 
     def one(name: str) -> Callable[[], object]:
         return lambda: _finished(loaded[name].caption([next(turns[name])]))
 
     def all_of(name: str) -> Callable[[], object]:
-        return lambda: _finished(loaded[name].caption(few[:batch]))
+        return lambda: _finished(loaded[name].caption(few))
 
     single = take_turns({name: one(name) for name in loaded}, rounds=rounds)
-    return single, take_turns({name: all_of(name) for name in loaded}, rounds=rounds)
+    many = take_turns({name: all_of(name) for name in loaded}, rounds=rounds)
+    return {
+        name: {
+            "seconds a clip": {"one by one": _seconds(single[name], 1), "in a batch": _seconds(many[name], len(few))},
+            "peak MiB": round(_peak(specs[name], few), 1),
+        }
+        for name in loaded
+    }
 
 
 def _finished(captions: list[str]) -> list[str]:
@@ -219,11 +221,8 @@ def _peak_here(spec: Spec, few: Sequence[Frames]) -> float:
 
 
 def write_model(out: Path, document: Mapping[str, Any], captions: Mapping[str, Mapping[str, str]]) -> list[Path]:
-    out.mkdir(parents=True, exist_ok=True)
     write_text(out / "captions.json", json.dumps(captions, indent=1, ensure_ascii=False) + "\n")
-    write_text(out / "table.md", "\n".join(model_table(document)) + "\n")
-    write_text(out / "results.json", json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    return [out / "captions.json", out / "table.md", out / "results.json"]
+    return [out / "captions.json", *write_table(out, model_table(document), document)]
 
 
 def model_table(document: Mapping[str, Any]) -> Iterator[str]:

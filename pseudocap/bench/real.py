@@ -95,33 +95,14 @@ def real_bench(
             "pre-trained already (--pretrained mixed=DIR), or choose --regimes"
         )
     assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() has told"
-    corpus = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus](
-        Path(str(files.annotations)), allow_partial=files.allow_partial
-    )
+    read = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus]
+    corpus = read(Path(str(files.annotations)), allow_partial=files.allow_partial)
     videos = VideoFolder(Path(str(files.videos)).resolve())
     decoder, encoder = (_absolute(str(source)) for source in (files.decoder, files.encoder))
-
-    @cache
-    def films() -> list[HeldOut]:
-        broken = shop.told["corpus"]["coverage"]["undecodable"]
-        found = ((row, videos.find(row)) for row in corpus.split("test").rows if row.id not in broken)
-        return [
-            HeldOut(key=row.id, path=path, references=row.captions, shots=()) for row, path in found if path is not None
-        ]
-
+    films = cache(lambda: _test_films(shop, corpus, videos))
     stages = _stages(shop, corpus, videos, encoder, films, workers)
     named = {name: path.resolve() for name in ("images", "clips", "asr") if (path := getattr(files, name)) is not None}
-    duplicates = None
-    tars = [path for path in (named.get("images"), named.get("clips")) if path and any(path.glob("*.tar"))]
-    if tars:
-        check = duplicates_stage(
-            shop,
-            tars,
-            lambda: [film.path for film in films()],
-            needs=("corpus",),
-            settings={"tars": [str(path) for path in tars]},
-        )
-        stages, duplicates = [*stages, check], check.name
+    check = _duplicates(shop, named, films)
     ground = Ground(
         decoder=decoder,
         encoder=encoder,
@@ -137,11 +118,29 @@ def real_bench(
     return Bench(
         shop=shop,
         ground=ground,
-        made_first=stages,
+        made_first=[*stages, *check],
         cells=planned(regimes, seeds, counts, recipe),
         corpus=files.corpus,
-        duplicates=duplicates,
+        duplicates=check[0].name if check else None,
     )
+
+
+def _test_films(shop: Workshop, corpus: Corpus, videos: VideoFolder) -> list[HeldOut]:
+    """Those that are there and can be decoded, which the stage `corpus` has found out."""
+    broken = shop.told["corpus"]["coverage"]["undecodable"]
+    found = ((row, videos.find(row)) for row in corpus.split("test").rows if row.id not in broken)
+    return [
+        HeldOut(key=row.id, path=path, references=row.captions, shots=()) for row, path in found if path is not None
+    ]
+
+
+def _duplicates(shop: Workshop, named: Mapping[str, Path], films: Callable[[], list[HeldOut]]) -> list[Stage]:
+    """Tars can be held against the test films; memories no longer show what they were made of."""
+    tars = [path for path in (named.get("images"), named.get("clips")) if path and any(path.glob("*.tar"))]
+    if not tars:
+        return []
+    settings = {"tars": [str(path) for path in tars]}
+    return [duplicates_stage(shop, tars, lambda: [film.path for film in films()], needs=("corpus",), settings=settings)]
 
 
 def _words(regime: str, named: Mapping[str, Path]) -> tuple[str, ...]:

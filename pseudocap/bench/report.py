@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pseudocap.metrics.measures import METRICS
+from pseudocap.regimes.markdown import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 WAYS = ("as it is", "centre frame", "reversed", "shuffled", "blind")
 Document = Mapping[str, Any]
 
@@ -18,20 +20,18 @@ Document = Mapping[str, Any]
 def write_results(out: Path, results: Document) -> list[Path]:
     """`table.md`, the figures and, last, `results.json`."""
     out.mkdir(parents=True, exist_ok=True)
-    made = [
+    figures = [
         draw(out / "regimes.png", lambda axes: _draw_regimes(axes, results), "regimes after fine-tuning"),
         draw(out / "captions.png", lambda axes: _draw_captions(axes, results), "by captions learned from"),
         draw(out / "time.png", lambda axes: _draw_ways(axes, results), "what each way of showing is worth"),
     ]
-    write_text(out / "table.md", "\n".join(table(results)) + "\n")
+    return [*figures, *write_table(out, table(results), results)]
+
+
+def write_table(out: Path, lines: Iterable[str], results: Document) -> list[Path]:
+    write_text(out / "table.md", "\n".join(lines) + "\n")
     write_text(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    return [*made, out / "table.md", out / "results.json"]
-
-
-def write_text(path: Path, text: str) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    return [out / "table.md", out / "results.json"]
 
 
 # The table
@@ -77,11 +77,11 @@ def _main_table(results: Document) -> Iterator[str]:
     yield f"| regime | steps | CIDEr-D | BLEU-4 | ROUGE-L | before fine-tuning | | {claimed} |"
     yield "|---|---|---|---|---|---|---|---|"
     for name, regime in results["regimes"].items():
-        cells = [_figure(regime["scores"]["as it is"][metric]) for metric in METRICS]
+        cells = [shown_mean(regime["scores"]["as it is"][metric]) for metric in METRICS]
         if len(results["seeds"]) == 1:
             low, high = regime["cells"][0]["intervals over films"]["CIDEr-D"]
             cells[0] += f" ({low:.1f} to {high:.1f} over films)"
-        before = _figure(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
+        before = shown_mean(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
         other = regime["claimed on MSR-VTT"]
         yield f"| {name} | {regime['steps']:,} | {' | '.join(cells)} | {before} | | {other or ''} |"
     for text, key in (("people, one against the other 19", "people"), ("the whole truth, plainly", "whole truth")):
@@ -93,10 +93,9 @@ def _main_table(results: Document) -> Iterator[str]:
         yield ""
 
 
-def _figure(mean: Document, places: int = 1) -> str:
+def shown_mean(mean: Document) -> str:
     interval = mean["interval over seeds"]
-    spread = "" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.{places}f}"
-    return f"{mean['mean']:.{places}f}{spread}"
+    return f"{mean['mean']:.1f}" + ("" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.1f}")
 
 
 def _claims(results: Document) -> Iterator[str]:
@@ -130,7 +129,7 @@ def _beside(results: Document) -> Iterator[str]:
     yield f"| regime | {' | '.join(ways)} |"
     yield f"|---|{'---|' * len(ways)}"
     for name, regime in results["regimes"].items():
-        yield f"| {name} | {' | '.join(_figure(regime['scores'][way]['CIDEr-D']) for way in ways)} |"
+        yield f"| {name} | {' | '.join(shown_mean(regime['scores'][way]['CIDEr-D']) for way in ways)} |"
     yield ""
 
 
@@ -143,7 +142,7 @@ def _fewer(results: Document) -> Iterator[str]:
     yield f"| regime | {' | '.join(numbers)} |"
     yield f"|---|{'---|' * len(numbers)}"
     for name, regime in results["regimes"].items():
-        yield f"| {name} | {' | '.join(_figure(regime['by captions'][number]) for number in numbers)} |"
+        yield f"| {name} | {' | '.join(shown_mean(regime['by captions'][number]) for number in numbers)} |"
     yield ""
     yield "Which captions are drawn depends on the seed. The validation, which decides when to stop, is always whole."
     yield ""
@@ -189,25 +188,31 @@ def _duplicates(results: Document) -> Iterator[str]:
 
 
 def draw(path: Path, onto: Callable[[Axes], None], title: str) -> Path:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from pseudocap.explain.figure import new_figure, save_figure
 
-    figure = Figure(figsize=(7.5, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(7.5, 4)
     axes = figure.subplots()
     axes.set_title(title)
     axes.grid(alpha=0.3)
     onto(axes)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    figure.savefig(unfinished, dpi=120, format="png")
-    unfinished.replace(path)
+    save_figure(figure, path)
     return path
 
 
-def error_bars(mean: Document) -> tuple[float, float]:
-    """How far the interval reaches below and above; nothing for a single seed."""
-    interval = mean["interval over seeds"]
-    return (0.0, 0.0) if interval is None else (mean["mean"] - interval[0], interval[1] - mean["mean"])
+def draw_means(axes: Axes, places: Iterable[Any], means: Sequence[Document], **style: Any) -> None:
+    axes.errorbar(
+        list(places), [mean["mean"] for mean in means], yerr=_error_bars(means), capsize=3, marker="o", **style
+    )
+    axes.set_ylabel("CIDEr-D, 95 % over seeds")
+
+
+def _error_bars(means: Sequence[Document]) -> list[tuple[float, ...]] | None:
+    """How far the intervals reach below and above; nothing for a single seed."""
+    pairs = []
+    for mean in means:
+        low, high = mean["interval over seeds"] or (mean["mean"], mean["mean"])
+        pairs.append((mean["mean"] - low, high - mean["mean"]))
+    return list(zip(*pairs, strict=True)) or None
 
 
 def _draw_regimes(axes: Axes, results: Document) -> None:
@@ -218,9 +223,9 @@ def _draw_regimes(axes: Axes, results: Document) -> None:
             continue
         means = [row["CIDEr-D"] for row in rows]
         places = [place + (offset - 0.5) * 0.35 for place in range(len(names))]
-        spread = list(zip(*(error_bars(mean) for mean in means), strict=True))
         label = "fine-tuned" if way == "as it is" else "before fine-tuning"
-        axes.bar(places, [mean["mean"] for mean in means], width=0.35, yerr=spread, capsize=3, label=label)
+        heights, spread = [mean["mean"] for mean in means], _error_bars(means)
+        axes.bar(places, heights, width=0.35, yerr=spread, capsize=3, label=label)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel("CIDEr-D, 95 % over seeds")
     axes.legend()
@@ -229,12 +234,8 @@ def _draw_regimes(axes: Axes, results: Document) -> None:
 def _draw_captions(axes: Axes, results: Document) -> None:
     for name, regime in results["regimes"].items():
         means = regime["by captions"]
-        spread = list(zip(*(error_bars(mean) for mean in means.values()), strict=True))
-        axes.errorbar(
-            list(means), [mean["mean"] for mean in means.values()], yerr=spread, capsize=3, marker="o", label=name
-        )
+        draw_means(axes, means, list(means.values()), label=name)
     axes.set_xlabel("captions that the fine-tuning had")
-    axes.set_ylabel("CIDEr-D, 95 % over seeds")
     axes.legend()
 
 
@@ -242,9 +243,5 @@ def _draw_ways(axes: Axes, results: Document) -> None:
     for name, regime in results["regimes"].items():
         ways = [way for way in WAYS if way in regime["scores"]]
         means = [regime["scores"][way]["CIDEr-D"] for way in ways]
-        spread = list(zip(*(error_bars(mean) for mean in means), strict=True))
-        axes.errorbar(
-            ways, [mean["mean"] for mean in means], yerr=spread, capsize=3, marker="o", linestyle="", label=name
-        )
-    axes.set_ylabel("CIDEr-D, 95 % over seeds")
+        draw_means(axes, ways, means, linestyle="", label=name)
     axes.legend()

@@ -18,8 +18,8 @@ from pathlib import Path
 from pseudocap.bench.measure import Timing, take_turns
 from pseudocap.errors import DataError
 from pseudocap.metrics import References, score
+from pseudocap.metrics.measures import METRICS
 
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 Captions = dict[str, list[str]]
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pseudocap.metrics.measures import METRICS
 from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.toyworld import film as files
@@ -30,7 +31,6 @@ from pseudocap.toyworld.scenes import TICKS, Film, Shot, mirrored
 from pseudocap.toyworld.speech import visible
 from pseudocap.toyworld.write import write_world
 
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 CORPUS = "msrvtt"
 
 

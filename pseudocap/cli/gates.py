@@ -6,18 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.errors import ConfigError
-
 if TYPE_CHECKING:
     from pseudocap.explain.gates import Histograms
-
-PICTURES = (".png", ".pdf", ".svg")
 
 
 def show_gates(name: str, *, checkpoints: str | None, out: Path | None, as_json: bool) -> int:
     """Of any checkpoint: a row, a directory, a repo. Its backbones are not needed."""
-    if out is not None and out.suffix not in PICTURES:
-        raise ConfigError(f"--out {out}: the picture is a {', '.join(PICTURES)} file")
     from pseudocap.captioner import read_config
     from pseudocap.explain.gates import count_gates, read_gates
     from pseudocap.hub.fetch import WEIGHTS_FILE, fetch

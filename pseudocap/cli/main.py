@@ -98,8 +98,11 @@ class OneLineParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        wrong = re.match(r"unrecognized arguments: (--[\w-]+)", message)
-        offer = nearest(wrong[1], self._option_string_actions) if wrong else ""
+        offer = ""
+        if wrong := re.match(r"unrecognized arguments: (--[\w-]+)", message):
+            offer = nearest(wrong[1], self._option_string_actions)
+        elif wrong := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
+            offer = nearest(wrong[1], re.findall(r"[\w.-]+", wrong[2]))
         self.exit(2, f"error: {message}{offer}; see {self.prog} --help\n")
 
 

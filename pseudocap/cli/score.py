@@ -60,15 +60,19 @@ class Report:
 def run(args: argparse.Namespace) -> int:
     from pseudocap.errors import DataError
     from pseudocap.metrics import formats
-    from pseudocap.metrics.measures import DEFAULT, measure
+    from pseudocap.metrics.measures import METRICS, measure
     from pseudocap.metrics.references import References
     from pseudocap.metrics.suite import compare, score
 
-    metrics = [name.strip() for name in args.metrics.split(",")] if args.metrics else DEFAULT
+    metrics = [name.strip() for name in args.metrics.split(",")] if args.metrics else METRICS
     for name in metrics:
         measure(name)
     if args.examples < 0:
         raise DataError(f"--examples {args.examples}: it must be 0 (none) or more")
+    for file in ("predictions", "references", "--against", "--training", "--truth"):
+        path = getattr(args, file.removeprefix("--"))
+        if path is not None and not path.exists():
+            raise DataError(f"{file} {path}: there is no such file")
     predictions = formats.read_predictions(args.predictions)
     read = formats.read_references(args.references)
     if args.split:

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
+from pseudocap.cli.actions import Action
+from pseudocap.cli.bench_options import tell
 from pseudocap.errors import ConfigError, nearest
 
 
-def add_throughput(parser: argparse.ArgumentParser) -> None:
+def _add_throughput(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("races", nargs="*", metavar="RACE", help="only these (default: all but the long ones)")
     parser.add_argument("--full", action="store_true", help="the long ones too")
     parser.add_argument(
@@ -27,7 +28,7 @@ def add_throughput(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
-def run_throughput(args: argparse.Namespace) -> int:
+def _throughput(args: argparse.Namespace) -> int:
     if args.rounds is not None and args.rounds < 1:
         raise ConfigError(f"--rounds is {args.rounds} and must be at least 1")
     if args.out.is_file():
@@ -42,16 +43,20 @@ def run_throughput(args: argparse.Namespace) -> int:
         if name not in known:
             raise ConfigError(f"{name} is no race{nearest(name, known)}; there are {', '.join(known)}")
     chosen = [known[name] for name in args.races] or [race for race in RACES if args.full or not race.full]
-    results = run_races(chosen, args.out, rounds=args.rounds, tell=_tell)
+    results = run_races(chosen, args.out, rounds=args.rounds, tell=tell)
     if args.json:
         print(json.dumps([asdict(each) | {"holds": each.holds} for each in results], indent=1))
     else:
         print("\n".join(table(results)))
     low = [each.name for each in results if not each.holds]
     if low:
-        _tell(f"below the floor: {', '.join(low)}")
+        tell(f"below the floor: {', '.join(low)}")
     return 1 if low else 0
 
 
-def _tell(line: str) -> None:
-    print(f"bench: {line}", file=sys.stderr, flush=True)
+THROUGHPUT = Action(
+    summary="how many times as fast as named alternatives everything is; fails below the floors",
+    add=_add_throughput,
+    run=_throughput,
+    example="pseudocap bench throughput decode-12 train-memories",
+)

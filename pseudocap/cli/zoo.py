@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.cli.actions import Action, add_actions
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import CheckpointError, ConfigError, nearest
 
@@ -17,26 +16,8 @@ if TYPE_CHECKING:
     from pseudocap.hub.manifest import Row
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Action:
-    """One thing that the verb can do. `add` declares without importing anything heavy, as a verb's does."""
-
-    summary: str
-    example: str
-    add: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    for name, action in ACTIONS.items():
-        made = actions.add_parser(
-            name,
-            help=action.summary,
-            description=action.summary,
-            epilog=f"example:\n  {action.example}",
-        )
-        action.add(made)
+    add_actions(parser, ACTIONS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -226,7 +207,6 @@ def _figure(value: object) -> str:
     return f"{value:.1f}" if isinstance(value, int | float) else str(value)
 
 
-# `add` may not import anything heavy; `run` may.
 ACTIONS = {
     "list": Action(
         summary="the rows that have a name here", example="pseudocap zoo list --json", add=_add_list, run=_list

@@ -25,8 +25,6 @@ from pseudocap.video.watch import Sight
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-PICTURES = (".png", ".pdf", ".svg")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
@@ -86,10 +84,8 @@ class Explanation:
             with scratch.open("wb") as file:
                 np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]
             scratch.replace(path)
-        elif path.suffix in PICTURES:
-            save_figure(self.figure(layer=layer), path)
         else:
-            raise InputError(f"{path}: write .npz for the arrays, or {', '.join(PICTURES)} for the figure")
+            save_figure(self.figure(layer=layer), path)
 
     def looked(self, word: int, layer: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Weights of the frames and of the patches [height, width]: of the adapter before a layer, or the mean."""

@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pseudocap.errors import InputError
 from pseudocap.explain.explanation import Explanation, heat
 from pseudocap.explain.gates import Histograms
 
+PICTURES = (".png", ".pdf", ".svg")
 COLUMNS = 6  # words beside one another
 BLUE, ORANGE = "#2f6db5", "#e0823d"
 
@@ -20,7 +22,7 @@ def draw_explanation(explanation: Explanation, *, layer: int | None = None) -> F
     """A cell for each word: heat of space over the frame it looked at most, all frames as bars; the adapters below."""
     words = len(explanation.words)
     rows = max(1, -(-words // COLUMNS))
-    figure = _figure(1.9 * COLUMNS, 2.75 * rows + 2.6)
+    figure = new_figure(1.9 * COLUMNS, 2.75 * rows + 2.6)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.75 * rows, 2.2])[:, 0]
     which = "the mean over the adapters" if layer is None else f"the adapter before layer {layer}"
     above.suptitle(f"{_plain(explanation.caption) or '(no words)'}\n{which}", fontsize=11)
@@ -38,7 +40,7 @@ def draw_gates(histograms: Histograms, title: str) -> Figure:
     """A histogram for each gate, all over the same bins."""
     names = list(dict.fromkeys(gate.name for gate in histograms.gates))
     layers = list(dict.fromkeys(gate.layer for gate in histograms.gates))
-    figure = _figure(4.6 * len(names), 1.0 + 1.35 * len(layers))
+    figure = new_figure(4.6 * len(names), 1.0 + 1.35 * len(layers))
     figure.suptitle(_plain(title), fontsize=11)
     grid = figure.subplots(len(layers), len(names), sharex=True, squeeze=False)
     for gate, counts in zip(histograms.gates, histograms.counts, strict=True):
@@ -50,17 +52,19 @@ def draw_gates(histograms: Histograms, title: str) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Under its name only once it is whole."""
-    scratch = path.with_name(f".{path.name}.part")
-    figure.savefig(scratch, dpi=130, format=path.suffix.removeprefix("."))
-    scratch.replace(path)
-
-
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Under its name only once it is whole."""
+    if path.suffix not in PICTURES:
+        raise InputError(f"{path}: a figure is a {', '.join(PICTURES)} file; an explanation's arrays are .npz")
+    scratch = path.with_name(f".{path.name}.part")
+    figure.savefig(scratch, dpi=130, format=path.suffix.removeprefix("."))
+    scratch.replace(path)
 
 
 def _plain(text: str) -> str:

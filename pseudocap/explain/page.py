@@ -20,7 +20,8 @@ import numpy as np
 from pseudocap.errors import InputError
 from pseudocap.explain.explanation import Explanation
 from pseudocap.explain.gates import Gate, count_gates
-from pseudocap.video.playable import Playable, jpeg
+from pseudocap.video.picture import jpeg
+from pseudocap.video.playable import Playable
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MARK = '<meta name="generator" content="pseudocap demo">'  # by which a page is known that may be replaced
@@ -186,9 +187,8 @@ def _data(film: ShownFilm) -> dict[str, Any]:
         key = explained.frames.tobytes()
         if key not in sights:
             sights[key] = len(frames)
-            frames.append(
-                [f"data:image/jpeg;base64,{base64.b64encode(jpeg(one)).decode()}" for one in explained.frames]
-            )
+            files = (base64.b64encode(jpeg(one, sharp=True)).decode() for one in explained.frames)
+            frames.append([f"data:image/jpeg;base64,{file}" for file in files])
         said.append(
             {
                 "captioner": each.captioner,

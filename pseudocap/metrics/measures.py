@@ -16,7 +16,7 @@ from pseudocap.errors import DataError, nearest
 from pseudocap.metrics import bleu, cider, java, rouge
 from pseudocap.metrics.references import ORDERS, Floats, Predictions, References
 
-DEFAULT = ("CIDEr-D", "BLEU-4", "ROUGE-L")
+METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")  # what is computed and shown where none are named
 
 
 @dataclass(frozen=True, kw_only=True)

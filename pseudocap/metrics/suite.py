@@ -15,7 +15,7 @@ import numpy as np
 
 from pseudocap.errors import DataError
 from pseudocap.metrics.java import TIMEOUT, JavaError
-from pseudocap.metrics.measures import DEFAULT, Measure, measure, obstacles
+from pseudocap.metrics.measures import METRICS, Measure, measure, obstacles
 from pseudocap.metrics.references import Floats, Predictions, References
 from pseudocap.metrics.resample import Difference, Interval, difference, intervals
 
@@ -95,7 +95,7 @@ def score(
     *,
     predictions: Captions,
     references: ManyCaptions,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: Sequence[str] = METRICS,
     allow_missing: bool = False,
     bootstrap: int = 0,
     seed: int = 0,
@@ -137,7 +137,7 @@ def compare(
     predictions: Captions,
     baseline: Captions,
     references: ManyCaptions,
-    metrics: Sequence[str] = DEFAULT,
+    metrics: Sequence[str] = METRICS,
     allow_missing: bool = False,
     samples: int = 1000,
     seed: int = 0,

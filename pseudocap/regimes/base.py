@@ -27,8 +27,6 @@ from pseudocap.regimes.optimisation import Optimisation, build_optimiser
 from pseudocap.regimes.stop_words import StopWords
 from pseudocap.types import Batch, VideoMemory
 
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
-
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Decoding:
@@ -187,7 +185,6 @@ class Regime(lightning.LightningModule):
         scores = score(
             predictions={each.key: each.caption for each in self.captioned},
             references={each.key: each.references for each in self.captioned},
-            metrics=METRICS,
         )
         if self.trainer.sanity_checking:  # of a few videos, and of no step
             return

@@ -1,17 +1,16 @@
-"""From a scene to a file: H.264 in mp4, and single frames as JPEG."""
+"""From a scene to a file: H.264 in mp4."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
 
 from pseudocap.toyworld.render import render_film
 from pseudocap.toyworld.scenes import FPS, Film
+from pseudocap.video.picture import jpeg as jpeg  # zoo/eye.py takes it from here
 
 # One thread: as many films as there are cores are written at the same time, and the bytes repeat.
 OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1", "tune": "zerolatency"}
@@ -35,10 +34,3 @@ def encode(path: Path, frames: Iterable[np.ndarray], *, size: int) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
-
-
-def jpeg(frame: np.ndarray, *, quality: int = 90) -> bytes:
-    """A still, as an image corpus holds it."""
-    file = io.BytesIO()
-    Image.fromarray(frame).save(file, "JPEG", quality=quality)
-    return file.getvalue()

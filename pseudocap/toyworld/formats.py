@@ -14,10 +14,10 @@ from pseudocap.data.msrvtt import LAYOUTS
 from pseudocap.data.msvd import MAPPINGS, SENTS
 from pseudocap.toyworld.actions import events
 from pseudocap.toyworld.corpora import SPLITS, Recipe, Scale, captions_at, film_at, words_of
-from pseudocap.toyworld.film import jpeg
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.scenes import FPS, TICKS, Film
 from pseudocap.toyworld.speech import alt_text, segments, talk
+from pseudocap.video.picture import jpeg
 
 MSRVTT_SPLITS = {"train": "train", "val": "validate", "test": "test"}
 SHARD = 1000  # stills in a tar

@@ -1,4 +1,4 @@
-"""From a decoded picture to upright RGB.
+"""From a decoded picture to upright RGB, and from that to a JPEG.
 
 The conversion is swscale's, with the matrix and range that the file is tagged with (BT.601 where it says
 nothing), to 8 bits a channel. HDR (PQ, HLG) is converted plainly, without tone mapping, so it looks flat;
@@ -7,9 +7,12 @@ pixels are handed out as coded, a pixel aspect ratio is not applied.
 
 from __future__ import annotations
 
+import io
+
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
+from PIL import Image
 
 
 class Picture:
@@ -61,3 +64,10 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     if abs(a) + abs(d) >= abs(b) + abs(c):  # upright or upside down; other angles go to the nearest right one
         return False, a < 0, d < 0
     return True, c < 0, b < 0
+
+
+def jpeg(pixels: np.ndarray, *, quality: int = 90, sharp: bool = False) -> bytes:
+    """A picture, uint8 [H,W,3], as a file; `sharp` keeps its colours at the full resolution."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0 if sharp else -1)
+    return file.getvalue()

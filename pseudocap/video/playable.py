@@ -12,10 +12,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
 
 from pseudocap.errors import DecodeError
 from pseudocap.video.decode import open_video
+from pseudocap.video.picture import jpeg
 from pseudocap.video.reader import VideoReader, segment_centres
 
 # What every browser plays, by what is in the file; browsers look into it, and refuse types that they do not know.
@@ -47,15 +47,8 @@ def playable(path: str | os.PathLike[str]) -> Playable:
         if first is None:
             raise DecodeError(os.fspath(path), "none of its frames can be decoded")
         if count == 1:
-            return Playable(jpeg(first), "image/jpeg")
+            return Playable(jpeg(first, sharp=True), "image/jpeg")
         return Playable(_encoded(first, pictures, Fraction(count / length).limit_denominator(1000)), "video/mp4")
-
-
-def jpeg(picture: np.ndarray, *, quality: int = 90) -> bytes:
-    """A picture, uint8 [H,W,3], as a file; colours as sharp as the rest."""
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=quality, subsampling=0)
-    return file.getvalue()
 
 
 def _pictures(video: VideoReader, times: list[float]) -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pseudocap.bench.ablations import ABLATIONS, ablation_bench, short
 from pseudocap.bench.cells import Cell, fewer, finetuning_words, pretraining_words, stages_of
 from pseudocap.bench.regimes import ROWS, planned, time_left, toy_ground
-from pseudocap.cli import bench as cli
+from pseudocap.cli import bench_regimes as cli
 from pseudocap.cli.main import main
 from pseudocap.zoo.build import DATA, training_words, tuning_words
 from pseudocap.zoo.recipe import FULL, REGIMES, SMOKE

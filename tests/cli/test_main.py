@@ -59,10 +59,12 @@ def test_a_mistyped_verb_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == "error: there is no verb 'doctr' (did you mean 'doctor'?); see pseudocap --help\n"
 
 
-def test_no_verb_and_an_unknown_option_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_verb_an_unknown_option_and_an_unknown_choice_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         ([], "required: VERB"),
-        (["doctor", "--jsn"], "unrecognized arguments: --jsn"),
+        (["doctor", "--jsn"], "unrecognized arguments: --jsn (did you mean '--json'?)"),
+        (["train", "mixd"], "(did you mean 'mixed'?)"),
+        (["zoo", "lst"], "(did you mean 'list'?)"),
     ):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)

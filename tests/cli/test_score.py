@@ -123,7 +123,9 @@ def test_a_metric_that_cannot_run_is_reported_and_the_rest_computed(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["nowhere.json", "r.json"], "nowhere.json: No such file"),
+        (["nowhere.json", "r.json"], "predictions nowhere.json: there is no such file"),
+        (["p.json", "nowhere.json"], "references nowhere.json: there is no such file"),
+        (["p.json", "r.json", "--truth", "nowhere.json"], "--truth nowhere.json: there is no such file"),
         (["p.json", "."], "directory"),
         (["r.json", "p.json"], "one caption a video"),
         (

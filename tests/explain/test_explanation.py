@@ -120,7 +120,9 @@ def test_a_layer_without_an_adapter_and_a_strange_file_are_told(model: PseudoCap
     explained = model.explain(film, caption=SAID)
     with pytest.raises(InputError, match="layer is 1, and no adapter stands before it; adapters stand before layers 2"):
         explained.figure(layer=1)
-    with pytest.raises(InputError, match=r"why.gif: write .npz for the arrays"):
+    with pytest.raises(
+        InputError, match=r"why.gif: a figure is a .png, .pdf, .svg file; an explanation's arrays are .npz"
+    ):
         explained.save(tmp_path / "why.gif")
 
 

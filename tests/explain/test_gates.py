@@ -91,7 +91,7 @@ def test_mistakes_with_gates_are_told(build: Build, tmp_path: Path, capsys: pyte
     assert main(["zoo", "show", str(tmp_path), "--out", "gates.png"]) == 2
     assert "--out is the picture of --gates" in capsys.readouterr().err
     assert main(["zoo", "show", str(tmp_path), "--gates", "--out", "gates.txt"]) == 2
-    assert "gates.txt" in capsys.readouterr().err
+    assert "gates.txt: a figure is a .png" in capsys.readouterr().err
     save_file({name: each for name, each in tensors.items() if name != "2.ffn_gate"}, tmp_path / WEIGHTS_FILE)
     with pytest.raises(CheckpointError, match=r"has no 2.ffn_gate"):
         read_gates(tmp_path / WEIGHTS_FILE, model.config)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 from collections.abc import Iterator
@@ -91,15 +90,12 @@ def wanted_range(header: str | None, size: int) -> range | None:
 @lru_cache(maxsize=64)
 def centre_jpeg(source: str, start: float, end: float, short_side: int = 480) -> bytes:
     """The frame that the teacher saw, as a JPEG file. Raises DecodeError."""
-    from PIL import Image
-
     from pseudocap.video.decode import open_video
+    from pseudocap.video.picture import jpeg
 
     media = locate_media(source)
     if media is None:
         raise DecodeError(source, "there is no such file")
     with opened(media) as path, open_video(path, threads=1, short_side=short_side) as reader:
         pixels = reader.frames_at([(start + end) / 2]).pixels[0]
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY)
-    return file.getvalue()
+    return jpeg(pixels, quality=QUALITY)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from audits import write_corpus
 from chromium import Chromium, find_chromium
+from pages import page_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,29 +23,9 @@ pytestmark = [
 PLAYS = "state && state.pair && video.readyState > 2 && !video.paused"
 
 
-@contextmanager
-def audit_running(folder: Path, *options: str, port: int = 0) -> Iterator[str]:
-    """`pseudocap audit` as its own process, ended by Ctrl-C; where its page is."""
-    command = ["audit", str(folder / "labels"), "--rater", "anna", "--port", str(port), *options]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pseudocap", *command],
-        stdout=subprocess.PIPE,
-        text=True,
-        # A shell starts what it runs in the background with Ctrl-C ignored, and that is inherited.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found, "the server has not said where it is"
-        yield found[0]
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
-        assert "--report says what they come to" in process.stdout.read()
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+def audit_running(folder: Path, *options: str, port: int = 0) -> AbstractContextManager[str]:
+    words = ("audit", str(folder / "labels"), "--rater", "anna", "--port", str(port), *options)
+    return page_of(*words, last_words="--report says what they come to")
 
 
 def reported(folder: Path) -> dict:

@@ -1,0 +1,50 @@
+"""`pseudocap bench duplicates A B`: which test videos were, very nearly, learned from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from pseudocap.cli.actions import Action
+from pseudocap.errors import InputError
+
+
+def _add_duplicates(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("test", type=Path, metavar="A", help="test videos: a file or a folder")
+    parser.add_argument(
+        "seen", type=Path, nargs="+", metavar="B", help="videos, images, or tars that were learned from"
+    )
+    parser.add_argument("--threshold", type=float, default=0.99, metavar="X", help="correlation of frames (0.99)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _duplicates(args: argparse.Namespace) -> int:
+    from pseudocap.bench.duplicates import files_of, find_duplicates
+    from pseudocap.cli.progress import progress_of
+
+    if not args.test.exists():
+        raise InputError(f"{args.test}: there is no such file or folder; name the test videos")
+    with progress_of("comparing", "samples") as progress:
+        found = find_duplicates(files_of(args.test), args.seen, threshold=args.threshold, progress=progress)
+    if args.json:
+        print(json.dumps(found.document(), indent=1))
+        return 0
+    for pair in found.duplicates:
+        print(f"{pair.alike:.4f}  {pair.test}  {pair.seen}")
+    likest = found.nearest[0]
+    print(
+        f"{len(found.duplicates):,} of {len(found.nearest):,} test videos are near-duplicates of {found.compared:,} "
+        f"samples (from {found.threshold:g} on); the likest pair: {likest.test}, {likest.seen} ({likest.alike:.4f})"
+    )
+    for name in found.unreadable[:5]:
+        print(f"not compared: {name}")
+    return 0
+
+
+DUPLICATES = Action(
+    summary="which test videos are near-duplicates of what was learned from",
+    add=_add_duplicates,
+    run=_duplicates,
+    example="pseudocap bench duplicates msrvtt/test/ laion/ pseudolabels/",
+)

@@ -1,0 +1,118 @@
+"""`pseudocap bench model N`: a checkpoint beside its peers on the same frames."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudocap.cli.actions import Action
+from pseudocap.cli.bench_options import command, positive, quieten, show, tell
+from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from pseudocap.data.corpora import Corpus
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="N", help="a PseudoCap: a row of the zoo, a repo, an address or a directory")
+    add_checkpoints_option(parser)
+    parser.add_argument(
+        "--data", default="toy", metavar="D", help="toy, msrvtt, msvd, or a file of captions of your own (toy)"
+    )
+    parser.add_argument("--annotations", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
+    parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos lie (own: beside the captions)")
+    parser.add_argument(
+        "--build", type=Path, metavar="DIR", help="whose toy films (build/zoo; without one they are drawn anew)"
+    )
+    parser.add_argument("--split", default="test", metavar="S", help="what is captioned (test)")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N videos only")
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        default=[],
+        metavar="KIND[=P]",
+        help="git, blip or blip2, each with a directory or a repo; alone it is timed with random weights",
+    )
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips side by side (8)")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times that each is timed (5)")
+    parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="the longest caption (32)")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where the result is written (build/bench/model)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _model(args: argparse.Namespace) -> int:
+    for option in ("batch_size", "rounds", "limit", "max_new_tokens"):
+        positive(getattr(args, option), f"--{option.replace('_', '-')}", 1)
+    out = args.out or Path("build/bench/model")
+    if out.is_file():
+        raise ConfigError(f"--out {out} is a file; name a folder")
+
+    from pseudocap.bench.model import bench_model, find_task, model_table, write_model
+    from pseudocap.bench.peers import Spec, read_peer
+    from pseudocap.captioner import pick_device
+    from pseudocap.cli.progress import progress_of
+
+    quieten()
+    device = str(pick_device(args.device))
+    peers = [read_peer(text, device=device, max_new_tokens=args.max_new_tokens) for text in args.peers]
+    own = Spec(
+        kind="pseudocap",
+        source=args.name,
+        device=device,
+        max_new_tokens=args.max_new_tokens,
+        checkpoints=args.checkpoints,
+    )
+    corpus, videos = _corpus(args)
+    task = find_task(corpus, videos, split=args.split, limit=args.limit)
+    with progress_of("captioning", "videos") as progress:
+        document, captions = bench_model(
+            task,
+            own,
+            peers,
+            batch=args.batch_size,
+            rounds=args.rounds,
+            command=command(args),
+            progress=progress,
+        )
+    show(args, document, model_table(document), write_model(out, document, captions))
+    return 0
+
+
+def _corpus(args: argparse.Namespace) -> tuple[Corpus, Path]:
+    from pseudocap.cli.progress import progress_of
+    from pseudocap.data.captions import read_own
+    from pseudocap.data.msrvtt import read_msrvtt
+    from pseudocap.data.msvd import read_msvd
+
+    if args.data in ("msrvtt", "msvd"):
+        for name in ("annotations", "videos"):
+            if getattr(args, name) is None:
+                raise InputError(f"--data {args.data}: --{name} is missing; see docs/data.md for what must lie there")
+        return {"msrvtt": read_msrvtt, "msvd": read_msvd}[args.data](args.annotations), args.videos
+    if args.data != "toy":
+        source = Path(args.data)
+        return read_own(source, split=args.split), args.videos or (source if source.is_dir() else source.parent)
+    root = args.build or Path("build/zoo")
+    if not (root / "captions.jsonl").is_file():
+        if args.build:
+            raise InputError(f"--build {root} holds no toy films; make them with `pseudocap zoo build --out {root}`")
+        from pseudocap.zoo.verify import write_test_world
+
+        root = Path("build/toy-films")
+        tell(f"drawing the toy films into {root}")
+        with progress_of("drawing", "films") as progress:
+            write_test_world(root, progress=progress)
+    corpus = read_own(root / "captions.jsonl", split=args.split)
+    return replace(corpus, name="toy-msrvtt"), root / "world" / "msrvtt" / "videos"
+
+
+MODEL = Action(
+    summary="a checkpoint beside its peers on the same frames: quality, seconds, memory",
+    add=_add_model,
+    run=_model,
+    example="pseudocap bench model build/zoo/tuned-mixed/run/best --peers git=microsoft/git-base-vatex blip",
+)

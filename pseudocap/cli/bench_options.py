@@ -1,0 +1,81 @@
+"""What the actions of `pseudocap bench` share: where a benchmark is built, what was typed, lines for people."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pseudocap.errors import ConfigError, InputError
+
+
+def add_build(parser: argparse.ArgumentParser, *, out: str) -> None:
+    parser.add_argument(
+        "--build", type=Path, metavar="DIR", help="the zoo's build to stand on, made where it is missing (build/zoo)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"where the result is written ({out})")
+    parser.add_argument("--smoke", action="store_true", help="everything at a size that teaches nothing, in minutes")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw and decode (2)")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def folders(args: argparse.Namespace, name: str) -> tuple[Path, Path]:
+    """Where the cells lie, and where the result goes."""
+    smoke, data = "-smoke" if args.smoke else "", getattr(args, "data", "toy")
+    whose = "" if data == "toy" else f"-{data}"
+    build = args.build or Path("build") / (f"bench{whose}{smoke}" if whose else "smoke" if args.smoke else "zoo")
+    out = args.out or Path("build/bench") / f"{name}{whose}{smoke}"
+    for option, path in (("--build", build), ("--out", out)):
+        if path.is_file():
+            raise ConfigError(f"{option} {path} is a file; name a folder")
+    if args.workers < 0:
+        raise InputError(f"--workers must be 0 or more, not {args.workers}")
+    return build, out
+
+
+def positive(value: int | None, option: str, default: int) -> int:
+    if value is not None and value < 1:
+        raise InputError(f"{option} must be at least 1, not {value}")
+    return value or default
+
+
+def command(args: argparse.Namespace) -> str:
+    """What was typed, for the result: files by name, without where they lie on this machine."""
+    words = ["pseudocap", "bench", args.action]
+    for name, value in vars(args).items():
+        if name in ("action", "json", "workers", "out", "build") or value in (None, False, []):
+            continue
+        option = () if name == "name" else (f"--{name.replace('_', '-')}",)
+        values = [] if value is True else value if isinstance(value, list) else [value]
+        words += [*option, *(_placeless(str(each)) for each in values)]
+    return shlex.join(words)
+
+
+def _placeless(word: str) -> str:
+    """A file or folder of this machine by its name alone, also behind a `KIND=`."""
+    before, equals, path = word.rpartition("=")
+    return f"{before}{equals}{Path(path).name}" if path and Path(path).exists() else word
+
+
+def quieten() -> None:
+    import logging
+
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    logging.basicConfig(level=logging.WARNING)
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tells of every trainer which devices there are
+
+
+def tell(line: str) -> None:
+    print(f"bench: {line}", file=sys.stderr, flush=True)
+
+
+def show(args: argparse.Namespace, result: Mapping[str, Any], table: Iterable[str], made: Sequence[Path]) -> None:
+    """The result as a table, or as JSON; and which files hold it."""
+    print(json.dumps(result, indent=1) if args.json else "\n".join(table))
+    tell(f"written: {', '.join(map(str, made))}")

@@ -1,0 +1,179 @@
+"""`pseudocap bench regimes` and `ablation NAME`: captioners that are trained for it, side by side."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudocap.cli.actions import Action
+from pseudocap.cli.bench_options import add_build, command, folders, positive, quieten, show
+from pseudocap.errors import ConfigError, InputError, nearest
+
+if TYPE_CHECKING:
+    from pseudocap.zoo.recipe import Recipe
+
+ROWS = ("asr", "image-only", "video-only", "mixed", "mixed-ext", "none")
+COUNTS = "10,100,1000"
+ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "fusion", "mixture", "losses")
+KNOWN = ", ".join(ABLATIONS)
+
+
+def _add_regimes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", choices=("toy", "msrvtt", "msvd"), default="toy", help="the corpus (toy)")
+    parser.add_argument("--seeds", type=int, metavar="N", help="trainings of each regime, seeds 0 to N-1 (3)")
+    parser.add_argument(
+        "--regimes", default=",".join(ROWS), metavar="R,R", help=f"of {', '.join(ROWS)}; none is not pre-trained (all)"
+    )
+    parser.add_argument(
+        "--captions", metavar="N,N", help=f"also fine-tune on so many captions; 0 leaves this out ({COUNTS})"
+    )
+    add_build(parser, out="build/bench/regimes")
+    parser.add_argument("--annotations", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
+    parser.add_argument("--videos", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
+    parser.add_argument("--allow-partial", action="store_true", help="go on where a corpus's counts are wrong")
+    parser.add_argument("--decoder", metavar="D", help="an OPT: a directory or a repo (real corpora)")
+    parser.add_argument("--encoder", metavar="E", help="a TimeSformer: a directory or a repo (real corpora)")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="tars or memories of images with alt text")
+    parser.add_argument("--clips", type=Path, metavar="DIR", help="tars or memories of pseudolabelled clips")
+    parser.add_argument("--asr", type=Path, metavar="DIR", help="tars or memories of the same clips with transcripts")
+    parser.add_argument(
+        "--pretrained",
+        action="append",
+        default=[],
+        metavar="R=N",
+        help="a captioner that a regime has pre-trained already; {seed} stands for the seed",
+    )
+    parser.add_argument("--steps", type=int, metavar="N", help="of pre-training; mixed-ext has ten times as many")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="of pre-training, videos")
+    parser.add_argument("--lr", type=float, metavar="X", help="of pre-training")
+
+
+def _regimes(args: argparse.Namespace) -> int:
+    regimes = _chosen(args.regimes, ROWS, "--regimes")
+    seeds = range(positive(args.seeds, "--seeds", 2 if args.smoke else 3))
+    counts = _counts(args.captions or ("3" if args.smoke else COUNTS))
+    build, out = folders(args, "regimes")
+
+    from pseudocap.bench.real import Files, real_bench
+    from pseudocap.bench.regimes import run as run_bench
+    from pseudocap.bench.regimes import toy_bench
+    from pseudocap.bench.report import table, write_results
+    from pseudocap.bench.results import gather
+    from pseudocap.cli.main import main
+    from pseudocap.cli.progress import stages_of
+    from pseudocap.zoo.stages import Workshop
+
+    quieten()
+    recipe = _recipe(args)
+    options = {"regimes": regimes, "seeds": seeds, "counts": counts, "workers": args.workers}
+    with stages_of("bench") as shown:
+        shop = Workshop(root=build.resolve(), main=main, progress=shown.draw)
+        if args.data == "toy":
+            bench = toy_bench(shop, recipe, **options)
+        else:
+            places = {name: getattr(args, name) for name in Files.__slots__ if hasattr(args, name)}
+            files = Files(corpus=args.data, started=_started(args.pretrained), **places)
+            bench = real_bench(shop, recipe, files, **options)
+        build.mkdir(parents=True, exist_ok=True)
+        run_bench(bench, tell=shown.say)
+    results = gather(bench, command=command(args))
+    show(args, results, table(results), write_results(out, results))
+    return 0
+
+
+def _recipe(args: argparse.Namespace) -> Recipe:
+    from pseudocap.zoo.recipe import FULL, SMOKE
+
+    recipe = SMOKE if args.smoke else FULL
+    given = {"steps": args.steps, "batch": args.batch_size, "lr": args.lr}
+    given = {name: value for name, value in given.items() if value is not None}
+    for name, value in given.items():
+        if not value > 0:
+            raise InputError(f"--{name} must be above 0, not {value}")
+    if given and args.data == "toy":
+        raise ConfigError(
+            f"--data toy has the zoo's settings (pseudocap/zoo/recipe.py); --{', --'.join(given)} is for real corpora"
+        )
+    return replace(recipe, regime=replace(recipe.regime, **given))
+
+
+def _started(given: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in given:
+        regime, equals, source = text.partition("=")
+        if not equals or not source or regime not in ROWS[:-1]:
+            raise InputError(f"--pretrained {text}: write REGIME=CHECKPOINT with a regime of {', '.join(ROWS[:-1])}")
+        found[regime] = str(Path(source).resolve()) if Path(source).exists() or "{seed}" in source else source
+    return found
+
+
+def _chosen(text: str, known: Sequence[str], option: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise InputError(f"{option}: there is no {name!r}{nearest(name, known)}; there are {', '.join(known)}")
+    if not names:
+        raise InputError(f"{option} names nothing; there are {', '.join(known)}")
+    return list(dict.fromkeys(names))
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"--captions {text}: write whole numbers, as in --captions {COUNTS}") from error
+    if min(numbers) < 0:
+        raise InputError(f"--captions {text}: a fine-tuning cannot have {min(numbers)} captions")
+    return sorted({number for number in numbers if number})
+
+
+def _add_ablation(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help=KNOWN)
+    parser.add_argument("--seeds", type=int, metavar="N", help="trainings of each setting, seeds 0 to N-1 (3)")
+    parser.add_argument("--steps", type=int, metavar="N", help="of pre-training (half the zoo's)")
+    add_build(parser, out="build/bench/NAME")
+
+
+def _ablation(args: argparse.Namespace) -> int:
+    if args.name not in ABLATIONS:
+        raise InputError(f"there is no ablation {args.name!r}{nearest(args.name, ABLATIONS)}; there are {KNOWN}")
+    seeds = range(positive(args.seeds, "--seeds", 1 if args.smoke else 3))
+    steps = None if args.steps is None else positive(args.steps, "--steps", 1)
+    build, out = folders(args, args.name)
+
+    from pseudocap.bench.ablation_report import ablation_table, gather_ablation, write_ablation
+    from pseudocap.bench.ablations import ablation_bench, short
+    from pseudocap.bench.regimes import run as run_bench
+    from pseudocap.cli.main import main
+    from pseudocap.cli.progress import stages_of
+    from pseudocap.zoo.recipe import FULL, SMOKE
+    from pseudocap.zoo.stages import Workshop
+
+    quieten()
+    recipe = SMOKE if args.smoke else FULL
+    with stages_of("bench") as shown:
+        shop = Workshop(root=build.resolve(), main=main, progress=shown.draw)
+        plan = short(recipe.regime, steps)
+        bench, arms = ablation_bench(args.name, shop, recipe, plan, seeds=seeds, workers=args.workers)
+        build.mkdir(parents=True, exist_ok=True)
+        run_bench(bench, tell=shown.say)
+    result = gather_ablation(args.name, bench, arms, command=command(args))
+    show(args, result, ablation_table(result), write_ablation(out, result))
+    return 0
+
+
+REGIMES = Action(
+    summary="the regimes side by side: pre-trained, fine-tuned, scored, with intervals over seeds",
+    add=_add_regimes,
+    run=_regimes,
+    example="pseudocap bench regimes --data toy --seeds 3",
+)
+ABLATION = Action(
+    summary="one of the papers' side findings as a grid of settings, on the toy world",
+    add=_add_ablation,
+    run=_ablation,
+    example="pseudocap bench ablation gate-init",
+)
