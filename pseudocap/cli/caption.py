@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
-from pseudocap.types import VIDEO_EXTENSIONS
+from pseudocap.types import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
     from pseudocap.captioning import FileCaptions
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 FORMATS = ("text", "json", "srt", "vtt", "parquet")
 SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 TABLE = "parquet"  # all captions in one file
-IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 DEFAULT = "toy-mixed-ext"
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address

@@ -10,7 +10,6 @@ import numpy as np
 
 from pseudocap.toyworld.render import render_film
 from pseudocap.toyworld.scenes import FPS, Film
-from pseudocap.video.picture import jpeg as jpeg  # zoo/eye.py takes it from here
 
 # One thread: as many films as there are cores are written at the same time, and the bytes repeat.
 OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1", "tune": "zerolatency"}

@@ -20,9 +20,9 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from pseudocap.toyworld.corpora import film_at, words_of
-from pseudocap.toyworld.film import jpeg
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.speech import still_caption
+from pseudocap.video.picture import jpeg
 from pseudocap.zoo.learning import Course, Progress, learn
 from pseudocap.zoo.patches import PatchHeads, patch_answers
 

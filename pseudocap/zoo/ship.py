@@ -19,6 +19,7 @@ import yaml
 from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
+from pseudocap.metrics.measures import METRICS
 from pseudocap.zoo.recipe import REGIMES, Recipe
 from pseudocap.zoo.stages import Workshop
 
@@ -77,7 +78,7 @@ def table(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             f"{scores['ROUGE-L']:.1f} | {others} | {each['truth']['correct']:.1f} % |"
         )
     people = told["yardsticks"]["one person against the other 19"]
-    figures = " | ".join(f"{people[metric]:.1f}" for metric in ("CIDEr-D", "BLEU-4", "ROUGE-L"))
+    figures = " | ".join(f"{people[metric]:.1f}" for metric in METRICS)
     yield f"| people, one against the other 19 | {figures} | | | | | |"
 
 

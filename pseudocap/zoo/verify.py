@@ -76,7 +76,7 @@ def write_test_world(root: Path, *, workers: int = 2, progress: Progress | None 
 def _scored(folder: Path, root: Path) -> dict[str, float]:
     from pseudocap.captioner import PseudoCap
     from pseudocap.metrics.suite import score
-    from pseudocap.zoo.yardsticks import METRICS, held_out_films
+    from pseudocap.zoo.yardsticks import held_out_films
 
     model = PseudoCap.from_pretrained(folder)
     films = held_out_films(root, FULL.seed)
@@ -85,6 +85,5 @@ def _scored(folder: Path, root: Path) -> dict[str, float]:
         score(
             predictions={film.key: text for film, text in zip(films, captions, strict=True)},
             references={film.key: film.references for film in films},
-            metrics=METRICS,
         )
     )

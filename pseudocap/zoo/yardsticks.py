@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.label.schema import read_labels
+from pseudocap.metrics.measures import METRICS
 from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import score
 from pseudocap.model.timesformer import TimeSformer
@@ -28,7 +29,6 @@ from pseudocap.toyworld.truth import Verdict, judge, shots_between
 from pseudocap.types import Preprocess, VideoMemory
 from pseudocap.video.watch import batched, watch_file
 
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 BATCH = 50
 VIEWS = "views.safetensors"
 
@@ -107,7 +107,7 @@ def measure_captioner(folder: Path, root: Path, seed: int) -> dict[str, Any]:
     for name in (*SHOWN, "blind"):
         captions = dict(zip((film.key for film in films), captions_of(model, views, name), strict=True))
         samples = 1000 if name == "as it is" else 0
-        scores = score(predictions=captions, references=references, metrics=METRICS, bootstrap=samples)
+        scores = score(predictions=captions, references=references, bootstrap=samples)
         found[name] = {metric: round(value, 2) for metric, value in scores.items()}
         if name == "as it is":
             found["intervals"] = {
@@ -161,7 +161,7 @@ def yardsticks(root: Path, seed: int) -> dict[str, Any]:
         others = {film.key: film.references[:who] + film.references[who + 1 :] for film in films}
         rounds.append(score(predictions={film.key: film.references[who] for film in films}, references=others))
     told = {film.key: full_truth(film_at("msrvtt", "test", place, seed=seed)) for place, film in enumerate(films)}
-    whole = score(predictions=told, references={film.key: film.references for film in films}, metrics=METRICS)
+    whole = score(predictions=told, references={film.key: film.references for film in films})
     people = {metric: round(float(np.mean([each[metric] for each in rounds])), 2) for metric in METRICS}
     return {"one person against the other 19": people, "the whole truth": dict(whole), "films": len(films)}
 
