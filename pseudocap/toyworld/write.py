@@ -87,6 +87,32 @@ def write_world(
     return manifest | {"seconds_of_work": round(time.perf_counter() - started, 1)}
 
 
+def write_split(
+    folder: Path,
+    corpus: str,
+    split: str,
+    *,
+    scale: Scale,
+    size: int,
+    seed: int,
+    workers: int,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """The films of one split alone, under their names in the corpus and without annotations; returned in its order."""
+    _check(scale, size, seed, workers)
+    folder.mkdir(parents=True, exist_ok=True)
+    named = formats.films(recipe_of(corpus), scale, seed)
+    targets = [(folder / f"{name}.mp4", each, place) for each, place, name, _ in named if each == split]
+    wanted = [target for target in targets if not target[0].is_file()]
+    done = len(targets) - len(wanted)
+    jobs = [Job(corpus=corpus, targets=tuple(group), size=size, seed=seed) for group in _grouped(wanted, workers)]
+    for finished in _made(jobs, workers):
+        done += finished
+        if progress is not None:
+            progress(corpus, done, len(targets))
+    return [path for path, _, _ in targets]
+
+
 def _check(scale: str, size: int, seed: int, workers: int | None) -> None:
     if scale not in SCALES:
         raise ConfigError(f"scale is {scale!r} and must be one of {', '.join(SCALES)}")
@@ -151,11 +177,16 @@ def _jobs(folder: Path, recipe: Recipe, scale: Scale, size: int, seed: int, work
         found = formats.films(recipe, scale, seed)
         all_targets = [(folder / "videos" / f"{name}.mp4", split, place) for split, place, name, _ in found]
         wanted = [target for target in all_targets if not target[0].is_file()]
-        most = 1 if recipe.name == "talking" else TOGETHER
-        step = max(1, min(most, len(wanted) // (4 * workers)))
-        missing = [wanted[first : first + step] for first in range(0, len(wanted), step)]
+        missing = _grouped(wanted, workers, most=1 if recipe.name == "talking" else TOGETHER)
     jobs = [Job(corpus=recipe.name, targets=tuple(group), size=size, seed=seed) for group in missing]
     return jobs, len(places) - sum(len(job.targets) for job in jobs)
+
+
+def _grouped(
+    wanted: list[tuple[Path, str, int]], workers: int, *, most: int = TOGETHER
+) -> list[list[tuple[Path, str, int]]]:
+    step = max(1, min(most, len(wanted) // (4 * workers)))
+    return [wanted[first : first + step] for first in range(0, len(wanted), step)]
 
 
 def _made(jobs: Sequence[Job], workers: int) -> Iterator[int]:

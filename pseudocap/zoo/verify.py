@@ -6,6 +6,7 @@ are the user's. What cannot be computed here is told as such and is no failure.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from typing import Any
 from pseudocap.errors import CheckpointError
 from pseudocap.hub.fetch import fetch
 from pseudocap.hub.manifest import Row
-from pseudocap.zoo.build import make_world
+from pseudocap.regimes.markdown import write_text
+from pseudocap.toyworld.corpora import captions_at
+from pseudocap.toyworld.write import write_split
 from pseudocap.zoo.learning import Progress
 from pseudocap.zoo.recipe import FULL
 from pseudocap.zoo.ship import DATASET
@@ -62,15 +65,23 @@ def verify(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) -> Fin
 
 
 def write_test_world(root: Path, *, workers: int = 2, progress: Progress | None = None) -> None:
-    """The films that the toy rows were scored on, drawn anew; a second call finds them there."""
-    make_world(
-        root / "world",
-        progress or (lambda done, total: None),
-        recipe=FULL,
-        corpora=("msrvtt",),
+    """The films that the toy rows were scored on, drawn anew, and what people say of them; a second call finds the
+    films there."""
+    paths = write_split(
+        root / "world" / "msrvtt" / "videos",
+        "msrvtt",
+        "test",
+        scale=FULL.scale,
+        size=FULL.size,
         seed=FULL.seed,
         workers=workers,
+        progress=lambda what, done, total: progress(done, total) if progress is not None else None,
     )
+    lines = (
+        {"video": path.stem, "caption": captions_at("msrvtt", "test", place, seed=FULL.seed), "split": "test"}
+        for place, path in enumerate(paths)
+    )
+    write_text(root / "captions.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _scored(folder: Path, root: Path) -> dict[str, float]:

@@ -31,7 +31,7 @@ from pseudocap.errors import ConfigError
 from pseudocap.toyworld import formats
 from pseudocap.toyworld.actions import film_events
 from pseudocap.toyworld.corpora import CORPORA, NARROW, SCALES, SPLITS, caption_count, captions_at, entropy, film_at
-from pseudocap.toyworld.write import write_world
+from pseudocap.toyworld.write import write_split, write_world
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
@@ -61,6 +61,14 @@ def test_the_msrvtt_reader_takes_it_unchanged_and_every_film_is_there(world: Pat
         assert path is not None
         assert fault_of(path) is None
     assert corpus.rows[0].captions == tuple(captions_at("msrvtt", "train", 0, seed=0))
+
+
+def test_a_split_alone_has_the_films_of_the_whole_world(world: Path, tmp_path: Path) -> None:
+    films = write_split(tmp_path, "msrvtt", "test", scale="tiny", size=32, seed=0, workers=1)
+    rows = read_msrvtt(world / "msrvtt" / "annotations", allow_partial=True).split("test").rows
+    assert [film.stem for film in films] == [row.video for row in rows]
+    for film in films:
+        assert film.read_bytes() == (world / "msrvtt" / "videos" / film.name).read_bytes()
 
 
 def test_the_msvd_reader_takes_it_unchanged_and_every_film_is_there(world: Path) -> None:
@@ -192,7 +200,7 @@ def test_another_seed_is_another_world() -> None:
 def test_a_killed_run_is_taken_up_where_it_stopped(world: Path, tmp_path: Path) -> None:
     folder = tmp_path / "world"
     call = f"write_world({str(folder)!r}, corpora={QUICK}, size={SIZE}, workers=1)"
-    code = f"from pseudocap.toyworld.write import write_world; {call}"
+    code = f"from pseudocap.toyworld.write import write_split, write_world; {call}"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
     videos = folder / "msrvtt" / "videos"
     deadline = time.monotonic() + 60
