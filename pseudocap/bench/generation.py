@@ -1,14 +1,14 @@
 """What generating a caption's tokens costs: `python -m pseudocap.bench.generation`.
 
-OPT's shapes with random weights and six adapters, after the encoder, greedily or with beams; nothing ends a sentence, so
-all write as many tokens. Beside ours stand:
+OPT's shapes with random weights and six adapters, after the encoder, greedily or with beams; nothing ends a sentence,
+so all write as many tokens. Beside ours stand:
 
-- OPT without adapters, the same weights through transformers' `generate`: the limit. A step of ours reads the adapters'
-  weights as well, so the column `weights` says what the ratio would be if reading weights were all.
-- full attention: the same adapters as open_flamingo runs such, with one attention over every patch of every frame, whose
-  keys and values are projected again at every step, and for every beam.
-- GIT and BLIP of transformers with decoders as wide and as deep as this OPT: GIT over all patches of all frames, BLIP over
-  one picture of 384 pixels, for which it is made. Their images are seen beforehand, as ours are.
+- OPT without adapters, the same weights through transformers' `generate`: the limit. A step of ours reads the
+  adapters' weights as well, and the head of the table says how many: so many times as long would be no overhead.
+- full attention: the same adapters as open_flamingo runs such, with one attention over every patch of every frame,
+  whose keys and values are projected again at every step, and for every beam.
+- GIT and BLIP of transformers with decoders as wide and as deep as this OPT: GIT over all patches of all frames, BLIP
+  over one picture of 384 pixels, for which it is made. Their images are seen beforehand, as ours are.
 """
 
 from __future__ import annotations
@@ -23,24 +23,18 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import (
-    BlipTextConfig,
-    BlipTextLMHeadModel,
-    GitConfig,
-    GitForCausalLM,
-    OPTConfig,
-)
+from transformers import BlipTextConfig, BlipTextLMHeadModel, GitConfig, GitForCausalLM
 from transformers.modeling_outputs import BaseModelOutput
 
 from pseudocap.bench.attention import CrossAttention
 from pseudocap.bench.measure import Timing, take_turns
 from pseudocap.bench.memories import network
-from pseudocap.model.adapter import Adapter
+from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.network import CaptionNetwork
-from pseudocap.model.opt import SHAPES, AdaptedOPT, ProjectedMemory, full_size
+from pseudocap.model.opt import SHAPES, AdaptedOPT, ProjectedMemory
 from pseudocap.types import VideoMemory
 
-E, S = 768, 196  # width and patches of a frame of TimeSformer-B
+S = 196  # patches of a frame
 BLIP_TOKENS = 577  # of a picture of 384 pixels
 Generate = Callable[[int], object]  # so many tokens
 
@@ -63,7 +57,7 @@ class Setting:
 
 
 def ours(model: CaptionNetwork, setting: Setting) -> Generate:
-    B, T = setting.batch, setting.frames
+    B, T, E = setting.batch, setting.frames, model.decoder.memory_width
     memory = VideoMemory(
         time=torch.randn(B, T, E),
         space=torch.randn(B, S, E),
@@ -82,7 +76,7 @@ def plain_opt(model: CaptionNetwork, setting: Setting) -> Generate:
 def full_attention(model: CaptionNetwork, setting: Setting) -> Generate:
     """Our own loop and adapters around the same OPT, with open_flamingo's attention in place of ours."""
     peer = with_full_attention(model)
-    features = torch.randn(setting.batch, setting.frames * S, E).repeat_interleave(setting.beams, dim=0)
+    features = torch.randn(setting.batch, setting.frames * S, peer.memory_width).repeat_interleave(setting.beams, dim=0)
     everywhere = ProjectedMemory(layers={int(layer): cast(Any, features) for layer in peer.adapters})
     begin = torch.full((setting.batch, 1), 2)
     return lambda tokens: peer.generate(
@@ -91,11 +85,18 @@ def full_attention(model: CaptionNetwork, setting: Setting) -> Generate:
 
 
 def with_full_attention(model: CaptionNetwork) -> AdaptedOPT:
-    shape = model.decoder.config
+    """open_flamingo's attention within our adapters, over the same OPT's weights."""
+    shape, width = model.decoder.config, model.decoder.memory_width
+    config = PseudoCapConfig(
+        decoder=Backbone(source="opt"),
+        encoder=Backbone(source="encoder"),
+        adapter_layers=tuple(int(layer) for layer in model.decoder.adapters),
+    )
     with torch.device("meta"):
-        peer = AdaptedOPT(model.decoder.opt, _config(model), memory_width=E)
+        peer = AdaptedOPT(model.decoder.opt, config, memory_width=width)
     for adapter in peer.adapters.values():
-        adapter.attention = cast(Any, CrossAttention(width=shape.hidden_size, heads=shape.num_attention_heads))
+        attention = CrossAttention(width=shape.hidden_size, memory_width=width, heads=shape.num_attention_heads)
+        adapter.attention = cast(Any, attention)
         adapter.to_empty(device="cpu")
         for parameter in adapter.parameters():
             nn.init.normal_(parameter, std=0.02)
@@ -103,8 +104,9 @@ def with_full_attention(model: CaptionNetwork) -> AdaptedOPT:
 
 
 def git(model: CaptionNetwork, setting: Setting) -> Generate:
-    shape = full_size(setting.shape)
-    config = GitConfig(**_like(shape), num_image_with_embedding=setting.frames, max_position_embeddings=512)
+    E = model.decoder.memory_width
+    eyes = {"hidden_size": E, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": E}  # never used
+    config = GitConfig(**_like(model), vision_config=eyes, num_image_with_embedding=setting.frames)
     peer: Any = GitForCausalLM(config).eval()
     peer.git.image_encoder = Seen(torch.randn(setting.batch * setting.beams, 1 + S, E))
     pixels = torch.zeros(setting.batch, setting.frames, 3, 1, 1)
@@ -126,10 +128,9 @@ class Seen(nn.Module):
 
 
 def blip(model: CaptionNetwork, setting: Setting) -> Generate:
-    shape = full_size(setting.shape)
-    config = BlipTextConfig(**_like(shape), encoder_hidden_size=E)
+    config = BlipTextConfig(**_like(model), encoder_hidden_size=model.decoder.memory_width)
     peer: Any = BlipTextLMHeadModel(config).eval()
-    features = torch.randn(setting.batch, BLIP_TOKENS, E)
+    features = torch.randn(setting.batch, BLIP_TOKENS, model.decoder.memory_width)
     begin = torch.full((setting.batch, 1), config.bos_token_id)
     return lambda tokens: peer.generate(
         input_ids=begin,
@@ -180,14 +181,9 @@ def weights_read(model: CaptionNetwork) -> float:
     return (plain + adapters) / plain
 
 
-def _config(model: CaptionNetwork) -> Any:
-    from pseudocap.model.config import Backbone, PseudoCapConfig
-
-    layers = tuple(int(layer) for layer in model.decoder.adapters)
-    return PseudoCapConfig(decoder=Backbone(source=""), encoder=Backbone(source=""), adapter_layers=layers)
-
-
-def _like(shape: OPTConfig) -> dict[str, int]:
+def _like(model: CaptionNetwork) -> dict[str, Any]:
+    """A BERT-like decoder as large as this OPT."""
+    shape = model.decoder.config
     return {
         "hidden_size": shape.hidden_size,
         "num_hidden_layers": shape.num_hidden_layers,
