@@ -136,7 +136,10 @@ class TimeSformer(nn.Module):
     def encode(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> VideoMemory:
         """Watch the clips without gradients and keep one vector per frame and one per patch."""
         with torch.no_grad():
-            return pool(self(frames_BT3HW, frame_mask_BT), frame_mask_BT)
+            features_BTSE = self(frames_BT3HW, frame_mask_BT)
+            # A mask that hides nothing would cost a copy of all features.
+            padded = frame_mask_BT is not None and not bool(frame_mask_BT.all())
+            return pool(features_BTSE, frame_mask_BT if padded else None)
 
     def check_frames(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> None:
         if not isinstance(frames_BT3HW, torch.Tensor):
