@@ -78,9 +78,12 @@ def clips(folder: Path, size: int) -> Callable[[], object]:
 
 def length(folder: Path, size: int) -> Callable[[], object]:
     """`caption_long` by a tiny captioner."""
+    import transformers
+
     from pseudocap import PseudoCap
     from pseudocap.zoo.tiny import write_opt, write_timesformer
 
+    transformers.utils.logging.disable_progress_bar()
     film = folder / f"{size}.mp4"
     write_film(film, size)
     if not (folder / "opt").exists():
