@@ -80,7 +80,7 @@ def length(folder: Path, size: int) -> Callable[[], object]:
     """`caption_long` by a tiny captioner."""
     import transformers
 
-    from pseudocap import PseudoCap
+    from pseudocap.captioner import PseudoCap
     from pseudocap.zoo.tiny import write_opt, write_timesformer
 
     transformers.utils.logging.disable_progress_bar()
