@@ -32,18 +32,19 @@ KINDS = ("separable", "full", "resampler-6", "resampler-2")
 class CrossAttention(nn.Module):
     """Words to all vectors of the memory, keys and values projected for each."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, width: int = D, memory_width: int = E, heads: int = HEADS) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(E)
-        self.query = nn.Linear(D, D, bias=False)
-        self.key = nn.Linear(E, D, bias=False)
-        self.value = nn.Linear(E, D, bias=False)
-        self.out = nn.Linear(D, D, bias=False)
+        self.heads = heads
+        self.norm = nn.LayerNorm(memory_width)
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(memory_width, width, bias=False)
+        self.value = nn.Linear(memory_width, width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
 
     def forward(self, h_BLD: torch.Tensor, memory_BME: torch.Tensor) -> torch.Tensor:
         memory_BME = self.norm(memory_BME)
         q, k, v = (
-            x.unflatten(2, (HEADS, -1)).transpose(1, 2)
+            x.unflatten(2, (self.heads, -1)).transpose(1, 2)
             for x in (self.query(h_BLD), self.key(memory_BME), self.value(memory_BME))
         )
         return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))

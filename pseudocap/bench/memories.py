@@ -44,10 +44,10 @@ def write_film(path: Path, seed: int, *, seconds: int = 10, fps: int = 25) -> No
         container.mux(stream.encode())
 
 
-def network(frames: int) -> CaptionNetwork:
-    shape = full_size("opt-350m")
+def network(frames: int, decoder: str = "opt-350m") -> CaptionNetwork:
+    shape = full_size(decoder)
     config = PseudoCapConfig(
-        decoder=Backbone(source="opt-350m"),
+        decoder=Backbone(source=decoder),
         encoder=Backbone(source="TimeSformer-B"),
         adapter_layers=default_adapter_layers(shape.num_hidden_layers),
     )

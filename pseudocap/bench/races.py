@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pseudocap.bench.measure import Timing, take_turns
 
 Run = Callable[[Path, int], Mapping[str, Timing]]
@@ -105,16 +103,15 @@ def attend(frames: int, other: str) -> Run:
     return run
 
 
-def encode(folder: Path, rounds: int) -> Mapping[str, Timing]:
-    """TimeSformer-B of random weights, two clips of 8 frames."""
-    from transformers import TimesformerConfig, TimesformerModel
+def encode(frames: int, batch: int) -> Run:
+    """TimeSformer-B of random weights."""
 
-    from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.encoding import measure
 
-    ours, theirs = TimeSformer(TimeSformerConfig()).eval(), TimesformerModel(TimesformerConfig()).eval()
-    clips = torch.randn(2, 8, 3, 224, 224)
-    with torch.inference_mode():
-        return take_turns({"ours": lambda: ours(clips), "transformers": lambda: theirs(clips)}, rounds=rounds)
+        return measure(batch, frames, rounds)
+
+    return run
 
 
 def train(kind: str, other: str) -> Run:
@@ -152,37 +149,16 @@ def stream(folder: Path, rounds: int) -> Mapping[str, Timing]:
     return take_turns(runs, rounds=rounds)
 
 
-def generate(folder: Path, rounds: int) -> Mapping[str, Timing]:
-    """20 greedy tokens of 8 captions, OPT-350M's shapes with six adapters over 8 frames, after the encoder; OPT without
-    adapters is the limit, so below 1."""
-    from pseudocap.bench.memories import network
-    from pseudocap.types import VideoMemory
+def generate(against: str, **setting: Any) -> Run:
+    """Greedy tokens of OPT's shapes with six adapters, after the encoder."""
 
-    torch.manual_seed(0)
-    model = network(8).eval()
-    memory = VideoMemory(
-        time=torch.randn(8, 8, 768),
-        space=torch.randn(8, 196, 768),
-        time_mask=torch.ones(8, 8, dtype=torch.bool),
-        space_mask=torch.ones(8, 196, dtype=torch.bool),
-    )
-    options: dict[str, Any] = {"max_new_tokens": 20, "min_new_tokens": 20, "do_sample": False}
-    plain = plain_opt()
-    begin = torch.full((8, 1), 2)
-    runs: dict[str, Callable[[], object]] = {
-        "ours": lambda: model.generate(memory, **options),
-        "OPT without adapters": lambda: plain.generate(begin, attention_mask=torch.ones_like(begin), **options),
-    }
-    with torch.inference_mode():
-        return take_turns(runs, rounds=rounds)
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.generation import Setting, build, measure
 
+        given = Setting(**setting)
+        return measure(build(given), given, [against], rounds)
 
-def plain_opt() -> Any:
-    from transformers import OPTForCausalLM
-
-    from pseudocap.model.opt import full_size
-
-    return OPTForCausalLM(full_size("opt-350m")).eval()
+    return run
 
 
 def judge(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -240,7 +216,6 @@ RACES = (
         full=True,
         note="two steps; a run of N steps is N times as long (extrapolated)",
     ),
-    Race(name="encode-8", ours="ours", against="transformers", floor=1.0, run=encode),
     Race(name="train-memories", ours="memories", against="plain", floor=4, run=train("memories", "plain"), rounds=2),
     Race(
         name="train-packed",
@@ -259,8 +234,51 @@ RACES = (
         rounds=2,
         full=True,
     ),
+    Race(name="encode-8", ours="ours", against="transformers", floor=1.0, run=encode(8, 2)),
+    Race(name="encode-96", ours="ours", against="transformers", floor=1.15, run=encode(96, 1), rounds=1, full=True),
     Race(name="loss", ours="ours", against="logits of everything", floor=1.3, run=lose),
     Race(name="resume", ours="ours", against="a plain loop", floor=1.3, run=stream),
-    Race(name="generate", ours="ours", against="OPT without adapters", floor=0.6, run=generate),
+    Race(
+        name="generate",
+        ours="ours",
+        against="OPT without adapters",
+        floor=0.6,
+        run=generate("OPT without adapters", batch=8),
+    ),
+    Race(
+        name="generate-1",
+        ours="ours",
+        against="OPT without adapters",
+        floor=0.6,
+        run=generate("OPT without adapters"),
+    ),
+    Race(name="generate-full", ours="ours", against="full attention", floor=2.2, run=generate("full attention")),
+    Race(
+        name="generate-8-full",
+        ours="ours",
+        against="full attention",
+        floor=7,
+        run=generate("full attention", batch=8),
+        rounds=1,
+        full=True,
+    ),
+    Race(
+        name="generate-96-full",
+        ours="ours",
+        against="full attention",
+        floor=16,
+        run=generate("full attention", frames=96),
+        rounds=1,
+        full=True,
+    ),
+    Race(
+        name="generate-1.3b",
+        ours="ours",
+        against="OPT without adapters",
+        floor=0.6,
+        run=generate("OPT without adapters", shape="opt-1.3b"),
+        rounds=1,
+        full=True,
+    ),
     Race(name="score", ours="ours", against="pycocoevalcap", floor=6, run=judge),
 )

@@ -5,7 +5,10 @@ one-frame images, other lengths and other sizes; this one takes 1 to 96 frames o
 equals theirs where theirs is right, and runs on scaled_dot_product_attention. Its keys are those of the original
 repository, so that checkpoints need no translation but a prefix.
 
-Inside, tokens are patch-major (B, S, T, E), which makes temporal attention a view; it hands out (B, T, S, E).
+Without gradients, which is how a frozen encoder runs, each part of a block goes through the tokens a slice at a time
+and adds to them in place: what a slice needs stays in the processor's cache, and the peak of memory is one slice's
+beside the tokens themselves (docs/performance.md).
+
 Legend of the shape suffixes: B clips, T frames, S patches of a frame, E width, H heads, K head width, L tokens of one
 attention, N independent attentions.
 """
@@ -13,6 +16,7 @@ attention, N independent attentions.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -36,6 +40,7 @@ from pseudocap.types import VideoMemory
 
 MAX_FRAMES = 96
 MODEL_TYPE = "pseudocap-timesformer"
+TOKENS_AT_ONCE = 1024  # on a CPU, without gradients
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,16 +127,19 @@ class TimeSformer(nn.Module):
         patch = self.config.patch_size
         space_1SE = self._space_positions(height // patch, width // patch)
         time_BTE = self._time_positions(T, mask_BT)
-        x_BSTE = (patches_BTSE + space_1SE[:, None] + time_BTE[:, :, None]).transpose(1, 2)
+        x_BTSE = patches_BTSE + space_1SE[:, None] + time_BTE[:, :, None]
         cls_B1E = (self.cls_token + self.pos_embed[:, :1]).expand(B, -1, -1)
         for block in self.blocks:
-            cls_B1E, x_BSTE = block(cls_B1E, x_BSTE, mask_BT)
-        return self.norm(x_BSTE).transpose(1, 2)
+            cls_B1E, x_BTSE = block(cls_B1E, x_BTSE, mask_BT)
+        return self.norm(x_BTSE)
 
     def encode(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> VideoMemory:
         """Watch the clips without gradients and keep one vector per frame and one per patch."""
         with torch.no_grad():
-            return pool(self(frames_BT3HW, frame_mask_BT), frame_mask_BT)
+            features_BTSE = self(frames_BT3HW, frame_mask_BT)
+            # A mask that hides nothing would cost a copy of all features.
+            padded = frame_mask_BT is not None and not bool(frame_mask_BT.all())
+            return pool(features_BTSE, frame_mask_BT if padded else None)
 
     def check_frames(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> None:
         if not isinstance(frames_BT3HW, torch.Tensor):
@@ -277,7 +285,10 @@ class PatchEmbed(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention over the frames at each patch, then over the patches (and the class token) of each frame, then MLP."""
+    """Attention over the frames at each patch, then over the patches (and the class token) of each frame, then MLP.
+
+    Without gradients the tokens that are given are changed in place.
+    """
 
     def __init__(self, *, width: int, heads: int, mlp_width: int, eps: float, qkv_bias: bool) -> None:
         super().__init__()
@@ -290,20 +301,55 @@ class Block(nn.Module):
         self.mlp = MLP(width=width, hidden=mlp_width)
 
     def forward(
-        self, cls_B1E: torch.Tensor, x_BSTE: torch.Tensor, mask_BT: torch.Tensor | None
+        self, cls_B1E: torch.Tensor, x_BTSE: torch.Tensor, mask_BT: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        B, S, T, E = x_BSTE.shape
-        keys_N11T = None if mask_BT is None else mask_BT.repeat_interleave(S, dim=0)[:, None, None]
-        over_time_NTE = self.temporal_attn(self.temporal_norm1(x_BSTE).reshape(B * S, T, E), keys_N11T)
-        x_BSTE = x_BSTE + self.temporal_fc(over_time_NTE).view(B, S, T, E)
+        leave_time = self._leave_time(tokens=x_BTSE[..., 0].numel())
+        seen: list[torch.Tensor] = []
 
-        # Every frame attends to its own copy of the class token; the copies' updates are averaged.
-        each_frame_BTLE = torch.cat((cls_B1E[:, None].expand(B, T, 1, E), x_BSTE.transpose(1, 2)), dim=2)
-        over_space_BTLE = self.attn(self.norm1(each_frame_BTLE).flatten(0, 1)).view(B, T, 1 + S, E)
-        cls_B1E = cls_B1E + mean_over_frames(over_space_BTLE[:, :, 0], mask_BT)
-        x_BSTE = x_BSTE + over_space_BTLE[:, :, 1:].transpose(1, 2)
+        def over_time(x_BTSE: torch.Tensor) -> torch.Tensor:
+            B, T, S, E = x_BTSE.shape
+            each_patch_NTE = self.temporal_norm1(x_BTSE.transpose(1, 2)).reshape(B * S, T, E)
+            keys_N11T = None if mask_BT is None else mask_BT.repeat_interleave(S, dim=0)[:, None, None]
+            update_NTE = leave_time(self.temporal_attn.attend(each_patch_NTE, keys_N11T))
+            return update_NTE.view(B, S, T, E).transpose(1, 2)
 
-        return cls_B1E + self.mlp(self.norm2(cls_B1E)), x_BSTE + self.mlp(self.norm2(x_BSTE))
+        def over_space(x_BTSE: torch.Tensor) -> torch.Tensor:
+            """Every frame attends to its own copy of the class token; the copies' updates are averaged."""
+            B, T, S, E = x_BTSE.shape
+            each_frame_BTLE = torch.cat((cls_B1E[:, None].expand(B, T, 1, E), x_BTSE), dim=2)
+            update_BTLE = self.attn(self.norm1(each_frame_BTLE).flatten(0, 1)).view(B, T, 1 + S, E)
+            seen.append(update_BTLE[:, :, 0])
+            return update_BTLE[:, :, 1:]
+
+        def think(x: torch.Tensor) -> torch.Tensor:
+            return self.mlp(self.norm2(x))
+
+        x_BTSE = add(x_BTSE, over_time, dim=2)
+        x_BTSE = add(x_BTSE, over_space, dim=1)
+        cls_B1E = cls_B1E + mean_over_frames(torch.cat(seen, dim=1), mask_BT)
+        return cls_B1E + think(cls_B1E), add(x_BTSE, think, dim=1)
+
+    def _leave_time(self, *, tokens: int) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The temporal attention's projection and the dense layer behind it. Nothing stands between these two linear
+        layers, so for many tokens one layer, their product, does the work of both."""
+        first, second = self.temporal_attn.proj, self.temporal_fc
+        plain = type(first) is nn.Linear and type(second) is nn.Linear  # not where someone has quantised them
+        if torch.is_grad_enabled() or not plain or tokens < 2 * first.in_features:
+            return lambda x: second(first(x))
+        weight, bias = second.weight @ first.weight, second(first.bias)
+        return lambda x: F.linear(x, weight, bias)
+
+
+def add(x: torch.Tensor, update: Callable[[torch.Tensor], torch.Tensor], *, dim: int) -> torch.Tensor:
+    """x + update(x). Without gradients in place, and on a CPU in slices along a dimension that the update does not
+    mix."""
+    if torch.is_grad_enabled():
+        return x + update(x)
+    tokens = x[..., 0].numel()
+    slices = -(-tokens // TOKENS_AT_ONCE) if x.device.type == "cpu" else 1
+    for part in x.tensor_split(min(slices, x.shape[dim]), dim=dim):
+        part += update(part)
+    return x
 
 
 def mean_over_frames(cls_BTE: torch.Tensor, mask_BT: torch.Tensor | None) -> torch.Tensor:
@@ -320,11 +366,14 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, x_NLE: torch.Tensor, keys_N11L: torch.Tensor | None = None) -> torch.Tensor:
+    def attend(self, x_NLE: torch.Tensor, keys_N11L: torch.Tensor | None = None) -> torch.Tensor:
         qkv_3NHLK = self.qkv(x_NLE).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         q_NHLK, k_NHLK, v_NHLK = qkv_3NHLK.unbind()
         out_NHLK = F.scaled_dot_product_attention(q_NHLK, k_NHLK, v_NHLK, attn_mask=keys_N11L)
-        return self.proj(out_NHLK.transpose(1, 2).flatten(2))
+        return out_NHLK.transpose(1, 2).flatten(2)
+
+    def forward(self, x_NLE: torch.Tensor) -> torch.Tensor:
+        return self.proj(self.attend(x_NLE))
 
 
 class MLP(nn.Module):

@@ -9,7 +9,7 @@ import lightning
 import pytest
 import torch
 from spoken import CAPTIONS
-from transformers import GenerationConfig, OPTForCausalLM
+from transformers import CompileConfig, GenerationConfig, OPTForCausalLM
 
 from pseudocap import PseudoCap, VideoMemory
 from pseudocap.captioner import CaptionTokens
@@ -181,6 +181,26 @@ def test_cached_decoding_equals_uncached(build: Build, frames: torch.Tensor, opt
     ids = model.generate(memory, max_new_tokens=10, min_new_tokens=10, cache_implementation=cache, eos_token_id=-1)
     assert torch.equal(ids, expected)
     assert len({tuple(row) for row in ids.tolist()}) == 3  # the videos do speak differently
+
+
+@BOTH
+def test_a_step_with_a_static_cache_is_one_graph_for_all_steps(build: Build, frames: torch.Tensor, opt: str) -> None:
+    """What torch.compile and captured graphs stand on; a GPU does this by itself where a static cache is asked for."""
+    model = build(opt)
+    memory = model.encode(frames)
+    graphs: list[torch.fx.GraphModule] = []
+
+    def keep(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    options = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False}
+    expected = model.generate(memory, **options)
+    config = CompileConfig(fullgraph=True, backend=keep, mode=None)  # which refuses a step in several graphs
+    config._compile_all_devices = True
+    ids = model.generate(memory, cache_implementation="static", compile_config=config, **options)
+    assert torch.equal(ids, expected)
+    assert len(graphs) == 1
 
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 4}, {"num_beams": 3, "no_repeat_ngram_size": 2}])

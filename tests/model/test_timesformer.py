@@ -76,6 +76,42 @@ def test_any_length_and_size_equals_the_definition(encoder: TimeSformer, frames:
     torch.testing.assert_close(encoder(clip[None])[0], by_definition(encoder, clip), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("at_once", [1, 5, 1024])
+@pytest.mark.parametrize("frames", [1, 3, 7])
+def test_without_gradients_slices_of_any_size_equal_the_definition(
+    encoder: TimeSformer, frames: int, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pseudocap.model.timesformer.TOKENS_AT_ONCE", at_once)
+    for parameter in encoder.parameters():
+        if parameter.dim() == 1:  # biases and norms stand at 0 and 1
+            parameter.normal_()
+    clips = torch.randn(2, 7, 3, 24, 16)
+    mask = torch.tensor([[True] * frames + [False] * (7 - frames), [True] * 7])
+    with torch.no_grad():
+        features = encoder(clips, mask)
+        torch.testing.assert_close(
+            features[0, :frames], by_definition(encoder, clips[0, :frames]), atol=1e-5, rtol=1e-5
+        )
+        torch.testing.assert_close(features[1], by_definition(encoder, clips[1]), atol=1e-5, rtol=1e-5)
+
+
+def test_frames_are_left_as_they_were(encoder: TimeSformer) -> None:
+    clips = torch.randn(1, 5, 3, 16, 16)
+    before, weights = clips.clone(), {key: value.clone() for key, value in encoder.state_dict().items()}
+    first, second = encoder.encode(clips), encoder.encode(clips)
+    assert torch.equal(clips, before)
+    assert torch.equal(first.space, second.space)
+    assert all(torch.equal(value, weights[key]) for key, value in encoder.state_dict().items())
+
+
+def test_gradients_reach_every_weight_of_an_encoder_that_learns(encoder: TimeSformer) -> None:
+    encoder.requires_grad_(True)
+    encoder(torch.randn(1, 3, 3, 16, 16)).square().mean().backward()
+    last = f"blocks.{encoder.config.depth - 1}"
+    assert [name for name, weight in encoder.named_parameters() if weight.grad is None] == []
+    assert encoder.get_parameter(f"{last}.temporal_fc.weight").grad.abs().max() > 0
+
+
 @pytest.mark.parametrize("frames", [2, 8])
 def test_equals_hugging_face_at_its_own_length_and_size(tmp_path: Path, frames: int) -> None:
     write_timesformer(tmp_path, num_frames=frames, image_size=24)

@@ -1,0 +1,76 @@
+"""The encoder beside Hugging Face's: `python -m pseudocap.bench.encoding`.
+
+TimeSformer-B of random weights at 224 pixels, built for as many frames as it is shown, because Hugging Face's is right
+at no other number. They take turns; peak memory is each one's own, in a process that holds nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+
+import torch
+from transformers import TimesformerConfig, TimesformerModel
+
+from pseudocap.bench.measure import Timing, peak_memory, take_turns
+from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
+
+KINDS = ("ours", "transformers")
+
+
+def make_encoder(kind: str, frames: int, depth: int) -> torch.nn.Module:
+    torch.manual_seed(0)
+    if kind == "ours":
+        return TimeSformer(TimeSformerConfig(num_frames=frames, depth=depth)).eval()
+    return TimesformerModel(TimesformerConfig(num_frames=frames, num_hidden_layers=depth)).eval()
+
+
+def watch(kind: str, batch: int, frames: int, depth: int = 12) -> Callable[[], object]:
+    encoder, clips = make_encoder(kind, frames, depth), torch.randn(batch, frames, 3, 224, 224)
+
+    def run() -> None:
+        with torch.inference_mode():
+            encoder(clips)
+
+    return run
+
+
+def measure(batch: int, frames: int, rounds: int, depth: int = 12) -> dict[str, Timing]:
+    runs = {kind: watch(kind, batch, frames, depth) for kind in KINDS}
+    for kind in KINDS:
+        watch(kind, 1, 1, 1)()  # threads and kernels; a warm-up as long as a run would be half of a long measurement
+    return take_turns(runs, rounds=rounds, warmups=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.encoding", description=__doc__)
+    parser.add_argument("--frames", type=int, nargs="+", default=[8, 96])
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=12, help="blocks; all are alike, so fewer give the same ratios")
+    parser.add_argument("--cell", choices=KINDS, help="print one's peak memory in MiB")
+    args = parser.parse_args()
+    if args.cell:
+        print(peak_memory(watch(args.cell, args.batch, args.frames[0], args.depth)))
+        return
+    print("| frames | clips | encoder | seconds | fastest-slowest | times as fast | peak MiB above the weights |")
+    print("|---|---|---|---|---|---|---|")
+    for frames in args.frames:
+        timings = measure(args.batch, frames, args.rounds, args.depth)
+        for kind in KINDS:
+            cell = [sys.executable, "-m", "pseudocap.bench.encoding", "--cell", kind]
+            cell += ["--frames", str(frames), "--batch", str(args.batch), "--depth", str(args.depth)]
+            peak = float(subprocess.run(cell, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            timing = timings[kind]
+            ratio = timings["transformers"].median / timing.median
+            spread = f"{timing.fastest:.2f}-{timing.slowest:.2f}"
+            print(
+                f"| {frames} | {args.batch} | {kind} | {timing.median:.2f} | {spread} | {ratio:.2f} | {peak:.0f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
