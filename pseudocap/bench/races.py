@@ -177,6 +177,17 @@ def generate(folder: Path, rounds: int) -> Mapping[str, Timing]:
         return take_turns(runs, rounds=rounds)
 
 
+def generate_in(precision: str) -> Run:
+    """20 greedy tokens of one caption, OPT-1.3B's shapes with six adapters over 8 frames, after the encoder."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.small_machines import generating
+
+        return generating("opt-1.3b", ("float32", precision), batch=1, rounds=rounds)
+
+    return run
+
+
 def plain_opt() -> Any:
     from transformers import OPTForCausalLM
 
@@ -246,5 +257,17 @@ RACES = (
     Race(name="loss", ours="ours", against="logits of everything", floor=1.3, run=lose),
     Race(name="resume", ours="ours", against="a plain loop", floor=1.3, run=stream),
     Race(name="generate", ours="ours", against="OPT without adapters", floor=0.6, run=generate),
+    *(
+        Race(
+            name=f"generate-{precision}",
+            ours=precision,
+            against="float32",
+            floor=floor,
+            run=generate_in(precision),
+            full=True,
+            note="the frozen weights in fewer bits: not the same precision",
+        )
+        for precision, floor in (("int8", 1.5), ("int4", 2.0))
+    ),
     Race(name="score", ours="ours", against="pycocoevalcap", floor=6, run=judge),
 )
