@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -83,9 +84,7 @@ def generating(decoder: str, precisions: tuple[str, ...], *, batch: int, rounds:
     """20 greedy tokens after the encoder."""
     model, memory = made_up_network(decoder), made_up_memory(batch)
     models = {precision: in_precision(model, decoder, precision) for precision in precisions}
-    runs: dict[str, Callable[[], object]] = {
-        precision: (lambda each=each: each.generate(memory, **OPTIONS)) for precision, each in models.items()
-    }
+    runs = {precision: partial(each.generate, memory, **OPTIONS) for precision, each in models.items()}
     return take_turns(runs, rounds=rounds)
 
 
@@ -114,15 +113,18 @@ def kernels(rounds: int) -> None:
         forms = {form: [make(layer) for layer in layers] for form, make in FORMS.items()}
         for rows in ROWS[name]:
             x = torch.randn(rows, inputs)
-            alternatives: dict[str, list[Callable[[torch.Tensor], torch.Tensor]]] = {"float32": layers, **forms}  # type: ignore[dict-item]
-            runs: dict[str, Callable[[], object]] = {
-                form: (lambda each=each, x=x: [layer(x) for layer in each]) for form, each in alternatives.items()
-            }
+            alternatives: dict[str, Sequence[Callable[[torch.Tensor], torch.Tensor]]] = {"float32": layers, **forms}
+            runs = {form: partial(_through, each, x) for form, each in alternatives.items()}
             with torch.inference_mode():
                 timings = take_turns(runs, rounds=rounds)
             full = timings["float32"].median
             ratios = " | ".join(f"{full / timings[form].median:.2f}" for form in FORMS)
             print(f"| {name} | {rows} | {full / len(layers) * 1000:.2f} | {ratios} |", flush=True)
+
+
+def _through(layers: Sequence[Callable[[torch.Tensor], torch.Tensor]], x: torch.Tensor) -> None:
+    for layer in layers:
+        layer(x)
 
 
 FORMS: dict[str, Callable[[nn.Linear], Callable[[torch.Tensor], torch.Tensor]]] = {
@@ -136,22 +138,22 @@ FORMS: dict[str, Callable[[nn.Linear], Callable[[torch.Tensor], torch.Tensor]]] 
 }
 
 
-def captions(decoder: str, rounds: int, batches: tuple[int, ...]) -> None:
-    """Watching and writing apart, and what they are together."""
+def captions(decoder: str, rounds: int, batches: Sequence[int], precisions: Sequence[str]) -> None:
+    """Watching a clip of 8 frames, writing 20 greedy tokens of one caption and of several, and both together."""
     model = made_up_network(decoder)
-    models = {precision: in_precision(model, decoder, precision) for precision in PRECISIONS}
-    print("| batch | precision | watching, s | writing, s | together, s | times float32 | writing alone |")
+    models = {precision: in_precision(model, decoder, precision) for precision in precisions}
+    clip = torch.randn(1, 8, 3, 224, 224)
+    watching = take_turns({name: partial(each.encode, clip) for name, each in models.items()}, rounds=rounds)
+    print(
+        "| captions at once | precision | watching each, s | writing, s | together, s | times float32 | writing alone |"
+    )
     print("|---|---|---|---|---|---|---|", flush=True)
     for batch in batches:
-        clips, memory = torch.randn(batch, 8, 3, 224, 224), made_up_memory(batch)
-        watch: dict[str, Callable[[], object]] = {
-            name: (lambda each=each, clips=clips: each.encode(clips)) for name, each in models.items()
-        }
-        write: dict[str, Callable[[], object]] = {
-            name: (lambda each=each, memory=memory: each.generate(memory, **OPTIONS)) for name, each in models.items()
-        }
-        watching, writing = take_turns(watch, rounds=rounds), take_turns(write, rounds=rounds)
-        whole = {name: watching[name].median + writing[name].median for name in models}
+        memory = made_up_memory(batch)
+        writing = take_turns(
+            {name: partial(each.generate, memory, **OPTIONS) for name, each in models.items()}, rounds=rounds
+        )
+        whole = {name: batch * watching[name].median + writing[name].median for name in models}
         for name in models:
             apart = f"{watching[name].median:.2f} | {writing[name].median:.2f} | {whole[name]:.2f}"
             ratios = f"{whole[FULL] / whole[name]:.2f} | {writing[FULL].median / writing[name].median:.2f}"
@@ -160,6 +162,7 @@ def captions(decoder: str, rounds: int, batches: tuple[int, ...]) -> None:
 
 def quality(name: str, films: int) -> None:
     from pseudocap.captioner import PseudoCap
+    from pseudocap.captioning import Asked, caption_files
     from pseudocap.metrics.suite import score
     from pseudocap.zoo.recipe import FULL as RECIPE
     from pseudocap.zoo.verify import write_test_world
@@ -173,7 +176,8 @@ def quality(name: str, films: int) -> None:
         print("| precision | captions that differ | CIDEr-D |\n|---|---|---|")
         for precision in PRECISIONS:
             model = PseudoCap.from_pretrained(name, device="cpu", precision=precision)
-            said[precision] = model.caption([film.path for film in chosen], batch_size=25)
+            found = caption_files(model, [film.path for film in chosen], Asked(batch_size=25))
+            said[precision] = [each.captions[0].text for each in found]
             differ = sum(one != other for one, other in zip(said[precision], said[FULL], strict=True))
             worth = score(
                 predictions=dict(zip(references, said[precision], strict=True)),
@@ -189,6 +193,7 @@ def main() -> None:
     parser.add_argument("name", nargs="?", default="toy-mixed-ext", help="quality: the captioner (toy-mixed-ext)")
     parser.add_argument("--decoder", default="opt-1.3b", help="captions: a published shape (opt-1.3b)")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="captions: clips at once (1 8)")
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), metavar="P")
     parser.add_argument("--films", type=int, default=200, help="quality: how many test films (200)")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
@@ -196,7 +201,7 @@ def main() -> None:
     if args.what == "kernels":
         kernels(args.rounds)
     elif args.what == "captions":
-        captions(args.decoder, args.rounds, tuple(args.batches))
+        captions(args.decoder, args.rounds, args.batches, args.precisions)
     else:
         quality(args.name, args.films)
 
