@@ -18,7 +18,7 @@ from torch import nn
 
 from pseudocap.bench.measure import Timing, take_turns
 from pseudocap.model.config import Backbone, PseudoCapConfig, default_adapter_layers
-from pseudocap.model.network import CaptionNetwork, build_on_meta
+from pseudocap.model.network import ADAPTERS, CaptionNetwork, build_on_meta
 from pseudocap.model.opt import full_size
 from pseudocap.model.precision import FULL, PRECISIONS, BFloat16Linear, Float16Linear, Int4Linear, Int8Linear
 from pseudocap.model.timesformer import TimeSformerConfig
@@ -31,8 +31,9 @@ LAYERS = {"OPT-1.3B, up": (2048, 8192), "OPT-1.3B, words": (2048, 50272), "TimeS
 ROWS = {"OPT-1.3B, up": (1, 8, 32), "OPT-1.3B, words": (1, 8), "TimeSformer-B, up": (1568,)}
 
 
-def made_up_network(decoder: str, *, frames: int = 8) -> CaptionNetwork:
-    """A captioner of a published shape. Its weights repeat a block of random ones: drawing a billion takes a minute."""
+def made_up_network(decoder: str, *, frames: int = 8, adapters: torch.dtype = torch.float32) -> CaptionNetwork:
+    """A captioner of a published shape, its adapters as stored in a type. Its weights repeat a block of random ones:
+    drawing a billion takes a minute."""
     shape = full_size(decoder)
     config = PseudoCapConfig(
         decoder=Backbone(source=decoder),
@@ -47,10 +48,10 @@ def made_up_network(decoder: str, *, frames: int = 8) -> CaptionNetwork:
             if parameter.dim() == 1:
                 parameter.fill_(float("norm" in name and name.endswith("weight")))
                 continue
-            flat = parameter.view(-1)
+            flat, numbers = parameter.view(-1), block.to(adapters) if name.startswith(ADAPTERS) else block
             for first in range(0, len(flat), len(block)):
                 part = flat[first : first + len(block)]
-                part.copy_(block[: len(part)])
+                part.copy_(numbers[: len(part)])
     return model.eval()
 
 
@@ -138,9 +139,11 @@ FORMS: dict[str, Callable[[nn.Linear], Callable[[torch.Tensor], torch.Tensor]]] 
 }
 
 
-def captions(decoder: str, rounds: int, batches: Sequence[int], precisions: Sequence[str]) -> None:
+def captions(
+    decoder: str, rounds: int, batches: Sequence[int], precisions: Sequence[str], adapters: torch.dtype
+) -> None:
     """Watching a clip of 8 frames, writing 20 greedy tokens of one caption and of several, and both together."""
-    model = made_up_network(decoder)
+    model = made_up_network(decoder, adapters=adapters)
     models = {precision: in_precision(model, decoder, precision) for precision in precisions}
     clip = torch.randn(1, 8, 3, 224, 224)
     watching = take_turns({name: partial(each.encode, clip) for name, each in models.items()}, rounds=rounds)
@@ -194,6 +197,7 @@ def main() -> None:
     parser.add_argument("--decoder", default="opt-1.3b", help="captions: a published shape (opt-1.3b)")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8], help="captions: clips at once (1 8)")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), metavar="P")
+    parser.add_argument("--adapters", choices=("float32", "float16"), default="float32", help="captions: as stored")
     parser.add_argument("--films", type=int, default=200, help="quality: how many test films (200)")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
@@ -201,7 +205,7 @@ def main() -> None:
     if args.what == "kernels":
         kernels(args.rounds)
     elif args.what == "captions":
-        captions(args.decoder, args.rounds, args.batches, args.precisions)
+        captions(args.decoder, args.rounds, args.batches, args.precisions, getattr(torch, args.adapters))
     else:
         quality(args.name, args.films)
 

@@ -21,7 +21,16 @@ from pseudocap.model.attention import require_memory
 from pseudocap.model.config import PseudoCapConfig
 from pseudocap.model.loss import caption_loss
 from pseudocap.model.opt import AdaptedOPT, full_size, untrained
-from pseudocap.model.precision import ENCODER, FULL, HalfEmbedding, PackedLinear, check_precision, pack_linears
+from pseudocap.model.precision import (
+    CPU_ONLY,
+    ENCODER,
+    FULL,
+    HalfEmbedding,
+    PackedLinear,
+    StoredFloat16Linear,
+    check_precision,
+    pack_linears,
+)
 from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.types import VideoMemory
 
@@ -105,6 +114,8 @@ class CaptionNetwork(nn.Module):
                 )
         self.decoder.pack(precision)
         pack_linears(self.encoder, ENCODER[precision])
+        if precision in CPU_ONLY:
+            pack_linears(self.decoder.adapters, StoredFloat16Linear, where=StoredFloat16Linear.suits)
         self.precision = precision
         self.requires_grad_(False)
 

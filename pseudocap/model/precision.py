@@ -95,6 +95,24 @@ class Float16Linear(CPULinear):
         return out_MN
 
 
+class StoredFloat16Linear(Float16Linear):
+    """A layer of an adapter whose weights are float16 numbers anyway, as a checkpoint saved in half precision has them.
+
+    It computes what the layer in float32 computed. Its weights stay parameters, since they are what is saved.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__(linear)
+        self.held = 0  # its parameters are counted themselves
+        self.weight = nn.Parameter(linear.weight.detach().to(torch.float16), requires_grad=False)
+        self.register_parameter("bias", linear.bias)
+
+    @staticmethod
+    def suits(linear: nn.Linear) -> bool:
+        weight = linear.weight.detach()
+        return all(torch.equal(part.to(torch.float16).float(), part) for part in (weight[:1], weight))
+
+
 class Int8Linear(CPULinear):
     """A scale for each output, and a scale and an offset for each row of the input, found as it comes.
 
@@ -202,13 +220,13 @@ DECODER: dict[str, Kind] = {
 VOCABULARY: dict[str, Kind] = DECODER | {"int4": Int8Linear}
 
 
-def pack_linears(module: nn.Module, kind: Kind | None) -> None:
+def pack_linears(module: nn.Module, kind: Kind | None, *, where: Callable[[nn.Linear], bool] | None = None) -> None:
     """Replace every linear layer inside. One after the other, so that at most one has both its forms in memory."""
     if kind is None:
         return
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Linear):
+            if isinstance(child, nn.Linear) and (where is None or where(child)):
                 setattr(parent, name, kind(child))
 
 

@@ -132,6 +132,30 @@ def test_a_loaded_captioner_says_the_same_as_one_that_was_turned_and_keeps_its_a
     assert not any(layer.weight.dtype != torch.float32 for layer in loaded.modules() if isinstance(layer, nn.Linear))
 
 
+@pytest.mark.parametrize("precision", ["float16", "int8", "int4"])
+def test_adapters_stored_in_float16_stay_so_and_say_and_save_the_same(
+    build: Build, frames: torch.Tensor, tmp_path: Path, precision: str
+) -> None:
+    model = build()
+    model.half().save_pretrained(tmp_path / "half")
+    loaded = PseudoCap.from_pretrained(tmp_path / "half", device="cpu", precision=precision)
+    assert not [name for name, module in loaded.named_modules() if "adapters" in name and type(module) is nn.Linear]
+    assert loaded.trainable_names == model.trainable_names
+    assert loaded.parameter_counts() == model.parameter_counts()
+    loaded.save_pretrained(tmp_path / "again")
+    again = load_file(tmp_path / "again" / WEIGHTS_FILE)
+    for name, tensor in load_file(tmp_path / "half" / WEIGHTS_FILE).items():
+        assert torch.equal(again[name].float(), tensor.float())
+    full = PseudoCap.from_pretrained(tmp_path / "half", device="cpu")
+    memory = full.encode(frames)
+    mine, theirs = full.decoder.project(memory), loaded.decoder.project(memory)
+    h = torch.randn(len(frames), 5, 16)
+    for layer, adapter in full.adapters.items():
+        assert torch.allclose(
+            loaded.adapters[layer](h, theirs.layers[layer]), adapter(h, mine.layers[layer]), atol=1e-4, rtol=1e-4
+        )
+
+
 @EACH
 def test_no_linear_layer_of_a_backbone_is_left_and_every_weight_is_counted(build: Build, precision: str) -> None:
     model = build("opt-350m")
