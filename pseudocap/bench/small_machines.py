@@ -163,7 +163,7 @@ def captions(
             print(f"| {batch} | {name} | {apart} | {ratios} |", flush=True)
 
 
-def quality(name: str, films: int) -> None:
+def quality(name: str, films: int, build: Path | None) -> None:
     from pseudocap.captioner import PseudoCap
     from pseudocap.captioning import Asked, caption_files
     from pseudocap.metrics.suite import score
@@ -172,8 +172,9 @@ def quality(name: str, films: int) -> None:
     from pseudocap.zoo.yardsticks import held_out_films
 
     with tempfile.TemporaryDirectory() as scratch:
-        write_test_world(Path(scratch))
-        chosen = held_out_films(Path(scratch), RECIPE.seed)[:films]
+        if build is None:
+            write_test_world(Path(scratch))
+        chosen = held_out_films(build or Path(scratch), RECIPE.seed)[:films]
         references = {film.key: film.references for film in chosen}
         said: dict[str, list[str]] = {}
         print("| precision | captions that differ | CIDEr-D |\n|---|---|---|")
@@ -199,6 +200,7 @@ def main() -> None:
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS), metavar="P")
     parser.add_argument("--adapters", choices=("float32", "float16"), default="float32", help="captions: as stored")
     parser.add_argument("--films", type=int, default=200, help="quality: how many test films (200)")
+    parser.add_argument("--build", type=Path, metavar="DIR", help="quality: a zoo's build with the films (drawn anew)")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     torch.manual_seed(0)
@@ -207,7 +209,7 @@ def main() -> None:
     elif args.what == "captions":
         captions(args.decoder, args.rounds, args.batches, args.precisions, getattr(torch, args.adapters))
     else:
-        quality(args.name, args.films)
+        quality(args.name, args.films, args.build)
 
 
 if __name__ == "__main__":
