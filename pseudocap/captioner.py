@@ -142,9 +142,7 @@ class PseudoCap(CaptionNetwork):
         """
         target = pick_device(device)
         _check_dtype(dtype)
-        if precision != FULL and dtype != torch.float32:
-            raise ConfigError(f"precision={precision!r} and dtype={dtype} exclude one another: leave dtype at float32")
-        check_precision(precision, target)
+        check_precision(precision, target, dtype)
         access = Access(local_files_only=local_files_only, token=token)
         found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
         folder = found.folder

@@ -102,16 +102,11 @@ class CaptionNetwork(nn.Module):
 
     def set_precision(self, precision: str) -> None:
         """Hold the frozen weights in fewer bits, to caption with. There is no way back, and no learning after it."""
-        check_precision(precision, self.device)
+        adapter = next(iter(self.adapters.values()))
+        check_precision(precision, self.device, adapter.norm.weight.dtype)
         if precision == self.precision:
             return
         self.require_full_precision(f"become {precision}")
-        for adapter in self.adapters.values():
-            if adapter.norm.weight.dtype != torch.float32:
-                raise ConfigError(
-                    f"precision={precision!r} is of the frozen weights and needs the adapters in float32, "
-                    f"not {adapter.norm.weight.dtype}: load the captioner without dtype"
-                )
         self.decoder.pack(precision)
         pack_linears(self.encoder, ENCODER[precision])
         if precision in CPU_ONLY:

@@ -230,11 +230,16 @@ def pack_linears(module: nn.Module, kind: Kind | None, *, where: Callable[[nn.Li
                 setattr(parent, name, kind(child))
 
 
-def check_precision(precision: str, device: torch.device) -> None:
-    """Before anything is loaded: is there such a precision, and can this device compute in it?"""
+def check_precision(precision: str, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
+    """Before anything is loaded: is there such a precision, does it suit the rest's dtype, can this device compute it?"""
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise ConfigError(f"precision must be one of {known}, not {precision!r}{nearest(str(precision), PRECISIONS)}")
+    if precision != FULL and dtype != torch.float32:
+        raise ConfigError(
+            f"precision={precision!r} is of the frozen weights and leaves the rest in float32, "
+            f"so dtype={dtype} excludes it: give one of the two"
+        )
     if precision in CPU_ONLY:
         if device.type != "cpu":
             raise ConfigError(

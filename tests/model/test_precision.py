@@ -194,7 +194,7 @@ def test_what_is_no_precision_is_told_before_anything_is_loaded(tmp_path: Path) 
         ConfigError, match=r"float32, bfloat16, float16, int8, int4, not 'int9' \(did you mean 'int8'\?\)"
     ):
         PseudoCap.from_pretrained(tmp_path / "nowhere", device="cpu", precision="int9")
-    with pytest.raises(ConfigError, match="exclude one another"):
+    with pytest.raises(ConfigError, match=r"so dtype=torch.bfloat16 excludes it"):
         PseudoCap.from_pretrained(tmp_path / "nowhere", device="cpu", precision="int8", dtype=torch.bfloat16)
     with pytest.raises(ConfigError, match=r"kernels for the CPU alone, and the device is meta.*'bfloat16'"):
         precision_module.check_precision("int4", torch.device("meta"))
