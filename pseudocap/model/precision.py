@@ -231,7 +231,7 @@ def pack_linears(module: nn.Module, kind: Kind | None, *, where: Callable[[nn.Li
 
 
 def check_precision(precision: str, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-    """Before anything is loaded: is there such a precision, does it suit the rest's dtype, can this device compute it?"""
+    """Before anything is loaded: is there such a precision, does the dtype suit it, can this device compute in it?"""
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise ConfigError(f"precision must be one of {known}, not {precision!r}{nearest(str(precision), PRECISIONS)}")
