@@ -253,8 +253,8 @@ def warn_where_slow(precision: str, device: torch.device) -> None:
     """What a CPU can do, but not well, is told and done."""
     if precision == "bfloat16" and device.type == "cpu" and not computes_in_bfloat16():
         warnings.warn(
-            "this CPU has no bfloat16 instructions: precision='bfloat16' halves the memory here, and may be slower than "
-            "float32; precision='float16' rounds less",
+            "this CPU has no bfloat16 instructions: precision='bfloat16' halves the memory here, but may be slower "
+            "than float32; precision='float16' rounds less",
             stacklevel=3,
         )
 
