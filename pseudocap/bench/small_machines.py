@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,7 +26,7 @@ from pseudocap.model.timesformer import TimeSformerConfig
 from pseudocap.types import VideoMemory
 
 TOKENS = 20
-OPTIONS = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}
+OPTIONS: dict[str, Any] = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}
 # Inputs and outputs of OPT-1.3B's layers and of TimeSformer-B's, and how many rows go through them at once.
 LAYERS = {"OPT-1.3B, up": (2048, 8192), "OPT-1.3B, words": (2048, 50272), "TimeSformer-B, up": (768, 3072)}
 ROWS = {"OPT-1.3B, up": (1, 8, 32), "OPT-1.3B, words": (1, 8), "TimeSformer-B, up": (1568,)}
@@ -95,7 +96,7 @@ def eager_int8(layer: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
     scales = (weight.abs().amax(dim=1) / 127).double()
     eight = torch.quantize_per_channel(weight, scales, torch.zeros(len(weight), dtype=torch.int64), 0, torch.qint8)
     packed = torch.ops.quantized.linear_prepack(eight, layer.bias.detach())
-    return lambda x: torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)  # type: ignore[no-any-return]
+    return lambda x: torch.ops.quantized.linear_dynamic(x, packed, reduce_range=True)
 
 
 def weight_only_int8(layer: nn.Linear, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
