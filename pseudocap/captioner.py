@@ -21,8 +21,9 @@ from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig, defa
 from pseudocap.model.loss import IGNORE
 from pseudocap.model.network import MAX_NEW_TOKENS, CaptionNetwork, seeded
 from pseudocap.model.opt import AdaptedOPT, load_opt
+from pseudocap.model.precision import FULL, check_precision, warn_where_slow
 from pseudocap.model.timesformer import MAX_FRAMES, TimeSformer
-from pseudocap.model.weights import load_exactly, read_json, read_tensors, write_checkpoint
+from pseudocap.model.weights import read_json, read_tensors, write_checkpoint
 from pseudocap.places import SHIPPED_SCHEME
 from pseudocap.types import Preprocess, TimedCaption
 from pseudocap.video.watch import batched, pad_clips, view_file, watch_clips, watch_file
@@ -82,7 +83,7 @@ class PseudoCap(CaptionNetwork):
         Adapters go before every second layer of the decoder's upper half unless `adapter_layers` says otherwise.
         """
         target = pick_device(device)
-        _check_precision(dtype)
+        _check_dtype(dtype)
         opt, tokenizer, decoder_id = load_opt(_absolute(decoder), revision=decoder_revision)
         timesformer = TimeSformer.from_pretrained(_absolute(encoder), revision=encoder_revision)
         assert timesformer.origin is not None  # from_pretrained names it
@@ -124,6 +125,7 @@ class PseudoCap(CaptionNetwork):
         encoder: str | Path | None = None,
         device: str | torch.device = "auto",
         dtype: torch.dtype = torch.float32,
+        precision: str = FULL,
         local_files_only: bool = False,
         token: str | bool | None = None,
         checkpoints: str | Path | None = None,
@@ -134,9 +136,13 @@ class PseudoCap(CaptionNetwork):
         `checkpoints` is a registry of one's own (file or address), in place of that in PSEUDOCAP_CHECKPOINTS. With
         `local_files_only` nothing is fetched. The backbones must be those that the adapters were trained between:
         their weights and the tokenizer are compared with what the checkpoint recorded before anything is built.
+
+        `precision` (bfloat16, float16, int8, int4) holds the frozen weights in fewer bits, to caption on small machines
+        (docs/small_machines.md); the adapters stay as they are. `dtype` is of the whole network.
         """
         target = pick_device(device)
-        _check_precision(dtype)
+        _check_dtype(dtype)
+        check_precision(precision, target, dtype)
         access = Access(local_files_only=local_files_only, token=token)
         found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
         folder = found.folder
@@ -144,7 +150,10 @@ class PseudoCap(CaptionNetwork):
         adapters = read_tensors(_existing(folder / WEIGHTS_FILE))
         _require_there(folder, {"decoder": (config.decoder, decoder), "encoder": (config.encoder, encoder)})
         opt, tokenizer, decoder_id = load_opt(
-            _moved(config.decoder, decoder), revision=None if decoder else config.decoder.revision, **asdict(access)
+            _moved(config.decoder, decoder),
+            revision=None if decoder else config.decoder.revision,
+            as_stored=precision != FULL,  # what will be packed need not be spread out first
+            **asdict(access),
         )
         timesformer = TimeSformer.from_pretrained(
             _moved(config.encoder, encoder), revision=None if encoder else config.encoder.revision, **asdict(access)
@@ -153,11 +162,16 @@ class PseudoCap(CaptionNetwork):
         _require_same("decoder", config.decoder, decoder_id, folder)
         _require_same("encoder", config.encoder, timesformer.origin, folder)
         config = replace(config, decoder=decoder_id, encoder=timesformer.origin)
-        adapted = AdaptedOPT(opt, config, memory_width=timesformer.config.width)
-        load_exactly(adapted.adapters, adapters, source=folder / WEIGHTS_FILE)
-        model = cls(timesformer, adapted, tokenizer, config).to(target, dtype)
+        adapted = AdaptedOPT.from_adapters(
+            opt, config, adapters, memory_width=timesformer.config.width, source=folder / WEIGHTS_FILE
+        )
+        model = cls(timesformer, adapted, tokenizer, config)
         model.origin = found
-        return model
+        if precision == FULL:
+            return model.to(target, dtype)
+        warn_where_slow(precision, target)
+        model.set_precision(precision)
+        return model.to(target)
 
     def save_pretrained(self, path: str | Path, *, results: Mapping[str, Any] | None = None) -> None:
         """Adapters and config, what is known of them (`results`: scores, data, regime) and a page that says so.
@@ -388,7 +402,7 @@ def _require_there(folder: Path, backbones: dict[str, tuple[Backbone, str | Path
         )
 
 
-def _check_precision(dtype: torch.dtype) -> None:
+def _check_dtype(dtype: torch.dtype) -> None:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ConfigError(f"dtype must be torch.float32, torch.bfloat16 or torch.float16, not {dtype!r}")
 

@@ -54,6 +54,21 @@ def test_a_checkpoint_holds_adapters_and_config_only(model: PseudoCap, checkpoin
     assert saved == model.trainable_names
 
 
+def test_loading_draws_nothing_and_what_is_loaded_is_its_own(checkpoint: Path) -> None:
+    """No random start that would be written over; and adapters, which are pages of their file, never write to it."""
+    state = torch.get_rng_state()
+    first = PseudoCap.from_pretrained(checkpoint, device="cpu")
+    assert torch.equal(torch.get_rng_state(), state)
+    stored = {name: tensor.clone() for name, tensor in first.adapter_state().items()}
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(1.0)
+    again = PseudoCap.from_pretrained(checkpoint, device="cpu")
+    assert again.config == first.config
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in again.adapter_state().items())
+    assert again.trainable_names == {name for name, each in again.named_parameters() if each.requires_grad}
+
+
 def test_a_checkpoint_without_its_page_and_results_is_whole(model: PseudoCap, checkpoint: Path) -> None:
     (checkpoint / "README.md").unlink()
     (checkpoint / "results.json").unlink()

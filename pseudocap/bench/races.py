@@ -161,6 +161,17 @@ def generate(against: str, **setting: Any) -> Run:
     return run
 
 
+def generate_in(precision: str) -> Run:
+    """20 greedy tokens of one caption, OPT-350M's shapes with six adapters over 8 frames, after the encoder."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.small_machines import generating
+
+        return generating("opt-350m", ("float32", precision), batch=1, rounds=rounds)
+
+    return run
+
+
 def judge(folder: Path, rounds: int) -> Mapping[str, Timing]:
     """CIDEr-D, BLEU-4 and ROUGE-L of 1,000 made-up captions with 20 references each, tokens included."""
     from pseudocap.bench.scoring import made_up_captions, measure
@@ -279,6 +290,18 @@ RACES = (
         run=generate("OPT without adapters", shape="opt-1.3b"),
         rounds=1,
         full=True,
+    ),
+    *(
+        Race(
+            name=f"generate-{precision}",
+            ours=precision,
+            against="float32",
+            floor=floor,
+            run=generate_in(precision),
+            full=True,
+            note="the frozen weights in fewer bits: not the same precision",
+        )
+        for precision, floor in (("float16", 1.3), ("int4", 1.2))
     ),
     Race(name="score", ours="ours", against="pycocoevalcap", floor=6, run=judge),
 )

@@ -7,6 +7,7 @@ import glob
 import json
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,13 @@ FORMATS = ("text", "json", "srt", "vtt", "parquet")
 SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 TABLE = "parquet"  # all captions in one file
 DEFAULT = "toy-mixed-ext"
+PRECISIONS = (
+    "float32",
+    "bfloat16",
+    "float16",
+    "int8",
+    "int4",
+)  # as pseudocap.model.precision has them, which needs torch
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
 that fsspec knows (s3://bucket/film.mp4).
@@ -54,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-frames", type=int, metavar="T", help="frames of a clip; default: the checkpoint's own")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once (8)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="float32",
+        help="of the frozen weights: fewer bits are faster on a CPU and change some captions (float32)",
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = f"{EPILOG}\n\n{parser.epilog}" if parser.epilog else EPILOG
 
@@ -75,7 +89,12 @@ def run(args: argparse.Namespace) -> int:
             num_frames=args.num_frames,
             batch_size=args.batch_size,
         )
-        model = PseudoCap.from_pretrained(args.checkpoint, checkpoints=args.checkpoints, device=args.device)
+        with warnings.catch_warnings(record=True) as doubts:
+            model = PseudoCap.from_pretrained(
+                args.checkpoint, checkpoints=args.checkpoints, device=args.device, precision=args.precision
+            )
+        for doubt in doubts:
+            print(f"warning: {doubt.message}", file=sys.stderr)
         paths = [path for _, path in files]
         said = (
             caption_densely(model, paths, asked, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds)

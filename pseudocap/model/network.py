@@ -15,13 +15,23 @@ import torch
 from torch import nn
 from transformers import GenerationConfig
 
-from pseudocap.errors import InputError, nearest
+from pseudocap.errors import ConfigError, InputError, nearest
 from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.attention import require_memory
 from pseudocap.model.config import PseudoCapConfig
 from pseudocap.model.loss import caption_loss
 from pseudocap.model.opt import AdaptedOPT, full_size, untrained
 from pseudocap.model.packing import Packing
+from pseudocap.model.precision import (
+    CPU_ONLY,
+    ENCODER,
+    FULL,
+    HalfEmbedding,
+    PackedLinear,
+    StoredFloat16Linear,
+    check_precision,
+    pack_linears,
+)
 from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.types import VideoMemory
 
@@ -52,6 +62,7 @@ class CaptionNetwork(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.precision = FULL  # of the frozen weights; see set_precision
         self.requires_grad_(False)
         declared = self.trainable_names
         for name, parameter in self.named_parameters():
@@ -84,9 +95,32 @@ class CaptionNetwork(nn.Module):
 
     def train(self, mode: bool = True) -> Self:
         """What is frozen stays in evaluation mode, also after a bare `.train()`."""
+        if mode:
+            self.require_full_precision("be trained")
         super().train(mode)
         self.encoder.eval()
         return self
+
+    def set_precision(self, precision: str) -> None:
+        """Hold the frozen weights in fewer bits, to caption with. There is no way back, and no learning after it."""
+        adapter = next(iter(self.adapters.values()))
+        check_precision(precision, self.device, adapter.norm.weight.dtype)
+        if precision == self.precision:
+            return
+        self.require_full_precision(f"become {precision}")
+        self.decoder.pack(precision)
+        pack_linears(self.encoder, ENCODER[precision])
+        if precision in CPU_ONLY:
+            pack_linears(self.decoder.adapters, StoredFloat16Linear, where=StoredFloat16Linear.suits)
+        self.precision = precision
+        self.requires_grad_(False)
+
+    def require_full_precision(self, what: str) -> None:
+        if self.precision != FULL:
+            raise ConfigError(
+                f"this captioner's backbones are in {self.precision}, which is for captioning: it cannot {what}; "
+                "load it with precision='float32'"
+            )
 
     def set_gate_step(self, step: int) -> None:
         """Move the gate schedule of convex adapters to an optimiser step; residual gates have none."""
@@ -115,14 +149,15 @@ class CaptionNetwork(nn.Module):
         nothing is computed for padding on the right, and what `return_logits` gives for it means nothing.
         """
         self._check_tokens(input_ids, attention_mask, position_ids)
+        if labels is not None:
+            self.require_full_precision("compute a loss")
         packing = None if labels is None else Packing.of(attention_mask)
         hidden_NLD = self.decoder.hidden(
             input_ids, memory, attention_mask=attention_mask, position_ids=position_ids, packing=packing
         )
-        vocabulary_VD = self.decoder.vocabulary
-        loss = None if labels is None else caption_loss(hidden_NLD, vocabulary_VD, labels)
+        loss = None if labels is None else caption_loss(hidden_NLD, self.decoder.vocabulary, labels)
         wants_logits = labels is None or return_logits
-        return CaptionOutput(loss=loss, logits=hidden_NLD @ vocabulary_VD.T if wants_logits else None)
+        return CaptionOutput(loss=loss, logits=self.decoder.opt.lm_head(hidden_NLD) if wants_logits else None)
 
     @torch.no_grad()
     def generate(
@@ -166,7 +201,8 @@ class CaptionNetwork(nn.Module):
     def parameter_counts(self) -> ParameterCounts:
         sizes = {name: parameter.numel() for name, parameter in self.named_parameters()}
         trainable = sum(sizes[name] for name in self.trainable_names)
-        total = sum(sizes.values())
+        packed = [module for module in self.modules() if isinstance(module, PackedLinear | HalfEmbedding)]
+        total = sum(sizes.values()) + sum(module.held for module in packed)
         return ParameterCounts(total=total, frozen=total - trainable, trainable=trainable)
 
     def _check_tokens(
@@ -177,9 +213,10 @@ class CaptionNetwork(nn.Module):
         if ids.dim() != 2 or not ids.numel() or ids.dtype not in (torch.int32, torch.int64):
             raise InputError(f"input_ids must be whole numbers [N, L], not {ids.dtype} {list(ids.shape)}")
         low, high = torch.stack(ids.aminmax()).tolist()
-        if low < 0 or high >= len(self.decoder.vocabulary):
+        words = self.decoder.config.vocab_size
+        if low < 0 or high >= words:
             raise InputError(
-                f"input_ids reach from {low} to {high}, beyond the vocabulary of {len(self.decoder.vocabulary)}; "
+                f"input_ids reach from {low} to {high}, beyond the vocabulary of {words}; "
                 "is this another tokenizer's, or is -100 left over from labels?"
             )
         for name, values in (("attention_mask", attention_mask), ("position_ids", position_ids)):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, cast
@@ -37,7 +38,8 @@ from pseudocap.model.adapter import Adapter, build_adapter
 from pseudocap.model.attention import ProjectedAxes, check_memory, require_memory
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.packing import Packing
-from pseudocap.model.weights import fingerprint, read_json, transformers_reason
+from pseudocap.model.precision import DECODER, VOCABULARY, HalfEmbedding, pack_linears
+from pseudocap.model.weights import fingerprint, load_exactly, only_dtype, read_json, transformers_reason, widen
 from pseudocap.places import find_file, hub_answers, pin_revision, place_of
 from pseudocap.types import VideoMemory
 
@@ -74,6 +76,22 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
                 for layer in config.adapter_layers
             }
         )
+
+    @classmethod
+    def from_adapters(
+        cls,
+        opt: OPTForCausalLM,
+        config: PseudoCapConfig,
+        adapters: Mapping[str, torch.Tensor],
+        *,
+        memory_width: int,
+        source: str | Path,
+    ) -> Self:
+        """Stored adapters between the layers of a built OPT: without a random start first, or a second copy."""
+        with torch.device("meta"):
+            adapted = cls(opt, config, memory_width=memory_width)
+        load_exactly(adapted.adapters, adapters, source=source, adopt=True)
+        return adapted
 
     def train(self, mode: bool = True) -> Self:
         """OPT stays in evaluation mode, also after a bare `.train()`."""
@@ -174,6 +192,20 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         logits_NLV = self.opt.lm_head(h_NLD[:, -logits_to_keep:] if logits_to_keep else h_NLD)
         return CausalLMOutputWithPast(logits=logits_NLV, past_key_values=past_key_values)
 
+    def pack(self, precision: str) -> None:
+        """The frozen weights in fewer bits. OPT ties its first table to its last layer: a table is looked up, a layer
+        multiplied, so each gets the form that suits it. The last layer decides the word, and keeps 8 bits."""
+        decoder, head = self.opt.model.decoder, self.opt.lm_head
+        packed = VOCABULARY[precision](head)
+        if head.weight is decoder.embed_tokens.weight:
+            packed.held = 0  # counted with the table
+        self.opt.lm_head = packed
+        decoder.embed_tokens = HalfEmbedding(decoder.embed_tokens)
+        pack_linears(decoder, DECODER[precision])
+        for module in decoder.modules():  # what is left: norms and positions, which may come as the file has them
+            for parameter in module.parameters(recurse=False):
+                parameter.data = parameter.data.float()
+
     def check_length(self, length: int) -> None:
         if length > self.config.max_position_embeddings:
             raise InputError(
@@ -197,9 +229,11 @@ def load_opt(
     revision: str | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
+    as_stored: bool = False,
 ) -> tuple[OPTForCausalLM, PreTrainedTokenizerBase, Backbone]:
     """OPT, its tokenizer, and what identifies both. In float32, which holds whatever the file holds exactly, so that
-    the fingerprint is of the file and no caller gets weights that were rounded on the way."""
+    the fingerprint is of the file and no caller gets weights that were rounded on the way. `as_stored` leaves weights
+    in the type that all of a safetensors file has, as pages of that file."""
     config_path = find_file(source, "config.json", revision=revision, local_files_only=local_files_only, token=token)
     revision = pin_revision(source, config_path, revision)
     place = place_of(source)
@@ -207,8 +241,10 @@ def load_opt(
     access: dict[str, Any] = {"revision": revision, "local_files_only": offline, "token": token}
     if (kind := read_json(config_path).get("model_type")) != "opt":
         raise CheckpointError(f"{config_path} describes a {kind!r}; the decoder must be an OPT")
+    file = _single_file(source, access)
     try:
-        opt, info = OPTForCausalLM.from_pretrained(place, **access, dtype=torch.float32, output_loading_info=True)
+        dtype = torch.float32 if file is None else only_dtype(file)
+        opt, info = OPTForCausalLM.from_pretrained(place, **access, dtype=dtype, output_loading_info=True)
     except Exception as error:  # transformers meets damaged configs and weights with errors of every kind
         raise CheckpointError(f"the decoder in {source} could not be loaded: {transformers_reason(error)}") from error
     try:
@@ -221,6 +257,9 @@ def load_opt(
             names = ", ".join(str(name) for name in sorted(info[what], key=str)[:4])
             raise CheckpointError(f"the weights in {source} have {len(info[what])} {what.replace('_', ' ')}: {names}")
     _check_tokenizer(tokenizer, opt.config, source)
+    if file is not None and dtype != torch.float32 and not as_stored:
+        widen(opt, file)
+    opt.config.dtype = torch.float32  # what is computed in, whatever the file has
     identity = Backbone(
         source=str(source),
         revision=revision,
@@ -228,6 +267,14 @@ def load_opt(
         tokenizer=tokenizer_hash(tokenizer),
     )
     return opt, tokenizer, identity
+
+
+def _single_file(source: str | Path, access: Mapping[str, Any]) -> Path | None:
+    """The safetensors file of all weights; None where they are in several, or in PyTorch's own format."""
+    try:
+        return find_file(source, "model.safetensors", **access)
+    except CheckpointError:
+        return None
 
 
 def _check_tokenizer(tokenizer: PreTrainedTokenizerBase, config: OPTConfig, source: str | Path) -> None:

@@ -221,7 +221,9 @@ class TimeSformer(nn.Module):
                 f"{config_path} describes a {document.get('model_type')!r}, not a TimeSformer; "
                 "an original .pyth file is turned into a directory by `pseudocap convert timesformer`"
             )
-        encoder = cls.from_state(config, state, source=source)
+        with torch.device("meta"):
+            encoder = cls(config)
+        load_exactly(encoder, state, source=source, adopt=True)
         encoder.origin = Backbone(
             source=str(source),
             revision=revision,

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import safetensors
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
@@ -36,6 +37,34 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(
             f"{path} ({size} bytes) is damaged or incomplete: {error}; copy or download it again"
         ) from error
+
+
+def only_dtype(path: Path) -> torch.dtype:
+    """The type that all weights of a safetensors file have, by its header; float32 where they differ."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or incomplete: {error}; copy or download it again") from error
+    halves = {"F16": torch.float16, "BF16": torch.bfloat16}
+    return halves.get(kinds.pop(), torch.float32) if len(kinds) == 1 else torch.float32
+
+
+def widen(model: nn.Module, path: Path) -> None:
+    """The parameters of a model whose file is in 16 bits, in float32, read again one by one.
+
+    Not cast from where they are: those are pages of the mapped file, which would stay in memory beside their casts,
+    half as much again as the model needs. Closing the file after each tensor lets its pages go.
+    """
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    with safetensors.safe_open(path, framework="pt") as file:
+        keys = list(file.keys())
+    for key in keys:
+        parameter = parameters.get(key, parameters.get(f"model.{key}"))  # older files know no head
+        if parameter is not None:
+            with safetensors.safe_open(path, framework="pt") as file:
+                parameter.data = file.get_tensor(key).float()
+    model.float()  # what the file calls otherwise
 
 
 def transformers_reason(error: Exception) -> str:
@@ -94,8 +123,14 @@ def _refuse_foreign(config: Path, document: Mapping[str, object]) -> None:
         )
 
 
-def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str | Path) -> None:
-    """Load all of a module's state, and nothing else; every key that is too few, too many or misshapen is named."""
+def load_exactly(
+    module: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str | Path, adopt: bool = False
+) -> None:
+    """Load all of a module's state, and nothing else; every key that is too few, too many or misshapen is named.
+
+    With `adopt` the module, which may be on the meta device, takes the tensors themselves: those of a file stay pages
+    of the file until somebody writes to them. Nobody else may then write to them, and no two may share memory.
+    """
     expected = module.state_dict()
     problems = []
     if missing := sorted(expected.keys() - tensors.keys()):
@@ -109,7 +144,7 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, sour
     ]:
         problems.append(f"misshapen: {_some(misshapen)}")
     if not problems:
-        not_numbers = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+        not_numbers = [name for name, tensor in tensors.items() if not _all_finite(tensor)]
         whole = [
             name for name, tensor in tensors.items() if expected[name].is_floating_point() != tensor.is_floating_point()
         ]
@@ -121,7 +156,17 @@ def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, sour
         raise CheckpointError(
             f"the weights in {source} do not fit: {'; '.join(problems)}; they belong to another architecture"
         )
-    module.load_state_dict(dict(tensors), strict=True)
+    if adopt:
+        tensors = {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
+    module.load_state_dict(dict(tensors), strict=True, assign=adopt)
+
+
+def _all_finite(tensor: torch.Tensor) -> bool:
+    """In one pass and without a second tensor: adapters of a gigabyte are looked through in a fraction of a second."""
+    if not tensor.numel():
+        return True
+    low, high = torch.aminmax(tensor)
+    return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
 def _some(names: list[str], most: int = 4) -> str:

@@ -82,6 +82,7 @@ class Regime(lightning.LightningModule):
         super().__init__()
         if not 0 <= seed < 2**63:
             raise ConfigError(f"seed must be from 0 to below 2**63, not {seed}")
+        model.require_full_precision("be trained")
         self.model = model
         self.optimisation, self.objective, self.decoding = optimisation, objective, decoding
         self.seed = seed

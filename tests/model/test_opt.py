@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from pseudocap.errors import CheckpointError
 from pseudocap.model.opt import load_opt, tokenizer_hash
 from pseudocap.model.weights import fingerprint
 from pseudocap.places import pin_revision
-from pseudocap.zoo.tiny import write_tokenizer
+from pseudocap.zoo.tiny import write_opt, write_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,32 @@ def test_a_weights_file_that_is_none_is_refused(backbones: Path, tmp_path: Path,
     (tmp_path / "opt" / "pytorch_model.bin").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"the decoder in .* could not be loaded"):
         load_opt(tmp_path / "opt")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_file_in_16_bits_is_read_in_float32_and_keeps_its_fingerprint(
+    backbones: Path, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    shutil.copytree(backbones / "opt-350m", tmp_path / "opt")
+    stored = OPTForCausalLM.from_pretrained(backbones / "opt-350m").to(dtype)
+    stored.save_pretrained(tmp_path / "opt")
+    opt, _, identity = load_opt(tmp_path / "opt")
+    _, _, spread = load_opt(tmp_path / "opt", as_stored=True)
+    for (name, ours), (_, theirs) in zip(opt.named_parameters(), stored.named_parameters(), strict=True):
+        assert torch.equal(ours, theirs.float()), name
+    assert opt.lm_head.weight is opt.model.decoder.embed_tokens.weight
+    assert identity.fingerprint == spread.fingerprint == fingerprint(stored.named_parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_loading_needs_little_more_memory_than_the_weights(tmp_path: Path, dtype: torch.dtype) -> None:
+    write_opt(tmp_path / "opt", hidden_size=768, num_hidden_layers=8, num_attention_heads=12, ffn_dim=3072)
+    OPTForCausalLM.from_pretrained(tmp_path / "opt").to(dtype).save_pretrained(tmp_path / "opt")
+    words = [sys.executable, "-m", "pseudocap.bench.startup", "loading", "--source", str(tmp_path / "opt")]
+    row = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split("|")
+    assert float(row[2]) > 200  # MiB of weights: what the libraries need besides is small against them
+    assert float(row[4]) < 1.25
 
 
 def test_a_config_that_claims_half_precision_does_not_round_the_weights(backbones: Path, tmp_path: Path) -> None:
