@@ -159,7 +159,8 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         for index, layer in enumerate(decoder.layers):
             adapter = self.adapter_before(index)
             if adapter is not None and memory is not None:
-                h_NLD = adapter(h_NLD, replace(memory.layers[index], packing=packing))
+                axes = memory.layers[index]
+                h_NLD = adapter(h_NLD, axes if packing is None else replace(axes, packing=packing))
             h_NLD = layer(h_NLD, attention_mask=mask, position_ids=position_ids, past_key_values=past_key_values)
 
         if decoder.final_layer_norm is not None:

@@ -60,7 +60,7 @@ def test_the_network_says_the_same_when_each_adapter_attends_by_these_weights(
         attention = getattr(adapter.attention, name)
         told = []
 
-        def by_weights(h_NLD, axis, attention=attention, told=told):
+        def by_weights(h_NLD, axis, packing, attention=attention, told=told):
             weights_NHLS = attention.weights(h_NLD, axis)
             told.append(weights_NHLS.mean(dim=1))
             return (weights_NHLS @ axis.v_BHSK).transpose(1, 2).flatten(2)
