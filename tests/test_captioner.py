@@ -155,7 +155,8 @@ def test_a_truncated_file_is_named(checkpoint: Path) -> None:
 
 
 def test_what_is_no_checkpoint_is_refused(backbones: Path, checkpoint: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"is no directory here \(did you mean 'toy-mixed'\?\); checkpoints\.yaml: it offers"):
+    offer = r"is no directory here \(did you mean 'toy-mixed'\?\); checkpoints\.yaml: it offers"
+    with pytest.raises(CheckpointError, match=offer):
         PseudoCap.from_pretrained("toy-mixd")
     with pytest.raises(CheckpointError, match=r"model_type is 'opt', not 'pseudocap'"):
         PseudoCap.from_pretrained(backbones / "opt")
