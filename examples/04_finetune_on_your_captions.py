@@ -4,8 +4,9 @@
     python examples/04_finetune_on_your_captions.py --data captions.jsonl --videos videos/ --from OWNER/REPO --out run/
 
 For real data, write a line for each video, {"video": "dog.mp4", "caption": ["a dog runs", "the dog is running"]}, and
-name as --from a captioner that was pre-trained on real video; --size 320 learns at larger crops, as the papers do.
-docs/data.md has the other forms (CSV, JSON, a folder of text files), docs/training.md what happens and what is written.
+name as --from a captioner that was pre-trained on real video; `pseudocap finetune --size 320` learns at larger crops,
+as the papers do. docs/data.md has the other forms (CSV, JSON, a folder of text files), docs/training.md what happens
+and what is written.
 """
 
 from __future__ import annotations

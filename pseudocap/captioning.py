@@ -94,10 +94,12 @@ def caption_densely(
 def _watched(file: str, preprocess: Preprocess) -> tuple[FileCaptions, torch.Tensor | None]:
     try:
         frames = watch_file(file, preprocess)
-        length = probe(file).duration if len(frames) > 1 else 0.0
+        info = probe(file) if len(frames) > 1 else None
     except DecodeError as failure:
         return FileCaptions(file=file, error=str(failure)), None
-    return FileCaptions(file=file, captions=(TimedCaption(start=0.0, end=length, text=""),)), frames
+    whole = TimedCaption(start=0.0, end=info.duration if info else 0.0, text="")
+    error = "" if info is None or info.complete else str(info.missing(info.duration))
+    return FileCaptions(file=file, captions=(whole,), error=error), frames
 
 
 def _said(

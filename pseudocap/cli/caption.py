@@ -46,8 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dense", action="store_true", help="a caption for every clip of a video; srt and vtt imply it"
     )
-    parser.add_argument("--clip-seconds", type=float, default=8.0, metavar="S", help="length of a clip (8)")
-    parser.add_argument("--min-seconds", type=float, default=1.0, metavar="S", help="leave out a shorter rest (1)")
+    parser.add_argument("--clip-seconds", type=float, metavar="S", help="length of a clip (8)")
+    parser.add_argument("--min-seconds", type=float, metavar="S", help="leave out a shorter rest (1)")
     parser.add_argument(
         "--format", choices=FORMATS, default="text", help="json is one line a file; parquet a table of all (text)"
     )
@@ -74,12 +74,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     dense = args.dense or args.format in ("srt", "vtt")
+    lengths = {name: getattr(args, name) for name in ("clip_seconds", "min_seconds") if getattr(args, name) is not None}
+    if lengths and not dense:
+        raise ConfigError(f"--{next(iter(lengths)).replace('_', '-')} is of clips: add --dense, or leave it out")
+    if not lengths.get("clip_seconds", 1) > 0:
+        raise ConfigError(f"--clip-seconds must be above 0, not {args.clip_seconds}")
     with _files(args.files) as files:
         targets = _targets(files, args)
         previews = _in_folder(files, args.preview, ".preview.mp4", "--preview") if args.preview else None
         from pseudocap.captioner import PseudoCap
         from pseudocap.captioning import Asked, caption_densely, caption_files
         from pseudocap.cli.progress import progress_of
+        from pseudocap.places import shipped_names
 
         asked = Asked(
             beams=args.beams,
@@ -89,6 +95,9 @@ def run(args: argparse.Namespace) -> int:
             num_frames=args.num_frames,
             batch_size=args.batch_size,
         )
+        if args.checkpoint in shipped_names():
+            told = "has seen drawn films alone: what it says of real video means nothing"
+            print(f"{args.checkpoint} {told}", file=sys.stderr)
         with warnings.catch_warnings(record=True) as doubts:
             model = PseudoCap.from_pretrained(
                 args.checkpoint, checkpoints=args.checkpoints, device=args.device, precision=args.precision
@@ -96,11 +105,7 @@ def run(args: argparse.Namespace) -> int:
         for doubt in doubts:
             print(f"warning: {doubt.message}", file=sys.stderr)
         paths = [path for _, path in files]
-        said = (
-            caption_densely(model, paths, asked, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds)
-            if dense
-            else caption_files(model, paths, asked)
-        )
+        said = caption_densely(model, paths, asked, **lengths) if dense else caption_files(model, paths, asked)
         failures, table = [], []
         with progress_of("captioning", "files") as progress:
             for number, ((name, path), found) in enumerate(zip(files, said, strict=True)):

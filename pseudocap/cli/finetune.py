@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,19 +101,25 @@ def run(args: argparse.Namespace) -> int:
     if args.size is not None:
         model.set_preprocess(replace(model.config.preprocess, size=args.size))
     data = _data(args, model)
-    tuned = fine_tune(
-        FineTune(model, optimisation=optimisation, decoding=Decoding(beams=args.beams), seed=args.seed),
-        data,
-        args.out,
-        max_epochs=args.max_epochs,
-        patience=args.patience,
-        command=_command(args, data.batch_size),
-        accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
-        devices=1 if device.index is None or device.type == "cpu" else [device.index],
-        enable_model_summary=False,
-        enable_progress_bar=not args.json,
-        log_every_n_steps=1,
-    )
+    best = args.out / "best"
+    try:
+        tuned = fine_tune(
+            FineTune(model, optimisation=optimisation, decoding=Decoding(beams=args.beams), seed=args.seed),
+            data,
+            args.out,
+            max_epochs=args.max_epochs,
+            patience=args.patience,
+            command=_command(args, data.batch_size),
+            accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
+            devices=1 if device.index is None or device.type == "cpu" else [device.index],
+            enable_model_summary=False,
+            enable_progress_bar=not args.json,
+            log_every_n_steps=1,
+        )
+    except KeyboardInterrupt:
+        if best.is_dir():
+            print(f"{best} is the best captioner so far; go on from it with --from {best}", file=sys.stderr)
+        raise
     named = "".join(f" --{which} OWNER/{which.upper()}" for which in homeless(model.config))
     command = f"pseudocap push {tuned.captioner} OWNER/NAME{named}"
     _tell(args, tuned, command)

@@ -312,8 +312,8 @@ def _tell(args: argparse.Namespace, result: Labelled, compared: Comparison | Non
     )
     print(
         f"in all: {stats['clips']:,} clips of {stats['sources']:,} videos, {stats['failed']:,} failed, "
-        f"{stats['kept']:,} without objection; {stats['captions']:,} captions, {stats['vocabulary']:,} words, "
-        f"{stats['mean_words'] or 0:.1f} a caption"
+        f"{stats['kept']:,} without objection; {stats['captions']:,} captions of {stats['mean_words'] or 0:.1f} words, "
+        f"{stats['vocabulary']:,} different words"
     )
     for name, verdict in stats["verdicts"].items():
         print(f"  {name}: {verdict['clips']:,} ({verdict['share']:.1%})")

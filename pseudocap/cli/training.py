@@ -21,7 +21,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from pseudocap.errors import CheckpointError, ConfigError, nearest
 from pseudocap.regimes import networks
 from pseudocap.regimes.base import PreTraining
-from pseudocap.regimes.guards import StopOnBadLoss
+from pseudocap.regimes.guards import StopOnBadLoss, ctrl_c_as_usual
 from pseudocap.regimes.keep import AtomicCheckpoints, Checkpoints, KeepCaptioner
 from pseudocap.regimes.logs import RunLogger
 
@@ -100,7 +100,7 @@ class TrainingCLI(LightningCLI):
             return super().instantiate_trainer(**kwargs)
 
     def fit(self) -> None:
-        with lightnings_errors_as_ours():
+        with lightnings_errors_as_ours(), ctrl_c_as_usual():
             self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=self.checkpoint())
 
     def checkpoint(self) -> str | None:

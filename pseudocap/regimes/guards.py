@@ -1,15 +1,18 @@
-"""Callbacks that keep a long run trustworthy: stop at a loss that is no number or explodes; leave out a spike.
+"""What keeps a long run trustworthy: stop at a loss that is no number or explodes; leave out a spike; Ctrl-C as usual.
 
-Both judge the optimiser's step before it is taken, by the worst loss of its batches on any rank, so that all ranks do
-the same and nothing bad reaches the weights.
+The two callbacks judge the optimiser's step before it is taken, by the worst loss of its batches on any rank, so that
+all ranks do the same and nothing bad reaches the weights.
 """
 
 from __future__ import annotations
 
 import logging
 import math
+import signal
 import statistics
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -23,6 +26,19 @@ from pseudocap.types import Batch
 
 BAD_LOSS = "the loss at step"  # how the message of a run that was stopped here begins
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def ctrl_c_as_usual() -> Iterator[None]:
+    """Around a trainer's fit: where a user stops it, Lightning tidies up, ignores every further Ctrl-C and ends the
+    process with exit code 1. Whoever called gets Python's own KeyboardInterrupt instead."""
+    try:
+        yield
+    except SystemExit as end:
+        if not isinstance(end.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from end
 
 
 class _JudgesSteps(Callback):

@@ -23,7 +23,7 @@ from pseudocap.errors import DataError
 from pseudocap.model.weights import read_tensors
 from pseudocap.regimes.base import Captioned
 from pseudocap.regimes.finetune import FineTune
-from pseudocap.regimes.guards import StopOnBadLoss
+from pseudocap.regimes.guards import StopOnBadLoss, ctrl_c_as_usual
 from pseudocap.regimes.keep import KeepCaptioner, save_captioner
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.report import write_report
@@ -84,7 +84,8 @@ def fine_tune(
     save_captioner(out / "best", module, step=0, data=data.provenance(), command=command)  # what must be beaten
     keep.best = before["CIDEr-D"]
     try:
-        trainer.fit(module, datamodule=data)
+        with ctrl_c_as_usual():
+            trainer.fit(module, datamodule=data)
     except BaseException:
         if keep.best == before["CIDEr-D"]:  # nothing was learned that the next try would overwrite
             shutil.rmtree(out / "best")

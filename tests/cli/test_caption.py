@@ -153,3 +153,26 @@ def test_a_store_that_asks_for_credentials_is_one_line_too(
         monkeypatch.setenv(name, str(tmp_path / "none"))
     assert caption("s3://bucket/film.mp4", "--checkpoint", checkpoint) == 2
     assert "s3://bucket/film.mp4 cannot be fetched: Unable to locate credentials" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dense", [[], ["--dense"]])
+def test_a_truncated_film_is_captioned_and_told(
+    dense: list[str], checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_film(tmp_path / "cut.mkv", seconds=20, cut_at=0.6)
+    assert caption(tmp_path / "cut.mkv", "--checkpoint", checkpoint, *dense) == 1
+    said = capsys.readouterr()
+    assert said.out.strip()
+    assert "truncated" in said.err
+
+
+def test_the_length_of_clips_is_refused_where_there_are_none(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert caption(films, "--clip-seconds", 4) == 2
+    assert "add --dense" in capsys.readouterr().err
+    assert caption(films, "--dense", "--clip-seconds", 0) == 2
+    assert "--clip-seconds must be above 0" in capsys.readouterr().err
+
+
+def test_a_toy_captioner_says_that_it_is_one(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert caption(films / "a.mp4", "--checkpoint", "toy-mixed") == 0
+    assert "toy-mixed has seen drawn films alone" in capsys.readouterr().err

@@ -10,11 +10,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch.callbacks import Callback
 from small import write_world
 from tars import image_tars, video_tars
 
@@ -23,6 +25,7 @@ from pseudocap.captioner import read_config
 from pseudocap.cli.main import main
 from pseudocap.cli.train import CONFIGS, REGIMES
 from pseudocap.errors import CheckpointError
+from pseudocap.regimes import tuning
 from pseudocap.regimes.keep import AtomicCheckpoints
 from pseudocap.regimes.logs import RunLogger
 
@@ -291,6 +294,28 @@ def test_a_finetuning_that_learned_nothing_may_be_tried_again(
     assert main([*command, "--out", str(tmp_path / "r"), "--workers", "0", "--device", "cpu"]) == 2
     assert "cannot be watched" in capsys.readouterr().err
     assert not (tmp_path / "r" / "best").exists()
+
+
+class PressesCtrlC(Callback):
+    def on_train_batch_end(self, *_: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_ends_a_finetuning_as_it_ends_everything(
+    world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
+    start.save_pretrained(tmp_path / "start")
+    monkeypatch.setattr(tuning, "fine_tune", partial(tuning.fine_tune, callbacks=[PressesCtrlC()]))
+    command = ["finetune", "--from", str(tmp_path / "start"), "--data", str(world / "captions.jsonl")]
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        assert main([*command, "--out", str(tmp_path / "r"), "--workers", "0", "--device", "cpu"]) == 130
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "stopped" in capsys.readouterr().err
+    assert not (tmp_path / "r" / "best").exists()  # nothing was learned that is better
 
 
 def test_finetune_with_one_validation_video_says_what_is_missing(
