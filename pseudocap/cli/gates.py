@@ -48,6 +48,7 @@ def _document(name: str, histograms: Histograms) -> dict[str, object]:
 
 
 def _print_table(name: str, histograms: Histograms) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -55,8 +56,9 @@ def _print_table(name: str, histograms: Histograms) -> None:
     from pseudocap.explain.gates import sparkline
 
     low, high = histograms.edges[[0, -1]]
-    table = Table(title=escape(f"gates of {name}"), title_justify="left")
-    for heading in ("before layer", "gate", "values", "mean", "min", "max"):
+    title = escape(f"gates of {name}, by the decoder layer behind the adapter")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("layer", "gate", "n", "mean", "min", "max"):
         table.add_column(heading, justify="left" if heading == "gate" else "right", no_wrap=True)
     table.add_column(f"from {low:.2f} to {high:.2f}", no_wrap=True)
     for gate, counts in zip(histograms.gates, histograms.counts, strict=True):
