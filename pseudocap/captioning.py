@@ -14,9 +14,8 @@ from pseudocap.errors import DecodeError, InputError
 from pseudocap.model.network import MAX_NEW_TOKENS
 from pseudocap.model.timesformer import MAX_FRAMES
 from pseudocap.types import Preprocess, TimedCaption
-from pseudocap.video.decode import probe
 from pseudocap.video.subtitles import merge_equal
-from pseudocap.video.watch import pad_clips, watch_file
+from pseudocap.video.watch import pad_clips, watch_known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,12 +92,12 @@ def caption_densely(
 
 def _watched(file: str, preprocess: Preprocess) -> tuple[FileCaptions, torch.Tensor | None]:
     try:
-        frames = watch_file(file, preprocess)
-        info = probe(file) if len(frames) > 1 else None
+        frames, info = watch_known(file, preprocess)
     except DecodeError as failure:
         return FileCaptions(file=file, error=str(failure)), None
-    whole = TimedCaption(start=0.0, end=info.duration if info else 0.0, text="")
-    error = "" if info is None or info.complete else str(info.missing(info.duration))
+    moves = len(frames) > 1  # a still lasts no time
+    whole = TimedCaption(start=0.0, end=info.duration if moves else 0.0, text="")
+    error = str(info.missing(info.duration)) if moves and not info.complete else ""
     return FileCaptions(file=file, captions=(whole,), error=error), frames
 
 

@@ -19,6 +19,7 @@ VIDEO_EXTENSIONS = (
     *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
 )
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")  # of frozen weights: pseudocap/model/precision.py
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -21,9 +21,9 @@ from pseudocap.bench.measure import Timing, take_turns
 from pseudocap.model.config import Backbone, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.network import ADAPTERS, CaptionNetwork, build_on_meta
 from pseudocap.model.opt import full_size
-from pseudocap.model.precision import FULL, PRECISIONS, BFloat16Linear, Float16Linear, Int4Linear, Int8Linear
+from pseudocap.model.precision import FULL, BFloat16Linear, Float16Linear, Int4Linear, Int8Linear
 from pseudocap.model.timesformer import TimeSformerConfig
-from pseudocap.types import VideoMemory
+from pseudocap.types import PRECISIONS, VideoMemory
 
 TOKENS = 20
 OPTIONS: dict[str, Any] = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}

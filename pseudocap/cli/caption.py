@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
-from pseudocap.types import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from pseudocap.types import IMAGE_EXTENSIONS, PRECISIONS, VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
     from pseudocap.captioning import FileCaptions
@@ -24,13 +24,6 @@ FORMATS = ("text", "json", "srt", "vtt", "parquet")
 SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 TABLE = "parquet"  # all captions in one file
 DEFAULT = "toy-mixed-ext"
-PRECISIONS = (
-    "float32",
-    "bfloat16",
-    "float16",
-    "int8",
-    "int4",
-)  # as pseudocap.model.precision has them, which needs torch
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
 that fsspec knows (s3://bucket/film.mp4).

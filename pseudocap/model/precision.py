@@ -22,9 +22,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudocap.errors import ConfigError, first_line, nearest
+from pseudocap.types import PRECISIONS
 
 FULL = "float32"
-PRECISIONS = (FULL, "bfloat16", "float16", "int8", "int4")
 CPU_ONLY = ("float16", "int8", "int4")
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, of x86's matrix unit, of ARM
 

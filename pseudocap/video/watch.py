@@ -14,7 +14,7 @@ from pseudocap.errors import InputError
 from pseudocap.types import Clip, Preprocess
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
-from pseudocap.video.reader import Frames, VideoReader
+from pseudocap.video.reader import Frames, VideoInfo, VideoReader
 from pseudocap.video.transforms import eval_pixels, eval_tensor
 
 Item = TypeVar("Item")
@@ -22,8 +22,13 @@ Item = TypeVar("Item")
 
 def watch_file(path: str | os.PathLike[str], preprocess: Preprocess) -> torch.Tensor:
     """A whole file, [T,3,H,W], its frames at the centres of T equal segments; an image is a video of one frame."""
+    return watch_known(path, preprocess)[0]
+
+
+def watch_known(path: str | os.PathLike[str], preprocess: Preprocess) -> tuple[torch.Tensor, VideoInfo]:
+    """The same, with what is known of the file."""
     with open_video(path) as video:
-        return _tensor(video.frames_evenly(preprocess.frames), preprocess)
+        return _tensor(video.frames_evenly(preprocess.frames), preprocess), video.info
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
