@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
-EVERYONE = {"types", "errors", "places"}
+EVERYONE = {"types", "errors", "places", "whole"}
 ANYTHING_BUT_CLI = {
     "app",
     "video",
@@ -28,6 +28,7 @@ ANYTHING_BUT_CLI = {
 ALLOWED = {
     "types": {"errors"},
     "errors": set(),
+    "whole": set(),
     "places": {"errors"},
     "video": set(),
     "metrics": set(),

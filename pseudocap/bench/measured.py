@@ -16,6 +16,7 @@ from pseudocap.metrics.measures import METRICS
 from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.toyworld.truth import judge
+from pseudocap.whole import write_text
 from pseudocap.zoo.yardsticks import SHOWN, VIEWS, HeldOut, captions_of, truth
 
 CAPTIONS = "captions.json"
@@ -51,9 +52,7 @@ def measure_cell(
     if zero_shot is not None:
         before = PseudoCap.from_pretrained(zero_shot)
         captions[ZERO_SHOT] = dict(zip(keys, captions_of(before, shown, PLAIN), strict=True))
-    unfinished = folder / f".{CAPTIONS}.unfinished"
-    unfinished.write_text(json.dumps(captions, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(folder / CAPTIONS)
+    write_text(folder / CAPTIONS, json.dumps(captions, indent=1, ensure_ascii=False) + "\n")
     return worth(captions, films)
 
 

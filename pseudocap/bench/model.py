@@ -29,9 +29,9 @@ from pseudocap.metrics.measures import METRICS, measure
 from pseudocap.metrics.references import References
 from pseudocap.metrics.resample import difference
 from pseudocap.metrics.suite import Scores, score
-from pseudocap.regimes.markdown import write_text
 from pseudocap.video.decode import open_video
 from pseudocap.video.watch import batched
+from pseudocap.whole import write_text
 
 SAMPLES = 1000
 Progress = Callable[[int, int], None]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.metrics.measures import METRICS
-from pseudocap.regimes.markdown import write_text
+from pseudocap.whole import write_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

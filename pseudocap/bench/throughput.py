@@ -20,6 +20,7 @@ from typing import Any
 
 from pseudocap.bench.races import RACES, Race
 from pseudocap.errors import DataError
+from pseudocap.whole import write_text
 
 Tell = Callable[[str], None]
 
@@ -138,9 +139,7 @@ def main() -> None:
     race = next(race for race in RACES if race.name == args.race)
     with tempfile.TemporaryDirectory() as folder:
         result = measure(race, Path(folder), args.rounds)
-    scratch = args.out.with_name(f".{args.out.name}.part")
-    scratch.write_text(json.dumps(asdict(result), indent=1) + "\n", encoding="utf-8")
-    scratch.replace(args.out)
+    write_text(args.out, json.dumps(asdict(result), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.whole import unfinished
+
 if TYPE_CHECKING:
     from pseudocap.metrics.formats import CaptionFile
     from pseudocap.metrics.language import Language
@@ -163,7 +165,8 @@ def _write(args: argparse.Namespace, predictions: Mapping[str, str], read: Capti
             {"image_id": formats.row_id(video)} | {name: column[video] for name, column in columns.items()}
             for video in map(str, scores.coverage.scored)
         ]
-        formats.write_text(args.write_scores, json.dumps(rows, indent=1) + "\n")
+        with unfinished(args.write_scores) as scratch:
+            scratch.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def _document(report: Report) -> dict[str, Any]:

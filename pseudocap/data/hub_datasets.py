@@ -16,6 +16,7 @@ from pseudocap.data import reading
 from pseudocap.data.corpora import Corpus
 from pseudocap.errors import DataError
 from pseudocap.types import CaptionedVideo
+from pseudocap.whole import unfinished
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -94,7 +95,6 @@ def _kept(content: bytes, suffix: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
     if not path.is_file():
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
+        with unfinished(path, contested=True) as scratch:
+            scratch.write_bytes(content)
     return path

@@ -11,7 +11,6 @@ change, of which state of the tar that is true.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
@@ -27,6 +26,7 @@ import numpy as np
 
 from pseudocap.data.shards import require_end, split_name
 from pseudocap.errors import DataError, first_line
+from pseudocap.whole import unfinished
 
 FOLDER = ".pseudocap"
 COUNTS = "counts.json"
@@ -137,14 +137,11 @@ def _index(tar: Path, offsets: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_bytes(content)
-        scratch.replace(path)
+        with unfinished(path, contested=True) as scratch:
+            scratch.write_bytes(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
         problem = f"{first_line(error)}; name a folder for the index that can be written (index=)"
         raise DataError(f"{path}: the index of the tars cannot be written: {problem}") from error
 

@@ -21,6 +21,7 @@ from pseudocap.explain.words import Word, split_words
 from pseudocap.model.network import CaptionNetwork
 from pseudocap.types import VideoMemory
 from pseudocap.video.watch import Sight
+from pseudocap.whole import unfinished
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -80,10 +81,8 @@ class Explanation:
 
         path = Path(path)
         if path.suffix == ".npz":
-            scratch = path.with_name(f".{path.name}.part")
-            with scratch.open("wb") as file:
+            with unfinished(path) as scratch, scratch.open("wb") as file:
                 np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]
-            scratch.replace(path)
         else:
             save_figure(self.figure(layer=layer), path)
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from pseudocap.errors import InputError
 from pseudocap.explain.explanation import Explanation, heat
 from pseudocap.explain.gates import Histograms
+from pseudocap.whole import unfinished
 
 PICTURES = (".png", ".pdf", ".svg")
 COLUMNS = 6  # words beside one another
@@ -62,9 +63,8 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Under its name only once it is whole."""
     if path.suffix not in PICTURES:
         raise InputError(f"{path}: a figure is a {', '.join(PICTURES)} file; an explanation's arrays are .npz")
-    scratch = path.with_name(f".{path.name}.part")
-    figure.savefig(scratch, dpi=130, format=path.suffix.removeprefix("."))
-    scratch.replace(path)
+    with unfinished(path) as scratch:
+        figure.savefig(scratch, dpi=130, format=path.suffix.removeprefix("."))
 
 
 def _plain(text: str) -> str:

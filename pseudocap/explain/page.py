@@ -22,6 +22,7 @@ from pseudocap.explain.explanation import Explanation
 from pseudocap.explain.gates import Gate, count_gates
 from pseudocap.video.picture import jpeg
 from pseudocap.video.playable import Playable
+from pseudocap.whole import write_text
 
 TEMPLATE = Path(__file__).with_name("page.html")
 MARK = '<meta name="generator" content="pseudocap demo">'  # by which a page is known that may be replaced
@@ -93,10 +94,7 @@ def write_page(
         )
     )
     data = json.dumps([_data(film) for film in films], separators=(",", ":")).replace("<", "\\u003c")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.part")
-    scratch.write_text("".join((head, body, middle, data, tail)), encoding="utf-8")
-    scratch.replace(path)
+    write_text(path, "".join((head, body, middle, data, tail)))
 
 
 def _film(number: int, film: ShownFilm) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import CheckpointError, first_line
+from pseudocap.whole import unfinished
 
 VERSION_MARKS = frozenset(
     ["etag", "content-md5", "digest", "md5hash", "last-modified", "lastmodified", "mtime", "created", "generation"]
@@ -132,10 +133,8 @@ def _fetch(store: Any, root: str, infos: dict[str, dict[str, Any]], folder: Path
 
 def _remember(home: Path, folder: Path) -> None:
     """Which version is the newest. Older ones are dropped, once nobody can still be on the way to read them."""
-    latest = home / LATEST
-    scratch = home / f".{LATEST}.{os.getpid()}.part"
-    scratch.write_text(folder.name, encoding="utf-8")
-    scratch.replace(latest)
+    with unfinished(home / LATEST, contested=True) as scratch:
+        scratch.write_text(folder.name, encoding="utf-8")
     for other in home.iterdir():
         if other.is_dir() and other != folder and time.time() - other.stat().st_mtime > GRACE:
             shutil.rmtree(other, ignore_errors=True)

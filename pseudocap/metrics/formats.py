@@ -8,14 +8,13 @@ suffix: `.jsonl`, one such row a line, `.txt` and `.tsv`, lines of id, tab, capt
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import DataError
+from pseudocap.whole import unfinished
 
 ID_FIELDS = (
     "image_id",
@@ -85,46 +84,27 @@ def write_references(path: Path, references: Mapping[str, Sequence[str]], *, for
     _write(path, references, form=form, single=False)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Whole or not at all: under another name first."""
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-        try:
-            file.write(text)
-            file.close()
-            os.chmod(file.name, 0o666 & ~_umask())  # noqa: PTH101 (a path that is text already)
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-
-
 def row_id(video: str) -> str | int:
     """coco-caption's ids are numbers where they can be."""
     return int(video) if video.isdecimal() and str(int(video)) == video else video
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _write(path: Path, captions: Mapping[str, Sequence[str]], *, form: str, single: bool) -> None:
     if form not in FORMS:
         raise DataError(f"form {form!r} is none of {', '.join(FORMS)}")
-    document: Any
     rows = [{"image_id": row_id(video), "caption": text} for video, texts in captions.items() for text in texts]
-    if form == "jsonl":
-        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-        return
+    document: Any = rows
     if form == "plain":
         document = {video: texts[0] if single else list(texts) for video, texts in captions.items()}
-    elif single:
-        document = rows
-    else:
+    elif not single:
         numbered = [row | {"id": number} for number, row in enumerate(rows)]
         document = {"images": [{"id": row_id(video)} for video in captions], "annotations": numbered}
-    write_text(path, json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    if form == "jsonl":
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    else:
+        text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+    with unfinished(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
 
 
 Row = tuple[str, list[str], dict[str, Any]]

@@ -19,6 +19,7 @@ from pseudocap.metrics.measures import measure
 from pseudocap.metrics.resample import intervals
 from pseudocap.model.weights import read_json
 from pseudocap.regimes.base import Regime
+from pseudocap.whole import unfinished
 
 RESULTS = "results.json"
 SAMPLES = 1000  # resampled sets of videos, of which the intervals are
@@ -33,16 +34,13 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         target = Path(path)
-        scratch = target.with_name(f".{target.name}.part")  # what a killed run left of it is written over
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with scratch.open("wb") as file:
+            with unfinished(target) as scratch, scratch.open("wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            scratch.replace(target)
         except (OSError, RuntimeError) as error:  # torch tells a full disk as a RuntimeError
-            scratch.unlink(missing_ok=True)
             raise CheckpointError(
                 f"{target} could not be written: {first_line(error)}; the checkpoints before it are whole: make room "
                 "and go on from there (--resume)"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.regimes.base import Captioned
-from pseudocap.regimes.markdown import table_row, write_text
+from pseudocap.regimes.markdown import table_row
+from pseudocap.whole import unfinished, write_text
 
 EXAMPLES = 12
 
@@ -63,9 +64,8 @@ def draw_curves(metrics: Path, target: Path) -> Path | None:
         axes.set_title(title)
         axes.set_xlabel("optimiser step")
         axes.grid(alpha=0.3)
-    scratch = target.with_name(f".{target.name}.part")
-    figure.savefig(scratch, dpi=120, format="png")
-    scratch.replace(target)
+    with unfinished(target) as scratch:
+        figure.savefig(scratch, dpi=120, format="png")
     return target
 
 

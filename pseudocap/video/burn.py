@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pseudocap.errors import DecodeError, first_line
 from pseudocap.types import TimedCaption
+from pseudocap.whole import unfinished
 
 LINES = 360  # of the picture at most
 LETTER = 16  # pixels
@@ -22,15 +23,15 @@ ROWS = 2  # of text
 def burn(source: str | Path, target: str | Path, captions: Sequence[TimedCaption]) -> None:
     """Write `target` (mp4, H.264, without sound), whole or not at all. A still or a broken film is a DecodeError."""
     target = Path(target)
-    scratch = target.with_name(f".{target.name}.part")
     try:
-        with av.open(str(source)) as film, av.open(str(scratch), "w", format="mp4") as preview:
+        with (
+            unfinished(target) as scratch,
+            av.open(str(source)) as film,
+            av.open(str(scratch), "w", format="mp4") as preview,
+        ):
             _copy(film, preview, captions)
-        scratch.replace(target)
     except (av.FFmpegError, IndexError) as error:
         raise DecodeError(str(source), f"no preview can be made of it: {first_line(error)}") from error
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 def _copy(

@@ -14,9 +14,9 @@ from typing import Any
 from pseudocap.errors import CheckpointError
 from pseudocap.hub.fetch import fetch
 from pseudocap.hub.manifest import Row
-from pseudocap.regimes.markdown import write_text
 from pseudocap.toyworld.corpora import captions_at
 from pseudocap.toyworld.write import write_split
+from pseudocap.whole import write_text
 from pseudocap.zoo.learning import Progress
 from pseudocap.zoo.recipe import FULL
 from pseudocap.zoo.ship import DATASET

@@ -11,6 +11,7 @@ from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.label.audit.judgement import AuditPair, Judgement
 from pseudocap.label.audit.media import centre_jpeg
 from pseudocap.label.audit.report import Agreement, Figure, Report
+from pseudocap.whole import unfinished
 
 FRAME = 180  # pixels of the short side
 STYLE = """
@@ -53,12 +54,10 @@ def write_report_page(path: Path, report: Report, judged: Iterable[tuple[AuditPa
         "<p class=note>The share and its 95 % Wilson interval. Orange: what the papers found in 100 "
         f"clips of their own.</p>{_agreements(report.agreements)}{by_rater}<h2>Pair by pair</h2>{pairs}</body></html>\n"
     )
-    scratch = path.with_name(f".{path.name}.part")
     try:
-        scratch.write_text(page, encoding="utf-8")
-        scratch.replace(path)
+        with unfinished(path) as scratch:
+            scratch.write_text(page, encoding="utf-8")
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         raise DataError(f"{path}: the report cannot be written ({first_line(error)})") from error
 
 

@@ -1,0 +1,30 @@
+"""Files that are whole or absent: written under another name, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def unfinished(path: Path, *, contested: bool = False) -> Iterator[Path]:
+    """Where to write meanwhile. What lies there at the end takes the place of `path`; after an error nothing is left.
+
+    What a killed process leaves is written over by the next one, and `label` knows its name. Where several processes
+    may write the same file at once it is `contested`, and each has a name of its own.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part" if contested else f".{path.name}.part")
+    try:
+        yield scratch
+        scratch.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+
+
+def write_text(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
