@@ -13,18 +13,18 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pseudocap import __version__
-from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
+from pseudocap.errors import ConfigError, InputError, first_line
 from pseudocap.hub.card import card_text, may_write
+from pseudocap.hub.checkpoint import absolute, existing, moved, read_config, require_same, require_there
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack, send
-from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.config import GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.loss import IGNORE
 from pseudocap.model.network import MAX_NEW_TOKENS, CaptionNetwork, seeded
 from pseudocap.model.opt import AdaptedOPT, load_opt
 from pseudocap.model.precision import FULL, check_precision, warn_where_slow
 from pseudocap.model.timesformer import MAX_FRAMES, TimeSformer
-from pseudocap.model.weights import read_json, read_tensors, write_checkpoint
-from pseudocap.places import SHIPPED_SCHEME
+from pseudocap.model.weights import read_tensors, write_checkpoint
 from pseudocap.types import Preprocess, TimedCaption
 from pseudocap.video.watch import batched, pad_clips, view_file, watch_clips, watch_file
 
@@ -84,8 +84,8 @@ class PseudoCap(CaptionNetwork):
         """
         target = pick_device(device)
         _check_dtype(dtype)
-        opt, tokenizer, decoder_id = load_opt(_absolute(decoder), revision=decoder_revision)
-        timesformer = TimeSformer.from_pretrained(_absolute(encoder), revision=encoder_revision)
+        opt, tokenizer, decoder_id = load_opt(absolute(decoder), revision=decoder_revision)
+        timesformer = TimeSformer.from_pretrained(absolute(encoder), revision=encoder_revision)
         assert timesformer.origin is not None  # from_pretrained names it
         watched = timesformer.config
         frames = watched.num_frames if num_frames is None else num_frames
@@ -147,20 +147,20 @@ class PseudoCap(CaptionNetwork):
         found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
         folder = found.folder
         config = read_config(folder)
-        adapters = read_tensors(_existing(folder / WEIGHTS_FILE))
-        _require_there(folder, {"decoder": (config.decoder, decoder), "encoder": (config.encoder, encoder)})
+        adapters = read_tensors(existing(folder / WEIGHTS_FILE))
+        require_there(folder, {"decoder": (config.decoder, decoder), "encoder": (config.encoder, encoder)})
         opt, tokenizer, decoder_id = load_opt(
-            _moved(config.decoder, decoder),
+            moved(config.decoder, decoder),
             revision=None if decoder else config.decoder.revision,
             as_stored=precision != FULL,  # what will be packed need not be spread out first
             **asdict(access),
         )
         timesformer = TimeSformer.from_pretrained(
-            _moved(config.encoder, encoder), revision=None if encoder else config.encoder.revision, **asdict(access)
+            moved(config.encoder, encoder), revision=None if encoder else config.encoder.revision, **asdict(access)
         )
         assert timesformer.origin is not None  # from_pretrained names it
-        _require_same("decoder", config.decoder, decoder_id, folder)
-        _require_same("encoder", config.encoder, timesformer.origin, folder)
+        require_same("decoder", config.decoder, decoder_id, folder)
+        require_same("encoder", config.encoder, timesformer.origin, folder)
         config = replace(config, decoder=decoder_id, encoder=timesformer.origin)
         adapted = AdaptedOPT.from_adapters(
             opt, config, adapters, memory_width=timesformer.config.width, source=folder / WEIGHTS_FILE
@@ -353,14 +353,6 @@ def decoding_options(*, beams: int, top_p: float | None, max_new_tokens: int, se
     return {"do_sample": True, "top_p": top_p, "max_new_tokens": max_new_tokens, "seed": seed}
 
 
-def read_config(folder: Path) -> PseudoCapConfig:
-    path = _existing(folder / CONFIG_FILE)
-    try:
-        return PseudoCapConfig.from_dict(read_json(path))
-    except ConfigError as error:
-        raise CheckpointError(f"{path} is no PseudoCap checkpoint's config: {error}") from error
-
-
 def pick_device(device: str | torch.device) -> torch.device:
     """`auto` is the best that this machine has."""
     if device == "auto":
@@ -376,58 +368,6 @@ def pick_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def _absolute(source: str | Path) -> str:
-    """A directory by its full path, so that a checkpoint still finds it from elsewhere; a repo's name as it is."""
-    path = Path(source).expanduser()
-    return str(path.resolve()) if path.exists() else str(source)
-
-
-def _moved(recorded: Backbone, override: str | Path | None) -> str:
-    return recorded.source if override is None else _absolute(override)
-
-
-def _require_there(folder: Path, backbones: dict[str, tuple[Backbone, str | Path | None]]) -> None:
-    """Directories that have moved since are told all at once, and where to say so."""
-    gone = {
-        which: recorded.source
-        for which, (recorded, override) in backbones.items()
-        if override is None and Path(recorded.source).is_absolute() and not Path(recorded.source).exists()
-    }
-    if gone:
-        moved = " and ".join(f"the {which} was at {source}" for which, source in gone.items())
-        options = ", ".join(f"{which}=..." for which in gone)
-        raise CheckpointError(
-            f"{folder} was trained between backbones that are not there now: {moved}; "
-            f"say where they lie: from_pretrained({str(folder)!r}, {options})"
-        )
-
-
 def _check_dtype(dtype: torch.dtype) -> None:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ConfigError(f"dtype must be torch.float32, torch.bfloat16 or torch.float16, not {dtype!r}")
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        inside = ", ".join(sorted(each.name for each in path.parent.iterdir())[:8]) or "nothing"
-        raise CheckpointError(f"{path.parent} is no PseudoCap checkpoint: it has no {path.name} (it holds {inside})")
-    return path
-
-
-def _require_same(which: str, recorded: Backbone, found: Backbone, folder: Path) -> None:
-    original = f"{recorded.source}{f', revision {recorded.revision}' if recorded.revision else ''}"
-    remedy = f"find the original ({original}) and give it as {which}="
-    if found.source == recorded.source:
-        remedy = "its files have changed since the checkpoint was saved: restore them"
-        if found.source.startswith(SHIPPED_SCHEME):
-            remedy = "this version of pseudocap ships other weights by that name: install the version it was made with"
-    if recorded.fingerprint != found.fingerprint:
-        raise CheckpointError(
-            f"the {which} in {found.source} is not the one that {folder} was trained with: its weights have "
-            f"fingerprint {found.fingerprint[:12]}, not {recorded.fingerprint[:12]}; {remedy}"
-        )
-    if recorded.tokenizer != found.tokenizer:
-        raise CheckpointError(
-            f"the tokenizer in {found.source} is not the one that {folder} was trained with: it splits or numbers "
-            f"words differently ({found.tokenizer[:12]}, not {recorded.tokenizer[:12]}); {remedy}"
-        )

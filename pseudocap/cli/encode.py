@@ -123,7 +123,7 @@ def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missin
 
 def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preprocess]:
     """An encoder by itself, or that of a PseudoCap checkpoint with the preprocessing that it was trained with."""
-    from pseudocap.captioner import read_config
+    from pseudocap.hub.checkpoint import read_config
     from pseudocap.hub.fetch import fetch, is_captioner
     from pseudocap.model.timesformer import TimeSformer
     from pseudocap.types import Preprocess

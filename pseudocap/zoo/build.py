@@ -62,9 +62,40 @@ def build(
 
 
 def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
+    home = shop.root
+    tuned = [f"tuned-{regime}" for regime in REGIMES]
+    trained = [f"trained-{regime}" for regime in REGIMES]
+    return [
+        *_backbones(shop, recipe, workers),
+        *_labelling(shop, recipe, workers),
+        *_memories(shop, workers),
+        Stage(
+            name="views",
+            settings={"code": CODE},
+            make=lambda folder, report: watch_held_out(folder, home, home / "watcher", recipe.seed),
+            needs=("world", "watcher"),
+        ),
+        *(stage for regime in REGIMES for stage in _regime(shop, recipe, regime)),
+        Stage(
+            name="yardsticks",
+            settings={"code": CODE},
+            make=lambda folder, report: yardsticks(home, recipe.seed),
+            needs=("world",),
+        ),
+        Stage(
+            name="zoo",
+            settings={"code": CODE},
+            make=lambda folder, report: ship(folder, shop, recipe),
+            needs=(*tuned, *trained, "teacher", "yardsticks", "labels"),
+        ),
+    ]
+
+
+def _backbones(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
+    """Two drawn worlds, and the frozen networks that have seen only the first of them."""
     home, world = shop.root, {"world": WORLD, "code": CODE, "scale": recipe.scale, "size": recipe.size}
     seed = recipe.seed
-    found = [
+    return [
         Stage(
             name="world-backbones",
             settings=world | {"seed": seed + 1},
@@ -109,35 +140,7 @@ def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
             ),
             needs=("eye",),
         ),
-        *_labelling(shop, recipe, workers),
-        *_memories(shop, workers),
-        Stage(
-            name="views",
-            settings={"code": CODE},
-            make=lambda folder, report: watch_held_out(folder, home, home / "watcher", recipe.seed),
-            needs=("world", "watcher"),
-        ),
     ]
-    for regime in REGIMES:
-        found += _regime(shop, recipe, regime)
-    tuned = [f"tuned-{regime}" for regime in REGIMES]
-    found.append(
-        Stage(
-            name="yardsticks",
-            settings={"code": CODE},
-            make=lambda folder, report: yardsticks(home, recipe.seed),
-            needs=("world",),
-        )
-    )
-    found.append(
-        Stage(
-            name="zoo",
-            settings={"code": CODE},
-            make=lambda folder, report: ship(folder, shop, recipe),
-            needs=(*tuned, *(f"trained-{regime}" for regime in REGIMES), "teacher", "yardsticks", "labels"),
-        )
-    )
-    return found
 
 
 def make_world(

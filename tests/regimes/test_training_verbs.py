@@ -21,10 +21,10 @@ from small import write_world
 from tars import image_tars, video_tars
 
 from pseudocap import PseudoCap
-from pseudocap.captioner import read_config
 from pseudocap.cli.main import main
 from pseudocap.cli.train import CONFIGS, REGIMES
 from pseudocap.errors import CheckpointError
+from pseudocap.hub.checkpoint import read_config
 from pseudocap.regimes import tuning
 from pseudocap.regimes.keep import AtomicCheckpoints
 from pseudocap.regimes.logs import RunLogger
