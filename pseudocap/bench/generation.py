@@ -28,13 +28,11 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from pseudocap.bench.attention import CrossAttention
 from pseudocap.bench.measure import Timing, take_turns
-from pseudocap.bench.memories import network
+from pseudocap.bench.shapes import PATCHES, made_up_memory, network, so_many_tokens
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.network import CaptionNetwork
 from pseudocap.model.opt import SHAPES, AdaptedOPT, ProjectedMemory
-from pseudocap.types import VideoMemory
 
-S = 196  # patches of a frame
 BLIP_TOKENS = 577  # of a picture of 384 pixels
 Generate = Callable[[int], object]  # so many tokens
 
@@ -48,22 +46,11 @@ class Setting:
     tokens: int = 20
 
     def options(self, tokens: int) -> dict[str, Any]:
-        return {
-            "num_beams": self.beams,
-            "max_new_tokens": tokens,
-            "min_new_tokens": tokens,
-            "do_sample": False,
-        }
+        return so_many_tokens(tokens, self.beams)
 
 
 def ours(model: CaptionNetwork, setting: Setting) -> Generate:
-    B, T, E = setting.batch, setting.frames, model.decoder.memory_width
-    memory = VideoMemory(
-        time=torch.randn(B, T, E),
-        space=torch.randn(B, S, E),
-        time_mask=torch.ones(B, T, dtype=torch.bool),
-        space_mask=torch.ones(B, S, dtype=torch.bool),
-    )
+    memory = made_up_memory(setting.batch, setting.frames, width=model.decoder.memory_width)
     return lambda tokens: model.generate(memory, **setting.options(tokens))
 
 
@@ -76,7 +63,9 @@ def plain_opt(model: CaptionNetwork, setting: Setting) -> Generate:
 def full_attention(model: CaptionNetwork, setting: Setting) -> Generate:
     """Our own loop and adapters around the same OPT, with open_flamingo's attention in place of ours."""
     peer = with_full_attention(model)
-    features = torch.randn(setting.batch, setting.frames * S, peer.memory_width).repeat_interleave(setting.beams, dim=0)
+    features = torch.randn(setting.batch, setting.frames * PATCHES, peer.memory_width).repeat_interleave(
+        setting.beams, dim=0
+    )
     everywhere = ProjectedMemory(layers={int(layer): cast(Any, features) for layer in peer.adapters})
     begin = torch.full((setting.batch, 1), 2)
     return lambda tokens: peer.generate(
@@ -108,7 +97,7 @@ def git(model: CaptionNetwork, setting: Setting) -> Generate:
     eyes = {"hidden_size": E, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": E}  # never used
     config = GitConfig(**_like(model), vision_config=eyes, num_image_with_embedding=setting.frames)
     peer: Any = GitForCausalLM(config).eval()
-    peer.git.image_encoder = Seen(torch.randn(setting.batch * setting.beams, 1 + S, E))
+    peer.git.image_encoder = Seen(torch.randn(setting.batch * setting.beams, 1 + PATCHES, E))
     pixels = torch.zeros(setting.batch, setting.frames, 3, 1, 1)
     begin = torch.full((setting.batch, 1), config.bos_token_id)
     return lambda tokens: peer.generate(

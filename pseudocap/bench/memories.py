@@ -17,16 +17,14 @@ import numpy as np
 import torch
 
 from pseudocap.bench.measure import take_turns
+from pseudocap.bench.shapes import network
 from pseudocap.data.batches import collate
 from pseudocap.data.encode import encode
 from pseudocap.data.memories import MemorySource, MemorySpec
 from pseudocap.data.sources import RowSource, Source
 from pseudocap.data.unlabelled import uncaptioned
 from pseudocap.data.videos import VideoFolder
-from pseudocap.model.config import Backbone, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.network import CaptionNetwork
-from pseudocap.model.opt import full_size, untrained
-from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.types import Preprocess
 
 LENGTH = 16  # tokens of a caption
@@ -42,17 +40,6 @@ def write_film(path: Path, seed: int, *, seconds: int = 10, fps: int = 25) -> No
             frame = np.ascontiguousarray(picture[number // 2 : number // 2 + 240, 2 * number : 2 * number + 320])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
         container.mux(stream.encode())
-
-
-def network(frames: int, decoder: str = "opt-350m") -> CaptionNetwork:
-    shape = full_size(decoder)
-    config = PseudoCapConfig(
-        decoder=Backbone(source=decoder),
-        encoder=Backbone(source="TimeSformer-B"),
-        adapter_layers=default_adapter_layers(shape.num_hidden_layers),
-    )
-    encoder = TimeSformer(TimeSformerConfig(num_frames=frames))
-    return CaptionNetwork(encoder, untrained(shape, config, memory_width=encoder.config.width))
 
 
 def epoch(model: CaptionNetwork, source: Source, batch_size: int) -> Callable[[], None]:

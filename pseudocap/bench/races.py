@@ -188,120 +188,49 @@ def _film(folder: Path, film: str) -> Path:
     return path
 
 
+def _race(name: str, against: str, floor: float, run: Run, *, ours: str = "ours", **more: Any) -> Race:
+    return Race(name=name, ours=ours, against=against, floor=floor, run=run, **more)
+
+
+EVERY_FRAME, FRAME_BY_FRAME, ALONE = "PyAV, every frame", "transformers, frame by frame", "OPT without adapters"
+FULL = "full attention"
+FEWER_BITS = "frozen weights in fewer bits: not the same precision"
+TWO_STEPS = "two steps; a run of N steps is N times as long (extrapolated)"
+
+LONG: dict[str, Any] = {"rounds": 1, "full": True}
+
 RACES = (
-    Race(name="decode-12", ours="ours", against="PyAV, every frame", floor=20, run=decode("12", False)),
-    Race(name="decode-250", ours="ours", against="PyAV, every frame", floor=3, run=decode("250", False)),
-    Race(name="decode-250-nearest", ours="ours", against="PyAV, every frame", floor=20, run=decode("250", True)),
-    Race(name="label-12", ours="ours", against="PyAV, every frame", floor=8, run=label("12")),
-    Race(name="label-250", ours="ours", against="PyAV, every frame", floor=3, run=label("250")),
-    Race(
-        name="label-blip",
-        ours="ours",
-        against="transformers, frame by frame",
-        floor=1.3,
-        run=label_with_blip("float32"),
-        rounds=1,
-        full=True,
-    ),
-    Race(
-        name="label-blip-int8",
-        ours="ours",
-        against="transformers, frame by frame",
-        floor=1.8,
-        run=label_with_blip("int8"),
-        rounds=1,
-        full=True,
-        note="the vision tower in int8: not the same precision",
-    ),
-    Race(name="attention-8", ours="separable", against="full", floor=1.5, run=attend(8, "full")),
-    Race(
-        name="attention-8-resampler", ours="separable", against="resampler-6", floor=1.0, run=attend(8, "resampler-6")
-    ),
-    Race(
-        name="attention-96",
-        ours="separable",
-        against="full",
-        floor=20,
-        run=attend(96, "full"),
-        rounds=2,
-        full=True,
-        note="two steps; a run of N steps is N times as long (extrapolated)",
-    ),
-    Race(name="train-memories", ours="memories", against="plain", floor=2.5, run=train("memories", "plain"), rounds=2),
-    Race(
-        name="train-packed",
+    _race("decode-12", EVERY_FRAME, 20, decode("12", False)),
+    _race("decode-250", EVERY_FRAME, 3, decode("250", False)),
+    _race("decode-250-nearest", EVERY_FRAME, 20, decode("250", True)),
+    _race("label-12", EVERY_FRAME, 8, label("12")),
+    _race("label-250", EVERY_FRAME, 3, label("250")),
+    _race("label-blip", FRAME_BY_FRAME, 1.3, label_with_blip("float32"), **LONG),
+    _race("label-blip-int8", FRAME_BY_FRAME, 1.8, label_with_blip("int8"), note=FEWER_BITS, **LONG),
+    _race("attention-8", "full", 1.5, attend(8, "full"), ours="separable"),
+    _race("attention-8-resampler", "resampler-6", 1.0, attend(8, "resampler-6"), ours="separable"),
+    _race("attention-96", "full", 20, attend(96, "full"), ours="separable", rounds=2, full=True, note=TWO_STEPS),
+    _race("train-memories", "plain", 2.5, train("memories", "plain"), ours="memories", rounds=2),
+    _race(
+        "train-packed",
+        "plain, memories",
+        1.2,
+        train("memories", "plain, memories"),
         ours="memories",
-        against="plain, memories",
-        floor=1.2,
-        run=train("memories", "plain, memories"),
         note="memories in both",
     ),
-    Race(
-        name="train-frames",
-        ours="frames",
-        against="full autograd",
-        floor=2,
-        run=train("frames", "full autograd"),
-        rounds=2,
-        full=True,
-    ),
-    Race(name="encode-8", ours="ours", against="transformers", floor=1.0, run=encode(8, 2)),
-    Race(name="encode-96", ours="ours", against="transformers", floor=1.15, run=encode(96, 1), rounds=1, full=True),
-    Race(name="loss", ours="ours", against="logits of everything", floor=1.3, run=lose),
-    Race(name="resume", ours="ours", against="a plain loop", floor=1.3, run=stream),
-    Race(
-        name="generate",
-        ours="ours",
-        against="OPT without adapters",
-        floor=0.6,
-        run=generate("OPT without adapters", batch=8),
-    ),
-    Race(
-        name="generate-1",
-        ours="ours",
-        against="OPT without adapters",
-        floor=0.6,
-        run=generate("OPT without adapters"),
-    ),
-    Race(name="generate-full", ours="ours", against="full attention", floor=2.2, run=generate("full attention")),
-    Race(
-        name="generate-8-full",
-        ours="ours",
-        against="full attention",
-        floor=7,
-        run=generate("full attention", batch=8),
-        rounds=1,
-        full=True,
-    ),
-    Race(
-        name="generate-96-full",
-        ours="ours",
-        against="full attention",
-        floor=16,
-        run=generate("full attention", frames=96),
-        rounds=1,
-        full=True,
-    ),
-    Race(
-        name="generate-1.3b",
-        ours="ours",
-        against="OPT without adapters",
-        floor=0.6,
-        run=generate("OPT without adapters", shape="opt-1.3b"),
-        rounds=1,
-        full=True,
-    ),
-    *(
-        Race(
-            name=f"generate-{precision}",
-            ours=precision,
-            against="float32",
-            floor=floor,
-            run=generate_in(precision),
-            full=True,
-            note="the frozen weights in fewer bits: not the same precision",
-        )
-        for precision, floor in (("float16", 1.3), ("int4", 1.2))
-    ),
-    Race(name="score", ours="ours", against="pycocoevalcap", floor=6, run=judge),
+    _race("train-frames", "full autograd", 2, train("frames", "full autograd"), ours="frames", rounds=2, full=True),
+    _race("encode-8", "transformers", 1.0, encode(8, 2)),
+    _race("encode-96", "transformers", 1.15, encode(96, 1), **LONG),
+    _race("loss", "logits of everything", 1.3, lose),
+    _race("resume", "a plain loop", 1.3, stream),
+    _race("generate", ALONE, 0.6, generate(ALONE, batch=8)),
+    _race("generate-1", ALONE, 0.6, generate(ALONE)),
+    _race("generate-1.3b", ALONE, 0.6, generate(ALONE, shape="opt-1.3b"), **LONG),
+    _race("generate-full", FULL, 2.2, generate(FULL)),
+    _race("generate-8-full", FULL, 7, generate(FULL, batch=8), **LONG),
+    _race("generate-96-full", FULL, 16, generate(FULL, frames=96), **LONG),
+    _race("generate-float16", "float32", 1.3, generate_in("float16"), ours="float16", full=True, note=FEWER_BITS),
+    _race("generate-int4", "float32", 1.2, generate_in("int4"), ours="int4", full=True, note=FEWER_BITS),
+    _race("score", "pycocoevalcap", 6, judge),
 )

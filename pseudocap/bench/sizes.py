@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pseudocap.model.config import Backbone, PseudoCapConfig, default_adapter_layers
+from pseudocap.bench.shapes import published
 from pseudocap.model.network import build_on_meta
-from pseudocap.model.opt import SHAPES, full_size
+from pseudocap.model.opt import SHAPES
 from pseudocap.model.timesformer import TimeSformerConfig
 
 
@@ -13,12 +13,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     for name in SHAPES:
         for frames, fusion in ((8, "residual"), (96, "residual"), (8, "convex")):
-            config = PseudoCapConfig(
-                decoder=Backbone(source=name),
-                encoder=Backbone(source="TimeSformer-B"),
-                adapter_layers=default_adapter_layers(full_size(name).num_hidden_layers),
-                fusion=fusion,
-            )
+            config = published(name, fusion=fusion)
             counts = build_on_meta(name, TimeSformerConfig(num_frames=frames), config).parameter_counts()
             layers = ", ".join(map(str, config.adapter_layers))
             row = f"| {name} | TimeSformer-B, {frames} frames | {fusion} | {layers} |"

@@ -12,21 +12,19 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from pseudocap.bench.measure import Timing, take_turns
-from pseudocap.model.config import Backbone, PseudoCapConfig, default_adapter_layers
+from pseudocap.bench.shapes import made_up_memory, published, so_many_tokens
 from pseudocap.model.network import ADAPTERS, CaptionNetwork, build_on_meta
-from pseudocap.model.opt import full_size
 from pseudocap.model.precision import FULL, BFloat16Linear, Float16Linear, Int4Linear, Int8Linear
 from pseudocap.model.timesformer import TimeSformerConfig
-from pseudocap.types import PRECISIONS, VideoMemory
+from pseudocap.types import PRECISIONS
 
 TOKENS = 20
-OPTIONS: dict[str, Any] = {"max_new_tokens": TOKENS, "min_new_tokens": TOKENS, "do_sample": False}
+OPTIONS = so_many_tokens(TOKENS)
 # Inputs and outputs of OPT-1.3B's layers and of TimeSformer-B's, and how many rows go through them at once.
 LAYERS = {"OPT-1.3B, up": (2048, 8192), "OPT-1.3B, words": (2048, 50272), "TimeSformer-B, up": (768, 3072)}
 ROWS = {"OPT-1.3B, up": (1, 8, 32), "OPT-1.3B, words": (1, 8), "TimeSformer-B, up": (1568,)}
@@ -35,13 +33,7 @@ ROWS = {"OPT-1.3B, up": (1, 8, 32), "OPT-1.3B, words": (1, 8), "TimeSformer-B, u
 def made_up_network(decoder: str, *, frames: int = 8, adapters: torch.dtype = torch.float32) -> CaptionNetwork:
     """A captioner of a published shape, its adapters as stored in a type. Its weights repeat a block of random ones:
     drawing a billion takes a minute."""
-    shape = full_size(decoder)
-    config = PseudoCapConfig(
-        decoder=Backbone(source=decoder),
-        encoder=Backbone(source="TimeSformer-B"),
-        adapter_layers=default_adapter_layers(shape.num_hidden_layers),
-    )
-    model = build_on_meta(decoder, TimeSformerConfig(num_frames=frames), config).to_empty(device="cpu")
+    model = build_on_meta(decoder, TimeSformerConfig(num_frames=frames), published(decoder)).to_empty(device="cpu")
     model.decoder.opt.tie_weights()
     block = torch.randn(2**16 - 1, generator=torch.Generator().manual_seed(0)) * 0.02
     with torch.no_grad():
@@ -60,31 +52,16 @@ def in_precision(model: CaptionNetwork, decoder: str, precision: str) -> Caption
     """A second captioner of the same weights, in fewer bits; what stays in float32 the two share."""
     if precision == FULL:
         return model
-    config = PseudoCapConfig(
-        decoder=Backbone(source=decoder),
-        encoder=Backbone(source="TimeSformer-B"),
-        adapter_layers=tuple(model.adapters),
-    )
-    twin = build_on_meta(decoder, model.encoder.config, config)
+    twin = build_on_meta(decoder, model.encoder.config, published(decoder))
     for own, theirs in zip(twin.modules(), model.modules(), strict=True):
         own._parameters, own._buffers = dict(theirs._parameters), dict(theirs._buffers)
     twin.set_precision(precision)
     return twin.eval()
 
 
-def made_up_memory(batch: int, *, frames: int = 8) -> VideoMemory:
-    generator = torch.Generator().manual_seed(1)
-    return VideoMemory(
-        time=torch.randn(batch, frames, 768, generator=generator),
-        space=torch.randn(batch, 196, 768, generator=generator),
-        time_mask=torch.ones(batch, frames, dtype=torch.bool),
-        space_mask=torch.ones(batch, 196, dtype=torch.bool),
-    )
-
-
 def generating(decoder: str, precisions: tuple[str, ...], *, batch: int, rounds: int) -> dict[str, Timing]:
     """20 greedy tokens after the encoder."""
-    model, memory = made_up_network(decoder), made_up_memory(batch)
+    model, memory = made_up_network(decoder), made_up_memory(batch, 8)
     models = {precision: in_precision(model, decoder, precision) for precision in precisions}
     runs = {precision: partial(each.generate, memory, **OPTIONS) for precision, each in models.items()}
     return take_turns(runs, rounds=rounds)
@@ -153,7 +130,7 @@ def captions(
     )
     print("|---|---|---|---|---|---|---|", flush=True)
     for batch in batches:
-        memory = made_up_memory(batch)
+        memory = made_up_memory(batch, 8)
         writing = take_turns(
             {name: partial(each.generate, memory, **OPTIONS) for name, each in models.items()}, rounds=rounds
         )

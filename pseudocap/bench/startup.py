@@ -67,18 +67,13 @@ def adapters_onto(folder: Path, decoder: str, rounds: int) -> None:
     from safetensors.torch import save_file
     from transformers import OPTForCausalLM
 
-    from pseudocap.model.config import Backbone, PseudoCapConfig, default_adapter_layers
+    from pseudocap.bench.shapes import published
     from pseudocap.model.opt import AdaptedOPT, full_size
     from pseudocap.model.weights import read_tensors
 
-    shape = full_size(decoder)
-    config = PseudoCapConfig(
-        decoder=Backbone(source=decoder),
-        encoder=Backbone(source="TimeSformer-B"),
-        adapter_layers=default_adapter_layers(shape.num_hidden_layers),
-    )
+    config = published(decoder)
     with torch.device("meta"):
-        opt = OPTForCausalLM(shape)
+        opt = OPTForCausalLM(full_size(decoder))
         state = AdaptedOPT(opt, config, memory_width=768).adapters.state_dict()
     weights = folder / "adapter_model.safetensors"
     save_file({name: torch.full(tensor.shape, 0.01) for name, tensor in state.items()}, weights)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import torch
 
 from pseudocap.bench.measure import peak_memory, take_turns
-from pseudocap.bench.memories import network
+from pseudocap.bench.shapes import network
 from pseudocap.model.loss import IGNORE, caption_loss
 from pseudocap.model.network import CaptionNetwork
 from pseudocap.model.timesformer import pool
