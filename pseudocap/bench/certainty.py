@@ -14,10 +14,10 @@ from typing import Literal
 
 import numpy as np
 
-from pseudocap.bench.measured import Measured
 from pseudocap.errors import DataError
 from pseudocap.metrics.measures import measure
 from pseudocap.metrics.resample import Interval, difference
+from pseudocap.metrics.suite import Scores
 
 METRIC = "CIDEr-D"
 SAMPLES = 1000
@@ -81,12 +81,12 @@ class Judged:
     verdict: Verdict
 
 
-def judge_claim(claim: Claim, cells: Mapping[tuple[str, int], Measured]) -> Judged | None:
-    """From the plain cells by (regime, seed); None where no seed has both regimes."""
-    seeds = tuple(sorted(seed for regime, seed in cells if regime == claim.better and (claim.worse, seed) in cells))
+def judge_claim(claim: Claim, scored: Mapping[tuple[str, int], Scores]) -> Judged | None:
+    """From the scores by (regime, seed); None where no seed has both regimes."""
+    seeds = tuple(sorted(seed for regime, seed in scored if regime == claim.better and (claim.worse, seed) in scored))
     if not seeds:
         return None
-    ours, theirs = ([cells[regime, seed].plain for seed in seeds] for regime in (claim.better, claim.worse))
+    ours, theirs = ([scored[regime, seed] for seed in seeds] for regime in (claim.better, claim.worse))
     seedwise = mean_over_seeds([a[METRIC] - b[METRIC] for a, b in zip(ours, theirs, strict=True)])
     # A film's row is [its CIDEr-D, 1], so rows added over the seeds give the film's mean over them.
     rows_ours, rows_theirs = (np.sum([scores.rows[METRIC] for scores in side], axis=0) for side in (ours, theirs))

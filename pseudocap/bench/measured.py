@@ -27,10 +27,12 @@ SAMPLES = 1000  # resampled sets of films, of which a cell's own interval is
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A finished cell, read back: what it told, and the scores of its captions with their rows by film."""
+    """A finished cell, read back: what it told, and the scores of its captions with their rows by film, after
+    fine-tuning and, where that was measured, before."""
 
     told: Mapping[str, Any]
     plain: Scores
+    before: Scores | None = None
 
 
 def measure_cell(
@@ -88,4 +90,9 @@ def hallucinations(captions: Mapping[str, str], films: Sequence[HeldOut]) -> dic
 
 def read_measured(folder: Path, told: Mapping[str, Any], references: References) -> Measured:
     captions = json.loads((folder / CAPTIONS).read_text(encoding="utf-8"))
-    return Measured(told=told, plain=score(predictions=captions[PLAIN], references=references, metrics=METRICS))
+    plain, before = (
+        score(predictions=captions[way], references=references, metrics=METRICS) if way in captions else None
+        for way in (PLAIN, ZERO_SHOT)
+    )
+    assert plain is not None, "measure_cell writes them"
+    return Measured(told=told, plain=plain, before=before)

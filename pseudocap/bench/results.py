@@ -17,6 +17,7 @@ from pseudocap.bench.certainty import CLAIMS, Judged, Mean, judge_claim, mean_ov
 from pseudocap.bench.measured import Measured, read_measured
 from pseudocap.bench.regimes import Bench, provenance
 from pseudocap.metrics.references import References
+from pseudocap.metrics.suite import Scores
 from pseudocap.zoo.ship import commit
 
 LIBRARIES = ("torch", "lightning", "transformers", "tokenizers", "numpy", "av")
@@ -55,7 +56,8 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
     }
     plain = {(cell.regime, cell.seed): each for cell, each in found.items() if cell.captions is None}
     regimes = list(dict.fromkeys(cell.regime for cell in bench.cells))
-    judged = [each for each in (judge_claim(claim, plain) for claim in CLAIMS) if each is not None]
+    after = {key: each.plain for key, each in plain.items()}
+    before = {key: each.before for key, each in plain.items() if each.before is not None}
     told = bench.shop.told
     return {
         "command": command,
@@ -67,11 +69,17 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
         "seeds": sorted({cell.seed for cell in bench.cells}),
         "settings": dataclasses.asdict(bench.cells[0].plan),
         "regimes": {regime: _regime(regime, found) for regime in regimes},
-        "claims": [claim_document(each) for each in judged],
+        "claims": _claims(after),
+        "claims before fine-tuning": _claims(before),
         "people": told.get("yardsticks", {}).get("one person against the other 19"),
         "whole truth": told.get("yardsticks", {}).get("the whole truth"),
         "duplicates": told[bench.duplicates] if bench.duplicates else None,
     }
+
+
+def _claims(scored: Mapping[tuple[str, int], Scores]) -> list[dict[str, Any]]:
+    judged = (judge_claim(claim, scored) for claim in CLAIMS)
+    return [claim_document(each) for each in judged if each is not None]
 
 
 def _regime(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:

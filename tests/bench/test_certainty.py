@@ -6,20 +6,19 @@ import numpy as np
 import pytest
 
 from pseudocap.bench.certainty import CLAIMS, Claim, judge_claim, mean_over_seeds, verdict_of
-from pseudocap.bench.measured import Measured
 from pseudocap.metrics.references import References
 from pseudocap.metrics.resample import Interval
-from pseudocap.metrics.suite import score
+from pseudocap.metrics.suite import Scores, score
 
 FILMS = [f"film{number}" for number in range(40)]
 REFERENCES = References({film: [f"a {film} runs to the left", f"the {film} runs"] for film in FILMS})
 CLAIM = CLAIMS[0]
 
 
-def measured(right: int, *, first: int = 0) -> Measured:
+def measured(right: int, *, first: int = 0) -> Scores:
     """A captioner that is right about so many films."""
     said = {film: f"a {film} runs to the left" if first <= n < first + right else "a b" for n, film in enumerate(FILMS)}
-    return Measured(told={}, plain=score(predictions=said, references=REFERENCES, metrics=["CIDEr-D"]))
+    return score(predictions=said, references=REFERENCES, metrics=["CIDEr-D"])
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 40])
