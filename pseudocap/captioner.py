@@ -13,19 +13,21 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pseudocap import __version__
+from pseudocap.asked import check_frames, decoding_options
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
 from pseudocap.hub.card import card_text, may_write
+from pseudocap.hub.checkpoint import check_folder
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack, send
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.loss import IGNORE
-from pseudocap.model.network import MAX_NEW_TOKENS, CaptionNetwork, seeded
+from pseudocap.model.network import CaptionNetwork, seeded
 from pseudocap.model.opt import AdaptedOPT, load_opt
 from pseudocap.model.precision import FULL, check_precision, warn_where_slow
-from pseudocap.model.timesformer import MAX_FRAMES, TimeSformer
-from pseudocap.model.weights import read_json, read_tensors, write_checkpoint
+from pseudocap.model.timesformer import TimeSformer
+from pseudocap.model.weights import read_tensors, write_checkpoint
 from pseudocap.places import SHIPPED_SCHEME
-from pseudocap.types import Preprocess, TimedCaption
+from pseudocap.types import MAX_FRAMES, MAX_NEW_TOKENS, Preprocess, TimedCaption
 from pseudocap.video.watch import batched, pad_clips, view_file, watch_clips, watch_file
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ class PseudoCap(CaptionNetwork):
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path,
+        source: str | Path | Fetched,
         *,
         revision: str | None = None,
         decoder: str | Path | None = None,
@@ -131,7 +133,8 @@ class PseudoCap(CaptionNetwork):
         checkpoints: str | Path | None = None,
     ) -> Self:
         """Load what `save_pretrained` wrote: a directory, a row of checkpoints.yaml, `owner/repo[@revision]` of the
-        hub, or an address (s3://, https://). `decoder` and `encoder` say where the backbones lie now, if they moved.
+        hub, or an address (s3://, https://); or what `fetch` has found already. `decoder` and `encoder` say where the
+        backbones lie now, if they moved.
 
         `checkpoints` is a registry of one's own (file or address), in place of that in PSEUDOCAP_CHECKPOINTS. With
         `local_files_only` nothing is fetched. The backbones must be those that the adapters were trained between:
@@ -144,11 +147,13 @@ class PseudoCap(CaptionNetwork):
         _check_dtype(dtype)
         check_precision(precision, target, dtype)
         access = Access(local_files_only=local_files_only, token=token)
-        found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+        if isinstance(source, Fetched):
+            found = source
+        else:
+            found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
         folder = found.folder
-        config = read_config(folder)
-        adapters = read_tensors(_existing(folder / WEIGHTS_FILE))
-        _require_there(folder, {"decoder": (config.decoder, decoder), "encoder": (config.encoder, encoder)})
+        config, weights = check_folder(folder, {"decoder": decoder, "encoder": encoder})
+        adapters = read_tensors(weights)
         opt, tokenizer, decoder_id = load_opt(
             _moved(config.decoder, decoder),
             revision=None if decoder else config.decoder.revision,
@@ -162,9 +167,7 @@ class PseudoCap(CaptionNetwork):
         _require_same("decoder", config.decoder, decoder_id, folder)
         _require_same("encoder", config.encoder, timesformer.origin, folder)
         config = replace(config, decoder=decoder_id, encoder=timesformer.origin)
-        adapted = AdaptedOPT.from_adapters(
-            opt, config, adapters, memory_width=timesformer.config.width, source=folder / WEIGHTS_FILE
-        )
+        adapted = AdaptedOPT.from_adapters(opt, config, adapters, memory_width=timesformer.config.width, source=weights)
         model = cls(timesformer, adapted, tokenizer, config)
         model.origin = found
         if precision == FULL:
@@ -298,10 +301,9 @@ class PseudoCap(CaptionNetwork):
 
     def preprocess_for(self, num_frames: int | None) -> Preprocess:
         """The checkpoint's own preparation, with another number of frames where one is given."""
+        check_frames(num_frames)
         if num_frames is None:
             return self.config.preprocess
-        if not 1 <= num_frames <= MAX_FRAMES:
-            raise InputError(f"num_frames must be 1 to {MAX_FRAMES}, not {num_frames}")
         return replace(self.config.preprocess, frames=num_frames)
 
     def tokenize(self, captions: Sequence[str], *, max_tokens: int | None = None) -> CaptionTokens:
@@ -342,25 +344,6 @@ class PseudoCap(CaptionNetwork):
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
-def decoding_options(*, beams: int, top_p: float | None, max_new_tokens: int, seed: int | None) -> dict[str, Any]:
-    """The few options that captioning needs, as transformers calls them; `generate` takes all the others."""
-    if top_p is None:
-        return {"num_beams": beams, "max_new_tokens": max_new_tokens, "seed": seed, "do_sample": False}
-    if beams != 1:
-        raise InputError(f"beams={beams} and top_p={top_p} exclude one another: search, or sample")
-    if not 0 < top_p <= 1:
-        raise InputError(f"top_p must be above 0 and at most 1, not {top_p}")
-    return {"do_sample": True, "top_p": top_p, "max_new_tokens": max_new_tokens, "seed": seed}
-
-
-def read_config(folder: Path) -> PseudoCapConfig:
-    path = _existing(folder / CONFIG_FILE)
-    try:
-        return PseudoCapConfig.from_dict(read_json(path))
-    except ConfigError as error:
-        raise CheckpointError(f"{path} is no PseudoCap checkpoint's config: {error}") from error
-
-
 def pick_device(device: str | torch.device) -> torch.device:
     """`auto` is the best that this machine has."""
     if device == "auto":
@@ -386,32 +369,9 @@ def _moved(recorded: Backbone, override: str | Path | None) -> str:
     return recorded.source if override is None else _absolute(override)
 
 
-def _require_there(folder: Path, backbones: dict[str, tuple[Backbone, str | Path | None]]) -> None:
-    """Directories that have moved since are told all at once, and where to say so."""
-    gone = {
-        which: recorded.source
-        for which, (recorded, override) in backbones.items()
-        if override is None and Path(recorded.source).is_absolute() and not Path(recorded.source).exists()
-    }
-    if gone:
-        moved = " and ".join(f"the {which} was at {source}" for which, source in gone.items())
-        options = ", ".join(f"{which}=..." for which in gone)
-        raise CheckpointError(
-            f"{folder} was trained between backbones that are not there now: {moved}; "
-            f"say where they lie: from_pretrained({str(folder)!r}, {options})"
-        )
-
-
 def _check_dtype(dtype: torch.dtype) -> None:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise ConfigError(f"dtype must be torch.float32, torch.bfloat16 or torch.float16, not {dtype!r}")
-
-
-def _existing(path: Path) -> Path:
-    if not path.is_file():
-        inside = ", ".join(sorted(each.name for each in path.parent.iterdir())[:8]) or "nothing"
-        raise CheckpointError(f"{path.parent} is no PseudoCap checkpoint: it has no {path.name} (it holds {inside})")
-    return path
 
 
 def _require_same(which: str, recorded: Backbone, found: Backbone, folder: Path) -> None:

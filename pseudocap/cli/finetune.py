@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, InputError
 
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
+    from pseudocap.data.corpora import Corpus
     from pseudocap.data.module import CaptionData
     from pseudocap.regimes.tuning import Tuned
 
@@ -73,13 +75,26 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    if not 0 <= args.val_share < 1:
+        raise InputError(f"--val-share must be a share from 0 to below 1, not {args.val_share:g}")
+    if not 0 <= args.max_failure_rate <= 1:
+        raise InputError(f"--max-failure-rate must be a share from 0 to 1, not {args.max_failure_rate:g}")
+    if not 0 < args.lr < math.inf:
+        raise InputError(f"--lr must be above 0, not {args.lr:g}")
+    if args.workers < 0:
+        raise InputError(f"--workers must be 0 (decode in this process) or more, not {args.workers}")
     if not args.data.exists():
         raise InputError(f"--data {args.data}: there is no such file or folder")
+    if args.memories is not None and not args.memories.is_dir():
+        raise InputError(f"--memories {args.memories}: there is no such folder; `pseudocap encode` makes one")
 
 
 def run(args: argparse.Namespace) -> int:
     _refuse_mistakes(args)
+    corpus = _corpus(args)
+    start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
 
+    # Here, after everything that can be told without torch, which takes seconds to be imported.
     import logging
     from dataclasses import replace
 
@@ -95,12 +110,10 @@ def run(args: argparse.Namespace) -> int:
     quieten()
     device = pick_device(args.device)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
-    model = PseudoCap.from_pretrained(
-        args.start, decoder=args.decoder, encoder=args.encoder, checkpoints=args.checkpoints, device=device
-    )
+    model = PseudoCap.from_pretrained(start, decoder=args.decoder, encoder=args.encoder, device=device)
     if args.size is not None:
         model.set_preprocess(replace(model.config.preprocess, size=args.size))
-    data = _data(args, model)
+    data = _data(args, corpus, model)
     best = args.out / "best"
     try:
         tuned = fine_tune(
@@ -153,10 +166,10 @@ def _tell(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
     print(f"to publish it: {command}")
 
 
-def _data(args: argparse.Namespace, model: PseudoCap) -> CaptionData:
+def _corpus(args: argparse.Namespace) -> Corpus:
+    """The captions, and whether there is something to learn from and a folder to watch."""
     from pseudocap.data.captions import read_own
-    from pseudocap.data.module import CaptionData
-    from pseudocap.regimes.tuning import largest_batch
+    from pseudocap.data.videos import VideoFolder
 
     corpus = read_own(args.data, split="train")
     if "train" not in corpus.splits:
@@ -164,10 +177,23 @@ def _data(args: argparse.Namespace, model: PseudoCap) -> CaptionData:
             f"--data {args.data}: no row is for training, all have the split {', '.join(corpus.splits)}; leave the "
             "split out of the rows that are to be learned from, or call it train"
         )
+    if args.memories is None:
+        VideoFolder(_videos(args))  # which says what is not there
+    return corpus
+
+
+def _videos(args: argparse.Namespace) -> Path:
+    return args.videos or (args.data if args.data.is_dir() else args.data.parent)
+
+
+def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> CaptionData:
+    from pseudocap.data.module import CaptionData
+    from pseudocap.regimes.tuning import largest_batch
+
     learned = corpus.counts["train"]["videos"]
     return CaptionData(
         corpus,
-        videos=args.videos or (args.data if args.data.is_dir() else args.data.parent),
+        videos=_videos(args),
         memories=args.memories,
         # An epoch of a handful of captions should still be several steps.
         batch_size=args.batch_size or min(largest_batch(model), max(FEWEST, learned // STEPS)),

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 def show_gates(name: str, *, checkpoints: str | None, out: Path | None, as_json: bool) -> int:
     """Of any checkpoint: a row, a directory, a repo. Its backbones are not needed."""
-    from pseudocap.captioner import read_config
     from pseudocap.explain.gates import count_gates, read_gates
+    from pseudocap.hub.checkpoint import read_config
     from pseudocap.hub.fetch import WEIGHTS_FILE, fetch
 
     folder = fetch(name, checkpoints=checkpoints).folder

@@ -18,15 +18,13 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from pseudocap.errors import CheckpointError, ConfigError, nearest
+from pseudocap.cli.train import OUT, checkpoint_of
+from pseudocap.errors import ConfigError, nearest
 from pseudocap.regimes import networks
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.guards import StopOnBadLoss, ctrl_c_as_usual
 from pseudocap.regimes.keep import AtomicCheckpoints, Checkpoints, KeepCaptioner
 from pseudocap.regimes.logs import RunLogger
-
-LAST = "checkpoints/last.ckpt"
-
 
 NOISE = (
     r".*isinstance\(treespec, LeafSpec\)",
@@ -64,7 +62,7 @@ class TrainingCLI(LightningCLI):
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--out", type=str, default="runs/train", help="the run's folder")
+        parser.add_argument("--out", type=str, default=OUT, help="the run's folder")
         parser.add_argument("--resume", action="store_true", help="go on at the last checkpoint in the run's folder")
         parser.add_argument(
             "--checkpoint_every", type=int, default=500, help="optimiser steps between two checkpoints of the training"
@@ -104,15 +102,7 @@ class TrainingCLI(LightningCLI):
             self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=self.checkpoint())
 
     def checkpoint(self) -> str | None:
-        """Where training goes on. A run that was begun is neither overwritten nor gone on with unasked."""
-        last = Path(self.out) / LAST
-        if self.config.resume:
-            if not last.exists():  # a file, or the folder that DeepSpeed writes
-                raise CheckpointError(f"--resume: {last} is not there; this run has saved no checkpoint yet")
-            return str(last)
-        if last.exists():
-            raise ConfigError(f"{self.out} holds a run already; go on with it (--resume), or name another --out")
-        return None
+        return checkpoint_of(self.out, resume=self.config.resume)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """jsonargparse's complaint as one line that offers the nearest right setting."""

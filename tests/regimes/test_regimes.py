@@ -14,7 +14,6 @@ from lightning.pytorch.callbacks import Callback
 from running import FAST, Losses, Stop, StoppedError, saving, streams, trainer
 
 from pseudocap import PseudoCap
-from pseudocap.captioner import read_config
 from pseudocap.data import CaptionData, StreamData
 from pseudocap.data.captions import read_own
 from pseudocap.data.encode import encode
@@ -22,6 +21,7 @@ from pseudocap.data.memories import MemorySource, MemorySpec
 from pseudocap.data.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.hub.checkpoint import read_config
 from pseudocap.model.config import GateSchedule
 from pseudocap.regimes import AsrBaseline, FineTune, ImageOnly, Mixed, MixedExtended, VideoOnly
 from pseudocap.regimes.base import Decoding, Regime

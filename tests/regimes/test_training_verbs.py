@@ -21,10 +21,10 @@ from small import write_world
 from tars import image_tars, video_tars
 
 from pseudocap import PseudoCap
-from pseudocap.captioner import read_config
 from pseudocap.cli.main import main
 from pseudocap.cli.train import CONFIGS, REGIMES
 from pseudocap.errors import CheckpointError
+from pseudocap.hub.checkpoint import read_config
 from pseudocap.regimes import tuning
 from pseudocap.regimes.keep import AtomicCheckpoints
 from pseudocap.regimes.logs import RunLogger
@@ -155,7 +155,8 @@ def test_a_mistyped_key_in_a_file_names_the_nearest(
 ) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text((CONFIGS / "mixed-toy.yaml").read_text().replace("warmup_steps", "warm_up_steps"))
-    assert main(["train", "mixed", "--config", str(config)]) == 2
+    data = ["--data.images", str(world / "images"), "--data.videos", str(world / "pseudolabels")]
+    assert main(["train", "mixed", "--config", str(config), *data]) == 2
     assert "did you mean 'optimisation.warmup_steps'?" in capsys.readouterr().err
     assert main(["train", "mixed", "--config", "tyo"]) == 2
     assert "did you mean 'toy'?" in capsys.readouterr().err
@@ -264,7 +265,7 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
         ({"--batch-size": "0"}, "--batch-size must be at least 1"),
         ({"--data": "nowhere.jsonl"}, "no such file"),
         ({"--from": "nowhere"}, "nowhere is no directory here"),
-        ({"--lr": "0"}, "optimisation.lr"),
+        ({"--lr": "0"}, "--lr must be above 0"),
         ({"--max-epochs": "0"}, "--max-epochs must be at least 1"),
         ({"--videos": "nowhere"}, "no such folder"),
     ],

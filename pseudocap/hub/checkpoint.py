@@ -1,0 +1,46 @@
+"""The folder of a checkpoint, judged without torch: is it one, what is it made of, are its backbones where it says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pseudocap.errors import CheckpointError, ConfigError
+from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
+from pseudocap.model.config import PseudoCapConfig
+from pseudocap.places import read_json
+
+
+def read_config(folder: Path) -> PseudoCapConfig:
+    path = existing(folder / CONFIG_FILE)
+    try:
+        return PseudoCapConfig.from_dict(read_json(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} is no PseudoCap checkpoint's config: {error}") from error
+
+
+def existing(path: Path) -> Path:
+    if not path.is_file():
+        inside = ", ".join(sorted(each.name for each in path.parent.iterdir())[:8]) or "nothing"
+        raise CheckpointError(f"{path.parent} is no PseudoCap checkpoint: it has no {path.name} (it holds {inside})")
+    return path
+
+
+def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[PseudoCapConfig, Path]:
+    """Its config and its weights. `moved` says where its `decoder` and `encoder` lie now; those that it does not name
+    must lie where the config says, and directories that do not are told all at once."""
+    config = read_config(folder)
+    weights = existing(folder / WEIGHTS_FILE)
+    gone = {}
+    for which in ("decoder", "encoder"):
+        source = getattr(config, which).source
+        if moved.get(which) is None and Path(source).is_absolute() and not Path(source).exists():
+            gone[which] = source
+    if gone:
+        lost = " and ".join(f"the {which} was at {source}" for which, source in gone.items())
+        options = ", ".join(f"{which}=..." for which in gone)
+        raise CheckpointError(
+            f"{folder} was trained between backbones that are not there now: {lost}; "
+            f"say where they lie: from_pretrained({str(folder)!r}, {options})"
+        )
+    return config, weights
