@@ -8,6 +8,7 @@ import tempfile
 from contextlib import suppress
 from threading import Event
 
+from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError
 
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError("the page needs Gradio: pip install 'pseudocap[app]'") from error
         from pseudocap.app import Captioners, page
 
+        quieten()
         captioners = Captioners(names=_names(args), checkpoints=args.checkpoints, device=args.device)
         blocks = page(captioners).queue(default_concurrency_limit=1, max_size=32)
         try:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from pseudocap.bench.peer_specs import Spec, read_peer
 from pseudocap.cli.actions import Action
-from pseudocap.cli.bench_options import command, positive, quieten, show, tell
+from pseudocap.cli.bench_options import command, positive, show, tell
+from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, InputError
 
@@ -60,7 +61,7 @@ def _model(args: argparse.Namespace) -> int:
     from pseudocap.captioner import pick_device
     from pseudocap.cli.progress import progress_of
 
-    quieten()
+    quieten(many_trainings=True)
     device = str(pick_device(args.device))
     peers = [replace(peer, device=device) for peer in peers]
     own = Spec(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.asked import Asked
+from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
 from pseudocap.types import IMAGE_EXTENSIONS, PRECISIONS, VIDEO_EXTENSIONS
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         from pseudocap.cli.progress import progress_of
         from pseudocap.places import shipped_names
 
+        quieten()
         if args.checkpoint in shipped_names():
             told = "has seen drawn films alone: what it says of real video means nothing"
             print(f"{args.checkpoint} {told}", file=sys.stderr)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli import from_nothing
+from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.explain.target import check_target
@@ -121,12 +122,11 @@ def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
 
 def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
     import torch
-    import transformers
 
     from pseudocap.cli.progress import stages_of
     from pseudocap.zoo.demo import demonstrate, own_film, toy_films
 
-    transformers.utils.logging.disable_progress_bar()
+    quieten()
     if tuple(names) == SHIPPED:
         torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
     with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as shown:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import CheckpointError, ConfigError, DataError
 from pseudocap.types import MAX_FRAMES
@@ -76,6 +77,7 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.data.encode import encode
     from pseudocap.data.memories import MemorySpec
 
+    quieten()
     device = pick_device(args.device)
     encoder, preprocess = _encoder(args.encoder, captioner)
     changes = {"size": args.size, "frames": args.frames}

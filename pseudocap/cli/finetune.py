@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, InputError
 
@@ -98,8 +99,10 @@ def run(args: argparse.Namespace) -> int:
     import logging
     from dataclasses import replace
 
+    from lightning.pytorch.callbacks import ProgressBar
+
     from pseudocap.captioner import PseudoCap, pick_device
-    from pseudocap.cli.training import quieten
+    from pseudocap.cli.training_progress import training_progress
     from pseudocap.hub.publish import homeless
     from pseudocap.regimes.base import Decoding
     from pseudocap.regimes.finetune import FineTune
@@ -115,6 +118,7 @@ def run(args: argparse.Namespace) -> int:
         model.set_preprocess(replace(model.config.preprocess, size=args.size))
     data = _data(args, corpus, model)
     best = args.out / "best"
+    shown = () if args.json else (training_progress(),)
     try:
         tuned = fine_tune(
             FineTune(model, optimisation=optimisation, decoding=Decoding(beams=args.beams), seed=args.seed),
@@ -126,7 +130,8 @@ def run(args: argparse.Namespace) -> int:
             accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
             devices=1 if device.index is None or device.type == "cpu" else [device.index],
             enable_model_summary=False,
-            enable_progress_bar=not args.json,
+            callbacks=shown,
+            enable_progress_bar=any(isinstance(each, ProgressBar) for each in shown),
             log_every_n_steps=1,
         )
     except KeyboardInterrupt:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import find_captioner
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.hub.fetch import is_captioner
@@ -57,13 +57,10 @@ def build_teacher(args: argparse.Namespace) -> Teacher:
         return NullTeacher()
     if args.teacher == "asr":
         return _asr(args)
-    import transformers
-
     from pseudocap.captioner import pick_device
 
     device = str(pick_device(args.device))
-    if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
+    quieten()
     if _is_pseudocap(args.teacher, args.revision, args.checkpoints):
         return PseudoCapTeacher(
             args.teacher,

@@ -10,6 +10,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from pseudocap.cli.quiet import quieten
 from pseudocap.errors import CheckpointError, ConfigError, DataError, nearest
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     import importlib
 
     from pseudocap import regimes
-    from pseudocap.cli.training import TrainingCLI, quieten
+    from pseudocap.cli.training import TrainingCLI
 
     regime, home, data = REGIMES[args.regime]
     quieten()
