@@ -174,7 +174,7 @@ def _tell(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
 def _corpus(args: argparse.Namespace) -> Corpus:
     """The captions, and whether there is something to learn from and a folder to watch."""
     from pseudocap.data.captions import read_own
-    from pseudocap.data.videos import VideoFolder
+    from pseudocap.data.videos import VideoFolder, refuse_absent
 
     corpus = read_own(args.data, split="train")
     if "train" not in corpus.splits:
@@ -183,7 +183,11 @@ def _corpus(args: argparse.Namespace) -> Corpus:
             "split out of the rows that are to be learned from, or call it train"
         )
     if args.memories is None:
-        VideoFolder(_videos(args))  # which says what is not there
+        folder = VideoFolder(_videos(args))
+        for split in ("train", "val"):  # of which val may be held out from train later
+            rows = corpus.split(split).rows if split in corpus.splits else ()
+            missing = [row.id for row in rows if folder.find(row) is None]
+            refuse_absent(missing, len(rows), folder.root, args.max_failure_rate)
     return corpus
 
 
@@ -195,18 +199,20 @@ def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> Caption
     from pseudocap.data.module import CaptionData
     from pseudocap.regimes.tuning import largest_batch
 
-    learned = corpus.counts["train"]["videos"]
-    return CaptionData(
+    data = CaptionData(
         corpus,
         videos=_videos(args),
         memories=args.memories,
-        # An epoch of a handful of captions should still be several steps.
-        batch_size=args.batch_size or min(largest_batch(model), max(FEWEST, learned // STEPS)),
+        batch_size=args.batch_size or 1,
         max_failure_rate=args.max_failure_rate,
         workers=args.workers,
         seed=args.seed,
         val_share=args.val_share,
     )
+    if args.batch_size is None and (learned := data.learnable):
+        # An epoch of a handful of captions should still be several steps, and no step have a video twice.
+        data.set_batch_size(min(largest_batch(model), max(FEWEST, learned // STEPS), learned))
+    return data
 
 
 def _command(args: argparse.Namespace, batch_size: int) -> str:

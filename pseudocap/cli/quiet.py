@@ -10,7 +10,6 @@ WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # the frozen ones, which must be
     r"Total length of `list` across ranks is zero",
     r"The number of training batches .* is smaller than the logging interval",
-    r"\s*skip_none parameter was deprecated",  # which Lightning gives to jsonargparse
     r"Checkpoint directory .* exists and is not empty",  # of a run that is gone on with
 )
 MESSAGES = (

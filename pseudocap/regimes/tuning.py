@@ -78,8 +78,8 @@ def fine_tune(
     before, captions_before = _validated(module, data, callbacks, trainer_options)
     if "CIDEr-D" not in before:
         raise DataError(
-            "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: add "
-            "videos, or mark some with split 'val'"
+            "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: hold "
+            "out a larger share (--val-share), add videos, or mark some with split 'val'"
         )
     save_captioner(out / "best", module, step=0, data=data.provenance(), command=command)  # what must be beaten
     keep.best = before["CIDEr-D"]
