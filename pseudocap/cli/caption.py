@@ -11,6 +11,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,26 +101,57 @@ def run(args: argparse.Namespace) -> int:
             print(f"warning: {doubt.message}", file=sys.stderr)
         paths = [path for _, path in files]
         said = caption_densely(model, paths, asked, **lengths) if dense else caption_files(model, paths, asked)
-        failures, table = [], []
+        done = _Done()
         with progress_of("captioning", "files") as progress:
             for number, ((name, path), found) in enumerate(zip(files, said, strict=True)):
                 if found.error:
-                    failures.append(found.error.replace(found.file, name))
+                    done.failures.append(found.error.replace(found.file, name))
                 if args.format == TABLE:
-                    table += [
-                        {"video": name, "start": each.start, "end": each.end, "caption": each.text}
-                        for each in found.captions
-                    ]
+                    done.rows += _rows(name, found)
                 else:
-                    _deliver(name, found, args.format, dense, targets[number], alone=len(files) == 1)
+                    done.written += _deliver(name, found, args.format, dense, targets[number], alone=len(files) == 1)
                 if previews is not None and found.captions and found.captions[-1].end > 0:
-                    failures += _preview(name, path, previews[number], found)
+                    problem = _preview(name, path, previews[number], found)
+                    done.filmed += not problem
+                    done.failures += problem
                 progress(number + 1, len(files))
         if args.format == TABLE:
-            _write_table(table, args.out)
-    for failure in failures:
+            _write_table(done.rows, args.out)
+    for failure in done.failures:
         print(f"failed: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    if places := _places(args, done):
+        print(f"written: {'; '.join(places)}", file=sys.stderr)
+    return 1 if done.failures else 0
+
+
+@dataclass(kw_only=True, slots=True)
+class _Done:
+    """What came of the files: what went wrong, the rows of a table, how many files and previews were written."""
+
+    failures: list[str] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    written: int = 0
+    filmed: int = 0
+
+
+def _places(args: argparse.Namespace, done: _Done) -> list[str]:
+    """What was written where, for people: a file for each might be many."""
+    places = []
+    if args.format == TABLE:
+        places.append(f"{_counted(len(done.rows), 'caption')} in {args.out}")
+    elif done.written:
+        places.append(f"captions of {_counted(done.written, 'file')} in {args.out}")
+    if done.filmed:
+        places.append(f"previews of {_counted(done.filmed, 'file')} in {args.preview}")
+    return places
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _rows(name: str, found: FileCaptions) -> list[dict[str, Any]]:
+    return [{"video": name, "start": each.start, "end": each.end, "caption": each.text} for each in found.captions]
 
 
 def _lengths(args: argparse.Namespace, dense: bool) -> dict[str, float]:
@@ -138,18 +170,20 @@ def _lengths(args: argparse.Namespace, dense: bool) -> dict[str, float]:
     return lengths
 
 
-def _deliver(name: str, found: FileCaptions, form: str, dense: bool, target: Path | None, *, alone: bool) -> None:
+def _deliver(name: str, found: FileCaptions, form: str, dense: bool, target: Path | None, *, alone: bool) -> bool:
+    """Whether a file was written."""
     if not found.captions and form != "json":
-        return
+        return False
     text = _formatted(name, found, form, dense)
     if target is not None:
         scratch = target.with_name(f".{target.name}.part")
         scratch.write_text(text, encoding="utf-8")
         scratch.replace(target)
-        return
+        return True
     if form == "text" and not alone:
         text = "".join(f"{name}: {line}\n" for line in text.splitlines())
     print(text, end="", flush=True)
+    return False
 
 
 def _preview(name: str, path: Path, target: Path, found: FileCaptions) -> list[str]:
