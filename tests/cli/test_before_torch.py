@@ -26,8 +26,10 @@ print(code, {HEAVY} & set(sys.modules))
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the commands run: a film that is none, a file of captions, an empty folder."""
     folder = tmp_path_factory.mktemp("place")
-    (folder / "film.mp4").write_bytes(b"no film")
+    for name in ("film.mp4", "other.mp4"):
+        (folder / name).write_bytes(b"no film")
     (folder / "captions.csv").write_text("video,caption\nfilm.mp4,a film\nother.mp4,another film\n")
+    (folder / "absent.csv").write_text("video,caption\nfilm.mp4,a film\ngone.mp4,another film\n")
     (folder / "tests.csv").write_text("video,caption,split\nfilm.mp4,a film,test\n")
     (folder / "broken.csv").write_text("video,captoin\nfilm.mp4,a film\n")
     (folder / "empty").mkdir()
@@ -73,6 +75,7 @@ def test_caption(words: str, told: str, place: Path) -> None:
         ("--data nowhere.csv", "nowhere.csv: there is no such file"),
         ("--data broken.csv", "'captoin' (did you mean 'caption'?)"),
         ("--data tests.csv", "no row is for training"),
+        ("--data absent.csv", "1 of 2 videos are not below . (gone.mp4, ..)"),
         ("--data captions.csv --videos gone", "gone: there is no such folder"),
         ("--data captions.csv --memories gone", "--memories gone: there is no such folder"),
         ("--data captions.csv --from toy-mixd", "did you mean 'toy-mixed'?"),
