@@ -29,6 +29,11 @@ ROWS = ("toy-asr", "toy-image-only", "toy-video-only", "toy-mixed", "toy-mixed-e
 SEED = 2  # of a world of its own: the weights were learned from those of the seeds 0 and 1
 METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")
 
+WHAT_THEY_ASK = """\
+The interval asks how far the difference would move with other films (they are drawn again, with replacement); p asks
+how often it would be as large if it did not matter who said which caption (they change places at random). These are
+two questions: with few films one may speak of a difference where the other does not. Then take more films."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Score captioners on the same films, and compare the two best.")
@@ -57,6 +62,7 @@ def main() -> None:
             found = compare(**both, metrics=["CIDEr-D"])["CIDEr-D"]
             span = f"[{found.interval.low:+.2f}, {found.interval.high:+.2f}]"
             print(f"{first} less {second}, film by film: {found.value:+.2f} CIDEr-D  {span}, p = {found.p:.3f}")
+            print(WHAT_THEY_ASK)
         if args.out is not None:
             args.out.mkdir(parents=True, exist_ok=True)
             for name, content in {"references": told, **{Path(row).name: each for row, each in said.items()}}.items():

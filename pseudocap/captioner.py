@@ -13,19 +13,20 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pseudocap import __version__
+from pseudocap.asked import check_frames, decoding_options
 from pseudocap.errors import ConfigError, InputError, first_line
 from pseudocap.hub.card import card_text, may_write
-from pseudocap.hub.checkpoint import absolute, existing, moved, read_config, require_same, require_there
+from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack, send
 from pseudocap.model.config import GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.loss import IGNORE
-from pseudocap.model.network import MAX_NEW_TOKENS, CaptionNetwork, seeded
+from pseudocap.model.network import CaptionNetwork, seeded
 from pseudocap.model.opt import AdaptedOPT, load_opt
 from pseudocap.model.precision import FULL, check_precision, warn_where_slow
-from pseudocap.model.timesformer import MAX_FRAMES, TimeSformer
+from pseudocap.model.timesformer import TimeSformer
 from pseudocap.model.weights import read_tensors, write_checkpoint
-from pseudocap.types import Preprocess, TimedCaption
+from pseudocap.types import MAX_FRAMES, MAX_NEW_TOKENS, Preprocess, TimedCaption
 from pseudocap.video.watch import batched, pad_clips, view_file, watch_clips, watch_file
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class PseudoCap(CaptionNetwork):
     @classmethod
     def from_pretrained(
         cls,
-        source: str | Path,
+        source: str | Path | Fetched,
         *,
         revision: str | None = None,
         decoder: str | Path | None = None,
@@ -131,7 +132,8 @@ class PseudoCap(CaptionNetwork):
         checkpoints: str | Path | None = None,
     ) -> Self:
         """Load what `save_pretrained` wrote: a directory, a row of checkpoints.yaml, `owner/repo[@revision]` of the
-        hub, or an address (s3://, https://). `decoder` and `encoder` say where the backbones lie now, if they moved.
+        hub, or an address (s3://, https://); or what `fetch` has found already. `decoder` and `encoder` say where the
+        backbones lie now, if they moved.
 
         `checkpoints` is a registry of one's own (file or address), in place of that in PSEUDOCAP_CHECKPOINTS. With
         `local_files_only` nothing is fetched. The backbones must be those that the adapters were trained between:
@@ -144,11 +146,13 @@ class PseudoCap(CaptionNetwork):
         _check_dtype(dtype)
         check_precision(precision, target, dtype)
         access = Access(local_files_only=local_files_only, token=token)
-        found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+        if isinstance(source, Fetched):
+            found = source
+        else:
+            found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
         folder = found.folder
-        config = read_config(folder)
-        adapters = read_tensors(existing(folder / WEIGHTS_FILE))
-        require_there(folder, {"decoder": (config.decoder, decoder), "encoder": (config.encoder, encoder)})
+        config, weights = check_folder(folder, {"decoder": decoder, "encoder": encoder})
+        adapters = read_tensors(weights)
         opt, tokenizer, decoder_id = load_opt(
             moved(config.decoder, decoder),
             revision=None if decoder else config.decoder.revision,
@@ -162,9 +166,7 @@ class PseudoCap(CaptionNetwork):
         require_same("decoder", config.decoder, decoder_id, folder)
         require_same("encoder", config.encoder, timesformer.origin, folder)
         config = replace(config, decoder=decoder_id, encoder=timesformer.origin)
-        adapted = AdaptedOPT.from_adapters(
-            opt, config, adapters, memory_width=timesformer.config.width, source=folder / WEIGHTS_FILE
-        )
+        adapted = AdaptedOPT.from_adapters(opt, config, adapters, memory_width=timesformer.config.width, source=weights)
         model = cls(timesformer, adapted, tokenizer, config)
         model.origin = found
         if precision == FULL:
@@ -298,10 +300,9 @@ class PseudoCap(CaptionNetwork):
 
     def preprocess_for(self, num_frames: int | None) -> Preprocess:
         """The checkpoint's own preparation, with another number of frames where one is given."""
+        check_frames(num_frames)
         if num_frames is None:
             return self.config.preprocess
-        if not 1 <= num_frames <= MAX_FRAMES:
-            raise InputError(f"num_frames must be 1 to {MAX_FRAMES}, not {num_frames}")
         return replace(self.config.preprocess, frames=num_frames)
 
     def tokenize(self, captions: Sequence[str], *, max_tokens: int | None = None) -> CaptionTokens:
@@ -340,17 +341,6 @@ class PseudoCap(CaptionNetwork):
     def decode(self, ids: torch.Tensor) -> list[str]:
         """Generated ids as captions, without what only frames them."""
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
-
-
-def decoding_options(*, beams: int, top_p: float | None, max_new_tokens: int, seed: int | None) -> dict[str, Any]:
-    """The few options that captioning needs, as transformers calls them; `generate` takes all the others."""
-    if top_p is None:
-        return {"num_beams": beams, "max_new_tokens": max_new_tokens, "seed": seed, "do_sample": False}
-    if beams != 1:
-        raise InputError(f"beams={beams} and top_p={top_p} exclude one another: search, or sample")
-    if not 0 < top_p <= 1:
-        raise InputError(f"top_p must be above 0 and at most 1, not {top_p}")
-    return {"do_sample": True, "top_p": top_p, "max_new_tokens": max_new_tokens, "seed": seed}
 
 
 def pick_device(device: str | torch.device) -> torch.device:

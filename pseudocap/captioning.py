@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from pseudocap.captioner import PseudoCap, decoding_options
-from pseudocap.errors import DecodeError, InputError
-from pseudocap.model.network import MAX_NEW_TOKENS
-from pseudocap.model.timesformer import MAX_FRAMES
+from pseudocap.asked import Asked, decoding_options
+from pseudocap.captioner import PseudoCap
+from pseudocap.errors import DecodeError
 from pseudocap.types import Preprocess, TimedCaption
 from pseudocap.video.subtitles import merge_equal
 from pseudocap.video.watch import pad_clips, watch_known
+
+__all__ = ["Asked", "FileCaptions", "caption_densely", "caption_files"]
+
+ORDINARY = Asked()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,31 +29,7 @@ class FileCaptions:
     error: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """How captions are decoded, and of what."""
-
-    beams: int = 1
-    top_p: float | None = None
-    max_new_tokens: int = MAX_NEW_TOKENS
-    seed: int | None = None
-    num_frames: int | None = None
-    batch_size: int = 8
-
-    def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}")
-        if self.num_frames is not None and not 1 <= self.num_frames <= MAX_FRAMES:
-            raise InputError(f"num_frames must be 1 to {MAX_FRAMES}, not {self.num_frames}")
-        decoding_options(**self.decoding)  # which checks them
-
-    @property
-    def decoding(self) -> dict[str, Any]:
-        names = ("beams", "top_p", "max_new_tokens", "seed")
-        return {name: getattr(self, name) for name in names}
-
-
-def caption_files(model: PseudoCap, files: Iterable[str | Path], asked: Asked = Asked()) -> Iterator[FileCaptions]:
+def caption_files(model: PseudoCap, files: Iterable[str | Path], asked: Asked = ORDINARY) -> Iterator[FileCaptions]:
     """One caption a file, in the order of the files."""
     preprocess = model.preprocess_for(asked.num_frames)
     waiting: list[tuple[FileCaptions, torch.Tensor | None]] = []
@@ -66,7 +44,7 @@ def caption_files(model: PseudoCap, files: Iterable[str | Path], asked: Asked = 
 def caption_densely(
     model: PseudoCap,
     files: Iterable[str | Path],
-    asked: Asked = Asked(),
+    asked: Asked = ORDINARY,
     *,
     clip_seconds: float = 8.0,
     min_seconds: float = 1.0,

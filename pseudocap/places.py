@@ -6,6 +6,7 @@ installation differs from machine to machine; the name in a config, in checkpoin
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -87,6 +88,17 @@ def find_file(
             f"there is no directory {source} under {Path.cwd()}, and as a repo of the hub its {filename} could not be "
             f"fetched: {error}"
         ) from error
+
+
+def read_json(path: Path) -> dict[str, object]:
+    """The object that a file beside weights holds, a config for example."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is not readable as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"{path} must hold one JSON object, not a {type(document).__name__}")
+    return document
 
 
 def pin_revision(source: str | Path, path: Path, revision: str | None) -> str | None:

@@ -19,6 +19,8 @@ VIDEO_EXTENSIONS = (
     *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
 )
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+MAX_FRAMES = 96  # of a clip, for which the encoder's positions are made
+MAX_NEW_TOKENS = 32  # of a caption, unless more are asked for
 PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")  # of frozen weights: pseudocap/model/precision.py
 
 

@@ -115,7 +115,7 @@ def test_a_file_that_is_no_video_is_named(model: PseudoCap, film: Path, tmp_path
         ({"top_p": 1.5}, "top_p must be above 0"),
         ({"num_frames": 97}, "num_frames must be 1 to 96"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"beams": 0}, "num_beams must be a whole number above 0"),
+        ({"beams": 0}, "beams must be a whole number, at least 1, not 0"),
     ],
 )
 def test_options_that_cannot_be_are_refused(

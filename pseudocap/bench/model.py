@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from pseudocap.bench.measure import Timing, peak_memory, take_turns
-from pseudocap.bench.peers import Captioner, Frames, Ours, Spec, load_or_reason
+from pseudocap.bench.peer_specs import Spec
+from pseudocap.bench.peers import Captioner, Frames, Ours, load_or_reason
 from pseudocap.bench.report import write_table
 from pseudocap.bench.results import machine
 from pseudocap.data.corpora import Corpus

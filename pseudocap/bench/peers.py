@@ -8,7 +8,6 @@ random weights is timed and says nothing that could be scored.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,12 +26,13 @@ from transformers import (
     GitForCausalLM,
 )
 
+from pseudocap.bench.peer_specs import Spec
 from pseudocap.captioner import PseudoCap
-from pseudocap.errors import CheckpointError, InputError, first_line, nearest
+from pseudocap.errors import CheckpointError, first_line
 from pseudocap.places import check_repo, hub_answers, place_of
 from pseudocap.video.transforms import eval_tensor
 
-KINDS: dict[str, tuple[Any, Any]] = {
+CLASSES: dict[str, tuple[Any, Any]] = {  # of peer_specs.KINDS
     "git": (GitForCausalLM, GitConfig),
     "blip": (BlipForConditionalGeneration, BlipConfig),
     "blip2": (Blip2ForConditionalGeneration, Blip2Config),
@@ -49,40 +49,6 @@ class Captioner(Protocol):
     parameters: int
 
     def caption(self, clips: Sequence[Frames]) -> list[str]: ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spec:
-    """Who is to caption, as a value that travels to a process of its own. An empty source is transformers' default
-    shape of the kind."""
-
-    kind: str
-    source: str
-    device: str
-    max_new_tokens: int = 32
-    checkpoints: str | None = None
-
-    @property
-    def name(self) -> str:
-        if not self.source:
-            return f"{self.kind} (transformers' default shape)"
-        shown = Path(self.source).name if Path(self.source).exists() else self.source
-        return f"{self.kind}: {shown}"
-
-    def load(self) -> Captioner:
-        return Ours(self) if self.kind == "pseudocap" else Peer(self)
-
-
-def read_peer(text: str, *, device: str, max_new_tokens: int) -> Spec:
-    """`git=DIR_OR_REPO`, or `git` alone."""
-    kind, equals, source = text.partition("=")
-    if kind not in KINDS:
-        raise InputError(
-            f"--peers {text}: there is no kind {kind!r}{nearest(kind, KINDS)}; there are {', '.join(KINDS)}"
-        )
-    if equals and not source:
-        raise InputError(f"--peers {text}: name a directory or a repo after the =, or leave it out")
-    return Spec(kind=kind, source=source, device=device, max_new_tokens=max_new_tokens)
 
 
 class Ours:
@@ -113,7 +79,7 @@ class Peer:
         self.parameters = sum(parameter.numel() for parameter in self._model.parameters())
 
     def _loaded(self, spec: Spec) -> Any:
-        kind, shape = KINDS[spec.kind]
+        kind, shape = CLASSES[spec.kind]
         if not spec.source:
             self.unscored = "random weights of transformers' default shape: no repo or directory was named"
             return self._random(kind, shape())

@@ -8,7 +8,8 @@ import tempfile
 from contextlib import suppress
 from threading import Event
 
-from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.quiet import quieten
+from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError
 
 LOCAL = "127.0.0.1"
@@ -42,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
             raise ConfigError("the page needs Gradio: pip install 'pseudocap[app]'") from error
         from pseudocap.app import Captioners, page
 
+        quieten()
         captioners = Captioners(names=_names(args), checkpoints=args.checkpoints, device=args.device)
         blocks = page(captioners).queue(default_concurrency_limit=1, max_size=32)
         try:
@@ -66,12 +68,11 @@ def run(args: argparse.Namespace) -> int:
 
 def _names(args: argparse.Namespace) -> list[str]:
     """What is offered; a name that cannot be found is told now, and not on the page."""
-    from pseudocap.hub.fetch import fetch
     from pseudocap.hub.manifest import all_rows
 
     names = args.checkpoint or list(all_rows(args.checkpoints))
     if not names:
         raise ConfigError("no weights are released yet: name a captioner with --checkpoint")
     for name in args.checkpoint or ():
-        fetch(name, checkpoints=args.checkpoints)
+        find_captioner(name, args.checkpoints)
     return names

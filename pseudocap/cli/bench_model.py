@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.bench.peer_specs import Spec, read_peer
 from pseudocap.cli.actions import Action
-from pseudocap.cli.bench_options import command, positive, quieten, show, tell
-from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.bench_options import command, positive, show, tell
+from pseudocap.cli.quiet import quieten
+from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -50,15 +53,17 @@ def _model(args: argparse.Namespace) -> int:
     out = args.out or Path("build/bench/model")
     if out.is_file():
         raise ConfigError(f"--out {out} is a file; name a folder")
+    peers = [read_peer(text, device=args.device, max_new_tokens=args.max_new_tokens) for text in args.peers]
+    find_films = _corpus(args)
+    find_captioner(args.name, args.checkpoints)
 
     from pseudocap.bench.model import bench_model, find_task, model_table, write_model
-    from pseudocap.bench.peers import Spec, read_peer
     from pseudocap.captioner import pick_device
     from pseudocap.cli.progress import progress_of
 
-    quieten()
+    quieten(many_trainings=True)
     device = str(pick_device(args.device))
-    peers = [read_peer(text, device=device, max_new_tokens=args.max_new_tokens) for text in args.peers]
+    peers = [replace(peer, device=device) for peer in peers]
     own = Spec(
         kind="pseudocap",
         source=args.name,
@@ -66,7 +71,7 @@ def _model(args: argparse.Namespace) -> int:
         max_new_tokens=args.max_new_tokens,
         checkpoints=args.checkpoints,
     )
-    corpus, videos = _corpus(args)
+    corpus, videos = find_films()
     task = find_task(corpus, videos, split=args.split, limit=args.limit)
     with progress_of("captioning", "videos") as progress:
         document, captions = bench_model(
@@ -82,32 +87,53 @@ def _model(args: argparse.Namespace) -> int:
     return 0
 
 
-def _corpus(args: argparse.Namespace) -> tuple[Corpus, Path]:
-    from pseudocap.cli.progress import progress_of
+def _corpus(args: argparse.Namespace) -> Callable[[], tuple[Corpus, Path]]:
+    """What is captioned and where its videos lie. Of files that are here it is read now, so that what is wrong with
+    them is told at once; toy films that are not are drawn when it is called."""
     from pseudocap.data.captions import read_own
-    from pseudocap.data.msrvtt import read_msrvtt
-    from pseudocap.data.msvd import read_msvd
+    from pseudocap.data.videos import VideoFolder
 
+    if args.data == "toy":
+        return _toy_films(args.build, args.split)
     if args.data in ("msrvtt", "msvd"):
         for name in ("annotations", "videos"):
             if getattr(args, name) is None:
                 raise InputError(f"--data {args.data}: --{name} is missing; see docs/data.md for what must lie there")
-        return {"msrvtt": read_msrvtt, "msvd": read_msvd}[args.data](args.annotations), args.videos
-    if args.data != "toy":
-        source = Path(args.data)
-        return read_own(source, split=args.split), args.videos or (source if source.is_dir() else source.parent)
-    root = args.build or Path("build/zoo")
-    if not (root / "captions.jsonl").is_file():
-        if args.build:
-            raise InputError(f"--build {root} holds no toy films; make them with `pseudocap zoo build --out {root}`")
-        from pseudocap.zoo.verify import write_test_world
+        from pseudocap.data.msrvtt import read_msrvtt
+        from pseudocap.data.msvd import read_msvd
 
-        root = Path("build/toy-films")
-        tell(f"drawing the toy films into {root}")
-        with progress_of("drawing", "films") as progress:
-            write_test_world(root, progress=progress)
-    corpus = read_own(root / "captions.jsonl", split=args.split)
-    return replace(corpus, name="toy-msrvtt"), root / "world" / "msrvtt" / "videos"
+        corpus = {"msrvtt": read_msrvtt, "msvd": read_msvd}[args.data](args.annotations)
+    else:
+        corpus = read_own(args.data, split=args.split)
+    source = Path(args.data)
+    videos = args.videos or (source if source.is_dir() else source.parent)
+    VideoFolder(videos)
+    corpus.split(args.split)  # both of which say what is not there
+    return lambda: (corpus, videos)
+
+
+def _toy_films(build: Path | None, split: str) -> Callable[[], tuple[Corpus, Path]]:
+    from pseudocap.data.captions import read_own
+
+    root = build or Path("build/zoo")
+    drawn = (root / "captions.jsonl").is_file()
+    if build and not drawn:
+        raise InputError(f"--build {root} holds no toy films; make them with `pseudocap zoo build --out {root}`")
+
+    def find() -> tuple[Corpus, Path]:
+        home = root
+        if not drawn:
+            from pseudocap.cli.progress import progress_of
+            from pseudocap.zoo.verify import write_test_world
+
+            home = Path("build/toy-films")
+            tell(f"drawing the toy films into {home}")
+            with progress_of("drawing", "films") as progress:
+                write_test_world(home, progress=progress)
+        corpus = read_own(home / "captions.jsonl", split=split)
+        return replace(corpus, name="toy-msrvtt"), home / "world" / "msrvtt" / "videos"
+
+    return find
 
 
 MODEL = Action(

@@ -61,16 +61,6 @@ def _placeless(word: str) -> str:
     return f"{before}{equals}{Path(path).name}" if path and Path(path).exists() else word
 
 
-def quieten() -> None:
-    import logging
-
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    logging.basicConfig(level=logging.WARNING)
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # tells of every trainer which devices there are
-
-
 def tell(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.actions import Action
-from pseudocap.cli.bench_options import add_build, command, folders, positive, quieten, show
+from pseudocap.cli.bench_options import add_build, command, folders, positive, show
+from pseudocap.cli.quiet import quieten
 from pseudocap.errors import ConfigError, InputError, nearest
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _regimes(args: argparse.Namespace) -> int:
     from pseudocap.cli.progress import stages_of
     from pseudocap.zoo.stages import Workshop
 
-    quieten()
+    quieten(many_trainings=True)
     recipe = _recipe(args)
     options = {"regimes": regimes, "seeds": seeds, "counts": counts, "workers": args.workers}
     with stages_of("bench") as shown:
@@ -152,7 +153,7 @@ def _ablation(args: argparse.Namespace) -> int:
     from pseudocap.zoo.recipe import FULL, SMOKE
     from pseudocap.zoo.stages import Workshop
 
-    quieten()
+    quieten(many_trainings=True)
     recipe = SMOKE if args.smoke else FULL
     with stages_of("bench") as shown:
         shop = Workshop(root=build.resolve(), main=main, progress=shown.draw)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import glob
 import json
+import math
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.asked import Asked
+from pseudocap.cli.quiet import quieten
+from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
 from pseudocap.types import IMAGE_EXTENSIONS, PRECISIONS, VIDEO_EXTENSIONS
 
@@ -24,6 +28,7 @@ FORMATS = ("text", "json", "srt", "vtt", "parquet")
 SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 TABLE = "parquet"  # all captions in one file
 DEFAULT = "toy-mixed-ext"
+CLIP_SECONDS, MIN_SECONDS = 8.0, 1.0  # as caption_densely has them
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
 that fsspec knows (s3://bucket/film.mp4).
@@ -67,72 +72,118 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     dense = args.dense or args.format in ("srt", "vtt")
-    lengths = {name: getattr(args, name) for name in ("clip_seconds", "min_seconds") if getattr(args, name) is not None}
-    if lengths and not dense:
-        raise ConfigError(f"--{next(iter(lengths)).replace('_', '-')} is of clips: add --dense, or leave it out")
-    if not lengths.get("clip_seconds", 1) > 0:
-        raise ConfigError(f"--clip-seconds must be above 0, not {args.clip_seconds}")
+    lengths = _lengths(args, dense)
+    asked = Asked(
+        beams=args.beams,
+        top_p=args.top_p,
+        max_new_tokens=args.max_new_tokens,
+        seed=args.seed,
+        num_frames=args.num_frames,
+        batch_size=args.batch_size,
+    )
     with _files(args.files) as files:
+        captioner = find_captioner(args.checkpoint, args.checkpoints)
         targets = _targets(files, args)
         previews = _in_folder(files, args.preview, ".preview.mp4", "--preview") if args.preview else None
+        # Here, after everything that can be told without torch, which takes seconds to be imported.
         from pseudocap.captioner import PseudoCap
-        from pseudocap.captioning import Asked, caption_densely, caption_files
+        from pseudocap.captioning import caption_densely, caption_files
         from pseudocap.cli.progress import progress_of
         from pseudocap.places import shipped_names
 
-        asked = Asked(
-            beams=args.beams,
-            top_p=args.top_p,
-            max_new_tokens=args.max_new_tokens,
-            seed=args.seed,
-            num_frames=args.num_frames,
-            batch_size=args.batch_size,
-        )
+        quieten()
         if args.checkpoint in shipped_names():
             told = "has seen drawn films alone: what it says of real video means nothing"
             print(f"{args.checkpoint} {told}", file=sys.stderr)
         with warnings.catch_warnings(record=True) as doubts:
-            model = PseudoCap.from_pretrained(
-                args.checkpoint, checkpoints=args.checkpoints, device=args.device, precision=args.precision
-            )
+            model = PseudoCap.from_pretrained(captioner, device=args.device, precision=args.precision)
         for doubt in doubts:
             print(f"warning: {doubt.message}", file=sys.stderr)
         paths = [path for _, path in files]
         said = caption_densely(model, paths, asked, **lengths) if dense else caption_files(model, paths, asked)
-        failures, table = [], []
+        done = _Done()
         with progress_of("captioning", "files") as progress:
             for number, ((name, path), found) in enumerate(zip(files, said, strict=True)):
                 if found.error:
-                    failures.append(found.error.replace(found.file, name))
+                    done.failures.append(found.error.replace(found.file, name))
                 if args.format == TABLE:
-                    table += [
-                        {"video": name, "start": each.start, "end": each.end, "caption": each.text}
-                        for each in found.captions
-                    ]
+                    done.rows += _rows(name, found)
                 else:
-                    _deliver(name, found, args.format, dense, targets[number], alone=len(files) == 1)
+                    done.written += _deliver(name, found, args.format, dense, targets[number], alone=len(files) == 1)
                 if previews is not None and found.captions and found.captions[-1].end > 0:
-                    failures += _preview(name, path, previews[number], found)
+                    problem = _preview(name, path, previews[number], found)
+                    done.filmed += not problem
+                    done.failures += problem
                 progress(number + 1, len(files))
         if args.format == TABLE:
-            _write_table(table, args.out)
-    for failure in failures:
+            _write_table(done.rows, args.out)
+    for failure in done.failures:
         print(f"failed: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    if places := _places(args, done):
+        print(f"written: {'; '.join(places)}", file=sys.stderr)
+    return 1 if done.failures else 0
 
 
-def _deliver(name: str, found: FileCaptions, form: str, dense: bool, target: Path | None, *, alone: bool) -> None:
+@dataclass(kw_only=True, slots=True)
+class _Done:
+    """What came of the files: what went wrong, the rows of a table, how many files and previews were written."""
+
+    failures: list[str] = field(default_factory=list)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    written: int = 0
+    filmed: int = 0
+
+
+def _places(args: argparse.Namespace, done: _Done) -> list[str]:
+    """What was written where, for people: a file for each might be many."""
+    places = []
+    if args.format == TABLE:
+        places.append(f"{_counted(len(done.rows), 'caption')} in {args.out}")
+    elif done.written:
+        places.append(f"captions of {_counted(done.written, 'file')} in {args.out}")
+    if done.filmed:
+        places.append(f"previews of {_counted(done.filmed, 'file')} in {args.preview}")
+    return places
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def _rows(name: str, found: FileCaptions) -> list[dict[str, Any]]:
+    return [{"video": name, "start": each.start, "end": each.end, "caption": each.text} for each in found.captions]
+
+
+def _lengths(args: argparse.Namespace, dense: bool) -> dict[str, float]:
+    """Those of clips that were given, checked."""
+    names = ("clip_seconds", "min_seconds")
+    lengths = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    longest = lengths.get("clip_seconds", CLIP_SECONDS)
+    if not 0 < longest < math.inf:
+        raise ConfigError(f"--clip-seconds must be above 0, not {longest:g}")
+    if not 0 <= lengths.get("min_seconds", 0) <= longest:
+        raise ConfigError(f"--min-seconds must be from 0 to the {longest:g} s of a clip, not {args.min_seconds:g}")
+    if lengths and not dense:
+        raise ConfigError(f"--{next(iter(lengths)).replace('_', '-')} is of clips: add --dense, or leave it out")
+    if longest < MIN_SECONDS:
+        lengths.setdefault("min_seconds", longest)  # or no clip were long enough
+    return lengths
+
+
+def _deliver(name: str, found: FileCaptions, form: str, dense: bool, target: Path | None, *, alone: bool) -> bool:
+    """Whether a file was written."""
     if not found.captions and form != "json":
-        return
+        return False
     text = _formatted(name, found, form, dense)
     if target is not None:
         scratch = target.with_name(f".{target.name}.part")
         scratch.write_text(text, encoding="utf-8")
         scratch.replace(target)
-        return
+        return True
     if form == "text" and not alone:
         text = "".join(f"{name}: {line}\n" for line in text.splitlines())
     print(text, end="", flush=True)
+    return False
 
 
 def _preview(name: str, path: Path, target: Path, found: FileCaptions) -> list[str]:

@@ -94,7 +94,7 @@ def _read(args: argparse.Namespace) -> Corpus:
     (source,) = _one(args)
     if args.corpus == "msvd":
         return read_msvd(source, allow_partial=args.allow_partial)
-    return read_own(source, allow_partial=args.allow_partial)
+    return read_own(source, split="train", allow_partial=args.allow_partial)  # as fine-tuning takes them
 
 
 def _coverage(coverage: Coverage) -> dict[str, object]:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli import from_nothing
-from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.quiet import quieten
+from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.explain.target import check_target
 
 if TYPE_CHECKING:
     from pseudocap.zoo.demo import DemoFilm, Demonstration
@@ -67,12 +69,12 @@ def run(args: argparse.Namespace) -> int:
     for file in args.files:
         if not Path(file).is_file():
             raise InputError(f"{file}: there is no such file")
-    names = _captioners(args.checkpoint, args.checkpoints)
     page = args.out or Path("demo.html")
-
-    from pseudocap.explain.page import check_target, write_page
-
     check_target(page)
+    names = _captioners(args.checkpoint, args.checkpoints)
+
+    from pseudocap.explain.page import write_page
+
     shown = _demonstration(args, names)
     note = NOTE if args.files else TOY_NOTE + NOTE
     write_page(
@@ -104,6 +106,8 @@ def _from_nothing(args: argparse.Namespace) -> int:
 def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
     """Names that differ; the five shipped ones are looked for before anything is drawn."""
     if given:
+        for name in given:
+            find_captioner(name, checkpoints)
         return list(dict.fromkeys(given))
     from pseudocap.hub.manifest import all_rows
 
@@ -118,12 +122,11 @@ def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
 
 def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
     import torch
-    import transformers
 
     from pseudocap.cli.progress import stages_of
     from pseudocap.zoo.demo import demonstrate, own_film, toy_films
 
-    transformers.utils.logging.disable_progress_bar()
+    quieten()
     if tuple(names) == SHIPPED:
         torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
     with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as shown:

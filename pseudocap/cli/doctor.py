@@ -37,6 +37,14 @@ PACKAGES = (
     "av",
 )
 
+# extra -> (the package that it brings, what needs it)
+EXTRAS = {
+    "app": ("gradio", "pseudocap app"),
+    "ray": ("ray", "pseudocap label --engine ray"),
+    "s3": ("s3fs", "s3:// addresses"),
+    "deepspeed": ("deepspeed", "--trainer.strategy deepspeed_stage_2"),
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
@@ -68,6 +76,7 @@ def examine(*, timeout: float) -> list[Finding]:
     checks: list[Callable[[], Finding]] = [
         check_python,
         *(lambda name=name: check_package(name) for name in PACKAGES),
+        *(lambda extra=extra: check_extra(extra) for extra in EXTRAS),
         check_gpu,
         check_pyav,
         check_torchcodec,
@@ -92,6 +101,16 @@ def check_package(name: str) -> Finding:
         return Finding(part=name, status="ok", detail=importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
         return Finding(part=name, status="broken", detail="not installed", cost="a required package: make install")
+
+
+def check_extra(extra: str) -> Finding:
+    package, needed_by = EXTRAS[extra]
+    part = f"extra: {extra}"
+    try:
+        return Finding(part=part, status="ok", detail=f"{package} {importlib.metadata.version(package)}")
+    except importlib.metadata.PackageNotFoundError:
+        cost = f"{needed_by}; pip install 'pseudocap[{extra}]'"
+        return Finding(part=part, status="missing", detail=f"{package} is not installed", cost=cost)
 
 
 def check_gpu() -> Finding:

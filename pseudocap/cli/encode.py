@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
-from pseudocap.errors import CheckpointError, DataError
+from pseudocap.errors import CheckpointError, ConfigError, DataError
+from pseudocap.types import MAX_FRAMES
 
 if TYPE_CHECKING:
     from pseudocap.data.encode import DescribedSource, Encoded
     from pseudocap.data.memories import MemorySpec
     from pseudocap.data.videos import VideoFolder
+    from pseudocap.model.config import PseudoCapConfig
     from pseudocap.model.timesformer import TimeSformer
-    from pseudocap.types import Preprocess
+    from pseudocap.types import CaptionedVideo, Preprocess
 
 EPILOG = """SOURCE is one of
   captions.jsonl, .json, .csv   your captions (video, caption[, start, end]), videos beside them or in --videos
@@ -60,11 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.out.is_file():
-        raise DataError(f"--out {args.out} is a file; name a folder")
-    if not args.source.exists():
-        raise DataError(f"{args.source}: there is no such file or folder")
+    _refuse_mistakes(args)
+    captioned = _captioned(args)
+    captioner = _captioner(args.encoder, args.checkpoints)
 
+    # Here, after everything that can be told without torch, which takes seconds to be imported.
     import torch
 
     from pseudocap.captioner import pick_device
@@ -72,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.data.encode import encode
     from pseudocap.data.memories import MemorySpec
 
+    quieten()
     device = pick_device(args.device)
-    encoder, preprocess = _encoder(args.encoder, args.checkpoints)
+    encoder, preprocess = _encoder(args.encoder, captioner)
     changes = {"size": args.size, "frames": args.frames}
     preprocess = replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
     encoder.check_frames(torch.zeros(1, preprocess.frames, 3, preprocess.size, preprocess.size), None)
@@ -86,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         storage="int8" if args.int8 else "float16",
         precision="bfloat16" if args.bf16 else "float32",
     )
-    source = _source(args, preprocess)
+    source = _source(args, captioned, preprocess)
     with progress_of("encoding", "samples") as progress:
         result = encode(
             source,
@@ -101,6 +107,22 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
         )
     return _tell(args, spec, result, missing=list(getattr(source, "missing", ())))
+
+
+def _refuse_mistakes(args: argparse.Namespace) -> None:
+    if args.out.is_file():
+        raise DataError(f"--out {args.out} is a file; name a folder")
+    if not args.source.exists():
+        raise DataError(f"{args.source}: there is no such file or folder")
+    least = {"size": 1, "frames": 1, "batch_size": 1, "shard_size": 1, "crops": 0, "workers": 0}
+    for name, bound in least.items():
+        value = getattr(args, name)
+        if value is not None and value < bound:
+            raise ConfigError(f"--{name.replace('_', '-')} must be at least {bound}, not {value}")
+    if args.frames is not None and args.frames > MAX_FRAMES:
+        raise ConfigError(f"--frames must be 1 to {MAX_FRAMES}, not {args.frames}")
+    if args.clip_seconds is not None and not 0 < args.clip_seconds < math.inf:
+        raise ConfigError(f"--clip-seconds must be above 0, not {args.clip_seconds:g}")
 
 
 def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missing: list[str]) -> int:
@@ -121,24 +143,37 @@ def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missin
     return 1 if result.failed or missing else 0
 
 
-def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preprocess]:
-    """An encoder by itself, or that of a PseudoCap checkpoint with the preprocessing that it was trained with."""
+def _captioner(name: str, checkpoints: str | None) -> PseudoCapConfig | None:
+    """The captioner whose encoder is meant; None where an encoder itself is named. A name that is neither is told."""
     from pseudocap.hub.checkpoint import read_config
-    from pseudocap.hub.fetch import fetch, is_captioner
+    from pseudocap.hub.fetch import CONFIG_FILE, fetch, is_captioner
+    from pseudocap.places import find_file
+
+    if is_captioner(name, checkpoints=checkpoints):
+        return read_config(fetch(name, checkpoints=checkpoints).folder)
+    find_file(_expanded(name), CONFIG_FILE)
+    return None
+
+
+def _expanded(name: str) -> str:
+    folder = Path(name).expanduser()
+    return str(folder) if folder.exists() else name
+
+
+def _encoder(name: str, captioner: PseudoCapConfig | None) -> tuple[TimeSformer, Preprocess]:
+    """An encoder by itself, or that of a captioner with the preprocessing that it was trained with."""
     from pseudocap.model.timesformer import TimeSformer
     from pseudocap.types import Preprocess
 
-    folder = Path(name).expanduser()
-    if is_captioner(name, checkpoints=checkpoints):
-        config = read_config(fetch(name, checkpoints=checkpoints).folder)
-        encoder = TimeSformer.from_pretrained(config.encoder.source, revision=config.encoder.revision)
-        if encoder.origin is None or encoder.origin.fingerprint != config.encoder.fingerprint:
+    if captioner is not None:
+        encoder = TimeSformer.from_pretrained(captioner.encoder.source, revision=captioner.encoder.revision)
+        if encoder.origin is None or encoder.origin.fingerprint != captioner.encoder.fingerprint:
             raise CheckpointError(
-                f"--encoder {name}: {config.encoder.source} no longer holds the weights that this captioner was "
+                f"--encoder {name}: {captioner.encoder.source} no longer holds the weights that this captioner was "
                 "trained with, and would not take memories of others; restore them"
             )
-        return encoder, config.preprocess
-    encoder = TimeSformer.from_pretrained(folder if folder.exists() else name)
+        return encoder, captioner.preprocess
+    encoder = TimeSformer.from_pretrained(_expanded(name))
     own = encoder.config
     return encoder, Preprocess(
         size=own.image_size,
@@ -148,17 +183,16 @@ def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preproces
     )
 
 
-def _source(args: argparse.Namespace, preprocess: Preprocess) -> DescribedSource:
+def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], VideoFolder] | None:
+    """The rows of captions, or of videos without any, and where the videos lie; None of tars, which hold both."""
     from pseudocap.cli.progress import progress_of
     from pseudocap.data.captions import read_own
-    from pseudocap.data.sources import RowSource, TarSource
-    from pseudocap.data.tar_index import index_tars
     from pseudocap.data.unlabelled import uncaptioned
     from pseudocap.data.videos import VideoFolder
 
     path: Path = args.source
     if path.suffix == ".tar" or (path.is_dir() and any(path.glob("*.tar"))):
-        return TarSource(index_tars(path), preprocess, modality="image" if args.images else "video")
+        return None
     if args.images:
         raise DataError(f"--images is for tars of images, and {path} holds none")
     if args.clip_seconds is not None and not path.is_dir():
@@ -167,12 +201,27 @@ def _source(args: argparse.Namespace, preprocess: Preprocess) -> DescribedSource
         videos = VideoFolder(path)
         with progress_of("looking for clips", "videos") as progress:
             rows = uncaptioned(videos, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds, progress=progress)
-    else:
-        videos = VideoFolder(args.videos or (path if path.is_dir() else path.parent))
-        rows = read_own(path).rows
+        return rows, videos
+    videos = VideoFolder(args.videos or (path if path.is_dir() else path.parent))
+    return read_own(path).rows, videos
+
+
+def _source(
+    args: argparse.Namespace,
+    captioned: tuple[Sequence[CaptionedVideo], VideoFolder] | None,
+    preprocess: Preprocess,
+) -> DescribedSource:
+    from pseudocap.data.sources import RowSource, TarSource
+    from pseudocap.data.tar_index import index_tars
+
+    if captioned is None:
+        return TarSource(index_tars(args.source), preprocess, modality="image" if args.images else "video")
+    rows, videos = captioned
     source = RowSource(rows, videos, preprocess)
     if not source.rows:
-        raise DataError(f"none of the {len(source.missing):,} videos of {path} is in {videos.root}; see --videos")
+        raise DataError(
+            f"none of the {len(source.missing):,} videos of {args.source} is in {videos.root}; see --videos"
+        )
     source.refuse_missing(args.max_failure_rate)
     return source
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.quiet import quieten
+from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, InputError
 
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
+    from pseudocap.data.corpora import Corpus
     from pseudocap.data.module import CaptionData
     from pseudocap.regimes.tuning import Tuned
 
@@ -73,18 +76,33 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    if not 0 <= args.val_share < 1:
+        raise InputError(f"--val-share must be a share from 0 to below 1, not {args.val_share:g}")
+    if not 0 <= args.max_failure_rate <= 1:
+        raise InputError(f"--max-failure-rate must be a share from 0 to 1, not {args.max_failure_rate:g}")
+    if not 0 < args.lr < math.inf:
+        raise InputError(f"--lr must be above 0, not {args.lr:g}")
+    if args.workers < 0:
+        raise InputError(f"--workers must be 0 (decode in this process) or more, not {args.workers}")
     if not args.data.exists():
         raise InputError(f"--data {args.data}: there is no such file or folder")
+    if args.memories is not None and not args.memories.is_dir():
+        raise InputError(f"--memories {args.memories}: there is no such folder; `pseudocap encode` makes one")
 
 
 def run(args: argparse.Namespace) -> int:
     _refuse_mistakes(args)
+    corpus = _corpus(args)
+    start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
 
+    # Here, after everything that can be told without torch, which takes seconds to be imported.
     import logging
     from dataclasses import replace
 
+    from lightning.pytorch.callbacks import ProgressBar
+
     from pseudocap.captioner import PseudoCap, pick_device
-    from pseudocap.cli.training import quieten
+    from pseudocap.cli.training_progress import training_progress
     from pseudocap.hub.publish import homeless
     from pseudocap.regimes.base import Decoding
     from pseudocap.regimes.finetune import FineTune
@@ -95,13 +113,12 @@ def run(args: argparse.Namespace) -> int:
     quieten()
     device = pick_device(args.device)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
-    model = PseudoCap.from_pretrained(
-        args.start, decoder=args.decoder, encoder=args.encoder, checkpoints=args.checkpoints, device=device
-    )
+    model = PseudoCap.from_pretrained(start, decoder=args.decoder, encoder=args.encoder, device=device)
     if args.size is not None:
         model.set_preprocess(replace(model.config.preprocess, size=args.size))
-    data = _data(args, model)
+    data = _data(args, corpus, model)
     best = args.out / "best"
+    shown = () if args.json else (training_progress(),)
     try:
         tuned = fine_tune(
             FineTune(model, optimisation=optimisation, decoding=Decoding(beams=args.beams), seed=args.seed),
@@ -113,7 +130,8 @@ def run(args: argparse.Namespace) -> int:
             accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
             devices=1 if device.index is None or device.type == "cpu" else [device.index],
             enable_model_summary=False,
-            enable_progress_bar=not args.json,
+            callbacks=shown,
+            enable_progress_bar=any(isinstance(each, ProgressBar) for each in shown),
             log_every_n_steps=1,
         )
     except KeyboardInterrupt:
@@ -153,10 +171,10 @@ def _tell(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
     print(f"to publish it: {command}")
 
 
-def _data(args: argparse.Namespace, model: PseudoCap) -> CaptionData:
+def _corpus(args: argparse.Namespace) -> Corpus:
+    """The captions, and whether there is something to learn from and a folder to watch."""
     from pseudocap.data.captions import read_own
-    from pseudocap.data.module import CaptionData
-    from pseudocap.regimes.tuning import largest_batch
+    from pseudocap.data.videos import VideoFolder, refuse_absent
 
     corpus = read_own(args.data, split="train")
     if "train" not in corpus.splits:
@@ -164,18 +182,37 @@ def _data(args: argparse.Namespace, model: PseudoCap) -> CaptionData:
             f"--data {args.data}: no row is for training, all have the split {', '.join(corpus.splits)}; leave the "
             "split out of the rows that are to be learned from, or call it train"
         )
-    learned = corpus.counts["train"]["videos"]
-    return CaptionData(
+    if args.memories is None:
+        folder = VideoFolder(_videos(args))
+        for split in ("train", "val"):  # of which val may be held out from train later
+            rows = corpus.split(split).rows if split in corpus.splits else ()
+            missing = [row.id for row in rows if folder.find(row) is None]
+            refuse_absent(missing, len(rows), folder.root, args.max_failure_rate)
+    return corpus
+
+
+def _videos(args: argparse.Namespace) -> Path:
+    return args.videos or (args.data if args.data.is_dir() else args.data.parent)
+
+
+def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> CaptionData:
+    from pseudocap.data.module import CaptionData
+    from pseudocap.regimes.tuning import largest_batch
+
+    data = CaptionData(
         corpus,
-        videos=args.videos or (args.data if args.data.is_dir() else args.data.parent),
+        videos=_videos(args),
         memories=args.memories,
-        # An epoch of a handful of captions should still be several steps.
-        batch_size=args.batch_size or min(largest_batch(model), max(FEWEST, learned // STEPS)),
+        batch_size=args.batch_size or 1,
         max_failure_rate=args.max_failure_rate,
         workers=args.workers,
         seed=args.seed,
         val_share=args.val_share,
     )
+    if args.batch_size is None and (learned := data.learnable):
+        # An epoch of a handful of captions should still be several steps, and no step have a video twice.
+        data.set_batch_size(min(largest_batch(model), max(FEWEST, learned // STEPS), learned))
+    return data
 
 
 def _command(args: argparse.Namespace, batch_size: int) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.quiet import quieten
 from pseudocap.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,13 +45,12 @@ def teach_and_examine(*, steps: int, seed: int, out: Path | None, as_json: bool)
 
 
 def build(folder: Path, *, seed: int, say: Callable[[str], None]) -> PseudoCap:
-    import transformers
 
     from pseudocap.captioner import PseudoCap
     from pseudocap.zoo import squares
     from pseudocap.zoo.tiny import write_opt, write_timesformer
 
-    transformers.utils.logging.disable_progress_bar()
+    quieten()
     say("Frozen backbones: a random TimeSformer and a random OPT, written to disk and read back.")
     sizes = {"hidden_size": 64, "num_attention_heads": 4}
     write_opt(folder / "opt", text=squares.captions(), seed=seed, num_hidden_layers=4, ffn_dim=128, **sizes)

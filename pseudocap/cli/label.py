@@ -135,12 +135,14 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
+    from pseudocap.cli.teachers import check_teacher
     from pseudocap.label.compare import compare, refuse_other_shards
     from pseudocap.label.filters import Filters
     from pseudocap.label.pipeline import label
     from pseudocap.label.shard import LabelSpec
 
     sources, relabel = _sources(args)
+    check_teacher(args)  # before torch is imported, which takes seconds, and anything is loaded, which may take minutes
     if args.compare is not None:
         refuse_other_shards(sources, args.out, args.compare)
     filters = Filters(
@@ -216,10 +218,20 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{name} {args.out} is --out itself; name another folder")
     if args.engine == "local" and (args.address is not None or args.gpus_per_teacher is not None):
         raise ConfigError("--address and --gpus-per-teacher belong to --engine ray")
-    if args.workers < 0:
-        raise ConfigError(f"--workers is {args.workers} and must be 0 (decode in this process, by threads) or more")
     if args.greedy and (args.top_p is not None or args.beams > 1):
         raise ConfigError("--greedy excludes --top-p and --beams")
+    _check_numbers(args)
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    if args.workers < 0:
+        raise ConfigError(f"--workers is {args.workers} and must be 0 (decode in this process, by threads) or more")
+    for name in ("batch_size", "shard_size", "size"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} is {value} and must be at least 1")
+    if not 0 <= args.max_failure_rate <= 1:
+        raise ConfigError(f"--max-failure-rate is {args.max_failure_rate:g} and is a share: 0 to 1")
 
 
 def _sources(args: argparse.Namespace) -> tuple[Sources, Relabel | None]:

@@ -11,7 +11,8 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 from pseudocap import __version__
 from pseudocap.errors import PseudocapError, nearest
@@ -91,15 +92,27 @@ VERBS = {
 }
 
 
+DESTINATIONS = ("out", "preview", "to")  # the options that name where something is written
+
+
 class OneLineParser(argparse.ArgumentParser):
     """argparse, but a mistake is one `error:` line, and no word is completed by guessing."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self._given = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         offer = ""
-        if wrong := re.match(r"unrecognized arguments: (--[\w-]+)", message):
+        if message.startswith("the following arguments are required:"):
+            # Perhaps they are there and misspelt: argparse would tell that only once nothing is missing.
+            options = (word.partition("=")[0] for word in self._given if word.startswith("--") and len(word) > 2)
+            unknown = [option for option in options if option not in self._option_string_actions]
+            offer = "".join(f"; there is no {each}{nearest(each, self._option_string_actions)}" for each in unknown)
+        elif wrong := re.match(r"unrecognized arguments: (--[\w-]+)", message):
             offer = nearest(wrong[1], self._option_string_actions)
         elif wrong := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
             offer = nearest(wrong[1], re.findall(r"[\w.-]+", wrong[2]))
@@ -142,11 +155,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        print(f"error: {error.filename or 'the system'}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: {_of_the_system(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         return 130
+
+
+def _of_the_system(error: OSError, options: argparse.Namespace) -> str:
+    """What the system refused; where it was a place to write to, which option named it."""
+    where = f"{error.filename or 'the system'}: {error.strerror or error}"
+    for name in DESTINATIONS:
+        given = getattr(options, name, None)
+        if given is None or not isinstance(error.filename, str) or "://" in str(given):
+            continue
+        target, refused = Path(given).absolute(), Path(error.filename).absolute()
+        scratch = refused.parent == target.parent and refused.name.startswith(f".{target.name}.")
+        if scratch or refused.is_relative_to(target) or target.is_relative_to(refused):
+            return f"--{name} {given} cannot be written ({where}); name a place where you may write and that has room"
+    return where
 
 
 def entry() -> NoReturn:

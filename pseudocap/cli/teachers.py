@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.cli.quiet import quieten
+from pseudocap.cli.registry import find_captioner
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.hub.fetch import is_captioner
 from pseudocap.label.framing import Framing
@@ -21,24 +22,45 @@ from pseudocap.label.teachers import (
     Teacher,
     View,
 )
+from pseudocap.places import check_repo, is_directory
 
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
 
 
+def check_teacher(args: argparse.Namespace) -> None:
+    """What is wrong with the teacher, how it decodes and what it is shown, as far as that can be told without torch."""
+    decoding_of(args)
+    _framing(args, choice=args.frames, count=args.k if args.frames != "centre" else 1, short_side=args.size)
+    if args.teacher == "asr" and args.transcripts is None:
+        raise ConfigError("--teacher asr says what is said: name the transcripts with --transcripts")
+    if args.transcripts is not None and not args.transcripts.exists():
+        raise ConfigError(f"--transcripts {args.transcripts}: there is no such file or folder")
+    if args.teacher in ("null", "asr") or args.engine != "local":  # the machines of a cluster have disks of their own
+        return
+    if _is_pseudocap(args.teacher, args.revision, args.checkpoints):
+        if args.frames != "centre":
+            raise _only_the_whole_clip(args)
+        if args.revision is None:  # with one the loader asks for it
+            find_captioner(args.teacher, args.checkpoints)
+    elif not is_directory(args.teacher):
+        check_repo(args.teacher)
+
+
+def _only_the_whole_clip(args: argparse.Namespace) -> ConfigError:
+    return ConfigError(f"--frames {args.frames} is for teachers of images; a PseudoCap watches the whole clip")
+
+
 def build_teacher(args: argparse.Namespace) -> Teacher:
-    decoding = decoding_of(args)  # before anything is loaded, which may take minutes
+    decoding = decoding_of(args)
     if args.teacher == "null":
         return NullTeacher()
     if args.teacher == "asr":
         return _asr(args)
-    import transformers
-
     from pseudocap.captioner import pick_device
 
     device = str(pick_device(args.device))
-    if not sys.stderr.isatty():
-        transformers.utils.logging.disable_progress_bar()
+    quieten()
     if _is_pseudocap(args.teacher, args.revision, args.checkpoints):
         return PseudoCapTeacher(
             args.teacher,
@@ -78,15 +100,19 @@ def framing_of(args: argparse.Namespace, teacher: Teacher) -> Framing:
         choice, count = "none", 1
     if isinstance(teacher, PseudoCapTeacher):
         if choice != "centre":
-            raise ConfigError(f"--frames {choice} is for teachers of images; a PseudoCap watches the whole clip")
+            raise _only_the_whole_clip(args)
         choice, count = "spread", teacher.frames
+    return _framing(args, choice=choice, count=count, short_side=teacher.short_side)
+
+
+def _framing(args: argparse.Namespace, *, choice: Any, count: int, short_side: int | None) -> Framing:
     return Framing(
         clip_seconds=args.clip_seconds,
         min_seconds=args.min_seconds,
         choice=choice,
         count=count,
         window=args.window,
-        short_side=teacher.short_side,
+        short_side=short_side,
         nearest_keyframe=args.nearest_keyframe,
     )
 
@@ -103,8 +129,7 @@ def describe_teacher(args: argparse.Namespace) -> tuple[Teacher, Framing]:
 def _asr(args: argparse.Namespace) -> AsrTeacher:
     from pseudocap.data.howto100m import read_transcripts
 
-    if args.transcripts is None:
-        raise ConfigError("--teacher asr says what is said: name the transcripts with --transcripts")
+    assert args.transcripts is not None, "checked with the teacher"
     return AsrTeacher(transcripts={each.video: each for each in read_transcripts(args.transcripts)})
 
 

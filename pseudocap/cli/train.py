@@ -7,11 +7,15 @@ the command line, or both.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
-from pseudocap.errors import ConfigError, nearest
+from pseudocap.cli.quiet import quieten
+from pseudocap.errors import CheckpointError, ConfigError, DataError, nearest
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+OUT = "runs/train"
+LAST = "checkpoints/last.ckpt"
 REGIMES = {
     "asr": ("AsrBaseline", "pseudocap.regimes.asr", "TranscriptData"),
     "image-only": ("ImageOnly", "pseudocap.data", "StreamData"),
@@ -32,17 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    words = _without_shortcuts(args.settings, args.regime)
+    if not {"--help", "-h", *(word for word in words if word.startswith("--print_config"))} & set(words):
+        _refuse_absent(words)
+
+    # Here, after everything that can be told without torch, which takes seconds to be imported.
     import importlib
 
     from pseudocap import regimes
-    from pseudocap.cli.training import TrainingCLI, quieten
+    from pseudocap.cli.training import TrainingCLI
 
     regime, home, data = REGIMES[args.regime]
     quieten()
     cli = TrainingCLI(
         getattr(regimes, regime),
         getattr(importlib.import_module(home), data),
-        args=_without_shortcuts(args.settings, args.regime),
+        args=words,
         prog=f"pseudocap train {args.regime}",
     )
     cli.fit()
@@ -70,3 +79,65 @@ def _without_shortcuts(settings: list[str], regime: str) -> list[str]:
             )
         before = word
     return words
+
+
+def _refuse_absent(words: list[str]) -> None:
+    """What a run reads and where it writes, as its config and its options name them: told now where it cannot be. All
+    other settings are LightningCLI's to judge."""
+    from pseudocap.places import check_repo, is_directory
+
+    settings = _settings(words)
+    for name in ("images", "videos", "transcripts"):
+        given = settings.get(f"data.{name}")
+        if given is not None and not Path(given).exists():
+            raise DataError(f"--data.{name} {given}: there is no such tar or folder")
+    for which in ("decoder", "encoder"):
+        given = settings.get(f"model.model.init_args.{which}")
+        if given is not None and not is_directory(given):
+            check_repo(given)
+    checkpoint_of(settings.get("out", OUT), resume="--resume" in words or settings.get("resume") == "True")
+
+
+def _settings(words: list[str]) -> dict[str, str]:
+    """Plain ones by their dotted names: of the config files, and of the options, which go before."""
+    of_files: dict[str, object] = {}
+    of_words: dict[str, str] = {}
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        value = value if equals else following
+        if option == "--config":
+            of_files |= dict(_flat(_read(Path(value))))
+        elif option.startswith("--"):
+            of_words[option.removeprefix("--")] = value
+    plain = {name: str(value) for name, value in (of_files | of_words).items() if isinstance(value, str | bool)}
+    return {name: value for name, value in plain.items() if value not in ("", "null") and value[0] not in "[{"}
+
+
+def _read(config: Path) -> object:
+    """What cannot be read is left to jsonargparse, which says why."""
+    import yaml
+
+    try:
+        return yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+
+
+def _flat(document: object, where: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield from _flat(value, f"{where}.{name}" if where else str(name))
+    else:
+        yield where, document
+
+
+def checkpoint_of(out: str, *, resume: bool) -> str | None:
+    """Where training goes on. A run that was begun is neither overwritten nor gone on with unasked."""
+    last = Path(out) / LAST
+    if resume:
+        if not last.exists():  # a file, or the folder that DeepSpeed writes
+            raise CheckpointError(f"--resume: {last} is not there; this run has saved no checkpoint yet")
+        return str(last)
+    if last.exists():
+        raise ConfigError(f"{out} holds a run already; go on with it (--resume), or name another --out")
+    return None

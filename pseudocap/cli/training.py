@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import re
 import warnings
 from collections.abc import Iterator
@@ -12,36 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
-import transformers
 from jsonargparse import ArgumentError
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from pseudocap.errors import CheckpointError, ConfigError, nearest
+from pseudocap.cli.train import OUT, checkpoint_of
+from pseudocap.cli.training_progress import training_progress
+from pseudocap.errors import ConfigError, nearest
 from pseudocap.regimes import networks
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.guards import StopOnBadLoss, ctrl_c_as_usual
 from pseudocap.regimes.keep import AtomicCheckpoints, Checkpoints, KeepCaptioner
 from pseudocap.regimes.logs import RunLogger
-
-LAST = "checkpoints/last.ckpt"
-
-
-NOISE = (
-    r".*isinstance\(treespec, LeafSpec\)",
-    r"Found \d+ module\(s\) in eval mode",  # the frozen ones, which must be
-    r"Total length of `list` across ranks is zero",
-    r"The number of training batches .* is smaller than the logging interval",
-)
-
-
-def quieten() -> None:
-    """Leave out what the libraries tell in every run and no user can act upon."""
-    for message in NOISE:
-        warnings.filterwarnings("ignore", message=message)
-    transformers.utils.logging.disable_progress_bar()
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(lambda record: "Tip:" not in record.msg)
 
 
 class TrainingCLI(LightningCLI):
@@ -64,7 +46,7 @@ class TrainingCLI(LightningCLI):
             )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument("--out", type=str, default="runs/train", help="the run's folder")
+        parser.add_argument("--out", type=str, default=OUT, help="the run's folder")
         parser.add_argument("--resume", action="store_true", help="go on at the last checkpoint in the run's folder")
         parser.add_argument(
             "--checkpoint_every", type=int, default=500, help="optimiser steps between two checkpoints of the training"
@@ -94,6 +76,11 @@ class TrainingCLI(LightningCLI):
         ]
         kwargs.setdefault("plugins", [*_listed(self.config_init.trainer.plugins), AtomicCheckpoints()])
         given = _listed(self.config_init.trainer.callbacks)
+        own_bar = any(isinstance(each, ProgressBar) for each in given)
+        if self.config.trainer.enable_progress_bar is not False and not own_bar:
+            shown = training_progress()
+            callbacks.append(shown)
+            kwargs["enable_progress_bar"] = isinstance(shown, ProgressBar)
         mine = [each for each in callbacks if not any(_same(each, one) for one in given)]
         self.config_init.trainer.callbacks = [*given, *mine]
         with lightnings_errors_as_ours():
@@ -104,15 +91,7 @@ class TrainingCLI(LightningCLI):
             self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=self.checkpoint())
 
     def checkpoint(self) -> str | None:
-        """Where training goes on. A run that was begun is neither overwritten nor gone on with unasked."""
-        last = Path(self.out) / LAST
-        if self.config.resume:
-            if not last.exists():  # a file, or the folder that DeepSpeed writes
-                raise CheckpointError(f"--resume: {last} is not there; this run has saved no checkpoint yet")
-            return str(last)
-        if last.exists():
-            raise ConfigError(f"{self.out} holds a run already; go on with it (--resume), or name another --out")
-        return None
+        return checkpoint_of(self.out, resume=self.config.resume)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """jsonargparse's complaint as one line that offers the nearest right setting."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.actions import Action, add_actions
+from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import CheckpointError, ConfigError, nearest
 
@@ -93,6 +94,7 @@ def _verify(args: argparse.Namespace) -> int:
     from pseudocap.hub.manifest import all_rows
     from pseudocap.zoo.verify import TOLERANCE, Finding, verify, write_test_world
 
+    quieten()
     rows = all_rows(args.checkpoints)
     for name in args.names:
         if name not in rows:
@@ -133,8 +135,6 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    import transformers
-
     import pseudocap
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
@@ -142,7 +142,7 @@ def _build(args: argparse.Namespace) -> int:
     from pseudocap.zoo.recipe import FULL, SMOKE
     from pseudocap.zoo.ship import install
 
-    transformers.utils.logging.disable_progress_bar()
+    quieten()
     if args.smoke and args.install:
         raise ConfigError("--smoke makes weights that have learned nothing; --install is for the whole build")
     if args.out.is_file():

@@ -315,7 +315,7 @@ class MemoryRows(RowSource):
             raise DataError(
                 f"{len(self.missing):,} of {rows:,} videos have no memory in {self._root} "
                 f"({', '.join(self.missing[:3])}, ..), more than max_failure_rate {max_failure_rate:g} allows; encode "
-                "them too (pseudocap encode), or name another folder"
+                "them too (pseudocap encode), name another folder, or allow more"
             )
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:

@@ -96,6 +96,7 @@ class CaptionData(ResumableData):
         self._loading = Loading(workers=workers, start_method=start_method)
         self._corpus: Corpus | None = None
         self._leaks: tuple[Mismatch, ...] = ()
+        self._drawn: tuple[str, ...] = ()  # the two splits that were one until some of it was held out
         self._sources: dict[str, RowSource] = {}
         self._undecodable: dict[str, dict[str, str]] = {}
 
@@ -103,6 +104,17 @@ class CaptionData(ResumableData):
     def batch_size(self) -> int:
         """Videos of a batch on each device."""
         return self._batch_size
+
+    def set_batch_size(self, batch_size: int) -> None:
+        """Another one, before training begins: for whoever must look at the corpus first."""
+        probabilities = {"video": 1.0}
+        self._mixture = ModalityMixture(batch_size=batch_size, probabilities=probabilities, seed=self._seed)  # type: ignore[arg-type]
+        self._batch_size = batch_size
+
+    @property
+    def learnable(self) -> int:
+        """Videos, or stretches of them, that are there to learn from."""
+        return sum(self._is_there(row) for row in self.corpus.rows if row.split == self._splits["train"])
 
     @property
     def corpus(self) -> Corpus:
@@ -193,8 +205,9 @@ class CaptionData(ResumableData):
             if train in corpus.splits and name in corpus.splits:
                 leaks += refuse_leak(corpus.split(train), corpus.split(name), allow_leak=self._allow_leak)
         if train in corpus.splits and val not in corpus.splits:
-            corpus = hold_out(corpus, self._val_share, seed=self._seed, train=train, val=val)
+            corpus = hold_out(corpus, self._val_share, seed=self._seed, train=train, val=val, is_there=self._is_there)
             held = corpus.counts[val]["videos"] if val in corpus.splits else 0
+            self._drawn = (train, val) if held else ()
             rank_zero_info(f"no split {val!r}: {held} of the videos of {train!r} are held out for it")
         return corpus, tuple(leaks)
 
@@ -205,9 +218,24 @@ class CaptionData(ResumableData):
             return RowSource(rows, self._folder, preprocess)
         return MemoryRows(rows, MemorySource(self._memories, encoder=self.encoder_fingerprint, preprocess=preprocess))
 
+    def _is_there(self, row: CaptionedVideo) -> bool:
+        if self._memories is None:
+            return self._folder.find(row) is not None
+        return self._stored.of_row(row) is not None
+
+    @cached_property
+    def _stored(self) -> MemorySource:
+        """Before anybody says which model is to learn from it; `watched` compares them."""
+        assert self._memories is not None, "it is asked for where memories are given"
+        return MemorySource(self._memories)
+
     def _prepare(self, name: str) -> None:
         """The source of a split; DataError where too many of its videos are not there, or fewer than ranks."""
-        source = self.accept(self.watched(self.corpus.split(name).rows), self._max_failure_rate)
+        corpus = self.corpus
+        source, among = self.watched(corpus.split(name).rows), None
+        if name in self._drawn:  # what was held out is there, so a share of either part alone would mean little
+            among = self.watched([row for row in corpus.rows if row.split in self._drawn])
+        self.accept(source, self._max_failure_rate, among=among)
         if len(source.rows) < self.place[1]:
             raise DataError(
                 f"{name} has {len(source.rows)} videos for {self.place[1]} ranks, and each needs one; use fewer devices"

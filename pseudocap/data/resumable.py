@@ -46,11 +46,12 @@ class ResumableData(lightning.LightningDataModule):
             "whose `model` is a PseudoCap (its config.preprocess is taken)"
         )
 
-    def accept(self, source: RowSource, max_failure_rate: float) -> RowSource:
-        """Name the rows without a file in the log, once over all ranks; DataError where they are too many."""
+    def accept(self, source: RowSource, max_failure_rate: float, *, among: RowSource | None = None) -> RowSource:
+        """Name the rows without a file in the log, once over all ranks; DataError where they are too many `among` all
+        that belong together, by default these."""
         for missing in source.missing if self.place[0] == 0 else ():
             _log.warning("no video file for %s", missing)
-        source.refuse_missing(max_failure_rate)
+        (among or source).refuse_missing(max_failure_rate)
         return source
 
     @property

@@ -24,7 +24,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pseudocap.data.corpora import stretch_id
 from pseudocap.data.shards import ShardSample, read_sample
 from pseudocap.data.tar_index import IndexedTar, span_of
-from pseudocap.data.videos import VideoFolder
+from pseudocap.data.videos import VideoFolder, refuse_absent
 from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample
 from pseudocap.video.decode import open_video
@@ -145,13 +145,7 @@ class RowSource:
 
     def refuse_missing(self, max_failure_rate: float) -> None:
         """DataError where the rows without a file are more than this share."""
-        rows = len(self.rows) + len(self.missing)
-        if len(self.missing) > max_failure_rate * rows:
-            raise DataError(
-                f"{len(self.missing):,} of {rows:,} videos are not below {self._root} "
-                f"({', '.join(self.missing[:3])}, ..), more than max_failure_rate {max_failure_rate:g} allows; name "
-                "another folder, or see what is there with pseudocap data verify"
-            )
+        refuse_absent(self.missing, len(self.rows) + len(self.missing), self._root, max_failure_rate)
 
     @property
     def identity(self) -> str:

@@ -7,7 +7,7 @@ videos of the captioning split. A caption score after such training measures mem
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -69,15 +69,24 @@ def resplit(corpus: Corpus, lists: Mapping[str, str | PathLike[str] | None], *, 
     return replace(narrowed, mismatches=(*corpus.mismatches, *leaks))
 
 
-def hold_out(corpus: Corpus, share: float, *, seed: int, train: str = "train", val: str = "val") -> Corpus:
+def hold_out(
+    corpus: Corpus,
+    share: float,
+    *,
+    seed: int,
+    train: str = "train",
+    val: str = "val",
+    is_there: Callable[[CaptionedVideo], bool] = lambda row: True,
+) -> Corpus:
     """A validation split of this share of the training videos, at least one of them; of a single video there is none.
 
     A video goes whole, with all its stretches. Which ones is a function of the seed and their names, so a corpus that
-    grows keeps those that it had where they still belong.
+    grows keeps those that it had where they still belong. Only videos that are there are drawn and counted: one that
+    is not would validate nothing.
     """
     if isinstance(share, bool) or not 0 <= share < 1:
         raise ConfigError(f"the share that is held out must be from 0 to below 1, not {share!r}")
-    names = {plain_name(row.video) for row in corpus.rows if row.split == train}
+    names = {plain_name(row.video) for row in corpus.rows if row.split == train and is_there(row)}
     if share == 0 or len(names) < 2:
         return corpus
     drawn = sorted(names, key=lambda name: hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogatepass")).digest())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from os import PathLike, walk
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,16 @@ def plain_name(video: str) -> str:
     """How a corpus names a video, without the extension that it may or may not have."""
     name = PurePosixPath(video)
     return (name.with_suffix("") if name.suffix.lower() in VIDEO_EXTENSIONS else name).as_posix()
+
+
+def refuse_absent(missing: Sequence[str], rows: int, root: Path, max_failure_rate: float) -> None:
+    """DataError where the rows without a file are more than this share."""
+    if len(missing) > max_failure_rate * rows:
+        raise DataError(
+            f"{len(missing):,} of {rows:,} videos are not below {root} ({', '.join(missing[:3])}, ..), more than "
+            f"max_failure_rate {max_failure_rate:g} allows; name another folder, see what is there with pseudocap data "
+            "verify, or allow more"
+        )
 
 
 class VideoFolder:

@@ -17,15 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from pseudocap.errors import InputError
 from pseudocap.explain.explanation import Explanation
 from pseudocap.explain.gates import Gate, count_gates
+from pseudocap.explain.target import check_target
 from pseudocap.video.picture import jpeg
 from pseudocap.video.playable import Playable
 from pseudocap.whole import write_text
 
 TEMPLATE = Path(__file__).with_name("page.html")
-MARK = '<meta name="generator" content="pseudocap demo">'  # by which a page is known that may be replaced
 SCALE = 10_000  # weights travel as whole numbers
 
 
@@ -66,16 +65,6 @@ def gates_of(explanation: Explanation) -> tuple[Gate, ...]:
         for place, layer in enumerate(explanation.layers)
         for name, values in explanation.gates.items()
     )
-
-
-def check_target(path: Path) -> None:
-    """An earlier page of ours is replaced; anything else is somebody's own."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name the page, {path / 'demo.html'} for instance")
-    if path.is_file():
-        with path.open("rb") as file:
-            if MARK.encode() not in file.read(4096):
-                raise InputError(f"{path} is there and is no page of this kind; name another with --out FILE")
 
 
 def write_page(

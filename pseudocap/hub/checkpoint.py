@@ -1,14 +1,15 @@
-"""A captioner's folder: its config, and the frozen backbones that its adapters must stand between."""
+"""A captioner's folder, judged without torch: is it one, what is it made of, are its backbones where it says and the
+same."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from pseudocap.errors import CheckpointError, ConfigError
-from pseudocap.hub.fetch import CONFIG_FILE
+from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.model.weights import read_json
-from pseudocap.places import SHIPPED_SCHEME
+from pseudocap.places import SHIPPED_SCHEME, read_json
 
 
 def read_config(folder: Path) -> PseudoCapConfig:
@@ -26,6 +27,26 @@ def existing(path: Path) -> Path:
     return path
 
 
+def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[PseudoCapConfig, Path]:
+    """Its config and its weights. `moved` says where its `decoder` and `encoder` lie now; those that it does not name
+    must lie where the config says, and directories that do not are told all at once."""
+    config = read_config(folder)
+    weights = existing(folder / WEIGHTS_FILE)
+    gone = {}
+    for which in ("decoder", "encoder"):
+        source = getattr(config, which).source
+        if moved.get(which) is None and Path(source).is_absolute() and not Path(source).exists():
+            gone[which] = source
+    if gone:
+        lost = " and ".join(f"the {which} was at {source}" for which, source in gone.items())
+        options = ", ".join(f"{which}=..." for which in gone)
+        raise CheckpointError(
+            f"{folder} was trained between backbones that are not there now: {lost}; "
+            f"say where they lie: from_pretrained({str(folder)!r}, {options})"
+        )
+    return config, weights
+
+
 def absolute(source: str | Path) -> str:
     """A directory by its full path, so that a checkpoint still finds it from elsewhere; a repo's name as it is."""
     path = Path(source).expanduser()
@@ -34,22 +55,6 @@ def absolute(source: str | Path) -> str:
 
 def moved(recorded: Backbone, override: str | Path | None) -> str:
     return recorded.source if override is None else absolute(override)
-
-
-def require_there(folder: Path, backbones: dict[str, tuple[Backbone, str | Path | None]]) -> None:
-    """Directories that have moved since are told all at once, and where to say so."""
-    gone = {
-        which: recorded.source
-        for which, (recorded, override) in backbones.items()
-        if override is None and Path(recorded.source).is_absolute() and not Path(recorded.source).exists()
-    }
-    if gone:
-        moved = " and ".join(f"the {which} was at {source}" for which, source in gone.items())
-        options = ", ".join(f"{which}=..." for which in gone)
-        raise CheckpointError(
-            f"{folder} was trained between backbones that are not there now: {moved}; "
-            f"say where they lie: from_pretrained({str(folder)!r}, {options})"
-        )
 
 
 def require_same(which: str, recorded: Backbone, found: Backbone, folder: Path) -> None:

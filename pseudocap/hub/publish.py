@@ -251,4 +251,7 @@ def _reason(error: BaseException) -> str:
     if status is not None:
         told = " ".join(re.sub(r"https?://\S+", "", str(error)).split())
         return f"{constants.ENDPOINT} refuses it ({status}): {told[:300]}"
-    return f"{first_line(error)}; {again}"
+    if isinstance(error, ValueError):  # a name or a file that the client refuses
+        return f"{first_line(error)}; {again}"
+    told = f"{constants.ENDPOINT} could not be reached ({first_line(error)})"
+    return f"{told}; {again}, when it can (`pseudocap doctor` tests the hub)"

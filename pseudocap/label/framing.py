@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -49,10 +50,11 @@ class Framing:
             raise ConfigError(f"frames is {self.choice!r} and must be one of {', '.join(get_args(Choice))}")
         if self.count < 1 or (self.count < 2 and self.choice in ("sharpest", "consensus")):
             raise ConfigError(f"{self.choice} chooses among frames: count is {self.count} and must be at least 2")
-        if not self.clip_seconds > 0 or not 0 <= self.min_seconds <= self.clip_seconds:
+        if not 0 < self.clip_seconds < math.inf:
+            raise ConfigError(f"clip_seconds is {self.clip_seconds:g} and must be above 0")
+        if not 0 <= self.min_seconds <= self.clip_seconds:
             raise ConfigError(
-                f"clip_seconds is {self.clip_seconds:g} and must be above 0; min_seconds is {self.min_seconds:g} and "
-                "must lie between 0 and clip_seconds"
+                f"min_seconds is {self.min_seconds:g} and must be from 0 to clip_seconds ({self.clip_seconds:g})"
             )
         if not self.window > 0:
             raise ConfigError(f"window is {self.window:g} seconds and must be above 0")

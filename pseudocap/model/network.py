@@ -33,9 +33,8 @@ from pseudocap.model.precision import (
     pack_linears,
 )
 from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
-from pseudocap.types import VideoMemory
+from pseudocap.types import MAX_NEW_TOKENS, VideoMemory
 
-MAX_NEW_TOKENS = 32
 ADAPTERS = "decoder.adapters."
 GENERATION_ARGUMENTS = frozenset(
     ["generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer"]

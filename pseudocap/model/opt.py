@@ -39,8 +39,8 @@ from pseudocap.model.attention import ProjectedAxes, check_memory, require_memor
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import DECODER, VOCABULARY, HalfEmbedding, pack_linears
-from pseudocap.model.weights import fingerprint, load_exactly, only_dtype, read_json, transformers_reason, widen
-from pseudocap.places import find_file, hub_answers, pin_revision, place_of
+from pseudocap.model.weights import fingerprint, load_exactly, only_dtype, transformers_reason, widen
+from pseudocap.places import find_file, hub_answers, pin_revision, place_of, read_json
 from pseudocap.types import VideoMemory
 
 

@@ -31,14 +31,12 @@ from pseudocap.model.config import Backbone
 from pseudocap.model.weights import (
     fingerprint,
     load_exactly,
-    read_json,
     read_tensors,
     write_checkpoint,
 )
-from pseudocap.places import find_file, pin_revision
-from pseudocap.types import VideoMemory
+from pseudocap.places import find_file, pin_revision, read_json
+from pseudocap.types import MAX_FRAMES, VideoMemory
 
-MAX_FRAMES = 96
 MODEL_TYPE = "pseudocap-timesformer"
 TOKENS_AT_ONCE = 1024  # on a CPU, without gradients
 

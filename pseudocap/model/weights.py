@@ -15,18 +15,9 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pseudocap.errors import CheckpointError, first_line
+from pseudocap.places import read_json
 
 SAMPLES_PER_TENSOR = 64
-
-
-def read_json(path: Path) -> dict[str, object]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not readable as JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise CheckpointError(f"{path} must hold one JSON object, not a {type(document).__name__}")
-    return document
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -17,7 +17,7 @@ from pseudocap.data.resumable import ResumableData
 from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.metrics.measures import measure
 from pseudocap.metrics.resample import intervals
-from pseudocap.model.weights import read_json
+from pseudocap.places import read_json
 from pseudocap.regimes.base import Regime
 from pseudocap.whole import unfinished
 

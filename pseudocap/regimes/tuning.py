@@ -15,7 +15,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ProgressBar
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.data.module import CaptionData
@@ -75,11 +75,11 @@ def fine_tune(
         callbacks=[keep, StopOnBadLoss(), stop, *callbacks],
         **trainer_options,
     )
-    before, captions_before = _validated(module, data, trainer_options)
+    before, captions_before = _validated(module, data, callbacks, trainer_options)
     if "CIDEr-D" not in before:
         raise DataError(
-            "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: add "
-            "videos, or mark some with split 'val'"
+            "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: hold "
+            "out a larger share (--val-share), add videos, or mark some with split 'val'"
         )
     save_captioner(out / "best", module, step=0, data=data.provenance(), command=command)  # what must be beaten
     keep.best = before["CIDEr-D"]
@@ -92,7 +92,7 @@ def fine_tune(
         raise
     adapters = read_tensors(out / "best" / "adapter_model.safetensors")
     module.model.decoder.adapters.load_state_dict(adapters)
-    after, captions_after = _validated(module, data, trainer_options)
+    after, captions_after = _validated(module, data, callbacks, trainer_options)
     report = write_report(
         out,
         before=before,
@@ -112,13 +112,14 @@ def fine_tune(
 
 
 def _validated(
-    module: FineTune, data: CaptionData, trainer_options: dict[str, Any]
+    module: FineTune, data: CaptionData, callbacks: Sequence[Callback], trainer_options: dict[str, Any]
 ) -> tuple[dict[str, float], list[Captioned]]:
     """By a trainer of its own, so that neither the logs nor what is kept take it for a step of the training."""
     names = ("accelerator", "devices", "precision", "enable_progress_bar")
     options = {name: trainer_options[name] for name in names if name in trainer_options}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
-    lightning.Trainer(**options, **quiet).validate(module, datamodule=data, verbose=False)
+    bars: list[Callback] = [each for each in callbacks if isinstance(each, ProgressBar)]
+    lightning.Trainer(**options, **quiet, callbacks=bars).validate(module, datamodule=data, verbose=False)
     return dict(module.scores or {}), list(module.captioned)
 
 

@@ -104,7 +104,7 @@ def _results(shop: Workshop, regime: str, told: Mapping[str, Any]) -> dict[str, 
     """What the tuning recorded of its data, with the scores on the test films in place of the validation's."""
     path = shop.folder(f"tuned-{regime}/run/best/results.json")
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return known | {
+    return _under_its_name(known) | {
         "started_from": f"toy-{regime}-pretrained",
         "split": "test",
         "scores": told["as it is"],
@@ -112,6 +112,11 @@ def _results(shop: Workshop, regime: str, told: Mapping[str, Any]) -> dict[str, 
         "videos": shop.told["yardsticks"]["films"],
         "command": told["command"],
     }
+
+
+def _under_its_name(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Fine-tuning reads the drawn corpus as anybody's own captions; whoever reads the page must know which it is."""
+    return {**known, **({"data": {**known["data"], "corpus": DATASET}} if "data" in known else {})}
 
 
 def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, recipe: Recipe) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from transformers import (
 )
 
 from pseudocap import PseudoCap
-from pseudocap.bench.peers import Peer, Spec, chosen_frames, read_peer
+from pseudocap.bench.peer_specs import Spec, read_peer
+from pseudocap.bench.peers import Peer, chosen_frames
 from pseudocap.cli.main import main
 from pseudocap.errors import CheckpointError, InputError
 from pseudocap.zoo.tiny import write_blip, write_opt, write_timesformer

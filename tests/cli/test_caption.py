@@ -67,11 +67,31 @@ def test_a_broken_file_is_told_at_the_end_and_costs_no_other(
     assert "Traceback" not in told.err
 
 
-def test_subtitles_of_several_files_lie_in_a_folder(films: Path, checkpoint: str, tmp_path: Path) -> None:
+def test_subtitles_of_several_files_lie_in_a_folder(
+    films: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert caption(films, "--checkpoint", checkpoint, "--format", "srt", "--clip-seconds", 1, "--out", out) == 0
     assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt", "c.srt"]
     assert "00:00:00,000 --> " in (out / "a.srt").read_text()
+    assert capsys.readouterr().err.splitlines()[-1] == f"written: captions of 3 files in {out}"
+
+
+def test_what_was_written_where_is_told_and_of_what_failed_nothing(
+    films: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (films / "broken.mp4").write_text("no film")
+    where = ("--out", tmp_path / "out", "--preview", tmp_path / "seen")
+    assert caption(films / "a.mp4", films / "broken.mp4", "--checkpoint", checkpoint, *where) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    last = f"written: captions of 1 file in {tmp_path / 'out'}; previews of 1 file in {tmp_path / 'seen'}"
+    assert told.err.splitlines()[-1] == last
+    assert caption(films / "a.mp4", "--checkpoint", checkpoint) == 0
+    assert "written" not in capsys.readouterr().err
+    table = tmp_path / "all.parquet"
+    assert caption(films / "a.mp4", "--checkpoint", checkpoint, "--format", "parquet", "--out", table) == 0
+    assert capsys.readouterr().err.splitlines()[-1] == f"written: 1 caption in {table}"
 
 
 def test_dense_text_has_a_line_for_every_clip_that_says_something_new(

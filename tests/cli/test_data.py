@@ -66,9 +66,9 @@ def test_the_table_names_what_is_wrong(own: Path, capsys: pytest.CaptureFixture[
     (own / "captions.csv").write_text(f"video,caption\nbad,\nbad,[red] x\n{names}")
     assert verify("own", "--annotations", own / "captions.csv", "--allow-partial") == 1
     shown = capsys.readouterr().out
-    assert "test: missing: gone0\n" in shown
-    assert "test: missing: and 4 more (--json lists all)\n" in shown
-    assert "test: undecodable: bad: " in shown
+    assert "train: missing: gone0\n" in shown
+    assert "train: missing: and 4 more (--json lists all)\n" in shown
+    assert "train: undecodable: bad: " in shown
     assert "allowed: 1 unusable rows, expected 0\n" in shown
 
 

@@ -103,11 +103,13 @@ def test_a_mistake_is_one_line_and_leaves_no_page(
 
 
 def test_a_broken_film_is_told_before_a_captioner_is_loaded(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    model: PseudoCap, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.mp4").write_text("no film")
-    assert main(["demo", "broken.mp4", "--checkpoint", "no-such-row"]) == 2
+    model.save_pretrained("mine")
+    (tmp_path / "mine" / "adapter_model.safetensors").write_bytes(b"no weights")  # of which loading would complain
+    assert main(["demo", "broken.mp4", "--checkpoint", "mine"]) == 2
     assert "broken.mp4" in capsys.readouterr().err
 
 

@@ -155,7 +155,7 @@ def test_transcripts_are_the_baselines_teacher(films: Path, tmp_path: Path) -> N
         (("FILMS", "--teacher", "null", "--below", "0.5"), "--relabel and --below belong together"),
         (("--teacher", "null"), "name either SOURCE or"),
         (("FILMS", "--teacher", "null", "--min-seconds", "9"), "min_seconds is 9"),
-        (("FILMS", "--teacher", "null", "--max-failure-rate", "2"), "max_failure_rate is 2"),
+        (("FILMS", "--teacher", "null", "--max-failure-rate", "2"), "--max-failure-rate is 2"),
         (("FILMS", "--greedy", "--top-p", "0.9"), "--greedy excludes"),
         (("FILMS", "--teacher", "gone", "--top-p", "2"), "top_p is 2 and must be above 0"),
         (("FILMS", "--teacher", "null", "--captions", "0"), "captions is 0 and must be at least 1"),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,12 @@ def test_no_verb_an_unknown_option_and_an_unknown_choice_are_one_line(capsys: py
         (["doctor", "--jsn"], "unrecognized arguments: --jsn (did you mean '--json'?)"),
         (["train", "mixd"], "(did you mean 'mixed'?)"),
         (["zoo", "lst"], "(did you mean 'list'?)"),
+        (
+            ["finetune", "--fromm", "x", "--data", "y", "--out", "z"],
+            "required: --from; there is no --fromm (did you mean '--from'?)",
+        ),
+        (["data", "verify", "own", "--annotation=x"], "there is no --annotation (did you mean '--annotations'?)"),
+        (["zoo", "build", "--ot", "z"], "required: --out; there is no --ot (did you mean '--out'?)"),
     ):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)
@@ -73,6 +81,24 @@ def test_no_verb_an_unknown_option_and_an_unknown_choice_are_one_line(capsys: py
         assert err.startswith("error: ")
         assert message in err
         assert err.count("\n") == 1
+
+
+def test_a_place_that_cannot_be_written_to_is_named_by_its_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "film.mp4").touch()
+    (tmp_path / "file").touch()
+    for option, words in (
+        ("out", ["caption", str(tmp_path / "film.mp4")]),
+        ("preview", ["caption", str(tmp_path / "film.mp4")]),
+        ("to", ["pull", "toy-mixed"]),
+    ):
+        for target in ("/proc/nope/x", str(tmp_path / "file" / "x")):
+            assert main([*words, f"--{option}", target]) == 2
+            told = capsys.readouterr().err
+            assert told.startswith(f"error: --{option} {target} cannot be written (")
+            assert told.endswith("name a place where you may write and that has room\n")
+            assert told.count("\n") == 1
 
 
 @pytest.fixture
@@ -90,6 +116,7 @@ def test_doctor_names_every_part_and_what_is_missing_costs_something(
     assert {
         "Python",
         "torch",
+        *(f"extra: {extra}" for extra in doctor.EXTRAS),
         "GPU",
         "decoder: PyAV",
         "decoder: torchcodec",
@@ -120,6 +147,16 @@ def test_doctor_tells_a_missing_java_and_a_hub_that_is_off(monkeypatch: pytest.M
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert doctor.check_hub(2.0).status == "missing"
+
+
+def test_the_extras_that_doctor_looks_for_are_those_that_can_be_installed() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    packages = {
+        name: re.split(r"[\[>=]", wanted[0])[0]
+        for name, wanted in project["optional-dependencies"].items()
+        if name not in ("dev", "docs")
+    }
+    assert {extra: package for extra, (package, _) in doctor.EXTRAS.items()} == packages
 
 
 def test_doctor_reports_a_package_that_is_not_there() -> None:

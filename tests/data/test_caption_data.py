@@ -239,6 +239,8 @@ def test_a_video_is_held_out_whole_and_the_same_ones_with_the_same_seed(tmp_path
         for k in range(30)
     ]
     path.write_text("\n".join(map(json.dumps, lines)))
+    for k in range(10):
+        (tmp_path / f"film{k}.mp4").touch()
 
     def held(seed: int) -> set[str]:
         corpus = data(path, seed=seed, val_share=0.2).corpus
@@ -249,6 +251,35 @@ def test_a_video_is_held_out_whole_and_the_same_ones_with_the_same_seed(tmp_path
     assert len(held(0)) == 2
     assert held(0) == held(0)
     assert len({frozenset(held(seed)) for seed in range(5)}) > 1
+
+
+def test_what_is_held_out_is_drawn_from_the_videos_that_are_there(tmp_path: Path) -> None:
+    absent = [f"video{k}" for k in range(5)]
+    path = write_captions(tmp_path, {"": 10}, absent=absent)
+    for seed in range(5):
+        source = data(path, seed=seed, val_share=0.4, max_failure_rate=0.5)
+        for stage in ("validate", "fit"):
+            source.setup(stage)
+        held, learned = source.coverage["val"], source.coverage["train"]
+        assert (held.videos, held.missing) == (2, ())  # two fifths of the five that are there
+        assert (learned.videos, set(learned.missing)) == (8, set(absent))
+        assert source.learnable == 3
+
+
+@pytest.mark.parametrize("stage", ["validate", "fit"])
+def test_absent_videos_are_counted_over_all_before_some_are_held_out(tmp_path: Path, stage: str) -> None:
+    path = write_captions(tmp_path, {"": 10}, absent=["video3"])
+    data(path, max_failure_rate=0.1).setup(stage)  # 1 of 10, though of the 9 that are left to learn from it is more
+    with pytest.raises(DataError, match=r"1 of 10 videos are not below .*video3"):
+        data(path, max_failure_rate=0.09).setup(stage)
+
+
+def test_a_batch_size_may_be_chosen_once_the_corpus_is_known(tmp_path: Path) -> None:
+    source = data(write_captions(tmp_path, {"": 6}), val_share=0, batch_size=1)
+    source.set_batch_size(source.learnable)
+    source.setup("fit")
+    assert [len(batch.keys) for batch in source.train_dataloader()] == [6]
+    assert source.batch_size == 6
 
 
 def test_training_on_the_test_videos_is_refused_unless_forced(tmp_path: Path) -> None:

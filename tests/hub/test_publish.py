@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from hub_server import PART, Hub
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file, save_file
 
 from pseudocap import PseudoCap
@@ -137,6 +137,17 @@ def test_a_failed_push_leaves_nothing_visible_and_can_be_repeated(
     send(pack(saved, "owner/mine", **NAMED))
     weights = fetch("owner/mine").folder / "adapter_model.safetensors"
     assert weights.read_bytes() == (saved / "adapter_model.safetensors").read_bytes()
+
+
+def test_a_hub_that_cannot_be_reached_is_named(
+    hub: Hub, saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.setenv("HF_TOKEN", "hf_any")
+    named = (word for name, repo in NAMED.items() for word in (f"--{name}", repo))
+    assert main(["push", str(saved), "owner/mine", *named]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: owner/mine was not published: http://127.0.0.1:9 could not be reached (")
 
 
 def test_an_upload_that_is_cut_is_taken_up_again(on_hub: Hub, saved: Path) -> None:

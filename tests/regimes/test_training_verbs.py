@@ -10,8 +10,9 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +29,7 @@ from pseudocap.hub.checkpoint import read_config
 from pseudocap.regimes import tuning
 from pseudocap.regimes.keep import AtomicCheckpoints
 from pseudocap.regimes.logs import RunLogger
+from pseudocap.regimes.tuning import Tuned
 
 FEW = ["--data.batch_size", "2", "--data.workers", "0", "--trainer.accelerator", "cpu"]
 FEW += ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]
@@ -155,7 +157,8 @@ def test_a_mistyped_key_in_a_file_names_the_nearest(
 ) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text((CONFIGS / "mixed-toy.yaml").read_text().replace("warmup_steps", "warm_up_steps"))
-    assert main(["train", "mixed", "--config", str(config)]) == 2
+    data = ["--data.images", str(world / "images"), "--data.videos", str(world / "pseudolabels")]
+    assert main(["train", "mixed", "--config", str(config), *data]) == 2
     assert "did you mean 'optimisation.warmup_steps'?" in capsys.readouterr().err
     assert main(["train", "mixed", "--config", "tyo"]) == 2
     assert "did you mean 'toy'?" in capsys.readouterr().err
@@ -264,7 +267,7 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
         ({"--batch-size": "0"}, "--batch-size must be at least 1"),
         ({"--data": "nowhere.jsonl"}, "no such file"),
         ({"--from": "nowhere"}, "nowhere is no directory here"),
-        ({"--lr": "0"}, "optimisation.lr"),
+        ({"--lr": "0"}, "--lr must be above 0"),
         ({"--max-epochs": "0"}, "--max-epochs must be at least 1"),
         ({"--videos": "nowhere"}, "no such folder"),
     ],
@@ -279,6 +282,25 @@ def test_finetune_tells_a_mistake_in_one_line(
     assert main(["finetune", *(word for pair in options.items() for word in pair)]) == 2
     assert told in capsys.readouterr().err
     assert not (tmp_path / "r" / "best").exists()
+
+
+def test_finetune_goes_on_without_half_of_its_videos_where_that_is_allowed(
+    backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
+    start.save_pretrained(tmp_path / "start")
+    folder = write_world(tmp_path / "world")
+    rows = [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
+    captions = folder / "own.jsonl"
+    captions.write_text("".join(json.dumps({k: row[k] for k in ("video", "caption")}) + "\n" for row in rows))
+    for row in rows[: len(rows) // 2]:
+        (folder / row["video"]).unlink()
+    command = ["finetune", "--from", str(tmp_path / "start"), "--data", str(captions), "--out", str(tmp_path / "r")]
+    command += ["--val-share", "0.5", "--max-epochs", "1", "--workers", "0", "--device", "cpu"]
+    assert main(command) == 2
+    assert f"{len(rows) // 2} of {len(rows)} videos are not below" in capsys.readouterr().err
+    assert main([*command, "--max-failure-rate", "0.5"]) == 0
+    assert "videos in a batch: 2\n" in capsys.readouterr().out
 
 
 def test_a_finetuning_that_learned_nothing_may_be_tried_again(
@@ -306,7 +328,12 @@ def test_ctrl_c_ends_a_finetuning_as_it_ends_everything(
 ) -> None:
     start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
     start.save_pretrained(tmp_path / "start")
-    monkeypatch.setattr(tuning, "fine_tune", partial(tuning.fine_tune, callbacks=[PressesCtrlC()]))
+    fine_tune = tuning.fine_tune
+
+    def interrupted(*args: Any, callbacks: Sequence[Callback], **options: Any) -> Tuned:
+        return fine_tune(*args, callbacks=[*callbacks, PressesCtrlC()], **options)
+
+    monkeypatch.setattr(tuning, "fine_tune", interrupted)
     command = ["finetune", "--from", str(tmp_path / "start"), "--data", str(world / "captions.jsonl")]
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
@@ -55,6 +56,15 @@ def test_every_row_has_the_hash_that_it_says_and_loads(name: str) -> None:
     model = PseudoCap.from_pretrained(name, device="cpu")
     assert model.config.decoder.fingerprint == row["decoder"]["fingerprint"]
     assert model.config.encoder.fingerprint == row["encoder"]["fingerprint"]
+
+
+def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
+    scored = [row for row in list_checkpoints() if row["scores"]]
+    assert len(scored) == 5
+    for row in scored:
+        folder, dataset = places.SHIPPED / row["name"], row["scores"][0]["dataset"]
+        assert json.loads((folder / "results.json").read_text())["data"]["corpus"] == dataset
+        assert f"videos of {dataset} test" in (folder / "README.md").read_text()
 
 
 def test_a_cold_process_loads_a_captioner_in_two_seconds_after_its_imports() -> None:

@@ -1,0 +1,19 @@
+"""Where a page may be written, told without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pseudocap.errors import InputError
+
+MARK = '<meta name="generator" content="pseudocap demo">'  # by which a page is known that may be replaced
+
+
+def check_target(path: Path) -> None:
+    """An earlier page of ours is replaced; anything else is somebody's own."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name the page, {path / 'demo.html'} for instance")
+    if path.is_file():
+        with path.open("rb") as file:
+            if MARK.encode() not in file.read(4096):
+                raise InputError(f"{path} is there and is no page of this kind; name another with --out FILE")

@@ -1,0 +1,167 @@
+"""A user's mistake that can be told without torch is told before torch, which takes seconds to be imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pseudocap import PseudoCap
+
+HEAVY = "{'torch', 'transformers', 'lightning'}"
+CODE = f"""
+import sys
+from pseudocap.cli.main import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as stopped:
+    code = stopped.code
+print(code, {HEAVY} & set(sys.modules))
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands run: a film that is none, a file of captions, an empty folder."""
+    folder = tmp_path_factory.mktemp("place")
+    for name in ("film.mp4", "other.mp4"):
+        (folder / name).write_bytes(b"no film")
+    (folder / "captions.csv").write_text("video,caption\nfilm.mp4,a film\nother.mp4,another film\n")
+    (folder / "absent.csv").write_text("video,caption\nfilm.mp4,a film\ngone.mp4,another film\n")
+    (folder / "tests.csv").write_text("video,caption,split\nfilm.mp4,a film,test\n")
+    (folder / "broken.csv").write_text("video,captoin\nfilm.mp4,a film\n")
+    (folder / "empty").mkdir()
+    (folder / "mine.yaml").write_text("data: {images: gone/}\n")
+    (folder / "begun" / "checkpoints").mkdir(parents=True)
+    (folder / "begun" / "checkpoints" / "last.ckpt").touch()
+    return folder
+
+
+def told_without_torch(words: str, place: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, *words.split()], capture_output=True, text=True, cwd=place, check=False
+    )
+    assert done.stdout.strip() == "2 set()", done.stdout + done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("nowhere.mp4", "nowhere.mp4: there is no such file"),
+        ("film.mp4 --checkpoint toy-mixd-ext", "did you mean 'toy-mixed-ext'?"),
+        ("film.mp4 --checkpoint empty", "empty is no PseudoCap checkpoint: it has no config.json"),
+        ("film.mp4 --checkpoint runs/mine/best", "runs/mine/best is no directory here"),
+        ("film.mp4 --num-frames 0", "num_frames must be 1 to 96, not 0"),
+        ("film.mp4 --beams 0", "beams must be a whole number, at least 1, not 0"),
+        ("film.mp4 --max-new-tokens 0", "max_new_tokens must be a whole number, at least 1, not 0"),
+        ("film.mp4 --top-p 2", "top_p must be above 0 and at most 1"),
+        ("film.mp4 --clip-seconds -1", "--clip-seconds must be above 0, not -1"),
+        ("film.mp4 --dense --min-seconds 9", "--min-seconds must be from 0 to the 8 s of a clip, not 9"),
+        ("film.mp4 --out captions.csv", "is a file; name a folder"),
+    ],
+)
+def test_caption(words: str, told: str, place: Path) -> None:
+    assert told in told_without_torch(f"caption {words}", place)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--data nowhere.csv", "nowhere.csv: there is no such file"),
+        ("--data broken.csv", "'captoin' (did you mean 'caption'?)"),
+        ("--data tests.csv", "no row is for training"),
+        ("--data absent.csv", "1 of 2 videos are not below . (gone.mp4, ..)"),
+        ("--data captions.csv --videos gone", "gone: there is no such folder"),
+        ("--data captions.csv --memories gone", "--memories gone: there is no such folder"),
+        ("--data captions.csv --from toy-mixd", "did you mean 'toy-mixed'?"),
+        ("--data captions.csv --val-share 1", "--val-share must be a share from 0 to below 1"),
+        ("--data captions.csv --max-failure-rate 5", "--max-failure-rate must be a share from 0 to 1, not 5"),
+        ("--data captions.csv --lr 0", "--lr must be above 0"),
+    ],
+)
+def test_finetune(words: str, told: str, place: Path) -> None:
+    assert told in told_without_torch(f"finetune --from toy-mixed-pretrained --out run {words}", place)
+    assert not (place / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("nowhere", "nowhere: there is no such file or folder"),
+        ("film.mp4 --clip-seconds -1", "clip_seconds is -1 and must be above 0\n"),
+        ("film.mp4 --min-seconds 9", "min_seconds is 9 and must be from 0 to clip_seconds (8)"),
+        ("film.mp4 --frames 0", "invalid choice: '0'"),
+        ("film.mp4 --frames sharpest --k 1", "count is 1 and must be at least 2"),
+        ("film.mp4 --beams 0", "beams is 0 and must be at least 1"),
+        ("film.mp4 --batch-size 0", "--batch-size is 0"),
+        ("film.mp4 --teacher gone", "gone is neither a directory nor a repo"),
+        ("film.mp4 --teacher asr --transcripts gone.json", "--transcripts gone.json: there is no such file"),
+        ("film.mp4 --teacher toy-mixed --frames sharpest", "a PseudoCap watches the whole clip"),
+    ],
+)
+def test_label(words: str, told: str, place: Path) -> None:
+    assert told in told_without_torch(f"label --out labels {words}", place)
+    assert not (place / "labels").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--config nowhere.yaml", "--config nowhere.yaml: there is no such file"),
+        ("--config toy", "laion/: there is no such tar or folder"),
+        ("--config mine.yaml", "gone/: there is no such tar or folder"),
+        ("--config mine.yaml --data.images=empty --data.videos nowhere", "nowhere: there is no such tar or folder"),
+        ("--config mine.yaml --data.images empty --out begun", "begun holds a run already"),
+        ("--config mine.yaml --data.images empty --resume", "this run has saved no checkpoint yet"),
+        (
+            "--config toy --data.images empty --data.videos empty --model.model.init_args.decoder gone",
+            "gone is neither a directory nor a repo",
+        ),
+    ],
+)
+def test_train(words: str, told: str, place: Path) -> None:
+    assert told in told_without_torch(f"train mixed {words}", place)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("toy-mixed --data nowhere.csv", "nowhere.csv: there is no such file"),
+        ("toy-mixed --data captions.csv --videos gone", "gone: there is no such folder"),
+        ("toy-mixd --data captions.csv", "did you mean 'toy-mixed'?"),
+        ("toy-mixed --data captions.csv --peers gitt", "there is no kind 'gitt' (did you mean 'git'?)"),
+        ("toy-mixed --build nowhere", "--build nowhere holds no toy films"),
+    ],
+)
+def test_bench_model(words: str, told: str, place: Path) -> None:
+    assert told in told_without_torch(f"bench model {words}", place)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("nowhere", "nowhere: there is no such file"),
+        ("captions.csv --frames 0", "--frames must be at least 1, not 0"),
+        ("captions.csv --encoder gone", "gone is neither a directory nor a repo"),
+        ("captions.csv --videos gone", "gone: there is no such folder"),
+    ],
+)
+def test_encode(words: str, told: str, place: Path) -> None:
+    assert told in told_without_torch(f"encode --encoder toy-mixed --out memories {words}", place)
+
+
+def test_demo(place: Path) -> None:
+    assert "did you mean 'toy-mixed'?" in told_without_torch("demo film.mp4 --checkpoint toy-mixd", place)
+    assert "is a folder; name the page" in told_without_torch("demo film.mp4 --out empty", place)
+
+
+def test_a_backbone_that_has_gone(model: PseudoCap, place: Path) -> None:
+    model.save_pretrained(place / "mine")
+    config = place / "mine" / "config.json"
+    config.write_text(config.read_text().replace(model.config.decoder.source, "/nowhere/opt"))
+    assert "the decoder was at /nowhere/opt" in told_without_torch("caption film.mp4 --checkpoint mine", place)

@@ -1,0 +1,83 @@
+"""What a newcomer sees on stderr: our own lines, and nothing that the libraries say in every run."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import lightning.pytorch as lightning
+import pytest
+from small import write_world
+from tars import video_tars
+
+from pseudocap import PseudoCap
+from pseudocap.cli.training_progress import TrainingBar
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "pseudocap", *map(str, words)]
+
+
+def pseudocap(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*words), capture_output=True, text=True, check=True)
+
+
+def test_a_bar_of_steps_names_no_number_of_epochs() -> None:
+    for options, told in (({"max_steps": 2}, "Epoch 0"), ({"max_epochs": 3}, "Epoch 0/2")):
+        bar = TrainingBar()
+        quiet = {"logger": False, "enable_checkpointing": False, "accelerator": "cpu"}
+        bar._trainer = lightning.Trainer(**options, **quiet)
+        assert bar._get_train_description(0).strip() == told
+
+
+@pytest.mark.slow
+def test_captioning_says_nothing_but_what_matters(tmp_path: Path) -> None:
+    write_world(tmp_path)
+    done = pseudocap("caption", tmp_path / "red-left-0.mp4", "--checkpoint", "toy-mixed", "--device", "cpu")
+    assert done.stderr == "toy-mixed has seen drawn films alone: what it says of real video means nothing\n"
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_training_says_how_far_it_is_and_nothing_of_the_libraries(backbones: Path, tmp_path: Path) -> None:
+    video_tars(tmp_path / "clips")
+    where = ["--model.model.init_args.decoder", backbones / "opt", "--out", tmp_path / "run"]
+    where += ["--model.model.init_args.encoder", backbones / "timesformer", "--data.videos", tmp_path / "clips"]
+    few = ["--data.workers", "0", "--data.batch_size", "2", "--trainer.accelerator", "cpu", "--trainer.max_steps", "2"]
+    few += ["--trainer.enable_model_summary", "false"]
+    done = pseudocap("train", "video-only", "--config", "toy", *where, *few)
+    assert done.stdout == f"2 steps; the captioner lies in {tmp_path / 'run' / 'last'}\n"
+    assert [line for line in done.stderr.splitlines() if not line.startswith(("training: ", "videos: "))] == []
+
+
+@pytest.mark.slow
+def test_the_bar_of_a_fine_tuning_is_drawn_on_a_terminals_stderr(backbones: Path, tmp_path: Path) -> None:
+    world = write_world(tmp_path / "world")
+    start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
+    start.save_pretrained(tmp_path / "start")
+    words = ["--from", tmp_path / "start", "--data", world / "captions.jsonl", "--out", tmp_path / "run"]
+    ours, theirs = pty.openpty()
+    with (tmp_path / "out").open("w") as out:
+        options = ["--max-epochs", "2", "--workers", "0", "--device", "cpu"]
+        running = subprocess.Popen(command("finetune", *words, *options), stdout=out, stderr=theirs)
+        os.close(theirs)
+        drawn = read_to_the_end(ours)
+    assert running.wait() == 0
+    assert "Epoch 0/1" in drawn
+    assert "GPU available" not in drawn
+    assert (tmp_path / "out").read_text().startswith("CIDEr-D ")
+
+
+def read_to_the_end(terminal: int) -> str:
+    read = b""
+    try:
+        while chunk := os.read(terminal, 4096):
+            read += chunk
+    except OSError:  # how a terminal says that nobody writes to it any more
+        pass
+    finally:
+        os.close(terminal)
+    return read.decode(errors="replace")
