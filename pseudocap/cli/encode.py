@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pseudocap.model.timesformer import TimeSformer
     from pseudocap.types import Preprocess
 
+SHARD, SHARD_OF_PATCHES = 1024, 32  # a shard is gathered in memory before it is written
+
 EPILOG = """SOURCE is one of
   captions.jsonl, .json, .csv   your captions (video, caption[, start, end]), videos beside them or in --videos
   a folder of tars, or a .tar   as img2dataset (--images) and video2dataset write them
@@ -45,8 +47,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crops", type=int, default=0, metavar="K", help="random views beside evaluation's (0)")
     parser.add_argument("--seed", type=int, default=0, help="of the random views (0)")
     parser.add_argument("--int8", action="store_true", help="half the size, a scale for each vector")
+    parser.add_argument(
+        "--patches",
+        action="store_true",
+        help="also keep every patch of every frame, for captioners whose attention is full or a resampler's (and "
+        "wherever E is such a captioner); at 8 frames of 196 patches nearly 9 times the size",
+    )
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="views encoded at once (16)")
-    parser.add_argument("--shard-size", type=int, default=1024, metavar="N", help="samples in a file (1024)")
+    parser.add_argument(
+        "--shard-size", type=int, metavar="N", help=f"samples in a file ({SHARD}; with patches {SHARD_OF_PATCHES})"
+    )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that decode (2)")
     parser.add_argument("--device", default="auto", help="where the encoder runs (auto)")
     parser.add_argument("--bf16", action="store_true", help="run the encoder in bfloat16")
@@ -73,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.data.memories import MemorySpec
 
     device = pick_device(args.device)
-    encoder, preprocess = _encoder(args.encoder, args.checkpoints)
+    encoder, preprocess, looks_at_patches = _encoder(args.encoder, args.checkpoints)
     changes = {"size": args.size, "frames": args.frames}
     preprocess = replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
     encoder.check_frames(torch.zeros(1, preprocess.frames, 3, preprocess.size, preprocess.size), None)
@@ -85,6 +95,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         storage="int8" if args.int8 else "float16",
         precision="bfloat16" if args.bf16 else "float32",
+        patches=args.patches or looks_at_patches,
     )
     source = _source(args, preprocess)
     with progress_of("encoding", "samples") as progress:
@@ -94,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             spec,
             batch_size=args.batch_size,
-            shard_size=args.shard_size,
+            shard_size=(SHARD_OF_PATCHES if spec.patches else SHARD) if args.shard_size is None else args.shard_size,
             workers=args.workers,
             max_failure_rate=args.max_failure_rate,
             retry_failed=args.retry_failed,
@@ -121,8 +132,9 @@ def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missin
     return 1 if result.failed or missing else 0
 
 
-def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preprocess]:
-    """An encoder by itself, or that of a PseudoCap checkpoint with the preprocessing that it was trained with."""
+def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preprocess, bool]:
+    """An encoder by itself, or that of a PseudoCap checkpoint with the preprocessing that it was trained with; and
+    whether that looks at every patch."""
     from pseudocap.captioner import read_config
     from pseudocap.hub.fetch import fetch, is_captioner
     from pseudocap.model.timesformer import TimeSformer
@@ -137,15 +149,16 @@ def _encoder(name: str, checkpoints: str | None) -> tuple[TimeSformer, Preproces
                 f"--encoder {name}: {config.encoder.source} no longer holds the weights that this captioner was "
                 "trained with, and would not take memories of others; restore them"
             )
-        return encoder, config.preprocess
+        return encoder, config.preprocess, config.needs_patches
     encoder = TimeSformer.from_pretrained(folder if folder.exists() else name)
     own = encoder.config
-    return encoder, Preprocess(
+    preprocess = Preprocess(
         size=own.image_size,
         mean=own.mean,  # type: ignore[arg-type]
         std=own.std,  # type: ignore[arg-type]
         frames=own.num_frames,
     )
+    return encoder, preprocess, False
 
 
 def _source(args: argparse.Namespace, preprocess: Preprocess) -> DescribedSource:
