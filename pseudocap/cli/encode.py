@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from pseudocap.model.timesformer import TimeSformer
     from pseudocap.types import Preprocess
 
-SHARD, SHARD_OF_PATCHES = 1024, 32  # a shard is gathered in memory before it is written
+SHARD = 1024  # samples of a file, ...
+PATCHES_IN_SHARD = 2**28  # ... but no more bytes of patches, since a shard is gathered in memory
 
 EPILOG = """SOURCE is one of
   captions.jsonl, .json, .csv   your captions (video, caption[, start, end]), videos beside them or in --videos
@@ -55,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="views encoded at once (16)")
     parser.add_argument(
-        "--shard-size", type=int, metavar="N", help=f"samples in a file ({SHARD}; with patches {SHARD_OF_PATCHES})"
+        "--shard-size", type=int, metavar="N", help=f"samples in a file ({SHARD}; with patches for 256 MiB of them)"
     )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that decode (2)")
     parser.add_argument("--device", default="auto", help="where the encoder runs (auto)")
@@ -105,13 +106,21 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             spec,
             batch_size=args.batch_size,
-            shard_size=(SHARD_OF_PATCHES if spec.patches else SHARD) if args.shard_size is None else args.shard_size,
+            shard_size=_shard_size(spec, encoder) if args.shard_size is None else args.shard_size,
             workers=args.workers,
             max_failure_rate=args.max_failure_rate,
             retry_failed=args.retry_failed,
             progress=progress,
         )
     return _tell(args, spec, result, missing=list(getattr(source, "missing", ())))
+
+
+def _shard_size(spec: MemorySpec, encoder: TimeSformer) -> int:
+    if not spec.patches:
+        return SHARD
+    shown, watched = spec.preprocess, encoder.config
+    vectors = spec.views * shown.frames * (shown.size // watched.patch_size) ** 2
+    return max(1, min(SHARD, PATCHES_IN_SHARD // (vectors * watched.width * (1 if spec.storage == "int8" else 2))))
 
 
 def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missing: list[str]) -> int:
