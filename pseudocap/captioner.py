@@ -67,6 +67,7 @@ class PseudoCap(CaptionNetwork):
         decoder: str | Path,
         encoder: str | Path,
         adapter_layers: Sequence[int] | None = None,
+        attention: str = "separable",
         fusion: str = "residual",
         gate: str = "vector",
         gate_init: float | None = None,
@@ -81,7 +82,9 @@ class PseudoCap(CaptionNetwork):
     ) -> Self:
         """New adapters, started from `seed`, between two frozen networks from directories or the hub.
 
-        Adapters go before every second layer of the decoder's upper half unless `adapter_layers` says otherwise.
+        Adapters go before every second layer of the decoder's upper half unless `adapter_layers` says otherwise. They
+        look at the pooled video; with `attention="full"` at every patch of every frame, with "resampler" at latents
+        that a Perceiver resampler makes of those.
         """
         target = pick_device(device)
         _check_dtype(dtype)
@@ -101,6 +104,7 @@ class PseudoCap(CaptionNetwork):
             adapter_layers=(
                 default_adapter_layers(opt.config.num_hidden_layers) if adapter_layers is None else adapter_layers  # type: ignore[arg-type]
             ),
+            attention=attention,
             fusion=fusion,
             gate=gate,
             gate_init=gate_init,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -67,13 +68,15 @@ class VideoMemory:
     Not frozen, because Lightning rebuilds the values of a batch field by field on their way to a device.
 
     `time` [B,T,E] is the maximum over the patches of a frame, `space` [B,S,E] the maximum over the frames at a
-    patch. In the masks True is real and False is padding; padding is zero and is never attended to.
+    patch. In the masks True is real and False is padding; padding is zero and is never attended to. `patches`
+    [B,T,S,E] is everything that was pooled, for the attentions that look at it; None where nobody asked for it.
     """
 
     time: torch.Tensor
     space: torch.Tensor
     time_mask: torch.Tensor
     space_mask: torch.Tensor
+    patches: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return self.time.shape[0]
@@ -82,16 +85,18 @@ class VideoMemory:
         """The memories of some of the videos, as a batch: `memory[:2]`, or one of them as `memory[i : i + 1]`."""
         if isinstance(rows, int):
             raise TypeError(f"a memory is a batch: take memory[{rows} : {rows + 1}] for one video")
-        return VideoMemory(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+        return self.each(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> VideoMemory:
         """Move everything, and cast the features (the masks stay boolean)."""
-        return VideoMemory(
-            time=self.time.to(device=device, dtype=dtype),
-            space=self.space.to(device=device, dtype=dtype),
-            time_mask=self.time_mask.to(device=device),
-            space_mask=self.space_mask.to(device=device),
+        return self.each(
+            lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None),
         )
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> VideoMemory:
+        """The same with every tensor that is there changed."""
+        there = {field.name: getattr(self, field.name) for field in fields(self)}
+        return VideoMemory(**{name: change(tensor) for name, tensor in there.items() if tensor is not None})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -250,7 +255,5 @@ class Batch:
         def pinned(tensor: torch.Tensor | None) -> torch.Tensor | None:
             return None if tensor is None else tensor.pin_memory()
 
-        memory = self.memory
-        if memory is not None:
-            memory = VideoMemory(**{field.name: getattr(memory, field.name).pin_memory() for field in fields(memory)})
+        memory = None if self.memory is None else self.memory.each(lambda tensor: tensor.pin_memory())
         return replace(self, frames=pinned(self.frames), frame_mask=pinned(self.frame_mask), memory=memory)

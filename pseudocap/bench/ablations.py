@@ -14,6 +14,7 @@ from typing import Any
 from pseudocap.bench.cells import UNTRAINED, Cell, Ground
 from pseudocap.bench.regimes import Bench, toy_ground
 from pseudocap.errors import ConfigError, nearest
+from pseudocap.model.config import ATTENTIONS
 from pseudocap.model.timesformer import TimeSformer
 from pseudocap.zoo.recipe import Recipe, RegimeRecipe
 from pseudocap.zoo.stages import Stage, Workshop
@@ -21,6 +22,7 @@ from pseudocap.zoo.yardsticks import watch_films
 
 CODE = 1
 ADAPTERS = "--model.model.init_args."
+PATCHES = "patches"  # in a stage's name: what it encodes keeps every patch
 Shown = Mapping[str, str | int | float]
 
 
@@ -36,6 +38,7 @@ class Arm:
     pretrained: str | None = None
     size: int | None = None  # pixels of pre-training and of fine-tuning; None is the encoder's own
     tuning_size: int | None = None
+    patches: bool = False  # whether all that it learns from keeps every patch
     processes: int = 1
 
     @property
@@ -105,6 +108,14 @@ def _crop(plan: RegimeRecipe, size: int) -> list[Arm]:
     ]
 
 
+def _attention(plan: RegimeRecipe, size: int) -> list[Arm]:
+    """All learn from the same files, in which every patch is kept; the separable attention does not read those."""
+    return [
+        Arm(shown={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
+        for attention in ATTENTIONS
+    ]
+
+
 def _fusion(plan: RegimeRecipe, size: int) -> list[Arm]:
     return [Arm(shown={"fusion": fusion}, training=(f"{ADAPTERS}fusion", fusion)) for fusion in ("residual", "convex")]
 
@@ -161,6 +172,12 @@ ABLATIONS = {
         arms=_crop,
         note="Toy films are drawn at the smaller size: the larger one gives more patches and no detail.",
     ),
+    "attention": Ablation(
+        question="Pool before attending, or look at every patch of every frame, or at a resampler's latents?",
+        claimed="the separable attention is the cheap one; no scores of the other two are known to us",
+        arms=_attention,
+        note="The adapters have equally many weights but for a LayerNorm; the resampler's own come on top.",
+    ),
     "fusion": Ablation(
         question="FrozenCaptioner's residual or PseudoCap-Vid's convex fusion?",
         claimed="PseudoCap-Vid states 66.7 CIDEr on MSR-VTT where FrozenCaptioner states 54.6, all changes together",
@@ -210,11 +227,11 @@ def ablation_bench(
     ground, made_first = toy_ground(shop, recipe, regimes=(), workers=workers)
     arms = ablation_cells(name, plan, size=recipe.size, seeds=seeds)
     cells = [cell for _, each in arms for cell in each]
-    sized = sized_stages(shop, ground, cells, workers=workers)
+    encoded = encoded_stages(shop, ground, cells, workers=workers)
     bench = Bench(
         shop=shop,
         ground=ground,
-        made_first=[*made_first, *sized],
+        made_first=[*made_first, *encoded],
         cells=cells,
         corpus="toy-msrvtt",
         duplicates=None,
@@ -223,11 +240,12 @@ def ablation_bench(
 
 
 def _cell(name: str, arm: Arm, plan: RegimeRecipe, size: int, seed: int) -> Cell:
-    before, after = arm.size or size, arm.tuning_size or size
+    before, after = (_encoded_as(arm, pixels or size, size) for pixels in (arm.size, arm.tuning_size))
+    stills, clips, films, views = "memories-stills", "memories", "memories-msrvtt", "views"
     training = arm.training
-    if before != size:
-        training += _larger_streams(before)
-    stages = (_sized("memories-stills", before), _sized("memories", before)) if before != size else ()
+    needs = (_encoded(stills, before), _encoded(clips, before)) if before else ()
+    for option, stage in zip(("--data.images", "--data.videos"), needs, strict=False):
+        training += (option, f"{stage}/store")
     return Cell(
         regime=arm.regime,
         seed=seed,
@@ -235,25 +253,26 @@ def _cell(name: str, arm: Arm, plan: RegimeRecipe, size: int, seed: int) -> Cell
         variant=f"{arm.pretrained}+{arm.name}" if arm.pretrained else f"{name}-{arm.name}",
         training=training,
         tuning=arm.tuning,
-        memories=_sized("memories-msrvtt", after) if after != size else None,
-        views=_sized("views", after) if after != size else None,
-        needs=stages,
+        memories=_encoded(films, after) if after else None,
+        views=_encoded(views, after) if after else None,
+        needs=needs,
         processes=arm.processes,
         may_diverge=True,
     )
 
 
-def _sized(stage: str, size: int) -> str:
-    return f"cells/{stage}-{size}px"
+def _encoded_as(arm: Arm, pixels: int, size: int) -> str | None:
+    """How its pictures are encoded otherwise than the zoo encodes them: `96px`, or with every patch."""
+    assert not (arm.patches and pixels != size), "one or the other"
+    return PATCHES if arm.patches else f"{pixels}px" if pixels != size else None
 
 
-def _larger_streams(size: int) -> tuple[str, ...]:
-    stills, clips = (f"{_sized(name, size)}/store" for name in ("memories-stills", "memories"))
-    return "--data.images", stills, "--data.videos", clips
+def _encoded(stage: str, how: str) -> str:
+    return f"cells/{stage}-{how}"
 
 
-def sized_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, workers: int) -> list[Stage]:
-    """What cells of another size of picture stand on: the same sources, encoded at that size."""
+def encoded_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, workers: int) -> list[Stage]:
+    """What cells stand on whose pictures are encoded otherwise: the same sources, larger or with every patch."""
     wanted = {stage for cell in cells for stage in (*cell.needs, cell.memories, cell.views) if stage is not None}
     sources: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         "memories-stills": (("world/stills", "--images"), ("world", "watcher")),
@@ -263,17 +282,21 @@ def sized_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, worke
     }
 
     def stage(name: str) -> Stage:
-        kind, _, pixels = name.removeprefix("cells/").removesuffix("px").rpartition("-")
+        kind, _, how = name.removeprefix("cells/").rpartition("-")
         source, needs = sources[kind]
+        pixels = None if how == PATCHES else how.removesuffix("px")
 
         def make(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
             if kind == "views":
                 watcher = TimeSformer.from_pretrained(shop.root / ground.encoder)
-                return watch_films(folder, ground.films(), watcher, size=int(pixels))
-            words = ("encode", *source, "--encoder", ground.encoder, "--size", pixels)
+                size = None if pixels is None else int(pixels)
+                return watch_films(folder, ground.films(), watcher, size=size, patches=how == PATCHES)
+            words = ("encode", *source, "--encoder", ground.encoder)
+            words += ("--patches",) if pixels is None else ("--size", pixels)
             shop.verb(*words, "--out", f"{name}/store", "--workers", str(workers))
             return {}
 
-        return Stage(name=name, settings={"code": CODE, "source": source, "size": pixels}, make=make, needs=needs)
+        differs = {"patches": True} if pixels is None else {"size": pixels}
+        return Stage(name=name, settings={"code": CODE, "source": source} | differs, make=make, needs=needs)
 
     return [stage(name) for name in sorted(wanted)]

@@ -23,6 +23,7 @@ from torch import nn
 from pseudocap.bench.measure import peak_memory, take_turns
 from pseudocap.model.adapter import FeedForward
 from pseudocap.model.attention import SeparableCrossAttention
+from pseudocap.model.resampler import Resampler
 from pseudocap.model.timesformer import pool
 
 B, L, D, E, S, ADAPTERS, HEADS = 2, 32, 2048, 768, 196, 6, 32
@@ -30,7 +31,8 @@ KINDS = ("separable", "full", "resampler-6", "resampler-2")
 
 
 class CrossAttention(nn.Module):
-    """Words to all vectors of the memory, keys and values projected for each."""
+    """Words to all vectors of the memory, keys and values projected at every call: open_flamingo's, as wide as the
+    words. What a captioner has for attention='full' projects once per video and has twice the heads."""
 
     def __init__(self, *, width: int = D, memory_width: int = E, heads: int = HEADS) -> None:
         super().__init__()
@@ -50,29 +52,6 @@ class CrossAttention(nn.Module):
         return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
-class ResamplerLayer(nn.Module):
-    """Latents to the features and to themselves; heads of 64, as in OpenFlamingo."""
-
-    def __init__(self, *, feed_forward: bool, heads: int = 8, head_width: int = 64) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm_features, self.norm_latents = nn.LayerNorm(E), nn.LayerNorm(E)
-        self.query = nn.Linear(E, heads * head_width, bias=False)
-        self.key_value = nn.Linear(E, 2 * heads * head_width, bias=False)
-        self.out = nn.Linear(heads * head_width, E, bias=False)
-        self.ffn = nn.Sequential(nn.LayerNorm(E), FeedForward(E)) if feed_forward else None
-
-    def forward(self, latents_BRE: torch.Tensor, features_BME: torch.Tensor) -> torch.Tensor:
-        normed_BRE = self.norm_latents(latents_BRE)
-        both_BME = torch.cat((self.norm_features(features_BME), normed_BRE), dim=1)
-        q, k, v = (
-            x.unflatten(2, (self.heads, -1)).transpose(1, 2)
-            for x in (self.query(normed_BRE), *self.key_value(both_BME).chunk(2, dim=-1))
-        )
-        latents_BRE = latents_BRE + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
-        return latents_BRE if self.ffn is None else latents_BRE + self.ffn(latents_BRE)
-
-
 class Stack(nn.Module):
     """Six adapters over one kind of memory, as a plain loop."""
 
@@ -90,8 +69,7 @@ class Stack(nn.Module):
         else:
             self.attentions = nn.ModuleList(CrossAttention() for _ in range(ADAPTERS))
         depth = int(kind.removeprefix("resampler-")) if kind.startswith("resampler") else 0
-        self.latents = nn.Parameter(torch.randn(64, E)) if depth else None
-        self.resampler = nn.ModuleList(ResamplerLayer(feed_forward=feed_forward) for _ in range(depth))
+        self.resampler = Resampler(width=E, depth=depth, feed_forward=feed_forward) if depth else None
 
     def forward(self, h_BLD: torch.Tensor, features_BTSE: torch.Tensor) -> torch.Tensor:
         look = self.separable_look(features_BTSE) if self.kind == "separable" else self.plain_look(features_BTSE)
@@ -108,11 +86,8 @@ class Stack(nn.Module):
 
     def plain_look(self, features_BTSE: torch.Tensor) -> Callable[[int, torch.Tensor], torch.Tensor]:
         memory_BME = features_BTSE.flatten(1, 2)
-        if self.latents is not None:
-            latents_BRE = self.latents.expand(len(memory_BME), -1, -1)
-            for layer in self.resampler:
-                latents_BRE = layer(latents_BRE, memory_BME)
-            memory_BME = latents_BRE
+        if self.resampler is not None:
+            memory_BME = self.resampler(memory_BME)
         attentions = [cast(CrossAttention, attention) for attention in self.attentions]
         return lambda index, h: attentions[index](h, memory_BME)
 

@@ -174,7 +174,7 @@ def _write_untrained(root: Path, ground: Ground, cell: Cell, folder: Path) -> No
     chosen = {name.removeprefix(option): value for name, value in given.items() if name.startswith(option)}
     numbers: dict[str, Any] = {name: float(chosen.pop(name)) for name in ("gate_init",) if name in chosen}
     numbers |= {name: int(chosen.pop(name)) for name in ("size", "num_frames") if name in chosen}
-    texts: dict[str, Any] = {name: chosen.pop(name) for name in ("fusion", "gate") if name in chosen}
+    texts: dict[str, Any] = {name: chosen.pop(name) for name in ("attention", "fusion", "gate") if name in chosen}
     assert not chosen, f"an untrained captioner cannot have {chosen}"
     decoder, encoder = (_below(root, source) for source in (ground.decoder, ground.encoder))
     model = PseudoCap.from_backbones(decoder=decoder, encoder=encoder, seed=cell.seed, device="cpu", **numbers, **texts)

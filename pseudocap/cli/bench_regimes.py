@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ROWS = ("asr", "image-only", "video-only", "mixed", "mixed-ext", "none")
 COUNTS = "10,100,1000"
-ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "fusion", "mixture", "losses")
+ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "attention", "fusion", "mixture", "losses")
 KNOWN = ", ".join(ABLATIONS)
 
 

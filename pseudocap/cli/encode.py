@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pseudocap.model.timesformer import TimeSformer
     from pseudocap.types import CaptionedVideo, Preprocess
 
+SHARD = 1024  # samples of a file, ...
+PATCHES_IN_SHARD = 2**28  # ... but no more bytes of patches, since a shard is gathered in memory
+
 EPILOG = """SOURCE is one of
   captions.jsonl, .json, .csv   your captions (video, caption[, start, end]), videos beside them or in --videos
   a folder of tars, or a .tar   as img2dataset (--images) and video2dataset write them
@@ -50,8 +53,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crops", type=int, default=0, metavar="K", help="random views beside evaluation's (0)")
     parser.add_argument("--seed", type=int, default=0, help="of the random views (0)")
     parser.add_argument("--int8", action="store_true", help="half the size, a scale for each vector")
+    parser.add_argument(
+        "--patches",
+        action="store_true",
+        help="also keep every patch of every frame, for captioners whose attention is full or a resampler's (and "
+        "wherever E is such a captioner); at 8 frames of 196 patches nearly 9 times the size",
+    )
     parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="views encoded at once (16)")
-    parser.add_argument("--shard-size", type=int, default=1024, metavar="N", help="samples in a file (1024)")
+    parser.add_argument(
+        "--shard-size", type=int, metavar="N", help=f"samples in a file ({SHARD}; with patches for 256 MiB of them)"
+    )
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that decode (2)")
     parser.add_argument("--device", default="auto", help="where the encoder runs (auto)")
     parser.add_argument("--bf16", action="store_true", help="run the encoder in bfloat16")
@@ -91,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
         seed=args.seed,
         storage="int8" if args.int8 else "float16",
         precision="bfloat16" if args.bf16 else "float32",
+        patches=args.patches or (captioner is not None and captioner.needs_patches),
     )
     source = _source(args, captioned, preprocess)
     with progress_of("encoding", "samples") as progress:
@@ -100,7 +112,7 @@ def run(args: argparse.Namespace) -> int:
             args.out,
             spec,
             batch_size=args.batch_size,
-            shard_size=args.shard_size,
+            shard_size=_shard_size(spec, encoder) if args.shard_size is None else args.shard_size,
             workers=args.workers,
             max_failure_rate=args.max_failure_rate,
             retry_failed=args.retry_failed,
@@ -123,6 +135,14 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
         raise ConfigError(f"--frames must be 1 to {MAX_FRAMES}, not {args.frames}")
     if args.clip_seconds is not None and not 0 < args.clip_seconds < math.inf:
         raise ConfigError(f"--clip-seconds must be above 0, not {args.clip_seconds:g}")
+
+
+def _shard_size(spec: MemorySpec, encoder: TimeSformer) -> int:
+    if not spec.patches:
+        return SHARD
+    shown, watched = spec.preprocess, encoder.config
+    vectors = spec.views * shown.frames * (shown.size // watched.patch_size) ** 2
+    return max(1, min(SHARD, PATCHES_IN_SHARD // (vectors * watched.width * (1 if spec.storage == "int8" else 2))))
 
 
 def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missing: list[str]) -> int:

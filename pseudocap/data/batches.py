@@ -48,7 +48,16 @@ def _memories(samples: Sequence[Sample]) -> VideoMemory:
         raise DataError("a batch holds frames or memories, and samples of both were drawn together")
     time, time_mask = _padded([(memory.time, memory.time_mask) for memory in memories])
     space, space_mask = _padded([(memory.space, memory.space_mask) for memory in memories])
-    return VideoMemory(time=time, space=space, time_mask=time_mask, space_mask=space_mask)
+    patches = [memory.patches for memory in memories if memory.patches is not None]
+    if patches and len(patches) < len(memories):
+        raise DataError("memories with patches and memories without were drawn together")
+    return VideoMemory(
+        time=time,
+        space=space,
+        time_mask=time_mask,
+        space_mask=space_mask,
+        patches=_padded_patches(patches, time.shape[1], space.shape[1]) if patches else None,
+    )
 
 
 def _padded(axes: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,3 +69,11 @@ def _padded(axes: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Te
     for row, (vectors, real) in enumerate(axes):
         batch[row, : vectors.shape[1]], mask[row, : real.shape[1]] = vectors[0], real[0]
     return batch, mask
+
+
+def _padded_patches(patches: Sequence[torch.Tensor], frames: int, places: int) -> torch.Tensor:
+    """[1,T,S,E] of each memory in as much room as the longest has; padding is zero, and the axes' masks tell it."""
+    batch = patches[0].new_zeros(len(patches), frames, places, patches[0].shape[3])
+    for row, one in enumerate(patches):
+        batch[row, : one.shape[1], : one.shape[2]] = one[0]
+    return batch

@@ -299,7 +299,8 @@ class _Writer:
         views, self.waiting = self.waiting[:count], self.waiting[count:]
         weights = self.encoder.pos_embed
         frames, mask = pad_clips(views)
-        memory = self.encoder.encode(frames.to(weights), None if mask.all() else mask.to(weights.device))
+        real = None if mask.all() else mask.to(weights.device)
+        memory = self.encoder.encode(frames.to(weights), real, patches=self.spec.patches)
         self.vectors.add(memory, [len(view) for view in views])
 
     def flush(self) -> None:

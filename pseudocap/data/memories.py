@@ -1,13 +1,15 @@
 """Pooled memories on disk: what a frozen encoder sees of a clip, kept so that no epoch has to look again.
 
 The encoder never learns, so for the same pixels it says the same each time. A memory of T + S vectors is all that the
-adapters take of a clip, and a training run from memories needs neither videos nor an encoder.
+separable adapters take of a clip, and a training run from memories needs neither videos nor an encoder. For captioners
+whose attention looks at every patch of every frame, the T * S vectors that were pooled can be kept beside them.
 
 A folder holds `memories.json` (what made it, with a fingerprint of that) and shards: `00000.safetensors` with the
 vectors, and `00000.json` with whose they are, written last: a shard without it does not count. Vectors are float16, or
 int8 with a scale for each vector. A sample has one or several views: view 0 is what evaluation sees, the others are
 random crops at random moments, so that augmentation survives. Samples may have different numbers of frames, so the
-vectors of time lie one after another and `frames` says how many belong to each view.
+vectors of time lie one after another and `frames` says how many belong to each view; patches, where they are kept, lie
+frame by frame in the same way.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ class MemorySpec:
     seed: int = 0  # of those
     storage: Storage = "float16"
     precision: Precision = "float32"  # that the encoder ran in
+    patches: bool = False  # whether all patches are kept beside the pooled vectors
 
     def __post_init__(self) -> None:
         if self.crops < 0:
@@ -67,8 +70,10 @@ class MemorySpec:
 
     def to_dict(self) -> dict[str, Any]:
         values = {"format": FORMAT, **asdict(self)}
-        if self.precision == "float32":  # as it was before there was a choice, so that older folders stay the same
-            del values["precision"]
+        # As it was before there was a choice, so that older folders stay the same.
+        for name, once in (("precision", "float32"), ("patches", False)):
+            if values[name] == once:
+                del values[name]
         return values
 
     @classmethod
@@ -180,7 +185,7 @@ class MemorySource:
 
     `encoder` and `preprocess` are those of the model that will learn from them; what was made with others is refused.
     With a generator a sample is one of its random views (the one view where there is no other), without one it is what
-    evaluation sees.
+    evaluation sees. `patches` is whether the model looks at every patch: only then are those read.
     """
 
     def __init__(
@@ -189,10 +194,11 @@ class MemorySource:
         *,
         encoder: str | None = None,
         preprocess: Preprocess | None = None,
+        patches: bool = False,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder, self.patches = Path(folder), patches
         self.spec = read_spec(self.folder)
-        self.refuse_strangers(encoder, preprocess)
+        self.refuse_strangers(encoder, preprocess, patches=patches)
         self._places: dict[str, tuple[int, int]] = {}  # of a content: its shard, and its place there
         rows: dict[tuple[str, str], tuple[int, Described]] = {}  # a later row about the same has the newer captions
         paths = shard_paths(self.folder)
@@ -217,8 +223,9 @@ class MemorySource:
             self._by_key.setdefault(of.key, []).append(number)
             self._by_video.setdefault(plain_name(of.key), []).append(number)
 
-    def refuse_strangers(self, encoder: str | None, preprocess: Preprocess | None) -> None:
-        """DataError where a model with this encoder and preprocessing sees something else; None is not compared."""
+    def refuse_strangers(self, encoder: str | None, preprocess: Preprocess | None, *, patches: bool = False) -> None:
+        """DataError where a model with this encoder and preprocessing sees something else; None is not compared. So it
+        is where the model looks at patches and they are not stored, or not read."""
         if encoder is not None and encoder != self.spec.encoder:
             raise DataError(
                 f"{self.folder} was encoded by weights with fingerprint {self.spec.encoder[:12]}, and the model's "
@@ -228,6 +235,16 @@ class MemorySource:
             raise DataError(
                 f"{self.folder} was encoded from other pictures ({_short(self.spec.preprocess)}) than the model "
                 f"takes ({_short(preprocess)}); encode again with the model's own"
+            )
+        if patches and not self.spec.patches:
+            raise DataError(
+                f"{self.folder} holds pooled vectors alone, and the model's attention looks at every patch of every "
+                "frame; encode into another folder with `pseudocap encode --patches`"
+            )
+        if patches and not self.patches:
+            raise DataError(
+                f"{self.folder} was opened without its patches, and the model's attention looks at them; open it as "
+                "MemorySource(..., patches=True)"
             )
 
     def __len__(self) -> int:
@@ -273,7 +290,7 @@ class MemorySource:
         return Sample(key=row.key, modality=row.modality, captions=row.captions, memory=self.memory(index, view))
 
     def memory(self, index: int, view: int = 0) -> VideoMemory:
-        """One view of one sample, float32, [1,T,E] and [1,S,E]."""
+        """One view of one sample, float32, [1,T,E] and [1,S,E], and patches [1,T,S,E] where they are read."""
         shard, place = self._places[self.rows[index].content]
         path = self.folder / f"{shard:05d}.safetensors"
         try:
@@ -285,11 +302,13 @@ class MemorySource:
         first, last = int(starts[number]), int(starts[number + 1])
         time = _vectors(file, "time", slice(first, last), self.spec.storage)[None]
         space = _vectors(file, "space", (place, view), self.spec.storage)[None]
+        patches = _vectors(file, "patches", slice(first, last), self.spec.storage)[None] if self.patches else None
         return VideoMemory(
             time=time,
             space=space,
             time_mask=torch.ones(time.shape[:2], dtype=torch.bool),
             space_mask=torch.ones(space.shape[:2], dtype=torch.bool),
+            patches=patches,
         )
 
 

@@ -57,17 +57,20 @@ class ShardVectors:
         self.views = 0
         self._spec, self._room = spec, samples * spec.views
         self._frames: list[int] = []
-        self._taken = 0  # by the vectors of time, which lie one after another
+        self._taken = 0  # frames, whose vectors and patches lie one after another
         self._rooms: dict[str, torch.Tensor] = {}
 
     def add(self, memory: VideoMemory, frames: Sequence[int]) -> None:
         """Views side by side, of which so many frames each are real."""
-        real = torch.cat([row[:count] for row, count in zip(memory.time, frames, strict=True)])
         self._put("space", memory.space, first=self.views, room=self._room)
-        self._put("time", real, first=self._taken, room=self._room * self._spec.preprocess.frames)
+        room = self._room * self._spec.preprocess.frames
+        for name, rows in (("time", memory.time), ("patches", memory.patches)):
+            if rows is not None:
+                real = torch.cat([row[:count] for row, count in zip(rows, frames, strict=True)])
+                self._put(name, real, first=self._taken, room=room)
         self._frames += frames
         self.views += len(frames)
-        self._taken += len(real)
+        self._taken += sum(frames)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """As the file has them; none where there is no sample."""

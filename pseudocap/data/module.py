@@ -216,7 +216,10 @@ class CaptionData(ResumableData):
         preprocess = self.preprocess_or(self._preprocess)
         if self._memories is None:
             return RowSource(rows, self._folder, preprocess)
-        return MemoryRows(rows, MemorySource(self._memories, encoder=self.encoder_fingerprint, preprocess=preprocess))
+        stored = MemorySource(
+            self._memories, encoder=self.encoder_fingerprint, preprocess=preprocess, patches=self.needs_patches
+        )
+        return MemoryRows(rows, stored)
 
     def _is_there(self, row: CaptionedVideo) -> bool:
         if self._memories is None:

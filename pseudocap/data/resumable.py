@@ -61,6 +61,12 @@ class ResumableData(lightning.LightningDataModule):
         config = getattr(getattr(module, "model", None), "config", None)
         return getattr(getattr(config, "encoder", None), "fingerprint", None)
 
+    @property
+    def needs_patches(self) -> bool:
+        """Whether the attention of the model that the trainer fits looks at every patch."""
+        module = self.trainer.lightning_module if self.trainer is not None else None
+        return bool(getattr(getattr(getattr(module, "model", None), "config", None), "needs_patches", False))
+
     def provenance(self) -> dict[str, Any]:
         """What a result says about its data, for JSON."""
         raise NotImplementedError

@@ -187,7 +187,9 @@ class StreamData(ResumableData):
 
     def _source(self, name: Modality, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
         if _are_memories(given):
-            given = MemorySource(given, encoder=self.encoder_fingerprint, preprocess=preprocess)
+            given = MemorySource(
+                given, encoder=self.encoder_fingerprint, preprocess=preprocess, patches=self.needs_patches
+            )
         if _are_tars(given):
             return TarSource(index_tars(given, folder=self._index), preprocess, modality=name)
         if isinstance(given, Corpus):
@@ -199,7 +201,7 @@ class StreamData(ResumableData):
         if given.modality != name:
             raise ConfigError(f"{name}s= was given a source of {given.modality}s")
         if isinstance(given, MemorySource):
-            given.refuse_strangers(self.encoder_fingerprint, preprocess)
+            given.refuse_strangers(self.encoder_fingerprint, preprocess, patches=self.needs_patches)
             _refuse_speechless(given)
         return given
 

@@ -9,14 +9,15 @@ Legend: B videos, N captions (a multiple of B), L tokens, T frames, S patches, D
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
 
 from pseudocap.model.adapter import Adapter
-from pseudocap.model.attention import ProjectedAxes
+from pseudocap.model.attention import KeysValues, Projected
 from pseudocap.model.network import CaptionNetwork
 from pseudocap.types import VideoMemory
 
@@ -25,7 +26,8 @@ from pseudocap.types import VideoMemory
 class Look:
     """One adapter at every token of N captions, all in float32.
 
-    `time_NLT` and `space_NLS` are the weights of the two axes, the mean over the heads; each row sums to one.
+    `time_NLT` and `space_NLS` are the weights of the two axes, the mean over the heads; each row sums to one. A full
+    attention has one map of both, of which these are the sums over the other axis.
     `added_NL` is the norm of what the adapter adds over the norm of what it was given, `by_video_NL` the same of the
     part that would not be there if the attention had brought nothing.
     """
@@ -42,7 +44,7 @@ class Passage:
     """What went into an adapter and what came out."""
 
     h_NLD: torch.Tensor
-    axes: ProjectedAxes
+    seen: Projected
     out_NLD: torch.Tensor
 
 
@@ -65,30 +67,33 @@ def _keep(
     passages: dict[int, Passage],
     layer: int,
     _: nn.Module,
-    given: tuple[torch.Tensor, ProjectedAxes],
+    given: tuple[torch.Tensor, Projected],
     out_NLD: torch.Tensor,
 ) -> None:
-    h_NLD, axes = given
-    passages[layer] = Passage(h_NLD, axes, out_NLD)
+    h_NLD, seen = given
+    passages[layer] = Passage(h_NLD, seen, out_NLD)
 
 
 def _look(layer: int, adapter: Adapter, passage: Passage) -> Look:
     a_NLD = adapter.norm(passage.h_NLD)  # both fusions look from here
-    time, space = adapter.attention.time, adapter.attention.space
-    blind_NLD = adapter(passage.h_NLD, _blind(passage.axes))
+    time_NLT, space_NLS = adapter.attention.shares(a_NLD, passage.seen)  # type: ignore[arg-type]  # its own
+    blind_NLD = adapter(passage.h_NLD, _blind(passage.seen))
     size_NL = passage.h_NLD.float().norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
     return Look(
         layer=layer,
-        time_NLT=time.weights(a_NLD, passage.axes.time).mean(dim=1),
-        space_NLS=space.weights(a_NLD, passage.axes.space).mean(dim=1),
+        time_NLT=time_NLT,
+        space_NLS=space_NLS,
         added_NL=(passage.out_NLD.float() - passage.h_NLD.float()).norm(dim=-1) / size_NL,
         by_video_NL=(passage.out_NLD.float() - blind_NLD.float()).norm(dim=-1) / size_NL,
     )
 
 
-def _blind(axes: ProjectedAxes) -> ProjectedAxes:
+def _blind(seen: Projected) -> Projected:
     """A video of which nothing is brought, whatever is looked at."""
-    return ProjectedAxes(
-        time=replace(axes.time, v_BHSK=torch.zeros_like(axes.time.v_BHSK)),
-        space=replace(axes.space, v_BHSK=torch.zeros_like(axes.space.v_BHSK)),
-    )
+    parts = {field.name: getattr(seen, field.name) for field in fields(seen)}
+    dark: dict[str, Any] = {
+        name: replace(part, v_BHSK=torch.zeros_like(part.v_BHSK))
+        for name, part in parts.items()
+        if isinstance(part, KeysValues)
+    }
+    return replace(seen, **dark)

@@ -96,7 +96,8 @@ def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
     yield f"| decoder (writes), frozen | {_backbone(config.decoder)} |"
     yield f"| encoder (watches), frozen | {_backbone(config.encoder)} |"
     layers = ", ".join(str(layer) for layer in config.adapter_layers)
-    yield f"| adapters | {config.fusion} fusion, {config.gate} gates, before decoder layers {layers} |"
+    looks = f"{config.attention} attention, " if config.needs_patches else ""  # the separable one goes without saying
+    yield f"| adapters | {looks}{config.fusion} fusion, {config.gate} gates, before decoder layers {layers} |"
     yield f"| sees | {config.preprocess.frames} frames of {config.preprocess.size} x {config.preprocess.size} pixels |"
     regime = results.get("regime")
     if regime:

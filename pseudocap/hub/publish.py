@@ -170,7 +170,8 @@ def _renamed(config: PseudoCapConfig, names: Mapping[str, str | None]) -> Pseudo
 
 
 def _check_weights(path: Path, config: PseudoCapConfig) -> None:
-    """Whole, and adapters of this config's layers alone: no frozen weight leaves the machine by mistake."""
+    """Whole, and adapters of this config's layers alone (and their resampler): no frozen weight leaves the machine by
+    mistake."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -180,8 +181,9 @@ def _check_weights(path: Path, config: PseudoCapConfig) -> None:
         raise CheckpointError(f"{path.parent} is no checkpoint: it has no {WEIGHTS_FILE}") from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or incomplete: {first_line(error)}; save it again") from error
-    layers = {str(layer) for layer in config.adapter_layers}
-    foreign = sorted(name for name in names if name.partition(".")[0] not in layers)
+    parts = {str(layer) for layer in config.adapter_layers}
+    parts |= {config.attention} & {"resampler"}  # which is stored by that name
+    foreign = sorted(name for name in names if name.partition(".")[0] not in parts)
     if foreign or not names:
         raise CheckpointError(
             f"{path} holds {f'{foreign[0]!r}, which is' if foreign else 'nothing, which is'} no adapter's: only "

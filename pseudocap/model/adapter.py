@@ -1,8 +1,8 @@
 """The only weights that learn: one adapter sits before a decoder layer and lets its words look at the video.
 
-Two fusions, both from the papers (docs/network.md). Each adapter declares its own trainable parameters; the gate
-is a value one can read (`gates()`), because how far the adapters opened is a result. Legend: N captions, L tokens,
-D decoder width.
+Two fusions, both from the papers, and three ways to look (docs/network.md). Each adapter declares its own trainable
+parameters; the gate is a value one can read (`gates()`), because how far the adapters opened is a result. Legend: N
+captions, L tokens, D decoder width.
 """
 
 from __future__ import annotations
@@ -14,9 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pseudocap.model.attention import ProjectedAxes, SeparableCrossAttention
+from pseudocap.model.attention import FullCrossAttention, Projected, SeparableCrossAttention
 from pseudocap.model.config import GateSchedule, PseudoCapConfig
 from pseudocap.types import VideoMemory
+
+# What words look with; over which vectors, the network decides (a resampler's latents are looked at as patches are).
+ATTENTION: dict[str, type[SeparableCrossAttention | FullCrossAttention]] = {
+    "separable": SeparableCrossAttention,
+    "full": FullCrossAttention,
+    "resampler": FullCrossAttention,
+}
 
 
 class FeedForward(nn.Module):
@@ -32,10 +39,10 @@ class FeedForward(nn.Module):
 class Adapter(nn.Module):
     """What both fusions share: an attention to look with and a feed-forward to think with."""
 
-    def __init__(self, *, width: int, memory_width: int, heads: int) -> None:
+    def __init__(self, *, width: int, memory_width: int, heads: int, attention: str) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.attention = SeparableCrossAttention(width=width, memory_width=memory_width, heads=heads)
+        self.attention = ATTENTION[attention](width=width, memory_width=memory_width, heads=heads)
         self.ffn = FeedForward(width)
 
     def reset_parameters(self) -> None:
@@ -46,8 +53,9 @@ class Adapter(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def project(self, memory: VideoMemory, *, padded: bool = True) -> ProjectedAxes:
-        return self.attention.project(memory, padded=padded)
+    def project(self, seen: VideoMemory | torch.Tensor, *, padded: bool = True) -> Projected:
+        """A video's memory or, where a resampler stands before the adapters, its latents."""
+        return self.attention.project(seen, padded=padded)  # type: ignore[arg-type]  # latents come to full ones alone
 
     def gates(self) -> dict[str, torch.Tensor]:
         """The opened gates by name, as the words feel them."""
@@ -60,14 +68,16 @@ class Adapter(nn.Module):
 class ResidualAdapter(Adapter):
     """FrozenCaptioner: h + tanh(g1) * attention, then h + tanh(g2) * feed-forward, both pre-norm."""
 
-    def __init__(self, *, width: int, memory_width: int, heads: int, gate_width: int, gate_init: float) -> None:
-        super().__init__(width=width, memory_width=memory_width, heads=heads)
+    def __init__(
+        self, *, width: int, memory_width: int, heads: int, attention: str, gate_width: int, gate_init: float
+    ) -> None:
+        super().__init__(width=width, memory_width=memory_width, heads=heads, attention=attention)
         self.ffn_norm = nn.LayerNorm(width)
         self.attention_gate = nn.Parameter(torch.full((gate_width,), gate_init))
         self.ffn_gate = nn.Parameter(torch.full((gate_width,), gate_init))
         self.reset_parameters()
 
-    def forward(self, h_NLD: torch.Tensor, axes: ProjectedAxes) -> torch.Tensor:
+    def forward(self, h_NLD: torch.Tensor, axes: Projected) -> torch.Tensor:
         h_NLD = h_NLD + self.attention_gate.tanh() * self.attention(self.norm(h_NLD), axes)
         return h_NLD + self.ffn_gate.tanh() * self.ffn(self.ffn_norm(h_NLD))
 
@@ -86,18 +96,19 @@ class ConvexAdapter(Adapter):
         width: int,
         memory_width: int,
         heads: int,
+        attention: str,
         gate_width: int,
         gate_init: float,
         schedule: GateSchedule,
     ) -> None:
-        super().__init__(width=width, memory_width=memory_width, heads=heads)
+        super().__init__(width=width, memory_width=memory_width, heads=heads, attention=attention)
         self.schedule = schedule
         self.theta = nn.Parameter(torch.full((gate_width,), gate_init))
         # Saved with the weights, so that inference and fine-tuning see the gate where pre-training left it.
         self.register_buffer("eta", torch.tensor(schedule.eta(0)))
         self.reset_parameters()
 
-    def forward(self, h_NLD: torch.Tensor, axes: ProjectedAxes) -> torch.Tensor:
+    def forward(self, h_NLD: torch.Tensor, axes: Projected) -> torch.Tensor:
         a_NLD = self.norm(h_NLD)
         g = self.gate()
         return g * self.ffn(a_NLD + self.attention(a_NLD, axes)) + (1 - g) * h_NLD
@@ -132,6 +143,7 @@ def build_adapter(config: PseudoCapConfig, *, width: int, memory_width: int, hea
             width=width,
             memory_width=memory_width,
             heads=heads,
+            attention=config.attention,
             gate_width=gate_width,
             gate_init=config.gate_init,
         )
@@ -139,6 +151,7 @@ def build_adapter(config: PseudoCapConfig, *, width: int, memory_width: int, hea
         width=width,
         memory_width=memory_width,
         heads=heads,
+        attention=config.attention,
         gate_width=gate_width,
         gate_init=config.gate_init,
         schedule=config.gate_schedule,

@@ -13,6 +13,7 @@ from pseudocap.errors import ConfigError, nearest
 from pseudocap.types import Preprocess
 
 FUSIONS = ("residual", "convex")
+ATTENTIONS = ("separable", "full", "resampler")
 GATES = ("vector", "scalar")
 FORMAT = 1
 Kind = TypeVar("Kind")
@@ -68,12 +69,14 @@ class PseudoCapConfig:
     """The whole recipe of a captioner except the numbers in its weights.
 
     `gate_init` is the value inside tanh for the residual fusion (1.0 unless given; 0.0 leaves plain OPT) and the
-    start of theta for the convex one (0.0 unless given).
+    start of theta for the convex one (0.0 unless given). Configs from before there was a choice of `attention` have no
+    such field, and mean the separable one.
     """
 
     decoder: Backbone
     encoder: Backbone
     adapter_layers: tuple[int, ...]
+    attention: str = "separable"
     fusion: str = "residual"
     gate: str = "vector"
     gate_init: float | None = None
@@ -81,6 +84,9 @@ class PseudoCapConfig:
     preprocess: Preprocess = field(default_factory=Preprocess)
 
     def __post_init__(self) -> None:
+        if self.attention not in ATTENTIONS:
+            offer = nearest(str(self.attention), ATTENTIONS)
+            raise ConfigError(f"attention must be one of {', '.join(ATTENTIONS)}, not {self.attention!r}{offer}")
         if self.fusion not in FUSIONS:
             offer = nearest(str(self.fusion), FUSIONS)
             raise ConfigError(f"fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}{offer}")
@@ -101,6 +107,11 @@ class PseudoCapConfig:
             raise ConfigError(f"adapter_layers must be at least one whole number, not {layers!r}")
         if layers[0] < 0 or any(later <= earlier for earlier, later in itertools.pairwise(layers)):
             raise ConfigError(f"adapter_layers must ascend from 0 or more without repeats, not {layers!r}")
+
+    @property
+    def needs_patches(self) -> bool:
+        """Whether memories must hold the patch vectors beside the pooled ones."""
+        return self.attention != "separable"
 
     def to_dict(self) -> dict[str, Any]:
         return {"model_type": "pseudocap", "format": FORMAT, **dataclasses.asdict(self)}

@@ -20,7 +20,7 @@ from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.attention import require_memory
 from pseudocap.model.config import PseudoCapConfig
 from pseudocap.model.loss import caption_loss
-from pseudocap.model.opt import AdaptedOPT, full_size, untrained
+from pseudocap.model.opt import RESAMPLER, AdaptedOPT, full_size, untrained
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import (
     CPU_ONLY,
@@ -81,16 +81,15 @@ class CaptionNetwork(nn.Module):
     @property
     def adapters(self) -> dict[int, Adapter]:
         """The adapters by the index of the decoder layer behind each."""
-        return {int(layer): adapter for layer, adapter in self.decoder.adapters.items()}  # type: ignore[misc]
+        return self.decoder.adapters_by_layer
 
     @property
     def trainable_names(self) -> set[str]:
-        """The exact set of parameters that learn, as the adapters declare them."""
-        return {
-            f"{ADAPTERS}{layer}.{name}"
-            for layer, adapter in self.adapters.items()
-            for name in adapter.trainable_names()
-        }
+        """The exact set of parameters that learn, as the adapters declare them; of a resampler all."""
+        declared: dict[int | str, set[str]] = {layer: each.trainable_names() for layer, each in self.adapters.items()}
+        if self.decoder.resampler is not None:
+            declared[RESAMPLER] = {name for name, _ in self.decoder.resampler.named_parameters()}
+        return {f"{ADAPTERS}{part}.{name}" for part, names in declared.items() for name in names}
 
     def train(self, mode: bool = True) -> Self:
         """What is frozen stays in evaluation mode, also after a bare `.train()`."""
@@ -128,9 +127,13 @@ class CaptionNetwork(nn.Module):
                 adapter.set_gate_step(step)
 
     def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> VideoMemory:
-        """Frames float [B,T,3,H,W], normalised, to the memory that everything downstream sees."""
+        """Frames float [B,T,3,H,W], normalised, to the memory that everything downstream sees.
+
+        It keeps all patches where this captioner's attention looks at them, and only there.
+        """
         self.encoder.check_frames(frames, frame_mask)
-        return self.encoder.encode(frames.to(self.device), None if frame_mask is None else frame_mask.to(self.device))
+        mask = None if frame_mask is None else frame_mask.to(self.device)
+        return self.encoder.encode(frames.to(self.device), mask, patches=self.decoder.needs_patches)
 
     def forward(
         self,

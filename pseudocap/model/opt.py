@@ -35,20 +35,23 @@ from transformers.models.opt.modeling_opt import OPTPreTrainedModel
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
 from pseudocap.model.adapter import Adapter, build_adapter
-from pseudocap.model.attention import ProjectedAxes, check_memory, require_memory
+from pseudocap.model.attention import Projected, check_memory, every_patch, require_memory
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import DECODER, VOCABULARY, HalfEmbedding, pack_linears
+from pseudocap.model.resampler import Resampler
 from pseudocap.model.weights import fingerprint, load_exactly, only_dtype, transformers_reason, widen
 from pseudocap.places import find_file, hub_answers, pin_revision, place_of, read_json
 from pseudocap.types import VideoMemory
+
+RESAMPLER = "resampler"  # its place among the adapters, with which it is learned and stored
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectedMemory:
     """The videos as every adapter sees them, by the index of the layer behind the adapter."""
 
-    layers: dict[int, ProjectedAxes]
+    layers: dict[int, Projected]
 
 
 class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
@@ -64,6 +67,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
             )
         self.generation_config = opt.generation_config
         self.memory_width = memory_width
+        self.needs_patches = config.needs_patches
         self.opt = opt
         self.adapters = nn.ModuleDict(
             {
@@ -76,6 +80,8 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
                 for layer in config.adapter_layers
             }
         )
+        if config.attention == "resampler":
+            self.adapters[RESAMPLER] = Resampler(width=memory_width)
 
     @classmethod
     def from_adapters(
@@ -104,20 +110,34 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         """The weights [V, width] that turn last hidden states into the words' logits."""
         return self.opt.lm_head.weight
 
+    @property
+    def adapters_by_layer(self) -> dict[int, Adapter]:
+        """By the index of the decoder layer behind each."""
+        return {int(name): cast(Adapter, each) for name, each in self.adapters.items() if name != RESAMPLER}
+
+    @property
+    def resampler(self) -> Resampler | None:
+        """What all adapters look through, where there is one."""
+        return cast(Resampler, self.adapters[RESAMPLER]) if RESAMPLER in self.adapters else None
+
     def adapter_before(self, layer: int) -> Adapter | None:
         name = str(layer)
         return cast(Adapter, self.adapters[name]) if name in self.adapters else None
 
     def project(self, memory: VideoMemory, *, rows: int | None = None) -> ProjectedMemory:
-        """Each adapter's keys and values of each video, once for all steps, beams and captions."""
+        """Each adapter's keys and values of each video, once for all steps, beams and captions; and before them the
+        resampler's latents, where there is one."""
         require_memory(memory)
         rows = len(memory) if rows is None else rows
-        padded = check_memory(memory, memory_width=self.memory_width, rows=rows)
-        adapters = {int(layer): cast(Adapter, adapter) for layer, adapter in self.adapters.items()}
+        padded = check_memory(memory, memory_width=self.memory_width, rows=rows, patches=self.needs_patches)
+        adapters = self.adapters_by_layer
         dtype = next(iter(adapters.values())).norm.weight.dtype
+        if not self.needs_patches:
+            memory = replace(memory, patches=None)  # which need not be moved, then
         memory = memory.to(self.device, dtype)
+        seen = memory if self.resampler is None else self.resampler(*every_patch(memory, padded=padded))
         return ProjectedMemory(
-            layers={layer: adapter.project(memory, padded=padded) for layer, adapter in adapters.items()},
+            layers={layer: adapter.project(seen, padded=padded) for layer, adapter in adapters.items()},
         )
 
     def hidden(

@@ -131,13 +131,15 @@ class TimeSformer(nn.Module):
             cls_B1E, x_BTSE = block(cls_B1E, x_BTSE, mask_BT)
         return self.norm(x_BTSE)
 
-    def encode(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> VideoMemory:
-        """Watch the clips without gradients and keep one vector per frame and one per patch."""
+    def encode(
+        self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None, *, patches: bool = False
+    ) -> VideoMemory:
+        """Watch the clips without gradients and keep one vector per frame and one per patch; with `patches` all."""
         with torch.no_grad():
             features_BTSE = self(frames_BT3HW, frame_mask_BT)
             # A mask that hides nothing would cost a copy of all features.
             padded = frame_mask_BT is not None and not bool(frame_mask_BT.all())
-            return pool(features_BTSE, frame_mask_BT if padded else None)
+            return pool(features_BTSE, frame_mask_BT if padded else None, patches=patches)
 
     def check_frames(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> None:
         if not isinstance(frames_BT3HW, torch.Tensor):
@@ -257,20 +259,29 @@ class TimeSformer(nn.Module):
         )
 
 
-def pool(features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> VideoMemory:
-    """The one place where time and space part ways: a maximum over each, into which no padded frame enters."""
+def pool(
+    features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None = None, *, patches: bool = False
+) -> VideoMemory:
+    """The one place where time and space part ways: a maximum over each, into which no padded frame enters.
+
+    With `patches` what was pooled is kept beside it.
+    """
     B, T, S, _ = features_BTSE.shape
+    patches_BTSE = features_BTSE if patches else None
     time_BTE = features_BTSE.amax(dim=2)
     time_mask_BT = torch.ones(B, T, dtype=torch.bool, device=features_BTSE.device)
     if frame_mask_BT is not None:
         time_mask_BT = frame_mask_BT.to(features_BTSE.device)
         time_BTE = time_BTE.masked_fill(~time_mask_BT[:, :, None], 0)
+        if patches_BTSE is not None:
+            patches_BTSE = patches_BTSE.masked_fill(~time_mask_BT[:, :, None, None], 0)
         features_BTSE = features_BTSE.masked_fill(~time_mask_BT[:, :, None, None], -torch.inf)
     return VideoMemory(
         time=time_BTE,
         space=features_BTSE.amax(dim=1),
         time_mask=time_mask_BT,
         space_mask=torch.ones(B, S, dtype=torch.bool, device=features_BTSE.device),
+        patches=patches_BTSE,
     )
 
 

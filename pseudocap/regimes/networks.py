@@ -15,6 +15,7 @@ def from_backbones(
     decoder: str,
     encoder: str,
     adapter_layers: list[int] | None = None,
+    attention: str = "separable",
     fusion: str = "residual",
     gate: str = "vector",
     gate_init: float | None = None,
@@ -32,6 +33,8 @@ def from_backbones(
         encoder: a TimeSformer, likewise
         adapter_layers: the decoder's layers, from 0, that an adapter stands before; null is every second of the upper
             half
+        attention: separable (FrozenCaptioner); full, over every patch of every frame; or resampler, over the latents of
+            a Perceiver resampler (both need memories of `pseudocap encode --patches`)
         fusion: residual (FrozenCaptioner) or convex (PseudoCap-Vid)
         gate: vector, one gate per dimension, or scalar
         gate_init: the value inside tanh, or the start of theta; null is 1.0 for residual and 0.0 for convex
@@ -46,6 +49,7 @@ def from_backbones(
         decoder=decoder,
         encoder=encoder,
         adapter_layers=adapter_layers,
+        attention=attention,
         fusion=fusion,
         gate=gate,
         gate_init=gate_init,

@@ -75,9 +75,10 @@ def watch_held_out(folder: Path, root: Path, encoder: Path, seed: int) -> dict[s
 
 
 def watch_films(
-    folder: Path, films: Sequence[HeldOut], watcher: TimeSformer, *, size: int | None = None
+    folder: Path, films: Sequence[HeldOut], watcher: TimeSformer, *, size: int | None = None, patches: bool = False
 ) -> dict[str, Any]:
-    """Films in each way of showing them, batch by batch, into `views.safetensors`."""
+    """Films in each way of showing them, batch by batch, into `views.safetensors`; with `patches` every patch of them,
+    in float16, as memories to learn from are stored."""
     config = watcher.config
     preprocess = Preprocess(
         size=size or config.image_size,
@@ -90,9 +91,12 @@ def watch_films(
     for batch in batched((watch_file(film.path, preprocess) for film in films), BATCH):
         moving = [clip.expand(preprocess.frames, -1, -1, -1) for clip in batch]  # a still film has a single frame
         for name, show in SHOWN.items():
-            memory = watcher.encode(torch.stack([show(clip) for clip in moving]).to(device)).to("cpu")
+            shown = torch.stack([show(clip) for clip in moving]).to(device)
+            memory = watcher.encode(shown, patches=patches).to("cpu")
             tensors.setdefault(f"{name}/time", []).append(memory.time)
             tensors.setdefault(f"{name}/space", []).append(memory.space)
+            if memory.patches is not None:
+                tensors.setdefault(f"{name}/patches", []).append(memory.patches.half())
     save_file({name: torch.cat(parts) for name, parts in tensors.items()}, folder / VIEWS)
     return {"films": len(films), "shown": list(SHOWN)}
 
@@ -122,8 +126,10 @@ def measure_captioner(folder: Path, root: Path, seed: int) -> dict[str, Any]:
 def captions_of(model: PseudoCap, views: Mapping[str, torch.Tensor], name: str) -> Iterator[str]:
     shown = "as it is" if name == "blind" else name
     time, space = views[f"{shown}/time"], views[f"{shown}/space"]
+    patches = views.get(f"{shown}/patches") if model.config.needs_patches else None
     if name == "blind":
         time, space = torch.zeros_like(time), torch.zeros_like(space)
+        patches = None if patches is None else torch.zeros_like(patches)
     for first in range(0, len(time), BATCH):
         part = slice(first, first + BATCH)
         memory = VideoMemory(
@@ -131,6 +137,7 @@ def captions_of(model: PseudoCap, views: Mapping[str, torch.Tensor], name: str) 
             space=space[part],
             time_mask=torch.ones(time[part].shape[:2], dtype=torch.bool),
             space_mask=torch.ones(space[part].shape[:2], dtype=torch.bool),
+            patches=None if patches is None else patches[part],
         )
         yield from model.decode(model.generate(memory, max_new_tokens=32))
 

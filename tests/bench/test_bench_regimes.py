@@ -82,6 +82,24 @@ def test_an_ablation_is_one_table_and_one_figure(
 
 
 @pytest.mark.slow
+def test_the_three_attentions_learn_from_the_same_patches(
+    smoke_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(bench(smoke_zoo, tmp_path, "ablation", "attention", "--seeds", "1")) == 0
+    told = json.loads(capsys.readouterr().out)
+    kinds = ["separable", "full", "resampler"]
+    assert [arm["settings"]["attention"] for arm in told["arms"]] == kinds
+    assert all(arm["diverged"] == 0 for arm in told["arms"])
+    for kind in kinds:
+        tuned = smoke_zoo / f"cells/tuned-mixed-attention-attention{kind}-s0/run/best"
+        assert json.loads((tuned / "config.json").read_text())["attention"] == kind
+    for kind in ("memories", "memories-stills", "memories-msrvtt"):
+        spec = json.loads((smoke_zoo / f"cells/{kind}-patches/store/memories.json").read_text())
+        assert spec["patches"] is True
+    assert "| resampler |" in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.slow
 def test_a_run_that_diverges_is_counted_and_the_others_go_on(
     smoke_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,20 @@ def test_arms_of_a_crop_share_their_pre_training(tmp_path: Path) -> None:
     assert len([stage for stage in bench.stages if stage.name.startswith("cells/trained-")]) == 2
 
 
+def test_arms_of_the_attention_differ_in_nothing_else_and_learn_from_every_patch(tmp_path: Path) -> None:
+    shop = Workshop(root=tmp_path, main=main)
+    bench, arms = ablation_bench("attention", shop, FULL, short(FULL.regime), seeds=(0,))
+    assert [arm.shown["attention"] for arm, _ in arms] == ["separable", "full", "resampler"]
+    words = [settings(pretraining_words(bench.ground, cell)) for cell in bench.cells]
+    differ = {name for name in words[0] if len({each[name] for each in words}) > 1}
+    assert differ == {"--model.model.init_args.attention", "--out"}
+    assert words[0]["--data.images"] == "cells/memories-stills-patches/store"
+    assert words[0]["--data.videos"] == "cells/memories-patches/store"
+    assert {(cell.memories, cell.views) for cell in bench.cells} == {
+        ("cells/memories-msrvtt-patches", "cells/views-patches")
+    }
+
+
 def test_the_command_line_offers_the_ablations_that_there_are() -> None:
     """It names them without importing torch."""
     assert set(cli.ABLATIONS) == set(ABLATIONS)

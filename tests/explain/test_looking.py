@@ -9,6 +9,7 @@ import torch
 from spoken import CAPTIONS
 
 from pseudocap import PseudoCap
+from pseudocap.errors import InputError
 from pseudocap.explain.looking import look
 
 Build = Callable[..., PseudoCap]
@@ -95,3 +96,26 @@ def test_what_the_video_makes_is_told_apart_from_what_the_feed_forward_adds_anyw
 def test_looking_leaves_nothing_behind(model: PseudoCap, frames: torch.Tensor) -> None:
     look(model, model.tokenize(CAPTIONS[:3]).input_ids, model.encode(frames))
     assert all(not module._forward_hooks and not module._forward_pre_hooks for module in model.decoder.modules())
+
+
+def test_full_attention_is_told_by_frame_and_by_patch(
+    build: Build, frames: torch.Tensor, frame_mask: torch.Tensor
+) -> None:
+    model = build(attention="full", adapter_layers=(1, 2))
+    memory = model.encode(frames, frame_mask)
+    looks = look(model, model.tokenize(CAPTIONS[:3]).input_ids, memory)
+    for each in looks:
+        for weights in (each.time_NLT, each.space_NLS):
+            torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]))
+        assert (each.time_NLT[~frame_mask[:, None].expand_as(each.time_NLT)] == 0).all()
+        assert (each.by_video_NL > 0).all()
+    with torch.no_grad():
+        model.adapters[1].attention.out.weight.zero_()
+    blind, _ = look(model, model.tokenize(CAPTIONS[:3]).input_ids, memory)
+    assert not blind.by_video_NL.any()
+
+
+def test_a_resampler_has_no_map_and_says_so(build: Build, frames: torch.Tensor) -> None:
+    model = build(attention="resampler")
+    with pytest.raises(InputError, match=r"attention='resampler' has no attention maps.*'separable' or 'full'"):
+        look(model, model.tokenize(CAPTIONS[:3]).input_ids, model.encode(frames))

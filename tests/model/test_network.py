@@ -183,10 +183,14 @@ def test_cached_decoding_equals_uncached(build: Build, frames: torch.Tensor, opt
     assert len({tuple(row) for row in ids.tolist()}) == 3  # the videos do speak differently
 
 
-@BOTH
-def test_a_step_with_a_static_cache_is_one_graph_for_all_steps(build: Build, frames: torch.Tensor, opt: str) -> None:
+@pytest.mark.parametrize(
+    ("opt", "attention"), [("opt", "separable"), ("opt-350m", "separable"), ("opt", "full"), ("opt", "resampler")]
+)
+def test_a_step_with_a_static_cache_is_one_graph_for_all_steps(
+    build: Build, frames: torch.Tensor, opt: str, attention: str
+) -> None:
     """What torch.compile and captured graphs stand on; a GPU does this by itself where a static cache is asked for."""
-    model = build(opt)
+    model = build(opt, attention=attention)
     memory = model.encode(frames)
     graphs: list[torch.fx.GraphModule] = []
 

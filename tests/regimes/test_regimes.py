@@ -246,14 +246,17 @@ def test_settings_that_cannot_be_right_are_told(build: Build) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("compiler", ["aot_eager", "inductor"])
+@pytest.mark.parametrize(
+    ("compiler", "attention"),
+    [("aot_eager", "separable"), ("inductor", "separable"), ("aot_eager", "full"), ("aot_eager", "resampler")],
+)
 def test_compiled_training_has_the_losses_of_plain_training(
-    compiler: str, build: Build, world: Path, tmp_path: Path
+    compiler: str, attention: str, build: Build, world: Path, tmp_path: Path
 ) -> None:
     runs = []
     for setting in (None, compiler):
         losses = Losses()
-        module = FineTune(build(), optimisation=FAST, compiler=setting)
+        module = FineTune(build(attention=attention), optimisation=FAST, compiler=setting)
         data = CaptionData(world / "captions.jsonl", batch_size=3, workers=0)
         trainer(tmp_path / str(setting), losses, max_steps=3).fit(module, data)
         runs.append(losses.by_step)
