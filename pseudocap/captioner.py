@@ -150,10 +150,12 @@ class PseudoCap(CaptionNetwork):
         _check_dtype(dtype)
         check_precision(precision, target, dtype)
         access = Access(local_files_only=local_files_only, token=token)
-        if isinstance(source, Fetched):
+        if not isinstance(source, Fetched):
+            found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+        elif revision is None and checkpoints is None:
             found = source
         else:
-            found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+            raise InputError("what has been fetched already takes neither revision nor checkpoints: give them to fetch")
         folder = found.folder
         config, weights = check_folder(folder, {"decoder": decoder, "encoder": encoder})
         adapters = read_tensors(weights)

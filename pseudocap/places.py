@@ -41,7 +41,7 @@ def place_of(source: str | Path) -> str:
 
 
 def is_directory(source: str | Path) -> bool:
-    return Path(place_of(source)).is_dir()
+    return Path(place_of(source)).expanduser().is_dir()
 
 
 def check_repo(source: str | Path) -> str:

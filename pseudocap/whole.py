@@ -19,9 +19,10 @@ def unfinished(path: Path, *, contested: bool = False) -> Iterator[Path]:
     try:
         yield scratch
         scratch.replace(path)
-    finally:
+    except BaseException:
         with contextlib.suppress(OSError):
             scratch.unlink()
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -244,8 +244,8 @@ def _cell(name: str, arm: Arm, plan: RegimeRecipe, size: int, seed: int) -> Cell
     stills, clips, films, views = "memories-stills", "memories", "memories-msrvtt", "views"
     training = arm.training
     needs = (_encoded(stills, before), _encoded(clips, before)) if before else ()
-    for option, stage in zip(("--data.images", "--data.videos"), needs, strict=False):
-        training += (option, f"{stage}/store")
+    if needs:
+        training += ("--data.images", f"{needs[0]}/store", "--data.videos", f"{needs[1]}/store")
     return Cell(
         regime=arm.regime,
         seed=seed,

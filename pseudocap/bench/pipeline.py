@@ -119,8 +119,12 @@ def _print_needs(found: dict[str, Work]) -> None:
     print("|---" * (len(RATES) + 1) + "|")
     for name, work in found.items():
         each = [needs(work, rate) for rate in RATES]
-        cells = [f"{need.cores:.2g} cores, {need.mib_a_second:.2g} MiB/s" for need in each]
+        cells = [f"{_shown(need.cores)} cores, {_shown(need.mib_a_second)} MiB/s" for need in each]
         print(f"| {name} | {' | '.join(cells)} |")
+
+
+def _shown(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _print_bounds(found: dict[str, Work], cores: Sequence[float], disk: float) -> None:

@@ -20,6 +20,7 @@ from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
 from pseudocap.types import IMAGE_EXTENSIONS, PRECISIONS, VIDEO_EXTENSIONS
+from pseudocap.whole import unfinished
 
 if TYPE_CHECKING:
     from pseudocap.captioning import FileCaptions
@@ -176,9 +177,8 @@ def _deliver(name: str, found: FileCaptions, form: str, dense: bool, target: Pat
         return False
     text = _formatted(name, found, form, dense)
     if target is not None:
-        scratch = target.with_name(f".{target.name}.part")
-        scratch.write_text(text, encoding="utf-8")
-        scratch.replace(target)
+        with unfinished(target) as scratch:
+            scratch.write_text(text, encoding="utf-8")
         return True
     if form == "text" and not alone:
         text = "".join(f"{name}: {line}\n" for line in text.splitlines())
@@ -203,9 +203,8 @@ def _write_table(rows: list[dict[str, Any]], target: Path) -> None:
     from pyarrow import parquet
 
     kinds = [("video", pa.string()), ("start", pa.float64()), ("end", pa.float64()), ("caption", pa.string())]
-    scratch = target.with_name(f".{target.name}.part")
-    parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(kinds)), scratch)
-    scratch.replace(target)
+    with unfinished(target) as scratch:
+        parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(kinds)), scratch)
 
 
 def _formatted(name: str, found: FileCaptions, form: str, dense: bool) -> str:

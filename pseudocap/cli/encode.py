@@ -77,8 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _refuse_mistakes(args)
-    captioned = _captioned(args)
     captioner = _captioner(args.encoder, args.checkpoints)
+    captioned = _captioned(args)
 
     # Here, after everything that can be told without torch, which takes seconds to be imported.
     import torch

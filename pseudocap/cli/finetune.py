@@ -210,7 +210,7 @@ def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> Caption
         val_share=args.val_share,
     )
     if args.batch_size is None and (learned := data.learnable):
-        # An epoch of a handful of captions should still be several steps, and no step have a video twice.
+        # An epoch of a handful of captions should still be several steps, none larger than all there is.
         data.set_batch_size(min(largest_batch(model), max(FEWEST, learned // STEPS), learned))
     return data
 

@@ -6,6 +6,7 @@ A verb's module has `add_arguments(parser)`, which declares without importing an
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import re
@@ -93,6 +94,7 @@ VERBS = {
 
 
 DESTINATIONS = ("out", "preview", "to")  # the options that name where something is written
+REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -111,7 +113,8 @@ class OneLineParser(argparse.ArgumentParser):
             # Perhaps they are there and misspelt: argparse would tell that only once nothing is missing.
             options = (word.partition("=")[0] for word in self._given if word.startswith("--") and len(word) > 2)
             unknown = [option for option in options if option not in self._option_string_actions]
-            offer = "".join(f"; there is no {each}{nearest(each, self._option_string_actions)}" for each in unknown)
+            near = {option: nearest(option, self._option_string_actions) for option in unknown}
+            offer = "".join(f"; there is no {option}{hint}" for option, hint in near.items() if hint)
         elif wrong := re.match(r"unrecognized arguments: (--[\w-]+)", message):
             offer = nearest(wrong[1], self._option_string_actions)
         elif wrong := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
@@ -165,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _of_the_system(error: OSError, options: argparse.Namespace) -> str:
     """What the system refused; where it was a place to write to, which option named it."""
     where = f"{error.filename or 'the system'}: {error.strerror or error}"
-    for name in DESTINATIONS:
+    for name in DESTINATIONS if error.errno in REFUSED else ():
         given = getattr(options, name, None)
         if given is None or not isinstance(error.filename, str) or "://" in str(given):
             continue

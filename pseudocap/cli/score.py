@@ -165,7 +165,7 @@ def _write(args: argparse.Namespace, predictions: Mapping[str, str], read: Capti
             {"image_id": formats.row_id(video)} | {name: column[video] for name, column in columns.items()}
             for video in map(str, scores.coverage.scored)
         ]
-        with unfinished(args.write_scores) as scratch:
+        with unfinished(args.write_scores, contested=True) as scratch:
             scratch.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 

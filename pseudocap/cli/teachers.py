@@ -34,9 +34,11 @@ def check_teacher(args: argparse.Namespace) -> None:
     _framing(args, choice=args.frames, count=args.k if args.frames != "centre" else 1, short_side=args.size)
     if args.teacher == "asr" and args.transcripts is None:
         raise ConfigError("--teacher asr says what is said: name the transcripts with --transcripts")
+    if args.engine != "local":  # the machines of a cluster have disks of their own
+        return
     if args.transcripts is not None and not args.transcripts.exists():
         raise ConfigError(f"--transcripts {args.transcripts}: there is no such file or folder")
-    if args.teacher in ("null", "asr") or args.engine != "local":  # the machines of a cluster have disks of their own
+    if args.teacher in ("null", "asr"):
         return
     if _is_pseudocap(args.teacher, args.revision, args.checkpoints):
         if args.frames != "centre":

@@ -7,6 +7,7 @@ the command line, or both.
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ REGIMES = {
 }
 
 
+ASKS = re.compile(r"--help$|-h$|--print_config|--[\w.]+\.help(=|$)")  # words that start no run
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("regime", choices=list(REGIMES), help="what it learns from, and how long")
     parser.add_argument(
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     words = _without_shortcuts(args.settings, args.regime)
-    if not {"--help", "-h", *(word for word in words if word.startswith("--print_config"))} & set(words):
+    if not any(ASKS.match(word) for word in words):
         _refuse_absent(words)
 
     # Here, after everything that can be told without torch, which takes seconds to be imported.
@@ -99,17 +103,16 @@ def _refuse_absent(words: list[str]) -> None:
 
 
 def _settings(words: list[str]) -> dict[str, str]:
-    """Plain ones by their dotted names: of the config files, and of the options, which go before."""
-    of_files: dict[str, object] = {}
-    of_words: dict[str, str] = {}
+    """Plain ones by their dotted names, of config files and of options: the later one counts."""
+    found: dict[str, object] = {}
     for word, following in zip(words, [*words[1:], ""], strict=True):
         option, equals, value = word.partition("=")
         value = value if equals else following
         if option == "--config":
-            of_files |= dict(_flat(_read(Path(value))))
+            found |= dict(_flat(_read(Path(value))))
         elif option.startswith("--"):
-            of_words[option.removeprefix("--")] = value
-    plain = {name: str(value) for name, value in (of_files | of_words).items() if isinstance(value, str | bool)}
+            found[option.removeprefix("--")] = value
+    plain = {name: str(value) for name, value in found.items() if isinstance(value, str | bool)}
     return {name: value for name, value in plain.items() if value not in ("", "null") and value[0] not in "[{"}
 
 

@@ -353,7 +353,7 @@ def _vectors(file: Any, name: str, rows: slice | tuple[int, int], storage: Stora
     return vectors * file.get_slice(f"{name}_scale")[rows] if storage == "int8" else vectors
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)  # below the usual limit of open files
 def _open_shard(path: Path, size: int, changed: int) -> tuple[Any, np.ndarray]:
     """The mapped file, and where the vectors of time of every view begin. `size` and `changed` tell a file that was
     written anew."""

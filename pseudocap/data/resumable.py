@@ -51,7 +51,7 @@ class ResumableData(lightning.LightningDataModule):
         that belong together, by default these."""
         for missing in source.missing if self.place[0] == 0 else ():
             _log.warning("no video file for %s", missing)
-        (among or source).refuse_missing(max_failure_rate)
+        (source if among is None else among).refuse_missing(max_failure_rate)
         return source
 
     @property

@@ -103,7 +103,7 @@ def _write(path: Path, captions: Mapping[str, Sequence[str]], *, form: str, sing
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     else:
         text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
-    with unfinished(path) as scratch:
+    with unfinished(path, contested=True) as scratch:
         scratch.write_text(text, encoding="utf-8")
 
 

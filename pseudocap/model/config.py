@@ -114,7 +114,11 @@ class PseudoCapConfig:
         return self.attention != "separable"
 
     def to_dict(self) -> dict[str, Any]:
-        return {"model_type": "pseudocap", "format": FORMAT, **dataclasses.asdict(self)}
+        """The separable attention is not written, so that versions without a choice read it."""
+        fields = dataclasses.asdict(self)
+        if self.attention == "separable":
+            del fields["attention"]
+        return {"model_type": "pseudocap", "format": FORMAT, **fields}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> PseudoCapConfig:
