@@ -23,7 +23,9 @@ from pseudocap.types import IMAGE_EXTENSIONS, PRECISIONS, VIDEO_EXTENSIONS
 from pseudocap.whole import unfinished
 
 if TYPE_CHECKING:
+    from pseudocap.captioner import PseudoCap
     from pseudocap.captioning import FileCaptions
+    from pseudocap.hub.fetch import Fetched
 
 FORMATS = ("text", "json", "srt", "vtt", "parquet")
 SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
@@ -87,19 +89,10 @@ def run(args: argparse.Namespace) -> int:
         targets = _targets(files, args)
         previews = _in_folder(files, args.preview, ".preview.mp4", "--preview") if args.preview else None
         # Here, after everything that can be told without torch, which takes seconds to be imported.
-        from pseudocap.captioner import PseudoCap
         from pseudocap.captioning import caption_densely, caption_files
         from pseudocap.cli.progress import progress_of
-        from pseudocap.places import shipped_names
 
-        quieten()
-        if args.checkpoint in shipped_names():
-            told = "has seen drawn films alone: what it says of real video means nothing"
-            print(f"{args.checkpoint} {told}", file=sys.stderr)
-        with warnings.catch_warnings(record=True) as doubts:
-            model = PseudoCap.from_pretrained(captioner, device=args.device, precision=args.precision)
-        for doubt in doubts:
-            print(f"warning: {doubt.message}", file=sys.stderr)
+        model = _model(args, captioner)
         paths = [path for _, path in files]
         said = caption_densely(model, paths, asked, **lengths) if dense else caption_files(model, paths, asked)
         done = _Done()
@@ -123,6 +116,21 @@ def run(args: argparse.Namespace) -> int:
     if places := _places(args, done):
         print(f"written: {'; '.join(places)}", file=sys.stderr)
     return 1 if done.failures else 0
+
+
+def _model(args: argparse.Namespace, captioner: Fetched) -> PseudoCap:
+    from pseudocap.captioner import PseudoCap
+    from pseudocap.places import shipped_names
+
+    quieten()
+    if args.checkpoint in shipped_names():
+        told = "has seen drawn films alone: what it says of real video means nothing"
+        print(f"{args.checkpoint} {told}", file=sys.stderr)
+    with warnings.catch_warnings(record=True) as doubts:
+        model = PseudoCap.from_pretrained(captioner, device=args.device, precision=args.precision)
+    for doubt in doubts:
+        print(f"warning: {doubt.message}", file=sys.stderr)
+    return model
 
 
 @dataclass(kw_only=True, slots=True)

@@ -15,6 +15,8 @@ from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, InputError
 
 if TYPE_CHECKING:
+    import torch
+
     from pseudocap.captioner import PseudoCap
     from pseudocap.data.corpora import Corpus
     from pseudocap.data.module import CaptionData
@@ -99,41 +101,18 @@ def run(args: argparse.Namespace) -> int:
     import logging
     from dataclasses import replace
 
-    from lightning.pytorch.callbacks import ProgressBar
-
     from pseudocap.captioner import PseudoCap, pick_device
-    from pseudocap.cli.training_progress import training_progress
     from pseudocap.hub.publish import homeless
-    from pseudocap.regimes.base import Decoding
-    from pseudocap.regimes.finetune import FineTune
-    from pseudocap.regimes.optimisation import Optimisation
-    from pseudocap.regimes.tuning import fine_tune
 
     logging.basicConfig(level=logging.WARNING)
     quieten()
     device = pick_device(args.device)
-    optimisation = Optimisation(lr=args.lr, warmup_steps=20)
     model = PseudoCap.from_pretrained(start, decoder=args.decoder, encoder=args.encoder, device=device)
     if args.size is not None:
         model.set_preprocess(replace(model.config.preprocess, size=args.size))
-    data = _data(args, corpus, model)
     best = args.out / "best"
-    shown = () if args.json else (training_progress(),)
     try:
-        tuned = fine_tune(
-            FineTune(model, optimisation=optimisation, decoding=Decoding(beams=args.beams), seed=args.seed),
-            data,
-            args.out,
-            max_epochs=args.max_epochs,
-            patience=args.patience,
-            command=_command(args, data.batch_size),
-            accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
-            devices=1 if device.index is None or device.type == "cpu" else [device.index],
-            enable_model_summary=False,
-            callbacks=shown,
-            enable_progress_bar=any(isinstance(each, ProgressBar) for each in shown),
-            log_every_n_steps=1,
-        )
+        tuned = _tuned(args, model, _data(args, corpus, model), device)
     except KeyboardInterrupt:
         if best.is_dir():
             print(f"{best} is the best captioner so far; go on from it with --from {best}", file=sys.stderr)
@@ -142,6 +121,33 @@ def run(args: argparse.Namespace) -> int:
     command = f"pseudocap push {tuned.captioner} OWNER/NAME{named}"
     _tell(args, tuned, command)
     return 0
+
+
+def _tuned(args: argparse.Namespace, model: PseudoCap, data: CaptionData, device: torch.device) -> Tuned:
+    from lightning.pytorch.callbacks import ProgressBar
+
+    from pseudocap.cli.training_progress import training_progress
+    from pseudocap.regimes.base import Decoding
+    from pseudocap.regimes.finetune import FineTune
+    from pseudocap.regimes.optimisation import Optimisation
+    from pseudocap.regimes.tuning import fine_tune
+
+    shown = () if args.json else (training_progress(),)
+    optimisation = Optimisation(lr=args.lr, warmup_steps=20)
+    return fine_tune(
+        FineTune(model, optimisation=optimisation, decoding=Decoding(beams=args.beams), seed=args.seed),
+        data,
+        args.out,
+        max_epochs=args.max_epochs,
+        patience=args.patience,
+        command=_command(args, data.batch_size),
+        accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
+        devices=1 if device.index is None or device.type == "cpu" else [device.index],
+        enable_model_summary=False,
+        callbacks=shown,
+        enable_progress_bar=any(isinstance(each, ProgressBar) for each in shown),
+        log_every_n_steps=1,
+    )
 
 
 def _tell(args: argparse.Namespace, tuned: Tuned, command: str) -> None:

@@ -45,7 +45,6 @@ def teach_and_examine(*, steps: int, seed: int, out: Path | None, as_json: bool)
 
 
 def build(folder: Path, *, seed: int, say: Callable[[str], None]) -> PseudoCap:
-
     from pseudocap.captioner import PseudoCap
     from pseudocap.zoo import squares
     from pseudocap.zoo.tiny import write_opt, write_timesformer

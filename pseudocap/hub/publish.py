@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.hub.card import About, card_text, may_write
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, MODEL_TYPE, RESULTS_FILE, WEIGHTS_FILE
-from pseudocap.model.config import Backbone, PseudoCapConfig
+from pseudocap.model.config import RESAMPLER, Backbone, PseudoCapConfig
 from pseudocap.places import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, place_of
 
 if TYPE_CHECKING:
@@ -182,7 +182,8 @@ def _check_weights(path: Path, config: PseudoCapConfig) -> None:
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or incomplete: {first_line(error)}; save it again") from error
     parts = {str(layer) for layer in config.adapter_layers}
-    parts |= {config.attention} & {"resampler"}  # which is stored by that name
+    if config.attention == RESAMPLER:
+        parts.add(RESAMPLER)
     foreign = sorted(name for name in names if name.partition(".")[0] not in parts)
     if foreign or not names:
         raise CheckpointError(

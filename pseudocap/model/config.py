@@ -13,7 +13,8 @@ from pseudocap.errors import ConfigError, nearest
 from pseudocap.types import Preprocess
 
 FUSIONS = ("residual", "convex")
-ATTENTIONS = ("separable", "full", "resampler")
+RESAMPLER = "resampler"  # also its place among the adapters, with which it is learned and stored
+ATTENTIONS = ("separable", "full", RESAMPLER)
 GATES = ("vector", "scalar")
 FORMAT = 1
 Kind = TypeVar("Kind")

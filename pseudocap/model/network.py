@@ -18,9 +18,9 @@ from transformers import GenerationConfig
 from pseudocap.errors import ConfigError, InputError, nearest
 from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.attention import require_memory
-from pseudocap.model.config import PseudoCapConfig
+from pseudocap.model.config import RESAMPLER, PseudoCapConfig
 from pseudocap.model.loss import caption_loss
-from pseudocap.model.opt import RESAMPLER, AdaptedOPT, full_size, untrained
+from pseudocap.model.opt import AdaptedOPT, full_size, untrained
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import (
     CPU_ONLY,

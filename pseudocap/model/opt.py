@@ -36,15 +36,13 @@ from transformers.models.opt.modeling_opt import OPTPreTrainedModel
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
 from pseudocap.model.adapter import Adapter, build_adapter
 from pseudocap.model.attention import Projected, check_memory, every_patch, require_memory
-from pseudocap.model.config import Backbone, PseudoCapConfig
+from pseudocap.model.config import RESAMPLER, Backbone, PseudoCapConfig
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import DECODER, VOCABULARY, HalfEmbedding, pack_linears
 from pseudocap.model.resampler import Resampler
 from pseudocap.model.weights import fingerprint, load_exactly, only_dtype, transformers_reason, widen
 from pseudocap.places import find_file, hub_answers, pin_revision, place_of, read_json
 from pseudocap.types import VideoMemory
-
-RESAMPLER = "resampler"  # its place among the adapters, with which it is learned and stored
 
 
 @dataclass(frozen=True, slots=True)
