@@ -40,14 +40,14 @@ def test_json_says_what_is_there_and_the_exit_code_what_is_not(own: Path, capsys
     result = json.loads(shown.out)
     (coverage,) = result["coverage"]
     assert (coverage["split"], coverage["videos"], coverage["present"], coverage["missing"]) == (
-        "test",
+        "train",
         3,
         1,
         ["gone.mp4"],
     )
     assert list(coverage["undecodable"]) == ["bad.mp4"]
     assert result["files"] == ["captions.csv"]
-    assert len(result["content_sha256"]) == len(result["splits"]["test"]["ids_sha256"]) == 64
+    assert len(result["content_sha256"]) == len(result["splits"]["train"]["ids_sha256"]) == 64
 
 
 def test_a_whole_corpus_exits_with_0_and_a_table(
