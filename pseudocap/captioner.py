@@ -19,14 +19,14 @@ from pseudocap.hub.card import card_text, may_write
 from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack, send
-from pseudocap.model.config import GateSchedule, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.config import SEPARABLE, GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.loss import IGNORE
 from pseudocap.model.network import CaptionNetwork, seeded
 from pseudocap.model.opt import AdaptedOPT, load_opt
 from pseudocap.model.precision import FULL, check_precision, warn_where_slow
 from pseudocap.model.timesformer import TimeSformer
 from pseudocap.model.weights import read_tensors, write_checkpoint
-from pseudocap.types import MAX_FRAMES, MAX_NEW_TOKENS, Preprocess, TimedCaption
+from pseudocap.types import CLIP_SECONDS, MAX_FRAMES, MAX_NEW_TOKENS, MIN_SECONDS, Preprocess, TimedCaption
 from pseudocap.video.watch import batched, pad_clips, view_file, watch_clips, watch_file
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class PseudoCap(CaptionNetwork):
         decoder: str | Path,
         encoder: str | Path,
         adapter_layers: Sequence[int] | None = None,
-        attention: str = "separable",
+        attention: str = SEPARABLE,
         fusion: str = "residual",
         gate: str = "vector",
         gate_init: float | None = None,
@@ -258,8 +258,8 @@ class PseudoCap(CaptionNetwork):
         self,
         video: str | Path,
         *,
-        clip_seconds: float = 8.0,
-        min_seconds: float = 1.0,
+        clip_seconds: float = CLIP_SECONDS,
+        min_seconds: float = MIN_SECONDS,
         beams: int = 1,
         top_p: float | None = None,
         max_new_tokens: int = MAX_NEW_TOKENS,

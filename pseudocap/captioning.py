@@ -11,7 +11,7 @@ import torch
 from pseudocap.asked import Asked, decoding_options
 from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DecodeError
-from pseudocap.types import Preprocess, TimedCaption
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess, TimedCaption
 from pseudocap.video.subtitles import merge_equal
 from pseudocap.video.watch import pad_clips, watch_known
 
@@ -46,8 +46,8 @@ def caption_densely(
     files: Iterable[str | Path],
     asked: Asked = ORDINARY,
     *,
-    clip_seconds: float = 8.0,
-    min_seconds: float = 1.0,
+    clip_seconds: float = CLIP_SECONDS,
+    min_seconds: float = MIN_SECONDS,
 ) -> Iterator[FileCaptions]:
     """A caption for every clip of each file; equal neighbours are one. Of a truncated file what could be read."""
     for file in files:

@@ -22,6 +22,7 @@ VIDEO_EXTENSIONS = (
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_FRAMES = 96  # of a clip, for which the encoder's positions are made
 MAX_NEW_TOKENS = 32  # of a caption, unless more are asked for
+CLIP_SECONDS, MIN_SECONDS = 8.0, 1.0  # of a clip, and of the rest of a video that is a clip all the same
 PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")  # of frozen weights: pseudocap/model/precision.py
 
 

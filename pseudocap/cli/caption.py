@@ -19,7 +19,7 @@ from pseudocap.asked import Asked
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
-from pseudocap.types import IMAGE_EXTENSIONS, PRECISIONS, VIDEO_EXTENSIONS
+from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MIN_SECONDS, PRECISIONS, VIDEO_EXTENSIONS
 from pseudocap.whole import unfinished
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ FORMATS = ("text", "json", "srt", "vtt", "parquet")
 SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
 TABLE = "parquet"  # all captions in one file
 DEFAULT = "toy-mixed-ext"
-CLIP_SECONDS, MIN_SECONDS = 8.0, 1.0  # as caption_densely has them
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
 that fsspec knows (s3://bucket/film.mp4).

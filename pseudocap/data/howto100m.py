@@ -15,11 +15,11 @@ from pseudocap.data import reading
 from pseudocap.data.corpora import Checks, Corpus, stretch_id
 from pseudocap.data.json_members import json_members
 from pseudocap.errors import DataError
-from pseudocap.types import CaptionedVideo, Segment, Transcript
+from pseudocap.types import CLIP_SECONDS, CaptionedVideo, Segment, Transcript
 
 
 def read_howto100m(
-    captions: str | PathLike[str], *, seconds: float = 8.0, split: str = "train", allow_partial: bool = False
+    captions: str | PathLike[str], *, seconds: float = CLIP_SECONDS, split: str = "train", allow_partial: bool = False
 ) -> Corpus:
     """All clips in memory, from caption.json, from one csv, or from a folder of csv files."""
     checks = Checks(allow_partial=allow_partial)
@@ -48,7 +48,9 @@ def read_transcripts(captions: str | PathLike[str], checks: Checks | None = None
         yield from _from_json(path, checks)
 
 
-def join_segments(transcript: Transcript, *, seconds: float = 8.0, split: str = "train") -> Iterator[CaptionedVideo]:
+def join_segments(
+    transcript: Transcript, *, seconds: float = CLIP_SECONDS, split: str = "train"
+) -> Iterator[CaptionedVideo]:
     """Neighbouring segments as clips that come as near to `seconds` as their borders allow.
 
     A clip ends when its last segment does, at the latest where the next clip begins; a segment that is longer by

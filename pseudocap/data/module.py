@@ -87,10 +87,10 @@ class CaptionData(ResumableData):
         if isinstance(source, Corpus) and videos is None and memories is None:
             raise ConfigError(f"videos= must name the folder of the videos of {source.name}")
         Account(max_failure_rate)  # which checks it
-        self._mixture = ModalityMixture(batch_size=batch_size, probabilities={"video": 1.0}, seed=seed)
         self._source: Corpus | Dataset | DatasetDict | str | PathLike[str] = source
         self._videos, self._memories, self._preprocess = videos, memories, preprocess
-        self._batch_size, self._seed, self._val_share = batch_size, seed, val_share
+        self._seed, self._val_share = seed, val_share
+        self.set_batch_size(batch_size)
         self._splits = {"train": train_split, "val": val_split, "test": test_split}
         self._allow_leak, self._max_failure_rate = allow_leak, max_failure_rate
         self._loading = Loading(workers=workers, start_method=start_method)
@@ -107,8 +107,7 @@ class CaptionData(ResumableData):
 
     def set_batch_size(self, batch_size: int) -> None:
         """Another one, before training begins: for whoever must look at the corpus first."""
-        probabilities = {"video": 1.0}
-        self._mixture = ModalityMixture(batch_size=batch_size, probabilities=probabilities, seed=self._seed)  # type: ignore[arg-type]
+        self._mixture = ModalityMixture(batch_size=batch_size, probabilities={"video": 1.0}, seed=self._seed)
         self._batch_size = batch_size
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pseudocap.data.corpora import stretch_id
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
-from pseudocap.types import CaptionedVideo
+from pseudocap.types import MIN_SECONDS, CaptionedVideo
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import probe
 
@@ -26,7 +26,7 @@ def uncaptioned(
     """
     rows = []
     if clip_seconds is not None and min_seconds is None:
-        min_seconds = min(1.0, clip_seconds)
+        min_seconds = min(MIN_SECONDS, clip_seconds)
     paths = sorted(videos.paths)
     for done, path in enumerate(paths):
         if progress is not None:

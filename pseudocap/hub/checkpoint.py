@@ -42,7 +42,7 @@ def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[
         options = ", ".join(f"{which}=..." for which in gone)
         raise CheckpointError(
             f"{folder} was trained between backbones that are not there now: {lost}; "
-            f"say where they lie: from_pretrained({str(folder)!r}, {options})"
+            f"say where they lie, as source in {folder / CONFIG_FILE} or by from_pretrained({str(folder)!r}, {options})"
         )
     return config, weights
 

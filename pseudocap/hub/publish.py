@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.hub.card import About, card_text, may_write
+from pseudocap.hub.checkpoint import read_config
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, MODEL_TYPE, RESULTS_FILE, WEIGHTS_FILE
 from pseudocap.model.config import RESAMPLER, Backbone, PseudoCapConfig
-from pseudocap.places import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, place_of
+from pseudocap.places import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, place_of, read_json
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -60,7 +61,7 @@ def pack(
     name = repo.removeprefix(HUB_SCHEME)
     if not REPO.fullmatch(name):
         raise ConfigError(f"{repo!r} is no repo to publish in; write owner/name")
-    config = _renamed(_read_config(folder), {"decoder": decoder, "encoder": encoder})
+    config = _renamed(read_config(folder), {"decoder": decoder, "encoder": encoder})
     _check_weights(folder / WEIGHTS_FILE, config)
     results = read_results(folder)
     if license is None and results.get("license") is not None:
@@ -119,15 +120,7 @@ def send(
 def read_results(folder: Path) -> dict[str, Any]:
     """results.json of a checkpoint; nothing where there is none."""
     path = folder / RESULTS_FILE
-    if not path.is_file():
-        return {}
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not readable as JSON: {first_line(error)}") from error
-    if not isinstance(results, dict):
-        raise CheckpointError(f"{path} must hold one JSON object, not a {type(results).__name__}")
-    return results
+    return read_json(path) if path.is_file() else {}
 
 
 def homeless(config: PseudoCapConfig) -> list[str]:
@@ -139,17 +132,6 @@ def _is_known_elsewhere(backbone: Backbone) -> bool:
     if backbone.source.startswith(SHIPPED_SCHEME):
         return True
     return bool(REPO.fullmatch(place_of(backbone.source))) and not Path(backbone.source).is_dir()
-
-
-def _read_config(folder: Path) -> PseudoCapConfig:
-    path = folder / CONFIG_FILE
-    if not path.is_file():
-        raise CheckpointError(f"{folder} is no checkpoint: it has no {CONFIG_FILE}; name the folder of one (RUN/best)")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return PseudoCapConfig.from_dict(document)
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, AttributeError, ConfigError) as error:
-        raise CheckpointError(f"{path} is no PseudoCap checkpoint's config: {first_line(error)}") from error
 
 
 def _renamed(config: PseudoCapConfig, names: Mapping[str, str | None]) -> PseudoCapConfig:

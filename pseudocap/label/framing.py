@@ -19,7 +19,7 @@ import numpy as np
 
 from pseudocap.errors import ConfigError, DecodeError, first_line
 from pseudocap.label.sources import Media, fetch
-from pseudocap.types import Clip
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Clip
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frame, VideoInfo, segment_centres
@@ -37,8 +37,8 @@ class Framing:
     are scaled to while they are decoded, None for as they are.
     """
 
-    clip_seconds: float = 8.0
-    min_seconds: float = 1.0
+    clip_seconds: float = CLIP_SECONDS
+    min_seconds: float = MIN_SECONDS
     choice: Choice = "centre"
     count: int = 1
     window: float = 1.0

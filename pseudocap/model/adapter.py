@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudocap.model.attention import FullCrossAttention, Projected, SeparableCrossAttention
-from pseudocap.model.config import GateSchedule, PseudoCapConfig
+from pseudocap.model.config import FULL, RESAMPLER, SEPARABLE, GateSchedule, PseudoCapConfig
 from pseudocap.types import VideoMemory
 
 # What words look with; over which vectors, the network decides (a resampler's latents are looked at as patches are).
 ATTENTION: dict[str, type[SeparableCrossAttention | FullCrossAttention]] = {
-    "separable": SeparableCrossAttention,
-    "full": FullCrossAttention,
-    "resampler": FullCrossAttention,
+    SEPARABLE: SeparableCrossAttention,
+    FULL: FullCrossAttention,
+    RESAMPLER: FullCrossAttention,
 }
 
 

@@ -13,8 +13,9 @@ from pseudocap.errors import ConfigError, nearest
 from pseudocap.types import Preprocess
 
 FUSIONS = ("residual", "convex")
+SEPARABLE, FULL = "separable", "full"
 RESAMPLER = "resampler"  # also its place among the adapters, with which it is learned and stored
-ATTENTIONS = ("separable", "full", RESAMPLER)
+ATTENTIONS = (SEPARABLE, FULL, RESAMPLER)
 GATES = ("vector", "scalar")
 FORMAT = 1
 Kind = TypeVar("Kind")
@@ -77,7 +78,7 @@ class PseudoCapConfig:
     decoder: Backbone
     encoder: Backbone
     adapter_layers: tuple[int, ...]
-    attention: str = "separable"
+    attention: str = SEPARABLE
     fusion: str = "residual"
     gate: str = "vector"
     gate_init: float | None = None
@@ -112,12 +113,12 @@ class PseudoCapConfig:
     @property
     def needs_patches(self) -> bool:
         """Whether memories must hold the patch vectors beside the pooled ones."""
-        return self.attention != "separable"
+        return self.attention != SEPARABLE
 
     def to_dict(self) -> dict[str, Any]:
         """The separable attention is not written, so that versions without a choice read it."""
         fields = dataclasses.asdict(self)
-        if self.attention == "separable":
+        if self.attention == SEPARABLE:
             del fields["attention"]
         return {"model_type": "pseudocap", "format": FORMAT, **fields}
 

@@ -78,7 +78,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
                 for layer in config.adapter_layers
             }
         )
-        if config.attention == "resampler":
+        if config.attention == RESAMPLER:
             self.adapters[RESAMPLER] = Resampler(width=memory_width)
 
     @classmethod

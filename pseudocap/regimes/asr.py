@@ -16,7 +16,7 @@ from pseudocap.data.module import CaptionData
 from pseudocap.data.stream_module import StreamData
 from pseudocap.regimes.base import PreTraining, refuse_modality
 from pseudocap.regimes.losses import caption_losses
-from pseudocap.types import Batch, Preprocess
+from pseudocap.types import CLIP_SECONDS, Batch, Preprocess
 
 
 class AsrBaseline(PreTraining):
@@ -61,7 +61,7 @@ class TranscriptData(StreamData):
         transcripts: str | None,  # jsonargparse would read null as the text "None" if a PathLike were possible
         videos: str | PathLike[str],
         *,
-        clip_seconds: float = 8.0,
+        clip_seconds: float = CLIP_SECONDS,
         preprocess: Preprocess | None = None,
         batch_size: int = 16,
         epoch_steps: int = 1000,

@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pseudocap.captioner import PseudoCap
-from pseudocap.model.config import GateSchedule
+from pseudocap.model.config import SEPARABLE, GateSchedule
 
 
 def from_backbones(
     decoder: str,
     encoder: str,
     adapter_layers: list[int] | None = None,
-    attention: str = "separable",
+    attention: str = SEPARABLE,
     fusion: str = "residual",
     gate: str = "vector",
     gate_init: float | None = None,

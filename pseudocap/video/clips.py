@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 
 from pseudocap.errors import InputError
-from pseudocap.types import Clip
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Clip
 
 
-def plan_clips(source: str, duration: float, *, clip_seconds: float = 8.0, min_seconds: float = 1.0) -> list[Clip]:
+def plan_clips(
+    source: str, duration: float, *, clip_seconds: float = CLIP_SECONDS, min_seconds: float = MIN_SECONDS
+) -> list[Clip]:
     """The clips of a video of this duration; the shorter rest is a clip of its own from `min_seconds` on.
 
     A video shorter than `min_seconds` is one clip all the same: no video vanishes here.

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 
 from pseudocap.errors import DecodeError, InputError
-from pseudocap.types import Clip
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Clip
 from pseudocap.video.clips import plan_clips
 
 
@@ -150,7 +150,7 @@ class VideoReader(ABC):
         return self.frames_at(segment_centres(start, end, count), nearest_keyframe=nearest_keyframe)
 
     def clip_centres(
-        self, clip_seconds: float = 8.0, *, min_seconds: float = 1.0, nearest_keyframe: bool = False
+        self, clip_seconds: float = CLIP_SECONDS, *, min_seconds: float = MIN_SECONDS, nearest_keyframe: bool = False
     ) -> Iterator[tuple[Clip, Frame | DecodeError]]:
         """Every clip that the file has, with the frame at its centre; one of them in memory at a time.
 
