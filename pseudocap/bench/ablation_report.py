@@ -11,7 +11,7 @@ from pseudocap.bench.ablations import Arm, find_ablation
 from pseudocap.bench.cells import Cell
 from pseudocap.bench.measured import PLAIN, ZERO_SHOT
 from pseudocap.bench.regimes import Bench, provenance
-from pseudocap.bench.report import draw, draw_means, shown_mean, write_table
+from pseudocap.bench.report import draw, draw_means, kind_of_intervals, shown_interval, shown_mean, write_table
 from pseudocap.bench.results import machine, mean_document
 from pseudocap.metrics.measures import METRICS
 
@@ -58,6 +58,8 @@ def _arm(arm: Arm, told: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, A
             way: {name: mean_document([each["scores"][way][name] for each in whole]) for name in METRICS}
             for way in (PLAIN, ZERO_SHOT)
         }
+        if len(told) == 1:
+            document["scores"][PLAIN]["CIDEr-D"]["interval over films"] = whole[0]["intervals over films"]["CIDEr-D"]
     return document
 
 
@@ -71,8 +73,8 @@ def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
     columns, seeds = list(result["arms"][0]["settings"]), result["seeds"]
     yield f"# {result['ablation']}: {result['question']}"
     yield ""
-    yield f"The papers: {result['claimed']}. Below are toy results, seeds {', '.join(map(str, seeds))}, 95 % by"
-    yield f"Student's t over seeds{'' if len(seeds) > 1 else ' (one seed has none)'}. {result['note']}".rstrip()
+    yield f"The papers: {result['claimed']}. Below are toy results, seeds {', '.join(map(str, seeds))}."
+    yield f"Intervals are 95 %: {kind_of_intervals(seeds)} {result['note']}".rstrip()
     yield ""
     yield f"    {result['command']}"
     yield ""
@@ -81,7 +83,7 @@ def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
     for arm in result["arms"]:
         cells = ["-"] * (len(METRICS) + 1)
         if scores := arm["scores"]:
-            cells = [shown_mean(scores[PLAIN][metric]) for metric in METRICS]
+            cells = [shown_interval(scores[PLAIN][metric]) for metric in METRICS]
             cells.append(shown_mean(scores[ZERO_SHOT]["CIDEr-D"]))
         shown = " | ".join(str(arm["settings"][column]) for column in columns)
         yield f"| {shown} | {arm['steps']:,} | {' | '.join(cells)} | {arm['diverged']} of {len(seeds)} |"

@@ -59,14 +59,14 @@ def _heading(results: Document) -> Iterator[str]:
     yield ""
     yield (
         f"{results['test films']:,} test films, greedy decoding, seeds {', '.join(map(str, seeds))}. Intervals are "
-        f"95 %: {_kind(seeds)} Fine-tuning is the same for all."
+        f"95 %: {kind_of_intervals(seeds)} Fine-tuning is the same for all."
     )
     if isinstance(results["data"]["coverage"], Mapping):
         yield f"**Not all test videos could be watched**: {json.dumps(results['data']['coverage'])}."
     yield ""
 
 
-def _kind(seeds: Sequence[int]) -> str:
+def kind_of_intervals(seeds: Sequence[int]) -> str:
     if len(seeds) > 1:
         return "Student's t over seeds."
     return "one seed has none over seeds; the bootstrap over films is given in its place."
@@ -79,8 +79,8 @@ def _main_table(results: Document) -> Iterator[str]:
     for name, regime in results["regimes"].items():
         cells = [shown_mean(regime["scores"]["as it is"][metric]) for metric in METRICS]
         if len(results["seeds"]) == 1:
-            low, high = regime["cells"][0]["intervals over films"]["CIDEr-D"]
-            cells[0] += f" ({low:.1f} to {high:.1f} over films)"
+            over_films = {"interval over films": regime["cells"][0]["intervals over films"]["CIDEr-D"]}
+            cells[0] = shown_interval({**regime["scores"]["as it is"]["CIDEr-D"], **over_films})
         before = shown_mean(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
         other = regime["claimed on MSR-VTT"]
         yield f"| {name} | {regime['steps']:,} | {' | '.join(cells)} | {before} | | {other or ''} |"
@@ -96,6 +96,14 @@ def _main_table(results: Document) -> Iterator[str]:
 def shown_mean(mean: Document) -> str:
     interval = mean["interval over seeds"]
     return f"{mean['mean']:.1f}" + ("" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.1f}")
+
+
+def shown_interval(mean: Document) -> str:
+    """With the interval over films, where the mean is of one seed and that is known."""
+    if "interval over films" not in mean:
+        return shown_mean(mean)
+    low, high = mean["interval over films"]
+    return f"{shown_mean(mean)} ({low:.1f} to {high:.1f} over films)"
 
 
 def _claims(results: Document) -> Iterator[str]:
@@ -205,14 +213,15 @@ def draw_means(axes: Axes, places: Iterable[Any], means: Sequence[Document], **s
     axes.errorbar(
         list(places), [mean["mean"] for mean in means], yerr=_error_bars(means), capsize=3, marker="o", **style
     )
-    axes.set_ylabel("CIDEr-D, 95 % over seeds")
+    films = any("interval over films" in mean for mean in means)
+    axes.set_ylabel(f"CIDEr-D, 95 % over {'films' if films else 'seeds'}")
 
 
 def _error_bars(means: Sequence[Document]) -> list[tuple[float, ...]] | None:
-    """How far the intervals reach below and above; nothing for a single seed."""
+    """How far the intervals reach below and above; nothing for a single seed whose interval over films is not given."""
     pairs = []
     for mean in means:
-        low, high = mean["interval over seeds"] or (mean["mean"], mean["mean"])
+        low, high = mean["interval over seeds"] or mean.get("interval over films") or (mean["mean"], mean["mean"])
         pairs.append((mean["mean"] - low, high - mean["mean"]))
     return list(zip(*pairs, strict=True)) or None
 

@@ -79,6 +79,7 @@ def test_an_ablation_is_one_table_and_one_figure(
     config = json.loads((smoke_zoo / "cells/tuned-mixed-fusion-fusionconvex-s0/run/best/config.json").read_text())
     assert config["fusion"] == "convex"
     assert (tmp_path / "figure.png").stat().st_size > 5000
+    assert (tmp_path / "table.md").read_text().count(" over films) |") == 2  # a seed alone has no other interval
 
 
 @pytest.mark.slow

@@ -1,0 +1,30 @@
+"""An ablation's table says what its intervals are over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pseudocap.bench.ablation_report import ablation_table
+from pseudocap.bench.measured import PLAIN, ZERO_SHOT
+from pseudocap.bench.results import mean_document
+from pseudocap.metrics.measures import METRICS
+
+
+def document(values: list[float], **more: Any) -> dict[str, Any]:
+    scores = {way: {metric: mean_document(values) for metric in METRICS} for way in (PLAIN, ZERO_SHOT)}
+    scores[PLAIN]["CIDEr-D"] |= more
+    arm = {"settings": {"gate": "vector"}, "steps": 200, "diverged": 0, "scores": scores}
+    told = {"ablation": "gate", "question": "?", "claimed": "nothing", "note": "", "command": "pseudocap bench"}
+    return {**told, "arms": [arm], "seeds": list(range(len(values)))}
+
+
+def test_one_seed_has_its_interval_over_films() -> None:
+    text = "\n".join(ablation_table(document([37.7], **{"interval over films": [34.1, 41.2]})))
+    assert "one seed has none over seeds; the bootstrap over films" in text
+    assert "| vector | 200 | 37.7 (34.1 to 41.2 over films) | 37.7 |" in text
+
+
+def test_several_seeds_have_theirs_over_seeds() -> None:
+    text = "\n".join(ablation_table(document([37.0, 38.0, 39.0])))
+    assert "Student's t over seeds" in text
+    assert "| vector | 200 | 38.0 ± 2.5 |" in text
