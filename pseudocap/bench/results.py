@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import platform
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -56,7 +56,6 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
     }
     plain = {(cell.regime, cell.seed): each for cell, each in found.items() if cell.captions is None}
     regimes = list(dict.fromkeys(cell.regime for cell in bench.cells))
-    after = {key: each.plain for key, each in plain.items()}
     before = {key: each.before for key, each in plain.items() if each.before is not None}
     told = bench.shop.told
     return {
@@ -69,12 +68,27 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
         "seeds": sorted({cell.seed for cell in bench.cells}),
         "settings": dataclasses.asdict(bench.cells[0].plan),
         "regimes": {regime: _regime(regime, found) for regime in regimes},
-        "claims": _claims(after),
+        "claims": _claims(_after(found, None)),
+        "claims by captions": claims_by_captions(found),
         "claims before fine-tuning": _claims(before),
         "people": told.get("yardsticks", {}).get("one person against the other 19"),
         "whole truth": told.get("yardsticks", {}).get("the whole truth"),
         "duplicates": told[bench.duplicates] if bench.duplicates else None,
     }
+
+
+def claims_by_captions(found: Mapping[Cell, Measured]) -> dict[str, list[dict[str, Any]]]:
+    """The claims after fine-tuning on few captions, by their number."""
+    return {str(number): _claims(_after(found, number)) for number in _numbers(found)}
+
+
+def _after(found: Mapping[Cell, Measured], captions: int | None) -> dict[tuple[str, int], Scores]:
+    """Scores after fine-tuning on so many captions, by regime and seed."""
+    return {(cell.regime, cell.seed): each.plain for cell, each in found.items() if cell.captions == captions}
+
+
+def _numbers(found: Iterable[Cell]) -> list[int]:
+    return sorted({cell.captions for cell in found if cell.captions is not None})
 
 
 def _claims(scored: Mapping[tuple[str, int], Scores]) -> list[dict[str, Any]]:
@@ -108,12 +122,9 @@ def _regime(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
 
 def by_captions(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
     """CIDEr-D by the number of captions that the fine-tuning had."""
-    numbers = sorted({cell.captions for cell in found if cell.captions is not None})
-    columns: list[tuple[str, int | None]] = [*((str(number), number) for number in numbers), ("all", None)]
+    columns: list[tuple[str, int | None]] = [*((str(number), number) for number in _numbers(found)), ("all", None)]
     return {
-        name: mean_document(
-            [each.plain["CIDEr-D"] for cell, each in found.items() if (cell.regime, cell.captions) == (regime, number)]
-        )
+        name: mean_document([each["CIDEr-D"] for (of, _), each in _after(found, number).items() if of == regime])
         for name, number in columns
     }
 

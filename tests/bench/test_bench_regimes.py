@@ -61,6 +61,7 @@ def test_a_killed_benchmark_goes_on_keeps_its_cells_and_takes_the_zoos(
         assert {"zero-shot", "blind", "reversed", "shuffled", "centre frame"} <= set(told["scores"])
         assert told["truth"]["as it is"]["made up of the things named"] >= 0
     assert first["claims"] == []  # both sides of a claim were not run
+    assert first["claims by captions"] == {"3": []}
     assert first["duplicates"]["test videos"] == first["test films"]
     table = (tmp_path / "out" / "table.md").read_text()
     assert "| asr | 4 |" in table

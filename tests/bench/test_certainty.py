@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pseudocap.bench.cells import Cell
 from pseudocap.bench.certainty import CLAIMS, Claim, judge_claim, mean_over_seeds, verdict_of
+from pseudocap.bench.measured import Measured
+from pseudocap.bench.results import claims_by_captions
 from pseudocap.metrics.references import References
 from pseudocap.metrics.resample import Interval
 from pseudocap.metrics.suite import Scores, score
+from pseudocap.zoo.recipe import FULL
 
 FILMS = [f"film{number}" for number in range(40)]
 REFERENCES = References({film: [f"a {film} runs to the left", f"the {film} runs"] for film in FILMS})
@@ -48,6 +52,20 @@ def test_a_claim_holds_where_every_seed_and_the_films_say_so_and_is_reversed_wit
     assert turned.verdict == "does not hold: the reverse does"
     assert turned.difference == pytest.approx(-judged.difference)
     assert judged.over_films.low < judged.difference < judged.over_films.high
+
+
+def test_a_claim_is_judged_for_every_number_of_captions_by_its_own_cells() -> None:
+    found = {}
+    for seed in range(3):
+        for captions, (better, worse) in {10: (30 + seed, 10), 100: (10, 30 + seed), None: (20, 20)}.items():
+            for regime, right in ((CLAIM.better, better), (CLAIM.worse, worse)):
+                cell = Cell(regime=regime, seed=seed, plan=FULL.regime, captions=captions)
+                found[cell] = Measured(told={}, plain=measured(right))
+    judged = claims_by_captions(found)
+    assert {number: each["verdict"] for number, (each,) in judged.items()} == {
+        "10": "holds",
+        "100": "does not hold: the reverse does",
+    }
 
 
 def test_seeds_that_disagree_decide_nothing() -> None:
