@@ -87,15 +87,16 @@ def run(args: argparse.Namespace) -> int:
         captioner = find_captioner(args.checkpoint, args.checkpoints)
         targets = _targets(files, args)
         previews = _in_folder(files, args.preview, ".preview.mp4", "--preview") if args.preview else None
-        # Here, after everything that can be told without torch, which takes seconds to be imported.
-        from pseudocap.captioning import caption_densely, caption_files
         from pseudocap.cli.progress import progress_of
 
-        model = _model(args, captioner)
-        paths = [path for _, path in files]
-        said = caption_densely(model, paths, asked, **lengths) if dense else caption_files(model, paths, asked)
         done = _Done()
         with progress_of("captioning", "files") as progress:
+            # Here, after everything that can be told without torch, which takes seconds to be imported.
+            from pseudocap.captioning import caption_densely, caption_files
+
+            model = _model(args, captioner)
+            paths = [path for _, path in files]
+            said = caption_densely(model, paths, asked, **lengths) if dense else caption_files(model, paths, asked)
             for number, ((name, path), found) in enumerate(zip(files, said, strict=True)):
                 if found.error:
                     done.failures.append(found.error.replace(found.file, name))

@@ -73,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
     check_target(page)
     names = _captioners(args.checkpoint, args.checkpoints)
 
+    shown = _demonstration(args, names)
     from pseudocap.explain.page import write_page
 
-    shown = _demonstration(args, names)
     note = NOTE if args.files else TOY_NOTE + NOTE
     write_page(
         page, shown.films, shown.captioners, title="Pseudocap: what was said, and where each word looked", note=note
@@ -121,15 +121,17 @@ def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
 
 
 def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
-    import torch
-
     from pseudocap.cli.progress import stages_of
-    from pseudocap.zoo.demo import demonstrate, own_film, toy_films
 
-    quieten()
-    if tuple(names) == SHIPPED:
-        torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
     with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as shown:
+        shown.draw("the libraries", 0, 0)  # which right after an installation takes longest
+        import torch
+
+        from pseudocap.zoo.demo import demonstrate, own_film, toy_films
+
+        quieten()
+        if tuple(names) == SHIPPED:
+            torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
         total = len(args.files) or (3 if args.films is None else args.films)
         drawn = (own_film(Path(file)) for file in args.files) if args.files else toy_films(Path(scratch), total)
         films: list[DemoFilm] = []

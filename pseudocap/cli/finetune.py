@@ -98,13 +98,11 @@ def run(args: argparse.Namespace) -> int:
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
 
     # Here, after everything that can be told without torch, which takes seconds to be imported.
-    import logging
     from dataclasses import replace
 
     from pseudocap.captioner import PseudoCap, pick_device
     from pseudocap.hub.publish import homeless
 
-    logging.basicConfig(level=logging.WARNING)
     quieten()
     device = pick_device(args.device)
     model = PseudoCap.from_pretrained(start, decoder=args.decoder, encoder=args.encoder, device=device)

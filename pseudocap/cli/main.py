@@ -137,8 +137,11 @@ def root_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] not in VERBS:
-        root = root_parser()
+    root = root_parser()
+    if not arguments:
+        root.print_help(sys.stderr)
+        return 2
+    if arguments[0] not in VERBS:
         verb = root.parse_args(arguments[:1]).verb
         root.error(f"there is no verb {verb!r}{nearest(verb, VERBS)}")
     verb, *rest = arguments

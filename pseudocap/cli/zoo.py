@@ -177,26 +177,28 @@ def _whence(row: Row) -> str:
 
 
 def _print_table(rows: dict[str, Row]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 2, 0, 0))
     table.add_column("name", no_wrap=True)  # what one copies
     for heading in ("regime", "scores", "license", "in"):
         table.add_column(heading, overflow="fold")
     for row in rows.values():
-        cells = (row.name, row.values["regime"], _scores(row), row.values["license"], _whence(row))
+        cells = (row.name, row.values["regime"], _scores(row), row.values["license"], _whence(row).removeprefix("the "))
         table.add_row(*(escape(str(cell)) for cell in cells))
     Console().print(table)
 
 
 def _scores(row: Row) -> str:
+    """The first figure of each data set, in two short lines; `zoo show` has all."""
     told = []
     for score in row.values["scores"]:
-        metrics = ", ".join(f"{name} {_figure(value)}" for name, value in (score.get("metrics") or {}).items())
+        figures = [f"{name} {_figure(value)}" for name, value in (score.get("metrics") or {}).items()]
         where = " ".join(str(score[part]) for part in ("dataset", "split") if score.get(part))
-        told.append(f"{where}: {metrics}")
+        told += [f"{where}:", *figures[:1]]
     return "\n".join(told)
 
 

@@ -11,6 +11,8 @@ from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.places import SHIPPED_SCHEME, read_json
 
+INSIDE_A_RUN = ("best", "last")  # where finetune and train leave a captioner
+
 
 def read_config(folder: Path) -> PseudoCapConfig:
     path = existing(folder / CONFIG_FILE)
@@ -23,7 +25,9 @@ def read_config(folder: Path) -> PseudoCapConfig:
 def existing(path: Path) -> Path:
     if not path.is_file():
         inside = ", ".join(sorted(each.name for each in path.parent.iterdir())[:8]) or "nothing"
-        raise CheckpointError(f"{path.parent} is no PseudoCap checkpoint: it has no {path.name} (it holds {inside})")
+        near = [each for name in INSIDE_A_RUN if (each := path.parent / name / path.name).is_file()]
+        hint = f"; did you mean {near[0].parent}?" if near else f" (it holds {inside})"
+        raise CheckpointError(f"{path.parent} is no PseudoCap checkpoint: it has no {path.name}{hint}")
     return path
 
 

@@ -61,9 +61,14 @@ def test_a_mistyped_verb_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == "error: there is no verb 'doctr' (did you mean 'doctor'?); see pseudocap --help\n"
 
 
-def test_no_verb_an_unknown_option_and_an_unknown_choice_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_verb_all_verbs_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    told = capsys.readouterr().err
+    assert all(f"  {verb} " in told for verb in VERBS)
+
+
+def test_an_unknown_option_and_an_unknown_choice_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
-        ([], "required: VERB"),
         (["doctor", "--jsn"], "unrecognized arguments: --jsn (did you mean '--json'?)"),
         (["train", "mixd"], "(did you mean 'mixed'?)"),
         (["zoo", "lst"], "(did you mean 'list'?)"),
