@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from pseudocap.hub.checkpoint import existing
     from pseudocap.hub.fetch import BESIDE, NEEDED, Access, fetch
 
     target: Path = args.to or Path(args.name.rstrip("/").rpartition("/")[2].partition("@")[0])
@@ -36,9 +37,8 @@ def run(args: argparse.Namespace) -> int:
         access=Access(local_files_only=args.local_files_only),
         optional=BESIDE,
     )
-    missing = [name for name in NEEDED if not (found.folder / name).is_file()]
-    if missing:
-        raise CheckpointError(f"{args.name} is no PseudoCap checkpoint: {found.folder} has no {', '.join(missing)}")
+    for name in NEEDED:
+        existing(found.folder / name)
     files = _copy(found.folder, target, (*NEEDED, *BESIDE))
     if args.json:
         print(json.dumps({"to": str(target), "from": found.source, "revision": found.revision, "files": files}))

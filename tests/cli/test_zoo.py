@@ -48,7 +48,6 @@ def test_list_gives_the_rows_of_a_registry_beside_the_shipped(
     table = capsys.readouterr().out
     assert "msrvtt test:" in table
     assert "CIDEr-D 54.3" in table
-    assert len(table.splitlines()) < 3 * len(rows)  # a line for each, or two where there are scores
 
 
 def test_show_tells_all_of_a_row_and_where_it_lies(
