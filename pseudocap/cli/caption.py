@@ -20,7 +20,7 @@ from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
 from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MIN_SECONDS, PRECISIONS, VIDEO_EXTENSIONS
-from pseudocap.whole import unfinished
+from pseudocap.whole import unfinished, write_text
 
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format", choices=FORMATS, default="text", help="json is one line a file; parquet a table of all (text)"
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="write a file for each instead of printing; of parquet, FILE.parquet"
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="write a file for each instead of printing; also FILE.srt of one video, FILE.jsonl or FILE.parquet of all",
     )
     parser.add_argument("--preview", type=Path, metavar="DIR", help="also small films with the captions written below")
     parser.add_argument("--beams", type=int, default=1, metavar="N", help="beam search (1: greedy)")
@@ -102,6 +105,8 @@ def run(args: argparse.Namespace) -> int:
                     done.failures.append(found.error.replace(found.file, name))
                 if args.format == TABLE:
                     done.rows += _rows(name, found)
+                elif _gathers_lines(args):
+                    done.lines.append(_formatted(name, found, args.format, dense))
                 else:
                     done.written += _deliver(name, found, args.format, dense, targets[number], alone=len(files) == 1)
                 if previews is not None and found.captions and found.captions[-1].end > 0:
@@ -111,6 +116,8 @@ def run(args: argparse.Namespace) -> int:
                 progress(number + 1, len(files))
         if args.format == TABLE:
             _write_table(done.rows, args.out)
+        elif _gathers_lines(args):
+            write_text(args.out, "".join(done.lines))
     for failure in done.failures:
         print(f"failed: {failure}", file=sys.stderr)
     if places := _places(args, done):
@@ -135,10 +142,11 @@ def _model(args: argparse.Namespace, captioner: Fetched) -> PseudoCap:
 
 @dataclass(kw_only=True, slots=True)
 class _Done:
-    """What came of the files: what went wrong, the rows of a table, how many files and previews were written."""
+    """What came of the files: what went wrong, what is for one file of all, how many files were written."""
 
     failures: list[str] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
     written: int = 0
     filmed: int = 0
 
@@ -148,6 +156,8 @@ def _places(args: argparse.Namespace, done: _Done) -> list[str]:
     places = []
     if args.format == TABLE:
         places.append(f"{_counted(len(done.rows), 'caption')} in {args.out}")
+    elif done.lines:
+        places.append(f"captions of {_counted(len(done.lines), 'file')} in {args.out}")
     elif done.written:
         places.append(f"captions of {_counted(done.written, 'file')} in {args.out}")
     if done.filmed:
@@ -238,11 +248,31 @@ def _targets(files: Sequence[tuple[str, Path]], args: argparse.Namespace) -> Seq
             raise ConfigError("--format parquet writes one table: name it with --out captions.parquet")
         args.out.parent.mkdir(parents=True, exist_ok=True)
         return []
+    if _gathers_lines(args):
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        return []
+    if args.out is not None and args.out.suffix in SUFFIX.values() and not args.out.is_dir():
+        return [_one_file(files, args)]
     if args.out is not None:
         return _in_folder(files, args.out, SUFFIX[args.format], "--out")
     if args.format in ("srt", "vtt") and len(files) > 1:
         raise ConfigError(f"--format {args.format} of several files needs --out DIR: one file for each")
     return [None] * len(files)
+
+
+def _gathers_lines(args: argparse.Namespace) -> bool:
+    """JSON lines of all files in one."""
+    return args.format == "json" and args.out is not None and args.out.suffix == ".jsonl" and not args.out.is_dir()
+
+
+def _one_file(files: Sequence[tuple[str, Path]], args: argparse.Namespace) -> Path:
+    if args.out.suffix != SUFFIX[args.format]:
+        raise ConfigError(f"--out {args.out} is not named as --format {args.format} is: {SUFFIX[args.format]}")
+    if len(files) > 1:
+        raise ConfigError(f"--out {args.out} is one file, and {len(files)} are captioned; name a folder")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    out: Path = args.out
+    return out
 
 
 def _in_folder(files: Sequence[tuple[str, Path]], folder: Path, suffix: str, option: str) -> list[Path]:

@@ -96,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
     _refuse_mistakes(args)
     corpus = _corpus(args)
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
+    args.out.mkdir(parents=True, exist_ok=True)  # so that a place where nothing can be written is told now
 
     # Here, after everything that can be told without torch, which takes seconds to be imported.
     from dataclasses import replace

@@ -63,6 +63,8 @@ def told_without_torch(words: str, place: Path) -> str:
         ("film.mp4 --clip-seconds -1", "--clip-seconds must be above 0, not -1"),
         ("film.mp4 --dense --min-seconds 9", "--min-seconds must be from 0 to the 8 s of a clip, not 9"),
         ("film.mp4 --out captions.csv", "is a file; name a folder"),
+        ("film.mp4 other.mp4 --format srt --out said.srt", "said.srt is one file, and 2 are captioned; name a folder"),
+        ("film.mp4 --format srt --out said.vtt", "said.vtt is not named as --format srt is: .srt"),
     ],
 )
 def test_caption(words: str, told: str, place: Path) -> None:
@@ -76,6 +78,7 @@ def test_caption(words: str, told: str, place: Path) -> None:
         ("--data broken.csv", "'captoin' (did you mean 'caption'?)"),
         ("--data tests.csv", "no row is for training"),
         ("--data absent.csv", "1 of 2 videos are not below . (gone.mp4, ..)"),
+        ("--data captions.csv --from toy-mixed --out film.mp4/run", "--out film.mp4/run cannot be written"),
         ("--data captions.csv --videos gone", "gone: there is no such folder"),
         ("--data captions.csv --memories gone", "--memories gone: there is no such folder"),
         ("--data captions.csv --from toy-mixd", "did you mean 'toy-mixed'?"),

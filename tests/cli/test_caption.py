@@ -75,6 +75,18 @@ def test_subtitles_of_several_files_lie_in_a_folder(
     assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt", "c.srt"]
     assert "00:00:00,000 --> " in (out / "a.srt").read_text()
     assert capsys.readouterr().err.splitlines()[-1] == f"written: captions of 3 files in {out}"
+    one = tmp_path / "one" / "said.srt"
+    words = ("--checkpoint", checkpoint, "--format", "srt", "--clip-seconds", 1, "--out", one)
+    assert caption(films / "a.mp4", *words) == 0
+    assert one.read_text() == (out / "a.srt").read_text()
+
+
+def test_json_lines_of_all_files_are_one_file(films: Path, checkpoint: str, tmp_path: Path) -> None:
+    lines = tmp_path / "said" / "captions.jsonl"
+    words = ("--checkpoint", checkpoint, "--format", "json", "--out", lines)
+    assert caption(films / "a.mp4", films / "b.mp4", *words) == 0
+    files = [json.loads(line)["file"] for line in lines.read_text().splitlines()]
+    assert files == [str(films / "a.mp4"), str(films / "b.mp4")]
 
 
 def test_what_was_written_where_is_told_and_of_what_failed_nothing(
