@@ -146,11 +146,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         root.error(f"there is no verb {verb!r}{nearest(verb, VERBS)}")
     verb, *rest = arguments
     summary, example = VERBS[verb]
-    module = importlib.import_module(f"pseudocap.cli.{verb}")
-    parser = OneLineParser(prog=f"pseudocap {verb}", description=summary, epilog=f"example:\n  {example}")
-    module.add_arguments(parser)
-    options = parser.parse_args(rest)
+    options = argparse.Namespace()
     try:
+        module = importlib.import_module(f"pseudocap.cli.{verb}")
+        parser = OneLineParser(prog=f"pseudocap {verb}", description=summary, epilog=f"example:\n  {example}")
+        module.add_arguments(parser)
+        options = parser.parse_args(rest)
         code = module.run(options)
         sys.stdout.flush()
         return code

@@ -67,6 +67,17 @@ def test_without_a_verb_all_verbs_are_told(capsys: pytest.CaptureFixture[str]) -
     assert all(f"  {verb} " in told for verb in VERBS)
 
 
+def test_ctrl_c_while_a_verb_is_loaded_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    assert main(["doctor"]) == 130
+    assert capsys.readouterr().err == "\nstopped\n"
+
+
 def test_an_unknown_option_and_an_unknown_choice_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, message in (
         (["doctor", "--jsn"], "unrecognized arguments: --jsn (did you mean '--json'?)"),
