@@ -27,10 +27,10 @@ demo: $(STAMP)  ## install, then caption three drawn films by the five regimes, 
 	$(BIN)/pseudocap demo
 
 test: $(STAMP)  ## install, then run the default tests (CPU, no network, under three minutes on two cores)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --durations=15
 
 slow: $(STAMP)  ## the tests that the default suite leaves out
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow --durations=15
 
 lint: $(STAMP)  ## ruff (format and rules) and mypy
 	$(BIN)/ruff format --check .
