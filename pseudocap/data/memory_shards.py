@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from pseudocap.data.memories import FORMAT, MANIFEST, MemorySpec, ShardIndex, differences, read_spec
 from pseudocap.errors import DataError, first_line
 from pseudocap.types import VideoMemory
+from pseudocap.whole import unfinished
 
 
 def create(folder: Path, spec: MemorySpec) -> None:
@@ -103,18 +104,16 @@ def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], ind
 
 
 def _write(path: Path, content: bytes | Callable[[Path], None]) -> None:
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if isinstance(content, bytes):
-            scratch.write_bytes(content)
-        else:
-            content(scratch)
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.replace(path)
+        with unfinished(path, contested=True) as scratch:
+            if isinstance(content, bytes):
+                scratch.write_bytes(content)
+            else:
+                content(scratch)
+            with scratch.open("rb") as file:
+                os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
-        scratch.unlink(missing_ok=True)
         raise DataError(
             f"{path} could not be written: {first_line(error)}; the shards before it are whole, run again to go on"
         ) from error
