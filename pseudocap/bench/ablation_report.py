@@ -94,3 +94,5 @@ def _draw(axes: Axes, result: Mapping[str, Any]) -> None:
     labels = ["\n".join(f"{key} {value}" for key, value in arm["settings"].items()) for arm in arms]
     draw_means(axes, range(len(arms)), [arm["scores"][PLAIN]["CIDEr-D"] for arm in arms], linestyle="")
     axes.set_xticks(range(len(arms)), labels, fontsize=7)
+    axes.set_ylim(bottom=0)  # or small differences look large
+    axes.margins(x=0.08)
