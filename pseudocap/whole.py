@@ -29,3 +29,11 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(path) as scratch:
         scratch.write_text(text, encoding="utf-8")
+
+
+def try_to_write(path: Path) -> None:
+    """The system's error now, where a file could not be written there after hours. Makes the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    scratch.touch()
+    scratch.unlink()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pseudocap.whole import unfinished, write_text
+from pseudocap.whole import try_to_write, unfinished, write_text
 
 
 def test_a_file_takes_its_place_only_when_it_is_whole(tmp_path: Path) -> None:
@@ -50,3 +50,14 @@ def test_where_nothing_can_be_written_the_error_is_the_writers(tmp_path: Path) -
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match="file"), unfinished(tmp_path / "file" / "below") as scratch:
         scratch.write_text("no", encoding="utf-8")
+
+
+def test_a_place_is_tried_without_a_trace_and_refused_before_there_is_anything_to_lose(tmp_path: Path) -> None:
+    path = tmp_path / "said" / "captions.jsonl"
+    try_to_write(path)
+    assert list(path.parent.iterdir()) == []
+    path.write_text("the old")
+    try_to_write(path)
+    assert path.read_text() == "the old"
+    with pytest.raises(OSError, match="captions"):
+        try_to_write(path / "below a file")

@@ -36,12 +36,13 @@ def gather_ablation(
         "settings": dataclasses.asdict(cells[0].plan) | {"steps": "those of each arm"},
         "seeds": [cell.seed for cell in cells],
         "arms": [
-            _arm(arm, [told[cell.stage(bench.ground, "measured")] for cell in each], each[0]) for arm, each in arms
+            arm_document(arm, [told[cell.stage(bench.ground, "measured")] for cell in each], each[0])
+            for arm, each in arms
         ],
     }
 
 
-def _arm(arm: Arm, told: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, Any]:
+def arm_document(arm: Arm, told: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, Any]:
     """Means are of the seeds that did not diverge."""
     whole = [each for each in told if "diverged" not in each]
     document: dict[str, Any] = {
@@ -58,7 +59,7 @@ def _arm(arm: Arm, told: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, A
             way: {name: mean_document([each["scores"][way][name] for each in whole]) for name in METRICS}
             for way in (PLAIN, ZERO_SHOT)
         }
-        if len(told) == 1:
+        if len(whole) == 1:
             document["scores"][PLAIN]["CIDEr-D"]["interval over films"] = whole[0]["intervals over films"]["CIDEr-D"]
     return document
 

@@ -215,8 +215,8 @@ def draw_means(axes: Axes, places: Iterable[Any], means: Sequence[Document], **s
     axes.errorbar(
         list(places), [mean["mean"] for mean in means], yerr=_error_bars(means), capsize=3, marker="o", **style
     )
-    films = any("interval over films" in mean for mean in means)
-    axes.set_ylabel(f"CIDEr-D, 95 % over {'films' if films else 'seeds'}")
+    kinds = {"films" if "interval over films" in mean else "seeds" for mean in means}
+    axes.set_ylabel(f"CIDEr-D, 95 % over {' or '.join(sorted(kinds, reverse=True))}")
 
 
 def _error_bars(means: Sequence[Document]) -> list[tuple[float, ...]] | None:

@@ -102,8 +102,8 @@ def main() -> None:
     for kind in args.kinds:
         cell = [sys.executable, "-m", "pseudocap.bench.training", "--cell", kind]
         cell += ["--videos", str(args.videos), "--frames", str(args.frames), "--captions", str(args.captions)]
-        peak = float(subprocess.run(cell, capture_output=True, text=True, check=True).stdout)
-        print(f"| {kind} | {peak:.0f} |", flush=True)
+        done = subprocess.run(cell, capture_output=True, text=True, check=False)
+        print(f"| {kind} | {float(done.stdout):.0f} |" if done.returncode == 0 else f"| {kind} | stopped |", flush=True)
 
 
 if __name__ == "__main__":

@@ -4,39 +4,35 @@ from __future__ import annotations
 
 import argparse
 import glob
-import json
 import math
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pseudocap.asked import Asked
+from pseudocap.cli.delivery import FORMATS, counted, in_folder, plan_delivery
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
-from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MIN_SECONDS, PRECISIONS, VIDEO_EXTENSIONS
-from pseudocap.whole import unfinished, write_text
+from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MAX_NEW_TOKENS, MIN_SECONDS, PRECISIONS, VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.captioning import FileCaptions
     from pseudocap.hub.fetch import Fetched
 
-FORMATS = ("text", "json", "srt", "vtt", "parquet")
-SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
-TABLE = "parquet"  # all captions in one file
 DEFAULT = "toy-mixed-ext"
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
 that fsspec knows (s3://bucket/film.mp4).
 
-Without --out the captions are printed; with it each file's captions are a file of that folder. Files that cannot be
-read are listed at the end, and the exit code is then 1; the others are captioned all the same."""
+Without --out the captions are printed; with it they are a file of that folder for each FILE, or one file where the name
+says so: x.srt, x.vtt, x.txt or x.json of one FILE, x.jsonl or x.parquet of all. Files that cannot be read are listed at
+the end, and the exit code is then 1; the others are captioned all the same."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beams", type=int, default=1, metavar="N", help="beam search (1: greedy)")
     parser.add_argument("--top-p", type=float, metavar="P", help="sample from the likeliest words instead")
     parser.add_argument("--seed", type=int, metavar="N", help="of sampling")
-    parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="of a caption (32)")
+    parser.add_argument("--max-new-tokens", type=int, default=MAX_NEW_TOKENS, metavar="N", help="of a caption (32)")
     parser.add_argument("--num-frames", type=int, metavar="T", help="frames of a clip; default: the checkpoint's own")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once (8)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -86,14 +82,15 @@ def run(args: argparse.Namespace) -> int:
         num_frames=args.num_frames,
         batch_size=args.batch_size,
     )
+    failures: list[str] = []
     with _files(args.files) as files:
         captioner = find_captioner(args.checkpoint, args.checkpoints)
-        targets = _targets(files, args)
-        previews = _in_folder(files, args.preview, ".preview.mp4", "--preview") if args.preview else None
+        delivery = plan_delivery(files, form=args.format, dense=dense, out=args.out)
+        previews = in_folder(files, args.preview, ".preview.mp4", "--preview") if args.preview else None
+        filmed = 0
         from pseudocap.cli.progress import progress_of
 
-        done = _Done()
-        with progress_of("captioning", "files") as progress:
+        with progress_of("captioning", "files") as progress, delivery.kept():
             # Here, after everything that can be told without torch, which takes seconds to be imported.
             from pseudocap.captioning import caption_densely, caption_files
 
@@ -102,27 +99,19 @@ def run(args: argparse.Namespace) -> int:
             said = caption_densely(model, paths, asked, **lengths) if dense else caption_files(model, paths, asked)
             for number, ((name, path), found) in enumerate(zip(files, said, strict=True)):
                 if found.error:
-                    done.failures.append(found.error.replace(found.file, name))
-                if args.format == TABLE:
-                    done.rows += _rows(name, found)
-                elif _gathers_lines(args):
-                    done.lines.append(_formatted(name, found, args.format, dense))
-                else:
-                    done.written += _deliver(name, found, args.format, dense, targets[number], alone=len(files) == 1)
+                    failures.append(found.error.replace(found.file, name))
+                delivery.take(number, name, found)
                 if previews is not None and found.captions and found.captions[-1].end > 0:
                     problem = _preview(name, path, previews[number], found)
-                    done.filmed += not problem
-                    done.failures += problem
+                    filmed += not problem
+                    failures += problem
                 progress(number + 1, len(files))
-        if args.format == TABLE:
-            _write_table(done.rows, args.out)
-        elif _gathers_lines(args):
-            write_text(args.out, "".join(done.lines))
-    for failure in done.failures:
+    for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
-    if places := _places(args, done):
+    shown = f"previews of {counted(filmed, 'file')} in {args.preview}" if filmed else ""
+    if places := [place for place in (delivery.told(), shown) if place]:
         print(f"written: {'; '.join(places)}", file=sys.stderr)
-    return 1 if done.failures else 0
+    return 1 if failures else 0
 
 
 def _model(args: argparse.Namespace, captioner: Fetched) -> PseudoCap:
@@ -138,39 +127,6 @@ def _model(args: argparse.Namespace, captioner: Fetched) -> PseudoCap:
     for doubt in doubts:
         print(f"warning: {doubt.message}", file=sys.stderr)
     return model
-
-
-@dataclass(kw_only=True, slots=True)
-class _Done:
-    """What came of the files: what went wrong, what is for one file of all, how many files were written."""
-
-    failures: list[str] = field(default_factory=list)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
-    written: int = 0
-    filmed: int = 0
-
-
-def _places(args: argparse.Namespace, done: _Done) -> list[str]:
-    """What was written where, for people: a file for each might be many."""
-    places = []
-    if args.format == TABLE:
-        places.append(f"{_counted(len(done.rows), 'caption')} in {args.out}")
-    elif done.lines:
-        places.append(f"captions of {_counted(len(done.lines), 'file')} in {args.out}")
-    elif done.written:
-        places.append(f"captions of {_counted(done.written, 'file')} in {args.out}")
-    if done.filmed:
-        places.append(f"previews of {_counted(done.filmed, 'file')} in {args.preview}")
-    return places
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _rows(name: str, found: FileCaptions) -> list[dict[str, Any]]:
-    return [{"video": name, "start": each.start, "end": each.end, "caption": each.text} for each in found.captions]
 
 
 def _lengths(args: argparse.Namespace, dense: bool) -> dict[str, float]:
@@ -189,21 +145,6 @@ def _lengths(args: argparse.Namespace, dense: bool) -> dict[str, float]:
     return lengths
 
 
-def _deliver(name: str, found: FileCaptions, form: str, dense: bool, target: Path | None, *, alone: bool) -> bool:
-    """Whether a file was written."""
-    if not found.captions and form != "json":
-        return False
-    text = _formatted(name, found, form, dense)
-    if target is not None:
-        with unfinished(target) as scratch:
-            scratch.write_text(text, encoding="utf-8")
-        return True
-    if form == "text" and not alone:
-        text = "".join(f"{name}: {line}\n" for line in text.splitlines())
-    print(text, end="", flush=True)
-    return False
-
-
 def _preview(name: str, path: Path, target: Path, found: FileCaptions) -> list[str]:
     """What went wrong, if anything."""
     from pseudocap.video.burn import burn
@@ -213,82 +154,6 @@ def _preview(name: str, path: Path, target: Path, found: FileCaptions) -> list[s
     except DecodeError as failure:
         return [str(failure).replace(str(path), name)]
     return []
-
-
-def _write_table(rows: list[dict[str, Any]], target: Path) -> None:
-    """What `datasets.load_dataset("parquet", data_files=...)` reads: a row for each caption."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    kinds = [("video", pa.string()), ("start", pa.float64()), ("end", pa.float64()), ("caption", pa.string())]
-    with unfinished(target) as scratch:
-        parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(kinds)), scratch)
-
-
-def _formatted(name: str, found: FileCaptions, form: str, dense: bool) -> str:
-    from pseudocap.video.subtitles import clock, to_srt, to_vtt
-
-    if form == "srt":
-        return to_srt(found.captions)
-    if form == "vtt":
-        return to_vtt(found.captions)
-    if form == "json":
-        captions = [{"start": each.start, "end": each.end, "text": each.text} for each in found.captions]
-        document = {"file": name, "captions": captions} | ({"error": found.error} if found.error else {})
-        return json.dumps(document, ensure_ascii=False) + "\n"
-    if dense:
-        return "".join(f"{clock(each.start)} - {clock(each.end)}  {each.text}\n" for each in found.captions)
-    return "".join(f"{each.text}\n" for each in found.captions)
-
-
-def _targets(files: Sequence[tuple[str, Path]], args: argparse.Namespace) -> Sequence[Path | None]:
-    """Where each file's captions go; None is standard output."""
-    if args.format == TABLE:
-        if args.out is None or args.out.suffix != ".parquet" or args.out.is_dir():
-            raise ConfigError("--format parquet writes one table: name it with --out captions.parquet")
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        return []
-    if _gathers_lines(args):
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        return []
-    if args.out is not None and args.out.suffix in SUFFIX.values() and not args.out.is_dir():
-        return [_one_file(files, args)]
-    if args.out is not None:
-        return _in_folder(files, args.out, SUFFIX[args.format], "--out")
-    if args.format in ("srt", "vtt") and len(files) > 1:
-        raise ConfigError(f"--format {args.format} of several files needs --out DIR: one file for each")
-    return [None] * len(files)
-
-
-def _gathers_lines(args: argparse.Namespace) -> bool:
-    """JSON lines of all files in one."""
-    return args.format == "json" and args.out is not None and args.out.suffix == ".jsonl" and not args.out.is_dir()
-
-
-def _one_file(files: Sequence[tuple[str, Path]], args: argparse.Namespace) -> Path:
-    if args.out.suffix != SUFFIX[args.format]:
-        raise ConfigError(f"--out {args.out} is not named as --format {args.format} is: {SUFFIX[args.format]}")
-    if len(files) > 1:
-        raise ConfigError(f"--out {args.out} is one file, and {len(files)} are captioned; name a folder")
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    out: Path = args.out
-    return out
-
-
-def _in_folder(files: Sequence[tuple[str, Path]], folder: Path, suffix: str, option: str) -> list[Path]:
-    """A file for each. Nothing is overwritten by another's."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{option} {folder} is a file; name a folder")
-    taken: dict[str, str] = {}
-    for name, _ in files:
-        target = Path(name).stem + suffix
-        if target in taken:
-            raise ConfigError(
-                f"{taken[target]} and {name} would both be written to {folder / target}; caption them apart"
-            )
-        taken[target] = name
-    folder.mkdir(parents=True, exist_ok=True)
-    return [folder / target for target in taken]
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, InputError
+from pseudocap.whole import try_to_write
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     _refuse_mistakes(args)
     corpus = _corpus(args)
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
-    args.out.mkdir(parents=True, exist_ok=True)  # so that a place where nothing can be written is told now
+    try_to_write(args.out / "best")
 
     # Here, after everything that can be told without torch, which takes seconds to be imported.
     from dataclasses import replace

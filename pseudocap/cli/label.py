@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.types import CLIP_SECONDS
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS
 
 if TYPE_CHECKING:
     from pseudocap.label.compare import Comparison
@@ -55,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_framing(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("clips and frames")
     group.add_argument("--clip-seconds", type=float, default=CLIP_SECONDS, metavar="S", help="length of a clip (8)")
-    group.add_argument("--min-seconds", type=float, default=1.0, metavar="S", help="leave out a shorter rest (1)")
+    group.add_argument(
+        "--min-seconds", type=float, default=MIN_SECONDS, metavar="S", help="leave out a shorter rest (1)"
+    )
     group.add_argument(
         "--frames",
         choices=["centre", "sharpest", "consensus"],

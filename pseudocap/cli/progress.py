@@ -7,19 +7,26 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
+
+
+def _beside() -> dict[str, Any]:
+    """For a bar on stderr: rich would send what is printed meanwhile to the same place, out of a pipe or a file."""
+    from rich.console import Console
+
+    return {"console": Console(stderr=True), "transient": True, "redirect_stdout": sys.stdout.isatty()}
 
 
 @contextmanager
 def progress_of(doing: str, noun: str) -> Iterator[Callable[[int, int], None]]:
     """Call what it gives with how many are done and how many there are in all."""
     if sys.stderr.isatty():
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        with Progress(*columns, **_beside()) as bar:
             task = bar.add_task(doing, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
@@ -47,7 +54,6 @@ class Stages:
 def stages_of(doing: str) -> Iterator[Stages]:
     """The same for a run of several stages."""
     if sys.stderr.isatty():
-        from rich.console import Console
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
@@ -61,7 +67,7 @@ def stages_of(doing: str) -> Iterator[Stages]:
             *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
             *(TimeElapsedColumn(), TimeRemainingColumn()),
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        with Progress(*columns, **_beside()) as bar:
             task = bar.add_task(doing, total=None)
             stage = ""
 

@@ -183,9 +183,9 @@ def _print_table(rows: dict[str, Row]) -> None:
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("name", "regime", "scores", "license"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("in", overflow="fold")  # an address may be long
+    table.add_column("name", no_wrap=True)  # what one copies
+    for heading in ("regime", "scores", "license", "in"):
+        table.add_column(heading, overflow="fold")
     for row in rows.values():
         cells = (row.name, row.values["regime"], _scores(row), row.values["license"], _whence(row).removeprefix("the "))
         table.add_row(*(escape(str(cell)) for cell in cells))

@@ -23,6 +23,8 @@ def read_config(folder: Path) -> PseudoCapConfig:
 
 
 def existing(path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise CheckpointError(f"{path.parent} is no folder, so no PseudoCap checkpoint; name one's (RUN/best)")
     if not path.is_file():
         inside = ", ".join(sorted(each.name for each in path.parent.iterdir())[:8]) or "nothing"
         near = [each for name in INSIDE_A_RUN if (each := path.parent / name / path.name).is_file()]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.hub.card import About, card_text, may_write
-from pseudocap.hub.checkpoint import read_config
+from pseudocap.hub.checkpoint import existing, read_config
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, MODEL_TYPE, RESULTS_FILE, WEIGHTS_FILE
 from pseudocap.model.config import RESAMPLER, Backbone, PseudoCapConfig
 from pseudocap.places import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, place_of, read_json
@@ -62,7 +62,7 @@ def pack(
     if not REPO.fullmatch(name):
         raise ConfigError(f"{repo!r} is no repo to publish in; write owner/name")
     config = _renamed(read_config(folder), {"decoder": decoder, "encoder": encoder})
-    _check_weights(folder / WEIGHTS_FILE, config)
+    _check_weights(existing(folder / WEIGHTS_FILE), config)
     results = read_results(folder)
     if license is None and results.get("license") is not None:
         license = str(results["license"])  # noqa: A001
@@ -159,8 +159,6 @@ def _check_weights(path: Path, config: PseudoCapConfig) -> None:
     try:
         with safe_open(path, framework="np") as file:
             names = list(file.keys())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path.parent} is no checkpoint: it has no {WEIGHTS_FILE}") from None
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or incomplete: {first_line(error)}; save it again") from error
     parts = {str(layer) for layer in config.adapter_layers}

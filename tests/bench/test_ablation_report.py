@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pseudocap.bench.ablation_report import ablation_table
+import pytest
+
+from pseudocap.bench.ablation_report import ablation_table, arm_document
+from pseudocap.bench.ablations import Arm
+from pseudocap.bench.cells import Cell
 from pseudocap.bench.measured import PLAIN, ZERO_SHOT
 from pseudocap.bench.results import mean_document
 from pseudocap.metrics.measures import METRICS
+from pseudocap.zoo.recipe import FULL
 
 
 def document(values: list[float], **more: Any) -> dict[str, Any]:
@@ -28,3 +33,25 @@ def test_several_seeds_have_theirs_over_seeds() -> None:
     text = "\n".join(ablation_table(document([37.0, 38.0, 39.0])))
     assert "Student's t over seeds" in text
     assert "| vector | 200 | 38.0 ± 2.5 |" in text
+
+
+WHOLE = {
+    "scores": {way: dict.fromkeys(METRICS, 37.7) for way in (PLAIN, ZERO_SHOT)},
+    "intervals over films": {"CIDEr-D": [34.1, 41.2]},
+}
+DIVERGED: dict[str, Any] = {"diverged": "loss 1e9 at step 3"}
+
+
+@pytest.mark.parametrize(
+    ("told", "over_films"), [([WHOLE], True), ([WHOLE, DIVERGED], True), ([WHOLE, WHOLE], False), ([DIVERGED], None)]
+)
+def test_an_arm_of_which_one_seed_is_whole_has_its_interval_over_films(
+    told: list[dict[str, Any]], over_films: bool | None
+) -> None:
+    cell = Cell(regime="mixed", seed=0, plan=FULL.regime, may_diverge=True)
+    arm = arm_document(Arm(shown={"lr": 0.001}), told, cell)
+    assert arm["diverged"] == told.count(DIVERGED)
+    if over_films is None:
+        assert arm["scores"] == {}
+    else:
+        assert ("interval over films" in arm["scores"][PLAIN]["CIDEr-D"]) == over_films

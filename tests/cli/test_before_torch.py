@@ -64,7 +64,10 @@ def told_without_torch(words: str, place: Path) -> str:
         ("film.mp4 --dense --min-seconds 9", "--min-seconds must be from 0 to the 8 s of a clip, not 9"),
         ("film.mp4 --out captions.csv", "is a file; name a folder"),
         ("film.mp4 other.mp4 --format srt --out said.srt", "said.srt is one file, and 2 are captioned; name a folder"),
-        ("film.mp4 --format srt --out said.vtt", "said.vtt is not named as --format srt is: .srt"),
+        ("film.mp4 --format srt --out said.vtt", "said.vtt is named as vtt is, and --format is srt"),
+        ("film.mp4 --out captions.jsonl", "captions.jsonl is named as json is, and --format is text"),
+        ("film.mp4 other.mp4 --format json --out x.json", "name a folder, or a file that ends in .jsonl"),
+        ("film.mp4 --format srt --out film.mp4/said.srt", "--out film.mp4/said.srt cannot be written"),
     ],
 )
 def test_caption(words: str, told: str, place: Path) -> None:

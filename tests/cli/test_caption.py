@@ -11,7 +11,10 @@ import pytest
 from test_caption_files import write_film
 
 from pseudocap import PseudoCap
+from pseudocap.captioning import FileCaptions
+from pseudocap.cli.delivery import Delivery, plan_delivery
 from pseudocap.cli.main import main
+from pseudocap.types import TimedCaption
 from pseudocap.video.decode import open_video, probe
 
 
@@ -81,12 +84,34 @@ def test_subtitles_of_several_files_lie_in_a_folder(
     assert one.read_text() == (out / "a.srt").read_text()
 
 
-def test_json_lines_of_all_files_are_one_file(films: Path, checkpoint: str, tmp_path: Path) -> None:
+def test_json_lines_of_all_files_are_one_file_the_broken_ones_among_them(
+    films: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (films / "broken.mp4").write_text("no film")
     lines = tmp_path / "said" / "captions.jsonl"
-    words = ("--checkpoint", checkpoint, "--format", "json", "--out", lines)
-    assert caption(films / "a.mp4", films / "b.mp4", *words) == 0
-    files = [json.loads(line)["file"] for line in lines.read_text().splitlines()]
-    assert files == [str(films / "a.mp4"), str(films / "b.mp4")]
+    named = [films / "a.mp4", films / "broken.mp4", films / "b.mp4"]
+    assert caption(*named, "--checkpoint", checkpoint, "--format", "json", "--out", lines) == 1
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    assert [row["file"] for row in rows] == [str(path) for path in named]
+    assert ["error" in row for row in rows] == [False, True, False]
+    assert capsys.readouterr().err.splitlines()[-1] == f"written: captions of 3 files in {lines}"
+
+
+def test_what_is_captioned_by_an_early_end_is_kept(tmp_path: Path) -> None:
+    for form, name in (("json", "x.jsonl"), ("parquet", "x.parquet")):
+        out = tmp_path / name
+        delivery = plan_delivery([("a.mp4", Path("a.mp4"))] * 2, form=form, dense=False, out=out)
+        assert not list(tmp_path.glob(f".{name}*"))  # it was tried, and nothing is left of that
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(delivery)
+        assert out.stat().st_size > 0
+
+
+def interrupted(delivery: Delivery) -> None:
+    with delivery.kept():
+        said = TimedCaption(start=0.0, end=1.0, text="a dog runs")
+        delivery.take(0, "a.mp4", FileCaptions(file="a.mp4", captions=(said,)))
+        raise KeyboardInterrupt
 
 
 def test_what_was_written_where_is_told_and_of_what_failed_nothing(

@@ -58,6 +58,11 @@ def test_frozen_weights_in_the_file_are_refused(saved: Path, tmp_path: Path) -> 
         pack(tmp_path / "c", "owner/mine", **NAMED)
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="gone is no folder"):
+        pack(tmp_path / "gone", "owner/mine", **NAMED)
+
+
 def test_a_backbone_that_is_a_directory_here_must_get_a_name(saved: Path, hub: Hub) -> None:
     with pytest.raises(CheckpointError, match=r"directory of this machine.*--decoder OWNER/NAME --encoder OWNER/NAME"):
         pack(saved, "owner/mine")
