@@ -30,12 +30,14 @@ def progress_of(doing: str, noun: str) -> Iterator[Callable[[int, int], None]]:
             task = bar.add_task(doing, total=None)
             yield lambda done, total: bar.update(task, completed=done, total=total)
         return
-    started, told = time.monotonic(), 0
+    first: float | None = None  # when something was done: loading comes before it, and what is alone needs no line
+    told = 0
 
     def tell(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal first, told
+        first = time.monotonic() if first is None else first
         tenth = 10 * done // total
-        if tenth > told and time.monotonic() - started > PATIENCE:
+        if tenth > told and time.monotonic() - first > PATIENCE:
             told = tenth
             print(f"{doing}: {done:,} of {total:,} {noun}", file=sys.stderr, flush=True)
 
