@@ -71,7 +71,8 @@ def write_ablation(out: Path, result: Mapping[str, Any]) -> list[Path]:
 
 
 def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
-    columns, seeds = list(result["arms"][0]["settings"]), result["seeds"]
+    settings, seeds = list(result["arms"][0]["settings"]), result["seeds"]
+    columns = [name for name in settings if name != "steps"]  # which every table has
     yield f"# {result['ablation']}: {result['question']}"
     yield ""
     yield f"The papers: {result['claimed']}. Below are toy results, seeds {', '.join(map(str, seeds))}."
