@@ -282,6 +282,7 @@ def test_what_a_source_is_changes_with_captions_and_files(tmp_path: Path, run: R
     assert run(rows_of(folder), tmp_path / "m").stored == 1, "a replaced video is another one"
 
 
+@pytest.mark.slow
 def test_a_decoder_that_dies_costs_its_own_sample_alone(tmp_path: Path, run: Run) -> None:
     folder = films_named(tmp_path / "films", 7)
     (folder / "03.mp4").rename(folder / "crash.mp4")

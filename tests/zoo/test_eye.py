@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from pseudocap.model.convert import inflate
@@ -31,6 +32,7 @@ def test_timesformer_and_blip_begin_with_what_the_eye_sees() -> None:
         torch.testing.assert_close(blip.vision_model(pixel_values=pixels).last_hidden_state, seen)
 
 
+@pytest.mark.slow
 def test_the_captions_drawn_with_stills_change_nothing_of_them() -> None:
     alone, told = (draw_stills(2, seed=3, size=32, grid=4, captions=count) for count in (0, 2))
     assert np.array_equal(alone.pictures, told.pictures)

@@ -67,6 +67,7 @@ def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
         assert f"videos of {dataset} test" in (folder / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_cold_process_loads_a_captioner_in_two_seconds_after_its_imports() -> None:
     code = (
         "import time, torch, transformers, pseudocap.captioner\n"
