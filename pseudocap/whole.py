@@ -15,7 +15,7 @@ def unfinished(path: Path, *, contested: bool = False) -> Iterator[Path]:
     What a killed process leaves is written over by the next one, and `label` knows its name. Where several processes
     may write the same file at once it is `contested`, and each has a name of its own.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part" if contested else f".{path.name}.part")
+    scratch = _beside(path, contested=contested)
     try:
         yield scratch
         scratch.replace(path)
@@ -34,6 +34,10 @@ def write_text(path: Path, text: str) -> None:
 def try_to_write(path: Path) -> None:
     """The system's error now, where a file could not be written there after hours. Makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.part")
+    scratch = _beside(path, contested=True)
     scratch.touch()
     scratch.unlink()
+
+
+def _beside(path: Path, *, contested: bool) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part" if contested else f".{path.name}.part")

@@ -12,7 +12,7 @@ from pseudocap.bench.cells import Cell
 from pseudocap.bench.measured import PLAIN, ZERO_SHOT
 from pseudocap.bench.regimes import Bench, provenance
 from pseudocap.bench.report import draw, draw_means, kind_of_intervals, shown_interval, shown_mean, write_table
-from pseudocap.bench.results import machine, mean_document
+from pseudocap.bench.results import machine, mean_document, over_films
 from pseudocap.metrics.measures import METRICS
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def arm_document(arm: Arm, told: Sequence[Mapping[str, Any]], cell: Cell) -> dic
             for way in (PLAIN, ZERO_SHOT)
         }
         if len(whole) == 1:
-            document["scores"][PLAIN]["CIDEr-D"]["interval over films"] = whole[0]["intervals over films"]["CIDEr-D"]
+            document["scores"][PLAIN]["CIDEr-D"] |= over_films(whole[0])
     return document
 
 

@@ -14,7 +14,7 @@ import torch
 from pseudocap import __version__
 from pseudocap.bench.cells import Cell
 from pseudocap.bench.certainty import CLAIMS, Judged, Mean, judge_claim, mean_over_seeds
-from pseudocap.bench.measured import Measured, read_measured
+from pseudocap.bench.measured import PLAIN, Measured, read_measured
 from pseudocap.bench.regimes import Bench, provenance
 from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import Scores
@@ -101,7 +101,7 @@ def _regime(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
     ways = next(iter(whole.values())).told["scores"]
     plan = next(iter(whole)).plan
     told = [each.told for each in whole.values()]
-    document = {
+    document: dict[str, Any] = {
         "steps": 0 if regime == "none" else plan.steps_of(regime),
         "claimed on MSR-VTT": CLAIMED.get(regime),
         "scores": {
@@ -115,6 +115,8 @@ def _regime(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
             for cell, each in whole.items()
         ],
     }
+    if len(told) == 1:
+        document["scores"][PLAIN]["CIDEr-D"] |= over_films(told[0])
     if "truth" in told[0]:
         document["truth"] = {way: _means([each["truth"][way] for each in told]) for way in told[0]["truth"]}
     return document
@@ -133,6 +135,11 @@ def mean_document(values: Sequence[float]) -> dict[str, Any]:
     mean: Mean = mean_over_seeds(values)
     interval = None if mean.interval is None else [round(mean.interval.low, 3), round(mean.interval.high, 3)]
     return {"mean": round(mean.value, 3), "interval over seeds": interval, "each": [round(v, 3) for v in mean.each]}
+
+
+def over_films(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands beside a mean of one seed, which has no interval over seeds."""
+    return {"interval over films": told["intervals over films"]["CIDEr-D"]}
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

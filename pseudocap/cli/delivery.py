@@ -108,8 +108,7 @@ def _form_of(out: Path | None) -> str | None:
     """The format that a file's name speaks of; None of a folder."""
     if out is None or out.is_dir():
         return None
-    names = {suffix: form for suffixes in (SUFFIX, OF_ALL) for form, suffix in suffixes.items()}
-    return names.get(out.suffix.lower())
+    return next((form for form, suffix in (*SUFFIX.items(), *OF_ALL.items()) if suffix == out.suffix.lower()), None)
 
 
 def in_folder(files: Sequence[tuple[str, Path]], folder: Path, suffix: str, option: str) -> list[Path]:

@@ -137,11 +137,11 @@ def root_parser() -> OneLineParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    root = root_parser()
     if not arguments:
-        root.print_help(sys.stderr)
+        root_parser().print_help(sys.stderr)
         return 2
     if arguments[0] not in VERBS:
+        root = root_parser()
         verb = root.parse_args(arguments[:1]).verb
         root.error(f"there is no verb {verb!r}{nearest(verb, VERBS)}")
     verb, *rest = arguments

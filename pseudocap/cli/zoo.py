@@ -196,9 +196,9 @@ def _scores(row: Row) -> str:
     """The first figure of each data set, in two short lines; `zoo show` has all."""
     told = []
     for score in row.values["scores"]:
-        figures = [f"{name} {_figure(value)}" for name, value in (score.get("metrics") or {}).items()]
+        first = list((score.get("metrics") or {}).items())[:1]
         where = " ".join(str(score[part]) for part in ("dataset", "split") if score.get(part))
-        told += [f"{where}:", *figures[:1]]
+        told += [f"{where}:", *(f"{name} {_figure(value)}" for name, value in first)]
     return "\n".join(told)
 
 

@@ -137,4 +137,6 @@ def test_a_real_corpus_goes_the_same_way(smoke_zoo: Path, tmp_path: Path, capsys
     assert told["data"]["coverage"] == {"test videos": 4, "present": 3, "missing": 1, "undecodable": {}}
     assert told["test films"] == 3
     assert "truth" not in told["regimes"]["asr"]
-    assert "**Not all test videos could be watched**" in (tmp_path / "out" / "table.md").read_text()
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "**Not all test videos could be watched**" in table
+    assert table.count(" over films) |") == 2  # of the one seed of each regime
