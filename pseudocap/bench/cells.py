@@ -6,7 +6,6 @@ of both verbs are the zoo's own, with what differs after them: a later word of t
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import shutil
@@ -108,9 +107,9 @@ def stages_of(shop: Workshop, ground: Ground, cells: Sequence[Cell]) -> list[Sta
     return list(found.values())
 
 
-def _settings(cell: Cell) -> dict[str, Any]:
-    plan = dataclasses.asdict(cell.plan)
-    return {"code": CODE, "regime": cell.regime, "seed": cell.seed, "training": cell.training, **plan}
+def _settings(cell: Cell, *, tuning: bool) -> dict[str, Any]:
+    own = cell.plan.settings(tuning=tuning)
+    return {"code": CODE, "regime": cell.regime, "seed": cell.seed, "training": cell.training, **own}
 
 
 def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
@@ -143,7 +142,7 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     }
     ground_words |= {"encoder": ground.encoder, "started": ground.started.get(cell.regime)}
     needs = () if cell.regime in ground.started else (*ground.needs.get(cell.regime, ()), *cell.needs)
-    return Stage(name=name, settings=_settings(cell) | ground_words, make=train, needs=needs)
+    return Stage(name=name, settings=_settings(cell, tuning=False) | ground_words, make=train, needs=needs)
 
 
 def _train_on_ranks(root: Path, words: Sequence[str], processes: int) -> None:
@@ -243,7 +242,8 @@ def _tuning(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     few = () if cell.captions is None else (f"cells/captions-n{cell.captions}-s{cell.seed}",)
     return Stage(
         name=name,
-        settings=_settings(cell) | {"words": ground.tuning, "tuning": cell.tuning, "captions": cell.captions},
+        settings=_settings(cell, tuning=True)
+        | {"words": ground.tuning, "tuning": cell.tuning, "captions": cell.captions},
         make=tune,
         needs=(trained, cell.memories or ground.memories, *few),
     )

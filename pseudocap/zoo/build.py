@@ -221,7 +221,7 @@ def _memories(shop: Workshop, workers: int) -> list[Stage]:
 def _regime(shop: Workshop, recipe: Recipe, regime: str) -> list[Stage]:
     """Pre-training and fine-tuning, the same settings for every regime."""
     plan = recipe.regime
-    settings = {"code": CODE, "regime": regime, "seed": recipe.seed, **dataclasses.asdict(plan)}
+    of = {"code": CODE, "regime": regime, "seed": recipe.seed}
     data = tuple(f"{word}/store" if word.startswith("memories") else word for word in DATA[regime])
 
     def train(folder: Path, report: Report) -> Told:
@@ -241,13 +241,13 @@ def _regime(shop: Workshop, recipe: Recipe, regime: str) -> list[Stage]:
     return [
         Stage(
             name=f"trained-{regime}",
-            settings=settings,
+            settings=of | plan.settings(tuning=False),
             make=train,
             needs=("writer", "watcher", *needs.get(regime, ("memories-stills", "memories"))),
         ),
         Stage(
             name=f"tuned-{regime}",
-            settings=settings,
+            settings=of | plan.settings(tuning=True),
             make=tune,
             needs=(f"trained-{regime}", "memories-msrvtt", "views"),
         ),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from pseudocap.toyworld.corpora import Scale
 from pseudocap.zoo.eye import EyeRecipe
@@ -30,6 +31,10 @@ class RegimeRecipe:
 
     def steps_of(self, regime: str) -> int:
         return self.steps * (self.longer if regime == "mixed-ext" else 1)
+
+    def settings(self, *, tuning: bool) -> dict[str, Any]:
+        """What pre-training or fine-tuning is made by: another fine-tuning leaves the pre-training as it is."""
+        return {name: value for name, value in asdict(self).items() if name.startswith("tuning_") == tuning}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -83,6 +84,20 @@ def test_the_table_comes_first_and_few_captions_are_cells_of_their_own(tmp_path:
     assert {"cells/trained-asr-s1", "cells/trained-none-s0", "cells/tuned-asr-n10-s0"} <= set(names)
     assert names.count("cells/captions-n10-s0") == 1  # all regimes learn from the same captions
     hashes_of([*first, *stages_of(shop, ground, cells)])  # every stage that another needs comes before it
+
+
+def test_another_fine_tuning_leaves_the_pre_training_as_it_is(tmp_path: Path) -> None:
+    shop = Workshop(root=tmp_path, main=main)
+    ground, first = toy_ground(shop, FULL, regimes=())
+    cell = Cell(regime="mixed", seed=1, plan=FULL.regime)
+    patient = replace(cell, plan=replace(FULL.regime, tuning_patience=FULL.regime.tuning_epochs))
+    one, other = (hashes_of([*first, *stages_of(shop, ground, [each])]) for each in (cell, patient))
+    assert {name for name in one if one[name] != other[name]} == {"cells/tuned-mixed-s1", "cells/measured-mixed-s1"}
+
+
+def test_no_arm_of_an_ablation_is_stopped_before_its_schedule_ends() -> None:
+    for plan in (FULL.regime, SMOKE.regime):
+        assert short(plan).tuning_patience == short(plan).tuning_epochs < plan.tuning_epochs
 
 
 def test_every_ablation_has_arms_of_its_own_and_all_their_stages(tmp_path: Path) -> None:
