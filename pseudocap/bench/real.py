@@ -23,12 +23,15 @@ from pseudocap.data.msvd import read_msvd
 from pseudocap.data.verify import verify
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError
+from pseudocap.hub.checkpoint import check_folder
+from pseudocap.hub.fetch import CONFIG_FILE, fetch
 from pseudocap.model.timesformer import TimeSformer
+from pseudocap.places import find_file
 from pseudocap.zoo.recipe import Recipe
 from pseudocap.zoo.stages import Stage, Workshop
 from pseudocap.zoo.yardsticks import HeldOut, watch_films
 
-CODE = 1
+CODE = 2
 ANNOTATIONS = {
     "msrvtt": "; or ".join(" with ".join(names) for names in LAYOUTS),
     "msvd": "the lists sents_{train,val,test}_lc_nopunc.txt with youtube_mapping.txt; or AllVideoDescriptions.txt",
@@ -94,6 +97,7 @@ def real_bench(
             f"--data {files.corpus} lacks {'; '.join(told)}; place and name them, or name a captioner that is "
             "pre-trained already (--pretrained mixed=DIR), or choose --regimes"
         )
+    _require_networks(files, regimes, seeds)
     assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() has told"
     read = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus]
     corpus = read(Path(str(files.annotations)), allow_partial=files.allow_partial)
@@ -112,6 +116,7 @@ def real_bench(
         films=films,
         streams={regime: _words(regime, named) for regime in regimes},
         needs=dict.fromkeys(regimes, ()),
+        training=("--data.workers", str(workers)),
         tuning=("--videos", str(videos.root)),
         started=files.started,
     )
@@ -123,6 +128,15 @@ def real_bench(
         corpus=files.corpus,
         duplicates=check[0].name if check else None,
     )
+
+
+def _require_networks(files: Files, regimes: Sequence[str], seeds: Sequence[int]) -> None:
+    """What cannot be loaded is told before hours of encoding."""
+    for source in (files.decoder, files.encoder):
+        find_file(str(source), CONFIG_FILE)
+    started = [files.started[regime] for regime in regimes if regime in files.started]
+    for place in dict.fromkeys(source.format(seed=seed) for seed in seeds for source in started):
+        check_folder(fetch(place).folder, {})
 
 
 def _test_films(shop: Workshop, corpus: Corpus, videos: VideoFolder) -> list[HeldOut]:
@@ -169,13 +183,20 @@ def _stages(
             lines = [json.dumps(row) + "\n" for row in rows if row["split"] in kept]
             (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
         (found,) = verify(corpus.split("test"), videos, workers=max(1, workers), progress=report)
+        if not found.present:
+            whose = found.missing[0] if found.missing else next(iter(found.undecodable))
+            raise DataError(
+                f"none of the {found.videos:,} test videos of {corpus.name} can be watched below {videos.root} "
+                f"({whose}, ..); place them there ({VIDEOS[corpus.name]}), or name another folder (--videos)"
+            )
         return {
+            "provenance": corpus.provenance(),
             "coverage": {
                 "test videos": found.videos,
                 "present": found.present,
                 "missing": len(found.missing),
                 "undecodable": dict(found.undecodable),
-            }
+            },
         }
 
     def encode(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
@@ -189,7 +210,8 @@ def _stages(
     def watch(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
         return watch_films(folder, films(), TimeSformer.from_pretrained(encoder).to(pick_device("auto")))
 
-    content = {"code": CODE, "content": corpus.content_hash, "videos": str(videos.root)}
+    there = sorted(str(path.relative_to(videos.root)) for row in corpus.rows if (path := videos.find(row)) is not None)
+    content = {"code": CODE, "content": corpus.content_hash, "videos": str(videos.root), "there": there}
     return [
         Stage(name="corpus", settings=content, make=read),
         Stage(name="memories-tuning", settings={"encoder": encoder}, make=encode, needs=("corpus",)),

@@ -42,6 +42,10 @@ class Bench:
     duplicates: str | None  # the stage that has counted them
 
     @property
+    def on_a_zoo(self) -> bool:
+        return self.corpus.startswith("toy")
+
+    @property
     def stages(self) -> list[Stage]:
         return [*self.made_first, *stages_of(self.shop, self.ground, self.cells)]
 
@@ -108,20 +112,34 @@ def toy_ground(
 
 
 def run(bench: Bench, *, tell: Tell) -> None:
-    """Make what is missing. Of the zoo nothing that was made by other settings is thrown away here."""
+    """Make what is missing. Nothing of the zoo and no pre-training that was made by other settings is thrown away."""
     states = bench.shop.states(bench.stages)
-    others = [name for name, state in states.items() if state == "other" and not name.startswith(CELLS)]
+    others = [name for name, state in states.items() if state == "other"]
+    _refuse_to_lose(bench, others)
     if others:
-        raise ConfigError(
-            f"{bench.shop.root}: {', '.join(others)} {'was' if len(others) == 1 else 'were'} made by other settings "
-            "than this version's (--smoke has its own); bring it up to date with `pseudocap zoo build --out "
-            f"{bench.shop.root}`, or name another --build"
-        )
+        tell(f"{', '.join(others)}: made by other settings or of other videos, so anew")
     missing = [name for name, state in states.items() if state != "finished" and not name.startswith(CELLS)]
     if missing:
         tell(f"{bench.shop.root} lacks {', '.join(missing)}: made first, as `pseudocap zoo build` does")
     waiting = [name for name, state in states.items() if state != "finished"]
     bench.shop.run([_announced(stage, bench.shop, waiting, tell) for stage in bench.stages])
+
+
+def _refuse_to_lose(bench: Bench, others: Sequence[str]) -> None:
+    root = bench.shop.root
+    zoos = [name for name in others if bench.on_a_zoo and not name.startswith(CELLS)]
+    if zoos:
+        raise ConfigError(
+            f"{root}: {', '.join(zoos)} {'was' if len(zoos) == 1 else 'were'} made by other settings than this "
+            f"version's (--smoke has its own); bring it up to date with `pseudocap zoo build --out {root}`, or name "
+            "another --build"
+        )
+    trained = [name for name in others if name.startswith(f"{CELLS}trained-") and (root / name / DONE).is_file()]
+    if trained:
+        raise ConfigError(
+            f"{root}: {', '.join(trained)} {'was' if len(trained) == 1 else 'were'} pre-trained by other settings or "
+            "another version; give the same settings, name another --build, or delete what shall be trained anew"
+        )
 
 
 def _announced(stage: Stage, shop: Workshop, waiting: Sequence[str], tell: Tell) -> Stage:
@@ -171,6 +189,8 @@ def _expected(name: str, took: Mapping[str, Sequence[float]]) -> float | None:
 
 def provenance(bench: Bench) -> dict[str, Any]:
     """The corpus with the hashes of its splits, and how much of the test could be watched."""
+    told = bench.shop.told.get("corpus")  # of a real corpus
+    if told is not None:
+        return {**told["provenance"], "corpus": bench.corpus, "coverage": told["coverage"]}
     corpus = read_own(bench.shop.root / bench.ground.captions, split="train")
-    coverage = bench.shop.told.get("corpus", {}).get("coverage")  # of a real corpus; the toy films are all there
-    return corpus.provenance() | {"corpus": bench.corpus, "coverage": coverage or "all test videos"}
+    return corpus.provenance() | {"corpus": bench.corpus, "coverage": "all test videos"}

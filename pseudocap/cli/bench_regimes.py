@@ -20,6 +20,10 @@ ROWS = ("asr", "image-only", "video-only", "mixed", "mixed-ext", "none")
 COUNTS = "10,100,1000"
 ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "attention", "fusion", "mixture", "losses")
 KNOWN = ", ".join(ABLATIONS)
+OF_REAL_CORPORA = (
+    *("annotations", "videos", "allow_partial", "decoder", "encoder", "images", "clips", "asr", "pretrained"),
+    *("steps", "batch_size", "lr"),
+)
 
 
 def _add_regimes(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +60,11 @@ def _regimes(args: argparse.Namespace) -> int:
     regimes = _chosen(args.regimes, ROWS, "--regimes")
     seeds = range(positive(args.seeds, "--seeds", 2 if args.smoke else 3))
     counts = _counts(args.captions or ("3" if args.smoke else COUNTS))
+    if args.data == "toy" and (given := [option for option in OF_REAL_CORPORA if getattr(args, option)]):
+        words = ", ".join(f"--{option.replace('_', '-')}" for option in given)
+        raise ConfigError(
+            f"--data toy has the zoo's films, networks and settings; {words} is for --data msrvtt and msvd"
+        )
     build, out = folders(args, "regimes")
 
     from pseudocap.bench.real import Files, real_bench
@@ -94,10 +103,6 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     for name, value in given.items():
         if not value > 0:
             raise InputError(f"--{name} must be above 0, not {value}")
-    if given and args.data == "toy":
-        raise ConfigError(
-            f"--data toy has the zoo's settings (pseudocap/zoo/recipe.py); --{', --'.join(given)} is for real corpora"
-        )
     return replace(recipe, regime=replace(recipe.regime, **given))
 
 

@@ -141,9 +141,16 @@ def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, r
 
 
 def commit() -> str:
-    """Of the source tree that builds; empty where it is none, or there is no git."""
-    here = Path(__file__).resolve().parent
+    """Of the checkout that this runs from, with "-dirty" where its files have changed since. Empty for an installation
+    (also for one that lies inside another project's checkout), and where there is no git."""
+    here = Path(__file__).resolve()
     if shutil.which("git") is None:
         return ""
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    return found.stdout.strip()
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    if not git("ls-files", "--error-unmatch", here.name):
+        return ""
+    return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")

@@ -140,3 +140,13 @@ def test_a_real_corpus_goes_the_same_way(smoke_zoo: Path, tmp_path: Path, capsys
     table = (tmp_path / "out" / "table.md").read_text()
     assert "**Not all test videos could be watched**" in table
     assert table.count(" over films) |") == 2  # of the one seed of each regime
+    assert told["data"]["mismatches"]  # of the corpus itself, whose counts are not MSR-VTT's
+
+    for path in (smoke_zoo / "world" / "msrvtt" / "videos").glob("*.mp4"):  # the missing one is placed
+        if not (films / path.name).exists():
+            (films / path.name).symlink_to(path)
+    assert main([*words, "--build", str(tmp_path / "build"), "--out", str(tmp_path / "out"), "--json"]) == 0
+    captured = capsys.readouterr()
+    assert "corpus, memories-tuning, views" in captured.err
+    assert json.loads(captured.out)["test films"] == 4
+    assert "All 4 test videos are there" in (tmp_path / "out" / "table.md").read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pseudocap.cli.main import main
+from pseudocap.zoo.tiny import write_opt, write_timesformer
 
 
 @pytest.mark.parametrize(
@@ -16,7 +17,11 @@ from pseudocap.cli.main import main
         (["regimes", "--seeds", "0"], "--seeds must be at least 1, not 0"),
         (["regimes", "--captions", "10,x"], "--captions 10,x: write whole numbers"),
         (["regimes", "--captions=-1"], "a fine-tuning cannot have -1 captions"),
-        (["regimes", "--steps", "9"], "--data toy has the zoo's settings"),
+        (["regimes", "--steps", "9"], "--data toy has the zoo's films, networks and settings; --steps is for"),
+        (
+            ["regimes", "--decoder", "d", "--pretrained", "mixed=x"],
+            "--decoder, --pretrained is for --data msrvtt",
+        ),
         (["regimes", "--data", "msvd", "--pretrained", "mixt=x"], "--pretrained mixt=x: write REGIME=CHECKPOINT"),
         (["ablation", "gate"], "there is no ablation 'gate' (did you mean"),
         (["ablation", "beta2", "--steps", "0"], "--steps must be at least 1, not 0"),
@@ -56,6 +61,36 @@ def test_a_real_corpus_that_is_not_here_is_told_whole(
     ):
         assert error.count(wanted) == 1
     assert "--videos videos" not in error
+
+
+def test_a_pre_training_of_other_settings_is_not_thrown_away(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    trained = tmp_path / "cells" / "trained-none-s1"
+    trained.mkdir(parents=True)
+    for name in (".begun", "done.json", "weights"):
+        (trained / name).write_text("of other settings")
+    assert main(["bench", "regimes", "--build", str(tmp_path), "--smoke"]) == 2
+    told = capsys.readouterr().err
+    assert "cells/trained-none-s1 was pre-trained by other settings" in told
+    assert "name another --build, or delete" in told
+    assert (trained / "weights").exists()
+
+
+def test_networks_that_are_nowhere_are_told_before_anything_is_made(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["toyworld", "write", "world", "--scale", "tiny", "--corpus", "msrvtt"]) == 0
+    write_opt("opt")
+    write_timesformer("timesformer")
+    corpus = ["--annotations", "world/msrvtt/annotations", "--videos", "world/msrvtt/videos", "--allow-partial"]
+    words = ["bench", "regimes", "--data", "msrvtt", *corpus, "--regimes", "mixed", "--pretrained", "mixed=gone-{seed}"]
+    capsys.readouterr()
+    for decoder, told in (("optt", "optt is neither a directory nor a repo"), ("opt", "gone-0")):
+        assert main([*words, "--decoder", decoder, "--encoder", "timesformer", "--build", "b"]) == 2
+        assert told in capsys.readouterr().err
+        assert not Path("b").exists()
 
 
 def test_a_zoo_of_other_settings_is_neither_used_nor_thrown_away(
