@@ -38,7 +38,8 @@ class Ground:
 
     `training` and `tuning` go behind the zoo's words; `streams` has what each regime learns from, `needs` the stages
     that make it. `own` are the cells that the zoo itself has trained and tuned. `started` are captioners that were
-    pre-trained elsewhere, by regime.
+    pre-trained elsewhere, by regime. `identities` say of what files of the user's the pre-training of a regime and
+    seed is made, wherever these lie. `running` has words for both that change nothing of what is learned.
     """
 
     decoder: str
@@ -53,6 +54,8 @@ class Ground:
     tuning: tuple[str, ...] = ()
     own: frozenset[tuple[str, int]] = frozenset()
     started: Mapping[str, str] = field(default_factory=dict)
+    identities: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
+    running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +94,11 @@ class Cell:
         return f"cells/{part}-{self.name}"
 
 
+def seeded(source: str, seed: int) -> str:
+    """The captioner of a seed, where `{seed}` stands for it."""
+    return source.replace("{seed}", str(seed))
+
+
 def stages_of(shop: Workshop, ground: Ground, cells: Sequence[Cell]) -> list[Stage]:
     """All that the cells need beside the ground, each stage once."""
     found: dict[str, Stage] = {}
@@ -119,7 +127,7 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     def train(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
         run = folder / "run"
         if cell.regime in ground.started:
-            return {"start": ground.started[cell.regime].format(seed=cell.seed)}
+            return {"start": seeded(ground.started[cell.regime], cell.seed)}
         if cell.regime == UNTRAINED:
             _write_untrained(shop.root, ground, cell, run / "last")
             return {"command": "new adapters, not pre-trained"}
@@ -132,17 +140,17 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
         except DataError as error:
             if not (cell.may_diverge and BAD_LOSS in str(error)):
                 raise
-            return {"diverged": str(error), "command": " ".join(words)}
+            return {"diverged": str(error), "command": "pseudocap " + " ".join(words)}
         shutil.rmtree(run / "checkpoints", ignore_errors=True)  # the captioner is kept; nothing goes on from here
         return {"command": "pseudocap " + " ".join(words)}
 
-    ground_words: dict[str, Any] = {
-        "words": (*ground.training, *ground.streams.get(cell.regime, ())),
-        "decoder": ground.decoder,
-    }
-    ground_words |= {"encoder": ground.encoder, "started": ground.started.get(cell.regime)}
+    if own := ground.identities.get((cell.regime, cell.seed)):
+        given: dict[str, Any] = {"words": ground.training, "identities": own}
+    else:
+        given = {"words": (*ground.training, *ground.streams.get(cell.regime, ())), "decoder": ground.decoder}
+        given |= {"encoder": ground.encoder, "started": ground.started.get(cell.regime)}
     needs = () if cell.regime in ground.started else (*ground.needs.get(cell.regime, ()), *cell.needs)
-    return Stage(name=name, settings=_settings(cell, tuning=False) | ground_words, make=train, needs=needs)
+    return Stage(name=name, settings=_settings(cell, tuning=False) | given, make=train, needs=needs)
 
 
 def _train_on_ranks(root: Path, words: Sequence[str], processes: int) -> None:
@@ -161,7 +169,7 @@ def pretraining_words(ground: Ground, cell: Cell) -> tuple[str, ...]:
         *("train", *training_words(recipe, cell.regime)),
         *("--model.seed", seed, "--model.model.init_args.seed", seed),
         *("--model.model.init_args.decoder", ground.decoder, "--model.model.init_args.encoder", ground.encoder),
-        *(*ground.training, *ground.streams.get(cell.regime, ()), *cell.training),
+        *(*ground.training, *ground.streams.get(cell.regime, ()), *cell.training, *ground.running.get("training", ())),
         *("--out", f"{cell.stage(ground, 'trained')}/run"),
     )
 
@@ -193,7 +201,10 @@ def _few_captions(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     def write(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
         lines = (shop.root / ground.captions).read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
-        chosen = fewer([row for row in rows if row["split"] == "train"], count, seed=cell.seed)
+        training = [row for row in rows if row["split"] == "train"]
+        if count > (there := sum(len(row["caption"]) for row in training)):
+            raise DataError(f"--captions {count:,}: there are {there:,} captions to learn from; name fewer")
+        chosen = fewer(training, count, seed=cell.seed)
         kept = [*chosen, *(row for row in rows if row["split"] != "train")]
         (folder / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         return {"videos": len(chosen), "captions": sum(len(row["caption"]) for row in chosen)}
@@ -254,7 +265,7 @@ def finetuning_words(ground: Ground, cell: Cell, *, start: str) -> tuple[str, ..
     words = (
         *tuning_words(recipe, start, f"{cell.stage(ground, 'tuned')}/run"),
         *("--data", ground.captions, "--memories", f"{cell.memories or ground.memories}/store"),
-        *(*ground.tuning, *cell.tuning),
+        *(*ground.tuning, *cell.tuning, *ground.running.get("tuning", ())),
     )
     if cell.captions is None:
         return words

@@ -10,11 +10,13 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pseudocap.bench.cells import UNTRAINED, Ground
+from pseudocap.bench.cells import UNTRAINED, Ground, seeded
 from pseudocap.bench.duplicates import duplicates_stage
+from pseudocap.bench.identities import identity
 from pseudocap.bench.regimes import Bench, planned
 from pseudocap.captioner import pick_device
 from pseudocap.data.corpora import Corpus
@@ -37,6 +39,10 @@ ANNOTATIONS = {
     "msvd": "the lists sents_{train,val,test}_lc_nopunc.txt with youtube_mapping.txt; or AllVideoDescriptions.txt",
 }
 VIDEOS = {"msrvtt": "video0.mp4 to video9999.mp4", "msvd": "1,970 files <youtube>_<start>_<end>.avi"}
+NETWORKS = {
+    "decoder": "facebook/opt-1.3b, or a directory",
+    "encoder": "a TimeSformer: what `pseudocap convert timesformer` writes, or a repo",
+}
 # What each regime learns from: the option that names it, and what must lie there.
 STREAMS: dict[str, tuple[tuple[str, str], ...]] = {
     "asr": (("asr", "tars of `pseudocap pack` after `pseudocap label --teacher asr`, or memories of them"),),
@@ -61,6 +67,7 @@ class Files:
     asr: Path | None = None
     started: Mapping[str, str] = field(default_factory=dict)
     allow_partial: bool = False
+    max_failure_rate: float = 0.1
 
 
 def lacking(files: Files, regimes: Sequence[str]) -> list[str]:
@@ -70,7 +77,7 @@ def lacking(files: Files, regimes: Sequence[str]) -> list[str]:
         path: Path | None = getattr(files, name)
         if path is None or not path.exists():
             told.append(f"--{name} {path or 'DIR'} ({what})")
-    for name, what in (("decoder", "facebook/opt-1.3b, or a directory"), ("encoder", "a TimeSformer's directory")):
+    for name, what in NETWORKS.items():
         if getattr(files, name) is None:
             told.append(f"--{name} {name.upper()} ({what})")
     for regime in regimes:
@@ -97,16 +104,20 @@ def real_bench(
             f"--data {files.corpus} lacks {'; '.join(told)}; place and name them, or name a captioner that is "
             "pre-trained already (--pretrained mixed=DIR), or choose --regimes"
         )
-    _require_networks(files, regimes, seeds)
     assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() has told"
+    decoder, encoder = (_absolute(str(source)) for source in (files.decoder, files.encoder))
+    _require_networks((decoder, encoder), files.started, regimes, seeds)
     read = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus]
     corpus = read(Path(str(files.annotations)), allow_partial=files.allow_partial)
+    _require_captions(corpus, counts)
     videos = VideoFolder(Path(str(files.videos)).resolve())
-    decoder, encoder = (_absolute(str(source)) for source in (files.decoder, files.encoder))
-    films = cache(lambda: _test_films(shop, corpus, videos))
-    stages = _stages(shop, corpus, videos, encoder, films, workers)
     named = {name: path.resolve() for name in ("images", "clips", "asr") if (path := getattr(files, name)) is not None}
-    check = _duplicates(shop, named, films)
+    networks = {"decoder": identity(decoder), "encoder": identity(encoder)}
+    streams = {name: identity(path) for name, path in named.items()}
+    films = cache(lambda: _test_films(shop, corpus, videos))
+    limit = ("--max-failure-rate", str(files.max_failure_rate))
+    stages = _stages(shop, _Seen(corpus, videos, encoder, networks["encoder"]), films, workers, limit)
+    check = _duplicates(shop, named, streams, films, stages[0])
     ground = Ground(
         decoder=decoder,
         encoder=encoder,
@@ -116,9 +127,9 @@ def real_bench(
         films=films,
         streams={regime: _words(regime, named) for regime in regimes},
         needs=dict.fromkeys(regimes, ()),
-        training=("--data.workers", str(workers)),
-        tuning=("--videos", str(videos.root)),
+        running={"training": ("--data.workers", str(workers)), "tuning": ("--videos", str(videos.root), *limit)},
         started=files.started,
+        identities=_identities(files, regimes, seeds, networks, streams),
     )
     return Bench(
         shop=shop,
@@ -130,13 +141,38 @@ def real_bench(
     )
 
 
-def _require_networks(files: Files, regimes: Sequence[str], seeds: Sequence[int]) -> None:
+def _require_networks(
+    backbones: Sequence[str], started: Mapping[str, str], regimes: Sequence[str], seeds: Sequence[int]
+) -> None:
     """What cannot be loaded is told before hours of encoding."""
-    for source in (files.decoder, files.encoder):
-        find_file(str(source), CONFIG_FILE)
-    started = [files.started[regime] for regime in regimes if regime in files.started]
-    for place in dict.fromkeys(source.format(seed=seed) for seed in seeds for source in started):
+    for source in backbones:
+        find_file(source, CONFIG_FILE)
+    chosen = [started[regime] for regime in regimes if regime in started]
+    for place in dict.fromkeys(seeded(source, seed) for seed in seeds for source in chosen):
         check_folder(fetch(place).folder, {})
+
+
+def _require_captions(corpus: Corpus, counts: Sequence[int]) -> None:
+    there = int(corpus.counts["train"]["captions"])
+    if counts and max(counts) > there:
+        raise DataError(
+            f"--captions {max(counts):,}: {corpus.name} has {there:,} captions to learn from here; name fewer, or 0 to "
+            "leave the few captions out"
+        )
+
+
+def _identities(
+    files: Files, regimes: Sequence[str], seeds: Sequence[int], networks: Mapping[str, str], streams: Mapping[str, str]
+) -> dict[tuple[str, int], dict[str, str]]:
+    """What the pre-training of each regime and seed is made of."""
+    found = {}
+    for regime, seed in product(regimes, seeds):
+        if regime in files.started:
+            learned = {"captioner": identity(seeded(files.started[regime], seed))}
+        else:
+            learned = {name: streams[name] for name, _ in STREAMS[regime]}
+        found[regime, seed] = {**networks, **learned}
+    return found
 
 
 def _test_films(shop: Workshop, corpus: Corpus, videos: VideoFolder) -> list[HeldOut]:
@@ -148,13 +184,20 @@ def _test_films(shop: Workshop, corpus: Corpus, videos: VideoFolder) -> list[Hel
     ]
 
 
-def _duplicates(shop: Workshop, named: Mapping[str, Path], films: Callable[[], list[HeldOut]]) -> list[Stage]:
+def _duplicates(
+    shop: Workshop,
+    named: Mapping[str, Path],
+    streams: Mapping[str, str],
+    films: Callable[[], list[HeldOut]],
+    corpus: Stage,
+) -> list[Stage]:
     """Tars can be held against the test films; memories no longer show what they were made of."""
-    tars = [path for path in (named.get("images"), named.get("clips")) if path and any(path.glob("*.tar"))]
-    if not tars:
+    chosen = [name for name in ("images", "clips") if name in named and any(named[name].glob("*.tar"))]
+    if not chosen:
         return []
-    settings = {"tars": [str(path) for path in tars]}
-    return [duplicates_stage(shop, tars, lambda: [film.path for film in films()], needs=("corpus",), settings=settings)]
+    settings = {"tars": [streams[name] for name in chosen], "test": corpus.settings["test"]}
+    tars = [named[name] for name in chosen]
+    return [duplicates_stage(shop, tars, lambda: [film.path for film in films()], needs=(), settings=settings)]
 
 
 def _words(regime: str, named: Mapping[str, Path]) -> tuple[str, ...]:
@@ -168,52 +211,80 @@ def _absolute(source: str) -> str:
     return str(path.resolve()) if path.exists() else source
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The corpus, where its videos lie, and by whom they are seen; `weights` is the encoder's identity."""
+
+    corpus: Corpus
+    videos: VideoFolder
+    encoder: str
+    weights: str
+
+    def there(self, *splits: str) -> list[tuple[str, int]]:
+        """The files of the rows that have one, with their sizes: another file in the same place is another video."""
+        found = ((row, self.videos.find(row)) for row in self.corpus.rows if row.split in splits)
+        return sorted((str(row.id), path.stat().st_size) for row, path in found if path is not None)
+
+
 def _stages(
     shop: Workshop,
-    corpus: Corpus,
-    videos: VideoFolder,
-    encoder: str,
+    seen: _Seen,
     films: Callable[[], list[HeldOut]],
     workers: int,
+    limit: tuple[str, ...],
 ) -> list[Stage]:
+    """The corpus, and the memories of what is learned from and of what is tested on: each is made anew where its own
+    videos have changed."""
+
     def read(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
-        """All rows for the record, those of training and validation to be encoded, and which test videos there are."""
-        rows = [{"video": row.video, "caption": list(row.captions), "split": row.split} for row in corpus.rows]
-        for name, kept in (("captions", ("train", "val", "test")), ("tuning", ("train", "val"))):
-            lines = [json.dumps(row) + "\n" for row in rows if row["split"] in kept]
-            (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-        (found,) = verify(corpus.split("test"), videos, workers=max(1, workers), progress=report)
-        if not found.present:
-            whose = found.missing[0] if found.missing else next(iter(found.undecodable))
-            raise DataError(
-                f"none of the {found.videos:,} test videos of {corpus.name} can be watched below {videos.root} "
-                f"({whose}, ..); place them there ({VIDEOS[corpus.name]}), or name another folder (--videos)"
-            )
-        return {
-            "provenance": corpus.provenance(),
-            "coverage": {
-                "test videos": found.videos,
-                "present": found.present,
-                "missing": len(found.missing),
-                "undecodable": dict(found.undecodable),
-            },
-        }
+        return _read(folder, seen, workers, report)
 
     def encode(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
         shop.verb(
-            *("encode", "corpus/tuning.jsonl", "--videos", str(videos.root), "--encoder", encoder),
-            *("--out", "memories-tuning/store", "--workers", str(workers)),
+            *("encode", "corpus/tuning.jsonl", "--videos", str(seen.videos.root), "--encoder", seen.encoder),
+            *("--out", "memories-tuning/store", "--workers", str(workers), *limit),
             accepted=(0, 1),  # 1 tells of videos that are not there, whose number the verb itself limits
         )
         return {}
 
     def watch(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
-        return watch_films(folder, films(), TimeSformer.from_pretrained(encoder).to(pick_device("auto")))
+        return watch_films(folder, films(), TimeSformer.from_pretrained(seen.encoder).to(pick_device("auto")))
 
-    there = sorted(str(path.relative_to(videos.root)) for row in corpus.rows if (path := videos.find(row)) is not None)
-    content = {"code": CODE, "content": corpus.content_hash, "videos": str(videos.root), "there": there}
+    content = {"code": CODE, "content": seen.corpus.content_hash}
+    learned, test = seen.there("train", "val"), seen.there("test")
+    by = content | {"encoder": seen.weights}
     return [
-        Stage(name="corpus", settings=content, make=read),
-        Stage(name="memories-tuning", settings={"encoder": encoder}, make=encode, needs=("corpus",)),
-        Stage(name="views", settings={"encoder": encoder}, make=watch, needs=("corpus",)),
+        Stage(name="corpus", settings=content | {"learned": learned, "test": test}, make=read),
+        Stage(name="memories-tuning", settings=by | {"learned": learned}, make=encode),
+        Stage(name="views", settings=by | {"test": test}, make=watch),
     ]
+
+
+def _read(folder: Path, seen: _Seen, workers: int, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    """All rows to learn from, to be encoded; those that are there, to fine-tune on; which test videos there are."""
+    corpus, videos = seen.corpus, seen.videos
+    rows = [row for row in corpus.rows if row.split in ("train", "val")]
+    present = [row for row in rows if videos.find(row) is not None]
+    test = corpus.split("test")
+    for name, kept in (("captions", [*present, *test.rows]), ("tuning", rows)):
+        lines = (
+            json.dumps({"video": row.video, "caption": list(row.captions), "split": row.split}) + "\n" for row in kept
+        )
+        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    (found,) = verify(test, videos, workers=max(1, workers), progress=report)
+    if not found.present:
+        whose = found.missing[0] if found.missing else next(iter(found.undecodable))
+        raise DataError(
+            f"none of the {found.videos:,} test videos of {corpus.name} can be watched below {videos.root} "
+            f"({whose}, ..); place them there ({VIDEOS[corpus.name]}), or name another folder (--videos)"
+        )
+    return {
+        "provenance": corpus.provenance(),
+        "coverage": {
+            "test videos": found.videos,
+            "present": found.present,
+            "missing": len(found.missing),
+            "undecodable": dict(found.undecodable),
+        },
+        "to learn from": {"videos": len(rows), "present": len(present)},
+    }

@@ -26,6 +26,7 @@ from pseudocap.zoo.yardsticks import HeldOut, held_out_films
 
 ROWS = (*REGIMES, UNTRAINED)
 CAPTIONS = (10, 100, 1000)
+TRAIN = "pseudocap train "  # how the command begins by which a cell was pre-trained
 CELLS = "cells/"  # where a benchmark's own stages lie in a build; what lies elsewhere is the zoo's
 Tell = Callable[[str], None]
 
@@ -119,7 +120,7 @@ def run(bench: Bench, *, tell: Tell) -> None:
     if others:
         tell(f"{', '.join(others)}: made by other settings or of other videos, so anew")
     missing = [name for name, state in states.items() if state != "finished" and not name.startswith(CELLS)]
-    if missing:
+    if missing and bench.on_a_zoo:
         tell(f"{bench.shop.root} lacks {', '.join(missing)}: made first, as `pseudocap zoo build` does")
     waiting = [name for name, state in states.items() if state != "finished"]
     bench.shop.run([_announced(stage, bench.shop, waiting, tell) for stage in bench.stages])
@@ -134,12 +135,21 @@ def _refuse_to_lose(bench: Bench, others: Sequence[str]) -> None:
             f"version's (--smoke has its own); bring it up to date with `pseudocap zoo build --out {root}`, or name "
             "another --build"
         )
-    trained = [name for name in others if name.startswith(f"{CELLS}trained-") and (root / name / DONE).is_file()]
+    trained = [name for name in others if _pretrained_here(root / name)]
     if trained:
         raise ConfigError(
-            f"{root}: {', '.join(trained)} {'was' if len(trained) == 1 else 'were'} pre-trained by other settings or "
-            "another version; give the same settings, name another --build, or delete what shall be trained anew"
+            f"{root}: {', '.join(trained)} {'was' if len(trained) == 1 else 'were'} pre-trained by other settings, "
+            "from other files or by another version; give the same, name another --build, or delete what shall be "
+            "trained anew"
         )
+
+
+def _pretrained_here(folder: Path) -> bool:
+    """Whether a stage holds what may have taken days, also in part, and not new adapters or a captioner's name."""
+    done = folder / DONE
+    if not done.is_file():
+        return (folder / "run" / "checkpoints").is_dir()
+    return str(json.loads(done.read_text(encoding="utf-8")).get("command", "")).startswith(TRAIN)
 
 
 def _announced(stage: Stage, shop: Workshop, waiting: Sequence[str], tell: Tell) -> Stage:
@@ -191,6 +201,7 @@ def provenance(bench: Bench) -> dict[str, Any]:
     """The corpus with the hashes of its splits, and how much of the test could be watched."""
     told = bench.shop.told.get("corpus")  # of a real corpus
     if told is not None:
-        return {**told["provenance"], "corpus": bench.corpus, "coverage": told["coverage"]}
+        known = {name: told[name] for name in ("coverage", "to learn from")}
+        return {**told["provenance"], "corpus": bench.corpus, **known}
     corpus = read_own(bench.shop.root / bench.ground.captions, split="train")
     return corpus.provenance() | {"corpus": bench.corpus, "coverage": "all test videos"}

@@ -82,18 +82,22 @@ def kind_of_intervals(seeds: Sequence[int]) -> str:
 
 
 def _main_table(results: Document) -> Iterator[str]:
-    claimed = "claimed, on MSR-VTT, other backbones: CIDEr"
+    claimed = "claimed, on MSR-VTT's validation, other backbones: CIDEr"
     yield f"| regime | steps | CIDEr-D | BLEU-4 | ROUGE-L | before fine-tuning | | {claimed} |"
     yield "|---|---|---|---|---|---|---|---|"
     for name, regime in results["regimes"].items():
         cells = [shown_interval(regime["scores"]["as it is"][metric]) for metric in METRICS]
         before = shown_mean(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
         other = regime["claimed on MSR-VTT"]
-        yield f"| {name} | {regime['steps']:,} | {' | '.join(cells)} | {before} | | {other or ''} |"
+        steps = "elsewhere" if regime["steps"] is None else f"{regime['steps']:,}"
+        yield f"| {name} | {steps} | {' | '.join(cells)} | {before} | | {other or ''} |"
     for text, key in (("people, one against the other 19", "people"), ("the whole truth, plainly", "whole truth")):
         if results.get(key):
             yield f"| {text} | | {' | '.join(f'{results[key][metric]:.1f}' for metric in METRICS)} | | | |"
     yield ""
+    if shared := [name for name, regime in results["regimes"].items() if regime["one pre-training for all seeds"]]:
+        yield f"All seeds of {', '.join(shared)} begin with one captioner: their intervals are of fine-tuning alone."
+        yield ""
     if "none" in results["regimes"]:
         yield "`none` goes into fine-tuning with new adapters, without pre-training."
         yield ""
@@ -194,7 +198,7 @@ def _duplicates(results: Document) -> Iterator[str]:
     yield "## Near-duplicates of test videos in pre-training"
     yield ""
     if found is None:
-        yield "Not looked for."
+        yield "Not looked for: no tars of images or clips were given (memories do not show what they were made of)."
         return
     yield (
         f"{len(found['duplicates'])} of {found['test videos']:,} test videos, against {found['compared with']:,} "

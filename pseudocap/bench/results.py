@@ -7,21 +7,24 @@ import platform
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from pseudocap import __version__
-from pseudocap.bench.cells import Cell
+from pseudocap.bench.cells import UNTRAINED, Cell
 from pseudocap.bench.certainty import CLAIMS, Judged, Mean, judge_claim, mean_over_seeds
 from pseudocap.bench.measured import PLAIN, Measured, read_measured
 from pseudocap.bench.regimes import Bench, provenance
+from pseudocap.hub.checkpoint import read_config
 from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import Scores
-from pseudocap.zoo.ship import commit
+from pseudocap.zoo.stages import commit
 
+OF_A_CELL = ("scores", "intervals over films", "seconds", "commit")
 LIBRARIES = ("torch", "lightning", "transformers", "tokenizers", "numpy", "av")
-# What the papers state, as claims: CIDEr(-D) on MSR-VTT's validation after fine-tuning, no beams, OPT-1.3B (DESIGN 4).
+# What the papers state, as claims: CIDEr(-D) on MSR-VTT's validation after fine-tuning, no beams, OPT-1.3B.
 CLAIMED = {"asr": 49.0, "video-only": 49.7, "image-only": 49.6, "mixed": 54.0, "mixed-ext": 54.6}
 
 
@@ -67,7 +70,9 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
         "decoding": {"beams": 1, "max_new_tokens": 32},
         "seeds": sorted({cell.seed for cell in bench.cells}),
         "settings": dataclasses.asdict(bench.cells[0].plan),
-        "regimes": {regime: _regime(regime, found) for regime in regimes},
+        "captioner": _captioner(bench),
+        "files": {f"{regime}, seed {seed}": dict(own) for (regime, seed), own in bench.ground.identities.items()},
+        "regimes": {regime: _regime(regime, found, bench.ground.started.get(regime)) for regime in regimes},
         "claims": _claims(_after(found, None)),
         "claims by captions": claims_by_captions(found),
         "claims before fine-tuning": _claims(before),
@@ -75,6 +80,16 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
         "whole truth": told.get("yardsticks", {}).get("the whole truth"),
         "duplicates": told[bench.duplicates] if bench.duplicates else None,
     }
+
+
+def _captioner(bench: Bench) -> dict[str, Any]:
+    """The recipe of the first cell's captioner, with the fingerprints of its backbones; without where these lie."""
+    folder = bench.shop.folder(bench.cells[0].stage(bench.ground, "tuned")) / "run" / "best"
+    config = read_config(folder).to_dict()
+    for which in ("decoder", "encoder"):
+        source = config[which]["source"]
+        config[which]["source"] = Path(source).name if Path(source).is_absolute() else source
+    return config
 
 
 def claims_by_captions(found: Mapping[Cell, Measured]) -> dict[str, list[dict[str, Any]]]:
@@ -96,13 +111,15 @@ def _claims(scored: Mapping[tuple[str, int], Scores]) -> list[dict[str, Any]]:
     return [claim_document(each) for each in judged if each is not None]
 
 
-def _regime(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
+def _regime(regime: str, found: Mapping[Cell, Measured], started: str | None) -> dict[str, Any]:
+    """`started` is what was pre-trained elsewhere: nobody here knows for how many steps."""
     whole = {cell: each for cell, each in found.items() if cell.regime == regime and cell.captions is None}
     ways = next(iter(whole.values())).told["scores"]
     plan = next(iter(whole)).plan
     told = [each.told for each in whole.values()]
     document: dict[str, Any] = {
-        "steps": 0 if regime == "none" else plan.steps_of(regime),
+        "steps": None if started else 0 if regime == UNTRAINED else plan.steps_of(regime),
+        "one pre-training for all seeds": bool(started and "{seed}" not in started and len(told) > 1),
         "claimed on MSR-VTT": CLAIMED.get(regime),
         "scores": {
             way: {name: mean_document([each["scores"][way][name] for each in told]) for name in ways[way]}
@@ -111,8 +128,7 @@ def _regime(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
         "by captions": by_captions(regime, found),
         "language": _means([each["language"] for each in told]),
         "cells": [
-            {"seed": cell.seed, **{key: each.told[key] for key in ("scores", "intervals over films", "seconds")}}
-            for cell, each in whole.items()
+            {"seed": cell.seed, **{key: each.told.get(key) for key in OF_A_CELL}} for cell, each in whole.items()
         ],
     }
     if len(told) == 1:

@@ -72,7 +72,7 @@ def state_of_things() -> dict[str, Any]:
     import torch
     import transformers
 
-    from pseudocap.zoo.ship import commit
+    from pseudocap.zoo.stages import commit
 
     return {
         "commit": commit(),
@@ -94,15 +94,16 @@ def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, tell: Tel
         wanted = rounds or race.rounds
         kept = out / f"{race.name}.json"
         result = _kept(kept, race, now, wanted)
-        if result is None:
+        if result is not None:
+            tell(f"{race.name}: kept from before ({kept})")
+        else:
             tell(f"{race.name}: {number} of {len(races)}")
             words = ("-m", "pseudocap.bench.throughput", race.name, "--rounds", str(wanted), "--out", str(kept))
             done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 failures.append(f"{race.name}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
                 continue
-            result = _kept(kept, race, now, wanted)
-            assert result is not None, f"{kept} was just written"
+            result = _read(kept, race)
         results.append(result)
     if failures:
         raise DataError(f"{'; '.join(failures)} (the others are kept in {out}; run the same command again)")
@@ -112,8 +113,12 @@ def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, tell: Tel
 def _kept(path: Path, race: Race, now: Mapping[str, Any], rounds: int) -> Result | None:
     if not path.is_file():
         return None
-    result = Result(**json.loads(path.read_text(encoding="utf-8")) | {"floor": race.floor, "note": race.note})
+    result = _read(path, race)
     return result if dict(result.state) == now and result.rounds >= rounds else None
+
+
+def _read(path: Path, race: Race) -> Result:
+    return Result(**json.loads(path.read_text(encoding="utf-8")) | {"floor": race.floor, "note": race.note})
 
 
 def table(results: Sequence[Result]) -> Iterator[str]:

@@ -34,8 +34,9 @@ def _duplicates(args: argparse.Namespace) -> int:
         print(f"{pair.alike:.4f}  {pair.test}  {pair.seen}")
     likest = found.nearest[0]
     print(
-        f"{len(found.duplicates):,} of {len(found.nearest):,} test videos are near-duplicates of {found.compared:,} "
-        f"samples (from {found.threshold:g} on); the likest pair: {likest.test}, {likest.seen} ({likest.alike:.4f})"
+        f"{len(found.duplicates):,} of {len(found.nearest):,} test videos have a near-duplicate (from "
+        f"{found.threshold:g} on) among the {found.compared:,} samples; the likest pair: "
+        f"{likest.test}, {likest.seen} ({likest.alike:.4f})"
     )
     for name in found.unreadable[:5]:
         print(f"not compared: {name}")

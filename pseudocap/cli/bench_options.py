@@ -58,7 +58,8 @@ def command(args: argparse.Namespace) -> str:
 def _placeless(word: str) -> str:
     """A file or folder of this machine by its name alone, also behind a `KIND=`."""
     before, equals, path = word.rpartition("=")
-    return f"{before}{equals}{Path(path).name}" if path and Path(path).exists() else word
+    local = path and (Path(path).exists() or "{seed}" in path)
+    return f"{before}{equals}{Path(path).name}" if local else word
 
 
 def tell(line: str) -> None:

@@ -22,7 +22,7 @@ ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "attention", "fusion", "
 KNOWN = ", ".join(ABLATIONS)
 OF_REAL_CORPORA = (
     *("annotations", "videos", "allow_partial", "decoder", "encoder", "images", "clips", "asr", "pretrained"),
-    *("steps", "batch_size", "lr"),
+    *("max_failure_rate", "steps", "batch_size", "lr"),
 )
 
 
@@ -39,6 +39,9 @@ def _add_regimes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--annotations", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
     parser.add_argument("--videos", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
     parser.add_argument("--allow-partial", action="store_true", help="go on where a corpus's counts are wrong")
+    parser.add_argument(
+        "--max-failure-rate", type=float, metavar="R", help="stop where more videos to learn from fail or miss (0.1)"
+    )
     parser.add_argument("--decoder", metavar="D", help="an OPT: a directory or a repo (real corpora)")
     parser.add_argument("--encoder", metavar="E", help="a TimeSformer: a directory or a repo (real corpora)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="tars or memories of images with alt text")
@@ -60,11 +63,15 @@ def _regimes(args: argparse.Namespace) -> int:
     regimes = _chosen(args.regimes, ROWS, "--regimes")
     seeds = range(positive(args.seeds, "--seeds", 2 if args.smoke else 3))
     counts = _counts(args.captions or ("3" if args.smoke else COUNTS))
-    if args.data == "toy" and (given := [option for option in OF_REAL_CORPORA if getattr(args, option)]):
+    if args.data == "toy" and (
+        given := [option for option in OF_REAL_CORPORA if getattr(args, option) not in (None, False, [])]
+    ):
         words = ", ".join(f"--{option.replace('_', '-')}" for option in given)
         raise ConfigError(
             f"--data toy has the zoo's films, networks and settings; {words} is for --data msrvtt and msvd"
         )
+    if args.max_failure_rate is not None and not 0 <= args.max_failure_rate <= 1:
+        raise InputError(f"--max-failure-rate must be a share from 0 to 1, not {args.max_failure_rate:g}")
     build, out = folders(args, "regimes")
 
     from pseudocap.bench.real import Files, real_bench
@@ -84,7 +91,7 @@ def _regimes(args: argparse.Namespace) -> int:
         if args.data == "toy":
             bench = toy_bench(shop, recipe, **options)
         else:
-            places = {name: getattr(args, name) for name in Files.__slots__ if hasattr(args, name)}
+            places = {name: value for name in Files.__slots__ if (value := getattr(args, name, None)) is not None}
             files = Files(corpus=args.data, started=_started(args.pretrained), **places)
             bench = real_bench(shop, recipe, files, **options)
         build.mkdir(parents=True, exist_ok=True)
@@ -102,7 +109,7 @@ def _recipe(args: argparse.Namespace) -> Recipe:
     given = {name: value for name, value in given.items() if value is not None}
     for name, value in given.items():
         if not value > 0:
-            raise InputError(f"--{name} must be above 0, not {value}")
+            raise InputError(f"--{'batch-size' if name == 'batch' else name} must be above 0, not {value}")
     return replace(recipe, regime=replace(recipe.regime, **given))
 
 

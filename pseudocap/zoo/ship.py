@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from pseudocap.errors import DataError
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.metrics.measures import METRICS
 from pseudocap.zoo.recipe import REGIMES, Recipe
-from pseudocap.zoo.stages import Workshop
+from pseudocap.zoo.stages import Workshop, commit
 
 LIMIT = 25_000_000  # bytes of all that is shipped
 OPT, TIMESFORMER, BLIP = "toy-opt", "toy-timesformer", "toy-blip"
@@ -138,19 +137,3 @@ def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, r
         "license": "Apache-2.0",
         "made_by": {"command": "pseudocap zoo build", "seed": recipe.seed, "commit": commit()},
     }
-
-
-def commit() -> str:
-    """Of the checkout that this runs from, with "-dirty" where its files have changed since. Empty for an installation
-    (also for one that lies inside another project's checkout), and where there is no git."""
-    here = Path(__file__).resolve()
-    if shutil.which("git") is None:
-        return ""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, text=True, check=False)
-        return done.stdout.strip() if done.returncode == 0 else ""
-
-    if not git("ls-files", "--error-unmatch", here.name):
-        return ""
-    return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")

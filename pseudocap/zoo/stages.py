@@ -7,10 +7,12 @@ last. A stage whose hash is another one now is made anew.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import json
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,9 +83,9 @@ class Workshop:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".begun").write_text(wanted, encoding="utf-8")
         self.progress(stage.name, 0, 0)  # some stages tell nothing of themselves until they end
-        started = time.monotonic()
+        started, begun_by = time.monotonic(), commit()
         told = dict(stage.make(folder, lambda done, total: self.progress(stage.name, done, total)))
-        told["seconds"] = round(time.monotonic() - started, 1)
+        told |= {"seconds": round(time.monotonic() - started, 1), "commit": begun_by}
         unfinished = folder / f".{DONE}.unfinished"
         unfinished.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
         unfinished.replace(folder / DONE)
@@ -99,7 +101,7 @@ class Workshop:
             raise KeyboardInterrupt
         if code not in accepted:
             last = "; ".join((complained.getvalue() or said.getvalue()).strip().splitlines()[-3:])
-            raise DataError(f"`{shown(words)}` failed in {self.root}: {last}; mend that, and run the same build again")
+            raise DataError(f"{last}; mend that, and run the same again (`{shown(words)}` failed in {self.root})")
 
 
 def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
@@ -113,3 +115,22 @@ def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
 
 def shown(words: Sequence[str | Path]) -> str:
     return " ".join(["pseudocap", *map(str, words)])
+
+
+@functools.cache
+def commit() -> str:
+    """Of the checkout that this runs from, and a hash of what has changed in the package since. Empty for an
+    installation (also for one that lies inside another project's checkout), and where there is no git."""
+    here = Path(__file__).resolve()
+    if shutil.which("git") is None:
+        return ""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    if not git("ls-files", "--error-unmatch", here.name):
+        return ""
+    changes = git("diff", "HEAD", "--", str(here.parents[1]))
+    changed = f"-changed-{hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else ""
+    return git("rev-parse", "HEAD") + changed

@@ -65,7 +65,7 @@ def test_a_killed_benchmark_goes_on_keeps_its_cells_and_takes_the_zoos(
     assert first["duplicates"]["test videos"] == first["test films"]
     table = (tmp_path / "out" / "table.md").read_text()
     assert "| asr | 4 |" in table
-    assert "claimed, on MSR-VTT, other backbones" in table
+    assert "claimed, on MSR-VTT's validation, other backbones" in table
     assert all((tmp_path / "out" / name).stat().st_size > 5000 for name in ("regimes.png", "captions.png", "time.png"))
 
 
@@ -140,6 +140,10 @@ def test_a_real_corpus_goes_the_same_way(smoke_zoo: Path, tmp_path: Path, capsys
     table = (tmp_path / "out" / "table.md").read_text()
     assert "**Not all test videos could be watched**" in table
     assert table.count(" over films) |") == 2  # of the one seed of each regime
+    assert told["regimes"]["asr"]["steps"] is None  # pre-trained elsewhere
+    assert set(told["files"]["asr, seed 0"]) == {"decoder", "encoder", "captioner"}
+    assert told["captioner"]["fusion"] == "residual"
+    assert str(tmp_path) not in json.dumps(told)
     assert told["data"]["mismatches"]  # of the corpus itself, whose counts are not MSR-VTT's
 
     for path in (smoke_zoo / "world" / "msrvtt" / "videos").glob("*.mp4"):  # the missing one is placed
@@ -147,6 +151,6 @@ def test_a_real_corpus_goes_the_same_way(smoke_zoo: Path, tmp_path: Path, capsys
             (films / path.name).symlink_to(path)
     assert main([*words, "--build", str(tmp_path / "build"), "--out", str(tmp_path / "out"), "--json"]) == 0
     captured = capsys.readouterr()
-    assert "corpus, memories-tuning, views" in captured.err
+    assert "corpus, views, cells/measured" in captured.err
     assert json.loads(captured.out)["test films"] == 4
     assert "All 4 test videos are there" in (tmp_path / "out" / "table.md").read_text()

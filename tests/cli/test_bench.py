@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -66,14 +67,19 @@ def test_a_real_corpus_that_is_not_here_is_told_whole(
 def test_a_pre_training_of_other_settings_is_not_thrown_away(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    trained = tmp_path / "cells" / "trained-none-s1"
+    trained = tmp_path / "cells" / "trained-mixed-s1"
     trained.mkdir(parents=True)
-    for name in (".begun", "done.json", "weights"):
-        (trained / name).write_text("of other settings")
+    (trained / ".begun").write_text("the hash of other settings")
+    (trained / "done.json").write_text(json.dumps({"command": "pseudocap train mixed"}))
+    (trained / "weights").touch()
     assert main(["bench", "regimes", "--build", str(tmp_path), "--smoke"]) == 2
     told = capsys.readouterr().err
-    assert "cells/trained-none-s1 was pre-trained by other settings" in told
+    assert "cells/trained-mixed-s1 was pre-trained by other settings" in told
     assert "name another --build, or delete" in told
+    assert (trained / "weights").exists()
+    (trained / "done.json").unlink()  # one that is under way, for days perhaps
+    (trained / "run" / "checkpoints").mkdir(parents=True)
+    assert main(["bench", "regimes", "--build", str(tmp_path), "--smoke"]) == 2
     assert (trained / "weights").exists()
 
 
