@@ -99,17 +99,8 @@ def real_bench(
     counts: Sequence[int],
     workers: int = 2,
 ) -> Bench:
-    if told := lacking(files, regimes):
-        raise DataError(
-            f"--data {files.corpus} lacks {'; '.join(told)}; place and name them, or name a captioner that is "
-            "pre-trained already (--pretrained mixed=DIR), or choose --regimes"
-        )
-    assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() has told"
+    corpus = _checked(files, regimes, seeds, counts)
     decoder, encoder = (_absolute(str(source)) for source in (files.decoder, files.encoder))
-    _require_networks((decoder, encoder), files.started, regimes, seeds)
-    read = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus]
-    corpus = read(Path(str(files.annotations)), allow_partial=files.allow_partial)
-    _require_captions(corpus, counts)
     videos = VideoFolder(Path(str(files.videos)).resolve())
     named = {name: path.resolve() for name in ("images", "clips", "asr") if (path := getattr(files, name)) is not None}
     networks = {"decoder": identity(decoder), "encoder": identity(encoder)}
@@ -141,24 +132,28 @@ def real_bench(
     )
 
 
-def _require_networks(
-    backbones: Sequence[str], started: Mapping[str, str], regimes: Sequence[str], seeds: Sequence[int]
-) -> None:
-    """What cannot be loaded is told before hours of encoding."""
-    for source in backbones:
-        find_file(source, CONFIG_FILE)
-    chosen = [started[regime] for regime in regimes if regime in started]
-    for place in dict.fromkeys(seeded(source, seed) for seed in seeds for source in chosen):
+def _checked(files: Files, regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int]) -> Corpus:
+    """The corpus, once all that would end the run is told: before hours of encoding."""
+    if told := lacking(files, regimes):
+        raise DataError(
+            f"--data {files.corpus} lacks {'; '.join(told)}; place and name them, or name a captioner that is "
+            "pre-trained already (--pretrained mixed=DIR), or choose --regimes"
+        )
+    assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() has told"
+    for source in (files.decoder, files.encoder):
+        find_file(_absolute(str(source)), CONFIG_FILE)
+    started = [files.started[regime] for regime in regimes if regime in files.started]
+    for place in dict.fromkeys(seeded(source, seed) for seed in seeds for source in started):
         check_folder(fetch(place).folder, {})
-
-
-def _require_captions(corpus: Corpus, counts: Sequence[int]) -> None:
-    there = int(corpus.counts["train"]["captions"])
+    read = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus]
+    corpus = read(Path(str(files.annotations)), allow_partial=files.allow_partial)
+    there = sum(len(row.captions) for row in corpus.rows if row.split == "train")
     if counts and max(counts) > there:
         raise DataError(
             f"--captions {max(counts):,}: {corpus.name} has {there:,} captions to learn from here; name fewer, or 0 to "
             "leave the few captions out"
         )
+    return corpus
 
 
 def _identities(

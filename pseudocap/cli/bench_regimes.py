@@ -119,7 +119,8 @@ def _started(given: Sequence[str]) -> dict[str, str]:
         regime, equals, source = text.partition("=")
         if not equals or not source or regime not in ROWS[:-1]:
             raise InputError(f"--pretrained {text}: write REGIME=CHECKPOINT with a regime of {', '.join(ROWS[:-1])}")
-        found[regime] = str(Path(source).resolve()) if Path(source).exists() or "{seed}" in source else source
+        here = Path(source.replace("{seed}", "0")).exists()
+        found[regime] = str(Path(source).resolve()) if here else source
     return found
 
 
