@@ -21,7 +21,7 @@ from pseudocap.places import check_repo, hub_answers, place_of
 from pseudocap.types import Clip, Transcript
 
 BLIP = "Salesforce/blip-image-captioning-large"
-INT8 = "int8"  # the linear layers of BLIP's vision tower; all else stays float32
+INT8 = "int8"  # the linear layers of a BLIP; all else stays float32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

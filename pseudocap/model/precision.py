@@ -122,6 +122,7 @@ class Int8Linear(CPULinear):
     """
 
     LEVELS = 127
+    LEAST_SPAN = 1e-30  # of a row of equal numbers: its inverse is still a float32
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__(linear)
@@ -135,9 +136,10 @@ class Int8Linear(CPULinear):
         self._bias_N = None if linear.bias is None else linear.bias.detach().float()
 
     def multiply(self, rows_MK: torch.Tensor) -> torch.Tensor:
-        least_M1, most_M1 = torch.aminmax(rows_MK, dim=1, keepdim=True)
-        span_M1 = (most_M1 - least_M1).clamp(min=torch.finfo(torch.float32).tiny)
-        levels_MK = ((rows_MK - least_M1) / span_M1).mul_(self.LEVELS).add_(0.5).to(torch.uint8)
+        # amin and amax together take a quarter of aminmax's time, and the cast to int8 a third of that to uint8.
+        least_M1, most_M1 = rows_MK.amin(dim=1, keepdim=True), rows_MK.amax(dim=1, keepdim=True)
+        span_M1 = (most_M1 - least_M1).clamp_(min=self.LEAST_SPAN)
+        levels_MK = (rows_MK - least_M1).mul_(self.LEVELS / span_M1).add_(0.5).to(torch.int8).view(torch.uint8)
         shares_MN = torch.ops.onednn.qlinear_pointwise(
             levels_MK,
             1 / self.LEVELS,
@@ -246,7 +248,8 @@ def check_precision(precision: str, device: torch.device, dtype: torch.dtype = t
                 f"precision={precision!r} has kernels for the CPU alone, and the device is {device}; "
                 "take precision='bfloat16' there, or device='cpu'"
             )
-        _try_kernels(precision)
+        kinds = {kind for kind in (ENCODER[precision], DECODER[precision], VOCABULARY[precision]) if kind is not None}
+        try_kernels(*kinds, asked=f"precision={precision!r}", instead="take precision='bfloat16' or 'float32'")
 
 
 def warn_where_slow(precision: str, device: torch.device) -> None:
@@ -265,15 +268,14 @@ def computes_in_bfloat16() -> bool:
     return any(flags.get(flag, False) for flag in BFLOAT16_FLAGS)
 
 
-def _try_kernels(precision: str) -> None:
-    """A layer of each kind that will be needed, multiplied once: builds of torch differ, and none says what it has."""
+def try_kernels(*kinds: Kind, asked: str, instead: str) -> None:
+    """A layer of each kind, multiplied once: builds of torch differ, and none says what it has."""
     layer = nn.Linear(64, 64).requires_grad_(False)
     try:
-        for kind in {ENCODER[precision], DECODER[precision], VOCABULARY[precision]} - {None}:
-            assert kind is not None
+        for kind in kinds:
             kind(layer)(torch.ones(2, 64))
     except (RuntimeError, AttributeError, NotImplementedError) as error:
         raise ConfigError(
-            f"precision={precision!r} cannot be computed here: torch {torch.__version__} has no kernel for it on this "
-            f"CPU ({first_line(error)}); take precision='bfloat16' or 'float32'"
+            f"{asked} cannot be computed here: torch {torch.__version__} has no kernel for it on this CPU "
+            f"({first_line(error)}); {instead}"
         ) from error
