@@ -35,7 +35,7 @@ ALLOWED = {
     "metrics": set(),
     "model": set(),
     "hub": {"model"},
-    "label": {"video", "metrics"},
+    "label": {"video", "metrics", "model"},
     "data": {"video", "label", "model"},
     "explain": {"video", "model"},
     "captioner": {"asked", "video", "model", "hub", "explain"},
@@ -51,7 +51,11 @@ ALLOWED = {
     "__main__": {"cli"},
 }
 # A stage that may enter another one only through a single module.
-NARROW = {("data", "label"): "pseudocap.label.schema", ("data", "model"): "pseudocap.model.timesformer"}
+NARROW = {
+    ("data", "label"): "pseudocap.label.schema",
+    ("data", "model"): "pseudocap.model.timesformer",
+    ("label", "model"): "pseudocap.model.precision",
+}
 
 
 def imported_modules(path: Path) -> set[str]:
