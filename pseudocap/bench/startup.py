@@ -1,12 +1,14 @@
 """How long a user waits before the first word, and what loading needs: `python -m pseudocap.bench.startup`.
 
-Each figure is of processes of their own, as a user starts them; the file system's cache is warm. Peak memory is the
-kernel's high-water mark (VmHWM), which counts pages of mapped files too.
+Each figure is of processes of their own, as a user starts them; the file system's cache is warm, and Python keeps the
+bytecode of what it imports, whatever PYTHONDONTWRITEBYTECODE says here: compiling torch anew each time doubles it.
+Peak memory is the kernel's high-water mark (VmHWM), which counts pages of mapped files too.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import statistics
 import subprocess
@@ -25,9 +27,10 @@ LIBRARIES = (
 def seconds(words: Sequence[str], rounds: int) -> float:
     """The median of whole processes, after one that warms the caches."""
     each = []
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(rounds + 1):
         started = time.perf_counter()
-        subprocess.run([sys.executable, *words], check=True, capture_output=True)
+        subprocess.run([sys.executable, *words], check=True, capture_output=True, env=env)
         each.append(time.perf_counter() - started)
     return statistics.median(each[1:])
 
