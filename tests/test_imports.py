@@ -54,7 +54,7 @@ ALLOWED = {
 NARROW = {
     ("data", "label"): "pseudocap.label.schema",
     ("data", "model"): "pseudocap.model.timesformer",
-    ("label", "model"): "pseudocap.model.precision",
+    ("label", "model"): "pseudocap.model.precision",  # one int8 layer for BLIP and for our own networks
 }
 
 

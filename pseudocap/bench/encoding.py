@@ -41,10 +41,8 @@ def watch(kind: str, batch: int, frames: int, depth: int = 12, *, dtype: str = "
 
 def measure(batch: int, frames: int, rounds: int, depth: int = 12, *, dtype: str = "float32") -> dict[str, Timing]:
     runs = {kind: watch(kind, batch, frames, depth, dtype=dtype) for kind in KINDS}
-    for kind in KINDS:
-        watch(
-            kind, 1, 1, 1, dtype=dtype
-        )()  # threads and kernels; a warm-up as long as a run would be half of a long measurement
+    for kind in KINDS:  # threads and kernels; a warm-up as long as a run would be half of a long measurement
+        watch(kind, 1, 1, 1, dtype=dtype)()
     return take_turns(runs, rounds=rounds, warmups=0)
 
 

@@ -1,7 +1,7 @@
 """How long a user waits before the first word, and what loading needs: `python -m pseudocap.bench.startup`.
 
 Each figure is of processes of their own, as a user starts them; the file system's cache is warm, and Python keeps the
-bytecode of what it imports, whatever PYTHONDONTWRITEBYTECODE says here: compiling torch anew each time doubles it.
+bytecode of what it imports, whatever PYTHONDONTWRITEBYTECODE says here: compiling torch anew at least doubles the time.
 Peak memory is the kernel's high-water mark (VmHWM), which counts pages of mapped files too.
 """
 

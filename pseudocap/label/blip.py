@@ -1,4 +1,4 @@
-"""BLIP's vision tower, faster than transformers runs it: attention in one kernel, and linear layers in int8 on CPUs.
+"""BLIP, faster than transformers runs it: the vision tower's attention in one kernel; on CPUs, if asked, int8.
 
 transformers' BLIP writes every attention matrix out (`_supports_sdpa` is False), and the tower is most of a label's
 cost. Eight bits are an option: they change some captions.

@@ -136,7 +136,7 @@ class Int8Linear(CPULinear):
         self._bias_N = None if linear.bias is None else linear.bias.detach().float()
 
     def multiply(self, rows_MK: torch.Tensor) -> torch.Tensor:
-        # amin and amax together take a quarter of aminmax's time, and the cast to int8 a third of that to uint8.
+        # Along rows amin and amax are faster than aminmax, and a cast to int8 than one to uint8 (docs/experiments.md).
         least_M1, most_M1 = rows_MK.amin(dim=1, keepdim=True), rows_MK.amax(dim=1, keepdim=True)
         span_M1 = (most_M1 - least_M1).clamp_(min=self.LEAST_SPAN)
         levels_MK = (rows_MK - least_M1).mul_(self.LEVELS / span_M1).add_(0.5).to(torch.int8).view(torch.uint8)

@@ -201,6 +201,13 @@ def test_int8_sees_nearly_the_same_and_nothing_of_its_neighbours(blip_folder: Pa
         assert torch.equal(seen[row], seen_by(eight, pixels[[row]])[0])
 
 
+def test_int8_says_of_a_clip_in_a_batch_what_it_says_of_it_alone(blip_folder: Path) -> None:
+    eight = ImageTextTeacher(str(blip_folder), decoding=Decoding(max_new_tokens=12), dtype="int8")
+    assert not any(isinstance(layer, torch.nn.Linear) for layer in eight._model.text_decoder.modules())
+    views = views_of(5)
+    assert eight.caption(views) == [eight.caption([view])[0] for view in views]
+
+
 def test_int8_is_refused_where_it_does_not_fit(tmp_path: Path) -> None:
     write_git(tmp_path / "git")
     with pytest.raises(ConfigError, match=r"int8.*is a git.*leave dtype at auto"):
