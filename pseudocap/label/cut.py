@@ -45,7 +45,7 @@ class Cut:
     problem: str = ""
 
 
-# The same bytes each time: x264's macroblock tree reads memory that nobody wrote where the CPU has AVX-512.
+# The same bytes each time: with AVX-512 x264's macroblock tree makes others of the same frames (docs/experiments.md).
 ENCODER = {"preset": "veryfast", "threads": "1", "mbtree": "0"}
 
 
