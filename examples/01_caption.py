@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from pseudocap import PseudoCap
-from pseudocap.captioning import caption_files
+from pseudocap.caption_files import caption_files
 from pseudocap.toyworld.write import write_world
 from pseudocap.video.subtitles import merge_equal, to_srt
 

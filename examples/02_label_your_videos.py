@@ -18,7 +18,7 @@ from itertools import islice
 from pathlib import Path
 
 from pseudocap.cli.main import main as pseudocap
-from pseudocap.data.shards import read_shard
+from pseudocap.data.tars.samples import read_shard
 from pseudocap.label.schema import read_labels
 from pseudocap.toyworld.write import write_world
 

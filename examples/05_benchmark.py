@@ -5,7 +5,7 @@
 
 For real data, read a corpus and take its test split (docs/data.md):
 
-    corpus = read_msrvtt("annotations/")          # of pseudocap.data.msrvtt; then per row of the corpus:
+    corpus = read_msrvtt("annotations/")          # of pseudocap.data.corpora.msrvtt; then per row of the corpus:
     references = {row.video: row.captions for row in corpus.rows if row.split == "test"}
 
 and caption `videos/{row.video}.mp4`. The figures of the toy world are toy figures: they show the method.

@@ -18,7 +18,7 @@ from typing import Any
 import gradio as gr
 
 from pseudocap.captioner import PseudoCap
-from pseudocap.data.captions import read_own
+from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, PseudocapError
 from pseudocap.types import TimedCaption
 from pseudocap.video.subtitles import clock, merge_equal, to_srt, to_vtt

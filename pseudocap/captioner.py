@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from pseudocap import __version__
-from pseudocap.asked import check_frames, decoding_options
+from pseudocap.decoding import check_frames, decoding_options
 from pseudocap.errors import ConfigError, InputError, first_line
 from pseudocap.hub.card import card_text, may_write
 from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack, send
 from pseudocap.model.config import SEPARABLE, GateSchedule, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.decoders.opt import AdaptedOPT, load_opt
+from pseudocap.model.encoders.timesformer import TimeSformer
 from pseudocap.model.loss import IGNORE
 from pseudocap.model.network import CaptionNetwork, seeded
-from pseudocap.model.opt import AdaptedOPT, load_opt
 from pseudocap.model.precision import FULL, check_precision, warn_where_slow
-from pseudocap.model.timesformer import TimeSformer
 from pseudocap.model.weights import read_tensors, write_checkpoint
 from pseudocap.types import CLIP_SECONDS, MAX_FRAMES, MAX_NEW_TOKENS, MIN_SECONDS, Preprocess, TimedCaption
+from pseudocap.version import __version__
 from pseudocap.video.watch import batched, pad_clips, view_file, watch_clips, watch_file
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from chromium import Chromium, find_chromium
-from pages import page_of
-from test_caption_files import write_film
+from helpers.chromium import Chromium, find_chromium
+from helpers.pages import page_of
+from helpers.shaded_films import write_film
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
-from pseudocap.data.captions import read_own
+from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.video.subtitles import merge_equal, to_srt
 

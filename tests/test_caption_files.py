@@ -6,33 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
-import numpy as np
 import pytest
 import torch
+from helpers.shaded_films import write_film
 
 from pseudocap import PseudoCap
-from pseudocap.bench.measure import peak_memory
+from pseudocap.bench.speed.measure import peak_memory
 from pseudocap.errors import DecodeError, InputError
 from pseudocap.types import Preprocess, TimedCaption
 from pseudocap.video.watch import watch_clips, watch_file
-
-RATE = 8
-
-
-def write_film(path: Path, seconds: int, *, seed: int = 0, cut_at: float | None = None) -> Path:
-    """A film whose brightness and texture change with the second; `cut_at` truncates the file."""
-    texture = np.random.default_rng(seed).integers(0, 120, (40, 56, 3))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=RATE, options={"g": "4"})
-        stream.width, stream.height, stream.pix_fmt = 56, 40, "yuv420p"
-        for number in range(seconds * RATE):
-            shade = np.roll(texture, 3 * number, axis=1) + 15 * (number // RATE % 9)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(shade.astype(np.uint8))))
-        container.mux(stream.encode())
-    if cut_at is not None:
-        whole = path.read_bytes()
-        path.write_bytes(whole[: int(len(whole) * cut_at)])
-    return path
 
 
 @pytest.fixture

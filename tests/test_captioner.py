@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.captions import CAPTIONS
 from safetensors.torch import load_file, save_file
-from spoken import CAPTIONS
 
 from pseudocap import PseudoCap
 from pseudocap.captioner import CONFIG_FILE, WEIGHTS_FILE

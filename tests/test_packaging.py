@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pseudocap.places import SHIPPED
+from pseudocap.files.sources import SHIPPED
 
 ROOT = Path(__file__).resolve().parents[1]
 FIND = "from pseudocap.hub.manifest import find_manifest, list_checkpoints; list_checkpoints(); print(find_manifest())"

@@ -91,8 +91,8 @@ def _resumed(args: argparse.Namespace, answers: Path) -> AuditStore:
 
 
 def _spoken(args: argparse.Namespace, clips: list[Clip]) -> dict[Clip, str]:
-    from pseudocap.data.corpora import Checks
-    from pseudocap.data.howto100m import read_transcripts
+    from pseudocap.data.corpora.base import Checks
+    from pseudocap.data.corpora.howto100m import read_transcripts
     from pseudocap.label.audit.pairs import said_in_labels, said_in_transcripts
     from pseudocap.label.schema import read_labels
 

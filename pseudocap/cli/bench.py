@@ -9,7 +9,7 @@ from pseudocap.cli.actions import add_actions
 from pseudocap.cli.bench_duplicates import DUPLICATES
 from pseudocap.cli.bench_model import MODEL
 from pseudocap.cli.bench_regimes import ABLATION, REGIMES
-from pseudocap.cli.throughput import THROUGHPUT
+from pseudocap.cli.bench_throughput import THROUGHPUT
 
 ACTIONS = {
     "regimes": REGIMES,

@@ -20,7 +20,7 @@ def _add_duplicates(parser: argparse.ArgumentParser) -> None:
 
 
 def _duplicates(args: argparse.Namespace) -> int:
-    from pseudocap.bench.duplicates import files_of, find_duplicates
+    from pseudocap.bench.claims.duplicates import files_of, find_duplicates
     from pseudocap.cli.progress import progress_of
 
     if not args.test.exists():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.bench.peer_specs import Spec, read_peer
+from pseudocap.bench.peers.peer_specs import Spec, read_peer
 from pseudocap.cli.actions import Action
 from pseudocap.cli.bench_options import command, positive, show, tell
 from pseudocap.cli.quiet import quieten
@@ -16,7 +16,7 @@ from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
-    from pseudocap.data.corpora import Corpus
+    from pseudocap.data.corpora.base import Corpus
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def _model(args: argparse.Namespace) -> int:
     find_films = _corpus(args)
     find_captioner(args.name, args.checkpoints)
 
-    from pseudocap.bench.model import bench_model, find_task, model_table, write_model
+    from pseudocap.bench.peers.model import bench_model, find_task, model_table, write_model
     from pseudocap.captioner import pick_device
     from pseudocap.cli.progress import progress_of
 
@@ -90,7 +90,7 @@ def _model(args: argparse.Namespace) -> int:
 def _corpus(args: argparse.Namespace) -> Callable[[], tuple[Corpus, Path]]:
     """What is captioned and where its videos lie. Of files that are here it is read now, so that what is wrong with
     them is told at once; toy films that are not are drawn when it is called."""
-    from pseudocap.data.captions import read_own
+    from pseudocap.data.corpora.own import read_own
     from pseudocap.data.videos import VideoFolder
 
     if args.data == "toy":
@@ -99,8 +99,8 @@ def _corpus(args: argparse.Namespace) -> Callable[[], tuple[Corpus, Path]]:
         for name in ("annotations", "videos"):
             if getattr(args, name) is None:
                 raise InputError(f"--data {args.data}: --{name} is missing; see docs/data.md for what must lie there")
-        from pseudocap.data.msrvtt import read_msrvtt
-        from pseudocap.data.msvd import read_msvd
+        from pseudocap.data.corpora.msrvtt import read_msrvtt
+        from pseudocap.data.corpora.msvd import read_msvd
 
         corpus = {"msrvtt": read_msrvtt, "msvd": read_msvd}[args.data](args.annotations)
     else:
@@ -113,7 +113,7 @@ def _corpus(args: argparse.Namespace) -> Callable[[], tuple[Corpus, Path]]:
 
 
 def _toy_films(build: Path | None, split: str) -> Callable[[], tuple[Corpus, Path]]:
-    from pseudocap.data.captions import read_own
+    from pseudocap.data.corpora.own import read_own
 
     root = build or Path("build/zoo")
     drawn = (root / "captions.jsonl").is_file()

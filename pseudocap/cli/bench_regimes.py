@@ -74,14 +74,14 @@ def _regimes(args: argparse.Namespace) -> int:
         raise InputError(f"--max-failure-rate must be a share from 0 to 1, not {args.max_failure_rate:g}")
     build, out = folders(args, "regimes")
 
-    from pseudocap.bench.real import Files, real_bench
-    from pseudocap.bench.regimes import run as run_bench
-    from pseudocap.bench.regimes import toy_bench
-    from pseudocap.bench.report import table, write_results
-    from pseudocap.bench.results import gather
+    from pseudocap.bench.claims.real import Files, real_bench
+    from pseudocap.bench.claims.regimes import run as run_bench
+    from pseudocap.bench.claims.regimes import toy_bench
+    from pseudocap.bench.claims.report import table, write_results
+    from pseudocap.bench.claims.results import gather
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
-    from pseudocap.zoo.stages import Workshop
+    from pseudocap.stages import Workshop
 
     quieten(many_trainings=True)
     recipe = _recipe(args)
@@ -158,13 +158,13 @@ def _ablation(args: argparse.Namespace) -> int:
     steps = None if args.steps is None else positive(args.steps, "--steps", 1)
     build, out = folders(args, args.name)
 
-    from pseudocap.bench.ablation_report import ablation_table, gather_ablation, write_ablation
-    from pseudocap.bench.ablations import ablation_bench, short
-    from pseudocap.bench.regimes import run as run_bench
+    from pseudocap.bench.claims.ablation_report import ablation_table, gather_ablation, write_ablation
+    from pseudocap.bench.claims.ablations import ablation_bench, short
+    from pseudocap.bench.claims.regimes import run as run_bench
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
+    from pseudocap.stages import Workshop
     from pseudocap.zoo.recipe import FULL, SMOKE
-    from pseudocap.zoo.stages import Workshop
 
     quieten(many_trainings=True)
     recipe = SMOKE if args.smoke else FULL

@@ -13,16 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.asked import Asked
 from pseudocap.cli.delivery import FORMATS, counted, in_folder, plan_delivery
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
+from pseudocap.decoding import Asked
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
 from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MAX_NEW_TOKENS, MIN_SECONDS, PRECISIONS, VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
+    from pseudocap.caption_files import FileCaptions
     from pseudocap.captioner import PseudoCap
-    from pseudocap.captioning import FileCaptions
     from pseudocap.hub.fetch import Fetched
 
 DEFAULT = "toy-mixed-ext"
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 
         with progress_of("captioning", "files") as progress, delivery.kept():
             # Here, after everything that can be told without torch, which takes seconds to be imported.
-            from pseudocap.captioning import caption_densely, caption_files
+            from pseudocap.caption_files import caption_densely, caption_files
 
             model = _model(args, captioner)
             paths = [path for _, path in files]
@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _model(args: argparse.Namespace, captioner: Fetched) -> PseudoCap:
     from pseudocap.captioner import PseudoCap
-    from pseudocap.places import shipped_names
+    from pseudocap.files.sources import shipped_names
 
     quieten()
     if args.checkpoint in shipped_names():

@@ -22,8 +22,8 @@ def run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.force:
         raise CheckpointError(f"{args.out} exists already; choose another directory or say --force")
 
-    from pseudocap.model.convert import read_original
-    from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
+    from pseudocap.model.encoders.convert import read_original
+    from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
     from pseudocap.model.weights import fingerprint
 
     values, state = read_original(args.source, heads=args.heads)

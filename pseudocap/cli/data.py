@@ -15,7 +15,7 @@ from pseudocap.errors import DataError
 from pseudocap.types import Coverage
 
 if TYPE_CHECKING:
-    from pseudocap.data.corpora import Corpus
+    from pseudocap.data.corpora.base import Corpus
 
 SHOWN = 5
 
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from pseudocap.cli.progress import progress_of
-    from pseudocap.data.splits import resplit
+    from pseudocap.data.corpora.splits import resplit
     from pseudocap.data.verify import verify
     from pseudocap.data.videos import VideoFolder
 
@@ -83,10 +83,10 @@ def _one(args: argparse.Namespace) -> list[Path]:
 
 
 def _read(args: argparse.Namespace) -> Corpus:
-    from pseudocap.data.captions import read_own
-    from pseudocap.data.msrvtt import read_msrvtt
-    from pseudocap.data.msvd import read_msvd
-    from pseudocap.data.vatex import read_vatex
+    from pseudocap.data.corpora.msrvtt import read_msrvtt
+    from pseudocap.data.corpora.msvd import read_msvd
+    from pseudocap.data.corpora.own import read_own
+    from pseudocap.data.corpora.vatex import read_vatex
 
     if args.corpus in ("msrvtt", "vatex"):
         read = {"msrvtt": read_msrvtt, "vatex": read_vatex}[args.corpus]

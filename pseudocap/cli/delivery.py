@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.errors import ConfigError
-from pseudocap.whole import try_to_write, unfinished, write_text
+from pseudocap.files.atomic import try_to_write, unfinished, write_text
 
 if TYPE_CHECKING:
-    from pseudocap.captioning import FileCaptions
+    from pseudocap.caption_files import FileCaptions
 
 FORMATS = ("text", "json", "srt", "vtt", "parquet")
 SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}

@@ -16,11 +16,11 @@ from pseudocap.errors import CheckpointError, ConfigError, DataError
 from pseudocap.types import MAX_FRAMES
 
 if TYPE_CHECKING:
-    from pseudocap.data.encode import DescribedSource, Encoded
-    from pseudocap.data.memories import MemorySpec
+    from pseudocap.data.memories.encode import DescribedSource, Encoded
+    from pseudocap.data.memories.source import MemorySpec
     from pseudocap.data.videos import VideoFolder
     from pseudocap.model.config import PseudoCapConfig
-    from pseudocap.model.timesformer import TimeSformer
+    from pseudocap.model.encoders.timesformer import TimeSformer
     from pseudocap.types import CaptionedVideo, Preprocess
 
 SHARD = 1024  # samples of a file, ...
@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
 
     from pseudocap.captioner import pick_device
     from pseudocap.cli.progress import progress_of
-    from pseudocap.data.encode import encode
-    from pseudocap.data.memories import MemorySpec
+    from pseudocap.data.memories.encode import encode
+    from pseudocap.data.memories.source import MemorySpec
 
     quieten()
     device = pick_device(args.device)
@@ -165,9 +165,9 @@ def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missin
 
 def _captioner(name: str, checkpoints: str | None) -> PseudoCapConfig | None:
     """The captioner whose encoder is meant; None where an encoder itself is named. A name that is neither is told."""
+    from pseudocap.files.sources import find_file
     from pseudocap.hub.checkpoint import read_config
     from pseudocap.hub.fetch import CONFIG_FILE, fetch, is_captioner
-    from pseudocap.places import find_file
 
     if is_captioner(name, checkpoints=checkpoints):
         return read_config(fetch(name, checkpoints=checkpoints).folder)
@@ -182,7 +182,7 @@ def _expanded(name: str) -> str:
 
 def _encoder(name: str, captioner: PseudoCapConfig | None) -> tuple[TimeSformer, Preprocess]:
     """An encoder by itself, or that of a captioner with the preprocessing that it was trained with."""
-    from pseudocap.model.timesformer import TimeSformer
+    from pseudocap.model.encoders.timesformer import TimeSformer
     from pseudocap.types import Preprocess
 
     if captioner is not None:
@@ -206,8 +206,8 @@ def _encoder(name: str, captioner: PseudoCapConfig | None) -> tuple[TimeSformer,
 def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], VideoFolder] | None:
     """The rows of captions, or of videos without any, and where the videos lie; None of tars, which hold both."""
     from pseudocap.cli.progress import progress_of
-    from pseudocap.data.captions import read_own
-    from pseudocap.data.unlabelled import uncaptioned
+    from pseudocap.data.corpora.own import read_own
+    from pseudocap.data.corpora.unlabelled import uncaptioned
     from pseudocap.data.videos import VideoFolder
 
     path: Path = args.source
@@ -231,8 +231,8 @@ def _source(
     captioned: tuple[Sequence[CaptionedVideo], VideoFolder] | None,
     preprocess: Preprocess,
 ) -> DescribedSource:
-    from pseudocap.data.sources import RowSource, TarSource
-    from pseudocap.data.tar_index import index_tars
+    from pseudocap.data.stream.sources import RowSource, TarSource
+    from pseudocap.data.tars.index import index_tars
 
     if captioned is None:
         return TarSource(index_tars(args.source), preprocess, modality="image" if args.images else "video")

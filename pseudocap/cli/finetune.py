@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError, DataError, InputError
-from pseudocap.whole import try_to_write
+from pseudocap.files.atomic import try_to_write
 
 if TYPE_CHECKING:
     import torch
 
     from pseudocap.captioner import PseudoCap
-    from pseudocap.data.corpora import Corpus
-    from pseudocap.data.module import CaptionData
-    from pseudocap.regimes.tuning import Tuned
+    from pseudocap.data.caption_data import CaptionData
+    from pseudocap.data.corpora.base import Corpus
+    from pseudocap.regimes.finetune_run import Tuned
 
 STEPS = 8  # of an epoch, at least, ...
 FEWEST = 4  # ... but with so many videos each
@@ -129,8 +129,8 @@ def _tuned(args: argparse.Namespace, model: PseudoCap, data: CaptionData, device
     from pseudocap.cli.training_progress import training_progress
     from pseudocap.regimes.base import Decoding
     from pseudocap.regimes.finetune import FineTune
+    from pseudocap.regimes.finetune_run import fine_tune
     from pseudocap.regimes.optimisation import Optimisation
-    from pseudocap.regimes.tuning import fine_tune
 
     shown = () if args.json else (training_progress(),)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
@@ -179,7 +179,7 @@ def _tell(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
 
 def _corpus(args: argparse.Namespace) -> Corpus:
     """The captions, and whether there is something to learn from and a folder to watch."""
-    from pseudocap.data.captions import read_own
+    from pseudocap.data.corpora.own import read_own
     from pseudocap.data.videos import VideoFolder, refuse_absent
 
     corpus = read_own(args.data, split="train")
@@ -202,8 +202,8 @@ def _videos(args: argparse.Namespace) -> Path:
 
 
 def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> CaptionData:
-    from pseudocap.data.module import CaptionData
-    from pseudocap.regimes.tuning import largest_batch
+    from pseudocap.data.caption_data import CaptionData
+    from pseudocap.regimes.finetune_run import largest_batch
 
     data = CaptionData(
         corpus,

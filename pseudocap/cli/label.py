@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pseudocap.label.on_ray import RayEngine
     from pseudocap.label.pipeline import Labelled, Progress, Relabel
     from pseudocap.label.sources import Sources
-    from pseudocap.label.teachers import Teacher
+    from pseudocap.label.teachers.image_text import Teacher
 
 SHOWN = 5  # failures
 PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
@@ -238,11 +238,11 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _sources(args: argparse.Namespace) -> tuple[Sources, Relabel | None]:
+    from pseudocap.files.remote import place_at
     from pseudocap.label.pipeline import Relabel
     from pseudocap.label.run_folder import read_plan
     from pseudocap.label.schema import finished_shards
     from pseudocap.label.sources import find_sources
-    from pseudocap.label.storage import place_at
 
     if args.relabel is None:
         return find_sources(args.source, shard_size=args.shard_size), None

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pseudocap import __version__
 from pseudocap.errors import PseudocapError, nearest
+from pseudocap.version import __version__
 
 # verb -> (what it does, an example). The module is pseudocap/cli/<verb>.py.
 VERBS = {

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pseudocap.whole import unfinished
+from pseudocap.files.atomic import unfinished
 
 if TYPE_CHECKING:
     from pseudocap.metrics.formats import CaptionFile

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import find_captioner
 from pseudocap.errors import CheckpointError, ConfigError
+from pseudocap.files.sources import check_repo, is_directory
 from pseudocap.hub.fetch import is_captioner
 from pseudocap.label.framing import Framing
-from pseudocap.label.teachers import (
+from pseudocap.label.teachers.image_text import (
     Answer,
     AsrTeacher,
     Decoding,
@@ -22,7 +23,6 @@ from pseudocap.label.teachers import (
     Teacher,
     View,
 )
-from pseudocap.places import check_repo, is_directory
 
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
@@ -129,7 +129,7 @@ def describe_teacher(args: argparse.Namespace) -> tuple[Teacher, Framing]:
 
 
 def _asr(args: argparse.Namespace) -> AsrTeacher:
-    from pseudocap.data.howto100m import read_transcripts
+    from pseudocap.data.corpora.howto100m import read_transcripts
 
     assert args.transcripts is not None, "checked with the teacher"
     return AsrTeacher(transcripts={each.video: each for each in read_transcripts(args.transcripts)})

@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     import importlib
 
     from pseudocap import regimes
-    from pseudocap.cli.training import TrainingCLI
+    from pseudocap.cli.lightning_cli import TrainingCLI
 
     regime, home, data = REGIMES[args.regime]
     quieten()
@@ -88,7 +88,7 @@ def _without_shortcuts(settings: list[str], regime: str) -> list[str]:
 def _refuse_absent(words: list[str]) -> None:
     """What a run reads and where it writes, as its config and its options name them: told now where it cannot be. All
     other settings are LightningCLI's to judge."""
-    from pseudocap.places import check_repo, is_directory
+    from pseudocap.files.sources import check_repo, is_directory
 
     settings = _settings(words)
     for name in ("images", "videos", "transcripts"):

@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pseudocap.data.module import CaptionData
-    from pseudocap.data.stream_module import StreamData
+    from pseudocap.data.caption_data import CaptionData
+    from pseudocap.data.stream_data import StreamData
 
 __all__ = ["CaptionData", "StreamData"]
 
-_HOMES = {"CaptionData": "pseudocap.data.module", "StreamData": "pseudocap.data.stream_module"}
+_HOMES = {"CaptionData": "pseudocap.data.caption_data", "StreamData": "pseudocap.data.stream_data"}
 
 
 def __getattr__(name: str) -> object:

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
-from pseudocap.data.corpora import Corpus
+from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DecodeError
 from pseudocap.types import Coverage

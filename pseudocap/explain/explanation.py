@@ -18,10 +18,10 @@ from transformers import PreTrainedTokenizerBase
 from pseudocap.errors import InputError
 from pseudocap.explain.looking import look
 from pseudocap.explain.words import Word, split_words
+from pseudocap.files.atomic import unfinished
 from pseudocap.model.network import CaptionNetwork
 from pseudocap.types import VideoMemory
 from pseudocap.video.watch import Sight
-from pseudocap.whole import unfinished
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

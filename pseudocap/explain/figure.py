@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from pseudocap.errors import InputError
 from pseudocap.explain.explanation import Explanation, heat
 from pseudocap.explain.gates import Histograms
-from pseudocap.whole import unfinished
+from pseudocap.files.atomic import unfinished
 
 PICTURES = (".png", ".pdf", ".svg")
 COLUMNS = 6  # words beside one another

@@ -20,9 +20,9 @@ import numpy as np
 from pseudocap.explain.explanation import Explanation
 from pseudocap.explain.gates import Gate, count_gates
 from pseudocap.explain.target import check_target
+from pseudocap.files.atomic import write_text
 from pseudocap.video.picture import jpeg
 from pseudocap.video.playable import Playable
-from pseudocap.whole import write_text
 
 TEMPLATE = Path(__file__).with_name("page.html")
 SCALE = 10_000  # weights travel as whole numbers

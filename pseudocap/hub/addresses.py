@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import CheckpointError, first_line
-from pseudocap.whole import unfinished
+from pseudocap.files.atomic import unfinished
 
 VERSION_MARKS = frozenset(
     ["etag", "content-md5", "digest", "md5hash", "last-modified", "lastmodified", "mtime", "created", "generation"]

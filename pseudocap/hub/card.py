@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pseudocap.files.sources import REPO, SHIPPED_SCHEME, place_of
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.places import REPO, SHIPPED_SCHEME, place_of
 
 MARK = "<!-- pseudocap writes this page anew at every save; delete this line to keep a text of your own -->"
 REGIMES = {

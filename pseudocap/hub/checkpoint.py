@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pseudocap.errors import CheckpointError, ConfigError
+from pseudocap.files.sources import SHIPPED_SCHEME, read_json
 from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.places import SHIPPED_SCHEME, read_json
 
 INSIDE_A_RUN = ("best", "last")  # where finetune and train leave a captioner
 

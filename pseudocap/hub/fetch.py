@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pseudocap.errors import CheckpointError, nearest
+from pseudocap.files.sources import COMMIT, HUB_SCHEME, REPO, check_repo, find_file, hub_file, is_cached, place_of
 from pseudocap.hub.addresses import drop_address, fetch_address
 from pseudocap.hub.manifest import URL, Row, all_rows
-from pseudocap.places import COMMIT, HUB_SCHEME, REPO, check_repo, find_file, hub_file, is_cached, place_of
 
 MODEL_TYPE = "pseudocap"
 CONFIG_FILE = "config.json"

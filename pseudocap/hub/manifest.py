@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from pseudocap.errors import CheckpointError, nearest
-from pseudocap.places import REPO
+from pseudocap.files.sources import REPO
 
 ENVIRONMENT = "PSEUDOCAP_CHECKPOINTS"
 REGIMES = ("asr", "image-only", "video-only", "mixed", "mixed-ext")

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.errors import CheckpointError, ConfigError, first_line
+from pseudocap.files.sources import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, place_of, read_json
 from pseudocap.hub.card import About, card_text, may_write
 from pseudocap.hub.checkpoint import existing, read_config
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, MODEL_TYPE, RESULTS_FILE, WEIGHTS_FILE
 from pseudocap.model.config import RESAMPLER, Backbone, PseudoCapConfig
-from pseudocap.places import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, place_of, read_json
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

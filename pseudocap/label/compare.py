@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from os import PathLike
 
 from pseudocap.errors import DataError
+from pseudocap.files.remote import Place, place_at
 from pseudocap.label.run_folder import Plan, read_plan
 from pseudocap.label.schema import finished_shards, read_rows, shard_path
 from pseudocap.label.sources import Sources
-from pseudocap.label.storage import Place, place_at
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,14 +14,14 @@ from os import PathLike
 from pathlib import Path
 
 from pseudocap.errors import ConfigError, DataError
+from pseudocap.files.remote import Place, place_at
 from pseudocap.label.engines import Engine, LocalEngine
 from pseudocap.label.run_folder import STATS, Plan, alone_in, read_plan, require_same, write_json, write_plan
 from pseudocap.label.schema import finished_shards, read_rows, shard_path, write_labels
 from pseudocap.label.shard import LabelSpec, Recipe
 from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
-from pseudocap.label.storage import Place, place_at
-from pseudocap.label.teachers import Teacher, as_settings
+from pseudocap.label.teachers.image_text import Teacher, as_settings
 from pseudocap.label.work import Done, Work
 from pseudocap.types import Pseudolabel
 

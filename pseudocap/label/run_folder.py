@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import DataError, first_line
-from pseudocap.label.claim import claimed
+from pseudocap.files.claim import claimed
+from pseudocap.files.remote import Place, RemotePath, write_whole
 from pseudocap.label.sources import Sources
-from pseudocap.label.storage import Place, RemotePath, write_whole
 
 FORMAT = 1
 PLAN, STATS = "plan.json", "stats.json"

@@ -23,7 +23,7 @@ import pyarrow
 import pyarrow.parquet
 
 from pseudocap.errors import DataError, first_line
-from pseudocap.label.storage import Place, RemotePath, names_in, place_at, write_whole
+from pseudocap.files.remote import Place, RemotePath, names_in, place_at, write_whole
 from pseudocap.types import Clip, Pseudolabel
 
 VERSION = 1

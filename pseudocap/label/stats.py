@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pseudocap.files.remote import Place
 from pseudocap.label.filters import words_of
 from pseudocap.label.schema import VERSION, label_files, read_rows
-from pseudocap.label.storage import Place
 
 
 def statistics(folder: Place) -> dict[str, object]:

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pseudocap.files.remote import Place
 from pseudocap.label.framing import Watched
 from pseudocap.label.schema import read_rows
 from pseudocap.label.sources import Media, media_of
-from pseudocap.label.storage import Place
 from pseudocap.types import Clip, Pseudolabel
 
 

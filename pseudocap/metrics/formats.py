@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import DataError
-from pseudocap.whole import unfinished
+from pseudocap.files.atomic import unfinished
 
 ID_FIELDS = (
     "image_id",

@@ -19,8 +19,9 @@ from pseudocap.errors import ConfigError, InputError, nearest
 from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.attention import require_memory
 from pseudocap.model.config import RESAMPLER, PseudoCapConfig
+from pseudocap.model.decoders.opt import AdaptedOPT, full_size, untrained
+from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.model.loss import caption_loss
-from pseudocap.model.opt import AdaptedOPT, full_size, untrained
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import (
     CPU_ONLY,
@@ -32,7 +33,6 @@ from pseudocap.model.precision import (
     check_precision,
     pack_linears,
 )
-from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.types import MAX_NEW_TOKENS, VideoMemory
 
 ADAPTERS = "decoder.adapters."

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pseudocap.errors import CheckpointError, first_line
-from pseudocap.places import read_json
+from pseudocap.files.sources import read_json
 
 SAMPLES_PER_TENSOR = 64
 

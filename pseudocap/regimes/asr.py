@@ -11,9 +11,9 @@ from os import PathLike
 
 import torch
 
-from pseudocap.data.howto100m import read_howto100m
-from pseudocap.data.module import CaptionData
-from pseudocap.data.stream_module import StreamData
+from pseudocap.data.caption_data import CaptionData
+from pseudocap.data.corpora.howto100m import read_howto100m
+from pseudocap.data.stream_data import StreamData
 from pseudocap.regimes.base import PreTraining, refuse_modality
 from pseudocap.regimes.losses import caption_losses
 from pseudocap.types import CLIP_SECONDS, Batch, Preprocess

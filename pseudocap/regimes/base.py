@@ -20,13 +20,13 @@ from torch import distributed
 
 from pseudocap.captioner import CaptionTokens, PseudoCap
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
+from pseudocap.files.atomic import write_text
 from pseudocap.metrics.suite import Scores, score
+from pseudocap.model.text import StopWords
 from pseudocap.regimes.losses import Losses, Objective
 from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
-from pseudocap.regimes.stop_words import StopWords
 from pseudocap.types import Batch, VideoMemory
-from pseudocap.whole import write_text
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__

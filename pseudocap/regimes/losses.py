@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from pseudocap.captioner import CaptionTokens, PseudoCap
 from pseudocap.errors import ConfigError
-from pseudocap.regimes.stop_words import StopWords
+from pseudocap.model.text import StopWords
 from pseudocap.types import VideoMemory
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from pseudocap.data.stream_module import StreamData
+from pseudocap.data.stream_data import StreamData
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.losses import caption_losses
 from pseudocap.types import Batch, Modality

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pseudocap.files.atomic import unfinished, write_text
 from pseudocap.regimes.base import Captioned
 from pseudocap.regimes.markdown import table_row
-from pseudocap.whole import unfinished, write_text
 
 EXAMPLES = 12
 

@@ -12,10 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from pseudocap.data.msrvtt import CAPTIONS_EACH
-from pseudocap.data.msrvtt import VIDEOS as MSRVTT_VIDEOS
-from pseudocap.data.msvd import CAPTIONS as MSVD_CAPTIONS
-from pseudocap.data.msvd import VIDEOS as MSVD_VIDEOS
+from pseudocap.data.corpora.msrvtt import CAPTIONS_EACH
+from pseudocap.data.corpora.msrvtt import VIDEOS as MSRVTT_VIDEOS
+from pseudocap.data.corpora.msvd import CAPTIONS as MSVD_CAPTIONS
+from pseudocap.data.corpora.msvd import VIDEOS as MSVD_VIDEOS
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.toyworld.casting import Style, draw_film, draw_shot
 from pseudocap.toyworld.grammar import references

@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pseudocap.data.msrvtt import LAYOUTS
-from pseudocap.data.msvd import MAPPINGS, SENTS
+from pseudocap.data.corpora.msrvtt import LAYOUTS
+from pseudocap.data.corpora.msvd import MAPPINGS, SENTS
 from pseudocap.toyworld.actions import events
 from pseudocap.toyworld.corpora import SPLITS, Recipe, Scale, captions_at, film_at, words_of
 from pseudocap.toyworld.render import render

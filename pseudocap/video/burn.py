@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from pseudocap.errors import DecodeError, first_line
+from pseudocap.files.atomic import unfinished
 from pseudocap.types import TimedCaption
-from pseudocap.whole import unfinished
 
 LINES = 360  # of the picture at most
 LETTER = 16  # pixels

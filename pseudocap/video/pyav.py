@@ -16,10 +16,10 @@ from fractions import Fraction
 import av
 
 from pseudocap.errors import DecodeError
+from pseudocap.video.container import KEYED_FORMATS, WHOLE_FRAME_FORMATS, Source
+from pseudocap.video.decoder_run import Run, decode, first_frame
 from pseudocap.video.picture import Picture
 from pseudocap.video.reader import Frame, VideoInfo, VideoReader
-from pseudocap.video.run import Run, decode, first_frame
-from pseudocap.video.source import KEYED_FORMATS, WHOLE_FRAME_FORMATS, Source
 
 MICROSECOND = Fraction(1, 1_000_000)
 # In these, what is marked as not referred to is never needed by any other frame.

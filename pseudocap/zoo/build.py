@@ -14,16 +14,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pseudocap.data.msrvtt import read_msrvtt
+from pseudocap.data.corpora.msrvtt import read_msrvtt
+from pseudocap.stages import Progress, Stage, Workshop
 from pseudocap.toyworld.write import WORLD, write_world
-from pseudocap.zoo.eye import build_eye
+from pseudocap.zoo.baselines import measure_captioner, measure_labels, watch_held_out, yardsticks
+from pseudocap.zoo.blip import build_teacher
+from pseudocap.zoo.opt import build_writer
 from pseudocap.zoo.recipe import REGIMES, Recipe
 from pseudocap.zoo.ship import ship
-from pseudocap.zoo.stages import Progress, Stage, Workshop
-from pseudocap.zoo.teacher import build_teacher
-from pseudocap.zoo.watcher import build_watcher
-from pseudocap.zoo.writer import build_writer
-from pseudocap.zoo.yardsticks import measure_captioner, measure_labels, watch_held_out, yardsticks
+from pseudocap.zoo.timesformer import build_watcher
+from pseudocap.zoo.vit import build_eye
 
 Told = Mapping[str, Any]
 Report = Callable[[int, int], None]

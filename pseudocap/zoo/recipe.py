@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pseudocap.toyworld.corpora import Scale
-from pseudocap.zoo.eye import EyeRecipe
-from pseudocap.zoo.learning import Course
-from pseudocap.zoo.teacher import TeacherRecipe
-from pseudocap.zoo.watcher import Lessons, WatcherRecipe
-from pseudocap.zoo.writer import WriterRecipe
+from pseudocap.zoo.blip import TeacherRecipe
+from pseudocap.zoo.opt import WriterRecipe
+from pseudocap.zoo.timesformer import Lessons, WatcherRecipe
+from pseudocap.zoo.train_loop import Course
+from pseudocap.zoo.vit import EyeRecipe
 
 REGIMES = ("asr", "image-only", "video-only", "mixed", "mixed-ext")
 

@@ -19,8 +19,8 @@ from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.metrics.measures import METRICS
+from pseudocap.stages import Workshop, commit
 from pseudocap.zoo.recipe import REGIMES, Recipe
-from pseudocap.zoo.stages import Workshop, commit
 
 LIMIT = 25_000_000  # bytes of all that is shipped
 OPT, TIMESFORMER, BLIP = "toy-opt", "toy-timesformer", "toy-blip"

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import CheckpointError
+from pseudocap.files.atomic import write_text
 from pseudocap.hub.fetch import fetch
 from pseudocap.hub.manifest import Row
 from pseudocap.toyworld.corpora import captions_at
 from pseudocap.toyworld.write import write_split
-from pseudocap.whole import write_text
-from pseudocap.zoo.learning import Progress
 from pseudocap.zoo.recipe import FULL
 from pseudocap.zoo.ship import DATASET
+from pseudocap.zoo.train_loop import Progress
 
 TOLERANCE = 0.5  # of a metric x 100: another version of x264 or torch moves a caption or two
 
@@ -87,7 +87,7 @@ def write_test_world(root: Path, *, workers: int = 2, progress: Progress | None 
 def _scored(folder: Path, root: Path) -> dict[str, float]:
     from pseudocap.captioner import PseudoCap
     from pseudocap.metrics.suite import score
-    from pseudocap.zoo.yardsticks import held_out_films
+    from pseudocap.zoo.baselines import held_out_films
 
     model = PseudoCap.from_pretrained(folder)
     films = held_out_films(root, FULL.seed)

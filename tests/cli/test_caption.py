@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_caption_files import write_film
+from helpers.shaded_films import write_film
 
 from pseudocap import PseudoCap
-from pseudocap.captioning import FileCaptions
+from pseudocap.caption_files import FileCaptions
 from pseudocap.cli.delivery import Delivery, plan_delivery
 from pseudocap.cli.main import main
 from pseudocap.types import TimedCaption

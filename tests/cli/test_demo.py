@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from chromium import Chromium, find_chromium
+from helpers.chromium import Chromium, find_chromium
 from PIL import Image
 
 from pseudocap import PseudoCap

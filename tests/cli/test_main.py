@@ -15,7 +15,7 @@ import torch
 
 from pseudocap.cli import doctor
 from pseudocap.cli.main import VERBS, main
-from pseudocap.model.timesformer import TimeSformer, TimeSformerConfig
+from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:

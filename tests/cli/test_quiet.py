@@ -10,8 +10,8 @@ from pathlib import Path
 
 import lightning.pytorch as lightning
 import pytest
-from small import write_world
-from tars import video_tars
+from helpers.small_worlds import write_world
+from helpers.tars import video_tars
 
 from pseudocap import PseudoCap
 from pseudocap.cli.training_progress import TrainingBar

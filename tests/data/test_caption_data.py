@@ -4,49 +4,26 @@ import json
 import logging
 import multiprocessing
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from helpers.caption_rows import keys, write_captions
+from helpers.corpora import write_clip
+from helpers.recorder import SMALL, Recorder, every_step, recorded, trainer
 from lightning.pytorch.callbacks import OnExceptionCheckpoint
-from recorder import SMALL, Recorder, every_step, recorded, trainer
-from worlds import write_clip
 
 from pseudocap.data import CaptionData
-from pseudocap.data.captions import read_own
+from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.video.watch import watch_file
 
 CAPTIONS = ["one", "two", "three"]
 
 
-def write_captions(
-    folder: Path, splits: dict[str, int], *, broken: Sequence[str] = (), absent: Sequence[str] = ()
-) -> Path:
-    """Videos `<split>0`, `<split>1`, ... with three captions each; split "" says nothing of a split."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lines: list[dict[str, Any]] = []
-    for split, count in splits.items():
-        for number in range(count):
-            name = f"{split or 'video'}{number}"
-            lines.append({"video": name, "caption": CAPTIONS} | ({"split": split} if split else {}))
-            if name in broken:
-                (folder / f"{name}.mp4").write_bytes(b"no film")
-            elif name not in absent:
-                write_clip(folder / f"{name}.mp4", frames=2 + number % 4)
-    path = folder / "captions.jsonl"
-    path.write_text("\n".join(map(json.dumps, lines)))
-    return path
-
-
 def data(source: Path, **options: Any) -> CaptionData:
     return CaptionData(source, **{"batch_size": 2, "workers": 0, "preprocess": SMALL, **options})
-
-
-def keys(batches: Sequence[dict[str, Any]]) -> list[str]:
-    return [key for batch in batches for key in batch["keys"]]
 
 
 def test_a_file_of_captions_beside_its_videos_is_all_that_a_trainer_needs(tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recorder import SMALL, Recorder, every_step, recorded, trainer
-from tars import image_tars, video_tars
-from test_caption_data import keys, write_captions
-from worlds import write_clip, write_json
+from helpers.caption_rows import keys, write_captions
+from helpers.corpora import write_clip, write_json
+from helpers.recorder import SMALL, Recorder, every_step, recorded, trainer
+from helpers.tars import image_tars, video_tars
 
 from pseudocap.data import CaptionData, StreamData
-from pseudocap.data.howto100m import read_howto100m
-from pseudocap.data.sources import TarSource
-from pseudocap.data.tar_index import index_tars
+from pseudocap.data.corpora.howto100m import read_howto100m
+from pseudocap.data.stream.sources import TarSource
+from pseudocap.data.tars.index import index_tars
 from pseudocap.errors import ConfigError, DataError
 
 HALF = {"image": 0.5, "video": 0.5}

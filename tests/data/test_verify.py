@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from crashing import die_of_some
-from worlds import write_clip
+from helpers.corpora import write_clip
+from helpers.crashing import die_of_some
 
 from pseudocap.data import verify as verifying
-from pseudocap.data.corpora import Corpus
+from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.verify import verify
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
@@ -77,7 +77,7 @@ def test_a_file_that_kills_its_worker_is_named_and_the_others_are_still_tried(
     for name in ("a", "crash1", "b", "crash2", "c"):
         (tmp_path / f"{name}.mp4").write_bytes(b"")
     monkeypatch.setattr(verifying, "fault_of", die_of_some)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parent), *sys.path]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))
     corpus = corpus_of(*(row(name) for name in ("a", "crash1", "b", "crash2", "c")))
     (coverage,) = verify(corpus, VideoFolder(tmp_path), workers=2)
     assert coverage.undecodable == {"crash1": verifying.CRASHED, "crash2": verifying.CRASHED}
@@ -92,7 +92,7 @@ def slow(path):
     time.sleep(0.2)
 verifying.fault_of = slow
 if __name__ == "__main__":
-    from pseudocap.data.captions import read_own
+    from pseudocap.data.corpora.own import read_own
     from pseudocap.data.videos import VideoFolder
     corpus = read_own(sys.argv[1])
     print("started", flush=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from spoken import CAPTIONS
+from helpers.captions import CAPTIONS
 
 from pseudocap import PseudoCap
 from pseudocap.errors import InputError

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chromium import Chromium, find_chromium
+from helpers.chromium import Chromium, find_chromium
 
 from pseudocap.errors import InputError
 from pseudocap.explain.explanation import Explanation

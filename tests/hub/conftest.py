@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import Hub, hub_settings
+from helpers.hub_server import Hub, hub_settings
 from huggingface_hub import constants, hf_api
 from huggingface_hub.utils import close_session
 

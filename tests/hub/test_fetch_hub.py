@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hub_server import Hub, hub_settings
+from helpers.hub_server import Hub, hub_settings
 from huggingface_hub import constants
 
 from pseudocap import PseudoCap

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hub_server import PART, Hub
+from helpers.hub_server import PART, Hub
 from huggingface_hub import ModelCard, constants
 from safetensors.torch import load_file, save_file
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from label_worlds import SHORT, rows, run
+from helpers.label_worlds import SHORT, rows, run
 
 from pseudocap.errors import DataError
 from pseudocap.label.compare import compare
 from pseudocap.label.shard import LabelSpec
-from pseudocap.label.teachers import Answer, ImageTextTeacher, NullTeacher, View
+from pseudocap.label.teachers.image_text import Answer, ImageTextTeacher, NullTeacher, View
 
 SPEC = LabelSpec(framing=SHORT, shard_size=2, batch_size=4)
 

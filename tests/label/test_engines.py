@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
-from label_worlds import SHORT
+from helpers.label_worlds import SHORT
 
 from pseudocap.label.engines import Crew, Job, LocalEngine
 from pseudocap.label.sources import Media

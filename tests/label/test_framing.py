@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from label_worlds import SHORT, write_film
+from helpers.label_worlds import SHORT, write_film
 
 from pseudocap.errors import ConfigError
 from pseudocap.label.framing import Framing, pieces, plan_video, sharpness, watch_clips

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from label_worlds import contents, write_film
+from helpers.label_worlds import contents, write_film
 
 from pseudocap.label.schema import read_rows
 

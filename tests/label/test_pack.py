@@ -13,10 +13,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from label_worlds import SHORT, contents, run
+from helpers.label_worlds import SHORT, contents, run
 from PIL import Image
 
-from pseudocap.data.shards import read_shard, summarise_shard
+from pseudocap.data.tars.samples import read_shard, summarise_shard
 from pseudocap.errors import DataError
 from pseudocap.label.cut import Cutting, cut_clips
 from pseudocap.label.pack import Packing, pack

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet
 import pytest
-from label_worlds import SHORT, contents, rows, run, write_film
+from helpers.label_worlds import SHORT, contents, rows, run, write_film
 
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.label.engines import LocalEngine
@@ -22,7 +22,7 @@ from pseudocap.label.filters import Filters
 from pseudocap.label.pipeline import Relabel
 from pseudocap.label.schema import read_labels
 from pseudocap.label.shard import LabelSpec
-from pseudocap.label.teachers import Answer, ImageTextTeacher, NullTeacher, View
+from pseudocap.label.teachers.image_text import Answer, ImageTextTeacher, NullTeacher, View
 
 SPEC = LabelSpec(framing=SHORT, shard_size=2, batch_size=4)
 

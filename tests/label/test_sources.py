@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from label_worlds import rows, run
+from helpers.label_worlds import rows, run
 
 from pseudocap.errors import DataError
 from pseudocap.label.sources import extend, find_sources

@@ -8,16 +8,16 @@ from pathlib import Path
 import lightning
 import pytest
 import torch
-from spoken import CAPTIONS
+from helpers.captions import CAPTIONS
 from transformers import CompileConfig, GenerationConfig, OPTForCausalLM
 
 from pseudocap import PseudoCap, VideoMemory
 from pseudocap.captioner import CaptionTokens
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig
+from pseudocap.model.decoders.opt import full_size
+from pseudocap.model.encoders.timesformer import TimeSformerConfig
 from pseudocap.model.network import build_on_meta
-from pseudocap.model.opt import full_size
-from pseudocap.model.timesformer import TimeSformerConfig
 
 Build = Callable[..., PseudoCap]
 BOTH = pytest.mark.parametrize("opt", ["opt", "opt-350m"])

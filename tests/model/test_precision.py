@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.captions import CAPTIONS
 from safetensors.torch import load_file
-from spoken import CAPTIONS
 from torch import nn
 from transformers import OPTForCausalLM
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from small import write_world
-from tars import image_tars, video_tars
+from helpers.small_worlds import write_world
+from helpers.tars import image_tars, video_tars
 
 
 @pytest.fixture(scope="module")

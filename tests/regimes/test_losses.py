@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pseudocap.errors import ConfigError
+from pseudocap.model.text import StopWords
 from pseudocap.regimes.losses import (
     Denoising,
     Noise,
@@ -15,7 +16,6 @@ from pseudocap.regimes.losses import (
     perturb,
     total_loss,
 )
-from pseudocap.regimes.stop_words import StopWords
 
 PAD, UNKNOWN, EDGE, STOP = 1, 3, 2, 50
 LENGTHS = [12, 7, 3]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from film import drawn, number_of, write_film
+from helpers.films import drawn, number_of, write_film
 
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.types import Clip, Preprocess

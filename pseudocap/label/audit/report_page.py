@@ -8,10 +8,10 @@ from html import escape
 from pathlib import Path
 
 from pseudocap.errors import DataError, DecodeError, first_line
+from pseudocap.files.atomic import unfinished
 from pseudocap.label.audit.judgement import AuditPair, Judgement
 from pseudocap.label.audit.media import centre_jpeg
 from pseudocap.label.audit.report import Agreement, Figure, Report
-from pseudocap.whole import unfinished
 
 FRAME = 180  # pixels of the short side
 STYLE = """

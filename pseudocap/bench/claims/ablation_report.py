@@ -1,0 +1,100 @@
+"""An ablation's result: one document, one table, one figure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pseudocap.bench.claims.ablations import Arm, find_ablation
+from pseudocap.bench.claims.cells import Cell
+from pseudocap.bench.claims.measured import PLAIN, ZERO_SHOT
+from pseudocap.bench.claims.regimes import Bench, provenance
+from pseudocap.bench.claims.report import draw, draw_means, kind_of_intervals, shown_interval, shown_mean, write_table
+from pseudocap.bench.claims.results import machine, mean_document, over_films
+from pseudocap.metrics.measures import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def gather_ablation(
+    name: str, bench: Bench, arms: Sequence[tuple[Arm, Sequence[Cell]]], *, command: str
+) -> dict[str, Any]:
+    ablation, cells = find_ablation(name), arms[0][1]
+    told = bench.shop.told
+    return {
+        "ablation": name,
+        "question": ablation.question,
+        "claimed": ablation.claimed,
+        "note": ablation.note,
+        "command": command,
+        **machine(),
+        "data": provenance(bench),
+        "decoding": {"beams": 1, "max_new_tokens": 32},
+        "settings": dataclasses.asdict(cells[0].plan) | {"steps": "those of each arm"},
+        "seeds": [cell.seed for cell in cells],
+        "arms": [
+            arm_document(arm, [told[cell.stage(bench.ground, "measured")] for cell in each], each[0])
+            for arm, each in arms
+        ],
+    }
+
+
+def arm_document(arm: Arm, told: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, Any]:
+    """Means are of the seeds that did not diverge."""
+    whole = [each for each in told if "diverged" not in each]
+    document: dict[str, Any] = {
+        "settings": dict(arm.shown),
+        "regime": arm.regime,
+        "steps": 0 if arm.regime == "none" else cell.plan.steps_of(arm.regime),
+        "training": list(cell.training),
+        "tuning": list(cell.tuning),
+        "diverged": len(told) - len(whole),
+        "scores": {},
+    }
+    if whole:
+        document["scores"] = {
+            way: {name: mean_document([each["scores"][way][name] for each in whole]) for name in METRICS}
+            for way in (PLAIN, ZERO_SHOT)
+        }
+        if len(whole) == 1:
+            document["scores"][PLAIN]["CIDEr-D"] |= over_films(whole[0])
+    return document
+
+
+def write_ablation(out: Path, result: Mapping[str, Any]) -> list[Path]:
+    out.mkdir(parents=True, exist_ok=True)
+    figure = draw(out / "figure.png", lambda axes: _draw(axes, result), result["question"])
+    return [figure, *write_table(out, ablation_table(result), result)]
+
+
+def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
+    settings, seeds = list(result["arms"][0]["settings"]), result["seeds"]
+    columns = [name for name in settings if name != "steps"]  # which every table has
+    yield f"# {result['ablation']}: {result['question']}"
+    yield ""
+    yield f"The papers: {result['claimed']}. Below are toy results, seeds {', '.join(map(str, seeds))}."
+    yield f"Intervals are 95 %: {kind_of_intervals(seeds)} {result['note']}".rstrip()
+    yield ""
+    yield f"    {result['command']}"
+    yield ""
+    yield f"| {' | '.join(columns)} | steps | {' | '.join(METRICS)} | before fine-tuning: CIDEr-D | diverged |"
+    yield f"|{'---|' * (len(columns) + len(METRICS) + 3)}"
+    for arm in result["arms"]:
+        cells = ["-"] * (len(METRICS) + 1)
+        if scores := arm["scores"]:
+            cells = [shown_interval(scores[PLAIN][metric]) for metric in METRICS]
+            cells.append(shown_mean(scores[ZERO_SHOT]["CIDEr-D"]))
+        shown = " | ".join(str(arm["settings"][column]) for column in columns)
+        yield f"| {shown} | {arm['steps']:,} | {' | '.join(cells)} | {arm['diverged']} of {len(seeds)} |"
+
+
+def _draw(axes: Axes, result: Mapping[str, Any]) -> None:
+    arms = [arm for arm in result["arms"] if arm["scores"]]
+    labels = ["\n".join(f"{key} {value}" for key, value in arm["settings"].items()) for arm in arms]
+    draw_means(axes, range(len(arms)), [arm["scores"][PLAIN]["CIDEr-D"] for arm in arms], linestyle="")
+    axes.set_xticks(range(len(arms)), labels, fontsize=7)
+    axes.set_ylim(bottom=0)  # or small differences look large
+    axes.margins(x=0.08)

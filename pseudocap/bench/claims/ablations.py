@@ -1,0 +1,299 @@
+"""The papers' side findings as grids of settings: `pseudocap bench ablation NAME`.
+
+Each ablation declares its arms: what is shown in the table, and the words that `pseudocap train` and `pseudocap
+finetune` are told. Arms run as cells of the benchmark's workshop, at half the zoo's length, with the same seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pseudocap.bench.claims.cells import UNTRAINED, Cell, Ground
+from pseudocap.bench.claims.regimes import Bench, toy_ground
+from pseudocap.errors import ConfigError, nearest
+from pseudocap.model.config import ATTENTIONS
+from pseudocap.model.encoders.timesformer import TimeSformer
+from pseudocap.stages import Stage, Workshop
+from pseudocap.zoo.baselines import watch_films
+from pseudocap.zoo.recipe import Recipe, RegimeRecipe
+
+CODE = 1
+ADAPTERS = "--model.model.init_args."
+PATCHES = "patches"  # in a stage's name: what it encodes keeps every patch
+Shown = Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Arm:
+    """One setting of the grid. `pretrained` names what the pre-training has alone, where several arms share it."""
+
+    shown: Shown
+    training: tuple[str, ...] = ()
+    tuning: tuple[str, ...] = ()
+    regime: str = "mixed"
+    steps: float = 1.0  # times the ablation's length
+    pretrained: str | None = None
+    size: int | None = None  # pixels of pre-training and of fine-tuning; None is the encoder's own
+    tuning_size: int | None = None
+    patches: bool = False  # whether all that it learns from keeps every patch
+    processes: int = 1
+
+    @property
+    def name(self) -> str:
+        return "-".join(f"{key}{value}".replace(" ", "").replace(".", "_") for key, value in self.shown.items())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ablation:
+    """A question of the papers. `arms` gets the ablation's plan and the encoder's own size of a picture."""
+
+    question: str
+    claimed: str
+    arms: Callable[[RegimeRecipe, int], Sequence[Arm]]
+    note: str = ""
+
+
+def _gate_init(plan: RegimeRecipe, size: int) -> list[Arm]:
+    return [
+        Arm(
+            shown={"gate init": init, "pre-trained": "yes" if regime == "mixed" else "no"},
+            training=(f"{ADAPTERS}gate_init", str(init)),
+            regime=regime,
+        )
+        for regime in (UNTRAINED, "mixed")
+        for init in (0.0, 1.0)
+    ]
+
+
+def _gate_kind(plan: RegimeRecipe, size: int) -> list[Arm]:
+    return [
+        Arm(
+            shown={"gate": gate, "lr": lr},
+            training=(f"{ADAPTERS}gate", gate, "--model.optimisation.lr", str(lr)),
+        )
+        for gate in ("scalar", "vector")
+        for lr in (1e-3, 2e-3, 4e-3, 7e-3)
+    ]
+
+
+def _beta2(plan: RegimeRecipe, size: int) -> list[Arm]:
+    return [
+        Arm(
+            shown={"beta2": beta2, "steps": round(plan.steps * times)},
+            training=("--model.optimisation.beta2", str(beta2)),
+            steps=times,
+        )
+        for times in (0.5, 4.0)
+        for beta2 in (0.95, 0.999)
+    ]
+
+
+def _crop(plan: RegimeRecipe, size: int) -> list[Arm]:
+    """The encoder's own size, and half as large again; toy films are drawn at the first, so the second adds patches
+    and no detail."""
+    return [
+        Arm(
+            shown={"pre-train": before, "fine-tune": after},
+            training=(f"{ADAPTERS}size", str(before)),
+            tuning=("--size", str(after)),
+            pretrained=f"crop{before}",
+            size=before,
+            tuning_size=after,
+        )
+        for before in (size, size * 3 // 2)
+        for after in (size, size * 3 // 2)
+    ]
+
+
+def _attention(plan: RegimeRecipe, size: int) -> list[Arm]:
+    """All learn from the same files, in which every patch is kept; the separable attention does not read those."""
+    return [
+        Arm(shown={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
+        for attention in ATTENTIONS
+    ]
+
+
+def _fusion(plan: RegimeRecipe, size: int) -> list[Arm]:
+    return [Arm(shown={"fusion": fusion}, training=(f"{ADAPTERS}fusion", fusion)) for fusion in ("residual", "convex")]
+
+
+def _mixture(plan: RegimeRecipe, size: int) -> list[Arm]:
+    def arm(video: float, ranks: int, together: bool = False) -> Arm:
+        words = ["--data.probabilities", f"{{image: {1 - video:g}, video: {video:g}}}"]
+        if ranks > 1:
+            words += ["--data.synchronised", str(together).lower()]
+            words += ["--data.batch_size", str(max(1, plan.batch // ranks))]
+        draws = "synchronised" if together else "its own"
+        return Arm(shown={"p of video": video, "ranks": ranks, "draws": draws}, training=tuple(words), processes=ranks)
+
+    alone = [arm(video, 1) for video in (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)]
+    return [*alone, *(arm(video, 2, together) for video in (0.05, 0.5) for together in (False, True))]
+
+
+def _losses(plan: RegimeRecipe, size: int) -> list[Arm]:
+    """In a short run the weight of the denoising must rise sooner than the default's 500 steps of warm-up."""
+    denoising = f"{{warmup: {plan.steps // 4}, delta: {4 / plan.steps:.4g}}}"
+    return [
+        Arm(
+            shown={"denoising": "on" if noisy else "off", "gate entropy": entropy},
+            training=(
+                *(f"{ADAPTERS}fusion", "convex", "--model.objective.gate_entropy", str(entropy)),
+                *(("--model.objective.denoising", denoising) if noisy else ()),
+            ),
+        )
+        for noisy in (False, True)
+        for entropy in (0.0, 0.01)
+    ]
+
+
+ABLATIONS = {
+    "gate-init": Ablation(
+        question="Should gates start closed (0) or open (tanh 1)?",
+        claimed="without pre-training closed gates end 20.8 CIDEr behind, open ones 5.3",
+        arms=_gate_init,
+    ),
+    "gate-kind": Ablation(
+        question="One gate for an adapter, or one for each dimension, as the learning rate rises?",
+        claimed="scalar gates diverge above 1e-3, vector gates learn up to 7e-3",
+        arms=_gate_kind,
+        note="A run has diverged where its loss was no number or above 100 (StopOnBadLoss).",
+    ),
+    "beta2": Ablation(
+        question="How long should the optimiser remember the size of gradients?",
+        claimed="0.95 is steadier early; past 10,000 steps 0.999 generalises better",
+        arms=_beta2,
+    ),
+    "crop": Ablation(
+        question="Pre-train small and fine-tune larger?",
+        claimed="224 pixels, then 320 to 380, is better than 320 throughout",
+        arms=_crop,
+        note="Toy films are drawn at the smaller size: the larger one gives more patches and no detail.",
+    ),
+    "attention": Ablation(
+        question="Pool before attending, or look at every patch of every frame, or at a resampler's latents?",
+        claimed="the separable attention is the cheap one; no scores of the other two are known to us",
+        arms=_attention,
+        note="The adapters have equally many weights but for a LayerNorm; the resampler's own come on top.",
+    ),
+    "fusion": Ablation(
+        question="FrozenCaptioner's residual or PseudoCap-Vid's convex fusion?",
+        claimed="PseudoCap-Vid states 66.7 CIDEr on MSR-VTT where FrozenCaptioner states 54.6, all changes together",
+        arms=_fusion,
+    ),
+    "mixture": Ablation(
+        question="How much video in the mixture, and should ranks draw together?",
+        claimed="p of video 0.05; draws that are synchronised across ranks are very unstable",
+        arms=_mixture,
+        note="Two ranks share the batch of one; they need a machine where two processes can train side by side.",
+    ),
+    "losses": Ablation(
+        question="Do denoising consistency and gate entropy help?",
+        claimed="PseudoCap-Vid adds both to its loss; neither is shown alone",
+        arms=_losses,
+        note="Convex fusion throughout; both losses are pre-training's, fine-tuning has the caption loss alone.",
+    ),
+}
+
+
+def find_ablation(name: str) -> Ablation:
+    if name not in ABLATIONS:
+        raise ConfigError(f"there is no ablation {name!r}{nearest(name, ABLATIONS)}; there are {', '.join(ABLATIONS)}")
+    return ABLATIONS[name]
+
+
+def short(plan: RegimeRecipe, steps: int | None = None) -> RegimeRecipe:
+    """Half the zoo's length, in pre-training and in fine-tuning. No early stop: it would cut off the end of the
+    schedule, where most is learned, of some arms and not of others. The best epoch is kept all the same."""
+    epochs = max(1, plan.tuning_epochs // 2)
+    return replace(plan, steps=steps or max(2, plan.steps // 2), tuning_epochs=epochs, tuning_patience=epochs)
+
+
+def ablation_cells(name: str, plan: RegimeRecipe, *, size: int, seeds: Sequence[int]) -> list[tuple[Arm, list[Cell]]]:
+    """The arms, each with its cells by seed."""
+    arms = find_ablation(name).arms(plan, size)
+    return [(arm, [_cell(name, arm, plan, size, seed) for seed in seeds]) for arm in arms]
+
+
+def ablation_bench(
+    name: str, shop: Workshop, recipe: Recipe, plan: RegimeRecipe, *, seeds: Sequence[int], workers: int = 2
+) -> tuple[Bench, list[tuple[Arm, list[Cell]]]]:
+    """On the same ground as the regimes; of the zoo's own captioners none is taken, for they are of another length."""
+    ground, made_first = toy_ground(shop, recipe, regimes=(), workers=workers)
+    arms = ablation_cells(name, plan, size=recipe.size, seeds=seeds)
+    cells = [cell for _, each in arms for cell in each]
+    encoded = encoded_stages(shop, ground, cells, workers=workers)
+    bench = Bench(
+        shop=shop,
+        ground=ground,
+        made_first=[*made_first, *encoded],
+        cells=cells,
+        corpus="toy-msrvtt",
+        duplicates=None,
+    )
+    return bench, arms
+
+
+def _cell(name: str, arm: Arm, plan: RegimeRecipe, size: int, seed: int) -> Cell:
+    before, after = (_encoded_as(arm, pixels or size, size) for pixels in (arm.size, arm.tuning_size))
+    stills, clips, films, views = "memories-stills", "memories", "memories-msrvtt", "views"
+    training = arm.training
+    needs = (_encoded(stills, before), _encoded(clips, before)) if before else ()
+    if needs:
+        training += ("--data.images", f"{needs[0]}/store", "--data.videos", f"{needs[1]}/store")
+    return Cell(
+        regime=arm.regime,
+        seed=seed,
+        plan=replace(plan, steps=max(1, round(plan.steps * arm.steps))),
+        variant=f"{arm.pretrained}+{arm.name}" if arm.pretrained else f"{name}-{arm.name}",
+        training=training,
+        tuning=arm.tuning,
+        memories=_encoded(films, after) if after else None,
+        views=_encoded(views, after) if after else None,
+        needs=needs,
+        processes=arm.processes,
+        may_diverge=True,
+    )
+
+
+def _encoded_as(arm: Arm, pixels: int, size: int) -> str | None:
+    """How its pictures are encoded otherwise than the zoo encodes them: `96px`, or with every patch."""
+    assert not (arm.patches and pixels != size), "one or the other"
+    return PATCHES if arm.patches else f"{pixels}px" if pixels != size else None
+
+
+def _encoded(stage: str, how: str) -> str:
+    return f"cells/{stage}-{how}"
+
+
+def encoded_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, workers: int) -> list[Stage]:
+    """What cells stand on whose pictures are encoded otherwise: the same sources, larger or with every patch."""
+    wanted = {stage for cell in cells for stage in (*cell.needs, cell.memories, cell.views) if stage is not None}
+    sources: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+        "memories-stills": (("world/stills", "--images"), ("world", "watcher")),
+        "memories": (("labels/clips",), ("labels", "watcher")),
+        "memories-msrvtt": (("captions.jsonl", "--videos", "world/msrvtt/videos"), ("world", "watcher")),
+        "views": ((), ("world", "watcher")),
+    }
+
+    def stage(name: str) -> Stage:
+        kind, _, how = name.removeprefix("cells/").rpartition("-")
+        source, needs = sources[kind]
+        pixels = None if how == PATCHES else how.removesuffix("px")
+
+        def make(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+            if kind == "views":
+                watcher = TimeSformer.from_pretrained(shop.root / ground.encoder)
+                size = None if pixels is None else int(pixels)
+                return watch_films(folder, ground.films(), watcher, size=size, patches=how == PATCHES)
+            words = ("encode", *source, "--encoder", ground.encoder)
+            words += ("--patches",) if pixels is None else ("--size", pixels)
+            shop.verb(*words, "--out", f"{name}/store", "--workers", str(workers))
+            return {}
+
+        differs = {"patches": True} if pixels is None else {"size": pixels}
+        return Stage(name=name, settings={"code": CODE, "source": source} | differs, make=make, needs=needs)
+
+    return [stage(name) for name in sorted(wanted)]

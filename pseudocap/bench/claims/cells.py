@@ -1,0 +1,310 @@
+"""The benchmark's cells: one regime, one seed, one set of settings, as stages of a workshop that are made once.
+
+A cell is pre-trained by `pseudocap train`, fine-tuned by `pseudocap finetune` and measured on the test films. The words
+of both verbs are the zoo's own, with what differs after them: a later word of the same option wins.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pseudocap.bench.claims.measured import measure_cell
+from pseudocap.captioner import PseudoCap
+from pseudocap.errors import DataError
+from pseudocap.regimes.loss_guards import BAD_LOSS
+from pseudocap.stages import Stage, Workshop
+from pseudocap.zoo.baselines import HeldOut
+from pseudocap.zoo.build import training_words, tuning_words
+from pseudocap.zoo.recipe import Recipe, RegimeRecipe
+
+CODE = 1  # raised when the code of a cell makes other results of the same settings
+UNTRAINED = "none"  # the regime of who goes into fine-tuning with new adapters
+STEPS_EACH = 8  # that an epoch has at least, as in `pseudocap finetune`; where few captions make fewer, epochs are more
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ground:
+    """What all cells stand on, made once. Paths are as the verbs take them in the workshop's folder.
+
+    `training` and `tuning` go behind the zoo's words; `streams` has what each regime learns from, `needs` the stages
+    that make it. `own` are the cells that the zoo itself has trained and tuned. `started` are captioners that were
+    pre-trained elsewhere, by regime. `identities` say of what files of the user's the pre-training of a regime and
+    seed is made, wherever these lie. `running` has words for both that change nothing of what is learned.
+    """
+
+    decoder: str
+    encoder: str
+    captions: str
+    memories: str  # the stage of the tuning's memories
+    views: str  # the stage of the test films' memories
+    films: Callable[[], Sequence[HeldOut]]
+    streams: Mapping[str, tuple[str, ...]]
+    needs: Mapping[str, tuple[str, ...]]
+    training: tuple[str, ...] = ()
+    tuning: tuple[str, ...] = ()
+    own: frozenset[tuple[str, int]] = frozenset()
+    started: Mapping[str, str] = field(default_factory=dict)
+    identities: Mapping[tuple[str, int], Mapping[str, str]] = field(default_factory=dict)
+    running: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One run. `variant` names what an ablation sets; `captions` is how many the fine-tuning has, None for all."""
+
+    regime: str
+    seed: int
+    plan: RegimeRecipe
+    variant: str = ""
+    captions: int | None = None
+    training: tuple[str, ...] = ()
+    tuning: tuple[str, ...] = ()
+    memories: str | None = None  # another stage of the tuning's memories than the ground's
+    views: str | None = None
+    needs: tuple[str, ...] = ()  # further stages that its words speak of
+    processes: int = 1  # ranks of the pre-training, on this machine
+    may_diverge: bool = False
+
+    @property
+    def pretrained(self) -> str:
+        return "-".join(filter(None, (self.regime, self.variant.partition("+")[0], f"s{self.seed}")))
+
+    @property
+    def name(self) -> str:
+        number = "" if self.captions is None else f"n{self.captions}"
+        return "-".join(filter(None, (self.regime, self.variant.replace("+", "-"), number, f"s{self.seed}")))
+
+    def stage(self, ground: Ground, part: str) -> str:
+        """The name of the stage that trains, tunes or measures it: the zoo's, where the zoo has made it."""
+        plain = not self.variant and (self.regime, self.seed) in ground.own
+        if part == "trained":
+            return f"trained-{self.regime}" if plain else f"cells/trained-{self.pretrained}"
+        if part == "tuned" and plain and self.captions is None:
+            return f"tuned-{self.regime}"
+        return f"cells/{part}-{self.name}"
+
+
+def seeded(source: str, seed: int) -> str:
+    """The captioner of a seed, where `{seed}` stands for it."""
+    return source.replace("{seed}", str(seed))
+
+
+def stages_of(shop: Workshop, ground: Ground, cells: Sequence[Cell]) -> list[Stage]:
+    """All that the cells need beside the ground, each stage once."""
+    found: dict[str, Stage] = {}
+    for cell in cells:
+        made = []
+        if not cell.stage(ground, "trained").startswith("trained-"):
+            made.append(_training(shop, ground, cell))
+        if cell.captions is not None:
+            made.append(_few_captions(shop, ground, cell))
+        if not cell.stage(ground, "tuned").startswith("tuned-"):
+            made.append(_tuning(shop, ground, cell))
+        made.append(_measuring(shop, ground, cell))
+        found |= {stage.name: stage for stage in made if stage.name not in found}
+    return list(found.values())
+
+
+def _settings(cell: Cell, *, tuning: bool) -> dict[str, Any]:
+    own = cell.plan.settings(tuning=tuning)
+    return {"code": CODE, "regime": cell.regime, "seed": cell.seed, "training": cell.training, **own}
+
+
+def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
+    name = cell.stage(ground, "trained")
+    words = pretraining_words(ground, cell)
+
+    def train(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+        run = folder / "run"
+        if cell.regime in ground.started:
+            return {"start": seeded(ground.started[cell.regime], cell.seed)}
+        if cell.regime == UNTRAINED:
+            _write_untrained(shop.root, ground, cell, run / "last")
+            return {"command": "new adapters, not pre-trained"}
+        resume = ("--resume",) if (run / "checkpoints" / "last.ckpt").is_file() else ()
+        try:
+            if cell.processes > 1:
+                _train_on_ranks(shop.root, (*words, *resume), cell.processes)
+            else:
+                shop.verb(*words, *resume)
+        except DataError as error:
+            if not (cell.may_diverge and BAD_LOSS in str(error)):
+                raise
+            return {"diverged": str(error), "command": "pseudocap " + " ".join(words)}
+        shutil.rmtree(run / "checkpoints", ignore_errors=True)  # the captioner is kept; nothing goes on from here
+        return {"command": "pseudocap " + " ".join(words)}
+
+    if own := ground.identities.get((cell.regime, cell.seed)):
+        given: dict[str, Any] = {"words": ground.training, "identities": own}
+    else:
+        given = {"words": (*ground.training, *ground.streams.get(cell.regime, ())), "decoder": ground.decoder}
+        given |= {"encoder": ground.encoder, "started": ground.started.get(cell.regime)}
+    needs = () if cell.regime in ground.started else (*ground.needs.get(cell.regime, ()), *cell.needs)
+    return Stage(name=name, settings=_settings(cell, tuning=False) | given, make=train, needs=needs)
+
+
+def _train_on_ranks(root: Path, words: Sequence[str], processes: int) -> None:
+    """In processes of their own: Lightning starts the other ranks by the command that it was started with."""
+    ranks = ("--trainer.devices", str(processes), "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu")
+    command = (sys.executable, "-m", "pseudocap", *words, *ranks)
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DataError(f"`pseudocap {' '.join((*words, *ranks))}` failed: {done.stderr.strip()[-500:]}")
+
+
+def pretraining_words(ground: Ground, cell: Cell) -> tuple[str, ...]:
+    recipe = Recipe(seed=cell.seed, regime=cell.plan)
+    seed = str(cell.seed)
+    return (
+        *("train", *training_words(recipe, cell.regime)),
+        *("--model.seed", seed, "--model.model.init_args.seed", seed),
+        *("--model.model.init_args.decoder", ground.decoder, "--model.model.init_args.encoder", ground.encoder),
+        *(*ground.training, *ground.streams.get(cell.regime, ()), *cell.training, *ground.running.get("training", ())),
+        *("--out", f"{cell.stage(ground, 'trained')}/run"),
+    )
+
+
+def _write_untrained(root: Path, ground: Ground, cell: Cell, folder: Path) -> None:
+    """A captioner that has learned nothing, with the adapters that the same words would have started from."""
+    given = dict(zip(cell.training[::2], cell.training[1::2], strict=True))
+    option = "--model.model.init_args."
+    chosen = {name.removeprefix(option): value for name, value in given.items() if name.startswith(option)}
+    numbers: dict[str, Any] = {name: float(chosen.pop(name)) for name in ("gate_init",) if name in chosen}
+    numbers |= {name: int(chosen.pop(name)) for name in ("size", "num_frames") if name in chosen}
+    texts: dict[str, Any] = {name: chosen.pop(name) for name in ("attention", "fusion", "gate") if name in chosen}
+    assert not chosen, f"an untrained captioner cannot have {chosen}"
+    decoder, encoder = (_below(root, source) for source in (ground.decoder, ground.encoder))
+    model = PseudoCap.from_backbones(decoder=decoder, encoder=encoder, seed=cell.seed, device="cpu", **numbers, **texts)
+    model.save_pretrained(folder)
+
+
+def _below(root: Path, source: str) -> str:
+    """A path of the workshop's folder from wherever we stand; a repo's name as it is."""
+    return str(root / source) if (root / source).exists() else source
+
+
+def _few_captions(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
+    """The corpus with so many captions to learn from. The validation, which decides when to stop, stays whole."""
+    assert cell.captions is not None
+    count = cell.captions
+
+    def write(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+        lines = (shop.root / ground.captions).read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        training = [row for row in rows if row["split"] == "train"]
+        if count > (there := sum(len(row["caption"]) for row in training)):
+            raise DataError(f"--captions {count:,}: there are {there:,} captions to learn from; name fewer")
+        chosen = fewer(training, count, seed=cell.seed)
+        kept = [*chosen, *(row for row in rows if row["split"] != "train")]
+        (folder / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        return {"videos": len(chosen), "captions": sum(len(row["caption"]) for row in chosen)}
+
+    return Stage(
+        name=f"cells/captions-n{count}-s{cell.seed}",
+        settings={"code": CODE, "captions": count, "seed": cell.seed, "source": ground.captions},
+        make=write,
+        needs=(ground.memories,),  # which stands on the captions
+    )
+
+
+def fewer(rows: Sequence[Mapping[str, Any]], count: int, *, seed: int) -> list[dict[str, Any]]:
+    """`count` captions of the rows, a caption of each video before a second of any; fewer are a part of more."""
+    generator = np.random.default_rng([seed, 20])
+    order = generator.permutation(len(rows))
+    each = [generator.permutation(len(row["caption"])) for row in rows]
+    taken: dict[int, list[str]] = {}
+    turn = 0
+    while count and turn < max(map(len, each)):
+        for number in order:
+            if count and turn < len(each[number]):
+                taken.setdefault(int(number), []).append(rows[number]["caption"][each[number][turn]])
+                count -= 1
+        turn += 1
+    return [{**rows[number], "caption": captions} for number, captions in sorted(taken.items())]
+
+
+def _tuning(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
+    trained, name = cell.stage(ground, "trained"), cell.stage(ground, "tuned")
+
+    def tune(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+        told = shop.told[trained]
+        if "diverged" in told:
+            return {"diverged": told["diverged"]}
+        words = finetuning_words(ground, cell, start=told.get("start") or f"{trained}/run/last")
+        shutil.rmtree(folder / "run", ignore_errors=True)  # fine-tuning does not go on
+        try:
+            shop.verb(*words)
+        except DataError as error:
+            if not (cell.may_diverge and BAD_LOSS in str(error)):
+                raise
+            return {"diverged": str(error)}
+        return {"command": "pseudocap " + " ".join(words)}
+
+    few = () if cell.captions is None else (f"cells/captions-n{cell.captions}-s{cell.seed}",)
+    return Stage(
+        name=name,
+        settings=_settings(cell, tuning=True)
+        | {"words": ground.tuning, "tuning": cell.tuning, "captions": cell.captions},
+        make=tune,
+        needs=(trained, cell.memories or ground.memories, *few),
+    )
+
+
+def finetuning_words(ground: Ground, cell: Cell, *, start: str) -> tuple[str, ...]:
+    recipe = Recipe(seed=cell.seed, regime=cell.plan)
+    words = (
+        *tuning_words(recipe, start, f"{cell.stage(ground, 'tuned')}/run"),
+        *("--data", ground.captions, "--memories", f"{cell.memories or ground.memories}/store"),
+        *(*ground.tuning, *cell.tuning, *ground.running.get("tuning", ())),
+    )
+    if cell.captions is None:
+        return words
+    folder = f"cells/captions-n{cell.captions}-s{cell.seed}"
+    return (*words, "--data", f"{folder}/captions.jsonl", *_paced(cell.plan, cell.captions))
+
+
+def _paced(plan: RegimeRecipe, captions: int) -> tuple[str, ...]:
+    """With few videos an epoch is a step or two: smaller batches, and more epochs for as many steps.
+
+    It counts a video for each caption, so that all regimes have the same pace at the same number.
+    """
+    batch = min(plan.tuning_batch, max(4, captions // STEPS_EACH))
+    times = max(1, math.ceil(STEPS_EACH / math.ceil(captions / batch)))
+    epochs, patience = plan.tuning_epochs * times, plan.tuning_patience * times
+    return ("--batch-size", str(batch), "--max-epochs", str(epochs), "--patience", str(patience))
+
+
+def _measuring(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
+    trained, tuned = cell.stage(ground, "trained"), cell.stage(ground, "tuned")
+    views = cell.views or ground.views
+    whole = cell.captions is None and not cell.variant
+
+    def measure(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+        if "diverged" in shop.told[tuned]:
+            return {"diverged": shop.told[tuned]["diverged"]}
+        start = shop.told[trained].get("start") or shop.folder(trained) / "run" / "last"
+        return measure_cell(
+            folder,
+            tuned=shop.folder(tuned) / "run" / "best",
+            zero_shot=start if cell.captions is None else None,
+            views=shop.folder(views),
+            films=ground.films(),
+            every_way=whole,
+        )
+
+    return Stage(
+        name=cell.stage(ground, "measured"),
+        settings={"code": CODE, "whole": whole},
+        make=measure,
+        needs=(trained, tuned, views),
+    )

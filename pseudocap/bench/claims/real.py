@@ -1,0 +1,285 @@
+"""`pseudocap bench regimes --data msrvtt` and `msvd`: the same cells on a real corpus, from files of the user's.
+
+Pre-training comes from the user's tars or memories, or has been done elsewhere: `--pretrained mixed=DIR` names a
+captioner by regime, with {seed} where there is one for each.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from pseudocap.bench.claims.cells import UNTRAINED, Ground, seeded
+from pseudocap.bench.claims.duplicates import duplicates_stage
+from pseudocap.bench.claims.identities import identity
+from pseudocap.bench.claims.regimes import Bench, planned
+from pseudocap.captioner import pick_device
+from pseudocap.data.corpora.base import Corpus
+from pseudocap.data.corpora.msrvtt import LAYOUTS, read_msrvtt
+from pseudocap.data.corpora.msvd import read_msvd
+from pseudocap.data.verify import verify
+from pseudocap.data.videos import VideoFolder
+from pseudocap.errors import DataError
+from pseudocap.files.sources import find_file
+from pseudocap.hub.checkpoint import check_folder
+from pseudocap.hub.fetch import CONFIG_FILE, fetch
+from pseudocap.model.encoders.timesformer import TimeSformer
+from pseudocap.stages import Stage, Workshop
+from pseudocap.zoo.baselines import HeldOut, watch_films
+from pseudocap.zoo.recipe import Recipe
+
+CODE = 2
+ANNOTATIONS = {
+    "msrvtt": "; or ".join(" with ".join(names) for names in LAYOUTS),
+    "msvd": "the lists sents_{train,val,test}_lc_nopunc.txt with youtube_mapping.txt; or AllVideoDescriptions.txt",
+}
+VIDEOS = {"msrvtt": "video0.mp4 to video9999.mp4", "msvd": "1,970 files <youtube>_<start>_<end>.avi"}
+NETWORKS = {
+    "decoder": "facebook/opt-1.3b, or a directory",
+    "encoder": "a TimeSformer: what `pseudocap convert timesformer` writes, or a repo",
+}
+# What each regime learns from: the option that names it, and what must lie there.
+STREAMS: dict[str, tuple[tuple[str, str], ...]] = {
+    "asr": (("asr", "tars of `pseudocap pack` after `pseudocap label --teacher asr`, or memories of them"),),
+    "image-only": (("images", "tars of img2dataset, or memories of them"),),
+    "video-only": (("clips", "tars of `pseudocap pack` after `pseudocap label`, or memories of them"),),
+}
+BOTH = (*STREAMS["image-only"], *STREAMS["video-only"])
+STREAMS |= {"mixed": BOTH, "mixed-ext": BOTH, UNTRAINED: ()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Files:
+    """What the user has, and where."""
+
+    corpus: str
+    annotations: Path | None = None
+    videos: Path | None = None
+    decoder: str | None = None
+    encoder: str | None = None
+    images: Path | None = None
+    clips: Path | None = None
+    asr: Path | None = None
+    started: Mapping[str, str] = field(default_factory=dict)
+    allow_partial: bool = False
+    max_failure_rate: float = 0.1
+
+
+def lacking(files: Files, regimes: Sequence[str]) -> list[str]:
+    """Each thing that is not there, with the option that names it and what to place."""
+    told = []
+    for name, what in (("annotations", ANNOTATIONS[files.corpus]), ("videos", VIDEOS[files.corpus])):
+        path: Path | None = getattr(files, name)
+        if path is None or not path.exists():
+            told.append(f"--{name} {path or 'DIR'} ({what})")
+    for name, what in NETWORKS.items():
+        if getattr(files, name) is None:
+            told.append(f"--{name} {name.upper()} ({what})")
+    for regime in regimes:
+        for name, what in () if regime in files.started else STREAMS[regime]:
+            place: Path | None = getattr(files, name)
+            line = f"--{name} {place or 'DIR'} ({what})"
+            if (place is None or not place.exists()) and line not in told:
+                told.append(line)
+    return told
+
+
+def real_bench(
+    shop: Workshop,
+    recipe: Recipe,
+    files: Files,
+    *,
+    regimes: Sequence[str],
+    seeds: Sequence[int],
+    counts: Sequence[int],
+    workers: int = 2,
+) -> Bench:
+    corpus = _checked(files, regimes, seeds, counts)
+    decoder, encoder = (_absolute(str(source)) for source in (files.decoder, files.encoder))
+    videos = VideoFolder(Path(str(files.videos)).resolve())
+    named = {name: path.resolve() for name in ("images", "clips", "asr") if (path := getattr(files, name)) is not None}
+    networks = {"decoder": identity(decoder), "encoder": identity(encoder)}
+    streams = {name: identity(path) for name, path in named.items()}
+    films = cache(lambda: _test_films(shop, corpus, videos))
+    limit = ("--max-failure-rate", str(files.max_failure_rate))
+    stages = _stages(shop, _Seen(corpus, videos, encoder, networks["encoder"]), films, workers, limit)
+    check = _duplicates(shop, named, streams, films, stages[0])
+    ground = Ground(
+        decoder=decoder,
+        encoder=encoder,
+        captions="corpus/captions.jsonl",
+        memories="memories-tuning",
+        views="views",
+        films=films,
+        streams={regime: _words(regime, named) for regime in regimes},
+        needs=dict.fromkeys(regimes, ()),
+        running={"training": ("--data.workers", str(workers)), "tuning": ("--videos", str(videos.root), *limit)},
+        started=files.started,
+        identities=_identities(files, regimes, seeds, networks, streams),
+    )
+    return Bench(
+        shop=shop,
+        ground=ground,
+        made_first=[*stages, *check],
+        cells=planned(regimes, seeds, counts, recipe),
+        corpus=files.corpus,
+        duplicates=check[0].name if check else None,
+    )
+
+
+def _checked(files: Files, regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int]) -> Corpus:
+    """The corpus, once all that would end the run is told: before hours of encoding."""
+    if told := lacking(files, regimes):
+        raise DataError(
+            f"--data {files.corpus} lacks {'; '.join(told)}; place and name them, or name a captioner that is "
+            "pre-trained already (--pretrained mixed=DIR), or choose --regimes"
+        )
+    assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() has told"
+    for source in (files.decoder, files.encoder):
+        find_file(_absolute(str(source)), CONFIG_FILE)
+    started = [files.started[regime] for regime in regimes if regime in files.started]
+    for place in dict.fromkeys(seeded(source, seed) for seed in seeds for source in started):
+        check_folder(fetch(place).folder, {})
+    read = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus]
+    corpus = read(Path(str(files.annotations)), allow_partial=files.allow_partial)
+    there = sum(len(row.captions) for row in corpus.rows if row.split == "train")
+    if counts and max(counts) > there:
+        raise DataError(
+            f"--captions {max(counts):,}: {corpus.name} has {there:,} captions to learn from here; name fewer, or 0 to "
+            "leave the few captions out"
+        )
+    return corpus
+
+
+def _identities(
+    files: Files, regimes: Sequence[str], seeds: Sequence[int], networks: Mapping[str, str], streams: Mapping[str, str]
+) -> dict[tuple[str, int], dict[str, str]]:
+    """What the pre-training of each regime and seed is made of."""
+    found = {}
+    for regime, seed in product(regimes, seeds):
+        if regime in files.started:
+            learned = {"captioner": identity(seeded(files.started[regime], seed))}
+        else:
+            learned = {name: streams[name] for name, _ in STREAMS[regime]}
+        found[regime, seed] = {**networks, **learned}
+    return found
+
+
+def _test_films(shop: Workshop, corpus: Corpus, videos: VideoFolder) -> list[HeldOut]:
+    """Those that are there and can be decoded, which the stage `corpus` has found out."""
+    broken = shop.told["corpus"]["coverage"]["undecodable"]
+    found = ((row, videos.find(row)) for row in corpus.split("test").rows if row.id not in broken)
+    return [
+        HeldOut(key=row.id, path=path, references=row.captions, shots=()) for row, path in found if path is not None
+    ]
+
+
+def _duplicates(
+    shop: Workshop,
+    named: Mapping[str, Path],
+    streams: Mapping[str, str],
+    films: Callable[[], list[HeldOut]],
+    corpus: Stage,
+) -> list[Stage]:
+    """Tars can be held against the test films; memories no longer show what they were made of."""
+    chosen = [name for name in ("images", "clips") if name in named and any(named[name].glob("*.tar"))]
+    if not chosen:
+        return []
+    settings = {"tars": [streams[name] for name in chosen], "test": corpus.settings["test"]}
+    tars = [named[name] for name in chosen]
+    return [duplicates_stage(shop, tars, lambda: [film.path for film in films()], needs=(), settings=settings)]
+
+
+def _words(regime: str, named: Mapping[str, Path]) -> tuple[str, ...]:
+    options = {"asr": "--data.videos", "clips": "--data.videos", "images": "--data.images"}
+    words = [word for name, _ in STREAMS[regime] if name in named for word in (options[name], str(named[name]))]
+    return (*(("--data.transcripts", "null") if regime == "asr" else ()), *words)
+
+
+def _absolute(source: str) -> str:
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else source
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The corpus, where its videos lie, and by whom they are seen; `weights` is the encoder's identity."""
+
+    corpus: Corpus
+    videos: VideoFolder
+    encoder: str
+    weights: str
+
+    def there(self, *splits: str) -> list[tuple[str, int]]:
+        """The files of the rows that have one, with their sizes: another file in the same place is another video."""
+        found = ((row, self.videos.find(row)) for row in self.corpus.rows if row.split in splits)
+        return sorted((str(row.id), path.stat().st_size) for row, path in found if path is not None)
+
+
+def _stages(
+    shop: Workshop,
+    seen: _Seen,
+    films: Callable[[], list[HeldOut]],
+    workers: int,
+    limit: tuple[str, ...],
+) -> list[Stage]:
+    """The corpus, and the memories of what is learned from and of what is tested on: each is made anew where its own
+    videos have changed."""
+
+    def read(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+        return _read(folder, seen, workers, report)
+
+    def encode(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+        shop.verb(
+            *("encode", "corpus/tuning.jsonl", "--videos", str(seen.videos.root), "--encoder", seen.encoder),
+            *("--out", "memories-tuning/store", "--workers", str(workers), *limit),
+            accepted=(0, 1),  # 1 tells of videos that are not there, whose number the verb itself limits
+        )
+        return {}
+
+    def watch(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+        return watch_films(folder, films(), TimeSformer.from_pretrained(seen.encoder).to(pick_device("auto")))
+
+    content = {"code": CODE, "content": seen.corpus.content_hash}
+    learned, test = seen.there("train", "val"), seen.there("test")
+    by = content | {"encoder": seen.weights}
+    return [
+        Stage(name="corpus", settings=content | {"learned": learned, "test": test}, make=read),
+        Stage(name="memories-tuning", settings=by | {"learned": learned}, make=encode),
+        Stage(name="views", settings=by | {"test": test}, make=watch),
+    ]
+
+
+def _read(folder: Path, seen: _Seen, workers: int, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    """All rows to learn from, to be encoded; those that are there, to fine-tune on; which test videos there are."""
+    corpus, videos = seen.corpus, seen.videos
+    rows = [row for row in corpus.rows if row.split in ("train", "val")]
+    present = [row for row in rows if videos.find(row) is not None]
+    test = corpus.split("test")
+    for name, kept in (("captions", [*present, *test.rows]), ("tuning", rows)):
+        lines = (
+            json.dumps({"video": row.video, "caption": list(row.captions), "split": row.split}) + "\n" for row in kept
+        )
+        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    (found,) = verify(test, videos, workers=max(1, workers), progress=report)
+    if not found.present:
+        whose = found.missing[0] if found.missing else next(iter(found.undecodable))
+        raise DataError(
+            f"none of the {found.videos:,} test videos of {corpus.name} can be watched below {videos.root} "
+            f"({whose}, ..); place them there ({VIDEOS[corpus.name]}), or name another folder (--videos)"
+        )
+    return {
+        "provenance": corpus.provenance(),
+        "coverage": {
+            "test videos": found.videos,
+            "present": found.present,
+            "missing": len(found.missing),
+            "undecodable": dict(found.undecodable),
+        },
+        "to learn from": {"videos": len(rows), "present": len(present)},
+    }

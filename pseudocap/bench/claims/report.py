@@ -1,0 +1,272 @@
+"""The benchmark's result for people: a Markdown table in the papers' form, and figures as PNG."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pseudocap.files.atomic import write_text
+from pseudocap.metrics.measures import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WAYS = ("as it is", "centre frame", "reversed", "shuffled", "blind")
+Document = Mapping[str, Any]
+
+
+def write_results(out: Path, results: Document) -> list[Path]:
+    """`table.md`, the figures and, last, `results.json`."""
+    out.mkdir(parents=True, exist_ok=True)
+    figures = [
+        draw(out / "regimes.png", lambda axes: _draw_regimes(axes, results), "regimes after fine-tuning"),
+        draw(out / "captions.png", lambda axes: _draw_captions(axes, results), "by captions learned from"),
+        draw(out / "time.png", lambda axes: _draw_ways(axes, results), "what each way of showing is worth"),
+    ]
+    return [*figures, *write_table(out, table(results), results)]
+
+
+def write_table(out: Path, lines: Iterable[str], results: Document) -> list[Path]:
+    write_text(out / "table.md", "\n".join(lines) + "\n")
+    write_text(out / "results.json", json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    return [out / "table.md", out / "results.json"]
+
+
+# The table
+
+
+def table(results: Document) -> Iterator[str]:
+    yield from _heading(results)
+    yield from _main_table(results)
+    yield from _claims(results)
+    yield from _beside(results)
+    yield from _fewer(results)
+    yield from _truth(results)
+    yield from _duplicates(results)
+
+
+def _heading(results: Document) -> Iterator[str]:
+    seeds, toy = results["seeds"], results["corpus"].startswith("toy")
+    yield f"# Regimes on {results['corpus']}"
+    yield ""
+    if toy:
+        yield "Toy results: the world is drawn to the papers' assumptions; they show the method and prove nothing of"
+        yield "real video."
+        yield ""
+    yield f"    {results['command']}"
+    yield ""
+    yield (
+        f"{results['test films']:,} test films, greedy decoding, seeds {', '.join(map(str, seeds))}. Intervals are "
+        f"95 %: {kind_of_intervals(seeds)} Fine-tuning is the same for all."
+    )
+    yield from _coverage(results["data"]["coverage"])
+    yield ""
+
+
+def _coverage(coverage: Mapping[str, Any] | str) -> Iterator[str]:
+    """Of a real corpus; the toy films are all there."""
+    if isinstance(coverage, str):
+        return
+    if coverage["missing"] or coverage["undecodable"]:
+        yield f"**Not all test videos could be watched**: {json.dumps(coverage)}."
+    else:
+        yield f"All {coverage['test videos']:,} test videos are there and can be decoded."
+
+
+def kind_of_intervals(seeds: Sequence[int]) -> str:
+    if len(seeds) > 1:
+        return "Student's t over seeds."
+    return "one seed has none over seeds; the bootstrap over films is given in its place."
+
+
+def _main_table(results: Document) -> Iterator[str]:
+    claimed = "claimed, on MSR-VTT's validation, other backbones: CIDEr"
+    yield f"| regime | steps | CIDEr-D | BLEU-4 | ROUGE-L | before fine-tuning | | {claimed} |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for name, regime in results["regimes"].items():
+        cells = [shown_interval(regime["scores"]["as it is"][metric]) for metric in METRICS]
+        before = shown_mean(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
+        other = regime["claimed on MSR-VTT"]
+        steps = "elsewhere" if regime["steps"] is None else f"{regime['steps']:,}"
+        yield f"| {name} | {steps} | {' | '.join(cells)} | {before} | | {other or ''} |"
+    for text, key in (("people, one against the other 19", "people"), ("the whole truth, plainly", "whole truth")):
+        if results.get(key):
+            yield f"| {text} | | {' | '.join(f'{results[key][metric]:.1f}' for metric in METRICS)} | | | |"
+    yield ""
+    if shared := [name for name, regime in results["regimes"].items() if regime["one pre-training for all seeds"]]:
+        yield f"All seeds of {', '.join(shared)} begin with one captioner: their intervals are of fine-tuning alone."
+        yield ""
+    if "none" in results["regimes"]:
+        yield "`none` goes into fine-tuning with new adapters, without pre-training."
+        yield ""
+
+
+def shown_mean(mean: Document) -> str:
+    interval = mean["interval over seeds"]
+    return f"{mean['mean']:.1f}" + ("" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.1f}")
+
+
+def shown_interval(mean: Document) -> str:
+    """With the interval over films, where the mean is of one seed and that is known."""
+    if "interval over films" not in mean:
+        return shown_mean(mean)
+    low, high = mean["interval over films"]
+    return f"{shown_mean(mean)} ({low:.1f} to {high:.1f} over films)"
+
+
+def _claims(results: Document) -> Iterator[str]:
+    yield "## Do the papers' claims hold here?"
+    yield ""
+    if not results["claims"]:
+        yield "None could be judged: the regimes that they compare were not both run."
+        yield ""
+        return
+    yield "A claim holds where both paired intervals lie above 0. The one over seeds is Student's t, for other"
+    yield "trainings; the one over films is the bootstrap, for other films. The papers claim it after fine-tuning on"
+    yield "all captions; the rows after fewer say whether it holds for whoever has fewer."
+    yield ""
+    yield "| claim | fine-tuning | CIDEr-D difference | over seeds | over films | verdict |"
+    yield "|---|---|---|---|---|---|"
+    fewer = {f"{int(number):,} captions": claims for number, claims in reversed(results["claims by captions"].items())}
+    for when, claims in {"all": results["claims"], **fewer, "none": results["claims before fine-tuning"]}.items():
+        for each in claims:
+            over = [_span(each[f"interval over {what}"]) for what in ("seeds", "films")]
+            what = f"{each['difference'].partition(',')[0]}: {each['mean']:+.1f}"
+            yield f"| {each['claim']} | {when} | {what} | {over[0]} | {over[1]} | **{each['verdict']}** |"
+    yield ""
+
+
+def _span(interval: Sequence[float] | None) -> str:
+    return "one seed" if interval is None else f"{interval[0]:+.1f} to {interval[1]:+.1f}"
+
+
+def _beside(results: Document) -> Iterator[str]:
+    yield "## Does it use time?"
+    yield ""
+    yield "CIDEr-D of the same captioners, shown the films in other ways; blind is a memory of zeros."
+    yield ""
+    ways = [way for way in WAYS if all(way in each["scores"] for each in results["regimes"].values())]
+    yield f"| regime | {' | '.join(ways)} |"
+    yield f"|---|{'---|' * len(ways)}"
+    for name, regime in results["regimes"].items():
+        yield f"| {name} | {' | '.join(shown_mean(regime['scores'][way]['CIDEr-D']) for way in ways)} |"
+    yield ""
+
+
+def _fewer(results: Document) -> Iterator[str]:
+    numbers = list(next(iter(results["regimes"].values()))["by captions"])
+    if numbers == ["all"]:
+        return
+    yield "## By the number of captions that the fine-tuning had"
+    yield ""
+    yield f"| regime | {' | '.join(numbers)} |"
+    yield f"|---|{'---|' * len(numbers)}"
+    for name, regime in results["regimes"].items():
+        yield f"| {name} | {' | '.join(shown_mean(regime['by captions'][number]) for number in numbers)} |"
+    yield ""
+    yield "Which captions are drawn depends on the seed. The validation, which decides when to stop, is always whole."
+    yield ""
+
+
+def _truth(results: Document) -> Iterator[str]:
+    yield "## What the captions say"
+    yield ""
+    truths = all("truth" in regime for regime in results["regimes"].values())
+    more = " | correct | made up, of the things named | blind: made up" if truths else ""
+    yield f"| regime | different captions | different words | words, of all | pairs, of all | mean length{more} |"
+    yield f"|---|---|---|---|---|---|{'---|---|---|' if truths else ''}"
+    for name, regime in results["regimes"].items():
+        language = regime["language"]
+        shares = [f"{100 * language[key]:.1f} %" for key in ("distinct_1", "distinct_2")]
+        cells = [f"{100 * language['distinct_captions']:.1f} %", f"{language['vocabulary']:.0f}", *shares]
+        cells.append(f"{language['mean_length']:.1f}")
+        if truths:
+            plain, blind = regime["truth"]["as it is"], regime["truth"]["blind"]
+            made_up = "made up of the things named"
+            cells += [f"{plain['correct']:.1f} %", f"{plain[made_up]:.1f} %", f"{blind[made_up]:.1f} %"]
+        yield f"| {name} | {' | '.join(cells)} |"
+    yield ""
+    if truths:
+        yield "Held against the exact scenes; means over seeds."
+        yield ""
+
+
+def _duplicates(results: Document) -> Iterator[str]:
+    found = results["duplicates"]
+    yield "## Near-duplicates of test videos in pre-training"
+    yield ""
+    if found is None:
+        yield "Not looked for: no tars of images or clips were given (memories do not show what they were made of)."
+        return
+    yield (
+        f"{len(found['duplicates'])} of {found['test videos']:,} test videos, against {found['compared with']:,} "
+        f"samples (correlation of thumbnails from {found['threshold']} on, `pseudocap/bench/claims/duplicates.py`)."
+    )
+
+
+# The figures
+
+
+def draw(path: Path, onto: Callable[[Axes], None], title: str) -> Path:
+    from pseudocap.explain.figure import new_figure, save_figure
+
+    figure = new_figure(7.5, 4)
+    axes = figure.subplots()
+    axes.set_title(title)
+    axes.grid(alpha=0.3)
+    onto(axes)
+    save_figure(figure, path)
+    return path
+
+
+def draw_means(axes: Axes, places: Iterable[Any], means: Sequence[Document], **style: Any) -> None:
+    axes.errorbar(
+        list(places), [mean["mean"] for mean in means], yerr=_error_bars(means), capsize=3, marker="o", **style
+    )
+    kinds = {"films" if "interval over films" in mean else "seeds" for mean in means}
+    axes.set_ylabel(f"CIDEr-D, 95 % over {' or '.join(sorted(kinds, reverse=True))}")
+
+
+def _error_bars(means: Sequence[Document]) -> list[tuple[float, ...]] | None:
+    """How far the intervals reach below and above; nothing for a single seed whose interval over films is not given."""
+    pairs = []
+    for mean in means:
+        low, high = mean["interval over seeds"] or mean.get("interval over films") or (mean["mean"], mean["mean"])
+        pairs.append((mean["mean"] - low, high - mean["mean"]))
+    return list(zip(*pairs, strict=True)) or None
+
+
+def _draw_regimes(axes: Axes, results: Document) -> None:
+    names = list(results["regimes"])
+    for offset, way in enumerate(("as it is", "zero-shot")):
+        rows = [results["regimes"][name]["scores"].get(way) for name in names]
+        if any(row is None for row in rows):
+            continue
+        means = [row["CIDEr-D"] for row in rows]
+        places = [place + (offset - 0.5) * 0.35 for place in range(len(names))]
+        label = "fine-tuned" if way == "as it is" else "before fine-tuning"
+        heights, spread = [mean["mean"] for mean in means], _error_bars(means)
+        axes.bar(places, heights, width=0.35, yerr=spread, capsize=3, label=label)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_ylabel("CIDEr-D, 95 % over seeds")
+    axes.legend()
+
+
+def _draw_captions(axes: Axes, results: Document) -> None:
+    for name, regime in results["regimes"].items():
+        means = regime["by captions"]
+        draw_means(axes, means, list(means.values()), label=name)
+    axes.set_xlabel("captions that the fine-tuning had")
+    axes.legend()
+
+
+def _draw_ways(axes: Axes, results: Document) -> None:
+    ways = [way for way in WAYS if all(way in each["scores"] for each in results["regimes"].values())]
+    for number, (name, regime) in enumerate(results["regimes"].items()):
+        aside = (number + 0.5) / len(results["regimes"]) - 0.5  # side by side, or they cover one another
+        means = [regime["scores"][way]["CIDEr-D"] for way in ways]
+        draw_means(axes, [place + 0.7 * aside for place in range(len(ways))], means, linestyle="", label=name)
+    axes.set_xticks(range(len(ways)), ways)
+    axes.legend()

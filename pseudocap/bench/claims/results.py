@@ -1,0 +1,180 @@
+"""Finished cells gathered into one document: `results.json`, of which the table and the figures are drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pseudocap.bench.claims.cells import UNTRAINED, Cell
+from pseudocap.bench.claims.certainty import CLAIMS, Judged, Mean, judge_claim, mean_over_seeds
+from pseudocap.bench.claims.measured import PLAIN, Measured, read_measured
+from pseudocap.bench.claims.regimes import Bench, provenance
+from pseudocap.hub.checkpoint import read_config
+from pseudocap.metrics.references import References
+from pseudocap.metrics.suite import Scores
+from pseudocap.stages import commit
+from pseudocap.version import __version__
+
+OF_A_CELL = ("scores", "intervals over films", "seconds", "commit")
+LIBRARIES = ("torch", "lightning", "transformers", "tokenizers", "numpy", "av")
+# What the papers state, as claims: CIDEr(-D) on MSR-VTT's validation after fine-tuning, no beams, OPT-1.3B.
+CLAIMED = {"asr": 49.0, "video-only": 49.7, "image-only": 49.6, "mixed": 54.0, "mixed-ext": 54.6}
+
+
+def machine() -> dict[str, Any]:
+    """What ran it: enough to make it again, and nothing of where files lie."""
+    found: dict[str, str | None] = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = None
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {
+        "pseudocap": __version__,
+        "commit": commit(),
+        "versions": {"python": platform.python_version(), **found},
+        "device": device,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def gather(bench: Bench, *, command: str) -> dict[str, Any]:
+    """Read every cell back. All of them must be finished."""
+    references = References({film.key: film.references for film in bench.ground.films()})
+    found = {
+        cell: read_measured(
+            bench.shop.folder(cell.stage(bench.ground, "measured")),
+            bench.shop.told[cell.stage(bench.ground, "measured")],
+            references,
+        )
+        for cell in bench.cells
+    }
+    plain = {(cell.regime, cell.seed): each for cell, each in found.items() if cell.captions is None}
+    regimes = list(dict.fromkeys(cell.regime for cell in bench.cells))
+    before = {key: each.before for key, each in plain.items() if each.before is not None}
+    told = bench.shop.told
+    return {
+        "command": command,
+        **machine(),
+        "corpus": bench.corpus,
+        "data": provenance(bench),
+        "test films": len(references.place),
+        "decoding": {"beams": 1, "max_new_tokens": 32},
+        "seeds": sorted({cell.seed for cell in bench.cells}),
+        "settings": dataclasses.asdict(bench.cells[0].plan),
+        "captioner": _captioner(bench),
+        "files": {f"{regime}, seed {seed}": dict(own) for (regime, seed), own in bench.ground.identities.items()},
+        "regimes": {regime: _regime(regime, found, bench.ground.started.get(regime)) for regime in regimes},
+        "claims": _claims(_after(found, None)),
+        "claims by captions": claims_by_captions(found),
+        "claims before fine-tuning": _claims(before),
+        "people": told.get("yardsticks", {}).get("one person against the other 19"),
+        "whole truth": told.get("yardsticks", {}).get("the whole truth"),
+        "duplicates": told[bench.duplicates] if bench.duplicates else None,
+    }
+
+
+def _captioner(bench: Bench) -> dict[str, Any]:
+    """The recipe of the first cell's captioner, with the fingerprints of its backbones; without where these lie."""
+    folder = bench.shop.folder(bench.cells[0].stage(bench.ground, "tuned")) / "run" / "best"
+    config = read_config(folder).to_dict()
+    for which in ("decoder", "encoder"):
+        source = config[which]["source"]
+        config[which]["source"] = Path(source).name if Path(source).is_absolute() else source
+    return config
+
+
+def claims_by_captions(found: Mapping[Cell, Measured]) -> dict[str, list[dict[str, Any]]]:
+    """The claims after fine-tuning on few captions, by their number."""
+    return {str(number): _claims(_after(found, number)) for number in _numbers(found)}
+
+
+def _after(found: Mapping[Cell, Measured], captions: int | None) -> dict[tuple[str, int], Scores]:
+    """Scores after fine-tuning on so many captions, by regime and seed."""
+    return {(cell.regime, cell.seed): each.plain for cell, each in found.items() if cell.captions == captions}
+
+
+def _numbers(found: Iterable[Cell]) -> list[int]:
+    return sorted({cell.captions for cell in found if cell.captions is not None})
+
+
+def _claims(scored: Mapping[tuple[str, int], Scores]) -> list[dict[str, Any]]:
+    judged = (judge_claim(claim, scored) for claim in CLAIMS)
+    return [claim_document(each) for each in judged if each is not None]
+
+
+def _regime(regime: str, found: Mapping[Cell, Measured], started: str | None) -> dict[str, Any]:
+    """`started` is what was pre-trained elsewhere: nobody here knows for how many steps."""
+    whole = {cell: each for cell, each in found.items() if cell.regime == regime and cell.captions is None}
+    ways = next(iter(whole.values())).told["scores"]
+    plan = next(iter(whole)).plan
+    told = [each.told for each in whole.values()]
+    document: dict[str, Any] = {
+        "steps": None if started else 0 if regime == UNTRAINED else plan.steps_of(regime),
+        "one pre-training for all seeds": bool(started and "{seed}" not in started and len(told) > 1),
+        "claimed on MSR-VTT": CLAIMED.get(regime),
+        "scores": {
+            way: {name: mean_document([each["scores"][way][name] for each in told]) for name in ways[way]}
+            for way in ways
+        },
+        "by captions": by_captions(regime, found),
+        "language": _means([each["language"] for each in told]),
+        "cells": [
+            {"seed": cell.seed, **{key: each.told.get(key) for key in OF_A_CELL}} for cell, each in whole.items()
+        ],
+    }
+    if len(told) == 1:
+        document["scores"][PLAIN]["CIDEr-D"] |= over_films(told[0])
+    if "truth" in told[0]:
+        document["truth"] = {way: _means([each["truth"][way] for each in told]) for way in told[0]["truth"]}
+    return document
+
+
+def by_captions(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
+    """CIDEr-D by the number of captions that the fine-tuning had."""
+    columns: list[tuple[str, int | None]] = [*((str(number), number) for number in _numbers(found)), ("all", None)]
+    return {
+        name: mean_document([each["CIDEr-D"] for (of, _), each in _after(found, number).items() if of == regime])
+        for name, number in columns
+    }
+
+
+def mean_document(values: Sequence[float]) -> dict[str, Any]:
+    mean: Mean = mean_over_seeds(values)
+    interval = None if mean.interval is None else [round(mean.interval.low, 3), round(mean.interval.high, 3)]
+    return {"mean": round(mean.value, 3), "interval over seeds": interval, "each": [round(v, 3) for v in mean.each]}
+
+
+def over_films(told: Mapping[str, Any]) -> dict[str, Any]:
+    """What stands beside a mean of one seed, which has no interval over seeds."""
+    return {"interval over films": told["intervals over films"]["CIDEr-D"]}
+
+
+def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Plain means over seeds of what all of them have."""
+    return {
+        name: round(statistics.fmean(row[name] for row in rows), 4)
+        for name in rows[0]
+        if all(row[name] is not None for row in rows)
+    }
+
+
+def claim_document(each: Judged) -> dict[str, Any]:
+    seeds = each.over_seeds
+    return {
+        "claim": each.claim.text,
+        "difference": f"{each.claim.better} less {each.claim.worse}, CIDEr-D, paired",
+        "mean": round(each.difference, 3),
+        "interval over seeds": None if seeds is None else [round(seeds.low, 3), round(seeds.high, 3)],
+        "interval over films": [round(each.over_films.low, 3), round(each.over_films.high, 3)],
+        "seeds": list(each.seeds),
+        "verdict": each.verdict,
+    }

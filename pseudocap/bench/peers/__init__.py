@@ -1,0 +1,1 @@
+"""A checkpoint beside other captioners on the same frames."""

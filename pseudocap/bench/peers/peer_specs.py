@@ -1,0 +1,50 @@
+"""Who is to caption in `pseudocap bench model`, as typed: read and checked without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudocap.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from pseudocap.bench.peers.peers import Captioner
+
+KINDS = ("git", "blip", "blip2")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spec:
+    """Who is to caption, as a value that travels to a process of its own. An empty source is transformers' default
+    shape of the kind."""
+
+    kind: str
+    source: str
+    device: str
+    max_new_tokens: int = 32
+    checkpoints: str | None = None
+
+    @property
+    def name(self) -> str:
+        if not self.source:
+            return f"{self.kind} (transformers' default shape)"
+        shown = Path(self.source).name if Path(self.source).exists() else self.source
+        return f"{self.kind}: {shown}"
+
+    def load(self) -> Captioner:
+        from pseudocap.bench.peers.peers import Ours, Peer
+
+        return Ours(self) if self.kind == "pseudocap" else Peer(self)
+
+
+def read_peer(text: str, *, device: str, max_new_tokens: int) -> Spec:
+    """`git=DIR_OR_REPO`, or `git` alone."""
+    kind, equals, source = text.partition("=")
+    if kind not in KINDS:
+        raise InputError(
+            f"--peers {text}: there is no kind {kind!r}{nearest(kind, KINDS)}; there are {', '.join(KINDS)}"
+        )
+    if equals and not source:
+        raise InputError(f"--peers {text}: name a directory or a repo after the =, or leave it out")
+    return Spec(kind=kind, source=source, device=device, max_new_tokens=max_new_tokens)

@@ -1,0 +1,1 @@
+"""Races of each part against its named alternative."""

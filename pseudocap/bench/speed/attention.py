@@ -1,0 +1,167 @@
+"""Separable against full cross-attention and a Perceiver resampler: `python -m pseudocap.bench.speed.attention`.
+
+All start from the encoder's features [B,T,S,E] and end at the words' hidden states after six adapters, forward and
+backward (no gradient for the features: the encoder is frozen). Every peer runs on scaled_dot_product_attention too.
+The separable attention pays for its pooling here. The resampler is OpenFlamingo's, six layers of 64 latents with 8
+heads of 64, run once and attended to by the six adapters; a resampler of two layers stands beside it, as the
+lightest that one would still train.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pseudocap.bench.speed.measure import peak_memory, take_turns
+from pseudocap.model.adapter import FeedForward
+from pseudocap.model.attention import SeparableCrossAttention
+from pseudocap.model.encoders.timesformer import pool
+from pseudocap.model.resampler import Resampler
+
+B, L, D, E, S, ADAPTERS, HEADS = 2, 32, 2048, 768, 196, 6, 32
+KINDS = ("separable", "full", "resampler-6", "resampler-2")
+
+
+class CrossAttention(nn.Module):
+    """Words to all vectors of the memory, keys and values projected at every call: open_flamingo's, as wide as the
+    words. What a captioner has for attention='full' projects once per video and has twice the heads."""
+
+    def __init__(self, *, width: int = D, memory_width: int = E, heads: int = HEADS) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(memory_width)
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(memory_width, width, bias=False)
+        self.value = nn.Linear(memory_width, width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, h_BLD: torch.Tensor, memory_BME: torch.Tensor) -> torch.Tensor:
+        memory_BME = self.norm(memory_BME)
+        q, k, v = (
+            x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for x in (self.query(h_BLD), self.key(memory_BME), self.value(memory_BME))
+        )
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class Stack(nn.Module):
+    """Six adapters over one kind of memory, as a plain loop."""
+
+    def __init__(self, kind: str, *, feed_forward: bool) -> None:
+        super().__init__()
+        self.kind = kind
+        self.norms = nn.ModuleList(nn.LayerNorm(D) for _ in range(ADAPTERS))
+        self.ffns = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(D), FeedForward(D)) for _ in range(ADAPTERS if feed_forward else 0)
+        )
+        if kind == "separable":
+            self.attentions = nn.ModuleList(
+                SeparableCrossAttention(width=D, memory_width=E, heads=HEADS) for _ in range(ADAPTERS)
+            )
+        else:
+            self.attentions = nn.ModuleList(CrossAttention() for _ in range(ADAPTERS))
+        depth = int(kind.removeprefix("resampler-")) if kind.startswith("resampler") else 0
+        self.resampler = Resampler(width=E, depth=depth, feed_forward=feed_forward) if depth else None
+
+    def forward(self, h_BLD: torch.Tensor, features_BTSE: torch.Tensor) -> torch.Tensor:
+        look = self.separable_look(features_BTSE) if self.kind == "separable" else self.plain_look(features_BTSE)
+        for index, norm in enumerate(self.norms):
+            h_BLD = h_BLD + look(index, norm(h_BLD))
+            if len(self.ffns):
+                h_BLD = h_BLD + self.ffns[index](h_BLD)
+        return h_BLD
+
+    def separable_look(self, features_BTSE: torch.Tensor) -> Callable[[int, torch.Tensor], torch.Tensor]:
+        memory = pool(features_BTSE)
+        attentions = [cast(SeparableCrossAttention, attention) for attention in self.attentions]
+        return lambda index, h: attentions[index](h, attentions[index].project(memory, padded=False))
+
+    def plain_look(self, features_BTSE: torch.Tensor) -> Callable[[int, torch.Tensor], torch.Tensor]:
+        memory_BME = features_BTSE.flatten(1, 2)
+        if self.resampler is not None:
+            memory_BME = self.resampler(memory_BME)
+        attentions = [cast(CrossAttention, attention) for attention in self.attentions]
+        return lambda index, h: attentions[index](h, memory_BME)
+
+
+def make_step(kind: str, frames: int, *, feed_forward: bool) -> Callable[[], None]:
+    torch.manual_seed(0)
+    stack = Stack(kind, feed_forward=feed_forward)
+    features, words = torch.randn(B, frames, S, E), torch.randn(B, L, D)
+
+    def step() -> None:
+        stack.zero_grad(set_to_none=True)
+        stack(words, features).square().mean().backward()
+
+    return step
+
+
+def measure(frames: int, *, feed_forward: bool, rounds: int) -> list[dict[str, Any]]:
+    steps = {kind: make_step(kind, frames, feed_forward=feed_forward) for kind in KINDS}
+    timings = take_turns(steps, rounds=rounds)
+    rows: list[dict[str, Any]] = []
+    for kind in KINDS:
+        cell = [
+            sys.executable,
+            "-m",
+            "pseudocap.bench.speed.attention",
+            "--cell",
+            kind,
+            str(frames),
+            str(int(feed_forward)),
+        ]
+        peak = float(subprocess.run(cell, capture_output=True, text=True, check=True).stdout)
+        rows.append(
+            {
+                "frames": frames,
+                "feed_forward": feed_forward,
+                "kind": kind,
+                "seconds": timings[kind].median,
+                "spread": [timings[kind].fastest, timings[kind].slowest],
+                "times_separable": timings[kind].median / timings["separable"].median,
+                "peak_mib": peak,
+            }
+        )
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.attention", description=__doc__)
+    parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 32, 96])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true", help="one JSON row a line instead of the table")
+    parser.add_argument(
+        "--cell", nargs=3, metavar=("KIND", "FRAMES", "FFN"), help="print one cell's peak memory in MiB"
+    )
+    args = parser.parse_args()
+    if args.cell:
+        kind, frames, feed_forward = args.cell
+        print(peak_memory(make_step(kind, int(frames), feed_forward=bool(int(feed_forward)))))
+        return
+    if not args.json:
+        print("| frames | feed-forward | attention | seconds | fastest-slowest | times separable | peak MiB |")
+        print("|---|---|---|---|---|---|---|")
+    for feed_forward in (False, True):
+        for frames in args.frames:
+            for row in measure(frames, feed_forward=feed_forward, rounds=args.rounds):
+                print(json.dumps(row) if args.json else table_row(row), flush=True)
+
+
+def table_row(row: dict[str, Any]) -> str:
+    low, high = row["spread"]
+    return (
+        f"| {row['frames']} | {'yes' if row['feed_forward'] else 'no'} | {row['kind']} | {row['seconds']:.3f} "
+        f"| {low:.3f}-{high:.3f} | {row['times_separable']:.2f} | {row['peak_mib']:.0f} |"
+    )
+
+
+if __name__ == "__main__":
+    main()

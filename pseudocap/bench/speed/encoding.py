@@ -1,0 +1,80 @@
+"""The encoder beside Hugging Face's: `python -m pseudocap.bench.speed.encoding`.
+
+TimeSformer-B of random weights at 224 pixels, built for as many frames as it is shown, because Hugging Face's is right
+at no other number. They take turns; peak memory is each one's own, in a process that holds nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Callable
+
+import torch
+from transformers import TimesformerConfig, TimesformerModel
+
+from pseudocap.bench.speed.measure import Timing, peak_memory, take_turns
+from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
+
+KINDS = ("ours", "transformers")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def make_encoder(kind: str, frames: int, depth: int) -> torch.nn.Module:
+    torch.manual_seed(0)
+    if kind == "ours":
+        return TimeSformer(TimeSformerConfig(num_frames=frames, depth=depth)).eval()
+    return TimesformerModel(TimesformerConfig(num_frames=frames, num_hidden_layers=depth)).eval()
+
+
+def watch(kind: str, batch: int, frames: int, depth: int = 12, *, dtype: str = "float32") -> Callable[[], object]:
+    encoder = make_encoder(kind, frames, depth).to(DTYPES[dtype])
+    clips = torch.randn(batch, frames, 3, 224, 224).to(DTYPES[dtype])
+
+    def run() -> None:
+        with torch.inference_mode():
+            encoder(clips)
+
+    return run
+
+
+def measure(batch: int, frames: int, rounds: int, depth: int = 12, *, dtype: str = "float32") -> dict[str, Timing]:
+    runs = {kind: watch(kind, batch, frames, depth, dtype=dtype) for kind in KINDS}
+    for kind in KINDS:  # threads and kernels; a warm-up as long as a run would be half of a long measurement
+        watch(kind, 1, 1, 1, dtype=dtype)()
+    return take_turns(runs, rounds=rounds, warmups=0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.encoding", description=__doc__)
+    parser.add_argument("--frames", type=int, nargs="+", default=[8, 96])
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--depth", type=int, default=12, help="blocks; all are alike, so fewer give the same ratios")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of both encoders (float32)")
+    parser.add_argument("--cell", choices=KINDS, help="print one's peak memory in MiB")
+    args = parser.parse_args()
+    if args.cell:
+        print(peak_memory(watch(args.cell, args.batch, args.frames[0], args.depth, dtype=args.dtype)))
+        return
+    print("| frames | clips | encoder | seconds | fastest-slowest | times as fast | peak MiB above the weights |")
+    print("|---|---|---|---|---|---|---|")
+    for frames in args.frames:
+        timings = measure(args.batch, frames, args.rounds, args.depth, dtype=args.dtype)
+        for kind in KINDS:
+            cell = [sys.executable, "-m", "pseudocap.bench.speed.encoding", "--cell", kind]
+            cell += ["--frames", str(frames), "--batch", str(args.batch), "--depth", str(args.depth)]
+            cell += ["--dtype", args.dtype]
+            peak = float(subprocess.run(cell, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            timing = timings[kind]
+            ratio = timings["transformers"].median / timing.median
+            spread = f"{timing.fastest:.2f}-{timing.slowest:.2f}"
+            print(
+                f"| {frames} | {args.batch} | {kind} | {timing.median:.2f} | {spread} | {ratio:.2f} | {peak:.0f} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

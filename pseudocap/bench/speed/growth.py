@@ -1,0 +1,191 @@
+"""How time and memory grow: `python -m pseudocap.bench.speed.growth`.
+
+With the number of clips that are labelled (ten of them to a film), with the length of a film that is captioned clip by
+clip, with the frames of a clip that is encoded, with the references that a caption is scored against. Films are small
+and their captioner tiny, so that what grows is the package's own work and not the decoder's or the network's; frames
+are encoded at TimeSformer-B's size. Each size runs in a process of its own, after a warm-up with the least size. The
+power is the slope of the logarithms between two sizes: 1 is a straight line through the origin, less is one with a
+fixed cost before it, more would be a fault.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pseudocap.bench.speed.measure import peak_memory
+
+Make = Callable[[Path, int], Callable[[], object]]
+CLIPS_OF_A_FILM = 10
+CLIP_SECONDS = 8
+FILM_FPS = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """`make(folder, size)` prepares everything of a size and returns what is measured."""
+
+    unit: str
+    sizes: tuple[int, ...]
+    make: Make
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Size:
+    size: int
+    seconds: float
+    peak_mib: float
+
+
+def write_film(path: Path, seconds: int) -> None:
+    """A small picture that slides round and round."""
+    import av
+    import numpy as np
+
+    picture = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=FILM_FPS)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.options = {"x264-params": "keyint=20", "preset": "ultrafast"}
+        for number in range(seconds * FILM_FPS):
+            frame = np.ascontiguousarray(np.roll(picture, number, axis=1))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+        container.mux(stream.encode())
+
+
+def clips(folder: Path, size: int) -> Callable[[], object]:
+    """A labelling run with a teacher that says nothing, in this process."""
+    from pseudocap.bench.speed.labelling import labelled
+    from pseudocap.label.teachers.image_text import NullTeacher
+
+    films = folder / f"films-{size}"
+    films.mkdir()
+    first = films / "0.mp4"
+    write_film(first, CLIPS_OF_A_FILM * CLIP_SECONDS)
+    for number in range(1, size // CLIPS_OF_A_FILM):
+        os.link(first, films / f"{number}.mp4")
+    return lambda: labelled(films, NullTeacher(), workers=0)
+
+
+def length(folder: Path, size: int) -> Callable[[], object]:
+    """`caption_long` by a tiny captioner."""
+    import transformers
+
+    from pseudocap.captioner import PseudoCap
+    from pseudocap.zoo.tiny import write_opt, write_timesformer
+
+    transformers.utils.logging.disable_progress_bar()
+    film = folder / f"{size}.mp4"
+    write_film(film, size)
+    if not (folder / "opt").exists():
+        write_opt(folder / "opt")
+        write_timesformer(folder / "timesformer")
+    model = PseudoCap.from_backbones(decoder=folder / "opt", encoder=folder / "timesformer", device="cpu")
+    return lambda: sum(1 for _ in model.caption_long(film, clip_seconds=CLIP_SECONDS, max_new_tokens=8))
+
+
+def frames(folder: Path, size: int) -> Callable[[], object]:
+    """One clip through a TimeSformer-B of random weights, at 224 pixels."""
+    import torch
+
+    from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
+
+    torch.manual_seed(0)
+    encoder = TimeSformer(TimeSformerConfig()).eval()
+    clip = torch.randn(1, size, 3, 224, 224)
+    return lambda: encoder.encode(clip)
+
+
+def references(folder: Path, size: int) -> Callable[[], object]:
+    """CIDEr-D, BLEU-4 and ROUGE-L of 500 captions, tokens included."""
+    from pseudocap.bench.speed.scoring import METRICS, made_up_captions
+    from pseudocap.metrics import score
+
+    captions = made_up_captions(videos=500, each=size)
+    said = {video: texts[0] for video, texts in captions.items()}
+    known = {video: texts[1:] for video, texts in captions.items()}
+    return lambda: score(predictions=said, references=known, metrics=METRICS)
+
+
+PARTS = {
+    "clips": Part(unit="clips", sizes=(10, 100, 1_000, 10_000), make=clips),
+    "length": Part(unit="seconds of film", sizes=(10, 60, 600, 3_600, 7_200), make=length),
+    "frames": Part(unit="frames", sizes=(1, 8, 32, 96), make=frames),
+    "references": Part(unit="references a caption", sizes=(1, 5, 20, 50), make=references),
+}
+
+
+def measure(part: Part, size: int, least: int) -> Size:
+    """In this process, which should do nothing else."""
+    with tempfile.TemporaryDirectory() as scratch:
+        warm, cold = Path(scratch) / "warm", Path(scratch) / "cold"
+        warm.mkdir()
+        cold.mkdir()
+        part.make(warm, least)()
+        run = part.make(cold, size)
+        started = time.perf_counter()
+        peak = peak_memory(run)
+        return Size(size=size, seconds=time.perf_counter() - started, peak_mib=peak)
+
+
+def power(smaller: Size, larger: Size) -> float:
+    return math.log(larger.seconds / smaller.seconds) / math.log(larger.size / smaller.size)
+
+
+def measure_apart(name: str, sizes: Sequence[int]) -> list[Size]:
+    found = []
+    for size in sizes:
+        words = ("-m", "pseudocap.bench.speed.growth", name, "--cell", str(size), "--sizes", str(min(sizes)))
+        done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True, check=True)
+        found.append(Size(**json.loads(done.stdout.splitlines()[-1])))
+    return found
+
+
+def table(part: Part, found: Sequence[Size]) -> str:
+    lines = [f"| {part.unit} | seconds | ms for each | power | peak, MiB |", "|---|---|---|---|---|"]
+    for place, each in enumerate(found):
+        slope = f"{power(found[place - 1], each):.2f}" if place else ""
+        lines.append(
+            f"| {each.size:,} | {each.seconds:.3f} | {1000 * each.seconds / each.size:.2f} | {slope} "
+            f"| {each.peak_mib:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m pseudocap.bench.speed.growth",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)} (all)")
+    parser.add_argument("--sizes", type=int, nargs="+", help="of one part, in place of its own")
+    parser.add_argument("--json", action="store_true", help="one JSON row a size instead of tables")
+    parser.add_argument("--cell", type=int, help="measure one size in this process and print it as JSON")
+    args = parser.parse_args()
+    if args.sizes and len(args.parts) != 1:
+        parser.error("--sizes are those of one part: name it")
+    if args.cell:
+        part = PARTS[args.parts[0]]
+        print(json.dumps(asdict(measure(part, args.cell, min(args.sizes or part.sizes)))))
+        return
+    for name in args.parts or PARTS:
+        found = measure_apart(name, sorted(args.sizes or PARTS[name].sizes))
+        if args.json:
+            for each in found:
+                print(json.dumps({"part": name} | asdict(each)), flush=True)
+        else:
+            print(f"{name}\n\n{table(PARTS[name], found)}\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()

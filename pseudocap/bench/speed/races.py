@@ -1,0 +1,236 @@
+"""The races of `pseudocap bench throughput`: what we do beside a named alternative that does the same work.
+
+Each is a function that makes what both need and times them in turns. What would take hours is measured on few rounds
+and says so. Nothing here knows of floors, files or reports: pseudocap/bench/speed/throughput.py does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any
+
+from pseudocap.bench.speed.measure import Timing, take_turns
+
+Run = Callable[[Path, int], Mapping[str, Timing]]
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """`run(folder, rounds)` times `ours` and `against`, by these names. `floor`: below this ratio is a failure. What
+    every race has goes by place, so that their list reads as a table."""
+
+    name: str
+    against: str
+    floor: float
+    run: Run
+    _: KW_ONLY
+    ours: str = "ours"
+    rounds: int = 3
+    full: bool = False  # only with --full
+    note: str = ""
+
+
+def decode(film: str, nearest: bool) -> Run:
+    """The centre frames of all 8 s clips of two minutes of 640x360, key frames every so many."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.speed.decoding import decode_everything, ours
+        from pseudocap.bench.speed.labelling import centres
+
+        path = _film(folder, film, minutes=2)
+        times = centres(path)
+        runs: dict[str, Callable[[], object]] = {
+            "ours": lambda: ours(path, times, nearest),
+            "PyAV, every frame": lambda: decode_everything(path, times),
+        }
+        return take_turns(runs, rounds=rounds)
+
+    return run
+
+
+def label(film: str) -> Run:
+    """Ten minutes labelled by a teacher that says nothing of what it sees: long enough for what a run costs at any
+    length (its plan, its files) to be small beside the decoding."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.speed.decoding import decode_everything
+        from pseudocap.bench.speed.labelling import centres, labelled
+        from pseudocap.label.teachers.image_text import NullTeacher
+
+        path = _film(folder, film, minutes=10)
+        times = centres(path)
+        runs: dict[str, Callable[[], object]] = {
+            "ours": lambda: labelled(path, NullTeacher(), workers=0),
+            "PyAV, every frame": lambda: decode_everything(path, times),
+        }
+        return take_turns(runs, rounds=rounds)
+
+    return run
+
+
+def label_with_blip(dtype: str) -> Run:
+    """A minute labelled by a BLIP-base of random weights, 12 tokens a caption."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.speed.decoding import FILMS, write_film
+        from pseudocap.bench.speed.labelling import centres, labelled, plain_script
+        from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher
+        from pseudocap.zoo.tiny import write_blip
+
+        path, weights = folder / "minute.mp4", folder / "blip-base"
+        write_film(path, *FILMS["250"], minutes=1)
+        write_blip(weights, image_size=384, tiny=False)
+        times = centres(path)
+        teacher = ImageTextTeacher(str(weights), decoding=Decoding(max_new_tokens=12), dtype=dtype)
+        runs: dict[str, Callable[[], object]] = {
+            "ours": lambda: labelled(path, teacher, workers=0, batch_size=len(times)),
+            "transformers, frame by frame": plain_script(path, weights, times, 12),
+        }
+        return take_turns(runs, rounds=rounds)
+
+    return run
+
+
+def attend(frames: int, other: str) -> Run:
+    """Six adapters of OPT-1.3B's width, attention alone, forward and backward."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.speed.attention import make_step
+
+        kinds = {"separable": "separable", other: other}
+        steps = {name: make_step(kind, frames, feed_forward=False) for name, kind in kinds.items()}
+        return take_turns(steps, rounds=rounds)
+
+    return run
+
+
+def encode(frames: int, batch: int) -> Run:
+    """TimeSformer-B of random weights."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.speed.encoding import measure
+
+        return measure(batch, frames, rounds)
+
+    return run
+
+
+def train(kind: str, other: str) -> Run:
+    """OPT-350M's and TimeSformer-B's shapes, four captions of each of four clips of 8 frames: forward, backward,
+    AdamW."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.speed.training import make_step
+
+        return take_turns({name: make_step(name, 4, 8, 4) for name in (kind, other)}, rounds=rounds)
+
+    return run
+
+
+def lose(folder: Path, rounds: int) -> Mapping[str, Timing]:
+    """64 captions of 8 to 24 tokens padded to 32, OPT-1.3B's width and vocabulary."""
+    from pseudocap.bench.speed.loss import make_step
+
+    return take_turns({"ours": make_step("chunked"), "logits of everything": make_step("naive")}, rounds=rounds)
+
+
+def stream(folder: Path, rounds: int) -> Mapping[str, Timing]:
+    """The batches that a run resumed near the end of an epoch begins with."""
+    from pseudocap.bench.speed.streams import RESUMED_AT, plain, streamed, write_tars
+    from pseudocap.data.tars.index import index_tars
+
+    tars = folder / "tars"
+    tars.mkdir(exist_ok=True)
+    write_tars(tars)
+    index_tars(tars)
+    runs: dict[str, Callable[[], object]] = {
+        "ours": lambda: streamed(tars, RESUMED_AT, 1),
+        "a plain loop": lambda: plain(tars, RESUMED_AT, 1),
+    }
+    return take_turns(runs, rounds=rounds)
+
+
+def generate(against: str, **setting: Any) -> Run:
+    """Greedy tokens of OPT's shapes with six adapters, after the encoder."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.speed.generation import Setting, build, measure
+
+        given = Setting(**setting)
+        return measure(build(given), given, [against], rounds)
+
+    return run
+
+
+def generate_in(precision: str) -> Run:
+    """20 greedy tokens of one caption, OPT-350M's shapes with six adapters over 8 frames, after the encoder."""
+
+    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
+        from pseudocap.bench.speed.small_machines import generating
+
+        return generating("opt-350m", ("float32", precision), batch=1, rounds=rounds)
+
+    return run
+
+
+def judge(folder: Path, rounds: int) -> Mapping[str, Timing]:
+    """CIDEr-D, BLEU-4 and ROUGE-L of 1,000 made-up captions with 20 references each, tokens included."""
+    from pseudocap.bench.speed.scoring import made_up_captions, measure
+
+    return measure(made_up_captions(videos=1000, each=20), turns=rounds)
+
+
+def _film(folder: Path, film: str, minutes: int) -> Path:
+    from pseudocap.bench.speed.decoding import FILMS, write_film
+
+    path = folder / f"every_{film}_{minutes}min.mp4"
+    if not path.exists():
+        write_film(path, *FILMS[film], minutes=minutes)
+    return path
+
+
+EVERY_FRAME, FRAME_BY_FRAME, ALONE = "PyAV, every frame", "transformers, frame by frame", "OPT without adapters"
+FULL = "full attention"
+FEWER_BITS = "frozen weights in fewer bits: not the same precision"
+TWO_STEPS = "two steps; a run of N steps is N times as long (extrapolated)"
+
+LONG: dict[str, Any] = {"rounds": 1, "full": True}
+
+RACES = (
+    Race("decode-12", EVERY_FRAME, 20, decode("12", False)),
+    Race("decode-250", EVERY_FRAME, 3, decode("250", False)),
+    Race("decode-250-nearest", EVERY_FRAME, 20, decode("250", True)),
+    Race("label-12", EVERY_FRAME, 15, label("12")),
+    Race("label-250", EVERY_FRAME, 3, label("250")),
+    Race("label-blip", FRAME_BY_FRAME, 1.3, label_with_blip("float32"), **LONG),
+    Race("label-blip-int8", FRAME_BY_FRAME, 1.8, label_with_blip("int8"), note=FEWER_BITS, **LONG),
+    Race("attention-8", "full", 1.5, attend(8, "full"), ours="separable"),
+    Race("attention-8-resampler", "resampler-6", 1.0, attend(8, "resampler-6"), ours="separable"),
+    Race("attention-96", "full", 20, attend(96, "full"), ours="separable", rounds=2, full=True, note=TWO_STEPS),
+    Race("train-memories", "plain", 4, train("memories", "plain"), ours="memories", rounds=2),
+    Race("train-rows", "rows", 6, train("memories", "rows"), ours="memories", **LONG),
+    Race(
+        "train-packed",
+        "plain, memories",
+        1.5,
+        train("memories", "plain, memories"),
+        ours="memories",
+        note="memories in both",
+    ),
+    Race("train-frames", "full autograd", 2, train("frames", "full autograd"), ours="frames", rounds=2, full=True),
+    Race("encode-8", "transformers", 1.0, encode(8, 2)),
+    Race("encode-96", "transformers", 1.15, encode(96, 1), **LONG),
+    Race("loss", "logits of everything", 1.3, lose),
+    Race("resume", "a plain loop", 1.3, stream),
+    Race("generate", ALONE, 0.6, generate(ALONE, batch=8)),
+    Race("generate-1", ALONE, 0.6, generate(ALONE)),
+    Race("generate-1.3b", ALONE, 0.6, generate(ALONE, shape="opt-1.3b"), **LONG),
+    Race("generate-full", FULL, 2.2, generate(FULL)),
+    Race("generate-8-full", FULL, 7, generate(FULL, batch=8), **LONG),
+    Race("generate-96-full", FULL, 16, generate(FULL, frames=96), **LONG),
+    Race("generate-float16", "float32", 1.3, generate_in("float16"), ours="float16", full=True, note=FEWER_BITS),
+    Race("generate-int4", "float32", 1.2, generate_in("int4"), ours="int4", full=True, note=FEWER_BITS),
+    Race("score", "pycocoevalcap", 6, judge),
+)

@@ -1,0 +1,45 @@
+"""Captioners of published shapes, with random weights: what the benchmarks measure where no weights can be had."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pseudocap.model.config import Backbone, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.decoders.opt import full_size, untrained
+from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
+from pseudocap.model.network import CaptionNetwork
+from pseudocap.types import VideoMemory
+
+PATCHES = 196  # of a frame of 224 pixels
+
+
+def published(decoder: str, **settings: Any) -> PseudoCapConfig:
+    """The config of a published OPT between TimeSformer-B and its default adapters."""
+    return PseudoCapConfig(
+        decoder=Backbone(source=decoder),
+        encoder=Backbone(source="TimeSformer-B"),
+        adapter_layers=default_adapter_layers(full_size(decoder).num_hidden_layers),
+        **settings,
+    )
+
+
+def network(frames: int, decoder: str = "opt-350m") -> CaptionNetwork:
+    encoder = TimeSformer(TimeSformerConfig(num_frames=frames))
+    return CaptionNetwork(encoder, untrained(full_size(decoder), published(decoder), memory_width=encoder.config.width))
+
+
+def made_up_memory(batch: int, frames: int, *, width: int = 768) -> VideoMemory:
+    generator = torch.Generator().manual_seed(1)
+    return VideoMemory(
+        time=torch.randn(batch, frames, width, generator=generator),
+        space=torch.randn(batch, PATCHES, width, generator=generator),
+        time_mask=torch.ones(batch, frames, dtype=torch.bool),
+        space_mask=torch.ones(batch, PATCHES, dtype=torch.bool),
+    )
+
+
+def so_many_tokens(tokens: int, beams: int = 1) -> dict[str, Any]:
+    """Generation options under which every caption is as long: random weights end none."""
+    return {"num_beams": beams, "max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False}

@@ -1,0 +1,97 @@
+"""What the order and the index of a stream cost, and what resuming costs: `python -m pseudocap.bench.speed.streams`.
+
+Writes its own tars, 4 with 500 noisy pictures each (256x256, JPEG), seed 0. Everyone gives batches of 64 pictures as
+training takes them at 224 pixels, in one process with one thread. The plain loop reads the tars from their beginning,
+in order and without shuffling; to resume, it must read all that it passes over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pseudocap.bench.speed.measure import take_turns
+from pseudocap.data.stream.batches import Stream, TrainingBatches
+from pseudocap.data.stream.mixture import ModalityMixture
+from pseudocap.data.stream.sources import TarSource, picture
+from pseudocap.data.tars import index as tar_index
+from pseudocap.data.tars.index import find_tars, index_tars
+from pseudocap.data.tars.samples import ShardSample, read_shard
+from pseudocap.types import Preprocess
+from pseudocap.video.transforms import train_tensor
+
+TARS, EACH, BATCH, BATCHES = 4, 500, 64, 12
+RESUMED_AT = 28  # of the 31 whole batches of an epoch
+PREPROCESS = Preprocess()
+
+
+def write_tars(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    for tar in range(TARS):
+        with tarfile.open(folder / f"{tar:05d}.tar", "w") as archive:
+            for number in range(tar * EACH, (tar + 1) * EACH):
+                coarse = Image.fromarray(generator.integers(0, 255, (64, 64, 3), dtype=np.uint8))
+                buffer = io.BytesIO()
+                coarse.resize((256, 256)).save(buffer, "JPEG", quality=90)
+                for extension, content in (("jpg", buffer.getvalue()), ("txt", b"noise")):
+                    info = tarfile.TarInfo(f"{number:09d}.{extension}")
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content))
+
+
+def plain(folder: Path, first: int, batches: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    samples: Iterator[ShardSample] = (sample for tar in find_tars(folder) for sample in read_shard(tar))
+    samples = islice(samples, first * BATCH, None)
+    for _ in range(batches):
+        taken = islice(samples, BATCH)
+        torch.stack([train_tensor(picture(sample.media)[None], PREPROCESS, generator) for sample in taken])
+
+
+def streamed(folder: Path, first: int, batches: int) -> None:
+    """All that a resumed run does: read the index, plan the order, give the batches."""
+    source = TarSource(index_tars(folder), PREPROCESS, modality="image")
+    mixture = ModalityMixture(batch_size=BATCH, image_batch_factor=1, probabilities={"image": 1.0})
+    stream = TrainingBatches({"image": Stream(source, seed=0)}, mixture)
+    for step in range(first, first + batches):
+        assert stream[step].batch is not None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="how often everyone runs (default 5)")
+    rounds = parser.parse_args().rounds
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        write_tars(folder)
+        index_tars(folder)
+        alternatives: dict[str, Callable[[], object]] = {
+            "plain loop": lambda: plain(folder, 0, BATCHES),
+            "stream": lambda: streamed(folder, 0, BATCHES),
+            "plain loop, resumed": lambda: plain(folder, RESUMED_AT, 1),
+            "stream, resumed": lambda: streamed(folder, RESUMED_AT, 1),
+            "index, headers by tarfile": lambda: [list(tar_index._members(tar)) for tar in find_tars(folder)],
+            "index, plain headers": lambda: [tar_index._plain_members(tar) for tar in find_tars(folder)],
+        }
+        timings = take_turns(alternatives, rounds=rounds)
+    print("| | samples | seconds (median) | fastest | slowest | samples a second |")
+    print("|---|---|---|---|---|---|")
+    for name, timing in timings.items():
+        batches = 1 if name.endswith("resumed") else BATCHES
+        samples = TARS * EACH if name.startswith("index") else BATCH * batches
+        seconds = f"{timing.median:.3f} | {timing.fastest:.3f} | {timing.slowest:.3f}"
+        print(f"| {name} | {samples} | {seconds} | {samples / timing.median:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

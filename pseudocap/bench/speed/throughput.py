@@ -1,0 +1,151 @@
+"""`pseudocap bench throughput`: every race in a process of its own, kept race by race, held against its floor.
+
+A process of its own so that no race pays for what another left in memory. A race that is kept is not run again by the
+same code on the same machine; whatever was measured with fewer rounds than asked is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pseudocap.bench.speed.races import RACES, Race
+from pseudocap.errors import DataError
+from pseudocap.files.atomic import write_text
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """How many times as fast ours was: the ratio of the medians, and the least and the most of single rounds."""
+
+    name: str
+    against: str
+    ratio: float
+    least: float
+    most: float
+    less_processor: float
+    seconds: float
+    their_seconds: float
+    rounds: int
+    floor: float
+    note: str
+    state: Mapping[str, Any]
+
+    @property
+    def holds(self) -> bool:
+        return self.ratio >= self.floor
+
+
+def measure(race: Race, folder: Path, rounds: int) -> Result:
+    timings = race.run(folder, rounds)
+    ours, theirs = timings[race.ours], timings[race.against]
+    singles = [other / own for own, other in zip(ours.each, theirs.each, strict=True)]
+    return Result(
+        name=race.name,
+        against=race.against,
+        ratio=theirs.median / ours.median,
+        least=min(singles),
+        most=max(singles),
+        less_processor=theirs.processor / ours.processor,
+        seconds=ours.median,
+        their_seconds=theirs.median,
+        rounds=rounds,
+        floor=race.floor,
+        note=race.note,
+        state=state_of_things(),
+    )
+
+
+def state_of_things() -> dict[str, Any]:
+    """What a figure depends on besides the race."""
+    import torch
+    import transformers
+
+    from pseudocap.stages import commit
+
+    return {
+        "commit": commit(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": os.environ.get("OMP_NUM_THREADS"),  # not torch's count: this process and a race's may differ in it
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, tell: Tell) -> list[Result]:
+    """Those that are kept, and the others measured now. A race that fails is told at the end; the others are kept."""
+    out.mkdir(parents=True, exist_ok=True)
+    now, results, failures = state_of_things(), [], []
+    for number, race in enumerate(races, start=1):
+        wanted = rounds or race.rounds
+        kept = out / f"{race.name}.json"
+        result = _kept(kept, race, now, wanted)
+        if result is not None:
+            tell(f"{race.name}: kept from before ({kept})")
+        else:
+            tell(f"{race.name}: {number} of {len(races)}")
+            words = ("-m", "pseudocap.bench.speed.throughput", race.name, "--rounds", str(wanted), "--out", str(kept))
+            done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                failures.append(f"{race.name}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")
+                continue
+            result = _read(kept, race)
+        results.append(result)
+    if failures:
+        raise DataError(f"{'; '.join(failures)} (the others are kept in {out}; run the same command again)")
+    return results
+
+
+def _kept(path: Path, race: Race, now: Mapping[str, Any], rounds: int) -> Result | None:
+    if not path.is_file():
+        return None
+    result = _read(path, race)
+    return result if dict(result.state) == now and result.rounds >= rounds else None
+
+
+def _read(path: Path, race: Race) -> Result:
+    return Result(**json.loads(path.read_text(encoding="utf-8")) | {"floor": race.floor, "note": race.note})
+
+
+def table(results: Sequence[Result]) -> Iterator[str]:
+    yield "| race | against | seconds | theirs | times as fast (rounds) | less processor time | floor |"
+    yield "|---|---|---|---|---|---|---|"
+    for each in results:
+        spread = f"{each.ratio:.2f} ({each.least:.2f} to {each.most:.2f})"
+        floor = f"{each.floor:g}" if each.holds else f"**{each.floor:g}: not reached**"
+        against = f"{each.against}; {each.note}" if each.note else each.against
+        yield (
+            f"| {each.name} | {against} | {each.seconds:.3f} | {each.their_seconds:.3f} | {spread} | "
+            f"{each.less_processor:.2f} | {floor} |"
+        )
+
+
+def main() -> None:
+    """One race: what `run_races` starts."""
+    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.throughput", description=__doc__)
+    parser.add_argument("race", choices=[race.name for race in RACES])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, required=True, help="the JSON file of the result")
+    args = parser.parse_args()
+    race = next(race for race in RACES if race.name == args.race)
+    with tempfile.TemporaryDirectory() as folder:
+        result = measure(race, Path(folder), args.rounds)
+    write_text(args.out, json.dumps(asdict(result), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""What can be scored in the toy world without watching, and how fast its films are made: python -m
+pseudocap.bench.speed.toyworld cheats | speed
+
+`cheats` scores on the MSR-VTT-like test films, 20 references each, what speakers say who know less and less: the whole
+truth, every frame but not their order, one frame, the list of things, nothing. All but the crowd use the same plain
+words, the commonest of the grammar, so they differ in what they know. `speed` times drawing and encoding, in processor
+time of one process, and whole films through `toyworld write`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pseudocap.metrics.measures import METRICS
+from pseudocap.metrics.references import References
+from pseudocap.metrics.suite import Scores, score
+from pseudocap.toyworld import film as files
+from pseudocap.toyworld import lexicon
+from pseudocap.toyworld.corpora import CORPORA, captions_at, film_at
+from pseudocap.toyworld.grammar import PLAIN, caption, full_truth, noun_phrase, objects_only
+from pseudocap.toyworld.render import render_film
+from pseudocap.toyworld.scenes import TICKS, Film, Shot, mirrored
+from pseudocap.toyworld.speech import visible
+from pseudocap.toyworld.write import write_world
+
+CORPUS = "msrvtt"
+
+
+def centre(film: Film) -> tuple[Shot, int]:
+    """The shot and its tick in the middle of the film, where a teacher looks."""
+    shot, place = film.shot_at(film.frames // 2)
+    return shot, place * TICKS + TICKS // 2
+
+
+def still(film: Film) -> str:
+    """What the centre frame shows: its things and its place."""
+    shot, tick = centre(film)
+    named = " and ".join(noun_phrase(shot.things[who], PLAIN) for who in visible(shot, tick)[:2])
+    return f"{named or 'nothing'} {PLAIN.of(lexicon.PLACES[shot.background])}"
+
+
+def still_with_a_guess(film: Film, rng: np.random.Generator) -> str:
+    """The centre frame by one who knows every action from a single pose, and flips a coin for its direction."""
+    shot, tick = centre(film)
+    running = [action for action in shot.actions if action.start < tick < action.end]
+    if not running:
+        return still(film)
+    shown = Shot(
+        things=shot.things, actions=(running[0],), background=shot.background, frames=shot.frames, texture=shot.texture
+    )
+    alone = Film(shots=(shown,))
+    return caption(mirrored(alone) if rng.random() < 0.5 else alone, PLAIN)
+
+
+def unordered(film: Film, rng: np.random.Generator) -> str:
+    """One who has seen every frame and not their order: a film and its mirror image are the same to him."""
+    return full_truth(mirrored(film) if rng.random() < 0.5 else film)
+
+
+def best_constant(places: range, seed: int) -> str:
+    """The sentence that scores best when it is said of every training film; of the crowd's and of its commonest."""
+    references = {place: captions_at(CORPUS, "train", place, seed=seed) for place in places}
+    prepared = References(references)
+    counted = Counter(text for texts in references.values() for text in texts)
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(sorted(counted), size=min(150, len(counted)), replace=False).tolist()
+    candidates = dict.fromkeys([text for text, _ in counted.most_common(150)] + drawn)
+
+    def value(text: str) -> float:
+        return score(predictions=dict.fromkeys(places, text), references=prepared, metrics=("CIDEr-D",))["CIDEr-D"]
+
+    return max(candidates, key=value)
+
+
+def cheats(films: int, seed: int) -> None:
+    """Print the table."""
+    scenes = {place: film_at(CORPUS, "test", place, seed=seed) for place in range(films)}
+    references = {place: captions_at(CORPUS, "test", place, seed=seed) for place in scenes}
+    prepared = References(references)
+    rng = np.random.default_rng(seed)
+    constant = best_constant(range(200), seed)
+    speakers: dict[str, Callable[[Film], str]] = {
+        f'nothing (the best constant: "{constant}")': lambda film: constant,
+        "the list of acting things": objects_only,
+        "the centre frame: its things and place": still,
+        "the centre frame and what goes on, but not which way": lambda film: still_with_a_guess(film, rng),
+        "every frame, in the reverse order": lambda film: full_truth(mirrored(film)),
+        "every frame, but not their order": lambda film: unordered(film, rng),
+        "everything": full_truth,
+    }
+    print(f"| what the speaker knows | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
+    for name, speak in speakers.items():
+        predictions = {place: speak(film) for place, film in scenes.items()}
+        print(_row(name, score(predictions=predictions, references=prepared, metrics=METRICS)), flush=True)
+    rounds = [_one_against_the_others(references, who) for who in range(0, 20, 4)]
+    mean = {name: float(np.mean([each[name] for each in rounds])) for name in METRICS}
+    print(_row("everything, one of the crowd against the other 19", mean))
+
+
+def _one_against_the_others(references: dict[int, list[str]], who: int) -> Scores:
+    others = {place: texts[:who] + texts[who + 1 :] for place, texts in references.items()}
+    said = {place: texts[who] for place, texts in references.items()}
+    return score(predictions=said, references=others, metrics=METRICS)
+
+
+def _row(name: str, values: dict[str, float]) -> str:
+    return f"| {name} | {' | '.join(f'{values[metric]:.1f}' for metric in METRICS)} |"
+
+
+def speed(films: int, sizes: list[int], workers: int) -> None:
+    """Print what a ten-second film costs, and how many a second `toyworld write` makes."""
+    print("| pixels | drawing, ms | encoding, ms | kB a film |\n|---|---|---|---|")
+    scenes = [film_at(CORPUS, "train", place, seed=0) for place in range(films)]
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "film.mp4"
+        for size in sizes:
+            begin = time.process_time()
+            drawn = [list(render_film(scene, size)) for scene in scenes]
+            between = time.process_time()
+            total = 0
+            for frames in drawn:
+                files.encode(path, frames, size=size)
+                total += path.stat().st_size
+            drawing, encoding = between - begin, time.process_time() - between
+            print(
+                f"| {size} | {drawing / films * 1e3:.1f} | {encoding / films * 1e3:.1f} | {total / films / 1e3:.1f} |"
+            )
+        begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        write_world(Path(temporary) / "world", scale="full", corpora=["own"], size=sizes[0], workers=workers)
+        took, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    recipe = CORPORA["own"]
+    shown = sum(film_at("own", split, place, seed=0).seconds for split, place in recipe.places("full"))
+    work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    print(f"\n{shown:.0f} s of film by {workers} workers in {took:.1f} s: {shown / 10 / took:.1f} films of ten seconds")
+    print(f"a second (processor time {work:.1f} s, the start of the processes included)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["cheats", "speed"])
+    parser.add_argument("--films", type=int, default=500, help="films that are scored or drawn (default 500)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the world (default 0)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 96], help="speed: pixels of a side")
+    parser.add_argument("--workers", type=int, default=2, help="speed: processes that write (default 2)")
+    args = parser.parse_args()
+    if args.what == "cheats":
+        cheats(args.films, args.seed)
+    else:
+        speed(args.films, args.sizes, args.workers)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""Many files captioned one after another: batches across files, a broken file costs itself only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from pseudocap.captioner import PseudoCap
+from pseudocap.decoding import Asked, decoding_options
+from pseudocap.errors import DecodeError
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess, TimedCaption
+from pseudocap.video.subtitles import merge_equal
+from pseudocap.video.watch import pad_clips, watch_known
+
+__all__ = ["Asked", "FileCaptions", "caption_densely", "caption_files"]
+
+ORDINARY = Asked()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileCaptions:
+    """What is said of a file, and what went wrong with it. A truncated file has both. A still lasts no time."""
+
+    file: str
+    captions: tuple[TimedCaption, ...] = ()
+    error: str = ""
+
+
+def caption_files(model: PseudoCap, files: Iterable[str | Path], asked: Asked = ORDINARY) -> Iterator[FileCaptions]:
+    """One caption a file, in the order of the files."""
+    preprocess = model.preprocess_for(asked.num_frames)
+    waiting: list[tuple[FileCaptions, torch.Tensor | None]] = []
+    for file in files:
+        waiting.append(_watched(str(file), preprocess))
+        if sum(frames is not None for _, frames in waiting) == asked.batch_size:
+            yield from _said(model, waiting, asked)
+            waiting = []
+    yield from _said(model, waiting, asked)
+
+
+def caption_densely(
+    model: PseudoCap,
+    files: Iterable[str | Path],
+    asked: Asked = ORDINARY,
+    *,
+    clip_seconds: float = CLIP_SECONDS,
+    min_seconds: float = MIN_SECONDS,
+) -> Iterator[FileCaptions]:
+    """A caption for every clip of each file; equal neighbours are one. Of a truncated file what could be read."""
+    for file in files:
+        captions: list[TimedCaption] = []
+        clips = model.caption_long(
+            str(file),
+            clip_seconds=clip_seconds,
+            min_seconds=min_seconds,
+            num_frames=asked.num_frames,
+            batch_size=asked.batch_size,
+            **asked.decoding,
+        )
+        error = ""
+        try:
+            captions.extend(clips)
+        except DecodeError as failure:
+            error = str(failure)
+        yield FileCaptions(file=str(file), captions=tuple(merge_equal(captions)), error=error)
+
+
+def _watched(file: str, preprocess: Preprocess) -> tuple[FileCaptions, torch.Tensor | None]:
+    try:
+        frames, info = watch_known(file, preprocess)
+    except DecodeError as failure:
+        return FileCaptions(file=file, error=str(failure)), None
+    moves = len(frames) > 1  # a still lasts no time
+    whole = TimedCaption(start=0.0, end=info.duration if moves else 0.0, text="")
+    error = str(info.missing(info.duration)) if moves and not info.complete else ""
+    return FileCaptions(file=file, captions=(whole,), error=error), frames
+
+
+def _said(
+    model: PseudoCap, waiting: list[tuple[FileCaptions, torch.Tensor | None]], asked: Asked
+) -> Iterator[FileCaptions]:
+    clips = [frames for _, frames in waiting if frames is not None]
+    texts = (
+        model.decode(model.generate(model.encode(*pad_clips(clips)), **decoding_options(**asked.decoding)))
+        if clips
+        else []
+    )
+    said = iter(texts)
+    for found, frames in waiting:
+        if frames is None:
+            yield found
+        else:
+            (whole,) = found.captions
+            yield replace(found, captions=(replace(whole, text=next(said)),))

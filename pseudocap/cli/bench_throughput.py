@@ -1,0 +1,62 @@
+"""`pseudocap bench throughput`: every race against its named alternative, and a failure where one falls below its
+floor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from pseudocap.cli.actions import Action
+from pseudocap.cli.bench_options import tell
+from pseudocap.errors import ConfigError, nearest
+
+
+def _add_throughput(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("races", nargs="*", metavar="RACE", help="only these (default: all but the long ones)")
+    parser.add_argument("--full", action="store_true", help="the long ones too")
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="how often everyone runs (default: 3, or as long races)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/bench/throughput"),
+        metavar="DIR",
+        help="each race's result is kept here, and not run again by the same code (build/bench/throughput)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def _throughput(args: argparse.Namespace) -> int:
+    if args.rounds is not None and args.rounds < 1:
+        raise ConfigError(f"--rounds is {args.rounds} and must be at least 1")
+    if args.out.is_file():
+        raise ConfigError(f"--out {args.out} is a file; name a folder")
+    from dataclasses import asdict
+
+    from pseudocap.bench.speed.races import RACES
+    from pseudocap.bench.speed.throughput import run_races, table
+
+    known = {race.name: race for race in RACES}
+    for name in args.races:
+        if name not in known:
+            raise ConfigError(f"{name} is no race{nearest(name, known)}; there are {', '.join(known)}")
+    chosen = [known[name] for name in args.races] or [race for race in RACES if args.full or not race.full]
+    results = run_races(chosen, args.out, rounds=args.rounds, tell=tell)
+    if args.json:
+        print(json.dumps([asdict(each) | {"holds": each.holds} for each in results], indent=1))
+    else:
+        print("\n".join(table(results)))
+    low = [each.name for each in results if not each.holds]
+    if low:
+        tell(f"below the floor: {', '.join(low)}")
+    return 1 if low else 0
+
+
+THROUGHPUT = Action(
+    summary="how many times as fast as named alternatives everything is; fails below the floors",
+    add=_add_throughput,
+    run=_throughput,
+    example="pseudocap bench throughput decode-12 train-memories",
+)

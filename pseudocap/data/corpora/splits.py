@@ -1,0 +1,128 @@
+"""Other splits than a corpus's own, from lists of ids, and the guard against testing on what was trained on.
+
+The case that it stands for: the 1k-A retrieval split of MSR-VTT trains on 9,000 videos, and 1,990 of them are test
+videos of the captioning split. A caption score after such training measures memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+from pseudocap.data.corpora import reading
+from pseudocap.data.corpora.base import SPLITS, Corpus, Mismatch
+from pseudocap.data.videos import plain_name
+from pseudocap.errors import ConfigError, DataError, nearest
+from pseudocap.types import CaptionedVideo
+
+
+def read_list(path: str | PathLike[str]) -> list[str]:
+    """Ids of videos: one a line, or of a .csv the column `video_id`."""
+    path = Path(path)
+    ids: dict[str, None] = {}
+    if path.suffix.lower() == ".csv":
+        found = [
+            (line, reading.field(row, "video_id", str, where=f"{path}, line {line}"))
+            for line, row in reading.csv_rows(path)
+        ]
+    else:
+        found = list(reading.lines(path))
+    for line, text in found:
+        name = reading.identifier(text, "video_id", where=f"{path}, line {line}")
+        if name in ids:
+            raise DataError(f"{path}, line {line}: {name!r} stands there twice; a split lists a video once")
+        ids[name] = None
+    if not ids:
+        raise DataError(f"{path} lists no video")
+    return list(ids)
+
+
+def resplit(corpus: Corpus, lists: Mapping[str, str | PathLike[str] | None], *, allow_leak: bool = False) -> Corpus:
+    """The corpus with the splits of these lists: a file of ids, or None to leave the split out.
+
+    A split that is not mentioned stays as the annotations have it. What train shares with any other is refused, or
+    with `allow_leak` kept as a Mismatch that every result carries.
+    """
+    for name in lists:
+        if name not in SPLITS:
+            raise DataError(f"split {name!r} is none of {', '.join(SPLITS)}{nearest(name, SPLITS)}")
+    by_id: dict[str, CaptionedVideo] = {row.id: row for row in corpus.rows}
+    rows: list[CaptionedVideo] = []
+    sources: dict[str, str] = {}
+    files = list(corpus.files)
+    for split in (*SPLITS, *(name for name in corpus.splits if name not in SPLITS)):
+        path = lists.get(split)
+        if path is not None:
+            files.append(Path(path))
+            rows += [replace(by_id[name], split=split) for name in _known(path, by_id, corpus.name)]
+        elif split not in lists:
+            rows += [row for row in corpus.rows if row.split == split]
+        sources[split] = Path(path).name if path is not None else "the annotations"
+    narrowed = replace(corpus, rows=tuple(rows), files=tuple(files))
+    leaks: list[Mismatch] = []
+    for split in narrowed.splits:
+        if split != "train" and "train" in narrowed.splits:
+            leaks += refuse_leak(narrowed.split("train"), narrowed.split(split), allow_leak=allow_leak, sources=sources)
+    return replace(narrowed, mismatches=(*corpus.mismatches, *leaks))
+
+
+def hold_out(
+    corpus: Corpus,
+    share: float,
+    *,
+    seed: int,
+    train: str = "train",
+    val: str = "val",
+    is_there: Callable[[CaptionedVideo], bool] = lambda row: True,
+) -> Corpus:
+    """A validation split of this share of the training videos, at least one of them; of a single video there is none.
+
+    A video goes whole, with all its stretches. Which ones is a function of the seed and their names, so a corpus that
+    grows keeps those that it had where they still belong. Only videos that are there are drawn and counted: one that
+    is not would validate nothing.
+    """
+    if isinstance(share, bool) or not 0 <= share < 1:
+        raise ConfigError(f"the share that is held out must be from 0 to below 1, not {share!r}")
+    names = {plain_name(row.video) for row in corpus.rows if row.split == train and is_there(row)}
+    if share == 0 or len(names) < 2:
+        return corpus
+    drawn = sorted(names, key=lambda name: hashlib.sha256(f"{seed} {name}".encode("utf-8", "surrogatepass")).digest())
+    held = set(drawn[: max(1, round(share * len(names)))])
+    rows = (
+        replace(row, split=val) if row.split == train and plain_name(row.video) in held else row for row in corpus.rows
+    )
+    return replace(corpus, rows=tuple(rows))
+
+
+def _known(path: str | PathLike[str], by_id: Collection[str], corpus: str) -> list[str]:
+    names = read_list(path)
+    if unknown := [name for name in names if name not in by_id]:
+        problem = f"{len(unknown):,} of its {len(names):,} videos are not in {corpus}, {unknown[0]!r} first"
+        raise DataError(f"{path}: {problem}; take the list that belongs to these annotations")
+    return names
+
+
+def refuse_leak(
+    train: Corpus, held_out: Corpus, *, allow_leak: bool = False, sources: Mapping[str, str] | None = None
+) -> tuple[Mismatch, ...]:
+    """Refuse to hold out a split of which videos are trained on; `sources` says where each split comes from.
+
+    Both corpora are narrowed to one split. With `allow_leak` the number comes back, for the results.
+    """
+    trained = {row.id for row in train.rows}
+    held = {row.id for row in held_out.rows}
+    if not (shared := len(trained & held)):
+        return ()
+    split = held_out.splits[0]
+    if not allow_leak:
+        origin = {name: f" ({source})" for name, source in (sources or {}).items()}
+        raise DataError(
+            f"the training list{origin.get('train', '')} holds {shared:,} of the {len(held):,} videos of "
+            f"{split}{origin.get(split, '')}: a score there would measure memory, not captioning. The 9k training list "
+            "of MSR-VTT belongs to the 1k-A retrieval split, not to the captioning one; take lists of one split, leave "
+            f"{split} out (--split {split}=none), or force it (allow_leak, --allow-leak), which every result then says"
+        )
+    return (Mismatch(what=f"videos of {split} that are trained on", expected=0, found=shared),)

@@ -1,0 +1,48 @@
+"""Videos of which nothing is said yet, as rows: what is to be encoded, or labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pseudocap.data.corpora.base import stretch_id
+from pseudocap.data.videos import VideoFolder
+from pseudocap.errors import DataError, DecodeError
+from pseudocap.types import MIN_SECONDS, CaptionedVideo
+from pseudocap.video.clips import plan_clips
+from pseudocap.video.decode import probe
+
+
+def uncaptioned(
+    videos: VideoFolder,
+    *,
+    clip_seconds: float | None = None,
+    min_seconds: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[CaptionedVideo, ...]:
+    """The videos of a folder, whole or cut into clips, as rows of which nothing is said yet.
+
+    A clip at a video's end that is shorter than `min_seconds` is left out (by default 1 s, or a shorter clip's length).
+    A video that cannot be opened stays one row, so that whoever watches it counts and names it.
+    """
+    rows = []
+    if clip_seconds is not None and min_seconds is None:
+        min_seconds = min(MIN_SECONDS, clip_seconds)
+    paths = sorted(videos.paths)
+    for done, path in enumerate(paths):
+        if progress is not None:
+            progress(done, len(paths))
+        name = path.relative_to(videos.root).as_posix()
+        if clip_seconds is None or min_seconds is None:
+            rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))
+            continue
+        try:
+            duration = probe(path).duration
+        except DecodeError:
+            rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))
+            continue
+        for clip in plan_clips(name, duration, clip_seconds=clip_seconds, min_seconds=min_seconds):
+            key = stretch_id(name, clip.start, clip.end)
+            rows.append(CaptionedVideo(id=key, video=name, captions=(), split="train", start=clip.start, end=clip.end))
+    if not rows:
+        raise DataError(f"{videos.root} holds no video file")
+    return tuple(rows)

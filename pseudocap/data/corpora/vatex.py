@@ -1,0 +1,61 @@
+"""VATEX: clips of ten seconds with ten English captions each (the Chinese ones are left alone).
+
+A file is a list of `{"videoID": "<youtube>_<start>_<end>", "enCap": [..]}`; which split it is, its name says.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pseudocap.data.corpora import reading
+from pseudocap.data.corpora.base import Annotations, Checks, Corpus, annotation_files, fixed_corpus
+from pseudocap.errors import DataError
+from pseudocap.types import CaptionedVideo, Origin
+
+LAYOUT = ("vatex_training_v1.0.json", "vatex_validation_v1.0.json", "vatex_public_test_english_v1.1.json")
+VIDEOS = {"train": 25_991, "val": 3_000, "test": 6_000}
+CAPTIONS_EACH = 10
+CLIP = re.compile(r"(?P<youtube>.{11})_(?P<start>\d{6})_(?P<end>\d{6})")
+
+
+def read_vatex(annotations: Annotations, *, allow_partial: bool = False) -> Corpus:
+    """From the folder of the official files, or from files whose names say train, val or test."""
+    files = annotation_files(annotations, (LAYOUT,), corpus="VATEX")
+    checks = Checks(allow_partial=allow_partial)
+    rows: dict[str, CaptionedVideo] = {}
+    for path in files:
+        split, records = _split(path), reading.read_json(path)
+        if not isinstance(records, list):
+            raise DataError(f"{path} must hold a list of videos, [{{'videoID': .., 'enCap': [..]}}, ..]")
+        for position, record in enumerate(records):
+            row = _row(record, split, checks, where=f"{path}, row {position}")
+            if row.id in rows:
+                raise DataError(f"{path}, row {position}: the video {row.id!r} stood there before; keep one of them")
+            rows[row.id] = row
+    return fixed_corpus(
+        "vatex", list(rows.values()), files=files, checks=checks, videos=VIDEOS, captions_each=CAPTIONS_EACH
+    )
+
+
+def _split(path: Path) -> str:
+    named = [split for split in VIDEOS if split in path.name.lower()]
+    if len(named) != 1:
+        raise DataError(f"{path}: its name must say which split it is: one of {', '.join(VIDEOS)}")
+    return named[0]
+
+
+def _row(record: object, split: str, checks: Checks, *, where: str) -> CaptionedVideo:
+    name = reading.identifier(reading.field(record, "videoID", str, where=where), "videoID", where=where)
+    where = f"{where} ({name})"
+    captions = []
+    for position, text in enumerate(reading.field(record, "enCap", list, where=where)):
+        try:
+            captions.append(reading.caption(text, where=where, name=f"enCap[{position}]"))
+        except DataError as error:
+            checks.skip("unusable captions", error)
+    origin = None
+    if clip := CLIP.fullmatch(name):
+        start, end = reading.span(clip["start"], clip["end"], where=where)
+        origin = Origin(url=f"https://www.youtube.com/watch?v={clip['youtube']}", start=start, end=end)
+    return CaptionedVideo(id=name, video=name, captions=tuple(captions), split=split, origin=origin)

@@ -1,0 +1,332 @@
+"""A source of clips through a frozen encoder, once: `pseudocap encode`.
+
+Workers read and decode in the order of the source, this process encodes in batches and writes shards of a fixed number
+of samples. A shard begins with a new batch, so what a run writes does not depend on where earlier runs were stopped:
+started again after `kill -9`, the folder is the same to the byte (on the same machine). A clip that is stored already,
+under whatever name or from whatever source, is not encoded again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from pseudocap.data.memories.shards import ShardVectors, create, remove_litter, write_shard
+from pseudocap.data.memories.source import (
+    Failure,
+    MemoryRow,
+    MemorySpec,
+    ShardIndex,
+    read_index,
+    shard_paths,
+    view_generator,
+)
+from pseudocap.data.stream.sources import Described, Source
+from pseudocap.data.verify import CRASHED
+from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
+from pseudocap.model.encoders.timesformer import TimeSformer
+from pseudocap.types import Modality
+from pseudocap.video.watch import pad_clips
+
+FEW = 20  # samples before a share of failures means anything
+AHEAD = 2  # samples that each worker prepares
+Progress = Callable[[int, int], None]  # samples done, samples in all
+
+
+class DescribedSource(Source, Protocol):
+    """A source that can say what a sample is without looking at its pictures."""
+
+    def describe(self, index: int) -> Described:
+        """Raises what `sample` raises."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Watched:
+    """What a worker hands over: a sample with its views, with none where they are stored already, or why not."""
+
+    index: int
+    of: Described | None
+    views: tuple[torch.Tensor, ...]
+    problem: str
+
+
+class _Watching(Dataset[_Watched]):
+    """The samples with these numbers, each with all of its views."""
+
+    def __init__(self, source: DescribedSource, spec: MemorySpec, wanted: Sequence[int], known: frozenset[str]) -> None:
+        self.source, self.spec, self.wanted, self.known = source, spec, wanted, known
+
+    def __len__(self) -> int:
+        return len(self.wanted)
+
+    def __getitem__(self, place: int) -> _Watched:
+        index = self.wanted[place]
+        try:
+            of = self.source.describe(index)
+            views = () if of.content in self.known else tuple(self._views(index, of.content))
+        except (DataError, DecodeError, OSError) as error:
+            return _Watched(index=index, of=None, views=(), problem=first_line(error))
+        return _Watched(index=index, of=of, views=views, problem="")
+
+    def _views(self, index: int, content: str) -> Iterator[torch.Tensor]:
+        for view in range(self.spec.views):
+            frames = self.source.sample(index, view_generator(self.spec, content, view)).frames
+            assert frames is not None, "what is encoded has pictures"
+            yield frames
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoded:
+    """What a run did. `failed` has name and reason of every sample that gave nothing, in earlier runs too."""
+
+    stored: int
+    already: int
+    failed: dict[str, str]
+    total: int  # clips with a memory in the folder, each counted once
+    bytes: int
+    seconds: float
+
+
+def encode(
+    source: DescribedSource,
+    encoder: TimeSformer,
+    out: Path,
+    spec: MemorySpec,
+    *,
+    batch_size: int = 16,
+    shard_size: int = 1024,
+    workers: int = 0,
+    max_failure_rate: float = 0.1,
+    retry_failed: bool = False,
+    progress: Progress | None = None,
+) -> Encoded:
+    """Store the memories of all samples of a source, and go on where an earlier run over it was stopped.
+
+    `batch_size` counts views. More failures than `max_failure_rate` end the run; what was encoded is kept. What had
+    failed before and fails again is not counted among them.
+    """
+    for name, value, least in (("batch_size", batch_size, 1), ("shard_size", shard_size, 1), ("workers", workers, 0)):
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}, not {value}")
+    started = time.monotonic()
+    create(out, spec)
+    with _alone(out):
+        remove_litter(out)
+        past = Past.of(out, source.identity)
+        past.refuse_other(source.modality, out)
+        again = frozenset(past.failures) if retry_failed else frozenset()
+        wanted = [*sorted(again), *range(past.next, sum(source.groups))]
+        writer = _Writer(encoder=encoder, out=out, spec=spec, past=past, batch_size=batch_size, shard_size=shard_size)
+        tolerance = _Tolerance(share=max_failure_rate)
+        watching = _Watching(source, spec, wanted, frozenset(past.contents))
+        for done, watched in enumerate(_in_order(watching, workers), start=1):
+            writer.take(watched, name=source.name(watched.index))
+            if watched.index not in again and tolerance.exhausted_by(watched.problem):
+                writer.flush()
+                raise DataError(f"{tolerance}; the last was {watched.problem}; what was encoded is kept in {out}")
+            if progress is not None:
+                progress(done, len(wanted))
+        writer.flush()
+    return Encoded(
+        stored=writer.stored,
+        already=len(wanted) - writer.stored - writer.failing,
+        failed={failure.name: failure.reason for failure in past.failures.values()},
+        total=len(past.contents),
+        bytes=sum(path.stat().st_size for path in out.iterdir()),
+        seconds=time.monotonic() - started,
+    )
+
+
+@dataclass(kw_only=True, slots=True)
+class _Tolerance:
+    """Which share of the samples that are tried for the first time may fail."""
+
+    share: float
+    done: int = 0
+    failed: int = 0
+
+    def exhausted_by(self, problem: str) -> bool:
+        """Count a sample. True where too many have failed."""
+        self.done += 1
+        self.failed += bool(problem)
+        return self.failed > self.share * max(self.done, FEW)
+
+    def __str__(self) -> str:
+        return f"{self.failed} of {self.done} samples failed, more than a share of {self.share:g} (max_failure_rate)"
+
+
+def _in_order(watching: _Watching, workers: int) -> Iterator[_Watched]:
+    """Workers are started afresh, not forked: a fork of a process with torch's threads may hang.
+
+    A file that crashes FFmpeg takes its worker along. The samples that may have been under way are then watched one at
+    a time, each in a process of its own, and the one that crashes that too has failed as any other.
+    """
+    if workers == 0:
+        yield from (watching[place] for place in range(len(watching)))
+        return
+    place = 0
+    while place < len(watching):
+        for watched in _until_a_crash(Subset(watching, range(place, len(watching))), workers):
+            yield watched
+            place += 1
+        under_way = range(place, min(place + AHEAD * workers, len(watching)))
+        yield from (_watched_alone(watching, number) for number in under_way)
+        place = under_way.stop
+
+
+def _until_a_crash(watching: Dataset[_Watched], workers: int) -> Iterator[_Watched]:
+    """Samples in order, to the end or to the death of a worker."""
+    loader = DataLoader(
+        watching, batch_size=None, num_workers=workers, prefetch_factor=AHEAD, multiprocessing_context="forkserver"
+    )
+    arriving = iter(loader)
+    while True:
+        try:
+            watched = next(arriving)
+        except StopIteration:
+            return
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+                raise
+            return
+        yield watched
+
+
+def _watched_alone(watching: _Watching, place: int) -> _Watched:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as cell:
+        try:
+            return cell.submit(watching.__getitem__, place).result()
+        except BrokenProcessPool:
+            return _Watched(index=watching.wanted[place], of=None, views=(), problem=CRASHED)
+
+
+@dataclass(kw_only=True, slots=True)
+class Past:
+    """What the shards of a folder say: what is stored, and how far a source is done."""
+
+    source: str
+    shards: int = 0
+    next: int = 0
+    contents: set[str] = field(default_factory=set)
+    rows: set[Described] = field(default_factory=set)
+    failures: dict[int, Failure] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, folder: Path, source: str) -> Past:
+        past = cls(source=source)
+        for path in shard_paths(folder):
+            index = read_index(path)
+            past.shards = int(path.stem) + 1
+            past.rows |= {row.of for row in index.rows}
+            past.contents |= {row.of.content for row in index.rows if row.place is not None}
+            if index.source == source:
+                past.next = max(past.next, index.next)
+                past.failures.update((failure.index, failure) for failure in index.failed)
+                for number in index.mended:
+                    past.failures.pop(number, None)
+        return past
+
+    def refuse_other(self, modality: Modality, folder: Path) -> None:
+        """DataError where the folder's memories are of the other kind."""
+        if there := {row.modality for row in self.rows} - {modality}:
+            raise DataError(f"{folder} holds memories of {there.pop()}s, and these are {modality}s; take two folders")
+
+
+@dataclass(kw_only=True)
+class _Writer:
+    """Gathers views until they fill a batch, encodes them, and writes what has been encoded as shards."""
+
+    encoder: TimeSformer
+    out: Path
+    spec: MemorySpec
+    past: Past
+    batch_size: int
+    shard_size: int
+    stored: int = 0
+    failing: int = 0
+
+    def __post_init__(self) -> None:
+        self._start_shard()
+
+    def _start_shard(self) -> None:
+        self.rows: list[MemoryRow] = []
+        self.failed: list[Failure] = []
+        self.mended: list[int] = []
+        self.vectors = ShardVectors(self.spec, self.shard_size)
+        self.waiting: list[torch.Tensor] = []
+
+    @property
+    def clips(self) -> int:
+        """Samples whose views are in the shard that is being gathered."""
+        return (self.vectors.views + len(self.waiting)) // self.spec.views
+
+    def take(self, watched: _Watched, *, name: str) -> None:
+        past = self.past
+        if watched.of is None:
+            self.failing += 1
+            self.failed.append(Failure(index=watched.index, name=name, reason=watched.problem))
+            past.failures[watched.index] = self.failed[-1]
+        else:
+            if past.failures.pop(watched.index, None):
+                self.mended.append(watched.index)
+            if watched.of.content not in past.contents:
+                past.contents.add(watched.of.content)
+                self.rows.append(MemoryRow(of=watched.of, place=self.clips))
+                self.waiting += watched.views
+                self.stored += 1
+            elif watched.of not in past.rows:
+                self.rows.append(MemoryRow(of=watched.of, place=None))
+            past.rows.add(watched.of)
+        past.next = max(past.next, watched.index + 1)
+        while len(self.waiting) >= self.batch_size:
+            self._encode(self.batch_size)
+        if len(self.rows) >= self.shard_size:
+            self.flush()
+
+    @torch.inference_mode()
+    def _encode(self, count: int) -> None:
+        views, self.waiting = self.waiting[:count], self.waiting[count:]
+        weights = self.encoder.pos_embed
+        frames, mask = pad_clips(views)
+        real = None if mask.all() else mask.to(weights.device)
+        memory = self.encoder.encode(frames.to(weights), real, patches=self.spec.patches)
+        self.vectors.add(memory, [len(view) for view in views])
+
+    def flush(self) -> None:
+        """End the shard: encode what waits, write everything, begin anew."""
+        if self.waiting:
+            self._encode(len(self.waiting))
+        if not (self.rows or self.failed or self.mended):
+            return
+        index = ShardIndex(
+            source=self.past.source,
+            next=self.past.next,
+            rows=tuple(self.rows),
+            failed=tuple(self.failed),
+            mended=tuple(self.mended),
+        )
+        write_shard(self.out, self.past.shards, self.vectors.tensors(), index)
+        self.past.shards += 1
+        self._start_shard()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Two runs must not write into one folder."""
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataError(f"another run is writing to {folder}; wait for it, or choose another folder") from None
+        yield

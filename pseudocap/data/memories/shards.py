@@ -1,0 +1,119 @@
+"""Shards of memories as they are written: vectors gathered as they are stored, files that count when they are whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from pseudocap.data.memories.source import FORMAT, MANIFEST, MemorySpec, ShardIndex, differences, read_spec
+from pseudocap.errors import DataError, first_line
+from pseudocap.files.atomic import unfinished
+from pseudocap.types import VideoMemory
+
+
+def create(folder: Path, spec: MemorySpec) -> None:
+    """A folder for these memories, or the one that is there if it was made with the very same settings."""
+    if (folder / MANIFEST).is_file():
+        there = read_spec(folder)
+        if there != spec:
+            raise DataError(
+                f"{folder} holds memories that were made otherwise: {differences(there, spec)}; "
+                "choose another folder, or the same settings"
+            )
+        return
+    # A hidden file is what a run left that was killed as it began.
+    if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+        raise DataError(f"{folder} is not empty and holds no {MANIFEST}; choose another folder for the memories")
+    document = {**spec.to_dict(), "fingerprint": spec.fingerprint}
+    _write(folder / MANIFEST, json.dumps(document, indent=2).encode() + b"\n")
+
+
+def remove_litter(folder: Path) -> None:
+    """What killed runs left half written. Only who holds the folder's lock may do so."""
+    for path in folder.glob(".*.part"):
+        path.unlink(missing_ok=True)
+
+
+def quantise(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """int8 of the same shape, and a float32 scale for each vector: its largest value is 127."""
+    scale = vectors.float().abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    return (vectors.float() / scale).round().to(torch.int8), scale
+
+
+class ShardVectors:
+    """The vectors of a shard of at most so many samples, held once and as small as they are stored.
+
+    They are put where the file will have them from the beginning. Gathered view by view as float32 and packed at the
+    end, a shard would take several times its size. Room that is not used takes no memory.
+    """
+
+    def __init__(self, spec: MemorySpec, samples: int) -> None:
+        self.views = 0
+        self._spec, self._room = spec, samples * spec.views
+        self._frames: list[int] = []
+        self._taken = 0  # frames, whose vectors and patches lie one after another
+        self._rooms: dict[str, torch.Tensor] = {}
+
+    def add(self, memory: VideoMemory, frames: Sequence[int]) -> None:
+        """Views side by side, of which so many frames each are real."""
+        self._put("space", memory.space, first=self.views, room=self._room)
+        room = self._room * self._spec.preprocess.frames
+        for name, rows in (("time", memory.time), ("patches", memory.patches)):
+            if rows is not None:
+                real = torch.cat([row[:count] for row, count in zip(rows, frames, strict=True)])
+                self._put(name, real, first=self._taken, room=room)
+        self._frames += frames
+        self.views += len(frames)
+        self._taken += sum(frames)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """As the file has them; none where there is no sample."""
+        if not self.views:
+            return {}
+        views = self._spec.views
+        packed = {"frames": torch.tensor(self._frames, dtype=torch.int32).view(-1, views)}
+        for name, room in self._rooms.items():
+            used = room[: self.views].unflatten(0, (-1, views)) if name.startswith("space") else room[: self._taken]
+            packed[name] = used
+        return packed
+
+    def _put(self, name: str, vectors: torch.Tensor, *, first: int, room: int) -> None:
+        parts = {name: vectors}
+        if self._spec.storage == "int8":
+            parts[name], parts[f"{name}_scale"] = quantise(vectors)
+        for part, values in parts.items():
+            if part not in self._rooms:
+                stored = torch.float16 if self._spec.storage == "float16" else values.dtype
+                self._rooms[part] = torch.empty(room, *values.shape[1:], dtype=stored)
+            self._rooms[part][first : first + len(values)] = values
+
+
+def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], index: ShardIndex) -> None:
+    """Vectors first, then the index that makes them count; each under another name until it is whole."""
+    # ASCII, because a file's name may be no UTF-8, and comes back as it was from an escape.
+    document = json.dumps({"format": FORMAT, **asdict(index)}).encode()
+    _write(folder / f"{number:05d}.safetensors", lambda scratch: safetensors.torch.save_file(tensors, scratch))
+    _write(folder / f"{number:05d}.json", document + b"\n")
+
+
+def _write(path: Path, content: bytes | Callable[[Path], None]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished(path, contested=True) as scratch:
+            if isinstance(content, bytes):
+                scratch.write_bytes(content)
+            else:
+                content(scratch)
+            with scratch.open("rb") as file:
+                os.fsync(file.fileno())
+    except (OSError, SafetensorError) as error:
+        raise DataError(
+            f"{path} could not be written: {first_line(error)}; the shards before it are whole, run again to go on"
+        ) from error

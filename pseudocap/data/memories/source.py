@@ -1,0 +1,365 @@
+"""Pooled memories on disk: what a frozen encoder sees of a clip, kept so that no epoch has to look again.
+
+The encoder never learns, so for the same pixels it says the same each time. A memory of T + S vectors is all that the
+separable adapters take of a clip, and a training run from memories needs neither videos nor an encoder. For captioners
+whose attention looks at every patch of every frame, the T * S vectors that were pooled can be kept beside them.
+
+A folder holds `memories.json` (what made it, with a fingerprint of that) and shards: `00000.safetensors` with the
+vectors, and `00000.json` with whose they are, written last: a shard without it does not count. Vectors are float16, or
+int8 with a scale for each vector. A sample has one or several views: view 0 is what evaluation sees, the others are
+random crops at random moments, so that augmentation survives. Samples may have different numbers of frames, so the
+vectors of time lie one after another and `frames` says how many belong to each view; patches, where they are kept, lie
+frame by frame in the same way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import safetensors
+import torch
+from safetensors import SafetensorError
+
+from pseudocap.data.stream.sources import Described, RowSource, digest_of, row_fields
+from pseudocap.data.videos import plain_name
+from pseudocap.errors import ConfigError, DataError, first_line, nearest
+from pseudocap.types import CaptionedVideo, Preprocess, Sample, VideoMemory
+
+FORMAT = 1
+MANIFEST = "memories.json"
+Storage = Literal["float16", "int8"]
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemorySpec:
+    """Everything that a memory depends on beside the clip: which weights looked, at what, and how it was stored."""
+
+    encoder: str  # the fingerprint of its weights
+    preprocess: Preprocess
+    crops: int = 0  # random views of each clip, beside the one that evaluation sees
+    seed: int = 0  # of those
+    storage: Storage = "float16"
+    precision: Precision = "float32"  # that the encoder ran in
+    patches: bool = False  # whether all patches are kept beside the pooled vectors
+
+    def __post_init__(self) -> None:
+        if self.crops < 0:
+            raise ConfigError(f"crops is {self.crops} and must be 0 (evaluation's view alone) or more")
+        if self.storage not in ("float16", "int8"):
+            raise ConfigError(f"storage is {self.storage!r} and must be 'float16' or 'int8'")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ConfigError(f"precision is {self.precision!r} and must be 'float32' or 'bfloat16'")
+
+    @property
+    def views(self) -> int:
+        return 1 + self.crops
+
+    @property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        values = {"format": FORMAT, **asdict(self)}
+        # As it was before there was a choice, so that older folders stay the same.
+        for name, once in (("precision", "float32"), ("patches", False)):
+            if values[name] == once:
+                del values[name]
+        return values
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> MemorySpec:
+        values = {name: value for name, value in document.items() if name != "format"}
+        return cls(**{**values, "preprocess": Preprocess(**values["preprocess"])})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryRow:
+    """Whose memory it is: a sample's description, and its place among the vectors of this shard.
+
+    No place means that an earlier row has the same content, so its vectors serve both.
+    """
+
+    of: Described
+    place: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """The sample with this number of the source gave nothing."""
+
+    index: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardIndex:
+    """What stands beside a shard. With it all numbers below `next` of the source with this identity are done.
+
+    `mended` are numbers that had failed before and are stored here.
+    """
+
+    source: str
+    next: int
+    rows: tuple[MemoryRow, ...]
+    failed: tuple[Failure, ...] = ()
+    mended: tuple[int, ...] = ()
+
+
+def view_generator(spec: MemorySpec, content: str, view: int) -> torch.Generator | None:
+    """The randomness of one view of one clip, a function of these alone; None for the view that evaluation sees."""
+    if view == 0:
+        return None
+    digest = hashlib.sha256(f"{spec.seed} {content} {view}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
+
+
+def read_spec(folder: Path) -> MemorySpec:
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder of memories; `pseudocap encode` makes one")
+    if not path.is_file():
+        raise DataError(f"{folder} holds no {MANIFEST}, so no memories; `pseudocap encode` makes some")
+    try:
+        document = json.loads(path.read_bytes())
+        stated = document.pop("fingerprint")
+        if document["format"] != FORMAT:
+            raise DataError(f"{path} is of format {document['format']}, and this version reads {FORMAT}")
+        spec = MemorySpec.from_dict(document)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} cannot be read: {first_line(error)}; encode again into an empty folder") from error
+    if stated != spec.fingerprint:
+        raise DataError(f"{path} was edited: its settings do not have the fingerprint that it states; encode again")
+    return spec
+
+
+def differences(there: MemorySpec, wanted: MemorySpec) -> str:
+    """`crops is 2 there and 0 here, ...`"""
+    pairs = ((name, getattr(there, name), getattr(wanted, name)) for name in MemorySpec.__slots__)
+    return ", ".join(f"{name} is {_short(one)} there and {_short(two)} here" for name, one, two in pairs if one != two)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, Preprocess):
+        return ", ".join(f"{name} {part}" for name, part in asdict(value).items())
+    return value[:12] if isinstance(value, str) else str(value)
+
+
+def shard_paths(folder: Path) -> list[Path]:
+    """The indices of the shards that are whole, in order."""
+    return sorted(path for path in folder.glob("*.json") if path.stem.isdigit())
+
+
+def read_index(path: Path) -> ShardIndex:
+    try:
+        document = json.loads(path.read_bytes())
+        return ShardIndex(
+            source=document["source"],
+            next=document["next"],
+            rows=tuple(_row(**row) for row in document["rows"]),
+            failed=tuple(Failure(**failure) for failure in document["failed"]),
+            mended=tuple(document["mended"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} cannot be read: {first_line(error)}; remove it and encode again") from error
+
+
+def _row(*, of: dict[str, Any], place: int | None) -> MemoryRow:
+    return MemoryRow(of=Described(**{**of, "captions": tuple(of["captions"])}), place=place)
+
+
+class MemorySource:
+    """Memories as a source of samples: what a stream, or a data module, draws from instead of videos.
+
+    `encoder` and `preprocess` are those of the model that will learn from them; what was made with others is refused.
+    With a generator a sample is one of its random views (the one view where there is no other), without one it is what
+    evaluation sees. `patches` is whether the model looks at every patch: only then are those read.
+    """
+
+    def __init__(
+        self,
+        folder: str | PathLike[str],
+        *,
+        encoder: str | None = None,
+        preprocess: Preprocess | None = None,
+        patches: bool = False,
+    ) -> None:
+        self.folder, self.patches = Path(folder), patches
+        self.spec = read_spec(self.folder)
+        self.refuse_strangers(encoder, preprocess, patches=patches)
+        self._places: dict[str, tuple[int, int]] = {}  # of a content: its shard, and its place there
+        rows: dict[tuple[str, str], tuple[int, Described]] = {}  # a later row about the same has the newer captions
+        paths = shard_paths(self.folder)
+        for path in paths:
+            for row in read_index(path).rows:
+                if row.place is not None:
+                    self._places[row.of.content] = (int(path.stem), row.place)
+                shard, _ = rows.get((row.of.key, row.of.content), (int(path.stem), None))
+                rows[row.of.key, row.of.content] = (shard, row.of)
+        if not rows:
+            raise DataError(f"{self.folder} holds no memory yet; let `pseudocap encode` finish a shard")
+        ordered = sorted(rows.values(), key=lambda row: row[0])
+        self.rows = tuple(row for _, row in ordered)
+        self.groups = tuple(Counter(shard for shard, _ in ordered).values())
+        kinds = {row.modality for row in self.rows}
+        if len(kinds) > 1:
+            raise DataError(f"{self.folder} mixes images and videos; encode them into two folders")
+        (self.modality,) = kinds
+        self._by_key: dict[str, list[int]] = {}
+        self._by_video: dict[str, list[int]] = {}
+        for number, of in enumerate(self.rows):
+            self._by_key.setdefault(of.key, []).append(number)
+            self._by_video.setdefault(plain_name(of.key), []).append(number)
+
+    def refuse_strangers(self, encoder: str | None, preprocess: Preprocess | None, *, patches: bool = False) -> None:
+        """DataError where a model with this encoder and preprocessing sees something else; None is not compared. So it
+        is where the model looks at patches and they are not stored, or not read."""
+        if encoder is not None and encoder != self.spec.encoder:
+            raise DataError(
+                f"{self.folder} was encoded by weights with fingerprint {self.spec.encoder[:12]}, and the model's "
+                f"encoder has {encoder[:12]}; encode again with the model's own"
+            )
+        if preprocess is not None and preprocess != self.spec.preprocess:
+            raise DataError(
+                f"{self.folder} was encoded from other pictures ({_short(self.spec.preprocess)}) than the model "
+                f"takes ({_short(preprocess)}); encode again with the model's own"
+            )
+        if patches and not self.spec.patches:
+            raise DataError(
+                f"{self.folder} holds pooled vectors alone, and the model's attention looks at every patch of every "
+                "frame; encode into another folder with `pseudocap encode --patches`"
+            )
+        if patches and not self.patches:
+            raise DataError(
+                f"{self.folder} was opened without its patches, and the model's attention looks at them; open it as "
+                "MemorySource(..., patches=True)"
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def identity(self) -> str:
+        digest = hashlib.sha256(self.spec.fingerprint.encode())
+        for row in self.rows:
+            digest.update(json.dumps([row.key, row.content, *row.captions]).encode() + b"\n")
+        return digest.hexdigest()
+
+    def name(self, index: int) -> str:
+        return self.rows[index].key
+
+    def find(self, key: str) -> int:
+        """The number of the sample with this key."""
+        if key not in self._by_key:
+            raise DataError(f"{self.folder} has no memory of {key}{nearest(key, self._by_key)}; encode it too")
+        return self._only(key, self._by_key[key])
+
+    def of_row(self, row: CaptionedVideo) -> int | None:
+        """The sample of a corpus's row: by its id or, where the row is a whole video, by the video's name."""
+        found = self._by_key.get(row.id)
+        if found is None and row.start is None:
+            found = self._by_video.get(plain_name(row.video))
+        return self._only(row.id, found) if found is not None else None
+
+    def _only(self, key: str, numbers: list[int]) -> int:
+        """The newest of samples with the same vectors; of different ones nobody can tell which is meant."""
+        if len({self.rows[number].content for number in numbers}) > 1:
+            raise DataError(
+                f"{self.folder} has memories of different videos under the name {key}: of folders with equal names, or "
+                "of a file that was replaced since; encode what you learn from into a folder of its own"
+            )
+        return numbers[-1]
+
+    def sample(self, index: int, generator: torch.Generator | None) -> Sample:
+        row = self.rows[index]
+        view = 0
+        if generator is not None and self.spec.crops:
+            view = 1 + int(torch.randint(self.spec.crops, (), generator=generator))
+        return Sample(key=row.key, modality=row.modality, captions=row.captions, memory=self.memory(index, view))
+
+    def memory(self, index: int, view: int = 0) -> VideoMemory:
+        """One view of one sample, float32, [1,T,E] and [1,S,E], and patches [1,T,S,E] where they are read."""
+        shard, place = self._places[self.rows[index].content]
+        path = self.folder / f"{shard:05d}.safetensors"
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise DataError(f"{path} is gone: {first_line(error)}; encode again") from error
+        file, starts = _open_shard(path, state.st_size, state.st_mtime_ns)
+        number = place * self.spec.views + view
+        first, last = int(starts[number]), int(starts[number + 1])
+        time = _vectors(file, "time", slice(first, last), self.spec.storage)[None]
+        space = _vectors(file, "space", (place, view), self.spec.storage)[None]
+        patches = _vectors(file, "patches", slice(first, last), self.spec.storage)[None] if self.patches else None
+        return VideoMemory(
+            time=time,
+            space=space,
+            time_mask=torch.ones(time.shape[:2], dtype=torch.bool),
+            space_mask=torch.ones(space.shape[:2], dtype=torch.bool),
+            patches=patches,
+        )
+
+
+class MemoryRows(RowSource):
+    """Rows of a corpus, with its captions, whose memory is stored; `missing` has the ids of the others."""
+
+    def __init__(self, rows: Iterable[CaptionedVideo], memories: MemorySource) -> None:
+        found = [(row, memories.of_row(row)) for row in rows]
+        self.rows = tuple(row for row, number in found if number is not None)
+        self.missing = tuple(row.id for row, number in found if number is None)
+        self.groups = (len(self.rows),)
+        self._numbers = tuple(number for _, number in found if number is not None)
+        self._memories, self._root = memories, memories.folder
+
+    @property
+    def identity(self) -> str:
+        return f"{digest_of(row_fields(row) for row in self.rows)} {self._memories.identity}"
+
+    def refuse_missing(self, max_failure_rate: float) -> None:
+        """DataError where the rows without a memory are more than this share."""
+        rows = len(self.rows) + len(self.missing)
+        if len(self.missing) > max_failure_rate * rows:
+            raise DataError(
+                f"{len(self.missing):,} of {rows:,} videos have no memory in {self._root} "
+                f"({', '.join(self.missing[:3])}, ..), more than max_failure_rate {max_failure_rate:g} allows; encode "
+                "them too (pseudocap encode), name another folder, or allow more"
+            )
+
+    def sample(self, index: int, generator: torch.Generator | None) -> Sample:
+        stored = self._memories.sample(self._numbers[index], generator)
+        row = self.rows[index]
+        return Sample(key=row.id, modality="video", captions=row.captions, memory=stored.memory)
+
+    def describe(self, index: int) -> Described:
+        row = self.rows[index]
+        content = self._memories.rows[self._numbers[index]].content
+        return Described(key=row.id, content=content, modality="video", captions=row.captions)
+
+
+def _vectors(file: Any, name: str, rows: slice | tuple[int, int], storage: Storage) -> torch.Tensor:
+    vectors = file.get_slice(name)[rows].float()
+    return vectors * file.get_slice(f"{name}_scale")[rows] if storage == "int8" else vectors
+
+
+@lru_cache(maxsize=256)  # below the usual limit of open files
+def _open_shard(path: Path, size: int, changed: int) -> tuple[Any, np.ndarray]:
+    """The mapped file, and where the vectors of time of every view begin. `size` and `changed` tell a file that was
+    written anew."""
+    try:
+        file = safetensors.safe_open(path, framework="pt")
+        frames = file.get_tensor("frames").flatten().numpy()
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is damaged: {first_line(error)}; remove it and its .json, and encode again") from error
+    return file, np.concatenate([[0], np.cumsum(frames)])

@@ -1,0 +1,1 @@
+"""Numbered batches in a seeded order, computed by workers, resumed exactly."""

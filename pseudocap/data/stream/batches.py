@@ -1,0 +1,137 @@
+"""Batches by number: what a step of training or of an evaluation gets, whoever computes it and whenever.
+
+Nothing here remembers anything. Batch s of a rank is a function of (seed, rank, ranks, s) and of the data, so a loader
+may give any batch to any worker, and resuming at a step means to begin there. A sample that cannot be watched is
+replaced by others of its source, drawn from (seed, position): which they are depends on the data only, so a resumed
+run replaces it by the same. The price is that these few are seen twice in that epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from pseudocap.data.collate import collate
+from pseudocap.data.stream.mixture import MODALITIES, ModalityMixture
+from pseudocap.data.stream.order import MIX, Order
+from pseudocap.data.stream.sources import Source
+from pseudocap.errors import DataError, DecodeError, first_line
+from pseudocap.types import Batch, Modality, Sample
+
+REPLACEMENTS = 16
+# What random numbers are for, beside the order's.
+_WATCHING, _REPLACING = 3, 4
+UNWATCHABLE = (DataError, DecodeError, OSError)
+
+
+class Failure(NamedTuple):
+    """A sample that could not be watched."""
+
+    name: str
+    reason: str
+
+
+class Delivery(NamedTuple):
+    """What comes from a worker: a batch, None if none of its samples can be watched, and what failed on the way.
+
+    `fatal` is an error's message: raised in a worker it would arrive as a page of traceback.
+    """
+
+    batch: Batch | None
+    failures: tuple[Failure, ...]
+    fatal: str = ""
+
+
+class Stream:
+    """What one of `ranks` takes from a source, in order and for ever; together they take every sample once an epoch."""
+
+    def __init__(self, source: Source, *, seed: int, rank: int = 0, ranks: int = 1, mix: int = MIX) -> None:
+        self.source = source
+        self._seed = (seed, MODALITIES.index(source.modality))
+        self._rank, self._ranks = rank, ranks
+        self._order = Order(source.groups, seed=self._seed, mix=mix)
+
+    def take(self, number: int, failures: list[Failure]) -> tuple[Sample, str]:
+        """The sample of this number and the caption that it learns; what could not be watched goes to `failures`."""
+        position = number * self._ranks + self._rank
+        epoch, index = self._order.at(position)
+        before = len(failures)
+        for candidate in (index, *self._replacements(position)):
+            try:
+                return self._watch(epoch, candidate)
+            except UNWATCHABLE as error:
+                failures.append(Failure(self.source.name(candidate), reason_of(error)))
+        first = failures[before]
+        raise DataError(
+            f"{1 + REPLACEMENTS} samples in a row cannot be watched, {first.name} first ({first.reason}); "
+            "is this the right folder, and are its files whole?"
+        )
+
+    def _replacements(self, position: int) -> tuple[int, ...]:
+        generator = np.random.default_rng([*self._seed, _REPLACING, position])
+        return tuple(generator.integers(self._order.total, size=REPLACEMENTS).tolist())
+
+    def _watch(self, epoch: int, index: int) -> tuple[Sample, str]:
+        """Moments, crop and caption are functions of seed, epoch and sample, wherever it stands in the order."""
+        state = np.random.SeedSequence([*self._seed, _WATCHING, epoch, index]).generate_state(1, np.uint64)
+        generator = torch.Generator().manual_seed(int(state[0]))
+        sample = self.source.sample(index, generator)
+        generator.manual_seed(int(state[0]))  # the caption must not depend on how many numbers a crop takes
+        return sample, sample.captions[int(torch.randint(len(sample.captions), (), generator=generator))]
+
+
+class TrainingBatches(Dataset[Delivery]):
+    """The batches of a rank by step: the mixture says which modality, its stream gives the samples."""
+
+    def __init__(self, streams: Mapping[Modality, Stream], mixture: ModalityMixture) -> None:
+        self.streams = dict(streams)
+        self.mixture = mixture
+
+    def __getitem__(self, step: int) -> Delivery:
+        draw = self.mixture.draw(step)
+        failures: list[Failure] = []
+        first = draw.number * draw.size
+        try:
+            taken = [self.streams[draw.modality].take(number, failures) for number in range(first, first + draw.size)]
+            batch = collate([sample for sample, _ in taken], [caption for _, caption in taken], step=step)
+        except DataError as error:
+            return Delivery(None, tuple(failures), fatal=str(error))
+        return Delivery(batch, tuple(failures))
+
+
+class EvaluationBatches(Dataset[Delivery]):
+    """Every sample of a source once: rank r of R has the samples r, r + R, ..., in order, the last batch shorter.
+
+    A sample that cannot be watched has no replacement here: a score is over what was watched, and says how much it was.
+    """
+
+    def __init__(self, source: Source, *, batch_size: int, rank: int = 0, ranks: int = 1) -> None:
+        self.source = source
+        self._batch_size = batch_size
+        self._indices = range(rank, sum(source.groups), ranks)
+
+    def __len__(self) -> int:
+        return -(-len(self._indices) // self._batch_size)
+
+    def __getitem__(self, number: int) -> Delivery:
+        failures: list[Failure] = []
+        samples: list[Sample] = []
+        for index in self._indices[number * self._batch_size : (number + 1) * self._batch_size]:
+            try:
+                samples.append(self.source.sample(index, None))
+            except UNWATCHABLE as error:
+                failures.append(Failure(self.source.name(index), reason_of(error)))
+        if not samples:
+            return Delivery(None, tuple(failures))
+        return Delivery(collate(samples, [sample.captions[0] for sample in samples]), tuple(failures))
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a sample cannot be watched, without the path, which results have no use for."""
+    if not isinstance(error, DecodeError):
+        return first_line(error)
+    return error.problem if error.time is None else f"at {error.time:.3f} s: {error.problem}"

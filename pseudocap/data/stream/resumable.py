@@ -1,0 +1,139 @@
+"""What the data modules share: their place among the ranks, the checkpoint's preprocessing, and exact resuming."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import lightning.pytorch as lightning
+
+from pseudocap.data.stream.loaders import EvaluationLoader, TrainingLoader
+from pseudocap.data.stream.sources import RowSource
+from pseudocap.errors import ConfigError
+from pseudocap.types import Preprocess
+
+_log = logging.getLogger(__name__)
+
+
+class ResumableData(lightning.LightningDataModule):
+    """A data module whose training goes on at the batch after the last one that was trained on.
+
+    Lightning saves the state with every checkpoint, from rank 0, and gives it back before it asks for the loader.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._training: TrainingLoader | None = None
+        self._evaluations: list[EvaluationLoader] = []
+        self._state: dict[str, Any] | None = None
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The rank of this process and the number of ranks, as the trainer's strategy counts them for data."""
+        given = self.trainer.distributed_sampler_kwargs if self.trainer is not None else None
+        return (given["rank"], given["num_replicas"]) if given else (0, 1)
+
+    def preprocess_or(self, given: Preprocess | None) -> Preprocess:
+        """What was given, else `model.config.preprocess` of the module that the trainer fits or tests."""
+        if given is not None:
+            return given
+        module = self.trainer.lightning_module if self.trainer is not None else None
+        config = getattr(getattr(module, "model", None), "config", None)
+        if isinstance(found := getattr(config, "preprocess", None), Preprocess):
+            return found
+        raise ConfigError(
+            f"{type(self).__name__} does not know the size and number of frames: give preprocess=, or fit a module "
+            "whose `model` is a PseudoCap (its config.preprocess is taken)"
+        )
+
+    def accept(self, source: RowSource, max_failure_rate: float, *, among: RowSource | None = None) -> RowSource:
+        """Name the rows without a file in the log, once over all ranks; DataError where they are too many `among` all
+        that belong together, by default these."""
+        for missing in source.missing if self.place[0] == 0 else ():
+            _log.warning("no video file for %s", missing)
+        (source if among is None else among).refuse_missing(max_failure_rate)
+        return source
+
+    @property
+    def encoder_fingerprint(self) -> str | None:
+        """Of the model that the trainer fits, None where it is no PseudoCap: memories must be of the same weights."""
+        module = self.trainer.lightning_module if self.trainer is not None else None
+        config = getattr(getattr(module, "model", None), "config", None)
+        return getattr(getattr(config, "encoder", None), "fingerprint", None)
+
+    @property
+    def needs_patches(self) -> bool:
+        """Whether the attention of the model that the trainer fits looks at every patch."""
+        module = self.trainer.lightning_module if self.trainer is not None else None
+        return bool(getattr(getattr(getattr(module, "model", None), "config", None), "needs_patches", False))
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result says about its data, for JSON."""
+        raise NotImplementedError
+
+    def gather_coverage(self) -> object:
+        """Learn what all ranks have met that cannot be watched. Every rank calls it."""
+        raise NotImplementedError
+
+    def state_dict(self) -> dict[str, Any]:
+        if self._training is not None:
+            return self._training.state_dict()
+        return self._state or {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keep the state until training starts: an evaluation of the same checkpoint has no use for it."""
+        self._state = state_dict
+
+    def begin(self, preprocess: Preprocess | None) -> None:
+        """A new run, which starts at step 0 unless a state is loaded after this.
+
+        A preprocessing that was given becomes the model's own: what it learns to see is what it will be shown.
+        """
+        module = self.trainer.lightning_module if self.trainer is not None else None
+        adopt = getattr(getattr(module, "model", None), "set_preprocess", None)
+        if preprocess is not None and adopt is not None:
+            adopt(preprocess)
+        self.end()
+        self._state = None
+        if self.trainer is not None and self.trainer.overfit_batches:
+            raise ConfigError("overfit_batches would get other batches in every epoch; give a smaller corpus instead")
+
+    def resumed(self, loader: TrainingLoader) -> TrainingLoader:
+        """The training loader at the place of the one before, or at the state that was loaded."""
+        state = self._training.state_dict() if self._training is not None else self._state
+        if state:
+            loader.load_state_dict(state)
+        if self._training is not None:
+            self._training.close()
+        self._training = loader
+        return loader
+
+    def remembered(self, loader: EvaluationLoader) -> EvaluationLoader:
+        """An evaluation loader whose workers end with this module's."""
+        self._evaluations.append(loader)
+        return loader
+
+    def in_flight(self) -> int:
+        """Batches that the trainer has taken and not finished: one while a step is being interrupted."""
+        if self.trainer is None:
+            return 0
+        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
+        return max(0, progress.ready - progress.processed)
+
+    def end(self) -> None:
+        """End all workers."""
+        if self._training is not None:
+            self._state = self._training.state_dict()
+            self._training.close()
+        for loader in self._evaluations:
+            loader.close()
+        self._training, self._evaluations = None, []
+
+    def teardown(self, stage: str) -> None:
+        self.end()
+
+    def on_exception(self, exception: BaseException) -> None:
+        if self._training is not None:
+            self._training.close()
+        for loader in self._evaluations:
+            loader.close()

@@ -1,0 +1,222 @@
+"""What a stream draws from: numbered samples of one modality, each watched when it is asked for.
+
+A source is a value that every worker gets a copy of; it keeps no file open between samples. Tars of images or videos,
+and rows of a corpus over a folder of videos, are here; whatever else has samples by number (memories on disk) is a
+source by offering the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pseudocap.data.corpora.base import stretch_id
+from pseudocap.data.tars.index import IndexedTar, span_of
+from pseudocap.data.tars.samples import ShardSample, read_sample
+from pseudocap.data.videos import VideoFolder, refuse_absent
+from pseudocap.errors import DataError, DecodeError, first_line
+from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample
+from pseudocap.video.decode import open_video
+from pseudocap.video.reader import VideoReader
+from pseudocap.video.transforms import clip_tensor, eval_tensor, train_tensor
+from pseudocap.video.watch import watch_clip
+
+IMAGES = ("jpg", "jpeg", "png", "webp")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Described:
+    """What a sample is, told without looking at its pictures. `content` is a hash of them, and which stretch."""
+
+    key: str
+    content: str
+    modality: Modality
+    captions: tuple[str, ...]
+
+
+class Source(Protocol):
+    """Samples by number, from 0 on.
+
+    `groups` are the sizes of what lies together (the tars), in order; their sum is the number of samples. `identity`
+    changes with whatever changes which sample a number means.
+    """
+
+    @property
+    def modality(self) -> Modality: ...
+    @property
+    def groups(self) -> Sequence[int]: ...
+    @property
+    def identity(self) -> str: ...
+
+    def name(self, index: int) -> str:
+        """What a log line calls a sample, also one that cannot be read."""
+
+    def sample(self, index: int, generator: torch.Generator | None) -> Sample:
+        """One sample, with random moments and a random crop from the generator, or as evaluation sees it.
+
+        A sample that cannot be watched raises DataError, DecodeError or OSError.
+        """
+
+
+class TarSource:
+    """Samples of indexed tars; what a tar of images or of videos may hold, its members' extensions say."""
+
+    def __init__(self, tars: Iterable[IndexedTar], preprocess: Preprocess, *, modality: Modality) -> None:
+        self.tars = tuple(tars)
+        self.modality: Modality = modality
+        self.groups = tuple(tar.samples for tar in self.tars)
+        self._starts = np.concatenate([[0], np.cumsum(self.groups)])
+        self._preprocess = preprocess
+
+    @property
+    def identity(self) -> str:
+        return digest_of([tar.path.name, tar.bytes, tar.samples] for tar in self.tars)
+
+    def name(self, index: int) -> str:
+        tar, row = self._place(index)
+        return f"{tar.path.name}, sample {row}"
+
+    def sample(self, index: int, generator: torch.Generator | None) -> Sample:
+        found = self._read(index)
+        watch = self._watch_image if self.modality == "image" else self._watch_video
+        frames = watch(found, generator)
+        return Sample(key=found.key, modality=self.modality, captions=(found.caption,), frames=frames)
+
+    def describe(self, index: int) -> Described:
+        found = self._read(index)
+        content = hashlib.sha256(found.media).hexdigest()
+        return Described(key=found.key, content=content, modality=self.modality, captions=(found.caption,))
+
+    def _read(self, index: int) -> ShardSample:
+        tar, row = self._place(index)
+        return read_sample(tar.path, *span_of(tar, row))
+
+    def _place(self, index: int) -> tuple[IndexedTar, int]:
+        which = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self.tars[which], index - int(self._starts[which])
+
+    def _watch_image(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
+        if found.extension not in IMAGES:
+            raise DataError(f"a {found.extension} among images; images are {', '.join(IMAGES)}")
+        pixels = picture(found.media)[None]
+        if generator is None:
+            return eval_tensor(pixels, self._preprocess)
+        return train_tensor(pixels, self._preprocess, generator)
+
+    def _watch_video(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
+        if found.extension in IMAGES:
+            raise DataError(f"a {found.extension} among videos; give tars of images as images=")
+        # FFmpeg opens files: a format is told by its content and its jumps need a seekable one.
+        with tempfile.NamedTemporaryFile(suffix=f".{found.extension}") as file:
+            file.write(found.media)
+            file.flush()
+            try:
+                with open_video(file.name, threads=1) as video:
+                    return _watch(video, None, None, self._preprocess, generator)
+            except DecodeError as error:
+                raise DataError(error.problem) from error  # the name of the temporary file helps nobody
+
+
+class RowSource:
+    """Rows of a corpus whose video file is there. `missing` has the ids of the others."""
+
+    groups: tuple[int, ...]
+    modality: Modality = "video"
+
+    def __init__(self, rows: Iterable[CaptionedVideo], videos: VideoFolder, preprocess: Preprocess) -> None:
+        found = [(row, videos.find(row)) for row in rows]
+        self.rows = tuple(row for row, path in found if path is not None)
+        self.missing = tuple(row.id for row, path in found if path is None)
+        self.groups = (len(self.rows),)
+        self._paths = tuple(str(path) for _, path in found if path is not None)
+        self._preprocess = preprocess
+        self._root = videos.root
+
+    def refuse_missing(self, max_failure_rate: float) -> None:
+        """DataError where the rows without a file are more than this share."""
+        refuse_absent(self.missing, len(self.rows) + len(self.missing), self._root, max_failure_rate)
+
+    @property
+    def identity(self) -> str:
+        """Of the rows and of their files' sizes: a file of another size is another video."""
+        sizes = (_size(path) for path in self._paths)
+        return digest_of([*row_fields(row), size] for row, size in zip(self.rows, sizes, strict=True))
+
+    def name(self, index: int) -> str:
+        return self.rows[index].id
+
+    def sample(self, index: int, generator: torch.Generator | None) -> Sample:
+        row = self.rows[index]
+        with open_video(self._paths[index], threads=1) as video:
+            frames = _watch(video, row.start, row.end, self._preprocess, generator)
+        return Sample(key=row.id, modality="video", captions=row.captions, frames=frames)
+
+    def describe(self, index: int) -> Described:
+        row, path = self.rows[index], self._paths[index]
+        state = Path(path).stat()
+        content = stretch_id(_file_hash(path, state.st_size, state.st_mtime_ns), row.start, row.end)
+        return Described(key=row.id, content=content, modality="video", captions=row.captions)
+
+
+@lru_cache(maxsize=4096)
+def _file_hash(path: str, size: int, changed: int) -> str:
+    """Read once for all clips of a film; `size` and `changed` tell a file that is another one by now."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _watch(
+    video: VideoReader,
+    start: float | None,
+    end: float | None,
+    preprocess: Preprocess,
+    generator: torch.Generator | None,
+) -> torch.Tensor:
+    """A stretch of an open video, as far as the video goes."""
+    duration = video.info.duration
+    first, last = start or 0.0, duration if end is None else min(end, duration)
+    if first >= last:
+        raise DecodeError(video.path, f"the video ends at {duration:.3f} s, before this stretch of it", first)
+    clip = Clip(source=video.path, start=first, end=last)
+    if generator is None:
+        return watch_clip(video, clip, preprocess)
+    return clip_tensor(video, clip, preprocess, generator)
+
+
+def picture(media: bytes) -> np.ndarray:
+    """An encoded image, upright, uint8 [H,W,3]; transparency is dropped."""
+    try:
+        with Image.open(io.BytesIO(media)) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"no image can be decoded: {first_line(error)}") from error
+
+
+def row_fields(row: CaptionedVideo) -> list[object]:
+    """What a row says of its sample."""
+    return [row.id, row.video, row.start, row.end, list(row.captions)]
+
+
+def _size(path: str) -> int:
+    try:
+        return Path(path).stat().st_size
+    except OSError:  # whoever watches it will tell
+        return -1
+
+
+def digest_of(records: Iterable[object]) -> str:
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(json.dumps(record).encode() + b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,237 @@
+"""StreamData: tars, or corpora with their videos, as an endless stream for pre-training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_info
+
+from pseudocap.data.caption_data import CaptionData
+from pseudocap.data.corpora.base import Corpus
+from pseudocap.data.memories.source import MANIFEST, MemorySource
+from pseudocap.data.stream.batches import Stream, TrainingBatches
+from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
+from pseudocap.data.stream.mixture import IMAGE_BATCH_FACTOR, PROBABILITIES, Drawn, ModalityMixture
+from pseudocap.data.stream.order import MIX, generator_fingerprint
+from pseudocap.data.stream.resumable import ResumableData
+from pseudocap.data.stream.sources import RowSource, Source, TarSource
+from pseudocap.data.tars.index import Tars, index_tars
+from pseudocap.data.videos import VideoFolder
+from pseudocap.errors import ConfigError, DataError
+from pseudocap.types import Modality, Preprocess
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+
+class StreamData(ResumableData):
+    """Batches of images, of videos, or of a mixture of both, for as many steps as the trainer wants.
+
+    What step s of a rank gets depends on (seed, rank, number of ranks, s) alone, not on workers.
+
+    Args:
+        images: tars of img2dataset, a folder of them, or a folder of memories
+        videos: tars of video2dataset, a folder of them, a folder of memories, or a Corpus such as HowTo100M's
+        video_folder: where the videos of a Corpus lie
+        preprocess: size, colours and frames; by default those of the model that is trained
+        batch_size: videos of a batch on each device
+        image_batch_factor: how many times as large a batch of images is, also where there are no videos
+        probabilities: of an image and of a video batch; for a mixture by default the papers' 0.95 and 0.05
+        synchronised: all ranks draw the same modality at each step; unstable in the papers
+        epoch_steps: batches of an epoch, so between two validations: with gradients accumulated a multiple of that
+            number, or the last step of each epoch is smaller
+        seed: of the draws, the order, the crops and the moments
+        workers: processes that decode
+        start_method: of the workers: fork, forkserver or spawn; by default Python's own
+        mix: samples among which the order is shuffled, whole tars at a time
+        index: a folder for the index of the tars, where theirs cannot be written to
+        max_failure_rate: a larger share of samples that cannot be watched stops the run
+        validation: a captioned corpus to be scored on after every epoch
+    """
+
+    def __init__(
+        self,
+        images: Tars | Source | None = None,
+        videos: Tars | Corpus | Source | None = None,
+        *,
+        video_folder: str | PathLike[str] | None = None,
+        preprocess: Preprocess | None = None,
+        batch_size: int = 16,
+        image_batch_factor: int = IMAGE_BATCH_FACTOR,
+        probabilities: Mapping[Modality, float] | None = None,
+        synchronised: bool = False,
+        epoch_steps: int = 1000,
+        seed: int = 0,
+        workers: int = 2,
+        start_method: str | None = None,
+        mix: int = MIX,
+        index: str | PathLike[str] | None = None,
+        max_failure_rate: float = 0.1,
+        validation: CaptionData | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(epoch_steps, bool) or not isinstance(epoch_steps, int) or epoch_steps < 1:
+            raise ConfigError(f"epoch_steps must be a whole number above 0, not {epoch_steps!r}")
+        if isinstance(videos, Corpus) and video_folder is None:
+            raise ConfigError(f"video_folder= must name the folder of the videos of {videos.name}")
+        self._given: dict[Modality, Tars | Corpus | Source] = {}
+        if images is not None:
+            self._given["image"] = images
+        if videos is not None:
+            self._given["video"] = videos
+        self._draws: dict[str, Any] = {
+            "batch_size": batch_size,
+            "image_batch_factor": image_batch_factor,
+            "probabilities": _probabilities(probabilities, self._given),
+            "synchronised": synchronised,
+            "seed": seed,
+        }
+        ModalityMixture(**self._draws)
+        Account(max_failure_rate)  # both of which check what they are given
+        self._video_folder, self._preprocess, self._index = video_folder, preprocess, index
+        self._epoch_steps, self._seed, self._mix = epoch_steps, seed, mix
+        self._max_failure_rate = max_failure_rate
+        self._loading = Loading(workers=workers, start_method=start_method)
+        self._sources: dict[Modality, Source] = {}
+        self.validation = validation
+        self.unwatchable: dict[str, str] = {}
+
+    def prepare_data(self) -> None:
+        """Index the tars, once a machine: every rank then finds the index made."""
+        for name, given in self._given.items():
+            if _are_tars(given) and not _are_memories(given):
+                tars = index_tars(given, folder=self._index)
+                rank_zero_info(f"{name}s: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
+
+    def setup(self, stage: str | None = None) -> None:
+        if stage in (None, "fit"):
+            self.begin(self._preprocess)
+        if self.validation is not None:
+            self.validation.trainer = self.trainer
+            if stage is not None:
+                self.validation.setup("validate" if stage == "fit" else stage)
+        if stage in (None, "fit"):
+            preprocess = self.preprocess_or(self._preprocess)
+            self._sources = {name: self._source(name, given, preprocess) for name, given in self._given.items()}
+
+    def train_dataloader(self) -> TrainingLoader:
+        rank, ranks = self.place
+        mixture = self.mixture
+        streams = {
+            name: Stream(source, seed=self._seed, rank=rank, ranks=ranks, mix=self._mix)
+            for name, source in self._sources.items()
+        }
+        run = {**self._draws, "ranks": ranks, "mix": self._mix, "numpy": generator_fingerprint()}
+        run |= {f"samples ({name})": source.identity for name, source in self._sources.items()}
+        loader = TrainingLoader(
+            TrainingBatches(streams, mixture),
+            length=self._epoch_steps,
+            run=run,
+            account=Account(self._max_failure_rate, self.unwatchable),
+            loading=self._loading,
+            in_flight=self.in_flight,
+        )
+        return self.resumed(loader)
+
+    def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
+        return self.validation.val_dataloader() if self.validation is not None else []
+
+    def test_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
+        return self.validation.test_dataloader() if self.validation is not None else []
+
+    def teardown(self, stage: str) -> None:
+        super().teardown(stage)
+        if self.validation is not None:
+            self.validation.teardown(stage)
+
+    @property
+    def mixture(self) -> ModalityMixture:
+        """The draws of this rank."""
+        return ModalityMixture(**self._draws, rank=self.place[0])
+
+    def counts(self, steps: int | None = None) -> dict[Modality, Drawn]:
+        """What this rank has drawn of each modality, or what its first `steps` steps draw: for the log."""
+        if steps is None:
+            steps = int(self.state_dict().get("step", 0))
+        return self.mixture.counts(steps)
+
+    def provenance(self) -> dict[str, Any]:
+        """What a result says about its data, for JSON."""
+        samples = {name: {"samples": sum(s.groups), "identity": s.identity} for name, s in self._sources.items()}
+        drawn = {name: asdict(counts) for name, counts in self.counts().items()}
+        validation = self.validation.provenance() if self.validation is not None else None
+        return {
+            "stream": self._draws,
+            "sources": samples,
+            "drawn": drawn,
+            "unwatchable": len(self.unwatchable),
+            "validation": validation,
+        }
+
+    def gather_coverage(self) -> dict[str, str]:
+        """What cannot be watched, and why, with what all ranks have met; the validation's coverage too."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            everyone: list[dict[str, str]] = [{}] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(everyone, self.unwatchable)
+            for found in everyone:
+                self.unwatchable |= found
+        if self.validation is not None:
+            self.validation.gather_coverage()
+        return self.unwatchable
+
+    def _source(self, name: Modality, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
+        if _are_memories(given):
+            given = MemorySource(
+                given, encoder=self.encoder_fingerprint, preprocess=preprocess, patches=self.needs_patches
+            )
+        if _are_tars(given):
+            return TarSource(index_tars(given, folder=self._index), preprocess, modality=name)
+        if isinstance(given, Corpus):
+            if name == "image":
+                raise ConfigError(f"images cannot be the corpus {given.name}, which has videos; give it as videos=")
+            assert self._video_folder is not None, "checked at birth"
+            rows = given.split("train").rows
+            return self.accept(RowSource(rows, VideoFolder(self._video_folder), preprocess), self._max_failure_rate)
+        if given.modality != name:
+            raise ConfigError(f"{name}s= was given a source of {given.modality}s")
+        if isinstance(given, MemorySource):
+            given.refuse_strangers(self.encoder_fingerprint, preprocess, patches=self.needs_patches)
+            _refuse_speechless(given)
+        return given
+
+
+def _refuse_speechless(memories: MemorySource) -> None:
+    """A stream learns the captions that are stored beside the memories."""
+    silent = [row.key for row in memories.rows if not row.captions]
+    if silent:
+        raise DataError(
+            f"{memories.folder} has no captions of {len(silent):,} of its {len(memories):,} samples "
+            f"({', '.join(silent[:3])}, ..): they were encoded without; encode a file of captions or tars, or give the "
+            "captions to CaptionData with memories="
+        )
+
+
+def _are_memories(given: Tars | Corpus | Source) -> TypeIs[str | PathLike[str]]:
+    return isinstance(given, str | os.PathLike) and (Path(given) / MANIFEST).is_file()
+
+
+def _are_tars(given: Tars | Corpus | Source) -> TypeIs[Tars]:
+    return isinstance(given, str | os.PathLike | Sequence)
+
+
+def _probabilities(given: Mapping[Modality, float] | None, sources: Mapping[Modality, object]) -> dict[Modality, float]:
+    """The probability of every modality that there is; the papers' for both, 1 for a single one."""
+    if not sources:
+        raise ConfigError("there is nothing to stream: give images=, videos= or both")
+    if given is None:
+        return dict(PROBABILITIES) if len(sources) > 1 else dict.fromkeys(sources, 1.0)
+    for name, probability in given.items():
+        if probability and name not in sources:
+            raise ConfigError(f"probabilities give {name} {probability:g}, and there are no {name}s; give {name}s=")
+    return dict(given)

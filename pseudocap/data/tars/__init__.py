@@ -1,0 +1,1 @@
+"""Tars of samples: read, indexed, drawn from in any order."""

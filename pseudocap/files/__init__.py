@@ -1,0 +1,1 @@
+"""Bytes at rest: files that are whole or absent, remote folders, claims, locks, tars, and where weights lie."""

@@ -1,0 +1,156 @@
+"""Where labels lie: a folder of this machine, or one behind an address that fsspec knows (`s3://bucket/labels`).
+
+A file is there whole or not at all. Here it is written beside its place and renamed. In an object store (S3, GCS,
+Azure) a put is that already; in what is none (SFTP, HDFS, SMB) it is put beside its place and moved.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, TypeAlias
+
+from pseudocap.errors import DataError, first_line
+from pseudocap.files.atomic import unfinished
+
+# Here nobody can read what has been put in part, so nothing needs to be moved.
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hf", "memory"}
+
+
+@dataclass(frozen=True, slots=True)
+class RemotePath:
+    """A place behind an address, with those methods of pathlib's Path that labelling needs."""
+
+    url: str
+
+    def __str__(self) -> str:
+        return self.url
+
+    def __truediv__(self, name: str) -> RemotePath:
+        return RemotePath(f"{self.url.rstrip('/')}/{name}")
+
+    @property
+    def name(self) -> str:
+        return self.url.rstrip("/").rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.name).stem
+
+    def exists(self) -> bool:
+        filesystem, path = self._reach()
+        with self._told("looked up"):
+            filesystem.invalidate_cache()
+            return bool(filesystem.exists(path))
+
+    def is_file(self) -> bool:
+        filesystem, path = self._reach()
+        with self._told("looked up"):
+            return bool(filesystem.isfile(path))
+
+    def names(self) -> set[str]:
+        """What lies directly below."""
+        filesystem, path = self._reach()
+        with self._told("listed"):
+            filesystem.invalidate_cache()
+            try:
+                found = filesystem.ls(path, detail=False)
+            except FileNotFoundError:
+                return set()
+            return {str(name).rstrip("/").rpartition("/")[2] for name in found}
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        filesystem, path = self._reach()
+        with self._told("opened"):
+            opened: BinaryIO = filesystem.open(path, mode)
+            return opened
+
+    def read_bytes(self) -> bytes:
+        filesystem, path = self._reach()
+        with self._told("read"):
+            return bytes(filesystem.cat_file(path))
+
+    def put(self, content: bytes) -> None:
+        filesystem, path = self._reach()
+        protocol = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
+        with self._told("written"):
+            if _OBJECT_STORES.intersection(protocol):
+                filesystem.pipe_file(path, content)
+                return
+            home, _, name = path.rpartition("/")
+            beside = f"{home}/.{name}.part"
+            filesystem.makedirs(home, exist_ok=True)
+            filesystem.pipe_file(beside, content)
+            filesystem.mv(beside, path)
+
+    def unlink(self, missing_ok: bool = False) -> None:
+        filesystem, path = self._reach()
+        with self._told("removed"):
+            try:
+                filesystem.rm_file(path)
+            except FileNotFoundError:
+                if not missing_ok:
+                    raise
+
+    def _reach(self) -> tuple[Any, str]:
+        import fsspec
+
+        try:
+            return fsspec.core.url_to_fs(self.url)
+        except (ImportError, ValueError) as error:
+            raise DataError(f"{self.url} cannot be reached: {first_line(error)}") from error
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Every file system has errors of its own; those that are no OSErrors become ours."""
+        try:
+            yield
+        except OSError:
+            raise
+        except Exception as error:
+            raise DataError(f"{self.url} cannot be {what}: {first_line(error)}") from error
+
+
+Place: TypeAlias = Path | RemotePath
+
+
+def place_at(address: str | PathLike[str] | RemotePath) -> Place:
+    """A folder or file by its path or address; `file:///labels` is one of this machine."""
+    if isinstance(address, RemotePath):
+        return address
+    text = os.fspath(address)
+    if text.startswith("file://"):
+        return Path(text.removeprefix("file://"))
+    return RemotePath(text) if "://" in text else Path(text)
+
+
+def names_in(folder: Place) -> set[str]:
+    """The names of what lies in a folder; none where there is no folder."""
+    if isinstance(folder, RemotePath):
+        return folder.names()
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
+
+def write_whole(place: Place, content: bytes) -> None:
+    """All of it or nothing, also where the power fails."""
+    try:
+        if isinstance(place, RemotePath):
+            place.put(content)
+        else:
+            _write_here(place, content)
+    except OSError as error:
+        raise DataError(
+            f"{place} cannot be written ({first_line(error)}); what is finished is whole: make room, and run again "
+            "to go on"
+        ) from error
+
+
+def _write_here(path: Path, content: bytes) -> None:
+    with unfinished(path) as scratch, scratch.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

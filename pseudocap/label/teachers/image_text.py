@@ -1,0 +1,365 @@
+"""Who looks at a clip and says what it sees. A teacher takes views and gives captions with their log-probabilities.
+
+A view is a clip, the frames of it that the teacher is to see, and a key that its sampling noise depends on. Whatever
+fits `Teacher` will do: a PseudoCap is built by the caller and handed in.
+"""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from pseudocap.errors import CheckpointError, ConfigError, first_line
+from pseudocap.files.sources import check_repo, hub_answers, place_of
+from pseudocap.types import Clip, Transcript
+
+BLIP = "Salesforce/blip-image-captioning-large"
+INT8 = "int8"  # the linear layers of a BLIP; all else stays float32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """What a teacher is shown at once: the frames uint8 [T,H,W,3], one for teachers of images, None for the deaf."""
+
+    clip: Clip
+    frames: np.ndarray | None
+    key: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """Captions of a view, the best first, their log-probabilities and lengths in tokens (none where nobody knows)."""
+
+    captions: tuple[str, ...]
+    log_probs: tuple[float, ...] = ()
+    tokens: tuple[int, ...] = ()
+
+    @property
+    def confidence(self) -> float | None:
+        """The geometric mean of the probabilities of the best caption's tokens."""
+        if not self.log_probs:
+            return None
+        return math.exp(self.log_probs[0] / max(1, self.tokens[0]))
+
+
+class Teacher(Protocol):
+    """`settings` is everything that decides what it says, besides its weights: it goes into every row."""
+
+    name: str
+    revision: str | None
+    settings: Mapping[str, object]
+    short_side: int | None  # of the frames that it wants; None for as they are
+
+    def caption(self, views: Sequence[View]) -> list[Answer]:
+        """One answer per view. The batch has always the same size."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decoding:
+    """How captions are written. Beams exclude sampling; without `top_p` and beams the likeliest token is taken."""
+
+    top_p: float | None = 0.9
+    temperature: float = 1.0
+    beams: int = 1
+    captions: int = 1
+    max_new_tokens: int = 40
+    prompt: str = ""
+
+    def __post_init__(self) -> None:
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p is {self.top_p:g} and must be above 0 and at most 1")
+        if not self.temperature > 0:
+            raise ConfigError(
+                f"temperature is {self.temperature:g} and must be above 0; leave top_p out for the likeliest"
+            )
+        for name in ("beams", "captions", "max_new_tokens"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)} and must be at least 1")
+        if self.beams > 1 and self.top_p is not None:
+            raise ConfigError(
+                f"beams ({self.beams}) search for the likeliest caption: leave top_p out, or take one beam"
+            )
+        if self.captions > 1 and self.top_p is None and self.captions > self.beams:
+            raise ConfigError(f"{self.captions} captions need as many beams, or sampling (top_p)")
+
+
+@dataclass(kw_only=True)
+class NullTeacher:
+    """Says nothing of what it sees: for measuring everything but the teacher."""
+
+    short_side: int | None = 384
+    name: str = "null"
+    revision: str | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    def caption(self, views: Sequence[View]) -> list[Answer]:
+        return [Answer(captions=(f"a clip from second {view.clip.start:g}",)) for view in views]
+
+
+@dataclass(kw_only=True)
+class AsrTeacher:
+    """What is said in a clip, for the baseline: the segments whose middle lies in it, joined. It watches nothing."""
+
+    transcripts: Mapping[str, Transcript]  # by the file's name without its extension
+    name: str = "asr"
+    revision: str | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    short_side: int | None = None
+
+    def caption(self, views: Sequence[View]) -> list[Answer]:
+        return [Answer(captions=(self._heard(view.clip),)) for view in views]
+
+    def _heard(self, clip: Clip) -> str:
+        transcript = self.transcripts.get(Path(clip.source).stem)
+        if transcript is None:
+            return ""
+        segments = transcript.segments
+        last = bisect.bisect_left(segments, clip.end, key=lambda segment: segment.start)
+        heard = (each for each in segments[:last] if clip.start <= (each.start + each.end) / 2 < clip.end)
+        return " ".join(segment.text for segment in heard)
+
+
+class LateTeacher:
+    """A teacher that is described here and built where it is first asked: what travels is its description."""
+
+    def __init__(
+        self,
+        build: Callable[[], Teacher],
+        *,
+        name: str,
+        revision: str | None,
+        settings: Mapping[str, object],
+        short_side: int | None,
+    ) -> None:
+        self._build = build
+        self._teacher: Teacher | None = None
+        self.name, self.revision, self.settings, self.short_side = name, revision, settings, short_side
+
+    @classmethod
+    def of(cls, teacher: Teacher, build: Callable[[], Teacher]) -> LateTeacher:
+        """What stands for a teacher that `build` makes."""
+        return cls(
+            build,
+            name=teacher.name,
+            revision=teacher.revision,
+            settings=teacher.settings,
+            short_side=teacher.short_side,
+        )
+
+    def caption(self, views: Sequence[View]) -> list[Answer]:
+        if self._teacher is None:
+            self._teacher = self._arrived()
+        return self._teacher.caption(views)
+
+    def _arrived(self) -> Teacher:
+        """Rows state the teacher's settings, so a machine where they come out differently must not add any."""
+        teacher = self._build()
+        for name in ("name", "revision", "settings"):
+            promised, found = getattr(self, name), getattr(teacher, name)
+            if promised != found:
+                raise ConfigError(
+                    f"the machines differ: the teacher's {name} is {promised!r} where the run was planned and "
+                    f"{found!r} on another; name --dtype, --device and --revision, and keep the same files everywhere"
+                )
+        return teacher
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "_teacher": None}
+
+
+class ImageTextTeacher:
+    """BLIP, or any image-text model of transformers that its Auto classes load: GIT, BLIP-2, a chat-style one.
+
+    Its own processor resizes (on the tensor, on the model's device) and normalises. A chat-style model is asked its
+    prompt through its own chat template.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        decoding: Decoding | None = None,
+        revision: str | None = None,
+        size: int | None = None,
+        device: str = "cpu",
+        dtype: str = "auto",
+    ) -> None:
+        import torch
+
+        self._decoding = decoding or Decoding()
+        self._device = torch.device(device)
+        self._dtype = _precision(dtype, self._device)
+        self.name = name
+        self.revision: str | None = None
+        self._load(name, revision, size)
+        if self._is_blip:
+            from pseudocap.label.teachers.blip import fuse
+
+            fuse(self._model)
+        if dtype == INT8:
+            self._to_int8()
+        self.revision = getattr(self._model.config, "_commit_hash", None) or revision
+        self.short_side: int | None = size or _side(self._processor)
+        self._prompt = self._asked()
+        self.settings: Mapping[str, object] = {
+            **{name: getattr(self._decoding, name) for name in Decoding.__slots__},
+            "size": self.short_side,
+            "dtype": INT8 if dtype == INT8 else str(self._dtype).removeprefix("torch."),
+        }
+
+    def _to_int8(self) -> None:
+        from pseudocap.label.teachers.blip import to_int8
+
+        if not self._is_blip or self._device.type != "cpu":
+            kind = self._model.config.model_type
+            raise ConfigError(
+                f"dtype is int8, which is for a BLIP on a CPU, and {self.name} is a {kind} on {self._device.type}; "
+                f"leave dtype at auto"
+            )
+        to_int8(self._model)
+
+    def _load(self, name: str, revision: str | None, size: int | None) -> None:
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        folder = Path(place_of(name)).expanduser()
+        source = str(folder) if folder.is_dir() else check_repo(name)
+        options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        options["local_files_only"] = not hub_answers(source, revision=revision)  # or it asks again for minutes
+        try:
+            self._processor = AutoProcessor.from_pretrained(source, **options)
+            model = AutoModelForImageTextToText.from_pretrained(source, **options, dtype=self._dtype)
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            raise CheckpointError(
+                f"{name} cannot be loaded as a teacher ({first_line(error)}); name a directory, or a repo of an "
+                f"image-text model on the hub, {BLIP} for example"
+            ) from error
+        self._model = model.to(self._device).eval().requires_grad_(False)
+        self._resize = {} if size is None else {"size": {"height": size, "width": size}}
+        self._is_blip = self._model.config.model_type == "blip"
+        if size is not None and self._is_blip and size != self._model.config.vision_config.image_size:
+            self._resize_positions = {"interpolate_pos_encoding": True}
+        else:
+            self._resize_positions = {}
+
+    def _asked(self) -> str:
+        """The text that goes in with every image."""
+        prompt = self._decoding.prompt
+        if not getattr(self._processor, "chat_template", None):
+            return prompt
+        content = [{"type": "image"}, {"type": "text", "text": prompt or "Describe this image in one sentence."}]
+        conversation = [{"role": "user", "content": content}]
+        return str(self._processor.apply_chat_template(conversation, add_generation_prompt=True))
+
+    def caption(self, views: Sequence[View]) -> list[Answer]:
+        import torch
+
+        with torch.inference_mode():
+            inputs = self._inputs(views)
+            if self._decoding.beams > 1:
+                return self._by_beams(inputs, len(views))
+            return self._by_sampling(inputs, views)
+
+    def _inputs(self, views: Sequence[View]) -> dict[str, Any]:
+        import torch
+
+        images = []
+        for view in views:
+            assert view.frames is not None, "a teacher of images is shown a frame"
+            images.append(torch.from_numpy(view.frames[len(view.frames) // 2]).permute(2, 0, 1).to(self._device))
+        text = {"text": [self._prompt] * len(views)} if self._prompt else {}
+        if not text and hasattr(self._processor, "image_processor"):  # BLIP would make an empty prompt of nothing
+            inputs = self._processor.image_processor(images, return_tensors="pt", **self._resize)
+        else:
+            inputs = self._processor(images=images, return_tensors="pt", **text, **self._resize)
+        moved = inputs.to(self._device)
+        return {
+            name: value.to(self._dtype) if torch.is_floating_point(value) else value for name, value in moved.items()
+        }
+
+    def _by_sampling(self, inputs: dict[str, Any], views: Sequence[View]) -> list[Answer]:
+        import torch
+
+        from pseudocap.label.sampling import KeyedSampling
+
+        count = self._decoding.captions
+        keys = torch.tensor([view.key + number for view in views for number in range(count)], dtype=torch.int64)
+        sampling = KeyedSampling(
+            keys.to(self._device), top_p=self._decoding.top_p, temperature=self._decoding.temperature
+        )
+        # Sampling from what the processor leaves, which is one token: transformers' own choices are all switched off.
+        sequences = self._generate(
+            inputs, do_sample=True, top_k=0, top_p=1.0, temperature=1.0, num_return_sequences=count,
+            logits_processor=[sampling],
+        )  # fmt: skip
+        log_probs, tokens = sampling.of_captions(sequences, self._ends())
+        return self._answers(sequences[:, -sampling.steps :], log_probs, tokens, len(views))
+
+    def _by_beams(self, inputs: dict[str, Any], rows: int) -> list[Answer]:
+        out = self._generate(
+            inputs, do_sample=False, num_beams=self._decoding.beams, num_return_sequences=self._decoding.captions,
+            output_scores=True, return_dict_in_generate=True,
+        )  # fmt: skip
+        generator = getattr(self._model, "text_decoder", None) or getattr(self._model, "language_model", self._model)
+        steps = generator.compute_transition_scores(out.sequences, out.scores, out.beam_indices)
+        chosen = out.beam_indices[:, : steps.shape[1]] >= 0
+        log_probs = steps.double().masked_fill(~chosen, 0.0).sum(dim=1).tolist()
+        return self._answers(out.sequences[:, -len(out.scores) :], log_probs, chosen.sum(dim=1).tolist(), rows)
+
+    def _generate(self, inputs: dict[str, Any], **options: Any) -> Any:
+        return self._model.generate(
+            **inputs, **self._resize_positions, **options, max_new_tokens=self._decoding.max_new_tokens
+        )
+
+    def _ends(self) -> list[int]:
+        config = self._model.config
+        if self._is_blip:
+            return [config.text_config.sep_token_id]
+        end = self._model.generation_config.eos_token_id
+        end = config.get_text_config().eos_token_id if end is None else end
+        return list(end) if isinstance(end, list) else [end]
+
+    def _answers(self, written: Any, log_probs: list[float], tokens: list[int], rows: int) -> list[Answer]:
+        """Texts of the tokens that were written (the prompt is not among them), each row's by log-probability."""
+        texts = self._processor.batch_decode(written, skip_special_tokens=True)
+        count = len(texts) // rows
+        answers = []
+        for first in range(0, len(texts), count):
+            places = sorted(range(first, first + count), key=lambda place: -log_probs[place])
+            answers.append(
+                Answer(
+                    captions=tuple(" ".join(texts[place].split()) for place in places),
+                    log_probs=tuple(log_probs[place] for place in places),
+                    tokens=tuple(tokens[place] for place in places),
+                )
+            )
+        return answers
+
+
+def _precision(dtype: str, device: Any) -> Any:
+    import torch
+
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, INT8: torch.float32}
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    if dtype not in known:
+        raise ConfigError(f"dtype is {dtype!r} and must be auto or one of {', '.join(known)}")
+    return known[dtype]
+
+
+def _side(processor: Any) -> int | None:
+    """The shorter side of the images that a processor makes, where it has one size for all."""
+    size = getattr(getattr(processor, "image_processor", None), "size", None) or {}
+    sides = [size[name] for name in ("height", "width", "shortest_edge") if name in size]
+    return max(sides) if sides else None
+
+
+def as_settings(*parts: Mapping[str, object]) -> str:
+    """Settings as JSON, the same text for the same settings."""
+    return json.dumps({name: value for part in parts for name, value in part.items()}, sort_keys=True)

@@ -1,0 +1,1 @@
+"""Frozen networks that turn frames into a memory."""

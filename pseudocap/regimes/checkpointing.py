@@ -1,0 +1,203 @@
+"""Keeping what was learned: captioners that `PseudoCap.from_pretrained` loads, and whole training checkpoints."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+
+from pseudocap.data.stream.resumable import ResumableData
+from pseudocap.errors import CheckpointError, ConfigError, first_line
+from pseudocap.files.atomic import unfinished
+from pseudocap.files.sources import read_json
+from pseudocap.metrics.measures import measure
+from pseudocap.metrics.resample import intervals
+from pseudocap.regimes.base import Regime
+
+RESULTS = "results.json"
+SAMPLES = 1000  # resampled sets of videos, of which the intervals are
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes a training checkpoint beside its target and renames it; what goes wrong is one clear error.
+
+    Lightning's own is whole or absent too, but is held in memory a second time while it is written, and a full disk
+    ends in a traceback.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
+        target = Path(path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with unfinished(target) as scratch, scratch.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:  # torch tells a full disk as a RuntimeError
+            raise CheckpointError(
+                f"{target} could not be written: {first_line(error)}; the checkpoints before it are whole: make room "
+                "and go on from there (--resume)"
+            ) from error
+
+
+class Checkpoints(ModelCheckpoint):
+    """Lightning's, made exact for runs that go on from them.
+
+    A checkpoint of a step that validation follows is written after it: else a resumed run never has that validation.
+    And a resumed run knows which step it comes from: else it writes that one's checkpoint again after the next batch,
+    in the middle of an accumulation whose gradients no checkpoint has.
+    """
+
+    def __init__(self, *, every_n_train_steps: int, **options: Any) -> None:
+        if every_n_train_steps < 1:
+            raise ConfigError(f"there must be at least 1 step between two checkpoints, not {every_n_train_steps}")
+        super().__init__(every_n_train_steps=every_n_train_steps, save_on_train_epoch_end=False, **options)
+        self.every = every_n_train_steps
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        self._last_global_step_saved = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        due = trainer.global_step % self.every == 0 and not self._should_skip_saving_checkpoint(trainer)
+        if due and _validation_follows(trainer):
+            self._defer_save_until_validation = True  # which on_validation_end then does
+        else:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+
+def _validation_follows(trainer: lightning.Trainer) -> bool:
+    """Asked at the end of a batch, as Lightning asks itself a moment later."""
+    fetcher, epoch = trainer.fit_loop._data_fetcher, trainer.fit_loop.epoch_loop
+    if fetcher is None or epoch.val_loop.skip:  # nothing to validate on, of which Lightning takes no notice until then
+        return False
+    return epoch._should_check_val_fx(fetcher)
+
+
+class KeepCaptioner(Callback):
+    """Saves the captioner as `best` whenever validation finds it better than before, and as `last` at the end.
+
+    Beside each lies `results.json`: its step, the scores with the step that they are of, and the data.
+
+    Args:
+        folder: where both directories are written; by default that of the run's logs
+        monitor: the figure that must rise
+        command: what was run, for the results
+    """
+
+    def __init__(self, folder: str | None = None, monitor: str = "val/CIDEr-D", command: str | None = None) -> None:
+        self.folder, self.monitor, self.command = folder, monitor, command
+        self.best = -math.inf
+
+    @property
+    def state_key(self) -> str:
+        return self._generate_state_key(monitor=self.monitor)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """A resumed run may find a better captioner than its checkpoint knows of."""
+        path = self.where(trainer, "best") / RESULTS
+        if trainer.ckpt_path is not None and path.is_file():
+            scores = read_json(path).get("scores")
+            if isinstance(scores, dict) and self._name in scores:
+                self.best = max(self.best, float(scores[self._name]))
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        value = self._monitored(trainer, pl_module)
+        if value > self.best:
+            self.best = value
+            self._save(trainer, pl_module, "best")
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._save(trainer, pl_module, "last")
+
+    def where(self, trainer: lightning.Trainer, name: str) -> Path:
+        return Path(self.folder or trainer.log_dir or trainer.default_root_dir) / name
+
+    @property
+    def _name(self) -> str:
+        """The monitored score as it is called in `scores`."""
+        return self.monitor.removeprefix("val/")
+
+    def _monitored(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> float:
+        """A score as it was computed: what Lightning logs of it is rounded to float32, up as often as down."""
+        if isinstance(module, Regime) and module.scores is not None and self._name in module.scores:
+            return module.scores[self._name]
+        return float(trainer.callback_metrics.get(self.monitor, -math.inf))
+
+    def _save(self, trainer: lightning.Trainer, module: lightning.LightningModule, name: str) -> None:
+        target = self.where(trainer, name)  # which all ranks must ask, as they must for what each met of the data
+        data = getattr(trainer, "datamodule", None)
+        if isinstance(data, ResumableData):
+            data.gather_coverage()
+        if trainer.is_global_zero and isinstance(module, Regime):
+            known = data.provenance() if isinstance(data, ResumableData) else None
+            save_captioner(target, module, step=trainer.global_step, data=known, command=self.command)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.best = state_dict["best"]
+
+
+def save_captioner(
+    target: Path, module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
+) -> None:
+    """The captioner as it is after so many steps, with what is known of it.
+
+    The results of an earlier one go first, so that a kill in between leaves none rather than another's.
+    """
+    (target / RESULTS).unlink(missing_ok=True)
+    module.model.save_pretrained(target, results=results_of(module, step=step, data=data, command=command))
+
+
+def results_of(
+    module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
+) -> dict[str, Any]:
+    """What is known of a captioner, as results.json and its page have it: how it learned, how it scores, on what.
+
+    Videos that could not be watched are counted, not named: their names are nobody else's business.
+    """
+    scores = module.scores
+    found = (
+        []
+        if scores is None
+        else intervals([(measure(each), rows) for each, rows in scores.rows.items()], samples=SAMPLES, seed=0)
+    )
+    origin = module.model.origin
+    known = _unnamed(data or {})
+    if known.get("validation"):  # a stream's, which names its own videos
+        known["validation"] = _unnamed(known["validation"])
+    return {
+        "regime": type(module).__name__,
+        "step": step,
+        "scores_step": module.scored_at,
+        "started_from": None if origin is None else origin.public_name,
+        "split": "val",
+        "scores": dict(scores or {}),
+        "intervals": {}
+        if scores is None
+        else {name: [each.low, each.high] for name, each in zip(scores.rows, found, strict=True)},
+        "videos": 0 if scores is None else scores.n,
+        "data": known or None,
+        "command": command,
+    }
+
+
+def _unnamed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data with its videos counted by split."""
+    if "coverage" not in data:
+        return dict(data)
+    counts = {name: {key: part[key] for key in ("videos", "present")} for name, part in data["coverage"].items()}
+    return {**data, "coverage": counts}

@@ -1,0 +1,136 @@
+"""A long build as stages: each has a folder of its own, is done once, and goes on where it was killed.
+
+What a stage is made by (its settings, and those of all that it stands on) is hashed into `done.json`, which is written
+last. A stage whose hash is another one now is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pseudocap.errors import DataError
+
+DONE = "done.json"
+INTERRUPTED = 130
+Progress = Callable[[str, int, int], None]
+State = Literal["finished", "begun", "missing", "other"]  # other: made by other settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """`make` fills the folder and returns what is worth knowing of it; its content depends on `settings` alone."""
+
+    name: str
+    settings: Mapping[str, Any]
+    make: Callable[[Path, Callable[[int, int], None]], Mapping[str, Any]]
+    needs: Sequence[str] = ()
+
+
+@dataclass(kw_only=True)
+class Workshop:
+    """The folder that all stages lie in, and what they have told."""
+
+    root: Path
+    main: Callable[[Sequence[str]], int]  # the command line, which is handed in by who stands above the stages
+    progress: Progress = lambda what, done, total: None
+    say: Callable[[str], None] = lambda text: None
+    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def folder(self, name: str) -> Path:
+        return self.root / name
+
+    def run(self, stages: Sequence[Stage]) -> None:
+        hashes = hashes_of(stages)
+        for stage in stages:
+            self.told[stage.name] = self._finished(stage, hashes[stage.name]) or self._made(stage, hashes[stage.name])
+
+    def states(self, stages: Sequence[Stage]) -> dict[str, State]:
+        """What a run would find of each stage, without touching any."""
+        return {name: self._state(name, wanted) for name, wanted in hashes_of(stages).items()}
+
+    def _state(self, name: str, wanted: str) -> State:
+        folder = self.folder(name)
+        begun = folder / ".begun"
+        if not folder.is_dir():
+            return "missing"
+        if not begun.is_file() or begun.read_text(encoding="utf-8") != wanted:
+            return "other"
+        return "finished" if (folder / DONE).is_file() else "begun"
+
+    def _finished(self, stage: Stage, wanted: str) -> dict[str, Any] | None:
+        state = self._state(stage.name, wanted)
+        if state == "other":
+            shutil.rmtree(self.folder(stage.name))
+        if state != "finished":
+            return None
+        document: dict[str, Any] = json.loads((self.folder(stage.name) / DONE).read_text(encoding="utf-8"))
+        self.say(f"{stage.name}: done before")
+        return document
+
+    def _made(self, stage: Stage, wanted: str) -> dict[str, Any]:
+        folder = self.folder(stage.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".begun").write_text(wanted, encoding="utf-8")
+        self.progress(stage.name, 0, 0)  # some stages tell nothing of themselves until they end
+        started, begun_by = time.monotonic(), commit()
+        told = dict(stage.make(folder, lambda done, total: self.progress(stage.name, done, total)))
+        told |= {"seconds": round(time.monotonic() - started, 1), "commit": begun_by}
+        unfinished = folder / f".{DONE}.unfinished"
+        unfinished.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(folder / DONE)
+        self.say(f"{stage.name}: done in {told['seconds']:,.0f} s")
+        return told
+
+    def verb(self, *words: str | Path, accepted: Sequence[int] = (0,)) -> None:
+        """Run a verb as a user would, in the build's folder, so that the paths in its files are relative to it."""
+        said, complained = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.root), contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+            code = self.main([str(word) for word in words])
+        if code == INTERRUPTED:
+            raise KeyboardInterrupt
+        if code not in accepted:
+            last = "; ".join((complained.getvalue() or said.getvalue()).strip().splitlines()[-3:])
+            raise DataError(f"{last}; mend that, and run the same again (`{shown(words)}` failed in {self.root})")
+
+
+def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
+    """Of what each stage is made by: its settings, and the hashes of all that it stands on."""
+    hashes: dict[str, str] = {}
+    for stage in stages:
+        content = {"settings": stage.settings, "needs": {name: hashes[name] for name in stage.needs}}
+        hashes[stage.name] = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+    return hashes
+
+
+def shown(words: Sequence[str | Path]) -> str:
+    return " ".join(["pseudocap", *map(str, words)])
+
+
+@functools.cache
+def commit() -> str:
+    """Of the checkout that this runs from, and a hash of what has changed in the package since. Empty for an
+    installation (also for one that lies inside another project's checkout), and where there is no git."""
+    here = Path(__file__).resolve()
+    if shutil.which("git") is None:
+        return ""
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=here.parent, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    if not git("ls-files", "--error-unmatch", here.name):
+        return ""
+    changes = git("diff", "HEAD", "--", str(here.parent))
+    changed = f"-changed-{hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else ""
+    return git("rev-parse", "HEAD") + changed

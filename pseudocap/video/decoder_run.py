@@ -1,0 +1,149 @@
+"""One run of a decoder from a key frame on, doing no more work than the asked frames need.
+
+Packets are read ahead, which is cheap, until it is certain which one is the last presented by the time. Up to
+there the decoder may leave out frames that no other refers to; with the wanted packet in, it is drained if
+nothing else is wanted from this run.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterator
+
+import av
+from av.packet import Packet
+
+from pseudocap.errors import DecodeError
+from pseudocap.video.container import Source
+
+
+class Run:
+    """Times are ticks of the stream. `key` is where the run begins, None for the beginning of the file.
+
+    `skips`: frames that no other refers to may be left out. `jumps`: a later key frame on the way may be the
+    start.
+    """
+
+    def __init__(self, source: Source, key: Packet | None, rest: Iterator[Packet], *, skips: bool, jumps: bool) -> None:
+        self._source = source
+        self._skips = skips
+        self._jumps = jumps
+        self._rest = rest
+        self._read_to: int | None = None  # every packet that is decoded before this has been read
+        self._ended = False
+        self.failure: DecodeError | None = None  # why the packets ended before the file's end
+        self._begin(key)
+
+    def _begin(self, key: Packet | None) -> None:
+        self.key: int | None = None if key is None else key.pts
+        self._queue: deque[Packet] = deque()  # read, not yet decoded
+        self._known: list[int] = []  # presentation times of the packets read, from the current frame's on
+        self._ready: deque[av.VideoFrame] = deque()  # decoded, presented later than what was asked for
+        self._current: av.VideoFrame | None = None
+        self._drained = False
+        if key is not None and key.pts is not None:
+            self._queue.append(key)
+            self._known.append(key.pts)
+
+    @property
+    def latest(self) -> int | None:
+        """The latest presentation time of any packet read."""
+        return max(self._known, default=None)
+
+    def serves(self, pts: int) -> bool:
+        """Whether this run can still give the frame for `pts`: it has not passed it, and goes on."""
+        if self._current is None or self._drained:
+            return False
+        return pts >= self._current.pts
+
+    def ends_before(self, pts: int) -> bool:
+        """Whether the packets ended so early that one presented by `pts` may be missing."""
+        return self._ended and (self._read_to is None or pts > self._read_to)
+
+    def frame(self, pts: int, *, last: bool) -> tuple[av.VideoFrame | None, bool]:
+        """The last frame presented by `pts` of those that come out, and whether it is of the right packet.
+
+        `last` says that nothing more is wanted from this run.
+        """
+        self._read_ahead(pts)
+        target = max((known for known in self._known if known <= pts), default=None)
+        if target is None:
+            return None, False
+        waiting = any(packet.pts == target for packet in self._queue)
+        while True:
+            while self._ready and self._ready[0].pts <= pts:
+                self._current = self._ready.popleft()
+            if self._ready or self._drained or (self._current is not None and self._current.pts == target):
+                break
+            waiting = self._advance(target, waiting, last)
+        if self._current is not None:
+            self._known = [known for known in self._known if known >= self._current.pts]
+        return self._current, self._current is not None and self._current.pts == target
+
+    def _read_ahead(self, pts: int) -> None:
+        """Read until no unread packet can be presented by `pts`: none decoded after it can be."""
+        while not self._ended and (self._read_to is None or self._read_to <= pts):
+            packet = self._read()
+            if self._jumps and packet is not None and packet.is_keyframe and stamp(packet) <= pts:
+                self._source.stream.codec_context.flush_buffers()
+                self._begin(packet)  # a later start, reached without a seek
+
+    def _read(self) -> Packet | None:
+        try:
+            packet = next(self._rest, None)
+            if packet is not None and (packet.is_corrupt or packet.pts is None):
+                raise DecodeError(self._source.path, "a packet is cut short or damaged")
+        except DecodeError as error:
+            self.failure, packet = error, None
+        if packet is None or packet.pts is None:
+            self._ended = True
+            return None
+        self._read_to = packet.dts if packet.dts is not None else self._read_to
+        self._queue.append(packet)
+        if not packet.is_discard:  # an edit list has these decoded and not shown
+            self._known.append(packet.pts)
+        return packet
+
+    def _advance(self, target: int, waiting: bool, last: bool) -> bool:
+        """Give the decoder its next packet, or the end; whether the target's packet is still to come."""
+        if not waiting and last:
+            packet = None
+        elif self._queue or self._read() is not None:
+            packet = self._queue.popleft()
+        else:
+            packet = None
+        self._drained = packet is None
+        spare = self._skips and packet is not None and stamp(packet) < target
+        self._ready.extend(decode(self._source, packet, skip_nonref=spare))
+        return waiting and packet is not None and packet.pts != target
+
+
+def stamp(packet: Packet) -> int:
+    """When the packet is presented; a run reads none that does not say."""
+    assert packet.pts is not None
+    return packet.pts
+
+
+def decode(source: Source, packet: Packet | None, *, skip_nonref: bool = False) -> list[av.VideoFrame]:
+    """The frames that come out when this packet goes in (None: the end, which drains the decoder)."""
+    context = source.stream.codec_context
+    context.skip_frame = "NONREF" if skip_nonref else "DEFAULT"
+    try:
+        return context.decode(packet)
+    except EOFError:
+        return []
+    except (av.FFmpegError, OSError) as error:
+        raise DecodeError(source.path, f"the stream is damaged: {error}") from error
+
+
+def first_frame(source: Source) -> tuple[Packet, av.VideoFrame]:
+    """The first packet and the first presented frame of a file just opened."""
+    packets = source.packets()
+    first: Packet | None = None
+    for packet in itertools.chain(packets, [None]):
+        first = first or packet
+        frames = decode(source, packet)
+        if first is not None and frames:
+            return first, frames[0]
+    raise DecodeError(source.path, "the video stream holds no decodable frame")

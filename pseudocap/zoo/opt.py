@@ -1,0 +1,102 @@
+"""The zoo's OPT: a byte-level BPE tokenizer, and a small OPT that has read toy text of all kinds.
+
+Its text is of another world than the regimes learn from: captions of films and stills, alt texts, transcripts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerBase
+
+from pseudocap.toyworld.corpora import film_at, words_of
+from pseudocap.toyworld.grammar import Choice, caption
+from pseudocap.toyworld.speech import alt_text, still_caption, talk
+from pseudocap.zoo.tiny import write_tokenizer
+from pseudocap.zoo.train_loop import Course, Progress, learn
+
+LONGEST = 40  # tokens
+BUCKETS = 6  # of lengths, in what a batch is drawn from
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriterRecipe:
+    films: int = 12_000  # each gives a caption of a film, of a still, and an alt text
+    talks: int = 400
+    vocabulary: int = 1200
+    width: int = 128
+    layers: int = 6
+    heads: int = 4
+    batch: int = 64
+    course: Course = field(default_factory=lambda: Course(steps=1800, lr=2e-3))
+
+
+def toy_text(recipe: WriterRecipe, seed: int) -> Iterator[str]:
+    """What a language model of the toy world has read."""
+    for place in range(recipe.films):
+        rng = words_of("stills", "train", place, seed=seed)
+        film = film_at("stills", "train", place, seed=seed)
+        frame = int(rng.integers(film.frames))
+        yield alt_text(film, frame, rng)
+        yield still_caption(film, frame, rng)
+        yield caption(film, Choice(rng))
+    for place in range(recipe.talks):
+        film = film_at("talking", "train", place, seed=seed)
+        yield from (said.text for said in talk(film, words_of("talking", "train", place, seed=seed)))
+
+
+def build_writer(
+    folder: Path, recipe: WriterRecipe, *, seed: int, progress: Progress | None = None
+) -> dict[str, float]:
+    """Train the tokenizer and the OPT, and write both as the hub has them. Returns the perplexity on held-out text."""
+    text = list(toy_text(recipe, seed))
+    held_out = text[:: max(2, len(text) // 500)]
+    learned = sorted(set(text) - set(held_out))
+    tokenizer = write_tokenizer(folder, learned, vocabulary=recipe.vocabulary)
+    rows = _tokens(tokenizer, learned)
+    config = OPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=recipe.width,
+        word_embed_proj_dim=recipe.width,
+        num_hidden_layers=recipe.layers,
+        num_attention_heads=recipe.heads,
+        ffn_dim=4 * recipe.width,
+        max_position_embeddings=128,
+        dropout=0.0,
+        attention_dropout=0.0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = OPTForCausalLM(config)
+
+    def loss_at(step: int) -> torch.Tensor:
+        rng = np.random.default_rng((seed, 1, step))
+        drawn = sorted(rng.integers(len(rows), size=BUCKETS * recipe.batch), key=lambda index: len(rows[index]))
+        first = recipe.batch * int(rng.integers(BUCKETS))  # texts of about one length: little padding
+        return _loss(model, [rows[index] for index in drawn[first : first + recipe.batch]], tokenizer)
+
+    learn(model, loss_at, recipe.course, state=folder / "state.pt", progress=progress)
+    with torch.no_grad():
+        loss = float(_loss(model, _tokens(tokenizer, held_out), tokenizer))
+    model.half().save_pretrained(folder)
+    return {"held-out perplexity": math.exp(loss), "texts": len(learned), "held-out texts": len(held_out)}
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[list[int]]:
+    ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+    end = tokenizer.eos_token_id
+    return [[end, *row[: LONGEST - 2], end] for row in ids]
+
+
+def _loss(model: OPTForCausalLM, rows: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
+    longest = max(map(len, rows))
+    pad = tokenizer.pad_token_id
+    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
+    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+    labels = ids.masked_fill(mask == 0, -100)
+    return model(input_ids=ids, attention_mask=mask, labels=labels).loss

@@ -1,0 +1,38 @@
+"""What lies in a place is recognised by what it holds, wherever that lies and whatever is written beside it."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from pathlib import Path
+
+from pseudocap.bench.claims.identities import identity
+from pseudocap.data.tars.index import index_tars
+
+
+def test_other_weights_in_the_same_place_are_others_and_the_same_elsewhere_are_not(tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "weights").write_bytes(bytes(100_000))
+    (here / "empty").touch()
+    first = identity(here)
+    shutil.copytree(here, tmp_path / "there")
+    assert identity(tmp_path / "there") == first
+    changed = bytearray(100_000)
+    changed[-1] = 1
+    (here / "weights").write_bytes(changed)
+    assert identity(here) != first
+    assert identity(here / "weights") != identity(tmp_path / "there" / "weights")
+    assert identity("owner/repo") == "owner/repo"
+
+
+def test_an_index_beside_tars_changes_nothing(tmp_path: Path) -> None:
+    for name in ("0.jpg", "0.txt"):
+        (tmp_path / name).write_text("x")
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        for name in ("0.jpg", "0.txt"):
+            tar.add(tmp_path / name, arcname=name)
+    first = identity(tmp_path)
+    index_tars(tmp_path)
+    assert any(path.name.startswith(".") for path in tmp_path.iterdir())
+    assert identity(tmp_path) == first

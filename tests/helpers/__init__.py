@@ -1,0 +1,1 @@
+"""What tests share: makers of small films, tars, corpora and backbones, and servers that stand in for real ones."""

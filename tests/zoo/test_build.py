@@ -1,0 +1,67 @@
+"""The whole journey at a size that teaches nothing: world, backbones, labels, regimes, fine-tuning, what is shipped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from pseudocap import PseudoCap
+from pseudocap.cli.main import main
+from pseudocap.files import sources as places
+from pseudocap.hub.manifest import read_manifest
+from pseudocap.zoo.recipe import REGIMES
+from pseudocap.zoo.ship import LIMIT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def built(smoke_zoo: Path) -> Path:
+    return smoke_zoo
+
+
+@pytest.fixture
+def shipped(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """As if the build were what this package ships."""
+    monkeypatch.setattr(places, "SHIPPED", built / "zoo" / "shipped")
+    return built / "zoo"
+
+
+def test_a_second_build_makes_nothing(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in built.rglob("*") if path.is_file()}
+    assert main(["zoo", "build", "--smoke", "--out", str(built), "--json"]) == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert {path: path.stat().st_mtime_ns for path in built.rglob("*") if path.is_file()} == before
+    assert told["zoo"]["bytes"] < LIMIT
+    for regime in REGIMES:
+        assert {"as it is", "centre frame", "reversed", "shuffled", "blind"} <= told[f"tuned-{regime}"].keys()
+    assert told["labels"]["labels"] > 0
+
+
+def test_every_regime_has_a_row_before_and_after_fine_tuning(shipped: Path) -> None:
+    rows = {row["name"]: row for row in read_manifest(shipped / "checkpoints.yaml")}
+    assert set(rows) == {f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")}
+    assert all(rows[f"toy-{regime}"]["scores"][0]["split"] == "test" for regime in REGIMES)
+
+
+def test_a_shipped_captioner_loads_by_its_row_and_captions_a_film(shipped: Path, built: Path) -> None:
+    film = next((built / "world" / "msrvtt" / "videos").glob("*.mp4"))
+    for name in ("toy-mixed-ext", "toy-asr-pretrained"):
+        model = PseudoCap.from_pretrained(name, checkpoints=shipped / "checkpoints.yaml")
+        assert isinstance(model.caption(film), str)
+        assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+
+
+def test_verify_believes_a_row_until_its_weights_are_others(shipped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = ["--checkpoints", str(shipped / "checkpoints.yaml")]
+    assert main(["zoo", "verify", "toy-mixed", "--no-scores", *rows]) == 0
+    assert "toy-mixed: as it says" in capsys.readouterr().out
+    text = (shipped / "checkpoints.yaml").read_text()
+    wrong = shipped / "wrong.yaml"
+    sha256 = next(row for row in read_manifest(shipped / "checkpoints.yaml") if row["name"] == "toy-mixed")["weights"]
+    wrong.write_text(text.replace(sha256["sha256"], "0" * 64))
+    assert main(["zoo", "verify", "toy-mixed", "--no-scores", "--checkpoints", str(wrong)]) != 0

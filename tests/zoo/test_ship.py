@@ -1,0 +1,117 @@
+"""What the package ships: small, whole, loaded without a network, and better than a captioner that sees nothing."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from pseudocap import PseudoCap, list_checkpoints
+from pseudocap.cli.main import main
+from pseudocap.files import sources as places
+from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
+from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher, View
+from pseudocap.metrics.suite import score
+from pseudocap.toyworld.corpora import captions_at, film_at
+from pseudocap.toyworld.render import render
+from pseudocap.toyworld.truth import judge
+from pseudocap.types import Clip, VideoMemory
+from pseudocap.zoo.demo import toy_films
+from pseudocap.zoo.recipe import FULL, REGIMES
+from pseudocap.zoo.ship import BLIP, LIMIT
+
+ROWS = [f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")]
+BEST = "toy-mixed-ext"
+FILMS = 32
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the network was asked for what the package ships")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return [film.path for film in toy_films(tmp_path_factory.mktemp("films"), FILMS)]
+
+
+def test_all_that_is_shipped_fits_and_is_no_pickle() -> None:
+    files = [path for path in places.SHIPPED.rglob("*") if path.is_file()]
+    assert 0 < sum(path.stat().st_size for path in files) <= LIMIT
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".txt"}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_has_the_hash_that_it_says_and_loads(name: str) -> None:
+    (row,) = (row for row in list_checkpoints() if row["name"] == name)
+    assert sha256_of(places.SHIPPED / name / WEIGHTS_FILE) == row["weights"]["sha256"]
+    model = PseudoCap.from_pretrained(name, device="cpu")
+    assert model.config.decoder.fingerprint == row["decoder"]["fingerprint"]
+    assert model.config.encoder.fingerprint == row["encoder"]["fingerprint"]
+
+
+def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
+    scored = [row for row in list_checkpoints() if row["scores"]]
+    assert len(scored) == 5
+    for row in scored:
+        folder, dataset = places.SHIPPED / row["name"], row["scores"][0]["dataset"]
+        assert json.loads((folder / "results.json").read_text())["data"]["corpus"] == dataset
+        assert f"videos of {dataset} test" in (folder / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_cold_process_loads_a_captioner_in_two_seconds_after_its_imports() -> None:
+    code = (
+        "import time, torch, transformers, pseudocap.captioner\n"
+        "from pseudocap import PseudoCap\n"
+        "torch.set_num_threads(1)\n"
+        "started = time.process_time()\n"
+        f"PseudoCap.from_pretrained({BEST!r}, device='cpu')\n"
+        "print(time.process_time() - started)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 2
+
+
+def test_captions_of_held_out_films_are_better_than_a_blind_captioners(films: list[Path]) -> None:
+    model = PseudoCap.from_pretrained(BEST, device="cpu")
+    references = {path.stem: captions_at("msrvtt", "test", place, seed=FULL.seed) for place, path in enumerate(films)}
+    seen = dict(zip(references, model.caption(films, batch_size=FILMS), strict=True))
+    shape = (FILMS, 8)
+    blind = VideoMemory(
+        time=torch.zeros(*shape, model.encoder.config.width),
+        space=torch.zeros(*shape, model.encoder.config.width),
+        time_mask=torch.ones(shape, dtype=torch.bool),
+        space_mask=torch.ones(shape, dtype=torch.bool),
+    )
+    unseen = dict(zip(references, model.decode(model.generate(blind)), strict=True))
+    sighted, blinded = (score(predictions=each, references=references)["CIDEr-D"] for each in (seen, unseen))
+    assert sighted > 2 * blinded
+    assert len(set(unseen.values())) == 1
+
+
+def test_the_shipped_teacher_names_what_held_out_stills_show() -> None:
+    teacher = ImageTextTeacher(f"pseudocap://{BLIP}", decoding=Decoding(temperature=0.01))
+    shown = [film_at("stills", "train", place, seed=FULL.seed) for place in range(FILMS)]
+    views = [
+        View(clip=Clip(source="still", start=0.0, end=0.0), frames=render(film, 0, FULL.size)[None], key=place)
+        for place, film in enumerate(shown)
+    ]
+    said = [answer.captions[0] for answer in teacher.caption(views)]
+    right = [judge(text, film.shots).things_right for text, film in zip(said, shown, strict=True)]
+    assert sum(right) > FILMS / 2
+
+
+@pytest.mark.slow
+def test_verify_finds_a_rows_scores_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["zoo", "verify", BEST]) == 0
+    assert f"{BEST}: as it says" in capsys.readouterr().out
