@@ -18,7 +18,7 @@ from pseudocap.hub.card import card_text, may_write
 from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack, send
-from pseudocap.model.config import SEPARABLE, GateSchedule, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.config import SEPARABLE, VIDEO, GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.decoders.opt import AdaptedOPT, load_opt
 from pseudocap.model.encoders.timesformer import TimeSformer
 from pseudocap.model.loss import IGNORE
@@ -100,7 +100,7 @@ class PseudoCap(CaptionNetwork):
             raise ConfigError(f"size must be a multiple of the encoder's patch size {watched.patch_size}, not {side}")
         config = PseudoCapConfig(
             decoder=decoder_id,
-            encoder=timesformer.origin,
+            encoders={VIDEO: timesformer.origin},
             adapter_layers=(
                 default_adapter_layers(opt.config.num_hidden_layers) if adapter_layers is None else adapter_layers  # type: ignore[arg-type]
             ),
@@ -171,7 +171,7 @@ class PseudoCap(CaptionNetwork):
         assert timesformer.origin is not None  # from_pretrained names it
         require_same("decoder", config.decoder, decoder_id, folder)
         require_same("encoder", config.encoder, timesformer.origin, folder)
-        config = replace(config, decoder=decoder_id, encoder=timesformer.origin)
+        config = config.with_backbones(decoder=decoder_id, encoder=timesformer.origin)
         adapted = AdaptedOPT.from_adapters(opt, config, adapters, memory_width=timesformer.config.width, source=weights)
         model = cls(timesformer, adapted, tokenizer, config)
         model.origin = found

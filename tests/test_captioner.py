@@ -94,7 +94,7 @@ def test_the_config_knows_the_encoders_own_preprocessing(backbones: Path) -> Non
 
 def test_backbones_that_moved_are_found_where_the_user_says(backbones: Path, checkpoint: Path, tmp_path: Path) -> None:
     config = json.loads((checkpoint / CONFIG_FILE).read_text())
-    config["decoder"]["source"] = config["encoder"]["source"] = str(tmp_path / "gone")
+    config["decoder"]["source"] = config["encoders"]["video"]["source"] = str(tmp_path / "gone")
     (checkpoint / CONFIG_FILE).write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="backbones that are not there now"):
         PseudoCap.from_pretrained(checkpoint)
@@ -338,7 +338,7 @@ def test_all_files_of_a_checkpoint_can_be_read_by_the_same_people(checkpoint: Pa
 
 def test_backbones_that_are_gone_are_told_together_with_the_remedy(checkpoint: Path) -> None:
     config = json.loads((checkpoint / CONFIG_FILE).read_text())
-    config["decoder"]["source"], config["encoder"]["source"] = "/gone/opt", "/gone/timesformer"
+    config["decoder"]["source"], config["encoders"]["video"]["source"] = "/gone/opt", "/gone/timesformer"
     (checkpoint / CONFIG_FILE).write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match=r"decoder was at /gone/opt and the encoder .*decoder=\.\.\., encoder="):
         PseudoCap.from_pretrained(checkpoint)

@@ -79,7 +79,7 @@ def may_write(card: Path) -> bool:
 def _of_the_hub(config: PseudoCapConfig) -> list[Backbone]:
     return [
         each
-        for each in (config.decoder, config.encoder)
+        for each in config.backbones.values()
         if not each.source.startswith(SHIPPED_SCHEME) and REPO.fullmatch(place_of(each.source))
     ]
 
@@ -94,7 +94,8 @@ def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
     yield "| | |"
     yield "|---|---|"
     yield f"| decoder (writes), frozen | {_backbone(config.decoder)} |"
-    yield f"| encoder (watches), frozen | {_backbone(config.encoder)} |"
+    for modality, backbone in config.encoders.items():
+        yield f"| encoder ({modality}), frozen | {_backbone(backbone)} |"
     layers = ", ".join(str(layer) for layer in config.adapter_layers)
     looks = f"{config.attention} attention, " if config.needs_patches else ""  # the separable one goes without saying
     yield f"| adapters | {looks}{config.fusion} fusion, {config.gate} gates, before decoder layers {layers} |"

@@ -34,13 +34,13 @@ def existing(path: Path) -> Path:
 
 
 def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[PseudoCapConfig, Path]:
-    """Its config and its weights. `moved` says where its `decoder` and `encoder` lie now; those that it does not name
-    must lie where the config says, and directories that do not are told all at once."""
+    """Its config and its weights. `moved` has the new address of backbones, by their names in `config.backbones`; the
+    others must lie where the config says, and all directories that do not are reported at once."""
     config = read_config(folder)
     weights = existing(folder / WEIGHTS_FILE)
     gone = {}
-    for which in ("decoder", "encoder"):
-        source = getattr(config, which).source
+    for which, backbone in config.backbones.items():
+        source = backbone.source
         if moved.get(which) is None and Path(source).is_absolute() and not Path(source).exists():
             gone[which] = source
     if gone:

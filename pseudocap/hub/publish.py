@@ -125,7 +125,7 @@ def read_results(folder: Path) -> dict[str, Any]:
 
 def homeless(config: PseudoCapConfig) -> list[str]:
     """Which of the backbones are named by a directory of this machine, which nobody else has."""
-    return [which for which in ("decoder", "encoder") if not _is_known_elsewhere(getattr(config, which))]
+    return [which for which, backbone in config.backbones.items() if not _is_known_elsewhere(backbone)]
 
 
 def _is_known_elsewhere(backbone: Backbone) -> bool:
@@ -137,18 +137,28 @@ def _is_known_elsewhere(backbone: Backbone) -> bool:
 def _renamed(config: PseudoCapConfig, names: Mapping[str, str | None]) -> PseudoCapConfig:
     for which, name in names.items():
         if name is not None:
-            backbone = replace(getattr(config, which), source=name, revision=None)
+            if which not in config.backbones:
+                raise ConfigError(f"{_flag(which)} {name!r}: the captioner has no {_words(which)}")
+            backbone = replace(config.backbones[which], source=name, revision=None)
             if not _is_known_elsewhere(backbone):
-                raise ConfigError(f"--{which} {name!r} must be a repo (owner/name) or what the package ships")
-            config = replace(config, **{which: backbone})
+                raise ConfigError(f"{_flag(which)} {name!r} must be a repo (owner/name) or what the package ships")
+            config = config.with_backbones(**{which: backbone})
     if lost := homeless(config):
-        places = " and ".join(f"the {which} by {getattr(config, which).source}" for which in lost)
-        options = " ".join(f"--{which} OWNER/NAME" for which in lost)
+        directories = " and ".join(f"the {_words(which)} by {config.backbones[which].source}" for which in lost)
+        options = " ".join(f"{_flag(which)} OWNER/NAME" for which in lost)
         raise CheckpointError(
-            f"the checkpoint names {places}, a directory of this machine, where nobody else will find it: publish "
+            f"the checkpoint names {directories}, a directory of this machine, where nobody else will find it: publish "
             f"that backbone and say where others do ({options}); its fingerprint stays in the config"
         )
     return config
+
+
+def _flag(which: str) -> str:
+    return f"--{which.replace('_', '-')}"
+
+
+def _words(which: str) -> str:
+    return which.replace("_", " ")
 
 
 def _check_weights(path: Path, config: PseudoCapConfig) -> None:

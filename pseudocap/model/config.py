@@ -17,7 +17,11 @@ SEPARABLE, FULL = "separable", "full"
 RESAMPLER = "resampler"  # also its place among the adapters, with which it is learned and stored
 ATTENTIONS = (SEPARABLE, FULL, RESAMPLER)
 GATES = ("vector", "scalar")
-FORMAT = 1
+VIDEO = "video"
+MODALITIES = (VIDEO, "audio")  # that a captioner may have an encoder of
+AXES = ("time", "space", "sound", "pitch")  # that adapters may attend to, in this order
+SIGHT = ("time", "space")  # the axes of a captioner that only sees
+FORMAT = 2  # format 1 had one encoder, of video
 Kind = TypeVar("Kind")
 
 
@@ -26,17 +30,21 @@ class Backbone:
     """A frozen network, named so exactly that another training of it is not taken for it.
 
     `fingerprint` is a sha256 over samples of every stored tensor and `tokenizer` a hash of what the tokenizer does;
-    both are empty only before the backbone has been loaded for the first time.
+    both are empty only before the backbone has been loaded for the first time. `kind` names the family to load it as,
+    None where its own config.json says which.
     """
 
     source: str
     revision: str | None = None
     fingerprint: str = ""
     tokenizer: str = ""
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, str) or not self.source:
             raise ConfigError(f"a backbone's source must be a directory or a repo's name, not {self.source!r}")
+        if not isinstance(self.kind, str | None):
+            raise ConfigError(f"a backbone's kind must be the name of a family, not {self.kind!r}")
         for name in ("fingerprint", "tokenizer"):
             if not isinstance(getattr(self, name), str):
                 raise ConfigError(f"a backbone's {name} must be a hash as text, not {getattr(self, name)!r}")
@@ -71,12 +79,13 @@ class PseudoCapConfig:
     """The whole recipe of a captioner except the numbers in its weights.
 
     `gate_init` is the value inside tanh for the residual fusion (1.0 unless given; 0.0 leaves plain OPT) and the
-    start of theta for the convex one (0.0 unless given). Configs from before there was a choice of `attention` have no
-    such field, and mean the separable one.
+    start of theta for the convex one (0.0 unless given). `axes` are those of the memory that the adapters attend to;
+    `adapter_width` is the width that they attend in, None the decoder's own. Fields at their defaults may be absent
+    from a stored config, and then mean those.
     """
 
     decoder: Backbone
-    encoder: Backbone
+    encoders: Mapping[str, Backbone]  # by modality
     adapter_layers: tuple[int, ...]
     attention: str = SEPARABLE
     fusion: str = "residual"
@@ -84,8 +93,12 @@ class PseudoCapConfig:
     gate_init: float | None = None
     gate_schedule: GateSchedule = field(default_factory=GateSchedule)
     preprocess: Preprocess = field(default_factory=Preprocess)
+    axes: tuple[str, ...] = SIGHT
+    adapter_width: int | None = None
 
     def __post_init__(self) -> None:
+        self._check_encoders()
+        self._check_axes()
         if self.attention not in ATTENTIONS:
             offer = nearest(str(self.attention), ATTENTIONS)
             raise ConfigError(f"attention must be one of {', '.join(ATTENTIONS)}, not {self.attention!r}{offer}")
@@ -110,16 +123,61 @@ class PseudoCapConfig:
         if layers[0] < 0 or any(later <= earlier for earlier, later in itertools.pairwise(layers)):
             raise ConfigError(f"adapter_layers must ascend from 0 or more without repeats, not {layers!r}")
 
+    def _check_encoders(self) -> None:
+        given = self.encoders
+        if not isinstance(given, Mapping) or not all(isinstance(each, Backbone) for each in given.values()):
+            raise ConfigError(f"encoders must name a Backbone for each modality, not {given!r}")
+        for modality in given:
+            if modality not in MODALITIES:
+                offer = nearest(str(modality), MODALITIES)
+                raise ConfigError(f"encoders are of {' or '.join(MODALITIES)}, not of {modality!r}{offer}")
+        if VIDEO not in given:
+            raise ConfigError("encoders must name one of video")
+        object.__setattr__(self, "encoders", {each: given[each] for each in MODALITIES if each in given})
+
+    def _check_axes(self) -> None:
+        if not isinstance(self.axes, list | tuple) or not self.axes:
+            raise ConfigError(f"axes must be a list of at least one of {', '.join(AXES)}, not {self.axes!r}")
+        object.__setattr__(self, "axes", tuple(self.axes))
+        for axis in self.axes:
+            if axis not in AXES:
+                raise ConfigError(f"axes must be of {', '.join(AXES)}, not {axis!r}{nearest(str(axis), AXES)}")
+        if self.axes != tuple(axis for axis in AXES if axis in self.axes):
+            raise ConfigError(f"axes must stand in the order {', '.join(AXES)} without repeats, not {self.axes!r}")
+        width = self.adapter_width
+        if width is not None and (isinstance(width, bool) or not isinstance(width, int) or width < 1):
+            raise ConfigError(f"adapter_width must be a whole number above 0, or none for the decoder's, not {width!r}")
+
+    @property
+    def encoder(self) -> Backbone:
+        """The encoder of video."""
+        return self.encoders[VIDEO]
+
+    @property
+    def backbones(self) -> dict[str, Backbone]:
+        """Every frozen network by the option that names it: decoder, encoder (of video), audio_encoder."""
+        return {"decoder": self.decoder} | {_option(modality): each for modality, each in self.encoders.items()}
+
+    def with_backbones(self, **changed: Backbone) -> PseudoCapConfig:
+        """The same config with some of its `backbones` replaced, by their names there."""
+        found = {**self.backbones, **changed}
+        encoders = {modality: found[_option(modality)] for modality in self.encoders}
+        return dataclasses.replace(self, decoder=found["decoder"], encoders=encoders)
+
     @property
     def needs_patches(self) -> bool:
         """Whether memories must hold the patch vectors beside the pooled ones."""
         return self.attention != SEPARABLE
 
     def to_dict(self) -> dict[str, Any]:
-        """The separable attention is not written, so that versions without a choice read it."""
+        """Fields that came later are not written at their defaults, which are what configs without them mean."""
         fields = dataclasses.asdict(self)
-        if self.attention == SEPARABLE:
-            del fields["attention"]
+        for name, default in LATER.items():
+            if fields[name] == default:
+                del fields[name]
+        for backbone in (fields["decoder"], *fields["encoders"].values()):
+            if backbone["kind"] is None:
+                del backbone["kind"]
         return {"model_type": "pseudocap", "format": FORMAT, **fields}
 
     @classmethod
@@ -127,18 +185,29 @@ class PseudoCapConfig:
         """Read what `to_dict` wrote; an unknown or missing field is an error that names it."""
         if document.get("model_type") != "pseudocap":
             raise ConfigError(f"model_type is {document.get('model_type')!r}, not 'pseudocap'")
-        if document.get("format") != FORMAT:
+        if (written := document.get("format")) not in (1, FORMAT):
             raise ConfigError(
-                f"format {document.get('format')!r} is not {FORMAT}, the only one this version of pseudocap reads"
+                f"format {written!r} is none of those that this version of pseudocap reads, 1 and {FORMAT}"
             )
         values = {key: value for key, value in document.items() if key not in ("model_type", "format")}
+        if written == 1 and "encoder" in values:
+            values["encoders"] = {VIDEO: values.pop("encoder")}
         for name, kind in NESTED.items():
             if name in values:
                 values[name] = _build(kind, values[name], where=f"{name}.")
+        if isinstance(encoders := values.get("encoders"), Mapping):
+            values["encoders"] = {
+                each: _build(Backbone, fields, where=f"encoders.{each}.") for each, fields in encoders.items()
+            }
         return _build(cls, values, where="")
 
 
-NESTED = {"decoder": Backbone, "encoder": Backbone, "gate_schedule": GateSchedule, "preprocess": Preprocess}
+NESTED = {"decoder": Backbone, "gate_schedule": GateSchedule, "preprocess": Preprocess}
+LATER = {"attention": SEPARABLE, "axes": SIGHT, "adapter_width": None}
+
+
+def _option(modality: str) -> str:
+    return "encoder" if modality == VIDEO else f"{modality}_encoder"
 
 
 def default_adapter_layers(layers: int) -> tuple[int, ...]:

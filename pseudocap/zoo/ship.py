@@ -91,8 +91,7 @@ def _copy(source: Path, target: Path) -> None:
 def _save(source: Path, target: Path, results: Mapping[str, Any]) -> None:
     model = PseudoCap.from_pretrained(source, device="cpu").half()
     config = model.config
-    model.config = replace(
-        config,
+    model.config = config.with_backbones(
         decoder=replace(config.decoder, source=f"pseudocap://{OPT}"),
         encoder=replace(config.encoder, source=f"pseudocap://{TIMESFORMER}"),
     )
@@ -129,7 +128,7 @@ def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, r
         "name": name,
         "regime": regime,
         "decoder": {"source": f"pseudocap://{OPT}", "fingerprint": config["decoder"]["fingerprint"]},
-        "encoder": {"source": f"pseudocap://{TIMESFORMER}", "fingerprint": config["encoder"]["fingerprint"]},
+        "encoder": {"source": f"pseudocap://{TIMESFORMER}", "fingerprint": config["encoders"]["video"]["fingerprint"]},
         "weights": {"source": f"pseudocap://{name}", "sha256": sha256_of(weights)},
         "preprocess": {key: config["preprocess"][key] for key in ("size", "mean", "std", "frames")},
         "config": f"pseudocap/configs/{regime}-toy.yaml",

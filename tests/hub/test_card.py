@@ -16,7 +16,7 @@ from pseudocap.model.config import Backbone, PseudoCapConfig
 
 CONFIG = PseudoCapConfig(
     decoder=Backbone(source="facebook/opt-1.3b", revision="c" * 40, fingerprint="d" * 64, tokenizer="e" * 64),
-    encoder=Backbone(source="pseudocap://toy-timesformer", fingerprint="f" * 64),
+    encoders={"video": Backbone(source="pseudocap://toy-timesformer", fingerprint="f" * 64)},
     adapter_layers=(12, 14),
 )
 RESULTS: dict[str, Any] = {

@@ -15,7 +15,7 @@ WIDTH, MEMORY = 8, 6
 
 def make_adapter(**settings: object) -> Adapter:
     config = PseudoCapConfig(
-        decoder=Backbone(source="d"), encoder=Backbone(source="e"), adapter_layers=(0,), **settings
+        decoder=Backbone(source="d"), encoders={"video": Backbone(source="e")}, adapter_layers=(0,), **settings
     )
     adapter = build_adapter(config, width=WIDTH, memory_width=MEMORY, heads=2)
     with torch.no_grad():
@@ -104,7 +104,9 @@ def test_eta_stays_exact_in_a_half_precision_adapter() -> None:
 
 
 def test_linear_layers_start_small_and_normal() -> None:
-    config = PseudoCapConfig(decoder=Backbone(source="d"), encoder=Backbone(source="e"), adapter_layers=(0,))
+    config = PseudoCapConfig(
+        decoder=Backbone(source="d"), encoders={"video": Backbone(source="e")}, adapter_layers=(0,)
+    )
     adapter = build_adapter(config, width=64, memory_width=64, heads=2)
     weight = adapter.ffn.up.weight
     assert weight.std().item() == pytest.approx(0.02, rel=0.1)

@@ -225,7 +225,10 @@ def test_lightning_checkpoints_the_whole_trainable_state_and_goes_on_from_it(
 def test_full_attention_has_the_separable_ones_weights_less_one_norm() -> None:
     def trainable(attention: str) -> int:
         config = PseudoCapConfig(
-            decoder=Backbone(source="d"), encoder=Backbone(source="e"), adapter_layers=(6, 8), attention=attention
+            decoder=Backbone(source="d"),
+            encoders={"video": Backbone(source="e")},
+            adapter_layers=(6, 8),
+            attention=attention,
         )
         return build_on_meta("opt-125m", TimeSformerConfig(), config).parameter_counts().trainable
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from pseudocap.errors import ConfigError
+from pseudocap.files.sources import SHIPPED
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.types import Preprocess
 
@@ -12,7 +14,7 @@ from pseudocap.types import Preprocess
 def make(**settings: object) -> PseudoCapConfig:
     values = {
         "decoder": Backbone(source="d"),
-        "encoder": Backbone(source="e"),
+        "encoders": {"video": Backbone(source="e")},
         "adapter_layers": (1, 3),
         **settings,
     }
@@ -22,6 +24,47 @@ def make(**settings: object) -> PseudoCapConfig:
 def test_a_config_survives_json() -> None:
     config = make(fusion="convex", gate_schedule=GateSchedule(end=1.5), preprocess=Preprocess(size=32, frames=96))
     assert PseudoCapConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_config_of_several_encoders_axes_and_a_narrow_adapter_survives_json() -> None:
+    config = make(
+        encoders={"audio": Backbone(source="a", kind="frames"), "video": Backbone(source="v")},
+        axes=("time", "space", "sound"),
+        adapter_width=64,
+    )
+    again = PseudoCapConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    assert list(again.backbones) == ["decoder", "encoder", "audio_encoder"]
+    assert again.encoder == Backbone(source="v")
+
+
+def test_fields_that_came_later_are_not_written_at_their_defaults() -> None:
+    document = make().to_dict()
+    assert document["format"] == 2
+    assert not {"axes", "adapter_width", "attention"} & document.keys()
+    assert document["encoders"] == {"video": {"source": "e", "revision": None, "fingerprint": "", "tokenizer": ""}}
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(SHIPPED.glob("*/adapter_model.safetensors")), ids=lambda path: path.parent.name
+)
+def test_format_1_means_one_encoder_of_video(folder: Path) -> None:
+    document = json.loads((folder.parent / "config.json").read_text())
+    assert document["format"] == 1
+    config = PseudoCapConfig.from_dict(document)
+    assert config.encoders == {"video": Backbone(**document["encoder"])}
+    assert (config.axes, config.adapter_width) == (("time", "space"), None)
+    assert PseudoCapConfig.from_dict(config.to_dict()) == config
+
+
+def test_some_backbones_are_replaced_by_name() -> None:
+    config = make(encoders={"video": Backbone(source="v"), "audio": Backbone(source="a")})
+    changed = config.with_backbones(audio_encoder=Backbone(source="b"))
+    assert {name: each.source for name, each in changed.backbones.items()} == {
+        "decoder": "d",
+        "encoder": "v",
+        "audio_encoder": "b",
+    }
 
 
 def test_the_default_layers_are_every_second_of_the_upper_half() -> None:
@@ -44,6 +87,12 @@ def test_the_gate_starts_where_each_fusion_wants_it() -> None:
         ({"adapter_layers": (1, 1)}, "must ascend"),
         ({"adapter_layers": (-1,)}, "must ascend from 0"),
         ({"adapter_layers": (1.5,)}, "at least one whole number"),
+        ({"encoders": {"vidoe": Backbone(source="e")}}, r"not of 'vidoe' \(did you mean 'video'\?\)"),
+        ({"encoders": {"audio": Backbone(source="e")}}, "must name one of video"),
+        ({"axes": ()}, "at least one of time, space, sound, pitch"),
+        ({"axes": ("space", "time")}, "in the order time, space, sound, pitch"),
+        ({"axes": ("tiem",)}, r"not 'tiem' \(did you mean 'time'\?\)"),
+        ({"adapter_width": 0}, "adapter_width must be a whole number above 0"),
         ({"gate_schedule": GateSchedule(end=1.0)}, "belongs to fusion='convex'"),
     ],
 )
@@ -65,8 +114,9 @@ def test_a_negative_gate_rate_and_a_zero_deviation_are_refused() -> None:
         ({"fusoin": "convex"}, r"unknown field fusoin \(did you mean 'fusion'\?\)"),
         ({"preprocess": {"sise": 3}}, r"unknown field preprocess.sise \(did you mean 'size'\?\)"),
         ({"decoder": {"revision": "x"}}, r"the field decoder.source is missing"),
-        ({"encoder": 3}, "encoder must be a mapping"),
-        ({"format": 99}, "format 99 is not 1"),
+        ({"encoders": {"video": 3}}, r"encoders.video must be a mapping"),
+        ({"encoders": 3}, "encoders must name a Backbone for each modality"),
+        ({"format": 99}, "format 99 is none of those that this version of pseudocap reads, 1 and 2"),
         ({"model_type": "opt"}, "model_type is 'opt', not 'pseudocap'"),
     ],
 )

@@ -316,7 +316,7 @@ def test_the_gate_step_moves_convex_adapters(build: Build) -> None:
 def test_the_papers_network_builds_on_the_meta_device(frames: int) -> None:
     config = PseudoCapConfig(
         decoder=Backbone(source="facebook/opt-1.3b"),
-        encoder=Backbone(source="timesformer"),
+        encoders={"video": Backbone(source="timesformer")},
         adapter_layers=(12, 14, 16, 18, 20, 22),
     )
     network = build_on_meta("opt-1.3b", TimeSformerConfig(num_frames=frames), config)

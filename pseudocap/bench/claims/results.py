@@ -86,9 +86,9 @@ def _captioner(bench: Bench) -> dict[str, Any]:
     """The recipe of the first cell's captioner, with the fingerprints of its backbones; without where these lie."""
     folder = bench.shop.folder(bench.cells[0].stage(bench.ground, "tuned")) / "run" / "best"
     config = read_config(folder).to_dict()
-    for which in ("decoder", "encoder"):
-        source = config[which]["source"]
-        config[which]["source"] = Path(source).name if Path(source).is_absolute() else source
+    for backbone in (config["decoder"], *config["encoders"].values()):
+        source = backbone["source"]
+        backbone["source"] = Path(source).name if Path(source).is_absolute() else source
     return config
 
 

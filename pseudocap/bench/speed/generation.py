@@ -78,7 +78,7 @@ def with_full_attention(model: CaptionNetwork) -> AdaptedOPT:
     shape, width = model.decoder.config, model.decoder.memory_width
     config = PseudoCapConfig(
         decoder=Backbone(source="opt"),
-        encoder=Backbone(source="encoder"),
+        encoders={"video": Backbone(source="encoder")},
         adapter_layers=tuple(int(layer) for layer in model.decoder.adapters),
     )
     with torch.device("meta"):

@@ -19,7 +19,7 @@ def published(decoder: str, **settings: Any) -> PseudoCapConfig:
     """The config of a published OPT between TimeSformer-B and its default adapters."""
     return PseudoCapConfig(
         decoder=Backbone(source=decoder),
-        encoder=Backbone(source="TimeSformer-B"),
+        encoders={"video": Backbone(source="TimeSformer-B")},
         adapter_layers=default_adapter_layers(full_size(decoder).num_hidden_layers),
         **settings,
     )
