@@ -13,16 +13,16 @@ from pseudocap.version import __version__
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.hub.manifest import list_checkpoints
+    from pseudocap.memory import VideoMemory
     from pseudocap.metrics.suite import score
     from pseudocap.model.config import PseudoCapConfig
-    from pseudocap.types import VideoMemory
 
 __all__ = ["PseudoCap", "PseudoCapConfig", "VideoMemory", "__version__", "list_checkpoints", "score"]
 
 _HOMES = {
     "PseudoCap": "pseudocap.captioner",
     "PseudoCapConfig": "pseudocap.model.config",
-    "VideoMemory": "pseudocap.types",
+    "VideoMemory": "pseudocap.memory",
     "list_checkpoints": "pseudocap.hub.manifest",
     "score": "pseudocap.metrics.suite",
 }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from pseudocap.errors import ConfigError
+from pseudocap.memory import VideoMemory as VideoMemory  # where it was up to version 0.1
 
 if TYPE_CHECKING:
     import torch
+
+    from pseudocap.memory import Memory
 
 Modality = Literal["image", "video"]
 
@@ -60,44 +62,6 @@ class Preprocess:
             object.__setattr__(self, name, values)
         if min(self.std) <= 0:
             raise ConfigError(f"preprocess.std divides the pixels, so it must be above 0, not {self.std!r}")
-
-
-@dataclass(kw_only=True, slots=True)
-class VideoMemory:
-    """What the encoder hands on of B videos: one vector per frame and one per patch, each with its mask.
-
-    Not frozen, because Lightning rebuilds the values of a batch field by field on their way to a device.
-
-    `time` [B,T,E] is the maximum over the patches of a frame, `space` [B,S,E] the maximum over the frames at a
-    patch. In the masks True is real and False is padding; padding is zero and is never attended to. `patches`
-    [B,T,S,E] is everything that was pooled, for the attentions that look at it; None where nobody asked for it.
-    """
-
-    time: torch.Tensor
-    space: torch.Tensor
-    time_mask: torch.Tensor
-    space_mask: torch.Tensor
-    patches: torch.Tensor | None = None
-
-    def __len__(self) -> int:
-        return self.time.shape[0]
-
-    def __getitem__(self, rows: slice | torch.Tensor) -> VideoMemory:
-        """The memories of some of the videos, as a batch: `memory[:2]`, or one of them as `memory[i : i + 1]`."""
-        if isinstance(rows, int):
-            raise TypeError(f"a memory is a batch: take memory[{rows} : {rows + 1}] for one video")
-        return self.each(lambda tensor: tensor[rows])
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> VideoMemory:
-        """Move everything, and cast the features (the masks stay boolean)."""
-        return self.each(
-            lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None),
-        )
-
-    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> VideoMemory:
-        """The same with every tensor that is there changed."""
-        there = {field.name: getattr(self, field.name) for field in fields(self)}
-        return VideoMemory(**{name: change(tensor) for name, tensor in there.items() if tensor is not None})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,7 +190,7 @@ class Sample:
     modality: Modality
     captions: tuple[str, ...]
     frames: torch.Tensor | None = None
-    memory: VideoMemory | None = None
+    memory: Memory | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -244,7 +208,7 @@ class Batch:
     references: tuple[tuple[str, ...], ...]
     frames: torch.Tensor | None = None
     frame_mask: torch.Tensor | None = None
-    memory: VideoMemory | None = None
+    memory: Memory | None = None
     step: int | None = None
 
     def __len__(self) -> int:
@@ -256,5 +220,5 @@ class Batch:
         def pinned(tensor: torch.Tensor | None) -> torch.Tensor | None:
             return None if tensor is None else tensor.pin_memory()
 
-        memory = None if self.memory is None else self.memory.each(lambda tensor: tensor.pin_memory())
+        memory = None if self.memory is None else self.memory.pin_memory()
         return replace(self, frames=pinned(self.frames), frame_mask=pinned(self.frame_mask), memory=memory)

@@ -17,7 +17,7 @@ ABOVE_BASE = {
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "version": set(),
-    "types": {"errors"},
+    "types": {"errors", "memory"},
     "memory": {"errors"},
     "decoding": {"errors", "types"},
     "files": {"errors", "types"},

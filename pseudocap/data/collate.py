@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 
 from pseudocap.errors import DataError
-from pseudocap.types import Batch, Sample, VideoMemory
+from pseudocap.memory import Memory
+from pseudocap.types import Batch, Sample
 from pseudocap.video.watch import pad_clips
 
 
@@ -42,7 +43,7 @@ def _frames(samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor | Non
     return pad_clips(clips)
 
 
-def _memories(samples: Sequence[Sample]) -> VideoMemory:
+def _memories(samples: Sequence[Sample]) -> Memory:
     memories = [sample.memory for sample in samples if sample.memory is not None]
     if len(memories) < len(samples):
         raise DataError("a batch holds frames or memories, and samples of both were drawn together")
@@ -51,7 +52,7 @@ def _memories(samples: Sequence[Sample]) -> VideoMemory:
     patches = [memory.patches for memory in memories if memory.patches is not None]
     if patches and len(patches) < len(memories):
         raise DataError("memories with patches and memories without were drawn together")
-    return VideoMemory(
+    return Memory.of_sight(
         time=time,
         space=space,
         time_mask=time_mask,

@@ -19,8 +19,8 @@ from pseudocap.errors import InputError
 from pseudocap.explain.looking import look
 from pseudocap.explain.words import Word, split_words
 from pseudocap.files.atomic import unfinished
+from pseudocap.memory import Memory
 from pseudocap.model.network import CaptionNetwork
-from pseudocap.types import VideoMemory
 from pseudocap.video.watch import Sight
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def explain_ids(
     network: CaptionNetwork,
     tokenizer: PreTrainedTokenizerBase,
     ids: torch.Tensor,
-    memory: VideoMemory,
+    memory: Memory,
     *,
     sight: Sight,
     source: str,

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from pseudocap.memory import Memory
 from pseudocap.model.adapter import Adapter
 from pseudocap.model.attention import KeysValues, Projected
 from pseudocap.model.network import CaptionNetwork
-from pseudocap.types import VideoMemory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +49,7 @@ class Passage:
 
 
 @torch.no_grad()
-def look(network: CaptionNetwork, input_ids: torch.Tensor, memory: VideoMemory) -> list[Look]:
+def look(network: CaptionNetwork, input_ids: torch.Tensor, memory: Memory) -> list[Look]:
     """Every adapter, the lowest first, over N unpadded captions of B videos, as `network(input_ids, memory)` reads."""
     passages: dict[int, Passage] = {}
     handles = [

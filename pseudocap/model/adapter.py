@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pseudocap.memory import Memory
 from pseudocap.model.attention import FullCrossAttention, Projected, SeparableCrossAttention
 from pseudocap.model.config import FULL, RESAMPLER, SEPARABLE, GateSchedule, PseudoCapConfig
-from pseudocap.types import VideoMemory
 
 # What words look with; over which vectors, the network decides (a resampler's latents are looked at as patches are).
 ATTENTION: dict[str, type[SeparableCrossAttention | FullCrossAttention]] = {
@@ -53,7 +53,7 @@ class Adapter(nn.Module):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def project(self, seen: VideoMemory | torch.Tensor, *, padded: bool = True) -> Projected:
+    def project(self, seen: Memory | torch.Tensor, *, padded: bool = True) -> Projected:
         """A video's memory or, where a resampler stands before the adapters, its latents."""
         return self.attention.project(seen, padded=padded)  # type: ignore[arg-type]  # latents come to full ones alone
 

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudocap.errors import InputError
+from pseudocap.memory import Memory
 from pseudocap.model.packing import Packing
-from pseudocap.types import VideoMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class SeparableCrossAttention(nn.Module):
         self.space = AxisAttention(width=width, memory_width=memory_width, heads=heads)
         self.mix = nn.Linear(2 * width, width, bias=False)
 
-    def project(self, memory: VideoMemory, *, padded: bool = True) -> ProjectedAxes:
+    def project(self, memory: Memory, *, padded: bool = True) -> ProjectedAxes:
         """`padded=False` promises that the masks hide nothing; they would only slow the attention down."""
         return ProjectedAxes(
             time=self.time.project(memory.time, memory.time_mask if padded else None),
@@ -143,7 +143,7 @@ class FullCrossAttention(nn.Module):
         self.vectors = AxisAttention(width=width, memory_width=memory_width, heads=2 * heads, inner=2 * width)
         self.out = nn.Linear(2 * width, width, bias=False)
 
-    def project(self, seen: VideoMemory | torch.Tensor, *, padded: bool = True) -> ProjectedVectors:
+    def project(self, seen: Memory | torch.Tensor, *, padded: bool = True) -> ProjectedVectors:
         """A memory that has patches, or latents [B,R,E], of which none is padding."""
         if isinstance(seen, torch.Tensor):
             return ProjectedVectors(self.vectors.project(seen, None), frames=None)
@@ -163,7 +163,7 @@ class FullCrossAttention(nn.Module):
         return map_NLTS.sum(dim=-1), map_NLTS.sum(dim=-2)
 
 
-def every_patch(memory: VideoMemory, *, padded: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def every_patch(memory: Memory, *, padded: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The vectors [B,M,E] of all patches, frame by frame, with their mask where something is padded."""
     assert memory.patches is not None, "check_memory has seen them"
     mask_BTS = memory.time_mask[:, :, None] & memory.space_mask[:, None] if padded else None
@@ -171,11 +171,11 @@ def every_patch(memory: VideoMemory, *, padded: bool) -> tuple[torch.Tensor, tor
 
 
 def require_memory(memory: object) -> None:
-    if not isinstance(memory, VideoMemory):
+    if not isinstance(memory, Memory):
         raise InputError(f"memory must be what model.encode(frames) returns, not a {type(memory).__name__}")
 
 
-def check_memory(memory: VideoMemory, *, memory_width: int, rows: int, patches: bool = False) -> bool:
+def check_memory(memory: Memory, *, memory_width: int, rows: int, patches: bool = False) -> bool:
     """A memory must fit the adapters, and its videos must share the captions evenly. Returns whether it is padded.
 
     `patches` is whether the adapters look at all patches, so that the memory must have kept them.
@@ -209,7 +209,7 @@ def check_memory(memory: VideoMemory, *, memory_width: int, rows: int, patches: 
     return not whole
 
 
-def _check_patches(memory: VideoMemory) -> None:
+def _check_patches(memory: Memory) -> None:
     if memory.patches is None:
         raise InputError(
             "memory.patches is missing, and this captioner's attention looks at every patch of every frame: take what "

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import GenerationConfig
 
 from pseudocap.errors import ConfigError, InputError, nearest
+from pseudocap.memory import Memory
 from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.attention import require_memory
 from pseudocap.model.config import RESAMPLER, PseudoCapConfig
@@ -33,7 +34,7 @@ from pseudocap.model.precision import (
     check_precision,
     pack_linears,
 )
-from pseudocap.types import MAX_NEW_TOKENS, VideoMemory
+from pseudocap.types import MAX_NEW_TOKENS
 
 ADAPTERS = "decoder.adapters."
 GENERATION_ARGUMENTS = frozenset(
@@ -126,7 +127,7 @@ class CaptionNetwork(nn.Module):
             if isinstance(adapter, ConvexAdapter):
                 adapter.set_gate_step(step)
 
-    def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> VideoMemory:
+    def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> Memory:
         """Frames float [B,T,3,H,W], normalised, to the memory that everything downstream sees.
 
         It keeps all patches where this captioner's attention looks at them, and only there.
@@ -138,7 +139,7 @@ class CaptionNetwork(nn.Module):
     def forward(
         self,
         input_ids: torch.Tensor,
-        memory: VideoMemory | None,
+        memory: Memory | None,
         *,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
@@ -164,7 +165,7 @@ class CaptionNetwork(nn.Module):
     @torch.no_grad()
     def generate(
         self,
-        memory: VideoMemory,
+        memory: Memory,
         *,
         input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,

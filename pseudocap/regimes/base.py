@@ -21,12 +21,13 @@ from torch import distributed
 from pseudocap.captioner import CaptionTokens, PseudoCap
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.files.atomic import write_text
+from pseudocap.memory import Memory
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.model.text import StopWords
 from pseudocap.regimes.losses import Losses, Objective
 from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
-from pseudocap.types import Batch, VideoMemory
+from pseudocap.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
@@ -138,7 +139,7 @@ class Regime(lightning.LightningModule):
 
     # What a training step is made of
 
-    def memory_of(self, batch: Batch) -> VideoMemory:
+    def memory_of(self, batch: Batch) -> Memory:
         """Stored, or seen now by the frozen encoder, which records nothing for autograd."""
         if batch.memory is not None:
             return batch.memory

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 
 from pseudocap.captioner import CaptionTokens, PseudoCap
 from pseudocap.errors import ConfigError
+from pseudocap.memory import Memory
 from pseudocap.model.text import StopWords
-from pseudocap.types import VideoMemory
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
@@ -216,7 +216,7 @@ class Losses:
 def caption_losses(
     model: PseudoCap,
     tokens: CaptionTokens,
-    memory: VideoMemory,
+    memory: Memory,
     objective: Objective,
     *,
     step: int,

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.label.schema import read_labels
+from pseudocap.memory import Memory
 from pseudocap.metrics.measures import METRICS
 from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import score
@@ -26,7 +27,7 @@ from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.grammar import full_truth
 from pseudocap.toyworld.scenes import FPS, Shot
 from pseudocap.toyworld.truth import Verdict, judge, shots_between
-from pseudocap.types import Preprocess, VideoMemory
+from pseudocap.types import Preprocess
 from pseudocap.video.watch import batched, watch_file
 
 BATCH = 50
@@ -132,11 +133,9 @@ def captions_of(model: PseudoCap, views: Mapping[str, torch.Tensor], name: str) 
         patches = None if patches is None else torch.zeros_like(patches)
     for first in range(0, len(time), BATCH):
         part = slice(first, first + BATCH)
-        memory = VideoMemory(
+        memory = Memory.of_sight(
             time=time[part],
             space=space[part],
-            time_mask=torch.ones(time[part].shape[:2], dtype=torch.bool),
-            space_mask=torch.ones(space[part].shape[:2], dtype=torch.bool),
             patches=None if patches is None else patches[part],
         )
         yield from model.decode(model.generate(memory, max_new_tokens=32))

@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from pseudocap.memory import Memory
 from pseudocap.model.adapter import Adapter, ConvexAdapter, build_adapter
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig
-from pseudocap.types import VideoMemory
 
 WIDTH, MEMORY = 8, 6
 
@@ -26,12 +26,10 @@ def make_adapter(**settings: object) -> Adapter:
 
 
 @pytest.fixture
-def memory() -> VideoMemory:
-    return VideoMemory(
+def memory() -> Memory:
+    return Memory.of_sight(
         time=torch.randn(2, 3, MEMORY),
         space=torch.randn(2, 4, MEMORY),
-        time_mask=torch.ones(2, 3, dtype=torch.bool),
-        space_mask=torch.ones(2, 4, dtype=torch.bool),
     )
 
 
@@ -45,7 +43,7 @@ def feed_forward(adapter: Adapter, x: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("gate", ["vector", "scalar"])
-def test_the_residual_fusion_is_its_equation(memory: VideoMemory, gate: str) -> None:
+def test_the_residual_fusion_is_its_equation(memory: Memory, gate: str) -> None:
     adapter = make_adapter(fusion="residual", gate=gate, gate_init=0.3)
     h, axes = torch.randn(2, 5, WIDTH), adapter.project(memory)
     step = h + math.tanh(0.3) * adapter.attention(norm(h), axes)
@@ -55,7 +53,7 @@ def test_the_residual_fusion_is_its_equation(memory: VideoMemory, gate: str) -> 
 
 
 @pytest.mark.parametrize("gate", ["vector", "scalar"])
-def test_the_convex_fusion_is_its_equation_with_a_gate_of_one_half_at_first(memory: VideoMemory, gate: str) -> None:
+def test_the_convex_fusion_is_its_equation_with_a_gate_of_one_half_at_first(memory: Memory, gate: str) -> None:
     adapter = make_adapter(fusion="convex", gate=gate)
     h, axes = torch.randn(2, 5, WIDTH), adapter.project(memory)
     a = norm(h)
@@ -71,7 +69,7 @@ def test_the_default_gate_lets_tanh_of_one_through() -> None:
         torch.testing.assert_close(gate, torch.full((WIDTH,), math.tanh(1.0)))
 
 
-def test_a_closed_residual_gate_is_the_identity(memory: VideoMemory) -> None:
+def test_a_closed_residual_gate_is_the_identity(memory: Memory) -> None:
     adapter = make_adapter(gate_init=0.0)
     h = torch.randn(2, 5, WIDTH)
     assert torch.equal(adapter(h, adapter.project(memory)), h)
@@ -121,7 +119,7 @@ def test_a_printed_schedule_freezes_theta() -> None:
 
 
 @pytest.mark.parametrize("fusion", ["residual", "convex"])
-def test_every_declared_parameter_gets_a_gradient(memory: VideoMemory, fusion: str) -> None:
+def test_every_declared_parameter_gets_a_gradient(memory: Memory, fusion: str) -> None:
     adapter = make_adapter(fusion=fusion)
     adapter(torch.randn(2, 5, WIDTH), adapter.project(memory)).square().sum().backward()
     moved = {

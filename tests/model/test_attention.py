@@ -5,18 +5,16 @@ import math
 import pytest
 import torch
 
+from pseudocap.memory import Memory
 from pseudocap.model.attention import AxisAttention, FullCrossAttention, SeparableCrossAttention
-from pseudocap.types import VideoMemory
 
 WIDTH, MEMORY, HEADS = 12, 6, 3
 
 
-def make_memory(videos: int, frames: int, patches: int) -> VideoMemory:
-    return VideoMemory(
+def make_memory(videos: int, frames: int, patches: int) -> Memory:
+    return Memory.of_sight(
         time=torch.randn(videos, frames, MEMORY),
         space=torch.randn(videos, patches, MEMORY),
-        time_mask=torch.ones(videos, frames, dtype=torch.bool),
-        space_mask=torch.ones(videos, patches, dtype=torch.bool),
         patches=torch.randn(videos, frames, patches, MEMORY),
     )
 

@@ -11,9 +11,10 @@ import torch
 from helpers.captions import CAPTIONS
 from transformers import CompileConfig, GenerationConfig, OPTForCausalLM
 
-from pseudocap import PseudoCap, VideoMemory
+from pseudocap import PseudoCap
 from pseudocap.captioner import CaptionTokens
 from pseudocap.errors import ConfigError, InputError
+from pseudocap.memory import Memory
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig
 from pseudocap.model.decoders.opt import full_size
 from pseudocap.model.encoders.timesformer import TimeSformerConfig
@@ -363,7 +364,7 @@ def test_memories_that_do_not_fit_are_refused(model: PseudoCap, frames: torch.Te
     ids, memory = model.tokenize(CAPTIONS[:2]).input_ids, model.encode(frames)
     with pytest.raises(InputError, match="2 captions cannot be shared evenly by 3 videos"):
         model(ids, memory)
-    wide = type(memory)(
+    wide = Memory.of_sight(
         time=torch.zeros(2, 4, 99),
         space=memory.space[:2],
         time_mask=memory.time_mask[:2],
@@ -415,7 +416,7 @@ def test_lightning_carries_memories_and_tokens_and_checkpoints_no_frozen_weight(
             super().__init__()
             self.captioner = model
 
-        def training_step(self, batch: tuple[CaptionTokens, VideoMemory], index: int) -> torch.Tensor:
+        def training_step(self, batch: tuple[CaptionTokens, Memory], index: int) -> torch.Tensor:
             tokens, memory = batch
             return self.captioner(
                 tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels
@@ -473,8 +474,7 @@ def test_frames_where_a_memory_is_wanted_are_told_apart(model: PseudoCap, frames
     with pytest.raises(InputError, match="frames must be a torch tensor, not a ndarray"):
         model.encode(frames.numpy())
     memory = model.encode(frames)
-    memory.space = memory.space[:1]
-    memory.space_mask = memory.space_mask[:1]
+    memory.axes["space"] = memory[:1].axes["space"]
     with pytest.raises(InputError, match=r"memory.time holds 3 videos and memory.space 1"):
         model(ids, memory)
 

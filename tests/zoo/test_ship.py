@@ -16,11 +16,12 @@ from pseudocap.cli.main import main
 from pseudocap.files import sources as places
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher, View
+from pseudocap.memory import Memory
 from pseudocap.metrics.suite import score
 from pseudocap.toyworld.corpora import captions_at, film_at
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.truth import judge
-from pseudocap.types import Clip, VideoMemory
+from pseudocap.types import Clip
 from pseudocap.zoo.demo import toy_films
 from pseudocap.zoo.recipe import FULL, REGIMES
 from pseudocap.zoo.ship import BLIP, LIMIT
@@ -87,11 +88,9 @@ def test_captions_of_held_out_films_are_better_than_a_blind_captioners(films: li
     references = {path.stem: captions_at("msrvtt", "test", place, seed=FULL.seed) for place, path in enumerate(films)}
     seen = dict(zip(references, model.caption(films, batch_size=FILMS), strict=True))
     shape = (FILMS, 8)
-    blind = VideoMemory(
+    blind = Memory.of_sight(
         time=torch.zeros(*shape, model.encoder.config.width),
         space=torch.zeros(*shape, model.encoder.config.width),
-        time_mask=torch.ones(shape, dtype=torch.bool),
-        space_mask=torch.ones(shape, dtype=torch.bool),
     )
     unseen = dict(zip(references, model.decode(model.generate(blind)), strict=True))
     sighted, blinded = (score(predictions=each, references=references)["CIDEr-D"] for each in (seen, unseen))

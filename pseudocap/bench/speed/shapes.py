@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from pseudocap.memory import Memory
 from pseudocap.model.config import Backbone, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.decoders.opt import full_size, untrained
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.model.network import CaptionNetwork
-from pseudocap.types import VideoMemory
 
 PATCHES = 196  # of a frame of 224 pixels
 
@@ -30,13 +30,11 @@ def network(frames: int, decoder: str = "opt-350m") -> CaptionNetwork:
     return CaptionNetwork(encoder, untrained(full_size(decoder), published(decoder), memory_width=encoder.config.width))
 
 
-def made_up_memory(batch: int, frames: int, *, width: int = 768) -> VideoMemory:
+def made_up_memory(batch: int, frames: int, *, width: int = 768) -> Memory:
     generator = torch.Generator().manual_seed(1)
-    return VideoMemory(
+    return Memory.of_sight(
         time=torch.randn(batch, frames, width, generator=generator),
         space=torch.randn(batch, PATCHES, width, generator=generator),
-        time_mask=torch.ones(batch, frames, dtype=torch.bool),
-        space_mask=torch.ones(batch, PATCHES, dtype=torch.bool),
     )
 
 

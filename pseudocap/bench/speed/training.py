@@ -19,10 +19,10 @@ import torch
 
 from pseudocap.bench.speed.measure import peak_memory, take_turns
 from pseudocap.bench.speed.shapes import network
+from pseudocap.memory import Memory
 from pseudocap.model.encoders.timesformer import pool
 from pseudocap.model.loss import IGNORE, caption_loss
 from pseudocap.model.network import CaptionNetwork
-from pseudocap.types import VideoMemory
 
 KINDS = ("full autograd", "rows", "plain", "plain, memories", "frames", "memories")
 # Words of a caption; its opening and closing token come to them. MSVD's 48,774 captions for training have 9.0 in the
@@ -71,7 +71,7 @@ def _captions(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randint(4, 50_000, (count, longest)), torch.arange(longest) < lengths
 
 
-def _plain_loss(model: CaptionNetwork, tokens: torch.Tensor, labels: torch.Tensor, memory: VideoMemory) -> torch.Tensor:
+def _plain_loss(model: CaptionNetwork, tokens: torch.Tensor, labels: torch.Tensor, memory: Memory) -> torch.Tensor:
     """Padded (on the right, where no token looks, so without a mask), each caption with a video of its own."""
     repeated = memory[torch.arange(len(memory)).repeat_interleave(len(tokens) // len(memory))]
     return caption_loss(model.decoder.hidden(tokens, repeated), model.decoder.vocabulary, labels, chunk=None)

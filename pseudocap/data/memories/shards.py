@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from pseudocap.data.memories.source import FORMAT, MANIFEST, MemorySpec, ShardIndex, differences, read_spec
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.atomic import unfinished
-from pseudocap.types import VideoMemory
+from pseudocap.memory import Memory
 
 
 def create(folder: Path, spec: MemorySpec) -> None:
@@ -61,7 +61,7 @@ class ShardVectors:
         self._taken = 0  # frames, whose vectors and patches lie one after another
         self._rooms: dict[str, torch.Tensor] = {}
 
-    def add(self, memory: VideoMemory, frames: Sequence[int]) -> None:
+    def add(self, memory: Memory, frames: Sequence[int]) -> None:
         """Views side by side, of which so many frames each are real."""
         self._put("space", memory.space, first=self.views, room=self._room)
         room = self._room * self._spec.preprocess.frames

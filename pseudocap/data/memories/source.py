@@ -32,7 +32,8 @@ from safetensors import SafetensorError
 from pseudocap.data.stream.sources import Described, RowSource, digest_of, row_fields
 from pseudocap.data.videos import plain_name
 from pseudocap.errors import ConfigError, DataError, first_line, nearest
-from pseudocap.types import CaptionedVideo, Preprocess, Sample, VideoMemory
+from pseudocap.memory import Memory
+from pseudocap.types import CaptionedVideo, Preprocess, Sample
 
 FORMAT = 1
 MANIFEST = "memories.json"
@@ -289,7 +290,7 @@ class MemorySource:
             view = 1 + int(torch.randint(self.spec.crops, (), generator=generator))
         return Sample(key=row.key, modality=row.modality, captions=row.captions, memory=self.memory(index, view))
 
-    def memory(self, index: int, view: int = 0) -> VideoMemory:
+    def memory(self, index: int, view: int = 0) -> Memory:
         """One view of one sample, float32, [1,T,E] and [1,S,E], and patches [1,T,S,E] where they are read."""
         shard, place = self._places[self.rows[index].content]
         path = self.folder / f"{shard:05d}.safetensors"
@@ -303,11 +304,9 @@ class MemorySource:
         time = _vectors(file, "time", slice(first, last), self.spec.storage)[None]
         space = _vectors(file, "space", (place, view), self.spec.storage)[None]
         patches = _vectors(file, "patches", slice(first, last), self.spec.storage)[None] if self.patches else None
-        return VideoMemory(
+        return Memory.of_sight(
             time=time,
             space=space,
-            time_mask=torch.ones(time.shape[:2], dtype=torch.bool),
-            space_mask=torch.ones(space.shape[:2], dtype=torch.bool),
             patches=patches,
         )
 

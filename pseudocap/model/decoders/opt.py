@@ -35,6 +35,7 @@ from transformers.models.opt.modeling_opt import OPTPreTrainedModel
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
 from pseudocap.files.sources import find_file, hub_answers, pin_revision, place_of, read_json
+from pseudocap.memory import Memory
 from pseudocap.model.adapter import Adapter, build_adapter
 from pseudocap.model.attention import Projected, check_memory, every_patch, require_memory
 from pseudocap.model.config import RESAMPLER, Backbone, PseudoCapConfig
@@ -42,7 +43,6 @@ from pseudocap.model.packing import Packing
 from pseudocap.model.precision import DECODER, VOCABULARY, HalfEmbedding, pack_linears
 from pseudocap.model.resampler import Resampler
 from pseudocap.model.weights import fingerprint, load_exactly, only_dtype, transformers_reason, widen
-from pseudocap.types import VideoMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         name = str(layer)
         return cast(Adapter, self.adapters[name]) if name in self.adapters else None
 
-    def project(self, memory: VideoMemory, *, rows: int | None = None) -> ProjectedMemory:
+    def project(self, memory: Memory, *, rows: int | None = None) -> ProjectedMemory:
         """Each adapter's keys and values of each video, once for all steps, beams and captions; and before them the
         resampler's latents, where there is one."""
         require_memory(memory)
@@ -141,7 +141,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
     def hidden(
         self,
         input_ids_NL: torch.Tensor,
-        memory: VideoMemory | ProjectedMemory | None,
+        memory: Memory | ProjectedMemory | None,
         *,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.Tensor | None = None,
@@ -190,7 +190,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
     def forward(
         self,
         input_ids: torch.Tensor,
-        memory: VideoMemory | ProjectedMemory | None = None,
+        memory: Memory | ProjectedMemory | None = None,
         attention_mask: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
         position_ids: torch.Tensor | None = None,

@@ -27,6 +27,7 @@ from torch import nn
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.files.sources import find_file, pin_revision, read_json
+from pseudocap.memory import Memory
 from pseudocap.model.config import Backbone
 from pseudocap.model.encoders import convert
 from pseudocap.model.weights import (
@@ -35,7 +36,7 @@ from pseudocap.model.weights import (
     read_tensors,
     write_checkpoint,
 )
-from pseudocap.types import MAX_FRAMES, VideoMemory
+from pseudocap.types import MAX_FRAMES
 
 MODEL_TYPE = "pseudocap-timesformer"
 TOKENS_AT_ONCE = 1024  # on a CPU, without gradients
@@ -133,7 +134,7 @@ class TimeSformer(nn.Module):
 
     def encode(
         self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None, *, patches: bool = False
-    ) -> VideoMemory:
+    ) -> Memory:
         """Watch the clips without gradients and keep one vector per frame and one per patch; with `patches` all."""
         with torch.no_grad():
             features_BTSE = self(frames_BT3HW, frame_mask_BT)
@@ -259,28 +260,24 @@ class TimeSformer(nn.Module):
         )
 
 
-def pool(
-    features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None = None, *, patches: bool = False
-) -> VideoMemory:
+def pool(features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None = None, *, patches: bool = False) -> Memory:
     """The one place where time and space part ways: a maximum over each, into which no padded frame enters.
 
     With `patches` what was pooled is kept beside it.
     """
-    B, T, S, _ = features_BTSE.shape
     patches_BTSE = features_BTSE if patches else None
     time_BTE = features_BTSE.amax(dim=2)
-    time_mask_BT = torch.ones(B, T, dtype=torch.bool, device=features_BTSE.device)
+    time_mask_BT = None
     if frame_mask_BT is not None:
         time_mask_BT = frame_mask_BT.to(features_BTSE.device)
         time_BTE = time_BTE.masked_fill(~time_mask_BT[:, :, None], 0)
         if patches_BTSE is not None:
             patches_BTSE = patches_BTSE.masked_fill(~time_mask_BT[:, :, None, None], 0)
         features_BTSE = features_BTSE.masked_fill(~time_mask_BT[:, :, None, None], -torch.inf)
-    return VideoMemory(
+    return Memory.of_sight(
         time=time_BTE,
         space=features_BTSE.amax(dim=1),
         time_mask=time_mask_BT,
-        space_mask=torch.ones(B, S, dtype=torch.bool, device=features_BTSE.device),
         patches=patches_BTSE,
     )
 

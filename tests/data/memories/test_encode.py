@@ -31,7 +31,8 @@ from pseudocap.data.memories.source import MemoryRows, MemorySource, MemorySpec,
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.types import CaptionedVideo, Preprocess, VideoMemory
+from pseudocap.memory import Memory
+from pseudocap.types import CaptionedVideo, Preprocess
 from pseudocap.video.watch import pad_clips
 from pseudocap.zoo.tiny import write_timesformer
 
@@ -298,11 +299,9 @@ def test_a_decoder_that_dies_costs_its_own_sample_alone(tmp_path: Path, run: Run
 def test_gathering_a_shard_takes_little_more_than_its_file() -> None:
     spec = MemorySpec(encoder="x" * 64, preprocess=PREPROCESS, crops=1)
     vectors = ShardVectors(spec, samples=40)
-    memory = VideoMemory(
+    memory = Memory.of_sight(
         time=torch.randn(4, 2, 8),
         space=torch.randn(4, 6, 8),
-        time_mask=torch.ones(4, 2, dtype=torch.bool),
-        space_mask=torch.ones(4, 6, dtype=torch.bool),
     )
     rooms = set()
     for _ in range(20):

@@ -15,7 +15,8 @@ from pseudocap.data.collate import collate
 from pseudocap.data.stream.batches import Delivery, EvaluationBatches, Failure
 from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.types import Batch, Sample, VideoMemory
+from pseudocap.memory import Memory
+from pseudocap.types import Batch, Sample
 
 
 def loader(length: int = 3, *, workers: int = 0, start_method: str | None = None, broken: tuple[int, ...] = ()):
@@ -118,9 +119,9 @@ def test_an_evaluation_of_few_is_judged_at_its_end_and_each_pass_for_itself() ->
 
 
 def test_memories_of_different_lengths_are_padded_to_one_batch() -> None:
-    def memory(length: int) -> VideoMemory:
+    def memory(length: int) -> Memory:
         time, space = torch.ones(1, length, 2), torch.ones(1, 4, 2)
-        return VideoMemory(time=time, space=space, time_mask=time[..., 0] > 0, space_mask=space[..., 0] > 0)
+        return Memory.of_sight(time=time, space=space, time_mask=time[..., 0] > 0, space_mask=space[..., 0] > 0)
 
     samples = [Sample(key=str(n), modality="video", captions=("x",), memory=memory(n)) for n in (1, 3)]
     batch = collate(samples, ["x", "x"])

@@ -1,0 +1,140 @@
+"""The memory of a video: what frozen encoders hand on, pooled, on named axes.
+
+Pooling happens once, at the end of an encoder; adapters, caches, generation and indices see these few dozen vectors.
+Sight has `time`, the maximum over the patches of a frame, and `space`, the maximum over the frames at a patch. Sound
+has `sound`, one vector per moment, and `pitch`, one per band of frequency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pseudocap.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    import torch
+
+SIGHT = ("time", "space")
+AXES = (*SIGHT, "sound", "pitch")  # the order that they always have
+
+
+@dataclass(slots=True)
+class Axis:
+    """The vectors [B,N,E] of B videos on one axis. In the mask [B,N] True is real; padding is zero and never read."""
+
+    vectors: torch.Tensor
+    mask: torch.Tensor
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Axis:
+        """Return the axis with both tensors changed."""
+        return Axis(change(self.vectors), change(self.mask))
+
+
+@dataclass(slots=True)
+class Memory:
+    """What encoders hand on of B videos: axes by name, each with its mask, in the order of AXES.
+
+    An axis that a video lacks (a silent file has no `sound`) is absent, of length zero, or masked out, all of which
+    mean the same. `patches` [B,T,S,E] is everything that `time` and `space` were pooled from, kept for the attentions
+    that read it and None elsewhere. Not frozen, because Lightning rebuilds the values of a batch field by field on
+    their way to a device.
+    """
+
+    axes: dict[str, Axis]
+    patches: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.axes:
+            if name not in AXES:
+                raise InputError(f"a memory has no axis {name!r}{nearest(name, AXES)}; there are {', '.join(AXES)}")
+        if not self.axes:
+            raise InputError(f"a memory needs at least one axis of {', '.join(AXES)}")
+        self.axes = {name: self.axes[name] for name in AXES if name in self.axes}
+
+    @classmethod
+    def of_sight(
+        cls,
+        *,
+        time: torch.Tensor,
+        space: torch.Tensor,
+        time_mask: torch.Tensor | None = None,
+        space_mask: torch.Tensor | None = None,
+        patches: torch.Tensor | None = None,
+    ) -> Memory:
+        """Build the memory of videos that were seen. Without a mask all vectors are real."""
+        import torch
+
+        def axis(vectors: torch.Tensor, mask: torch.Tensor | None) -> Axis:
+            real = torch.ones(vectors.shape[:2], dtype=torch.bool, device=vectors.device) if mask is None else mask
+            return Axis(vectors, real)
+
+        return Memory({"time": axis(time, time_mask), "space": axis(space, space_mask)}, patches)
+
+    @property
+    def time(self) -> torch.Tensor:
+        """One vector per frame [B,T,E]."""
+        return self.axes["time"].vectors
+
+    @property
+    def time_mask(self) -> torch.Tensor:
+        """Which frames are real [B,T]."""
+        return self.axes["time"].mask
+
+    @property
+    def space(self) -> torch.Tensor:
+        """One vector per patch [B,S,E]."""
+        return self.axes["space"].vectors
+
+    @property
+    def space_mask(self) -> torch.Tensor:
+        """Which patches are real [B,S]."""
+        return self.axes["space"].mask
+
+    def __len__(self) -> int:
+        return len(next(iter(self.axes.values())).vectors)
+
+    def __getitem__(self, rows: slice | torch.Tensor) -> Memory:
+        """Return the memories of some videos as a batch: `memory[:2]`, or of one as `memory[i : i + 1]`."""
+        if isinstance(rows, int):
+            raise TypeError(f"a memory is a batch: take memory[{rows} : {rows + 1}] for one video")
+        return self.each(lambda tensor: tensor[rows])
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Memory:
+        """Move everything, and cast the vectors (the masks stay boolean)."""
+        return self.each(
+            lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None),
+        )
+
+    def pin_memory(self) -> Memory:
+        """Copy into page-locked memory, from which a GPU copies while it computes: what PyTorch's loaders call."""
+        return self.each(lambda tensor: tensor.pin_memory())
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Memory:
+        """Return the memory with every tensor changed."""
+        axes = {name: axis.each(change) for name, axis in self.axes.items()}
+        return Memory(axes, None if self.patches is None else change(self.patches))
+
+
+class _AnyMemory(type):
+    def __instancecheck__(cls, value: object) -> bool:
+        return isinstance(value, Memory)
+
+
+class VideoMemory(Memory, metaclass=_AnyMemory):
+    """The name of Memory up to version 0.1; it builds one from the fields of then."""
+
+    __slots__ = ()
+
+    def __new__(  # type: ignore[misc]  # a Memory, whatever it is called
+        cls,
+        *,
+        time: torch.Tensor,
+        space: torch.Tensor,
+        time_mask: torch.Tensor,
+        space_mask: torch.Tensor,
+        patches: torch.Tensor | None = None,
+    ) -> Memory:
+        """Build a Memory: Memory.of_sight under its earlier name."""
+        return Memory.of_sight(time=time, space=space, time_mask=time_mask, space_mask=space_mask, patches=patches)
