@@ -199,7 +199,8 @@ class Batch:
 
     Not frozen, for Lightning's sake. `captions` holds the one text that each row learns in this step, `references`
     everything that is said of it. Either `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded)
-    or `memory` is there. `step` is the position in the seeded stream that this batch was drawn at.
+    or `memory` is there. `step` is the position in the seeded stream that this batch was drawn at, `stream` the name of
+    the stream that it comes from: by default its modality.
     """
 
     keys: tuple[str, ...]
@@ -210,6 +211,10 @@ class Batch:
     frame_mask: torch.Tensor | None = None
     memory: Memory | None = None
     step: int | None = None
+    stream: str = ""
+
+    def __post_init__(self) -> None:
+        self.stream = self.stream or self.modality
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -19,7 +19,7 @@ from pseudocap.data.corpora.splits import hold_out, refuse_leak
 from pseudocap.data.memories.source import MemoryRows, MemorySource
 from pseudocap.data.stream.batches import EvaluationBatches, Stream, TrainingBatches
 from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
-from pseudocap.data.stream.mixture import ModalityMixture
+from pseudocap.data.stream.mixture import Mixture
 from pseudocap.data.stream.order import generator_fingerprint
 from pseudocap.data.stream.resumable import ResumableData
 from pseudocap.data.stream.sources import RowSource
@@ -107,7 +107,7 @@ class CaptionData(ResumableData):
 
     def set_batch_size(self, batch_size: int) -> None:
         """Another one, before training begins: for whoever must look at the corpus first."""
-        self._mixture = ModalityMixture(batch_size=batch_size, probabilities={"video": 1.0}, seed=self._seed)
+        self._mixture = Mixture(batch_size=batch_size, probabilities={"video": 1.0}, seed=self._seed)
         self._batch_size = batch_size
 
     @property

@@ -1,4 +1,4 @@
-"""StreamData: tars, or corpora with their videos, as an endless stream for pre-training."""
+"""StreamData: tars, memories, or corpora with their videos, as endless streams for pre-training."""
 
 from __future__ import annotations
 
@@ -17,33 +17,35 @@ from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.memories.source import MANIFEST, MemorySource
 from pseudocap.data.stream.batches import Stream, TrainingBatches
 from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
-from pseudocap.data.stream.mixture import IMAGE_BATCH_FACTOR, PROBABILITIES, Drawn, ModalityMixture
+from pseudocap.data.stream.mixture import IMAGE_BATCH_FACTOR, MODALITIES, PROBABILITIES, Drawn, Mixture, numbered
 from pseudocap.data.stream.order import MIX, generator_fingerprint
 from pseudocap.data.stream.resumable import ResumableData
 from pseudocap.data.stream.sources import RowSource, Source, TarSource
 from pseudocap.data.tars.index import Tars, index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.types import Modality, Preprocess
+from pseudocap.types import Preprocess
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
 
 class StreamData(ResumableData):
-    """Batches of images, of videos, or of a mixture of both, for as many steps as the trainer wants.
+    """Batches of images, of videos, or of a mixture of any streams, for as many steps as the trainer wants.
 
     What step s of a rank gets depends on (seed, rank, number of ranks, s) alone, not on workers.
 
     Args:
         images: tars of img2dataset, a folder of them, or a folder of memories
         videos: tars of video2dataset, a folder of them, a folder of memories, or a Corpus such as HowTo100M's
+        streams: further ones by a name of your own, each what images or videos may be
         video_folder: where the videos of a Corpus lie
         preprocess: size, colours and frames; by default those of the model that is trained
         batch_size: videos of a batch on each device
         image_batch_factor: how many times as large a batch of images is, also where there are no videos
-        probabilities: of an image and of a video batch; for a mixture by default the papers' 0.95 and 0.05
-        synchronised: all ranks draw the same modality at each step; unstable in the papers
+        batch_factors: the same for streams by name
+        probabilities: of a batch of each stream; of images and videos by default the papers' 0.95 and 0.05
+        synchronised: all ranks draw the same stream at each step; unstable in the papers
         epoch_steps: batches of an epoch, so between two validations: with gradients accumulated a multiple of that
             number, or the last step of each epoch is smaller
         seed: of the draws, the order, the crops and the moments
@@ -60,11 +62,13 @@ class StreamData(ResumableData):
         images: Tars | Source | None = None,
         videos: Tars | Corpus | Source | None = None,
         *,
+        streams: Mapping[str, Tars | Corpus | Source] | None = None,
         video_folder: str | PathLike[str] | None = None,
         preprocess: Preprocess | None = None,
         batch_size: int = 16,
         image_batch_factor: int = IMAGE_BATCH_FACTOR,
-        probabilities: Mapping[Modality, float] | None = None,
+        batch_factors: Mapping[str, int] | None = None,
+        probabilities: Mapping[str, float] | None = None,
         synchronised: bool = False,
         epoch_steps: int = 1000,
         seed: int = 0,
@@ -78,13 +82,11 @@ class StreamData(ResumableData):
         super().__init__()
         if isinstance(epoch_steps, bool) or not isinstance(epoch_steps, int) or epoch_steps < 1:
             raise ConfigError(f"epoch_steps must be a whole number above 0, not {epoch_steps!r}")
-        if isinstance(videos, Corpus) and video_folder is None:
-            raise ConfigError(f"video_folder= must name the folder of the videos of {videos.name}")
-        self._given: dict[Modality, Tars | Corpus | Source] = {}
-        if images is not None:
-            self._given["image"] = images
-        if videos is not None:
-            self._given["video"] = videos
+        self._given = _given(images, videos, streams or {})
+        for given in self._given.values():
+            if isinstance(given, Corpus) and video_folder is None:
+                raise ConfigError(f"video_folder= must name the folder of the videos of {given.name}")
+        self._numbers = numbered(self._given)
         self._draws: dict[str, Any] = {
             "batch_size": batch_size,
             "image_batch_factor": image_batch_factor,
@@ -92,13 +94,15 @@ class StreamData(ResumableData):
             "synchronised": synchronised,
             "seed": seed,
         }
-        ModalityMixture(**self._draws)
+        if batch_factors:
+            self._draws["batch_factors"] = dict(batch_factors)
+        self.counts(0)
         Account(max_failure_rate)  # both of which check what they are given
         self._video_folder, self._preprocess, self._index = video_folder, preprocess, index
         self._epoch_steps, self._seed, self._mix = epoch_steps, seed, mix
         self._max_failure_rate = max_failure_rate
         self._loading = Loading(workers=workers, start_method=start_method)
-        self._sources: dict[Modality, Source] = {}
+        self._sources: dict[str, Source] = {}
         self.validation = validation
         self.unwatchable: dict[str, str] = {}
 
@@ -107,7 +111,7 @@ class StreamData(ResumableData):
         for name, given in self._given.items():
             if _are_tars(given) and not _are_memories(given):
                 tars = index_tars(given, folder=self._index)
-                rank_zero_info(f"{name}s: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
+                rank_zero_info(f"{_plural(name)}: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
 
     def setup(self, stage: str | None = None) -> None:
         if stage in (None, "fit"):
@@ -124,11 +128,13 @@ class StreamData(ResumableData):
         rank, ranks = self.place
         mixture = self.mixture
         streams = {
-            name: Stream(source, seed=self._seed, rank=rank, ranks=ranks, mix=self._mix)
+            name: Stream(source, seed=self._seed, number=self._numbers[name], rank=rank, ranks=ranks, mix=self._mix)
             for name, source in self._sources.items()
         }
         run = {**self._draws, "ranks": ranks, "mix": self._mix, "numpy": generator_fingerprint()}
         run |= {f"samples ({name})": source.identity for name, source in self._sources.items()}
+        if len(self._numbers) > len(MODALITIES):
+            run["streams"] = list(self._numbers)  # whose order decides what is drawn
         loader = TrainingLoader(
             TrainingBatches(streams, mixture),
             length=self._epoch_steps,
@@ -151,12 +157,12 @@ class StreamData(ResumableData):
             self.validation.teardown(stage)
 
     @property
-    def mixture(self) -> ModalityMixture:
+    def mixture(self) -> Mixture:
         """The draws of this rank."""
-        return ModalityMixture(**self._draws, rank=self.place[0])
+        return Mixture(tuple(self._numbers), **self._draws, rank=self.place[0])
 
-    def counts(self, steps: int | None = None) -> dict[Modality, Drawn]:
-        """What this rank has drawn of each modality, or what its first `steps` steps draw: for the log."""
+    def counts(self, steps: int | None = None) -> dict[str, Drawn]:
+        """What this rank has drawn of each stream, or what its first `steps` steps draw: for the log."""
         if steps is None:
             steps = int(self.state_dict().get("step", 0))
         return self.mixture.counts(steps)
@@ -185,20 +191,21 @@ class StreamData(ResumableData):
             self.validation.gather_coverage()
         return self.unwatchable
 
-    def _source(self, name: Modality, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
+    def _source(self, name: str, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
         if _are_memories(given):
             given = MemorySource(
                 given, encoder=self.encoder_fingerprint, preprocess=preprocess, patches=self.needs_patches
             )
         if _are_tars(given):
-            return TarSource(index_tars(given, folder=self._index), preprocess, modality=name)
+            modality = next((each for each in MODALITIES if each == name), None)
+            return TarSource(index_tars(given, folder=self._index), preprocess, modality=modality)
         if isinstance(given, Corpus):
             if name == "image":
                 raise ConfigError(f"images cannot be the corpus {given.name}, which has videos; give it as videos=")
             assert self._video_folder is not None, "checked at birth"
             rows = given.split("train").rows
             return self.accept(RowSource(rows, VideoFolder(self._video_folder), preprocess), self._max_failure_rate)
-        if given.modality != name:
+        if name in MODALITIES and given.modality != name:
             raise ConfigError(f"{name}s= was given a source of {given.modality}s")
         if isinstance(given, MemorySource):
             given.refuse_strangers(self.encoder_fingerprint, preprocess, patches=self.needs_patches)
@@ -225,13 +232,34 @@ def _are_tars(given: Tars | Corpus | Source) -> TypeIs[Tars]:
     return isinstance(given, str | os.PathLike | Sequence)
 
 
-def _probabilities(given: Mapping[Modality, float] | None, sources: Mapping[Modality, object]) -> dict[Modality, float]:
-    """The probability of every modality that there is; the papers' for both, 1 for a single one."""
+def _given(
+    images: Tars | Source | None, videos: Tars | Corpus | Source | None, streams: Mapping[str, Tars | Corpus | Source]
+) -> dict[str, Tars | Corpus | Source]:
+    """Every stream by its name, images and videos first."""
+    given: dict[str, Tars | Corpus | Source] = {}
+    for name, one in (("image", images), ("video", videos)):
+        if one is not None and name in streams:
+            raise ConfigError(f"the stream {name!r} is given twice, as {name}s= and in streams=; leave one out")
+        if (found := streams.get(name, one)) is not None:
+            given[name] = found
+    return given | {name: one for name, one in streams.items() if name not in MODALITIES}
+
+
+def _plural(name: str) -> str:
+    return f"{name}s" if name in MODALITIES else name
+
+
+def _probabilities(given: Mapping[str, float] | None, sources: Mapping[str, object]) -> dict[str, float]:
+    """The probability of every stream that there is; the papers' for images and videos, 1 for a single one."""
     if not sources:
-        raise ConfigError("there is nothing to stream: give images=, videos= or both")
+        raise ConfigError("there is nothing to stream: give images=, videos= or both, or streams=")
     if given is None:
-        return dict(PROBABILITIES) if len(sources) > 1 else dict.fromkeys(sources, 1.0)
+        if len(sources) == 1:
+            return dict.fromkeys(sources, 1.0)
+        if sources.keys() != PROBABILITIES.keys():
+            raise ConfigError(f"probabilities= must say how often each of {', '.join(sources)} is drawn")
+        return dict(PROBABILITIES)
     for name, probability in given.items():
-        if probability and name not in sources:
+        if probability and name in MODALITIES and name not in sources:
             raise ConfigError(f"probabilities give {name} {probability:g}, and there are no {name}s; give {name}s=")
     return dict(given)

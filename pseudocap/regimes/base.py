@@ -157,9 +157,9 @@ class Regime(lightning.LightningModule):
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
     def log_losses(self, losses: Losses, batch: Batch) -> None:
-        """By modality, so that a mixture's two losses stay apart."""
+        """By stream, so that the losses of a mixture stay apart."""
         values = {"train/loss": losses.total.detach()}
-        values |= {f"train/{name}/{batch.modality}": part.detach() for name, part in losses.parts.items()}
+        values |= {f"train/{name}/{batch.stream}": part.detach() for name, part in losses.parts.items()}
         self.log_dict(values, batch_size=len(batch))
         self.log("train/loss_bar", losses.total.detach(), prog_bar=True, logger=False, batch_size=len(batch))
 

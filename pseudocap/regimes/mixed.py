@@ -9,23 +9,25 @@ from __future__ import annotations
 
 import torch
 
+from pseudocap.data.stream.mixture import MODALITIES
 from pseudocap.data.stream_data import StreamData
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.losses import caption_losses
-from pseudocap.types import Batch, Modality
+from pseudocap.types import Batch
 
 
 class Mixed(PreTraining):
     """Learns from images and pseudolabelled clips: `StreamData(images=tars, videos=tars)`.
 
-    Logs how many batches and examples of each modality this rank has seen: the two shares differ.
+    Any number of streams may join: `StreamData(streams={"asr": tars, ...}, probabilities={"asr": 0.5, ...})`.
+    Logs the share of batches and of examples that this rank has seen of each but video: the two differ.
     """
 
     steps = 4_000
 
     def on_train_start(self) -> None:
         """A resumed run has seen what its stream had drawn."""
-        self.seen: dict[Modality, list[int]] = {"image": [0, 0], "video": [0, 0]}
+        self.seen: dict[str, list[int]] = {name: [0, 0] for name in MODALITIES}
         data = getattr(self.trainer, "datamodule", None)
         for name, drawn in data.counts().items() if isinstance(data, StreamData) else ():
             self.seen[name] = [drawn.batches, drawn.samples]
@@ -45,8 +47,12 @@ class Mixed(PreTraining):
         return losses.total
 
     def _count(self, batch: Batch) -> None:
-        self.seen[batch.modality][0] += 1
-        self.seen[batch.modality][1] += len(batch)
-        for place, what in enumerate(("batches", "examples")):
-            total = sum(counts[place] for counts in self.seen.values())
-            self.log(f"mixture/images/{what}", self.seen["image"][place] / total, batch_size=1)
+        seen = self.seen.setdefault(batch.stream, [0, 0])
+        seen[0] += 1
+        seen[1] += len(batch)
+        for index, what in enumerate(("batches", "examples")):
+            total = sum(counts[index] for counts in self.seen.values())
+            for name, counts in self.seen.items():
+                if name != "video":
+                    stream = "images" if name == "image" else name
+                    self.log(f"mixture/{stream}/{what}", counts[index] / total, batch_size=1)

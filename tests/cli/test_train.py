@@ -92,6 +92,16 @@ def test_a_shipped_config_is_accepted_and_has_the_papers_length(
     assert (CONFIGS / f"{regime}-{scale}.yaml").is_file()
 
 
+def test_named_streams_may_be_given_in_a_config(capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"streams": {"speech": "talks/", "pictures": "photos/"}, "probabilities": {"image": 1.0}}
+    options = [f"--data.{name}={json.dumps(value)}" for name, value in given.items()]
+    with pytest.raises(SystemExit) as done:
+        main(["train", "mixed", "--config", "toy", *options, "--print_config"])
+    assert done.value.code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)["data"]
+    assert {name: printed[name] for name in given} == given
+
+
 def test_help_explains_every_field_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["train", "mixed", "--help"])

@@ -136,6 +136,47 @@ def test_any_source_may_be_streamed(tmp_path: Path, images: Path) -> None:
         stream(videos=source).setup()
 
 
+def test_named_streams_are_mixed_and_each_batch_names_its_own(tmp_path: Path, images: Path, videos: Path) -> None:
+    """Two streams of the same tars have orders of their own; another order of the names would draw other samples."""
+    names = {"photos": images, "films": videos, "again": images}
+
+    def data(further: dict[str, Path], photos: int = 3, **options: Any) -> StreamData:
+        shares = {"video": 0.2, "photos": 0.3, "films": 0.2, "again": 0.3}
+        factors = {"photos": photos}
+        return stream(videos=videos, streams=further, probabilities=shares, batch_factors=factors, **options)
+
+    straight = data(names)
+    run = trainer(tmp_path, max_steps=40, callbacks=[every_step(tmp_path / "saved")])
+    run.fit(Recorder(tmp_path / "straight"), straight)
+    batches = recorded(tmp_path / "straight", "train")
+    kinds = {(batch["stream"], batch["modality"], len(batch["keys"])) for batch in batches}
+    expected = {("video", "video", 2), ("photos", "image", 6), ("films", "video", 2), ("again", "image", 2)}
+    assert kinds == expected
+    tally = Counter(batch["stream"] for batch in batches)
+    assert {name: drawn.batches for name, drawn in straight.counts().items()} == tally
+    first = {name: keys([batch for batch in batches if batch["stream"] == name])[:6] for name in tally}
+    assert first["photos"] != first["again"]
+    assert first["video"] != first["films"]
+    saved = tmp_path / "saved" / "step=9.ckpt"
+    trainer(tmp_path, max_steps=40).fit(Recorder(tmp_path / "again"), data(names, workers=1), ckpt_path=saved)
+    assert recorded(tmp_path / "again", "train") == batches[9:]
+    turned = dict(reversed(names.items()))
+    for changed, other in (("batch_factors", data(names, photos=2)), ("streams", data(turned))):
+        with pytest.raises(ConfigError, match=f"the run to resume had {changed} "):
+            trainer(tmp_path, max_steps=12).fit(Recorder(tmp_path / "other"), other, ckpt_path=saved)
+
+
+def test_a_checkpoint_of_images_and_videos_holds_what_it_held_before_there_were_other_streams(
+    images: Path, videos: Path
+) -> None:
+    data = stream(images, videos)
+    data.setup("fit")
+    state = data.train_dataloader().state_dict()
+    draws = ["batch_size", "image_batch_factor", "probabilities", "synchronised", "seed"]
+    assert list(state["run"]) == [*draws, "ranks", "mix", "numpy", "samples (image)", "samples (video)"]
+    assert state["run"]["probabilities"] == {"image": 0.95, "video": 0.05}
+
+
 def test_a_corpus_is_evaluated_beside_the_stream(tmp_path: Path, images: Path) -> None:
     captions = write_captions(tmp_path / "corpus", {"val": 3, "test": 2})
     data = stream(images, validation=CaptionData(captions, batch_size=2, workers=0))
@@ -168,6 +209,12 @@ def test_what_cannot_be_streamed_is_named(images: Path, videos: Path) -> None:
         stream()
     with pytest.raises(ConfigError, match=r"probabilities give video 0.5, and there are no videos; give videos="):
         stream(images, probabilities=HALF)
+    with pytest.raises(ConfigError, match=r"not of 'images' \(did you mean 'image'\?\)"):
+        stream(images, videos, probabilities={"images": 0.5, "video": 0.5})
+    with pytest.raises(ConfigError, match="probabilities= must say how often each of image, films is drawn"):
+        stream(images, streams={"films": videos})
+    with pytest.raises(ConfigError, match="the stream 'image' is given twice, as images= and in streams="):
+        stream(images, streams={"image": images})
     with pytest.raises(ConfigError, match="epoch_steps must be a whole number above 0"):
         stream(images, epoch_steps=0)
     with pytest.raises(ConfigError, match="StreamData does not know the size"):

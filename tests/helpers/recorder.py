@@ -37,6 +37,7 @@ class Recorder(lightning.LightningModule):
             "step": batch.step,
             "epoch": self.current_epoch,
             "modality": batch.modality,
+            "stream": batch.stream,
             "keys": batch.keys,
             "captions": batch.captions,
             "references": [len(of_video) for of_video in batch.references],

@@ -9,7 +9,7 @@ import torch
 
 from helpers.tars import SMALL
 from pseudocap.data.stream.batches import Stream, TrainingBatches
-from pseudocap.data.stream.mixture import ModalityMixture
+from pseudocap.data.stream.mixture import Mixture
 from pseudocap.data.stream.sources import Source, TarSource
 from pseudocap.data.tars.index import index_tars
 from pseudocap.errors import DataError
@@ -39,7 +39,7 @@ class Counting:
 
 def batches(source: Source, *, size: int = 4, rank: int = 0, ranks: int = 1, mix: int = 6) -> TrainingBatches:
     probabilities = {source.modality: 1.0}
-    mixture = ModalityMixture(batch_size=size, probabilities=probabilities, image_batch_factor=1, rank=rank)
+    mixture = Mixture(batch_size=size, probabilities=probabilities, image_batch_factor=1, rank=rank)
     return TrainingBatches({source.modality: Stream(source, seed=0, rank=rank, ranks=ranks, mix=mix)}, mixture)
 
 

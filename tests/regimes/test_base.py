@@ -75,12 +75,33 @@ def test_a_mixture_logs_the_shares_of_batches_and_of_examples(build: Build, tars
     data = streams(tars, "image", "video", probabilities={"image": 0.5, "video": 0.5})
     run = trainer(tmp_path, max_steps=8)
     run.fit(module, data)
-    images = sum(data.mixture.draw(step).modality == "image" for step in range(8))
+    images = sum(data.mixture.draw(step).stream == "image" for step in range(8))
     assert 0 < images < 8
     assert float(run.logged_metrics["mixture/images/batches"]) == pytest.approx(images / 8)
     assert float(run.logged_metrics["mixture/images/examples"]) == pytest.approx(
         4 * images / (4 * images + 2 * (8 - images))
     )
+
+
+def test_the_losses_and_shares_of_named_streams_are_logged_by_their_names(
+    build: Build, tars: Path, tmp_path: Path
+) -> None:
+    data = StreamData(
+        images=tars / "images",
+        streams={"asr": tars / "videos", "labels": tars / "videos"},
+        probabilities={"image": 0.4, "asr": 0.3, "labels": 0.3},
+        batch_size=2,
+        image_batch_factor=2,
+        workers=0,
+    )
+    run = trainer(tmp_path, max_steps=8)
+    run.fit(Mixed(build(), optimisation=FAST), data)
+    draws = [data.mixture.draw(step).stream for step in range(8)]
+    for name, stream in (("images", "image"), ("asr", "asr"), ("labels", "labels")):
+        assert 0 < draws.count(stream) < 8
+        assert float(run.logged_metrics[f"mixture/{name}/batches"]) == pytest.approx(draws.count(stream) / 8)
+    losses = {name.rpartition("/")[2] for name in run.logged_metrics if name.startswith("train/caption/")}
+    assert losses == {"image", "asr", "labels"}
 
 
 def test_a_resumed_mixture_logs_the_shares_of_the_whole_run(build: Build, tars: Path, tmp_path: Path) -> None:
@@ -90,7 +111,7 @@ def test_a_resumed_mixture_logs_the_shares_of_the_whole_run(build: Build, tars: 
         stopped.fit(Mixed(build(), optimisation=FAST), data[0])
     run = trainer(tmp_path, max_steps=7)
     run.fit(Mixed(build(), optimisation=FAST), data[1], ckpt_path=str(tmp_path / "last.ckpt"))
-    images = sum(data[1].mixture.draw(step).modality == "image" for step in range(7))
+    images = sum(data[1].mixture.draw(step).stream == "image" for step in range(7))
     assert float(run.logged_metrics["mixture/images/batches"]) == pytest.approx(images / 7)
 
 

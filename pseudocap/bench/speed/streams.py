@@ -21,7 +21,7 @@ from PIL import Image
 
 from pseudocap.bench.speed.measure import take_turns
 from pseudocap.data.stream.batches import Stream, TrainingBatches
-from pseudocap.data.stream.mixture import ModalityMixture
+from pseudocap.data.stream.mixture import Mixture
 from pseudocap.data.stream.sources import TarSource, picture
 from pseudocap.data.tars import index as tar_index
 from pseudocap.data.tars.index import find_tars, index_tars
@@ -60,7 +60,7 @@ def plain(folder: Path, first: int, batches: int) -> None:
 def streamed(folder: Path, first: int, batches: int) -> None:
     """All that a resumed run does: read the index, plan the order, give the batches."""
     source = TarSource(index_tars(folder), PREPROCESS, modality="image")
-    mixture = ModalityMixture(batch_size=BATCH, image_batch_factor=1, probabilities={"image": 1.0})
+    mixture = Mixture(batch_size=BATCH, image_batch_factor=1, probabilities={"image": 1.0})
     stream = TrainingBatches({"image": Stream(source, seed=0)}, mixture)
     for step in range(first, first + batches):
         assert stream[step].batch is not None

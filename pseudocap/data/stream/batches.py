@@ -16,11 +16,11 @@ import torch
 from torch.utils.data import Dataset
 
 from pseudocap.data.collate import collate
-from pseudocap.data.stream.mixture import MODALITIES, ModalityMixture
+from pseudocap.data.stream.mixture import Mixture, numbered
 from pseudocap.data.stream.order import MIX, Order
 from pseudocap.data.stream.sources import Source
 from pseudocap.errors import DataError, DecodeError, first_line
-from pseudocap.types import Batch, Modality, Sample
+from pseudocap.types import Batch, Sample
 
 REPLACEMENTS = 16
 # What random numbers are for, beside the order's.
@@ -47,11 +47,16 @@ class Delivery(NamedTuple):
 
 
 class Stream:
-    """What one of `ranks` takes from a source, in order and for ever; together they take every sample once an epoch."""
+    """What one of `ranks` takes from a source, in order and for ever; together they take every sample once an epoch.
 
-    def __init__(self, source: Source, *, seed: int, rank: int = 0, ranks: int = 1, mix: int = MIX) -> None:
+    `number` is that of the stream among others, so that each has an order of its own; by default its modality's.
+    """
+
+    def __init__(
+        self, source: Source, *, seed: int, number: int | None = None, rank: int = 0, ranks: int = 1, mix: int = MIX
+    ) -> None:
         self.source = source
-        self._seed = (seed, MODALITIES.index(source.modality))
+        self._seed = (seed, numbered(())[source.modality] if number is None else number)
         self._rank, self._ranks = rank, ranks
         self._order = Order(source.groups, seed=self._seed, mix=mix)
 
@@ -85,9 +90,9 @@ class Stream:
 
 
 class TrainingBatches(Dataset[Delivery]):
-    """The batches of a rank by step: the mixture says which modality, its stream gives the samples."""
+    """The batches of a rank by step: the mixture says which stream, and that one gives the samples."""
 
-    def __init__(self, streams: Mapping[Modality, Stream], mixture: ModalityMixture) -> None:
+    def __init__(self, streams: Mapping[str, Stream], mixture: Mixture) -> None:
         self.streams = dict(streams)
         self.mixture = mixture
 
@@ -96,10 +101,11 @@ class TrainingBatches(Dataset[Delivery]):
         failures: list[Failure] = []
         first = draw.number * draw.size
         try:
-            taken = [self.streams[draw.modality].take(number, failures) for number in range(first, first + draw.size)]
+            taken = [self.streams[draw.stream].take(number, failures) for number in range(first, first + draw.size)]
             batch = collate([sample for sample, _ in taken], [caption for _, caption in taken], step=step)
         except DataError as error:
             return Delivery(None, tuple(failures), fatal=str(error))
+        batch.stream = draw.stream
         return Delivery(batch, tuple(failures))
 
 

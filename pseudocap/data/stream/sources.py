@@ -70,14 +70,14 @@ class Source(Protocol):
 
 
 class TarSource:
-    """Samples of indexed tars; what a tar of images or of videos may hold, its members' extensions say."""
+    """Samples of indexed tars. Whether they are images or videos is by default what the first sample is."""
 
-    def __init__(self, tars: Iterable[IndexedTar], preprocess: Preprocess, *, modality: Modality) -> None:
+    def __init__(self, tars: Iterable[IndexedTar], preprocess: Preprocess, *, modality: Modality | None = None) -> None:
         self.tars = tuple(tars)
-        self.modality: Modality = modality
         self.groups = tuple(tar.samples for tar in self.tars)
         self._starts = np.concatenate([[0], np.cumsum(self.groups)])
         self._preprocess = preprocess
+        self.modality: Modality = modality or ("image" if self._read(0).extension in IMAGES else "video")
 
     @property
     def identity(self) -> str:
