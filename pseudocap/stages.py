@@ -1,4 +1,4 @@
-"""A long build as stages: each has a folder of its own, is done once, and goes on where it was killed.
+"""Run a long build as stages: each has a folder of its own, is done once, and goes on where it was killed.
 
 What a stage is made by (its settings, and those of all that it stands on) is hashed into `done.json`, which is written
 last. A stage whose hash is another one now is made anew.
@@ -39,13 +39,13 @@ class Stage:
 
 @dataclass(kw_only=True)
 class Workshop:
-    """The folder that all stages lie in, and what they have told."""
+    """The folder that all stages lie in, and what each has reported."""
 
     root: Path
-    main: Callable[[Sequence[str]], int]  # the command line, which is handed in by who stands above the stages
+    main: Callable[[Sequence[str]], int]  # the command line, handed in by whoever stands above the stages
     progress: Progress = lambda what, done, total: None
     say: Callable[[str], None] = lambda text: None
-    told: dict[str, dict[str, Any]] = field(default_factory=dict)
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def folder(self, name: str) -> Path:
         return self.root / name
@@ -53,7 +53,9 @@ class Workshop:
     def run(self, stages: Sequence[Stage]) -> None:
         hashes = hashes_of(stages)
         for stage in stages:
-            self.told[stage.name] = self._finished(stage, hashes[stage.name]) or self._made(stage, hashes[stage.name])
+            self.reports[stage.name] = self._finished(stage, hashes[stage.name]) or self._made(
+                stage, hashes[stage.name]
+            )
 
     def states(self, stages: Sequence[Stage]) -> dict[str, State]:
         """What a run would find of each stage, without touching any."""
@@ -82,26 +84,28 @@ class Workshop:
         folder = self.folder(stage.name)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".begun").write_text(wanted, encoding="utf-8")
-        self.progress(stage.name, 0, 0)  # some stages tell nothing of themselves until they end
+        self.progress(stage.name, 0, 0)  # some stages report nothing until they end
         started, begun_by = time.monotonic(), commit()
-        told = dict(stage.make(folder, lambda done, total: self.progress(stage.name, done, total)))
-        told |= {"seconds": round(time.monotonic() - started, 1), "commit": begun_by}
+        report = dict(stage.make(folder, lambda done, total: self.progress(stage.name, done, total)))
+        report |= {"seconds": round(time.monotonic() - started, 1), "commit": begun_by}
         unfinished = folder / f".{DONE}.unfinished"
-        unfinished.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         unfinished.replace(folder / DONE)
-        self.say(f"{stage.name}: done in {told['seconds']:,.0f} s")
-        return told
+        self.say(f"{stage.name}: done in {report['seconds']:,.0f} s")
+        return report
 
     def verb(self, *words: str | Path, accepted: Sequence[int] = (0,)) -> None:
         """Run a verb as a user would, in the build's folder, so that the paths in its files are relative to it."""
-        said, complained = io.StringIO(), io.StringIO()
-        with contextlib.chdir(self.root), contextlib.redirect_stdout(said), contextlib.redirect_stderr(complained):
+        output, errors = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.root), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = self.main([str(word) for word in words])
         if code == INTERRUPTED:
             raise KeyboardInterrupt
         if code not in accepted:
-            last = "; ".join((complained.getvalue() or said.getvalue()).strip().splitlines()[-3:])
-            raise DataError(f"{last}; mend that, and run the same again (`{shown(words)}` failed in {self.root})")
+            last = "; ".join((errors.getvalue() or output.getvalue()).strip().splitlines()[-3:])
+            raise DataError(
+                f"{last}; mend that, and run the same again (`{command_text(words)}` failed in {self.root})"
+            )
 
 
 def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
@@ -113,7 +117,7 @@ def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
     return hashes
 
 
-def shown(words: Sequence[str | Path]) -> str:
+def command_text(words: Sequence[str | Path]) -> str:
     return " ".join(["pseudocap", *map(str, words)])
 
 

@@ -37,7 +37,7 @@ class Made:
                 Stage(name="c", settings={"n": 0}, make=make("c"), needs=("b",)),
             ]
         )
-        return self.shop.told
+        return self.shop.reports
 
 
 def test_a_second_run_makes_nothing_and_tells_the_same(tmp_path: Path) -> None:

@@ -76,9 +76,9 @@ def _regimes(args: argparse.Namespace) -> int:
 
     from pseudocap.bench.claims.real import Files, real_bench
     from pseudocap.bench.claims.regimes import run as run_bench
-    from pseudocap.bench.claims.regimes import toy_bench
     from pseudocap.bench.claims.report import table, write_results
     from pseudocap.bench.claims.results import gather
+    from pseudocap.bench.claims.toy import toy_bench
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
     from pseudocap.stages import Workshop
@@ -93,7 +93,7 @@ def _regimes(args: argparse.Namespace) -> int:
         else:
             places = {name: value for name in Files.__slots__ if (value := getattr(args, name, None)) is not None}
             files = Files(corpus=args.data, started=_started(args.pretrained), **places)
-            bench = real_bench(shop, recipe, files, **options)
+            bench = real_bench(shop, recipe.regime, files, **options)
         build.mkdir(parents=True, exist_ok=True)
         run_bench(bench, tell=shown.say)
     results = gather(bench, command=command(args))

@@ -1,14 +1,18 @@
-"""Finding the video files that a corpus speaks of."""
+"""Find the video files that a corpus names, and watch them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from os import PathLike, walk
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from pseudocap.errors import DataError
-from pseudocap.types import VIDEO_EXTENSIONS, CaptionedVideo
+from pseudocap.types import VIDEO_EXTENSIONS, CaptionedVideo, Preprocess
+
+if TYPE_CHECKING:
+    import torch
 
 
 def plain_name(video: str) -> str:
@@ -25,6 +29,13 @@ def refuse_absent(missing: Sequence[str], rows: int, root: Path, max_failure_rat
             f"max_failure_rate {max_failure_rate:g} allows; name another folder, see what is there with pseudocap data "
             "verify, or allow more"
         )
+
+
+def watch_files(files: Iterable[Path], preprocess: Preprocess) -> Iterator[torch.Tensor]:
+    """Decode whole files as evaluation sees them, [T,3,H,W] each, one after another."""
+    from pseudocap.video.watch import watch_file
+
+    return (watch_file(file, preprocess) for file in files)
 
 
 class VideoFolder:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.data.corpora.msrvtt import read_msrvtt
-from pseudocap.stages import Progress, Stage, Workshop
+from pseudocap.stages import Progress, Stage, Workshop, command_text
 from pseudocap.toyworld.write import WORLD, write_world
-from pseudocap.zoo.baselines import measure_captioner, measure_labels, watch_held_out, yardsticks
+from pseudocap.zoo.baselines import measure_captioner, measure_labels, write_held_out, yardsticks
 from pseudocap.zoo.blip import build_teacher
 from pseudocap.zoo.opt import build_writer
 from pseudocap.zoo.recipe import REGIMES, Recipe
@@ -58,7 +58,7 @@ def build(
     root.mkdir(parents=True, exist_ok=True)
     shop = Workshop(root=root, main=main, progress=progress, say=say)
     shop.run(stages(shop, recipe, workers))
-    return shop.told
+    return shop.reports
 
 
 def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
@@ -72,7 +72,7 @@ def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
         Stage(
             name="views",
             settings={"code": CODE},
-            make=lambda folder, report: watch_held_out(folder, home, home / "watcher", recipe.seed),
+            make=lambda folder, report: write_held_out(folder, home, home / "watcher", recipe.seed),
             needs=("world", "watcher"),
         ),
         *(stage for regime in REGIMES for stage in _regime(shop, recipe, regime)),
@@ -222,20 +222,19 @@ def _regime(shop: Workshop, recipe: Recipe, regime: str) -> list[Stage]:
     """Pre-training and fine-tuning, the same settings for every regime."""
     plan = recipe.regime
     of = {"code": CODE, "regime": regime, "seed": recipe.seed}
-    data = tuple(f"{word}/store" if word.startswith("memories") else word for word in DATA[regime])
 
     def train(folder: Path, report: Report) -> Told:
-        run = folder / "run"
-        resume = ("--resume",) if (run / "checkpoints" / "last.ckpt").is_file() else ()
-        shop.verb("train", *training_words(recipe, regime), *data, *resume)
-        return {"command": "pseudocap train " + " ".join((*training_words(recipe, regime), *data))}
+        words = training_words(recipe, regime)
+        resume = ("--resume",) if (folder / "run" / "checkpoints" / "last.ckpt").is_file() else ()
+        shop.verb(*words, *resume)
+        return {"command": command_text(words)}
 
     def tune(folder: Path, report: Report) -> Told:
-        words = tuning_words(recipe, f"trained-{regime}/run/last", f"tuned-{regime}/run")
+        words = tuning_words(recipe, regime)
         shutil.rmtree(folder / "run", ignore_errors=True)  # fine-tuning does not go on; it takes minutes
         shop.verb(*words)
         scores = measure_captioner(folder / "run" / "best", shop.root, recipe.seed)
-        return {"command": "pseudocap " + " ".join(words), **scores}
+        return {"command": command_text(words), **scores}
 
     needs = {"asr": ("memories-asr",), "image-only": ("memories-stills",), "video-only": ("memories",)}
     return [
@@ -254,23 +253,22 @@ def _regime(shop: Workshop, recipe: Recipe, regime: str) -> list[Stage]:
     ]
 
 
+def data_words(regime: str) -> tuple[str, ...]:
+    """What a regime learns from, as the words of `pseudocap train`."""
+    return tuple(f"{word}/store" if word.startswith("memories") else word for word in DATA[regime])
+
+
 def training_words(recipe: Recipe, regime: str) -> tuple[str, ...]:
-    plan = recipe.regime
-    return (
-        *(regime, "--config", "toy", "--out", f"trained-{regime}/run", "--seed_everything", str(recipe.seed)),
-        *("--model.model.init_args.decoder", "writer", "--model.model.init_args.encoder", "watcher"),
-        *("--model.optimisation.lr", str(plan.lr), "--model.optimisation.warmup_steps", str(plan.warmup)),
-        *("--data.batch_size", str(plan.batch), "--data.workers", "0", "--data.seed", str(recipe.seed)),
-        *("--trainer.max_steps", str(plan.steps_of(regime)), "--trainer.accelerator", "auto"),
-        *("--trainer.enable_progress_bar", "false", "--checkpoint_every", "200"),
-    )
+    out = f"trained-{regime}/run"
+    words = recipe.regime.training_words(regime, seed=recipe.seed, decoder="writer", encoder="watcher", out=out)
+    return (*words, *data_words(regime))
 
 
-def tuning_words(recipe: Recipe, start: str, out: str) -> tuple[str, ...]:
-    plan = recipe.regime
-    return (
-        *("finetune", "--from", start, "--data", "captions.jsonl", "--videos", "world/msrvtt/videos"),
-        *("--memories", "memories-msrvtt/store", "--out", out, "--lr", str(plan.tuning_lr)),
-        *("--batch-size", str(plan.tuning_batch), "--max-epochs", str(plan.tuning_epochs)),
-        *("--patience", str(plan.tuning_patience), "--seed", str(recipe.seed), "--workers", "0", "--json"),
+def tuning_words(recipe: Recipe, regime: str) -> tuple[str, ...]:
+    return recipe.regime.tuning_words(
+        start=f"trained-{regime}/run/last",
+        captions="captions.jsonl",
+        memories="memories-msrvtt/store",
+        out=f"tuned-{regime}/run",
+        seed=recipe.seed,
     )

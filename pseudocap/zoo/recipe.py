@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
+from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.toyworld.corpora import Scale
 from pseudocap.zoo.blip import TeacherRecipe
 from pseudocap.zoo.opt import WriterRecipe
@@ -13,28 +13,6 @@ from pseudocap.zoo.train_loop import Course
 from pseudocap.zoo.vit import EyeRecipe
 
 REGIMES = ("asr", "image-only", "video-only", "mixed", "mixed-ext")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegimeRecipe:
-    """Pre-training and fine-tuning, the same for every regime but for the data and mixed-ext's length."""
-
-    steps: int = 400
-    longer: int = 10  # times as many steps for mixed-ext, as in the papers
-    batch: int = 16
-    lr: float = 2e-3
-    warmup: int = 50
-    tuning_lr: float = 1e-3
-    tuning_batch: int = 32
-    tuning_epochs: int = 30
-    tuning_patience: int = 6
-
-    def steps_of(self, regime: str) -> int:
-        return self.steps * (self.longer if regime == "mixed-ext" else 1)
-
-    def settings(self, *, tuning: bool) -> dict[str, Any]:
-        """What pre-training or fine-tuning is made by: another fine-tuning leaves the pre-training as it is."""
-        return {name: value for name, value in asdict(self).items() if name.startswith("tuning_") == tuning}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,7 +27,7 @@ class Recipe:
     eye: EyeRecipe = field(default_factory=EyeRecipe)
     watcher: WatcherRecipe = field(default_factory=WatcherRecipe)
     teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
-    regime: RegimeRecipe = field(default_factory=RegimeRecipe)
+    regime: TrainingPlan = field(default_factory=TrainingPlan)
 
 
 FULL = Recipe()
@@ -61,5 +39,5 @@ SMOKE = Recipe(
     eye=EyeRecipe(width=32, depth=2, heads=2, stills=80, batch=8, course=Course(steps=10, lr=2e-3)),
     watcher=WatcherRecipe(lessons=(Lessons(frames=2, batch=4, steps=4), Lessons(frames=4, batch=4, steps=4))),
     teacher=TeacherRecipe(layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),
-    regime=RegimeRecipe(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
+    regime=TrainingPlan(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
 )

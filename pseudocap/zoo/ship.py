@@ -17,6 +17,7 @@ import yaml
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
+from pseudocap.evaluate.views import PLAIN, VIEWS
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.metrics.measures import METRICS
 from pseudocap.stages import Workshop, commit
@@ -40,7 +41,7 @@ def ship(folder: Path, shop: Workshop, recipe: Recipe) -> dict[str, Any]:
         _copy(shop.folder(source), shipped / name)
     rows = []
     for regime in REGIMES:
-        told = shop.told[f"tuned-{regime}"]
+        told = shop.reports[f"tuned-{regime}"]
         for suffix, run in (("", f"tuned-{regime}/run/best"), ("-pretrained", f"trained-{regime}/run/last")):
             name = f"toy-{regime}{suffix}"
             results = _results(shop, regime, told) if not suffix else {"regime": regime, "scores": {}}
@@ -51,7 +52,7 @@ def ship(folder: Path, shop: Workshop, recipe: Recipe) -> dict[str, Any]:
         raise DataError(f"{shipped} has {size:,} bytes, and {LIMIT:,} may be shipped: make the networks smaller")
     text = HEADER + yaml.safe_dump({"checkpoints": rows}, sort_keys=False, allow_unicode=True, width=120)
     (folder / "checkpoints.yaml").write_text(text, encoding="utf-8")
-    return {"bytes": size, "table": list(table(shop.told))}
+    return {"bytes": size, "table": list(table(shop.reports))}
 
 
 def install(built: Path, package: Path) -> None:
@@ -64,14 +65,13 @@ def install(built: Path, package: Path) -> None:
 
 def table(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """The five regimes as a Markdown table, and the yardsticks below."""
-    columns = ("as it is", "centre frame", "reversed", "shuffled", "blind")
-    yield f"| regime | CIDEr-D (95 %) | BLEU-4 | ROUGE-L | {' | '.join(columns[1:])} | true |"
-    yield f"|---|---|---|---|{'---|' * (len(columns) - 1)}---|"
+    yield f"| regime | CIDEr-D (95 %) | BLEU-4 | ROUGE-L | {' | '.join(VIEWS[1:])} | true |"
+    yield f"|---|---|---|---|{'---|' * (len(VIEWS) - 1)}---|"
     for regime in REGIMES:
         each = told[f"tuned-{regime}"]
         low, high = each["intervals"]["CIDEr-D"]
-        scores = each["as it is"]
-        others = " | ".join(f"{each[name]['CIDEr-D']:.1f}" for name in columns[1:])
+        scores = each[PLAIN]
+        others = " | ".join(f"{each[view]['CIDEr-D']:.1f}" for view in VIEWS[1:])
         yield (
             f"| {regime} | {scores['CIDEr-D']:.1f} ({low:.1f} to {high:.1f}) | {scores['BLEU-4']:.1f} | "
             f"{scores['ROUGE-L']:.1f} | {others} | {each['truth']['correct']:.1f} % |"
@@ -105,9 +105,9 @@ def _results(shop: Workshop, regime: str, told: Mapping[str, Any]) -> dict[str, 
     return _under_its_name(known) | {
         "started_from": f"toy-{regime}-pretrained",
         "split": "test",
-        "scores": told["as it is"],
+        "scores": told[PLAIN],
         "intervals": told["intervals"],
-        "videos": shop.told["yardsticks"]["films"],
+        "videos": shop.reports["yardsticks"]["films"],
         "command": told["command"],
     }
 
@@ -122,7 +122,7 @@ def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, r
     scores = []
     if told is not None:
         verify = f"pseudocap zoo verify {name}"
-        scores = [{"dataset": DATASET, "split": "test", "metrics": dict(told["as it is"]), "command": verify}]
+        scores = [{"dataset": DATASET, "split": "test", "metrics": dict(told[PLAIN]), "command": verify}]
     weights = folder / WEIGHTS_FILE
     return {
         "name": name,

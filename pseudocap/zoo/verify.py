@@ -86,15 +86,8 @@ def write_test_world(root: Path, *, workers: int = 2, progress: Progress | None 
 
 def _scored(folder: Path, root: Path) -> dict[str, float]:
     from pseudocap.captioner import PseudoCap
-    from pseudocap.metrics.suite import score
+    from pseudocap.evaluate.captioner import score_files
     from pseudocap.zoo.baselines import held_out_films
 
-    model = PseudoCap.from_pretrained(folder)
-    films = held_out_films(root, FULL.seed)
-    captions = model.caption([film.path for film in films], max_new_tokens=32, batch_size=50)
-    return dict(
-        score(
-            predictions={film.key: text for film, text in zip(films, captions, strict=True)},
-            references={film.key: film.references for film in films},
-        )
-    )
+    model, films = PseudoCap.from_pretrained(folder), held_out_films(root, FULL.seed)
+    return score_files(model, films, max_new_tokens=32, batch_size=50)[1]

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.bench.claims.ablations import Arm, find_ablation
 from pseudocap.bench.claims.cells import Cell
-from pseudocap.bench.claims.measured import PLAIN, ZERO_SHOT
 from pseudocap.bench.claims.regimes import Bench, provenance
 from pseudocap.bench.claims.report import draw, draw_means, kind_of_intervals, shown_interval, shown_mean, write_table
 from pseudocap.bench.claims.results import machine, mean_document, over_films
+from pseudocap.evaluate.captioner import ZERO_SHOT
+from pseudocap.evaluate.views import PLAIN
 from pseudocap.metrics.measures import METRICS
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def gather_ablation(
     name: str, bench: Bench, arms: Sequence[tuple[Arm, Sequence[Cell]]], *, command: str
 ) -> dict[str, Any]:
     ablation, cells = find_ablation(name), arms[0][1]
-    told = bench.shop.told
+    reports = bench.shop.reports
     return {
         "ablation": name,
         "question": ablation.question,
@@ -36,22 +37,22 @@ def gather_ablation(
         "settings": dataclasses.asdict(cells[0].plan) | {"steps": "those of each arm"},
         "seeds": [cell.seed for cell in cells],
         "arms": [
-            arm_document(arm, [told[cell.stage(bench.ground, "measured")] for cell in each], each[0])
+            arm_document(arm, [reports[cell.stage(bench.ground, "measured")] for cell in each], each[0])
             for arm, each in arms
         ],
     }
 
 
-def arm_document(arm: Arm, told: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, Any]:
+def arm_document(arm: Arm, reports: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, Any]:
     """Means are of the seeds that did not diverge."""
-    whole = [each for each in told if "diverged" not in each]
+    whole = [each for each in reports if "diverged" not in each]
     document: dict[str, Any] = {
         "settings": dict(arm.shown),
         "regime": arm.regime,
         "steps": 0 if arm.regime == "none" else cell.plan.steps_of(arm.regime),
         "training": list(cell.training),
         "tuning": list(cell.tuning),
-        "diverged": len(told) - len(whole),
+        "diverged": len(reports) - len(whole),
         "scores": {},
     }
     if whole:

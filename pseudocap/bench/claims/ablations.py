@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pseudocap.bench.claims.cells import UNTRAINED, Cell, Ground
-from pseudocap.bench.claims.regimes import Bench, toy_ground
+from pseudocap.bench.claims.regimes import Bench
+from pseudocap.bench.claims.toy import toy_ground
 from pseudocap.errors import ConfigError, nearest
+from pseudocap.evaluate.views import write_views
 from pseudocap.model.config import ATTENTIONS
 from pseudocap.model.encoders.timesformer import TimeSformer
+from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.stages import Stage, Workshop
-from pseudocap.zoo.baselines import watch_films
-from pseudocap.zoo.recipe import Recipe, RegimeRecipe
+from pseudocap.zoo.recipe import Recipe
 
 CODE = 1
 ADAPTERS = "--model.model.init_args."
@@ -52,11 +55,11 @@ class Ablation:
 
     question: str
     claimed: str
-    arms: Callable[[RegimeRecipe, int], Sequence[Arm]]
+    arms: Callable[[TrainingPlan, int], Sequence[Arm]]
     note: str = ""
 
 
-def _gate_init(plan: RegimeRecipe, size: int) -> list[Arm]:
+def _gate_init(plan: TrainingPlan, size: int) -> list[Arm]:
     return [
         Arm(
             shown={"gate init": init, "pre-trained": "yes" if regime == "mixed" else "no"},
@@ -68,7 +71,7 @@ def _gate_init(plan: RegimeRecipe, size: int) -> list[Arm]:
     ]
 
 
-def _gate_kind(plan: RegimeRecipe, size: int) -> list[Arm]:
+def _gate_kind(plan: TrainingPlan, size: int) -> list[Arm]:
     return [
         Arm(
             shown={"gate": gate, "lr": lr},
@@ -79,7 +82,7 @@ def _gate_kind(plan: RegimeRecipe, size: int) -> list[Arm]:
     ]
 
 
-def _beta2(plan: RegimeRecipe, size: int) -> list[Arm]:
+def _beta2(plan: TrainingPlan, size: int) -> list[Arm]:
     return [
         Arm(
             shown={"beta2": beta2, "steps": round(plan.steps * times)},
@@ -91,7 +94,7 @@ def _beta2(plan: RegimeRecipe, size: int) -> list[Arm]:
     ]
 
 
-def _crop(plan: RegimeRecipe, size: int) -> list[Arm]:
+def _crop(plan: TrainingPlan, size: int) -> list[Arm]:
     """The encoder's own size, and half as large again; toy films are drawn at the first, so the second adds patches
     and no detail."""
     return [
@@ -108,7 +111,7 @@ def _crop(plan: RegimeRecipe, size: int) -> list[Arm]:
     ]
 
 
-def _attention(plan: RegimeRecipe, size: int) -> list[Arm]:
+def _attention(plan: TrainingPlan, size: int) -> list[Arm]:
     """All learn from the same files, in which every patch is kept; the separable attention does not read those."""
     return [
         Arm(shown={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
@@ -116,11 +119,11 @@ def _attention(plan: RegimeRecipe, size: int) -> list[Arm]:
     ]
 
 
-def _fusion(plan: RegimeRecipe, size: int) -> list[Arm]:
+def _fusion(plan: TrainingPlan, size: int) -> list[Arm]:
     return [Arm(shown={"fusion": fusion}, training=(f"{ADAPTERS}fusion", fusion)) for fusion in ("residual", "convex")]
 
 
-def _mixture(plan: RegimeRecipe, size: int) -> list[Arm]:
+def _mixture(plan: TrainingPlan, size: int) -> list[Arm]:
     def arm(video: float, ranks: int, together: bool = False) -> Arm:
         words = ["--data.probabilities", f"{{image: {1 - video:g}, video: {video:g}}}"]
         if ranks > 1:
@@ -133,7 +136,7 @@ def _mixture(plan: RegimeRecipe, size: int) -> list[Arm]:
     return [*alone, *(arm(video, 2, together) for video in (0.05, 0.5) for together in (False, True))]
 
 
-def _losses(plan: RegimeRecipe, size: int) -> list[Arm]:
+def _losses(plan: TrainingPlan, size: int) -> list[Arm]:
     """In a short run the weight of the denoising must rise sooner than the default's 500 steps of warm-up."""
     denoising = f"{{warmup: {plan.steps // 4}, delta: {4 / plan.steps:.4g}}}"
     return [
@@ -204,21 +207,21 @@ def find_ablation(name: str) -> Ablation:
     return ABLATIONS[name]
 
 
-def short(plan: RegimeRecipe, steps: int | None = None) -> RegimeRecipe:
+def short(plan: TrainingPlan, steps: int | None = None) -> TrainingPlan:
     """Half the zoo's length, in pre-training and in fine-tuning. No early stop: it would cut off the end of the
     schedule, where most is learned, of some arms and not of others. The best epoch is kept all the same."""
     epochs = max(1, plan.tuning_epochs // 2)
     return replace(plan, steps=steps or max(2, plan.steps // 2), tuning_epochs=epochs, tuning_patience=epochs)
 
 
-def ablation_cells(name: str, plan: RegimeRecipe, *, size: int, seeds: Sequence[int]) -> list[tuple[Arm, list[Cell]]]:
+def ablation_cells(name: str, plan: TrainingPlan, *, size: int, seeds: Sequence[int]) -> list[tuple[Arm, list[Cell]]]:
     """The arms, each with its cells by seed."""
     arms = find_ablation(name).arms(plan, size)
     return [(arm, [_cell(name, arm, plan, size, seed) for seed in seeds]) for arm in arms]
 
 
 def ablation_bench(
-    name: str, shop: Workshop, recipe: Recipe, plan: RegimeRecipe, *, seeds: Sequence[int], workers: int = 2
+    name: str, shop: Workshop, recipe: Recipe, plan: TrainingPlan, *, seeds: Sequence[int], workers: int = 2
 ) -> tuple[Bench, list[tuple[Arm, list[Cell]]]]:
     """On the same ground as the regimes; of the zoo's own captioners none is taken, for they are of another length."""
     ground, made_first = toy_ground(shop, recipe, regimes=(), workers=workers)
@@ -236,7 +239,7 @@ def ablation_bench(
     return bench, arms
 
 
-def _cell(name: str, arm: Arm, plan: RegimeRecipe, size: int, seed: int) -> Cell:
+def _cell(name: str, arm: Arm, plan: TrainingPlan, size: int, seed: int) -> Cell:
     before, after = (_encoded_as(arm, pixels or size, size) for pixels in (arm.size, arm.tuning_size))
     stills, clips, films, views = "memories-stills", "memories", "memories-msrvtt", "views"
     training = arm.training
@@ -285,9 +288,10 @@ def encoded_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, wor
 
         def make(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
             if kind == "views":
-                watcher = TimeSformer.from_pretrained(shop.root / ground.encoder)
-                size = None if pixels is None else int(pixels)
-                return watch_films(folder, ground.films(), watcher, size=size, patches=how == PATCHES)
+                encoder = TimeSformer.from_pretrained(shop.root / ground.encoder)
+                preprocess = replace(encoder.preprocess, size=int(pixels or encoder.preprocess.size))
+                encode = partial(encoder.encode, patches=how == PATCHES)
+                return write_views(folder, [film.path for film in ground.films()], preprocess, encode)
             words = ("encode", *source, "--encoder", ground.encoder)
             words += ("--patches",) if pixels is None else ("--size", pixels)
             shop.verb(*words, "--out", f"{name}/store", "--workers", str(workers))

@@ -1,7 +1,7 @@
 """The benchmark's cells: one regime, one seed, one set of settings, as stages of a workshop that are made once.
 
 A cell is pre-trained by `pseudocap train`, fine-tuned by `pseudocap finetune` and measured on the test films. The words
-of both verbs are the zoo's own, with what differs after them: a later word of the same option wins.
+of both verbs are its plan's, with what differs after them: a later word of the same option wins.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ import numpy as np
 from pseudocap.bench.claims.measured import measure_cell
 from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
+from pseudocap.evaluate.captioner import HeldOut, Judge
 from pseudocap.regimes.loss_guards import BAD_LOSS
-from pseudocap.stages import Stage, Workshop
-from pseudocap.zoo.baselines import HeldOut
-from pseudocap.zoo.build import training_words, tuning_words
-from pseudocap.zoo.recipe import Recipe, RegimeRecipe
+from pseudocap.regimes.plan import TrainingPlan
+from pseudocap.stages import Stage, Workshop, command_text
 
 CODE = 1  # raised when the code of a cell makes other results of the same settings
 UNTRAINED = "none"  # the regime of who goes into fine-tuning with new adapters
@@ -36,10 +35,11 @@ STEPS_EACH = 8  # that an epoch has at least, as in `pseudocap finetune`; where 
 class Ground:
     """What all cells stand on, made once. Paths are as the verbs take them in the workshop's folder.
 
-    `training` and `tuning` go behind the zoo's words; `streams` has what each regime learns from, `needs` the stages
+    `training` and `tuning` go behind the plan's words; `streams` has what each regime learns from, `needs` the stages
     that make it. `own` are the cells that the zoo itself has trained and tuned. `started` are captioners that were
-    pre-trained elsewhere, by regime. `identities` say of what files of the user's the pre-training of a regime and
-    seed is made, wherever these lie. `running` has words for both that change nothing of what is learned.
+    pre-trained elsewhere, by regime. `identities` tell which of the user's files the pre-training of a regime and seed
+    is made of, wherever these lie. `running` has words for both that change nothing of what is learned. `judge` holds
+    captions against the truth, where that is known.
     """
 
     decoder: str
@@ -48,6 +48,7 @@ class Ground:
     memories: str  # the stage of the tuning's memories
     views: str  # the stage of the test films' memories
     films: Callable[[], Sequence[HeldOut]]
+    judge: Judge | None = None
     streams: Mapping[str, tuple[str, ...]]
     needs: Mapping[str, tuple[str, ...]]
     training: tuple[str, ...] = ()
@@ -64,7 +65,7 @@ class Cell:
 
     regime: str
     seed: int
-    plan: RegimeRecipe
+    plan: TrainingPlan
     variant: str = ""
     captions: int | None = None
     training: tuple[str, ...] = ()
@@ -140,9 +141,9 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
         except DataError as error:
             if not (cell.may_diverge and BAD_LOSS in str(error)):
                 raise
-            return {"diverged": str(error), "command": "pseudocap " + " ".join(words)}
+            return {"diverged": str(error), "command": command_text(words)}
         shutil.rmtree(run / "checkpoints", ignore_errors=True)  # the captioner is kept; nothing goes on from here
-        return {"command": "pseudocap " + " ".join(words)}
+        return {"command": command_text(words)}
 
     if own := ground.identities.get((cell.regime, cell.seed)):
         given: dict[str, Any] = {"words": ground.training, "identities": own}
@@ -163,14 +164,11 @@ def _train_on_ranks(root: Path, words: Sequence[str], processes: int) -> None:
 
 
 def pretraining_words(ground: Ground, cell: Cell) -> tuple[str, ...]:
-    recipe = Recipe(seed=cell.seed, regime=cell.plan)
-    seed = str(cell.seed)
+    out, networks = f"{cell.stage(ground, 'trained')}/run", {"decoder": ground.decoder, "encoder": ground.encoder}
     return (
-        *("train", *training_words(recipe, cell.regime)),
-        *("--model.seed", seed, "--model.model.init_args.seed", seed),
-        *("--model.model.init_args.decoder", ground.decoder, "--model.model.init_args.encoder", ground.encoder),
+        *cell.plan.training_words(cell.regime, seed=cell.seed, out=out, **networks),
+        *("--model.seed", str(cell.seed), "--model.model.init_args.seed", str(cell.seed)),
         *(*ground.training, *ground.streams.get(cell.regime, ()), *cell.training, *ground.running.get("training", ())),
-        *("--out", f"{cell.stage(ground, 'trained')}/run"),
     )
 
 
@@ -210,11 +208,15 @@ def _few_captions(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
         return {"videos": len(chosen), "captions": sum(len(row["caption"]) for row in chosen)}
 
     return Stage(
-        name=f"cells/captions-n{count}-s{cell.seed}",
+        name=captions_stage(count, cell.seed),
         settings={"code": CODE, "captions": count, "seed": cell.seed, "source": ground.captions},
         make=write,
         needs=(ground.memories,),  # which stands on the captions
     )
+
+
+def captions_stage(count: int, seed: int) -> str:
+    return f"cells/captions-n{count}-s{seed}"
 
 
 def fewer(rows: Sequence[Mapping[str, Any]], count: int, *, seed: int) -> list[dict[str, Any]]:
@@ -237,10 +239,10 @@ def _tuning(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     trained, name = cell.stage(ground, "trained"), cell.stage(ground, "tuned")
 
     def tune(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
-        told = shop.told[trained]
-        if "diverged" in told:
-            return {"diverged": told["diverged"]}
-        words = finetuning_words(ground, cell, start=told.get("start") or f"{trained}/run/last")
+        before = shop.reports[trained]
+        if "diverged" in before:
+            return {"diverged": before["diverged"]}
+        words = finetuning_words(ground, cell, start=before.get("start") or f"{trained}/run/last")
         shutil.rmtree(folder / "run", ignore_errors=True)  # fine-tuning does not go on
         try:
             shop.verb(*words)
@@ -248,9 +250,9 @@ def _tuning(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
             if not (cell.may_diverge and BAD_LOSS in str(error)):
                 raise
             return {"diverged": str(error)}
-        return {"command": "pseudocap " + " ".join(words)}
+        return {"command": command_text(words)}
 
-    few = () if cell.captions is None else (f"cells/captions-n{cell.captions}-s{cell.seed}",)
+    few = () if cell.captions is None else (captions_stage(cell.captions, cell.seed),)
     return Stage(
         name=name,
         settings=_settings(cell, tuning=True)
@@ -261,19 +263,19 @@ def _tuning(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
 
 
 def finetuning_words(ground: Ground, cell: Cell, *, start: str) -> tuple[str, ...]:
-    recipe = Recipe(seed=cell.seed, regime=cell.plan)
-    words = (
-        *tuning_words(recipe, start, f"{cell.stage(ground, 'tuned')}/run"),
-        *("--data", ground.captions, "--memories", f"{cell.memories or ground.memories}/store"),
-        *(*ground.tuning, *cell.tuning, *ground.running.get("tuning", ())),
+    few = cell.captions
+    words = cell.plan.tuning_words(
+        start=start,
+        captions=ground.captions if few is None else f"{captions_stage(few, cell.seed)}/captions.jsonl",
+        memories=f"{cell.memories or ground.memories}/store",
+        out=f"{cell.stage(ground, 'tuned')}/run",
+        seed=cell.seed,
     )
-    if cell.captions is None:
-        return words
-    folder = f"cells/captions-n{cell.captions}-s{cell.seed}"
-    return (*words, "--data", f"{folder}/captions.jsonl", *_paced(cell.plan, cell.captions))
+    words = (*words, *ground.tuning, *cell.tuning, *ground.running.get("tuning", ()))
+    return words if few is None else (*words, *_paced(cell.plan, few))
 
 
-def _paced(plan: RegimeRecipe, captions: int) -> tuple[str, ...]:
+def _paced(plan: TrainingPlan, captions: int) -> tuple[str, ...]:
     """With few videos an epoch is a step or two: smaller batches, and more epochs for as many steps.
 
     It counts a video for each caption, so that all regimes have the same pace at the same number.
@@ -290,16 +292,17 @@ def _measuring(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     whole = cell.captions is None and not cell.variant
 
     def measure(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
-        if "diverged" in shop.told[tuned]:
-            return {"diverged": shop.told[tuned]["diverged"]}
-        start = shop.told[trained].get("start") or shop.folder(trained) / "run" / "last"
+        if "diverged" in shop.reports[tuned]:
+            return {"diverged": shop.reports[tuned]["diverged"]}
+        start = shop.reports[trained].get("start") or shop.folder(trained) / "run" / "last"
         return measure_cell(
             folder,
             tuned=shop.folder(tuned) / "run" / "best",
             zero_shot=start if cell.captions is None else None,
             views=shop.folder(views),
             films=ground.films(),
-            every_way=whole,
+            judge=ground.judge,
+            every_view=whole,
         )
 
     return Stage(

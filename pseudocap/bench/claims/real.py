@@ -25,13 +25,14 @@ from pseudocap.data.corpora.msvd import read_msvd
 from pseudocap.data.verify import verify
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError
+from pseudocap.evaluate.captioner import HeldOut
+from pseudocap.evaluate.views import write_views
 from pseudocap.files.sources import find_file
 from pseudocap.hub.checkpoint import check_folder
 from pseudocap.hub.fetch import CONFIG_FILE, fetch
 from pseudocap.model.encoders.timesformer import TimeSformer
+from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.stages import Stage, Workshop
-from pseudocap.zoo.baselines import HeldOut, watch_films
-from pseudocap.zoo.recipe import Recipe
 
 CODE = 2
 ANNOTATIONS = {
@@ -72,26 +73,26 @@ class Files:
 
 def lacking(files: Files, regimes: Sequence[str]) -> list[str]:
     """Each thing that is not there, with the option that names it and what to place."""
-    told = []
+    lines = []
     for name, what in (("annotations", ANNOTATIONS[files.corpus]), ("videos", VIDEOS[files.corpus])):
         path: Path | None = getattr(files, name)
         if path is None or not path.exists():
-            told.append(f"--{name} {path or 'DIR'} ({what})")
+            lines.append(f"--{name} {path or 'DIR'} ({what})")
     for name, what in NETWORKS.items():
         if getattr(files, name) is None:
-            told.append(f"--{name} {name.upper()} ({what})")
+            lines.append(f"--{name} {name.upper()} ({what})")
     for regime in regimes:
         for name, what in () if regime in files.started else STREAMS[regime]:
-            place: Path | None = getattr(files, name)
-            line = f"--{name} {place or 'DIR'} ({what})"
-            if (place is None or not place.exists()) and line not in told:
-                told.append(line)
-    return told
+            path = getattr(files, name)
+            line = f"--{name} {path or 'DIR'} ({what})"
+            if (path is None or not path.exists()) and line not in lines:
+                lines.append(line)
+    return lines
 
 
 def real_bench(
     shop: Workshop,
-    recipe: Recipe,
+    plan: TrainingPlan,
     files: Files,
     *,
     regimes: Sequence[str],
@@ -126,25 +127,25 @@ def real_bench(
         shop=shop,
         ground=ground,
         made_first=[*stages, *check],
-        cells=planned(regimes, seeds, counts, recipe),
+        cells=planned(regimes, seeds, counts, plan),
         corpus=files.corpus,
         duplicates=check[0].name if check else None,
     )
 
 
 def _checked(files: Files, regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int]) -> Corpus:
-    """The corpus, once all that would end the run is told: before hours of encoding."""
-    if told := lacking(files, regimes):
+    """The corpus, once all that would end the run is reported: before hours of encoding."""
+    if lines := lacking(files, regimes):
         raise DataError(
-            f"--data {files.corpus} lacks {'; '.join(told)}; place and name them, or name a captioner that is "
+            f"--data {files.corpus} lacks {'; '.join(lines)}; place and name them, or name a captioner that is "
             "pre-trained already (--pretrained mixed=DIR), or choose --regimes"
         )
-    assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() has told"
+    assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() reports these"
     for source in (files.decoder, files.encoder):
         find_file(_absolute(str(source)), CONFIG_FILE)
     started = [files.started[regime] for regime in regimes if regime in files.started]
-    for place in dict.fromkeys(seeded(source, seed) for seed in seeds for source in started):
-        check_folder(fetch(place).folder, {})
+    for source in dict.fromkeys(seeded(each, seed) for seed in seeds for each in started):
+        check_folder(fetch(source).folder, {})
     read = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus]
     corpus = read(Path(str(files.annotations)), allow_partial=files.allow_partial)
     there = sum(len(row.captions) for row in corpus.rows if row.split == "train")
@@ -172,11 +173,9 @@ def _identities(
 
 def _test_films(shop: Workshop, corpus: Corpus, videos: VideoFolder) -> list[HeldOut]:
     """Those that are there and can be decoded, which the stage `corpus` has found out."""
-    broken = shop.told["corpus"]["coverage"]["undecodable"]
+    broken = shop.reports["corpus"]["coverage"]["undecodable"]
     found = ((row, videos.find(row)) for row in corpus.split("test").rows if row.id not in broken)
-    return [
-        HeldOut(key=row.id, path=path, references=row.captions, shots=()) for row, path in found if path is not None
-    ]
+    return [HeldOut(key=row.id, path=path, references=row.captions) for row, path in found if path is not None]
 
 
 def _duplicates(
@@ -243,7 +242,10 @@ def _stages(
         return {}
 
     def watch(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
-        return watch_films(folder, films(), TimeSformer.from_pretrained(seen.encoder).to(pick_device("auto")))
+        device = pick_device("auto")
+        encoder = TimeSformer.from_pretrained(seen.encoder).to(device)
+        files = [film.path for film in films()]
+        return write_views(folder, files, encoder.preprocess, lambda frames: encoder.encode(frames.to(device)))
 
     content = {"code": CODE, "content": seen.corpus.content_hash}
     learned, test = seen.there("train", "val"), seen.there("test")

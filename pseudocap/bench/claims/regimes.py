@@ -1,8 +1,8 @@
 """`pseudocap bench regimes`: every regime with every seed, pre-trained, fine-tuned, captioned, scored.
 
-On the toy world the cells stand on a zoo's build (`toy_bench`), on a real corpus on files of the user's
-(`pseudocap/bench/claims/real.py`). Cells are stages in the folder `cells` of the build: finished ones are kept, a
-killed run goes on, and what the zoo itself has trained with its own seed is taken as it is.
+On the toy world the cells stand on a zoo's build (`pseudocap/bench/claims/toy.py`), on a real corpus on files of the
+user's (`pseudocap/bench/claims/real.py`). Cells are stages in the folder `cells` of the build: finished ones are kept,
+a killed run goes on, and what the zoo itself has trained with its own seed is taken as it is.
 """
 
 from __future__ import annotations
@@ -11,21 +11,15 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pseudocap.bench.claims.cells import UNTRAINED, Cell, Ground, stages_of
-from pseudocap.bench.claims.duplicates import duplicates_stage
+from pseudocap.bench.claims.cells import Cell, Ground, stages_of
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError
+from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.stages import DONE, Stage, Workshop
-from pseudocap.zoo.baselines import HeldOut, held_out_films
-from pseudocap.zoo.build import DATA, stages
-from pseudocap.zoo.recipe import REGIMES, Recipe
 
-ROWS = (*REGIMES, UNTRAINED)
-CAPTIONS = (10, 100, 1000)
 TRAIN = "pseudocap train "  # how the command begins by which a cell was pre-trained
 CELLS = "cells/"  # where a benchmark's own stages lie in a build; what lies elsewhere is the zoo's
 Tell = Callable[[str], None]
@@ -51,65 +45,11 @@ class Bench:
         return [*self.made_first, *stages_of(self.shop, self.ground, self.cells)]
 
 
-def planned(regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int], recipe: Recipe) -> list[Cell]:
+def planned(regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int], plan: TrainingPlan) -> list[Cell]:
     """The table's cells first, seed by seed, so that a run that is stopped early has whole seeds; then the few
     captions."""
-    plain = [Cell(regime=regime, seed=seed, plan=recipe.regime) for seed in seeds for regime in regimes]
+    plain = [Cell(regime=regime, seed=seed, plan=plan) for seed in seeds for regime in regimes]
     return [*plain, *(replace(cell, captions=count) for count in counts for cell in plain)]
-
-
-def toy_bench(
-    shop: Workshop,
-    recipe: Recipe,
-    *,
-    regimes: Sequence[str] = ROWS,
-    seeds: Sequence[int] = (0, 1, 2),
-    counts: Sequence[int] = CAPTIONS,
-    workers: int = 2,
-) -> Bench:
-    ground, made_first = toy_ground(shop, recipe, regimes=regimes if recipe.seed in seeds else (), workers=workers)
-    streams = (shop.root / "world" / "stills", shop.root / "labels" / "clips")
-    watched = duplicates_stage(shop, streams, lambda: [film.path for film in ground.films()], needs=("world", "labels"))
-    return Bench(
-        shop=shop,
-        ground=ground,
-        made_first=[*made_first, watched],
-        cells=planned(regimes, seeds, counts, recipe),
-        corpus="toy-msrvtt",
-        duplicates=watched.name,
-    )
-
-
-def toy_ground(
-    shop: Workshop, recipe: Recipe, *, regimes: Sequence[str], workers: int = 2
-) -> tuple[Ground, list[Stage]]:
-    """The zoo's own stages, without what it ships; of `regimes` its own trained and tuned captioners too."""
-    everything = {stage.name: stage for stage in stages(shop, recipe, workers)}
-    left_out = {f"{part}-{regime}" for part in ("trained", "tuned") for regime in REGIMES if regime not in regimes}
-    wanted = [stage for name, stage in everything.items() if name not in left_out | {"zoo"}]
-
-    @cache
-    def films() -> list[HeldOut]:
-        return held_out_films(shop.root, recipe.seed)
-
-    ground = Ground(
-        decoder="writer",
-        encoder="watcher",
-        captions="captions.jsonl",
-        memories="memories-msrvtt",
-        views="views",
-        films=films,
-        streams={
-            regime: tuple(f"{word}/store" if word.startswith("memories") else word for word in DATA[regime])
-            for regime in REGIMES
-        },
-        needs={
-            **{regime: tuple(everything[f"trained-{regime}"].needs) for regime in REGIMES},
-            UNTRAINED: ("writer", "watcher"),
-        },
-        own=frozenset((regime, recipe.seed) for regime in regimes if regime in REGIMES),
-    )
-    return ground, wanted
 
 
 def run(bench: Bench, *, tell: Tell) -> None:
@@ -169,11 +109,11 @@ def time_left(shop: Workshop, waiting: Sequence[str]) -> str:
     """By what equal stages of other seeds took, else by others of the same part; in words."""
     took = _seconds(shop.root)
     known = [_expected(name, took) for name in waiting]
-    told = sum(seconds for seconds in known if seconds is not None)
+    total = sum(seconds for seconds in known if seconds is not None)
     unknown = known.count(None)
     if unknown == len(known):
         return "time left not known yet"
-    minutes, more = max(1, round(told / 60)), f" and {unknown} of unknown length" if unknown else ""
+    minutes, more = max(1, round(total / 60)), f" and {unknown} of unknown length" if unknown else ""
     return f"about {minutes // 60} h {minutes % 60:02} min left{more}"
 
 
@@ -181,8 +121,8 @@ def _seconds(root: Path) -> dict[str, list[float]]:
     """Of all finished stages below a build, by what they are without their seed."""
     took: dict[str, list[float]] = {}
     for path in (*root.glob(f"*/{DONE}"), *root.glob(f"cells/*/{DONE}")):
-        told = json.loads(path.read_text(encoding="utf-8"))
-        took.setdefault(_seedless(path.parent.name), []).append(float(told.get("seconds", 0.0)))
+        report = json.loads(path.read_text(encoding="utf-8"))
+        took.setdefault(_seedless(path.parent.name), []).append(float(report.get("seconds", 0.0)))
     return took
 
 
@@ -199,9 +139,9 @@ def _expected(name: str, took: Mapping[str, Sequence[float]]) -> float | None:
 
 def provenance(bench: Bench) -> dict[str, Any]:
     """The corpus with the hashes of its splits, and how much of the test could be watched."""
-    told = bench.shop.told.get("corpus")  # of a real corpus
-    if told is not None:
-        known = {name: told[name] for name in ("coverage", "to learn from")}
-        return {**told["provenance"], "corpus": bench.corpus, **known}
+    report = bench.shop.reports.get("corpus")  # of a real corpus
+    if report is not None:
+        known = {name: report[name] for name in ("coverage", "to learn from")}
+        return {**report["provenance"], "corpus": bench.corpus, **known}
     corpus = read_own(bench.shop.root / bench.ground.captions, split="train")
     return corpus.provenance() | {"corpus": bench.corpus, "coverage": "all test videos"}

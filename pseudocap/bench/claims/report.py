@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.evaluate.views import VIEWS
 from pseudocap.files.atomic import write_text
 from pseudocap.metrics.measures import METRICS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WAYS = ("as it is", "centre frame", "reversed", "shuffled", "blind")
 Document = Mapping[str, Any]
 
 
@@ -147,12 +147,16 @@ def _beside(results: Document) -> Iterator[str]:
     yield ""
     yield "CIDEr-D of the same captioners, shown the films in other ways; blind is a memory of zeros."
     yield ""
-    ways = [way for way in WAYS if all(way in each["scores"] for each in results["regimes"].values())]
+    ways = shared_views(results)
     yield f"| regime | {' | '.join(ways)} |"
     yield f"|---|{'---|' * len(ways)}"
     for name, regime in results["regimes"].items():
         yield f"| {name} | {' | '.join(shown_mean(regime['scores'][way]['CIDEr-D']) for way in ways)} |"
     yield ""
+
+
+def shared_views(results: Document) -> list[str]:
+    return [view for view in VIEWS if all(view in each["scores"] for each in results["regimes"].values())]
 
 
 def _fewer(results: Document) -> Iterator[str]:
@@ -263,7 +267,7 @@ def _draw_captions(axes: Axes, results: Document) -> None:
 
 
 def _draw_ways(axes: Axes, results: Document) -> None:
-    ways = [way for way in WAYS if all(way in each["scores"] for each in results["regimes"].values())]
+    ways = shared_views(results)
     for number, (name, regime) in enumerate(results["regimes"].items()):
         aside = (number + 0.5) / len(results["regimes"]) - 0.5  # side by side, or they cover one another
         means = [regime["scores"][way]["CIDEr-D"] for way in ways]

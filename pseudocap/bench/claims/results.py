@@ -14,10 +14,11 @@ import torch
 
 from pseudocap.bench.claims.cells import UNTRAINED, Cell
 from pseudocap.bench.claims.certainty import CLAIMS, Judged, Mean, judge_claim, mean_over_seeds
-from pseudocap.bench.claims.measured import PLAIN, Measured, read_measured
+from pseudocap.bench.claims.measured import Measured, read_measured
 from pseudocap.bench.claims.regimes import Bench, provenance
+from pseudocap.evaluate.captioner import references_of
+from pseudocap.evaluate.views import PLAIN
 from pseudocap.hub.checkpoint import read_config
-from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import Scores
 from pseudocap.stages import commit
 from pseudocap.version import __version__
@@ -48,11 +49,11 @@ def machine() -> dict[str, Any]:
 
 def gather(bench: Bench, *, command: str) -> dict[str, Any]:
     """Read every cell back. All of them must be finished."""
-    references = References({film.key: film.references for film in bench.ground.films()})
+    references = references_of(bench.ground.films())
     found = {
         cell: read_measured(
             bench.shop.folder(cell.stage(bench.ground, "measured")),
-            bench.shop.told[cell.stage(bench.ground, "measured")],
+            bench.shop.reports[cell.stage(bench.ground, "measured")],
             references,
         )
         for cell in bench.cells
@@ -60,7 +61,7 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
     plain = {(cell.regime, cell.seed): each for cell, each in found.items() if cell.captions is None}
     regimes = list(dict.fromkeys(cell.regime for cell in bench.cells))
     before = {key: each.before for key, each in plain.items() if each.before is not None}
-    told = bench.shop.told
+    reports = bench.shop.reports
     return {
         "command": command,
         **machine(),
@@ -76,9 +77,9 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
         "claims": _claims(_after(found, None)),
         "claims by captions": claims_by_captions(found),
         "claims before fine-tuning": _claims(before),
-        "people": told.get("yardsticks", {}).get("one person against the other 19"),
-        "whole truth": told.get("yardsticks", {}).get("the whole truth"),
-        "duplicates": told[bench.duplicates] if bench.duplicates else None,
+        "people": reports.get("yardsticks", {}).get("one person against the other 19"),
+        "whole truth": reports.get("yardsticks", {}).get("the whole truth"),
+        "duplicates": reports[bench.duplicates] if bench.duplicates else None,
     }
 
 
@@ -114,27 +115,27 @@ def _claims(scored: Mapping[tuple[str, int], Scores]) -> list[dict[str, Any]]:
 def _regime(regime: str, found: Mapping[Cell, Measured], started: str | None) -> dict[str, Any]:
     """`started` is what was pre-trained elsewhere: nobody here knows for how many steps."""
     whole = {cell: each for cell, each in found.items() if cell.regime == regime and cell.captions is None}
-    ways = next(iter(whole.values())).told["scores"]
     plan = next(iter(whole)).plan
-    told = [each.told for each in whole.values()]
+    reports = [each.report for each in whole.values()]
+    views = reports[0]["scores"]
     document: dict[str, Any] = {
         "steps": None if started else 0 if regime == UNTRAINED else plan.steps_of(regime),
-        "one pre-training for all seeds": bool(started and "{seed}" not in started and len(told) > 1),
+        "one pre-training for all seeds": bool(started and "{seed}" not in started and len(reports) > 1),
         "claimed on MSR-VTT": CLAIMED.get(regime),
         "scores": {
-            way: {name: mean_document([each["scores"][way][name] for each in told]) for name in ways[way]}
-            for way in ways
+            view: {name: mean_document([each["scores"][view][name] for each in reports]) for name in views[view]}
+            for view in views
         },
         "by captions": by_captions(regime, found),
-        "language": _means([each["language"] for each in told]),
+        "language": _means([each["language"] for each in reports]),
         "cells": [
-            {"seed": cell.seed, **{key: each.told.get(key) for key in OF_A_CELL}} for cell, each in whole.items()
+            {"seed": cell.seed, **{key: each.report.get(key) for key in OF_A_CELL}} for cell, each in whole.items()
         ],
     }
-    if len(told) == 1:
-        document["scores"][PLAIN]["CIDEr-D"] |= over_films(told[0])
-    if "truth" in told[0]:
-        document["truth"] = {way: _means([each["truth"][way] for each in told]) for way in told[0]["truth"]}
+    if len(reports) == 1:
+        document["scores"][PLAIN]["CIDEr-D"] |= over_films(reports[0])
+    if "truth" in reports[0]:
+        document["truth"] = {view: _means([each["truth"][view] for each in reports]) for view in reports[0]["truth"]}
     return document
 
 
@@ -153,9 +154,9 @@ def mean_document(values: Sequence[float]) -> dict[str, Any]:
     return {"mean": round(mean.value, 3), "interval over seeds": interval, "each": [round(v, 3) for v in mean.each]}
 
 
-def over_films(told: Mapping[str, Any]) -> dict[str, Any]:
+def over_films(report: Mapping[str, Any]) -> dict[str, Any]:
     """What stands beside a mean of one seed, which has no interval over seeds."""
-    return {"interval over films": told["intervals over films"]["CIDEr-D"]}
+    return {"interval over films": report["intervals over films"]["CIDEr-D"]}
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

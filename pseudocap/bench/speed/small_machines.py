@@ -142,9 +142,8 @@ def captions(
 
 
 def quality(name: str, films: int, build: Path | None) -> None:
-    from pseudocap.caption_files import Asked, caption_files
     from pseudocap.captioner import PseudoCap
-    from pseudocap.metrics.suite import score
+    from pseudocap.evaluate.captioner import Captions, score_files
     from pseudocap.zoo.baselines import held_out_films
     from pseudocap.zoo.recipe import FULL as RECIPE
     from pseudocap.zoo.verify import write_test_world
@@ -153,20 +152,14 @@ def quality(name: str, films: int, build: Path | None) -> None:
         if build is None:
             write_test_world(Path(scratch))
         chosen = held_out_films(build or Path(scratch), RECIPE.seed)[:films]
-        references = {film.key: film.references for film in chosen}
-        said: dict[str, list[str]] = {}
+        plain: Captions = {}  # of the first precision, which is the full one
         print("| precision | captions that differ | CIDEr-D |\n|---|---|---|")
         for precision in PRECISIONS:
             model = PseudoCap.from_pretrained(name, device="cpu", precision=precision)
-            found = caption_files(model, [film.path for film in chosen], Asked(batch_size=25))
-            said[precision] = [each.captions[0].text for each in found]
-            differ = sum(one != other for one, other in zip(said[precision], said[FULL], strict=True))
-            worth = score(
-                predictions=dict(zip(references, said[precision], strict=True)),
-                references=references,
-                metrics=("CIDEr-D",),
-            )
-            print(f"| {precision} | {differ} of {len(chosen)} | {worth['CIDEr-D']:.1f} |", flush=True)
+            captions, scores = score_files(model, chosen, batch_size=25, metrics=("CIDEr-D",))
+            plain = plain or captions
+            differ = sum(captions[key] != plain[key] for key in plain)
+            print(f"| {precision} | {differ} of {len(chosen)} | {scores['CIDEr-D']:.1f} |", flush=True)
 
 
 def main() -> None:

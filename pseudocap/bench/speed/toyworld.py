@@ -19,9 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pseudocap.evaluate.captioner import one_against_the_others
 from pseudocap.metrics.measures import METRICS
 from pseudocap.metrics.references import References
-from pseudocap.metrics.suite import Scores, score
+from pseudocap.metrics.suite import score
 from pseudocap.toyworld import film as files
 from pseudocap.toyworld import lexicon
 from pseudocap.toyworld.corpora import CORPORA, captions_at, film_at
@@ -100,15 +101,7 @@ def cheats(films: int, seed: int) -> None:
     for name, speak in speakers.items():
         predictions = {place: speak(film) for place, film in scenes.items()}
         print(_row(name, score(predictions=predictions, references=prepared, metrics=METRICS)), flush=True)
-    rounds = [_one_against_the_others(references, who) for who in range(0, 20, 4)]
-    mean = {name: float(np.mean([each[name] for each in rounds])) for name in METRICS}
-    print(_row("everything, one of the crowd against the other 19", mean))
-
-
-def _one_against_the_others(references: dict[int, list[str]], who: int) -> Scores:
-    others = {place: texts[:who] + texts[who + 1 :] for place, texts in references.items()}
-    said = {place: texts[who] for place, texts in references.items()}
-    return score(predictions=said, references=others, metrics=METRICS)
+    print(_row("everything, one of the crowd against the other 19", one_against_the_others(references)))
 
 
 def _row(name: str, values: dict[str, float]) -> str:

@@ -36,7 +36,7 @@ from pseudocap.model.weights import (
     read_tensors,
     write_checkpoint,
 )
-from pseudocap.types import MAX_FRAMES
+from pseudocap.types import MAX_FRAMES, Preprocess
 
 MODEL_TYPE = "pseudocap-timesformer"
 TOKENS_AT_ONCE = 1024  # on a CPU, without gradients
@@ -100,6 +100,12 @@ class TimeSformer(nn.Module):
         )
         self.norm = nn.LayerNorm(width, eps=config.eps)
         self.reset_parameters()
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """The frames that the stored position embeddings are of."""
+        own = self.config
+        return Preprocess(size=own.image_size, mean=own.mean, std=own.std, frames=own.num_frames)  # type: ignore[arg-type]
 
     def reset_parameters(self) -> None:
         """The ViT's usual start, the temporal parts included."""

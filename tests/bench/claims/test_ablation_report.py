@@ -9,8 +9,9 @@ import pytest
 from pseudocap.bench.claims.ablation_report import ablation_table, arm_document
 from pseudocap.bench.claims.ablations import Arm
 from pseudocap.bench.claims.cells import Cell
-from pseudocap.bench.claims.measured import PLAIN, ZERO_SHOT
 from pseudocap.bench.claims.results import mean_document
+from pseudocap.evaluate.captioner import ZERO_SHOT
+from pseudocap.evaluate.views import PLAIN
 from pseudocap.metrics.measures import METRICS
 from pseudocap.zoo.recipe import FULL
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pseudocap.bench.claims.ablations import ABLATIONS, ablation_bench, short
 from pseudocap.bench.claims.cells import Cell, fewer, finetuning_words, pretraining_words, stages_of
-from pseudocap.bench.claims.regimes import ROWS, planned, time_left, toy_ground
+from pseudocap.bench.claims.regimes import planned, time_left
+from pseudocap.bench.claims.toy import ROWS, toy_ground
 from pseudocap.cli import bench_regimes as cli
 from pseudocap.cli.main import main
 from pseudocap.stages import Workshop, hashes_of
-from pseudocap.zoo.build import DATA, training_words, tuning_words
+from pseudocap.zoo.build import training_words, tuning_words
 from pseudocap.zoo.recipe import FULL, REGIMES, SMOKE
 
 VIDEOS = [{"video": f"v{n}", "caption": [f"{n} is {k}" for k in range(5)], "split": "train"} for n in range(8)]
@@ -47,12 +48,11 @@ def test_a_cell_with_the_zoos_seed_is_told_what_the_zoo_tells(tmp_path: Path) ->
     for regime in REGIMES:
         cell = Cell(regime=regime, seed=FULL.seed, plan=FULL.regime)
         mine = settings(pretraining_words(ground, cell))
-        data = [f"{word}/store" if word.startswith("memories") else word for word in DATA[regime]]
-        zoos = settings((*training_words(FULL, regime), *data))
+        zoos = settings(training_words(FULL, regime))
         assert mine | {"--model.seed": "0", "--model.model.init_args.seed": "0"} == mine  # their defaults
         assert mine.items() >= zoos.items()
-        tuned = finetuning_words(ground, cell, start="x")
-        zoos_tuned = tuning_words(FULL, "x", f"tuned-{regime}/run")
+        tuned = finetuning_words(ground, cell, start=f"trained-{regime}/run/last")
+        zoos_tuned = tuning_words(FULL, regime)
         first, second = (tuple(word for word in words if word != "--json") for words in (tuned, zoos_tuned))
         assert settings(first) == settings(second)
 
@@ -73,7 +73,7 @@ def test_seeds_share_the_ground_and_differ_in_everything_that_is_drawn(tmp_path:
 
 
 def test_the_table_comes_first_and_few_captions_are_cells_of_their_own(tmp_path: Path) -> None:
-    cells = planned(["asr", "none"], [0, 1], [10], FULL)
+    cells = planned(["asr", "none"], [0, 1], [10], FULL.regime)
     assert [(cell.seed, cell.regime) for cell in cells[:4]] == [(0, "asr"), (0, "none"), (1, "asr"), (1, "none")]
     assert [cell.captions for cell in cells] == [None] * 4 + [10] * 4
     shop = Workshop(root=tmp_path, main=main)

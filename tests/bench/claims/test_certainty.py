@@ -60,7 +60,7 @@ def test_a_claim_is_judged_for_every_number_of_captions_by_its_own_cells() -> No
         for captions, (better, worse) in {10: (30 + seed, 10), 100: (10, 30 + seed), None: (20, 20)}.items():
             for regime, right in ((CLAIM.better, better), (CLAIM.worse, worse)):
                 cell = Cell(regime=regime, seed=seed, plan=FULL.regime, captions=captions)
-                found[cell] = Measured(told={}, plain=measured(right))
+                found[cell] = Measured(report={}, plain=measured(right))
     judged = claims_by_captions(found)
     assert {number: each["verdict"] for number, (each,) in judged.items()} == {
         "10": "holds",

@@ -1,0 +1,1 @@
+"""Measure a captioner on held-out videos."""
