@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 class Explanation:
     """Where each word of a caption looked, and how far each adapter opened.
 
-    `time` [word, adapter, frame] and `space` [word, adapter, patch] are attention weights, the mean over the heads;
-    each row sums to one, and the patches stand row by row in a `grid` of (height, width). `added` [word, adapter] is
+    `shares` are attention weights by axis, the mean over the heads, each row of which sums to one: `time` [word,
+    adapter, frame], `space` [word, adapter, patch], and whatever else the captioner attends to. The patches stand row
+    by row in a `grid` of (height, width). `added` [word, adapter] is
     what the adapter adds to the stream of the decoder, as a share of the stream's norm; `by_video` the same of the
     part that the video alone makes. `gates` are the opened gates by name, [adapter, dimension] or [adapter, 1].
     `layers` are the decoder layers that the adapters stand before. `frames` uint8 [frame, height, width, 3] are what
@@ -43,8 +44,7 @@ class Explanation:
     caption: str
     words: tuple[str, ...]
     layers: tuple[int, ...]
-    time: np.ndarray
-    space: np.ndarray
+    shares: Mapping[str, np.ndarray]
     grid: tuple[int, int]
     added: np.ndarray
     by_video: np.ndarray
@@ -52,8 +52,18 @@ class Explanation:
     frames: np.ndarray
     times: np.ndarray
 
+    @property
+    def time(self) -> np.ndarray:
+        """The weights of the frames [word, adapter, frame]."""
+        return self.shares["time"]
+
+    @property
+    def space(self) -> np.ndarray:
+        """The weights of the patches [word, adapter, patch]."""
+        return self.shares["space"]
+
     def arrays(self) -> dict[str, np.ndarray]:
-        """All of it by name, for np.savez; gates as `gates.NAME`."""
+        """All of it by name, for np.savez; shares by their axis, gates as `gates.NAME`."""
         named = {
             "source": np.array(self.source),
             "caption": np.array(self.caption),
@@ -61,7 +71,8 @@ class Explanation:
             "layers": np.array(self.layers),
             "grid": np.array(self.grid),
         }
-        for name in ("time", "space", "added", "by_video", "frames", "times"):
+        named |= self.shares
+        for name in ("added", "by_video", "frames", "times"):
             named[name] = getattr(self, name)
         return named | {f"gates.{name}": values for name, values in self.gates.items()}
 
@@ -121,8 +132,7 @@ def explain_ids(
         caption=tokenizer.decode(tokens, skip_special_tokens=True).strip(),
         words=tuple(word.text for word in words),
         layers=tuple(each.layer for each in looks),
-        time=_by_word([each.time_NLT for each in looks], words),
-        space=_by_word([each.space_NLS for each in looks], words),
+        shares={axis: _by_word([each.shares[axis] for each in looks], words) for axis in looks[0].shares},
         grid=(sight.frames.shape[2] // side, sight.frames.shape[3] // side),
         added=_by_word([each.added_NL for each in looks], words),
         by_video=_by_word([each.by_video_NL for each in looks], words),

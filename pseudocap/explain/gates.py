@@ -54,7 +54,7 @@ def read_gates(weights: Path, config: PseudoCapConfig) -> tuple[Gate, ...]:
 def _gates_before(layer: int, config: PseudoCapConfig, file: safe_open, names: set[str], weights: Path) -> list[Gate]:
     """What an adapter holds itself, not in its parts, are its gates: an empty one is filled with those and asked."""
     with torch.device("meta"):
-        adapter = build_adapter(config, width=1, memory_width=1, heads=1)
+        adapter = build_adapter(config, width=1, memory_widths=dict.fromkeys(config.axes, 1), heads=1)
     own = [*adapter._parameters, *adapter._buffers]
     for name in own:
         key = f"{layer}.{name}"

@@ -4,21 +4,20 @@ The attention runs fused and shows no weights, so the finished caption goes thro
 each adapter are kept on the way, and its weights are worked out beside the network. Nothing is recorded in training
 and in generation, and nothing of the network is replaced: what is looked at here is what captioning runs.
 
-Legend: B videos, N captions (a multiple of B), L tokens, T frames, S patches, D decoder width.
+Legend: B videos, N captions (a multiple of B), L tokens, S vectors of an axis, D decoder width.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
 
 from pseudocap.memory import Memory
 from pseudocap.model.adapter import Adapter
-from pseudocap.model.attention import KeysValues, Projected
+from pseudocap.model.attention import KeysValues, Projected, ProjectedAxes
 from pseudocap.model.network import CaptionNetwork
 
 
@@ -26,15 +25,15 @@ from pseudocap.model.network import CaptionNetwork
 class Look:
     """One adapter at every token of N captions, all in float32.
 
-    `time_NLT` and `space_NLS` are the weights of the two axes, the mean over the heads; each row sums to one. A full
-    attention has one map of both, of which these are the sums over the other axis.
+    `shares` are the weights [N,L,S] of each axis by name, the mean over the heads; each row sums to one, or to zero
+    where the video has nothing on that axis. A full attention has one map of time and space, of which these are the
+    sums over the other axis.
     `added_NL` is the norm of what the adapter adds over the norm of what it was given, `by_video_NL` the same of the
     part that would not be there if the attention had brought nothing.
     """
 
     layer: int
-    time_NLT: torch.Tensor
-    space_NLS: torch.Tensor
+    shares: dict[str, torch.Tensor]
     added_NL: torch.Tensor
     by_video_NL: torch.Tensor
 
@@ -76,13 +75,12 @@ def _keep(
 
 def _look(layer: int, adapter: Adapter, passage: Passage) -> Look:
     a_NLD = adapter.norm(passage.h_NLD)  # both fusions look from here
-    time_NLT, space_NLS = adapter.attention.shares(a_NLD, passage.seen)  # type: ignore[arg-type]  # its own
+    shares = adapter.attention.shares(a_NLD, passage.seen)  # type: ignore[arg-type]  # its own
     blind_NLD = adapter(passage.h_NLD, _blind(passage.seen))
     size_NL = passage.h_NLD.float().norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
     return Look(
         layer=layer,
-        time_NLT=time_NLT,
-        space_NLS=space_NLS,
+        shares=shares,
         added_NL=(passage.out_NLD.float() - passage.h_NLD.float()).norm(dim=-1) / size_NL,
         by_video_NL=(passage.out_NLD.float() - blind_NLD.float()).norm(dim=-1) / size_NL,
     )
@@ -90,10 +88,10 @@ def _look(layer: int, adapter: Adapter, passage: Passage) -> Look:
 
 def _blind(seen: Projected) -> Projected:
     """A video of which nothing is brought, whatever is looked at."""
-    parts = {field.name: getattr(seen, field.name) for field in fields(seen)}
-    dark: dict[str, Any] = {
-        name: replace(part, v_BHSK=torch.zeros_like(part.v_BHSK))
-        for name, part in parts.items()
-        if isinstance(part, KeysValues)
-    }
-    return replace(seen, **dark)
+
+    def dark(part: KeysValues) -> KeysValues:
+        return replace(part, v_BHSK=torch.zeros_like(part.v_BHSK))
+
+    if isinstance(seen, ProjectedAxes):
+        return replace(seen, axes={name: dark(part) for name, part in seen.axes.items()})
+    return replace(seen, vectors=dark(seen.vectors))

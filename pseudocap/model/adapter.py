@@ -7,19 +7,21 @@ captions, L tokens, D decoder width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pseudocap.memory import Memory
-from pseudocap.model.attention import FullCrossAttention, Projected, SeparableCrossAttention
+from pseudocap.errors import ConfigError
+from pseudocap.memory import AXES, Memory
+from pseudocap.model.attention import START, FullCrossAttention, Projected, SeparableCrossAttention
 from pseudocap.model.config import FULL, RESAMPLER, SEPARABLE, GateSchedule, PseudoCapConfig
 
 # What words look with; over which vectors, the network decides (a resampler's latents are looked at as patches are).
-ATTENTION: dict[str, type[SeparableCrossAttention | FullCrossAttention]] = {
+Attention = SeparableCrossAttention | FullCrossAttention
+ATTENTION: dict[str, type[Attention]] = {
     SEPARABLE: SeparableCrossAttention,
     FULL: FullCrossAttention,
     RESAMPLER: FullCrossAttention,
@@ -27,10 +29,13 @@ ATTENTION: dict[str, type[SeparableCrossAttention | FullCrossAttention]] = {
 
 
 class FeedForward(nn.Module):
-    def __init__(self, width: int) -> None:
+    """D -> 4A -> D. A is the words' own width unless given."""
+
+    def __init__(self, width: int, inner: int | None = None) -> None:
         super().__init__()
-        self.up = nn.Linear(width, 4 * width)
-        self.down = nn.Linear(4 * width, width)
+        hidden = 4 * (inner or width)
+        self.up = nn.Linear(width, hidden)
+        self.down = nn.Linear(hidden, width)
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         return self.down(F.gelu(self.up(h)))
@@ -39,23 +44,29 @@ class FeedForward(nn.Module):
 class Adapter(nn.Module):
     """What both fusions share: an attention to look with and a feed-forward to think with."""
 
-    def __init__(self, *, width: int, memory_width: int, heads: int, attention: str) -> None:
+    def __init__(self, *, width: int, attention: Attention, ffn: FeedForward) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.attention = ATTENTION[attention](width=width, memory_width=memory_width, heads=heads)
-        self.ffn = FeedForward(width)
+        self.attention = attention
+        self.ffn = ffn
 
     def reset_parameters(self) -> None:
         """Small normal weights and zero biases, as OPT itself starts."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.normal_(module.weight, std=0.02)
+                nn.init.normal_(module.weight, std=START)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def project(self, seen: Memory | torch.Tensor, *, padded: bool = True) -> Projected:
+    def project(self, seen: Memory | torch.Tensor, *, padded: Collection[str] = AXES) -> Projected:
         """A video's memory or, where a resampler stands before the adapters, its latents."""
         return self.attention.project(seen, padded=padded)  # type: ignore[arg-type]  # latents come to full ones alone
+
+    def grow_axis(self, name: str, *, memory_width: int) -> None:
+        """Let the words attend to one more axis of the memory, which changes nothing before the first step."""
+        if not isinstance(self.attention, SeparableCrossAttention):
+            raise ConfigError(f"only attention='separable' has axes, so this adapter cannot gain {name}")
+        self.attention.grow(name, memory_width=memory_width)
 
     def gates(self) -> dict[str, torch.Tensor]:
         """The opened gates by name, as the words feel them."""
@@ -69,9 +80,9 @@ class ResidualAdapter(Adapter):
     """FrozenCaptioner: h + tanh(g1) * attention, then h + tanh(g2) * feed-forward, both pre-norm."""
 
     def __init__(
-        self, *, width: int, memory_width: int, heads: int, attention: str, gate_width: int, gate_init: float
+        self, *, width: int, attention: Attention, ffn: FeedForward, gate_width: int, gate_init: float
     ) -> None:
-        super().__init__(width=width, memory_width=memory_width, heads=heads, attention=attention)
+        super().__init__(width=width, attention=attention, ffn=ffn)
         self.ffn_norm = nn.LayerNorm(width)
         self.attention_gate = nn.Parameter(torch.full((gate_width,), gate_init))
         self.ffn_gate = nn.Parameter(torch.full((gate_width,), gate_init))
@@ -94,14 +105,13 @@ class ConvexAdapter(Adapter):
         self,
         *,
         width: int,
-        memory_width: int,
-        heads: int,
-        attention: str,
+        attention: Attention,
+        ffn: FeedForward,
         gate_width: int,
         gate_init: float,
         schedule: GateSchedule,
     ) -> None:
-        super().__init__(width=width, memory_width=memory_width, heads=heads, attention=attention)
+        super().__init__(width=width, attention=attention, ffn=ffn)
         self.schedule = schedule
         self.theta = nn.Parameter(torch.full((gate_width,), gate_init))
         # Saved with the weights, so that inference and fine-tuning see the gate where pre-training left it.
@@ -135,23 +145,25 @@ class ConvexAdapter(Adapter):
         return super().trainable_names() - (set() if self.schedule.learned else {"theta"})
 
 
-def build_adapter(config: PseudoCapConfig, *, width: int, memory_width: int, heads: int) -> Adapter:
+def build_adapter(config: PseudoCapConfig, *, width: int, memory_widths: Mapping[str, int], heads: int) -> Adapter:
+    """`memory_widths` has the width of each axis that the config names; heads are as wide as the decoder's."""
     assert config.gate_init is not None  # PseudoCapConfig fills it at birth
+    inner, head_width = config.adapter_width or width, width // heads
+    if inner % head_width:
+        raise ConfigError(f"adapter_width must be a multiple of {head_width}, as wide as a head, not {inner}")
+    attention = ATTENTION[config.attention](
+        width=width, memory_widths=memory_widths, heads=inner // head_width, axes=config.axes, inner=inner
+    )
+    ffn = FeedForward(width, inner)
     gate_width = width if config.gate == "vector" else 1
     if config.fusion == "residual":
         return ResidualAdapter(
-            width=width,
-            memory_width=memory_width,
-            heads=heads,
-            attention=config.attention,
-            gate_width=gate_width,
-            gate_init=config.gate_init,
+            width=width, attention=attention, ffn=ffn, gate_width=gate_width, gate_init=config.gate_init
         )
     return ConvexAdapter(
         width=width,
-        memory_width=memory_width,
-        heads=heads,
-        attention=config.attention,
+        attention=attention,
+        ffn=ffn,
         gate_width=gate_width,
         gate_init=config.gate_init,
         schedule=config.gate_schedule,

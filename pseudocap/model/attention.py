@@ -14,32 +14,38 @@ at, R latents, D decoder width, E encoder width, H heads, K head width.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pseudocap.errors import InputError
-from pseudocap.memory import Memory
+from pseudocap.errors import ConfigError, InputError
+from pseudocap.memory import AXES, SIGHT, Axis, Memory
 from pseudocap.model.packing import Packing
 
 
 @dataclass(frozen=True, slots=True)
 class KeysValues:
-    """One axis of B videos as one adapter sees it; `mask` is None where nothing is padded."""
+    """One axis of B videos as one adapter sees it; `mask` is None where nothing is padded.
+
+    `present` is False for the videos that have nothing on a padded axis. The mask hides nothing of those, since a
+    softmax over nothing is NaN; their values are zero instead, so that exactly zero is what they give.
+    """
 
     k_BHSK: torch.Tensor
     v_BHSK: torch.Tensor
     mask_B11S: torch.Tensor | None
+    present_B111: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProjectedAxes:
-    """Both axes of B videos as one adapter sees them. With a `packing` the words come in packed rows."""
+    """Each axis of B videos as one adapter sees it, by name. With a `packing` the words come in packed rows."""
 
-    time: KeysValues
-    space: KeysValues
+    axes: dict[str, KeysValues]
     packing: Packing | None = None
 
 
@@ -54,6 +60,9 @@ class ProjectedVectors:
 
 
 Projected = ProjectedAxes | ProjectedVectors
+
+
+START = 0.02  # standard deviation of new weights, as OPT itself starts
 
 
 class AxisAttention(nn.Module):
@@ -73,8 +82,12 @@ class AxisAttention(nn.Module):
 
     def project(self, axis_BSE: torch.Tensor, mask_BS: torch.Tensor | None) -> KeysValues:
         axis_BSE = self.norm(axis_BSE)
-        mask_B11S = None if mask_BS is None else mask_BS[:, None, None]
-        return KeysValues(self._heads(self.key(axis_BSE)), self._heads(self.value(axis_BSE)), mask_B11S)
+        k_BHSK, v_BHSK = self._heads(self.key(axis_BSE)), self._heads(self.value(axis_BSE))
+        if mask_BS is None:
+            return KeysValues(k_BHSK, v_BHSK, None)
+        mask_B11S = mask_BS[:, None, None]
+        present_B111 = mask_B11S.any(dim=3, keepdim=True)
+        return KeysValues(k_BHSK, v_BHSK.masked_fill(~present_B111, 0), mask_B11S | ~present_B111, present_B111)
 
     def forward(self, h_NLD: torch.Tensor, axis: KeysValues, packing: Packing | None = None) -> torch.Tensor:
         q_NLD = self.query(h_NLD)
@@ -92,6 +105,8 @@ class AxisAttention(nn.Module):
         if axis.mask_B11S is not None:
             scores_BHLS = scores_BHLS.masked_fill(~axis.mask_B11S, -torch.inf)
         shares_BHLS = scores_BHLS.softmax(dim=-1)
+        if axis.present_B111 is not None:
+            shares_BHLS = shares_BHLS.masked_fill(~axis.present_B111, 0)
         B, H, _, S = shares_BHLS.shape
         return shares_BHLS.view(B, H, N // B, L, S).transpose(1, 2).reshape(N, H, L, S)
 
@@ -106,29 +121,76 @@ class AxisAttention(nn.Module):
 
 
 class SeparableCrossAttention(nn.Module):
-    """W_mix [Attn(h, LN(time)) ; Attn(h, LN(space))]: separate weights per axis, no output projection but W_mix."""
+    """W_mix [Attn(h, LN(axis)) of every axis]: separate weights per axis, no output projection but W_mix.
 
-    def __init__(self, *, width: int, memory_width: int, heads: int) -> None:
+    `inner` is the width of the attention to each axis, the words' own unless given.
+    """
+
+    def __init__(
+        self,
+        *,
+        width: int,
+        memory_widths: Mapping[str, int],
+        heads: int,
+        axes: Sequence[str] = SIGHT,
+        inner: int | None = None,
+    ) -> None:
         super().__init__()
-        self.time = AxisAttention(width=width, memory_width=memory_width, heads=heads)
-        self.space = AxisAttention(width=width, memory_width=memory_width, heads=heads)
-        self.mix = nn.Linear(2 * width, width, bias=False)
+        self.axes = tuple(name for name in AXES if name in axes)
+        self.inner = inner or width
+        for name in self.axes:
+            self.add_module(
+                name, AxisAttention(width=width, memory_width=memory_widths[name], heads=heads, inner=self.inner)
+            )
+        self.mix = nn.Linear(len(self.axes) * self.inner, width, bias=False)
 
-    def project(self, memory: Memory, *, padded: bool = True) -> ProjectedAxes:
-        """`padded=False` promises that the masks hide nothing; they would only slow the attention down."""
-        return ProjectedAxes(
-            time=self.time.project(memory.time, memory.time_mask if padded else None),
-            space=self.space.project(memory.space, memory.space_mask if padded else None),
-        )
+    def project(self, memory: Memory, *, padded: Collection[str] = AXES) -> ProjectedAxes:
+        """Project every axis once. `padded` names those whose masks hide something; a mask that hides nothing would
+        only slow the attention down."""
+        projected = {}
+        for name, attention in self._attentions():
+            axis = memory.axes.get(name)
+            if axis is None or not axis.mask.shape[1]:
+                projected[name] = attention.project(*_nothing(memory, attention.norm.normalized_shape[0]))
+            else:
+                projected[name] = attention.project(axis.vectors, axis.mask if name in padded else None)
+        return ProjectedAxes(projected)
 
-    def forward(self, h_NLD: torch.Tensor, axes: ProjectedAxes) -> torch.Tensor:
-        time_NLD = self.time(h_NLD, axes.time, axes.packing)
-        return self.mix(torch.cat((time_NLD, self.space(h_NLD, axes.space, axes.packing)), dim=-1))
+    def forward(self, h_NLD: torch.Tensor, seen: ProjectedAxes) -> torch.Tensor:
+        each = [attention(h_NLD, seen.axes[name], seen.packing) for name, attention in self._attentions()]
+        return self.mix(torch.cat(each, dim=-1))
 
-    def shares(self, h_NLD: torch.Tensor, axes: ProjectedAxes) -> tuple[torch.Tensor, torch.Tensor]:
-        """How much each token looks at each frame [N,L,T] and at each patch [N,L,S], the mean over the heads."""
-        time, space = self.time.weights(h_NLD, axes.time), self.space.weights(h_NLD, axes.space)
-        return time.mean(dim=1), space.mean(dim=1)
+    def shares(self, h_NLD: torch.Tensor, seen: ProjectedAxes) -> dict[str, torch.Tensor]:
+        """Return how much each token attends to each vector of each axis [N,L,S], the mean over the heads."""
+        return {name: each.weights(h_NLD, seen.axes[name]).mean(dim=1) for name, each in self._attentions()}
+
+    @torch.no_grad()
+    def grow(self, name: str, *, memory_width: int) -> None:
+        """Add an axis. Its block of W_mix starts at zero, so the attention gives what it gave."""
+        if name not in AXES or name in self.axes:
+            raise InputError(f"an attention to {', '.join(self.axes)} cannot gain the axis {name!r}")
+        axes = tuple(each for each in AXES if each in (*self.axes, name))
+        width, heads = self.mix.out_features, next(self._attentions())[1].heads
+        new = AxisAttention(width=width, memory_width=memory_width, heads=heads, inner=self.inner)
+        for linear in (new.query, new.key, new.value):
+            nn.init.normal_(linear.weight, std=START)
+        blocks = dict(zip(self.axes, self.mix.weight.split(self.inner, dim=1), strict=True))
+        blocks[name] = self.mix.weight.new_zeros(width, self.inner)
+        self.mix.weight = nn.Parameter(torch.cat([blocks[each] for each in axes], dim=1))
+        self.axes, self.mix.in_features = axes, len(axes) * self.inner
+        self.add_module(name, new.to(self.mix.weight))
+        for part in (*axes, "mix"):  # in the order of a new attention's, which an optimiser numbers them by
+            self.add_module(part, self._modules.pop(part))
+
+    def _attentions(self) -> Iterator[tuple[str, AxisAttention]]:
+        return ((name, cast(AxisAttention, getattr(self, name))) for name in self.axes)
+
+
+def _nothing(memory: Memory, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """One masked vector per video in place of an axis that is not there: every weight still takes part, so that ranks
+    whose videos have other axes can average their gradients."""
+    any_axis = next(iter(memory.axes.values()))
+    return any_axis.vectors.new_zeros(len(memory), 1, width), any_axis.mask.new_zeros(len(memory), 1)
 
 
 class FullCrossAttention(nn.Module):
@@ -138,12 +200,26 @@ class FullCrossAttention(nn.Module):
     W_mix. So the weights are as many; only the LayerNorm is one where the separable one has two, 2E numbers fewer.
     """
 
-    def __init__(self, *, width: int, memory_width: int, heads: int) -> None:
+    def __init__(
+        self,
+        *,
+        width: int,
+        memory_widths: Mapping[str, int],
+        heads: int,
+        axes: Sequence[str] = SIGHT,
+        inner: int | None = None,
+    ) -> None:
+        if tuple(axes) != SIGHT:
+            raise ConfigError(
+                f"attention to every patch is of time and space together, and axes are {', '.join(axes)}; "
+                "take attention='separable'"
+            )
         super().__init__()
-        self.vectors = AxisAttention(width=width, memory_width=memory_width, heads=2 * heads, inner=2 * width)
-        self.out = nn.Linear(2 * width, width, bias=False)
+        inner = 2 * (inner or width)
+        self.vectors = AxisAttention(width=width, memory_width=memory_widths["time"], heads=2 * heads, inner=inner)
+        self.out = nn.Linear(inner, width, bias=False)
 
-    def project(self, seen: Memory | torch.Tensor, *, padded: bool = True) -> ProjectedVectors:
+    def project(self, seen: Memory | torch.Tensor, *, padded: Collection[str] = AXES) -> ProjectedVectors:
         """A memory that has patches, or latents [B,R,E], of which none is padding."""
         if isinstance(seen, torch.Tensor):
             return ProjectedVectors(self.vectors.project(seen, None), frames=None)
@@ -152,7 +228,7 @@ class FullCrossAttention(nn.Module):
     def forward(self, h_NLD: torch.Tensor, seen: ProjectedVectors) -> torch.Tensor:
         return self.out(self.vectors(h_NLD, seen.vectors, seen.packing))
 
-    def shares(self, h_NLD: torch.Tensor, seen: ProjectedVectors) -> tuple[torch.Tensor, torch.Tensor]:
+    def shares(self, h_NLD: torch.Tensor, seen: ProjectedVectors) -> dict[str, torch.Tensor]:
         """As of the separable attention: the sums of one map over the patches of a frame, and over the frames."""
         if seen.frames is None:
             raise InputError(
@@ -160,13 +236,13 @@ class FullCrossAttention(nn.Module):
                 "of all patches of all frames; explain one with attention 'separable' or 'full'"
             )
         map_NLTS = self.vectors.weights(h_NLD, seen.vectors).mean(dim=1).unflatten(-1, (seen.frames, -1))
-        return map_NLTS.sum(dim=-1), map_NLTS.sum(dim=-2)
+        return {"time": map_NLTS.sum(dim=-1), "space": map_NLTS.sum(dim=-2)}
 
 
-def every_patch(memory: Memory, *, padded: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
+def every_patch(memory: Memory, *, padded: Collection[str]) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The vectors [B,M,E] of all patches, frame by frame, with their mask where something is padded."""
     assert memory.patches is not None, "check_memory has seen them"
-    mask_BTS = memory.time_mask[:, :, None] & memory.space_mask[:, None] if padded else None
+    mask_BTS = memory.time_mask[:, :, None] & memory.space_mask[:, None] if set(SIGHT) & set(padded) else None
     return memory.patches.flatten(1, 2), None if mask_BTS is None else mask_BTS.flatten(1)
 
 
@@ -175,38 +251,67 @@ def require_memory(memory: object) -> None:
         raise InputError(f"memory must be what model.encode(frames) returns, not a {type(memory).__name__}")
 
 
-def check_memory(memory: Memory, *, memory_width: int, rows: int, patches: bool = False) -> bool:
-    """A memory must fit the adapters, and its videos must share the captions evenly. Returns whether it is padded.
+def check_memory(
+    memory: Memory, *, memory_widths: Mapping[str, int], rows: int, patches: bool = False
+) -> frozenset[str]:
+    """Check that a memory fits the adapters and that its videos share the captions evenly, and return which of its axes
+    are padded.
 
-    `patches` is whether the adapters look at all patches, so that the memory must have kept them.
+    `memory_widths` names the axes that the adapters attend to; one that the memory lacks counts as masked. `patches` is
+    whether they attend to all patches, so that the memory must have kept them.
     """
-    for name in ("time", "space"):
-        axis, mask = getattr(memory, name), getattr(memory, f"{name}_mask")
-        if axis.dim() != 3 or axis.shape[2] != memory_width:
-            raise InputError(
-                f"memory.{name} must be [B, vectors, {memory_width}], as this checkpoint's encoder writes it, "
-                f"not {list(axis.shape)}"
-            )
-        if mask.dtype != torch.bool or mask.shape != axis.shape[:2]:
-            raise InputError(
-                f"memory.{name}_mask must be boolean {list(axis.shape[:2])}, not {mask.dtype} {list(mask.shape)}"
-            )
-    if len(memory.time) != len(memory.space):
-        raise InputError(f"memory.time holds {len(memory.time)} videos and memory.space {len(memory.space)}")
-    if patches:
-        _check_patches(memory)
+    axes = {name: memory.axes[name] for name in AXES if name in memory_widths and name in memory.axes}
+    for name, axis in axes.items():
+        _check_axis(name, axis, memory_widths[name])
+    sizes = {name: len(axis.vectors) for name, axis in memory.axes.items()}
+    for name, size in sizes.items():
+        if size != len(memory):
+            first = next(iter(sizes))
+            raise InputError(f"memory.{first} holds {sizes[first]} videos and memory.{name} {size}")
     if not len(memory) or rows % len(memory):
         raise InputError(
             f"{rows} captions cannot be shared evenly by {len(memory)} videos: give every video the same number, "
             "the captions of a video side by side"
         )
-    # One look at the device for all three answers.
-    seen = [mask.any(dim=1).all() for mask in (memory.time_mask, memory.space_mask)]
-    time_seen, space_seen, whole = torch.stack([*seen, memory.time_mask.all() & memory.space_mask.all()]).tolist()
-    for name, any_seen in (("time", time_seen), ("space", space_seen)):
-        if not any_seen:
+    padded = _padded(axes, memory_widths)
+    if patches:
+        _check_patches(memory)
+    return padded
+
+
+def _check_axis(name: str, axis: Axis, width: int) -> None:
+    if axis.vectors.dim() != 3 or axis.vectors.shape[2] != width:
+        raise InputError(
+            f"memory.{name} must be [B, vectors, {width}], as this checkpoint's encoder writes it, "
+            f"not {list(axis.vectors.shape)}"
+        )
+    expected = axis.vectors.shape[:2]
+    if axis.mask.dtype != torch.bool or axis.mask.shape != expected:
+        raise InputError(
+            f"memory.{name}_mask must be boolean {list(expected)}, not {axis.mask.dtype} {list(axis.mask.shape)}"
+        )
+
+
+def _padded(axes: Mapping[str, Axis], wanted: Collection[str]) -> frozenset[str]:
+    """Refuse a video without anything to attend to, and one that has frames but no patches or patches but no frames."""
+    if not axes:
+        raise InputError(f"memory has none of the axes that this captioner attends to: {', '.join(wanted)}")
+    present = {name: axis.mask.any(dim=1) for name, axis in axes.items()}
+    nothing_B = torch.zeros_like(next(iter(present.values())))
+    present = {name: present.get(name, nothing_B) for name in AXES if name in wanted}
+    anything_B = torch.stack(list(present.values())).any(dim=0)
+    sight = [name for name in SIGHT if name in present]
+    seen_B = torch.stack([nothing_B, *(present[name] for name in sight)]).any(dim=0)
+    hides = {name: (~present[name] & (seen_B | ~anything_B)).any() for name in sight or present}
+    holes = {name: ~axis.mask.all() for name, axis in axes.items()}
+    answers = torch.stack([*hides.values(), *holes.values()]).tolist()  # one look at the device for all of them
+    for name, hidden in zip(hides, answers, strict=False):
+        if hidden and name not in axes:
+            raise InputError(f"memory has no axis {name}, and this captioner attends to {', '.join(wanted)}")
+        if hidden:
             raise InputError(f"memory.{name}_mask hides a whole video; drop that video from the batch")
-    return not whole
+    padded = {name for name, hole in zip(holes, answers[len(hides) :], strict=True) if hole}
+    return frozenset(padded | (set(wanted) - set(axes)))
 
 
 def _check_patches(memory: Memory) -> None:

@@ -73,7 +73,7 @@ def test_a_word_looks_from_the_token_before_it(model: PseudoCap, film: Path) -> 
     assert [word.tokens[0] for word in words][:2] == [0, words[0].tokens[-1] + 1]
     for row, word in enumerate(words):
         at = list(word.tokens)
-        torch.testing.assert_close(torch.from_numpy(explained.time[row, 0]), seen.time_NLT[0, at].mean(dim=0))
+        torch.testing.assert_close(torch.from_numpy(explained.time[row, 0]), seen.shares["time"][0, at].mean(dim=0))
         torch.testing.assert_close(torch.tensor(explained.added[row, 0]), seen.added_NL[0, at].mean(dim=0))
 
 

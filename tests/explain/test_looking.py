@@ -11,6 +11,7 @@ from helpers.captions import CAPTIONS
 from pseudocap import PseudoCap
 from pseudocap.errors import InputError
 from pseudocap.explain.looking import look
+from pseudocap.memory import AXES
 
 Build = Callable[..., PseudoCap]
 FUSIONS = ("residual", "convex")
@@ -30,9 +31,9 @@ def test_rows_sum_to_one_and_masked_frames_get_nothing(
     looks = look(model, model.tokenize(CAPTIONS[:3]).input_ids, memory)
     assert [each.layer for each in looks] == [1, 2]
     for each in looks:
-        for weights in (each.time_NLT, each.space_NLS):
+        for weights in each.shares.values():
             torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]))
-        assert (each.time_NLT[~frame_mask[:, None].expand_as(each.time_NLT)] == 0).all()
+        assert (each.shares["time"][~frame_mask[:, None].expand_as(each.shares["time"])] == 0).all()
 
 
 @pytest.mark.parametrize("captions_each", [1, 2])
@@ -41,9 +42,10 @@ def test_values_weighted_so_are_the_attention_that_the_adapter_uses(
     model: PseudoCap, frames: torch.Tensor, frame_mask: torch.Tensor, padded: bool, captions_each: int
 ) -> None:
     (adapter,) = model.adapters.values()
-    axes = adapter.project(model.encode(frames, frame_mask if padded else None), padded=padded)
+    seen = adapter.project(model.encode(frames, frame_mask if padded else None), padded=AXES if padded else ())
     h_NLD = torch.randn(3 * captions_each, 5, 16, generator=torch.Generator().manual_seed(3))
-    for attention, axis in ((adapter.attention.time, axes.time), (adapter.attention.space, axes.space)):
+    for name, axis in seen.axes.items():
+        attention = getattr(adapter.attention, name)
         v_NHSK = axis.v_BHSK.repeat_interleave(captions_each, dim=0)
         ours_NHLK = attention.weights(h_NLD, axis) @ v_NHSK
         torch.testing.assert_close(ours_NHLK.transpose(1, 2).flatten(2), attention(h_NLD, axis))
@@ -68,7 +70,7 @@ def test_the_network_says_the_same_when_each_adapter_attends_by_these_weights(
 
         monkeypatch.setattr(attention, "forward", by_weights)
         torch.testing.assert_close(model(ids, memory).logits, before)
-        torch.testing.assert_close(told[0], seen.time_NLT if name == "time" else seen.space_NLS)
+        torch.testing.assert_close(told[0], seen.shares[name])
 
 
 def test_closed_gates_add_nothing_and_open_ones_do(build: Build, frames: torch.Tensor) -> None:
@@ -105,9 +107,9 @@ def test_full_attention_is_told_by_frame_and_by_patch(
     memory = model.encode(frames, frame_mask)
     looks = look(model, model.tokenize(CAPTIONS[:3]).input_ids, memory)
     for each in looks:
-        for weights in (each.time_NLT, each.space_NLS):
+        for weights in each.shares.values():
             torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:2]))
-        assert (each.time_NLT[~frame_mask[:, None].expand_as(each.time_NLT)] == 0).all()
+        assert (each.shares["time"][~frame_mask[:, None].expand_as(each.shares["time"])] == 0).all()
         assert (each.by_video_NL > 0).all()
     with torch.no_grad():
         model.adapters[1].attention.out.weight.zero_()

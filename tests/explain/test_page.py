@@ -33,8 +33,10 @@ def explained(words: tuple[str, ...], *, seed: int = 0) -> Explanation:
         caption=" ".join(words),
         words=words,
         layers=(1, 3),
-        time=0.1 + 0.7 * np.eye(3, dtype=np.float32)[(word // 2 + adapter) % 3],
-        space=0.05 + 0.8 * np.eye(4, dtype=np.float32)[(word + adapter) % 4],
+        shares={
+            "time": 0.1 + 0.7 * np.eye(3, dtype=np.float32)[(word // 2 + adapter) % 3],
+            "space": 0.05 + 0.8 * np.eye(4, dtype=np.float32)[(word + adapter) % 4],
+        },
         grid=(2, 2),
         added=np.full((len(words), 2), 0.25, np.float32),
         by_video=np.full((len(words), 2), 0.125, np.float32),

@@ -17,7 +17,7 @@ def make_adapter(**settings: object) -> Adapter:
     config = PseudoCapConfig(
         decoder=Backbone(source="d"), encoders={"video": Backbone(source="e")}, adapter_layers=(0,), **settings
     )
-    adapter = build_adapter(config, width=WIDTH, memory_width=MEMORY, heads=2)
+    adapter = build_adapter(config, width=WIDTH, memory_widths={"time": MEMORY, "space": MEMORY}, heads=2)
     with torch.no_grad():
         for parameter in adapter.parameters():
             if parameter.dim() == 2:
@@ -105,7 +105,7 @@ def test_linear_layers_start_small_and_normal() -> None:
     config = PseudoCapConfig(
         decoder=Backbone(source="d"), encoders={"video": Backbone(source="e")}, adapter_layers=(0,)
     )
-    adapter = build_adapter(config, width=64, memory_width=64, heads=2)
+    adapter = build_adapter(config, width=64, memory_widths={"time": 64, "space": 64}, heads=2)
     weight = adapter.ffn.up.weight
     assert weight.std().item() == pytest.approx(0.02, rel=0.1)
     assert weight.abs().max() > 0.05  # a uniform start of this deviation ends at 0.035

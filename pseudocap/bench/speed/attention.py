@@ -64,7 +64,8 @@ class Stack(nn.Module):
         )
         if kind == "separable":
             self.attentions = nn.ModuleList(
-                SeparableCrossAttention(width=D, memory_width=E, heads=HEADS) for _ in range(ADAPTERS)
+                SeparableCrossAttention(width=D, memory_widths={"time": E, "space": E}, heads=HEADS)
+                for _ in range(ADAPTERS)
             )
         else:
             self.attentions = nn.ModuleList(CrossAttention() for _ in range(ADAPTERS))
@@ -82,7 +83,7 @@ class Stack(nn.Module):
     def separable_look(self, features_BTSE: torch.Tensor) -> Callable[[int, torch.Tensor], torch.Tensor]:
         memory = pool(features_BTSE)
         attentions = [cast(SeparableCrossAttention, attention) for attention in self.attentions]
-        return lambda index, h: attentions[index](h, attentions[index].project(memory, padded=False))
+        return lambda index, h: attentions[index](h, attentions[index].project(memory, padded=()))
 
     def plain_look(self, features_BTSE: torch.Tensor) -> Callable[[int, torch.Tensor], torch.Tensor]:
         memory_BME = features_BTSE.flatten(1, 2)

@@ -65,6 +65,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
             )
         self.generation_config = opt.generation_config
         self.memory_width = memory_width
+        self.memory_widths = dict.fromkeys(config.axes, memory_width)
         self.needs_patches = config.needs_patches
         self.opt = opt
         self.adapters = nn.ModuleDict(
@@ -72,7 +73,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
                 str(layer): build_adapter(
                     config,
                     width=opt.config.hidden_size,
-                    memory_width=memory_width,
+                    memory_widths=self.memory_widths,
                     heads=opt.config.num_attention_heads,
                 )
                 for layer in config.adapter_layers
@@ -127,7 +128,7 @@ class AdaptedOPT(OPTPreTrainedModel, GenerationMixin):
         resampler's latents, where there is one."""
         require_memory(memory)
         rows = len(memory) if rows is None else rows
-        padded = check_memory(memory, memory_width=self.memory_width, rows=rows, patches=self.needs_patches)
+        padded = check_memory(memory, memory_widths=self.memory_widths, rows=rows, patches=self.needs_patches)
         adapters = self.adapters_by_layer
         dtype = next(iter(adapters.values())).norm.weight.dtype
         if not self.needs_patches:
