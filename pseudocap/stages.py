@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pseudocap.errors import DataError
+from pseudocap.files.atomic import write_text
 
 DONE = "done.json"
 INTERRUPTED = 130
@@ -88,9 +89,7 @@ class Workshop:
         started, begun_by = time.monotonic(), commit()
         report = dict(stage.make(folder, lambda done, total: self.progress(stage.name, done, total)))
         report |= {"seconds": round(time.monotonic() - started, 1), "commit": begun_by}
-        unfinished = folder / f".{DONE}.unfinished"
-        unfinished.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        unfinished.replace(folder / DONE)
+        write_text(folder / DONE, json.dumps(report, indent=1) + "\n")
         self.say(f"{stage.name}: done in {report['seconds']:,.0f} s")
         return report
 

@@ -18,6 +18,7 @@ from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.decoding import Asked
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
+from pseudocap.files.remote import RemotePath
 from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MAX_NEW_TOKENS, MIN_SECONDS, PRECISIONS, VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
@@ -187,21 +188,14 @@ def _local(word: str) -> list[Path]:
 
 
 def _fetched(url: str, folder: Path) -> list[tuple[str, Path]]:
-    import fsspec
-
     try:
-        fs, path = fsspec.core.url_to_fs(url)
-        remote = sorted(fs.glob(path)) if glob.has_magic(path) else [path]
+        remote = RemotePath(url).matching()
         if not remote:
             raise DataError(f"{url}: nothing there has such a name")
         folder.mkdir()
-        fetched = []
-        for number, each in enumerate(remote):
-            target = folder / f"{number}{Path(each).suffix}"
-            fs.get_file(each, str(target))
-            fetched.append((fs.unstrip_protocol(each), target))
+        fetched = [(each.url, folder / f"{number}{Path(each.name).suffix}") for number, each in enumerate(remote)]
+        for each, (_, target) in zip(remote, fetched, strict=True):
+            each.fetch(target)
         return fetched
-    except DataError:
-        raise
-    except Exception as error:  # every filesystem has its own way of refusing; S3's without credentials is no OSError
+    except OSError as error:
         raise DataError(f"{url} cannot be fetched: {first_line(error)}") from error

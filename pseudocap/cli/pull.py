@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 from pathlib import Path
 
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import CheckpointError
+from pseudocap.files.atomic import unfinished_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,14 +50,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _copy(source: Path, target: Path, names: tuple[str, ...]) -> list[str]:
-    """Into a folder beside the target, which is then renamed."""
-    scratch = target.with_name(f".{target.name}.{os.getpid()}.part")
     present = [name for name in names if (source / name).is_file()]
-    try:
-        scratch.mkdir(parents=True)
+    with unfinished_folder(target) as scratch:
         for name in present:
             shutil.copyfile(source / name, scratch / name)
-        scratch.replace(target)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return present

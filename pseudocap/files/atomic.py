@@ -1,34 +1,67 @@
-"""Files that are whole or absent: written under another name, then renamed."""
+"""Files and folders that are whole or absent: written under another name beside their own, then renamed.
+
+What a killed process leaves is named `.NAME.part` (`.NAME.unfinished` by older versions). The next writer of the same
+file writes over it; `remove_unfinished` finds the others.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+LEFT = (".*.part", ".*.unfinished")
+IDLE = 3600.0  # seconds: nobody is still writing to a file that has not grown for so long
+
 
 @contextlib.contextmanager
-def unfinished(path: Path, *, contested: bool = False) -> Iterator[Path]:
+def unfinished(path: Path, *, contested: bool = False, durable: bool = False) -> Iterator[Path]:
     """Where to write meanwhile. What lies there at the end takes the place of `path`; after an error nothing is left.
 
-    What a killed process leaves is written over by the next one, and `label` knows its name. Where several processes
-    may write the same file at once it is `contested`, and each has a name of its own.
+    Where several processes may write the same file at once it is `contested`, and each has a name of its own. A
+    `durable` file is on the disk before it is renamed, so that it is whole also where the power fails.
     """
     scratch = _beside(path, contested=contested)
     try:
         yield scratch
+        if durable:
+            with scratch.open("rb") as file:
+                os.fsync(file.fileno())
         scratch.replace(path)
     except BaseException:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
+        _remove(scratch)
         raise
+    _remove(path.with_name(f".{path.name}.unfinished"))
+
+
+@contextlib.contextmanager
+def unfinished_folder(path: Path) -> Iterator[Path]:
+    """The same for a folder with all that is put into it; `path` must be absent or an empty folder."""
+    with unfinished(path, contested=True) as scratch:
+        _remove(scratch)  # of a process that was killed and had this one's number
+        scratch.mkdir(parents=True)
+        yield scratch
+
+
+@contextlib.contextmanager
+def unfinished_group(*paths: Path) -> Iterator[tuple[Path, ...]]:
+    """Files that belong together: renamed in this order once all are written, so that the last one makes them count."""
+    with contextlib.ExitStack() as stack:
+        yield tuple(stack.enter_context(unfinished(path, contested=True)) for path in reversed(paths))[::-1]
 
 
 def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes, *, contested: bool = False, durable: bool = False) -> None:
+    """Write a file whole or not at all, and make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(path) as scratch:
-        scratch.write_text(text, encoding="utf-8")
+    with unfinished(path, contested=contested, durable=durable) as scratch:
+        scratch.write_bytes(content)
 
 
 def try_to_write(path: Path) -> None:
@@ -39,5 +72,22 @@ def try_to_write(path: Path) -> None:
     scratch.unlink()
 
 
+def remove_unfinished(folder: Path, *, idle: float = 0.0) -> None:
+    """Remove what killed runs left in a folder. Who does not hold its lock names how long it must have been `idle`."""
+    for pattern in LEFT:
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime >= idle:
+                    _remove(path)
+
+
 def _beside(path: Path, *, contested: bool) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part" if contested else f".{path.name}.part")
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()

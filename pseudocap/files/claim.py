@@ -1,4 +1,4 @@
-"""Who labels into an address: object stores have no locks, so a run claims the place and renews its claim.
+"""Who works in a folder behind an address: object stores have no locks, so a run claims it and renews its claim.
 
 `claim.json` changes with every renewal. Who finds one watches it for longer than a renewal takes: if it changes, its
 run is alive; if not, the run was killed and the claim is taken over. No clocks are compared. Two runs that claim in the
@@ -9,15 +9,15 @@ because every file is put whole and both would put the same bytes.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from pseudocap.errors import DataError, PseudocapError, first_line
+from pseudocap.files.lock import busy, holder
 from pseudocap.files.remote import RemotePath
 
 CLAIM = "claim.json"
@@ -25,22 +25,22 @@ RENEWAL, PATIENCE = 10.0, 25.0  # seconds
 
 
 @contextmanager
-def claimed(folder: RemotePath) -> Iterator[None]:
-    """Refuses if another run is alive there; claims the place until the block ends."""
-    place, mine = folder / CLAIM, uuid.uuid4().hex
-    before = _read(place)
-    if before and _changes(place, before):
-        raise _busy(folder, before)
+def claimed(folder: RemotePath, doing: str) -> Iterator[None]:
+    """Refuses if another run is alive there; claims the folder until the block ends."""
+    address, mine = folder / CLAIM, {"claim": uuid.uuid4().hex, **holder(doing)}
+    before = _read(address)
+    if before and _changes(address, before):
+        raise busy(folder, before)
     try:
-        _claim(place, mine, 0)
+        _claim(address, mine, 0)
     except OSError as error:
         raise DataError(f"--out {folder} cannot be written: {first_line(error)}") from error
     time.sleep(min(1.0, RENEWAL / 5))  # one that claimed in the same moment has written by now
-    now = _read(place)
-    if mine.encode() not in now:
-        raise _busy(folder, now)
+    now = _read(address)
+    if mine["claim"].encode() not in now:
+        raise busy(folder, now)
     done = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(place, mine, done), daemon=True)
+    renewing = threading.Thread(target=_renew, args=(address, mine, done), daemon=True)
     renewing.start()
     try:
         yield
@@ -48,45 +48,35 @@ def claimed(folder: RemotePath) -> Iterator[None]:
         done.set()
         renewing.join()
         with suppress(PseudocapError, OSError):
-            if mine.encode() in _read(place):
-                place.unlink(missing_ok=True)
+            if mine["claim"].encode() in _read(address):
+                address.unlink(missing_ok=True)
 
 
-def _claim(place: RemotePath, mine: str, count: int) -> None:
-    document = {"claim": mine, "host": socket.gethostname(), "process": os.getpid(), "renewed": count}
-    place.put(json.dumps(document, sort_keys=True).encode())
+def _claim(address: RemotePath, mine: Mapping[str, Any], count: int) -> None:
+    address.put(json.dumps({**mine, "renewed": count}, sort_keys=True).encode())
 
 
-def _renew(place: RemotePath, mine: str, done: threading.Event) -> None:
+def _renew(address: RemotePath, mine: Mapping[str, Any], done: threading.Event) -> None:
     count = 0
     while not done.wait(RENEWAL):
         count += 1
         with suppress(PseudocapError, OSError):  # a renewal that is missed is made good by the next
-            _claim(place, mine, count)
+            _claim(address, mine, count)
 
 
-def _read(place: RemotePath) -> bytes:
+def _read(address: RemotePath) -> bytes:
     try:
-        return place.read_bytes() if place.exists() else b""
+        return address.read_bytes() if address.exists() else b""
     except FileNotFoundError:
         return b""
 
 
-def _changes(place: RemotePath, before: bytes) -> bool:
+def _changes(address: RemotePath, before: bytes) -> bool:
     """Whether someone renews the claim while we watch; a claim that is given back is no longer one."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         time.sleep(RENEWAL / 10)
-        now = _read(place)
+        now = _read(address)
         if now != before:
             return bool(now)
     return False
-
-
-def _busy(folder: RemotePath, claim: bytes) -> DataError:
-    try:
-        document = json.loads(claim)
-        who = f" (process {document['process']} on {document['host']})"
-    except (ValueError, KeyError, TypeError):
-        who = ""
-    return DataError(f"another run{who} is labelling into {folder}; wait for it, or choose another --out")

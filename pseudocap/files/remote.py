@@ -7,6 +7,7 @@ Azure) a put is that already; in what is none (SFTP, HDFS, SMB) it is put beside
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,10 +16,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, TypeAlias
 
 from pseudocap.errors import DataError, first_line
-from pseudocap.files.atomic import unfinished
+from pseudocap.files.atomic import write_bytes
 
 # Here nobody can read what has been put in part, so nothing needs to be moved.
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "hf", "memory"}
+
+EXTRAS = {"s3": "pip install 'pseudocap[s3]'", "gs": "pip install gcsfs", "gcs": "pip install gcsfs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +99,26 @@ class RemotePath:
                 if not missing_ok:
                     raise
 
-    def _reach(self) -> tuple[Any, str]:
-        import fsspec
+    def files(self) -> list[RemotePath]:
+        """Every file below, by name."""
+        filesystem, path = self._reach()
+        with self._told("listed"):
+            return [RemotePath(str(filesystem.unstrip_protocol(name))) for name in sorted(filesystem.find(path))]
 
-        try:
-            return fsspec.core.url_to_fs(self.url)
-        except (ImportError, ValueError) as error:
-            raise DataError(f"{self.url} cannot be reached: {first_line(error)}") from error
+    def matching(self) -> list[RemotePath]:
+        """The files that match it where it is a pattern, else itself."""
+        filesystem, path = self._reach()
+        with self._told("looked up"):
+            found = sorted(filesystem.glob(path)) if glob.has_magic(path) else [path]
+            return [RemotePath(str(filesystem.unstrip_protocol(name))) for name in found]
+
+    def fetch(self, target: Path) -> None:
+        filesystem, path = self._reach()
+        with self._told("fetched"):
+            filesystem.get_file(path, str(target))
+
+    def _reach(self) -> tuple[Any, str]:
+        return filesystem_at(self.url)
 
     @contextlib.contextmanager
     def _told(self, what: str) -> Iterator[None]:
@@ -116,6 +132,20 @@ class RemotePath:
 
 
 Place: TypeAlias = Path | RemotePath
+
+
+def filesystem_at(url: str) -> tuple[Any, str]:
+    """The file system of fsspec behind an address, and the path in it."""
+    import fsspec
+
+    scheme = url.partition("://")[0].lower()
+    try:
+        return fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        way = EXTRAS.get(scheme, first_line(error))
+        raise DataError(f"{url}: reading {scheme}:// needs another package: {way}") from error
+    except Exception as error:  # every file system has its own way of refusing an address
+        raise DataError(f"{url} cannot be reached: {first_line(error)}") from error
 
 
 def place_at(address: str | PathLike[str] | RemotePath) -> Place:
@@ -141,16 +171,9 @@ def write_whole(place: Place, content: bytes) -> None:
         if isinstance(place, RemotePath):
             place.put(content)
         else:
-            _write_here(place, content)
+            write_bytes(place, content, durable=True)
     except OSError as error:
         raise DataError(
             f"{place} cannot be written ({first_line(error)}); what is finished is whole: make room, and run again "
             "to go on"
         ) from error
-
-
-def _write_here(path: Path, content: bytes) -> None:
-    with unfinished(path) as scratch, scratch.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

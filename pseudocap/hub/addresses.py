@@ -6,7 +6,6 @@ They lie beside the hub's own cache, under the address and the version (ETag, da
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
 import uuid
@@ -14,13 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pseudocap.errors import CheckpointError, first_line
-from pseudocap.files.atomic import unfinished
+from pseudocap.errors import CheckpointError, DataError, first_line
+from pseudocap.files.atomic import remove_unfinished, unfinished_folder, write_text
+from pseudocap.files.remote import filesystem_at
 
 VERSION_MARKS = frozenset(
     ["etag", "content-md5", "digest", "md5hash", "last-modified", "lastmodified", "mtime", "created", "generation"]
 )
-EXTRAS = {"s3": "pip install 'pseudocap[s3]'", "gs": "pip install gcsfs", "gcs": "pip install gcsfs"}
 LATEST = "latest"
 GRACE = 3600.0  # seconds that a version is kept after a newer one came
 
@@ -66,18 +65,12 @@ def _cached(home: Path, address: str, why: str) -> Path:
 
 
 def _open(address: str) -> tuple[Any, str]:
-    import fsspec
-
-    scheme = address.partition("://")[0].lower()
     if "::" in address:
         raise CheckpointError(f"{address} chains two addresses (::), which is not supported; name the folder itself")
     try:
-        store, root = fsspec.core.url_to_fs(address)
-    except ImportError as error:
-        way = EXTRAS.get(scheme, first_line(error))
-        raise CheckpointError(f"{address}: reading {scheme}:// needs another package: {way}") from error
-    except Exception as error:  # every filesystem has its own way of refusing an address
-        raise CheckpointError(f"{address} is no address that can be read: {first_line(error)}") from error
+        store, root = filesystem_at(address)
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
     store.invalidate_cache()
     return store, root
 
@@ -112,29 +105,24 @@ def _version(infos: dict[str, dict[str, Any]]) -> str:
 
 
 def _fetch(store: Any, root: str, infos: dict[str, dict[str, Any]], folder: Path, address: str) -> None:
-    scratch = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    remove_unfinished(folder.parent)
     try:
-        for name, info in infos.items():
-            store.get_file(f"{root}/{name}", str(scratch / name))
-            size = info.get("size")
-            if size is not None and (scratch / name).stat().st_size != size:
-                got = (scratch / name).stat().st_size
-                raise CheckpointError(f"{address}/{name} broke off: {got:,} of {size:,} bytes came; try again")
-        scratch.replace(folder)
+        with unfinished_folder(folder) as scratch:
+            for name, info in infos.items():
+                store.get_file(f"{root}/{name}", str(scratch / name))
+                size = info.get("size")
+                if size is not None and (scratch / name).stat().st_size != size:
+                    got = (scratch / name).stat().st_size
+                    raise CheckpointError(f"{address}/{name} broke off: {got:,} of {size:,} bytes came; try again")
     except CheckpointError:
         raise
     except Exception as error:
         raise CheckpointError(f"{address} could not be fetched: {first_line(error)}; try again") from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _remember(home: Path, folder: Path) -> None:
     """Which version is the newest. Older ones are dropped, once nobody can still be on the way to read them."""
-    with unfinished(home / LATEST, contested=True) as scratch:
-        scratch.write_text(folder.name, encoding="utf-8")
+    write_text(home / LATEST, folder.name)
     for other in home.iterdir():
         if other.is_dir() and other != folder and time.time() - other.stat().st_mtime > GRACE:
             shutil.rmtree(other, ignore_errors=True)

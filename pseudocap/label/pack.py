@@ -10,11 +10,11 @@ A tar is renamed into its place when it is whole, so an interrupted run goes on 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from os import PathLike
@@ -24,6 +24,8 @@ import pyarrow
 import pyarrow.parquet
 
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
+from pseudocap.files.atomic import unfinished_group
+from pseudocap.files.tars import add_member
 from pseudocap.label.cut import Cut, Cutting, cut_clips
 from pseudocap.label.engines import CRASHED, BrokenProcessPool, Crew, Job
 from pseudocap.label.run_folder import alone_in, write_json
@@ -78,7 +80,7 @@ def pack(
     progress: Callable[[int, int], None] | None = None,
 ) -> Packed:
     """Write the tars that are not there yet. `root` says where the videos lie now, if they have moved."""
-    with alone_in(out) as scratch:
+    with alone_in(out, "packing") as scratch:
         document = {"labels": _fingerprint(labels), **asdict(packing)}
         _require_same(out, document)
         total = sum(packing.wants(label) for label in read_labels(labels))
@@ -194,37 +196,32 @@ def _write_shard(
     failed: dict[str, str],
 ) -> None:
     rows = []
-    scratch = tar.with_name(f".{tar.name}.part")
     try:
-        with tarfile.open(scratch, "w") as archive:
-            for place, (label, cut) in enumerate(zip(labels, cuts, strict=True)):
-                key = f"{number:05d}{place:04d}"
-                status = "failed_to_subsample" if cut.problem else "success"  # video2dataset's words
-                rows.append({"key": key, "caption": label.caption, "status": status, "error_message": cut.problem})
-                if cut.problem:
-                    failed[f"{label.clip.source}, {label.clip.start:g} s"] = cut.problem
-                    continue
-                counted[cut.how] += 1
-                _add(archive, f"{key}.{'jpg' if cut.how == 'frame' else 'mp4'}", cut.media)
-                _add(archive, f"{key}.txt", label.caption.encode())
-                _add(archive, f"{key}.json", json.dumps(_metadata(key, label, cut), sort_keys=True).encode())
-        if not any(row["status"] == "success" for row in rows):
-            scratch.unlink()  # a tar of nothing is none: the next run tries again
-            return
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tar.with_suffix(".parquet"))
-        scratch.replace(tar)
+        with suppress(_EmptyError), unfinished_group(tar.with_suffix(".parquet"), tar) as (listed, scratch):
+            with tarfile.open(scratch, "w") as archive:
+                for index, (label, cut) in enumerate(zip(labels, cuts, strict=True)):
+                    key = f"{number:05d}{index:04d}"
+                    status = "failed_to_subsample" if cut.problem else "success"  # video2dataset's words
+                    rows.append({"key": key, "caption": label.caption, "status": status, "error_message": cut.problem})
+                    if cut.problem:
+                        failed[f"{label.clip.source}, {label.clip.start:g} s"] = cut.problem
+                        continue
+                    counted[cut.how] += 1
+                    add_member(archive, f"{key}.{'jpg' if cut.how == 'frame' else 'mp4'}", cut.media)
+                    add_member(archive, f"{key}.txt", label.caption.encode())
+                    metadata = json.dumps(_metadata(key, label, cut), sort_keys=True)
+                    add_member(archive, f"{key}.json", metadata.encode())
+            if not any(row["status"] == "success" for row in rows):
+                raise _EmptyError
+            pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), listed)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
         raise DataError(
             f"{tar} cannot be written ({first_line(error)}); the tars before it are whole: make room, and run again"
         ) from error
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    """Without time or owner, so that the same clips give the same tar."""
-    member = tarfile.TarInfo(name)
-    member.size = len(content)
-    archive.addfile(member, io.BytesIO(content))
+class _EmptyError(Exception):
+    """A tar of nothing is none: the next run tries again."""
 
 
 def _metadata(key: str, label: Pseudolabel, cut: Cut) -> dict[str, object]:

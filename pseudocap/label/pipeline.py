@@ -87,7 +87,7 @@ def label(
     if not 0 <= max_failure_rate <= 1:
         raise ConfigError(f"max_failure_rate is {max_failure_rate:g} and is a share: 0 to 1")
     place = place_at(out)
-    with alone_in(place) as scratch:
+    with alone_in(place, "labelling") as scratch:
         plan = _settle(place, _planned(sources, teacher, spec, relabel), spec.shard_size)
         works = _works(place, plan, retry_failed, relabel)
         if works:

@@ -7,7 +7,6 @@ stats.json        what the labels are like; written last, so a folder without it
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -20,6 +19,7 @@ from typing import Any
 
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.claim import claimed
+from pseudocap.files.lock import locked
 from pseudocap.files.remote import Place, RemotePath, write_whole
 from pseudocap.label.sources import Sources
 
@@ -101,25 +101,13 @@ def write_json(place: Place, document: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def alone_in(folder: Place) -> Iterator[Path]:
-    """Nobody else labels into this folder meanwhile; gives a folder of this machine for what must be fetched. What a
-    killed run left half-done is removed."""
+def alone_in(folder: Place, doing: str) -> Iterator[Path]:
+    """Nobody else works in this folder meanwhile; gives a folder of this machine for what must be fetched."""
     if isinstance(folder, RemotePath):
-        with claimed(folder), tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch:
+        with claimed(folder, doing), tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch:
             yield Path(scratch)
         return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
-    except OSError as error:
-        raise DataError(f"--out {folder} cannot be written: {first_line(error)}") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DataError(f"another run is labelling into {folder}; wait for it, or choose another --out") from None
-        for half in folder.glob(".*.part"):
-            half.unlink()
+    with locked(folder, doing):
         here = folder / SCRATCH
         shutil.rmtree(here, ignore_errors=True)
         here.mkdir()

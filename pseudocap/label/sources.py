@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import DataError, DecodeError, first_line
+from pseudocap.files.remote import RemotePath
+from pseudocap.files.tars import BROKEN, tar_fault, tar_members
 from pseudocap.label.schema import locate
 from pseudocap.types import VIDEO_EXTENSIONS
 
@@ -107,26 +108,17 @@ def _listed(path: Path, shard_size: int) -> Sources:
 
 
 def _addresses(url: str) -> list[str]:
-    filesystem, path = _filesystem(url)
+    address = RemotePath(url)
     try:
-        if filesystem.isfile(path):
+        if address.is_file():
             return [url]
-        found = sorted(str(name) for name in filesystem.find(path))
-    except Exception as error:  # every file system has errors of its own
+        found = address.files()
+    except OSError as error:
         raise DataError(f"{url} cannot be listed: {first_line(error)}") from error
-    names = [name for name in found if name.lower().endswith((*VIDEO_EXTENSIONS, ".tar"))]
+    names = [each.url for each in found if each.url.lower().endswith((*VIDEO_EXTENSIONS, ".tar"))]
     if not names:
         raise DataError(f"{url} holds no video ({', '.join(VIDEO_EXTENSIONS)}) and no .tar")
-    return [str(filesystem.unstrip_protocol(name)) for name in names]
-
-
-def _filesystem(url: str) -> tuple[Any, str]:
-    import fsspec
-
-    try:
-        return fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise DataError(f"{url} cannot be opened: {first_line(error)}") from error
+    return names
 
 
 def media_of(shard: Sequence[str], root: str, *, scratch: Path) -> Iterator[Media]:
@@ -146,27 +138,12 @@ def _members(name: str, address: str, scratch: Path) -> Iterator[Media]:
     try:
         if "://" in address:
             address = fetch(Media(name=name, address=address), scratch)
-        end = 0
-        with tarfile.open(address, "r:") as archive:
-            for member in archive:
-                if member.isfile() and member.name.lower().endswith(VIDEO_EXTENSIONS):
-                    yield Media(
-                        name=f"{name}/{member.name}", address=address, offset=member.offset_data, size=member.size
-                    )
-            end = archive.offset
-        _require_end(address, end)
-    except (tarfile.TarError, EOFError, OSError, DecodeError) as error:
+        for inside, _, offset, size, _ in tar_members(Path(address)):
+            if inside.lower().endswith(VIDEO_EXTENSIONS):
+                yield Media(name=f"{name}/{inside}", address=address, offset=offset, size=size)
+    except (*BROKEN, DecodeError) as error:
         problem = f"the tar cannot be read on: {first_line(error)}; fetch it again"
         yield Media(name=name, address=address, problem=problem)
-
-
-def _require_end(address: str, offset: int) -> None:
-    """tarfile takes a damaged header for the end: a whole tar has an empty block there."""
-    with Path(address).open("rb") as file:
-        file.seek(offset)
-        block = file.read(tarfile.BLOCKSIZE)
-    if len(block) < tarfile.BLOCKSIZE or any(block):
-        raise tarfile.ReadError(f"it is damaged or cut at byte {offset:,}")
 
 
 def fetch(media: Media, scratch: Path) -> str:
@@ -176,8 +153,7 @@ def fetch(media: Media, scratch: Path) -> str:
     try:
         with os.fdopen(handle, "wb") as copy:
             if media.offset is None:
-                filesystem, remote = _filesystem(media.address)
-                with filesystem.open(remote, "rb") as original:
+                with RemotePath(media.address).open() as original:
                     _copy(original, copy, None, media)
             else:
                 with Path(media.address).open("rb") as original:
@@ -218,8 +194,11 @@ def member_of(source: str) -> Media:
 
 @functools.lru_cache(maxsize=4)
 def _index(tar: str, changed: int) -> dict[str, tuple[int, int]]:
+    members: dict[str, tuple[int, int]] = {}
     try:
-        with tarfile.open(tar, "r:") as archive:
-            return {member.name: (member.offset_data, member.size) for member in archive if member.isfile()}
-    except (tarfile.TarError, OSError) as error:
-        raise DataError(f"{tar}: {first_line(error)}: it is no tar or was cut short; fetch it again") from error
+        for name, _, offset, size, _ in tar_members(Path(tar)):
+            members[name] = offset, size
+    except BROKEN as error:
+        if not members:  # else those that it has are served
+            raise DataError(f"{tar}: {tar_fault(error)}") from error
+    return members

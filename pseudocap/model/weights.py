@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pseudocap.errors import CheckpointError, first_line
+from pseudocap.files.atomic import IDLE, remove_unfinished, unfinished_group
 from pseudocap.files.sources import read_json
 
 SAMPLES_PER_TENSOR = 64
@@ -74,35 +74,30 @@ def write_checkpoint(
     document: Mapping[str, object],
     beside: Mapping[str, str] | None = None,
 ) -> None:
-    """Write all files (`beside` are texts) under other names, then rename them, the config last.
+    """Write all files (`beside` are texts), the config last.
 
-    A full disk therefore leaves what stood there untouched, a killed process leaves whole files, and a directory
-    without a config is no checkpoint.
+    A full disk leaves what stood there untouched, a killed process leaves whole files, and a directory without a config
+    is no checkpoint.
     """
     if not str(folder).strip("."):
         raise CheckpointError("a checkpoint needs a directory of its own; name one")
     _refuse_foreign(folder / config, document)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     texts = {**(beside or {}), config: json.dumps(document, indent=2, ensure_ascii=False) + "\n"}
-    scratch = {name: folder / f".{name}.{os.getpid()}.part" for name in (weights, *texts)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        safetensors.torch.save_file(contiguous, scratch[weights], metadata={"format": "pt"})
-        for name, text in texts.items():
-            scratch[name].write_text(text, encoding="utf-8")
-        scratch[weights].chmod(scratch[config].stat().st_mode)  # safetensors gives its files to their owner alone
-        for name, written in scratch.items():
-            written.replace(folder / name)
+        remove_unfinished(folder, idle=IDLE)
+        with unfinished_group(folder / weights, *(folder / name for name in texts)) as (tensor_file, *text_files):
+            safetensors.torch.save_file(contiguous, tensor_file, metadata={"format": "pt"})
+            for file, text in zip(text_files, texts.values(), strict=True):
+                file.write_text(text, encoding="utf-8")
+            tensor_file.chmod(text_files[-1].stat().st_mode)  # safetensors gives its files to their owner alone
     except (OSError, SafetensorError) as error:
         if folder.exists() and not folder.is_dir():
             raise CheckpointError(f"{folder} is a file, so no checkpoint can be written there") from error
         raise CheckpointError(
             f"{folder} could not be written: {first_line(error)}; what stood there is untouched"
         ) from error
-    finally:
-        for written in scratch.values():
-            if folder.is_dir():
-                written.unlink(missing_ok=True)
 
 
 def _refuse_foreign(config: Path, document: Mapping[str, object]) -> None:

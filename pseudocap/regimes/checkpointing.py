@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,10 +35,8 @@ class AtomicCheckpoints(TorchCheckpointIO):
         target = Path(path)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with unfinished(target) as scratch, scratch.open("wb") as file:
+            with unfinished(target, durable=True) as scratch, scratch.open("wb") as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch tells a full disk as a RuntimeError
             raise CheckpointError(
                 f"{target} could not be written: {first_line(error)}; the checkpoints before it are whole: make room "

@@ -8,6 +8,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pseudocap.files.atomic import unfinished
 from pseudocap.toyworld.render import render_film
 from pseudocap.toyworld.scenes import FPS, Film
 
@@ -17,9 +18,8 @@ OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1", "tune": "zerolaten
 
 def write_film(path: Path, film: Film, *, size: int) -> None:
     """Render and encode; the file appears under its name only once it is whole."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    encode(unfinished, render_film(film, size), size=size)
-    unfinished.replace(path)
+    with unfinished(path) as scratch:
+        encode(scratch, render_film(film, size), size=size)
 
 
 def encode(path: Path, frames: Iterable[np.ndarray], *, size: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
 from collections.abc import Iterable, Iterator
@@ -12,6 +11,8 @@ from typing import Any
 
 from pseudocap.data.corpora.msrvtt import LAYOUTS
 from pseudocap.data.corpora.msvd import MAPPINGS, SENTS
+from pseudocap.files.atomic import unfinished, unfinished_group
+from pseudocap.files.tars import add_member
 from pseudocap.toyworld.actions import events
 from pseudocap.toyworld.corpora import SPLITS, Recipe, Scale, captions_at, film_at, words_of
 from pseudocap.toyworld.render import render
@@ -52,10 +53,8 @@ def describe(film: Film) -> dict[str, Any]:
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """A text file that appears under its name once it is whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="\n") as file:
+    with unfinished(path) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}\n" for line in lines)
-    unfinished.replace(path)
 
 
 def write_json(path: Path, document: object) -> None:
@@ -163,24 +162,18 @@ def write_shard(path: Path, places: Iterable[int], *, size: int, seed: int) -> N
     import pyarrow.parquet
 
     rows = []
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    with tarfile.open(unfinished, "w") as archive:
-        for place in places:
-            row, still = _still(place, size, seed)
-            rows.append(row)
-            for extension, content in (
-                ("jpg", still),
-                ("json", json.dumps(row).encode()),
-                ("txt", row["caption"].encode()),
-            ):
-                member = tarfile.TarInfo(f"{row['key']}.{extension}")
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    listed = path.with_suffix(".parquet")
-    partial = listed.with_name(f".{listed.name}.unfinished")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), partial)
-    partial.replace(listed)
-    unfinished.replace(path)
+    with unfinished_group(path.with_suffix(".parquet"), path) as (listed, tar):
+        with tarfile.open(tar, "w") as archive:
+            for place in places:
+                row, still = _still(place, size, seed)
+                rows.append(row)
+                for extension, content in (
+                    ("jpg", still),
+                    ("json", json.dumps(row).encode()),
+                    ("txt", row["caption"].encode()),
+                ):
+                    add_member(archive, f"{row['key']}.{extension}", content)
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), listed)
 
 
 def _still(place: int, size: int, seed: int) -> tuple[dict[str, Any], bytes]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+from pseudocap.files.atomic import unfinished
 from pseudocap.toyworld.actions import events
 from pseudocap.toyworld.corpora import captions_at, film_at, recipe_of, words_of
 from pseudocap.toyworld.grammar import full_truth
@@ -53,11 +55,8 @@ def show(
     )
     _save(contact_sheet(frames), showing.sheet, "PNG")
     pictures = [_enlarged(frame) for frame in frames[:MOVING]]
-    unfinished = showing.gif.with_name(f".{showing.gif.name}.unfinished")
-    pictures[0].save(
-        unfinished, "GIF", save_all=True, append_images=pictures[1:], duration=1000 // FPS, loop=0, optimize=False
-    )
-    unfinished.replace(showing.gif)
+    moving = {"append_images": pictures[1:], "duration": 1000 // FPS, "loop": 0, "optimize": False}
+    _save(pictures[0], showing.gif, "GIF", save_all=True, **moving)
     return showing
 
 
@@ -108,7 +107,6 @@ def _enlarged(frame: np.ndarray) -> Image.Image:
     return Image.fromarray(frame.repeat(LARGER, 0).repeat(LARGER, 1))
 
 
-def _save(picture: Image.Image, path: Path, form: str) -> None:
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    picture.save(unfinished, form)
-    unfinished.replace(path)
+def _save(picture: Image.Image, path: Path, form: str, **options: Any) -> None:
+    with unfinished(path) as scratch:
+        picture.save(scratch, form, **options)

@@ -252,7 +252,7 @@ def _write_annotations(folder: Path, recipe: Recipe, scale: Scale, seed: int, pr
 
 def _summary(folder: Path, recipe: Recipe, scale: Scale) -> dict[str, Any]:
     """What the manifest says of a corpus. The films' bytes depend on the encoder's version, the rest on nothing."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".unfinished"))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     texts = [path for path in files if path.suffix in (".json", ".jsonl", ".txt")]
     return {
         "about": recipe.about,

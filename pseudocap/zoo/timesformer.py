@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pseudocap.files.atomic import unfinished
 from pseudocap.model.encoders.convert import inflate
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig, pool
 from pseudocap.toyworld.corpora import film_at
@@ -137,15 +138,13 @@ def _decoded(paths: list[Path], store: Path, progress: Progress | None) -> np.nd
     if store.is_file():
         return np.load(store, mmap_mode="r")
     first = _spread(paths[0])
-    unfinished = store.with_name(f".{store.name}.unfinished")
-    frames = np.lib.format.open_memmap(unfinished, "w+", dtype=np.uint8, shape=(len(paths), *first.shape))
-    with ThreadPool(2) as threads:
+    with unfinished(store) as scratch, ThreadPool(2) as threads:
+        frames = np.lib.format.open_memmap(scratch, "w+", dtype=np.uint8, shape=(len(paths), *first.shape))
         for place, clip in enumerate(threads.imap(_spread, paths, chunksize=16)):
             frames[place] = clip
             if progress is not None:
                 progress(place + 1, len(paths))
-    frames.flush()
-    unfinished.replace(store)
+        frames.flush()
     return np.load(store, mmap_mode="r")
 
 

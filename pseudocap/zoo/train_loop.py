@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from pseudocap.files.atomic import unfinished
+
 KEPT_EVERY = 200  # steps
 Progress = Callable[[int, int], None]
 
@@ -74,6 +76,5 @@ def learn(
 
 def keep(content: dict[str, Any], path: Path) -> None:
     """Whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    torch.save(content, unfinished)
-    unfinished.replace(path)
+    with unfinished(path) as scratch:
+        torch.save(content, scratch)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from pseudocap.files.atomic import unfinished
 from pseudocap.toyworld.corpora import film_at, words_of
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.speech import still_caption
@@ -140,9 +141,8 @@ def build_eye(folder: Path, recipe: EyeRecipe, *, seed: int, progress: Progress 
     losses = learn(model, loss_at, recipe.course, state=folder / "state.pt", progress=progress)
     with torch.no_grad():
         right = model.patches.right(model(normalised(stills.pictures[:held_out])), stills.kinds[:held_out])
-    unfinished = folder / f".{WEIGHTS}.unfinished"
-    save_file({name: value.contiguous() for name, value in model.vit.state_dict().items()}, unfinished)
-    unfinished.replace(folder / WEIGHTS)
+    with unfinished(folder / WEIGHTS) as scratch:
+        save_file({name: value.contiguous() for name, value in model.vit.state_dict().items()}, scratch)
     return {"patch kind right": right, "loss": float(np.mean(losses[-100:])), "stills": recipe.stills}
 
 

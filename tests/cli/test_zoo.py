@@ -67,7 +67,7 @@ def test_show_tells_all_of_a_row_and_where_it_lies(
         (["show", "our"], "no row is named 'our' (did you mean 'ours'?)"),
         (["list", "--checkpoints", "nowhere.yaml"], "nowhere.yaml: there is no such manifest"),
         (["list", "--checkpoints", "."], "is a directory; name the file of rows in it"),
-        (["list", "--checkpoints", "nosuch://x/y.yaml"], "is no address that can be read"),
+        (["list", "--checkpoints", "nosuch://x/y.yaml"], "cannot be reached"),
     ],
 )
 def test_a_mistake_is_one_line(

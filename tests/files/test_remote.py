@@ -78,9 +78,9 @@ def test_a_run_behind_an_address_can_be_relabelled(films: Path, tmp_path: Path, 
 def test_who_renews_a_claim_is_not_disturbed(bucket: str) -> None:
     folder = RemotePath(bucket)
     with (
-        claimed(folder),
-        pytest.raises(DataError, match=r"another run \(process \d+ on .*wait for it"),
-        claimed(folder),
+        claimed(folder, "labelling"),
+        pytest.raises(DataError, match=r"another run \(process \d+ on .*\) is labelling into memory:.*wait for it"),
+        claimed(folder, "packing"),
     ):
         pass
     assert CLAIM not in folder.names()
@@ -89,7 +89,7 @@ def test_who_renews_a_claim_is_not_disturbed(bucket: str) -> None:
 def test_the_claim_of_a_killed_run_is_taken_over(bucket: str) -> None:
     folder = RemotePath(bucket)
     (folder / CLAIM).put(b'{"claim": "dead", "host": "gone", "process": 1}')
-    with claimed(folder):
+    with claimed(folder, "labelling"):
         assert b"dead" not in (folder / CLAIM).read_bytes()
     assert folder.names() == set()
 
@@ -98,7 +98,7 @@ def test_of_two_claims_at_once_the_later_one_wins(bucket: str, monkeypatch: pyte
     folder = RemotePath(bucket)
     other = b'{"claim": "other", "host": "there", "process": 7}'
     monkeypatch.setattr(pseudocap.files.claim.time, "sleep", lambda _: (folder / CLAIM).put(other))
-    with pytest.raises(DataError, match="process 7 on there"), claimed(folder):
+    with pytest.raises(DataError, match="process 7 on there"), claimed(folder, "labelling"):
         pass
     assert (folder / CLAIM).read_bytes() == other
 

@@ -150,7 +150,7 @@ def test_a_registry_from_elsewhere_names_nothing_on_this_machine(checkpoint: Pat
     ("name", "revision", "told"),
     [
         ("memory://x/y", "main", "is an address and has no revision 'main'"),
-        ("nosuch://x/y", None, "is no address that can be read"),
+        ("nosuch://x/y", None, "cannot be reached"),
         ("http://127.0.0.1:1/x", None, r"http://127.0.0.1:1/x/config.json could not be reached: .*connect"),
         ("memory://x::memory://y", None, "chains two addresses"),
         ("owner/repo@", None, "names no revision after the @"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import resource
 import shutil
@@ -17,6 +16,7 @@ import pytest
 from helpers.label_worlds import SHORT, contents, rows, run, write_film
 
 from pseudocap.errors import ConfigError, DataError
+from pseudocap.files.lock import locked
 from pseudocap.label.engines import LocalEngine
 from pseudocap.label.filters import Filters
 from pseudocap.label.pipeline import Relabel
@@ -225,10 +225,8 @@ def test_a_folder_holds_labels_of_one_kind(films: Path, tmp_path: Path) -> None:
 
 def test_a_second_run_on_the_same_folder_refuses(films: Path, tmp_path: Path) -> None:
     run(films / "a.mp4", tmp_path / "out", SPEC)
-    with (tmp_path / "out" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(DataError, match="another run is labelling into"):
-            run(films / "a.mp4", tmp_path / "out", SPEC)
+    with locked(tmp_path / "out", "packing"), pytest.raises(DataError, match=r"another run .* is packing into"):
+        run(films / "a.mp4", tmp_path / "out", SPEC)
 
 
 def test_a_full_disk_is_an_error_that_leaves_finished_shards(films: Path, tmp_path: Path) -> None:

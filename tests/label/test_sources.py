@@ -41,7 +41,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
         find_sources(str(tmp_path / "gone"))
     with pytest.raises(DataError, match="holds no video"):
         find_sources(str(tmp_path))
-    with pytest.raises(DataError, match="cannot be opened"):
+    with pytest.raises(DataError, match="cannot be reached"):
         find_sources("nosuch://bucket/films")
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pseudocap.files.atomic import unfinished
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video, probe
 from pseudocap.video.reader import Frame
@@ -176,9 +177,8 @@ def main() -> None:
         for film, (key_interval, shot) in FILMS.items():
             path = folder / f"film_{key_interval}_{shot}.mp4"
             if not path.exists():
-                unfinished = path.with_suffix(".unfinished")
-                write_film(unfinished, key_interval, shot)
-                unfinished.rename(path)
+                with unfinished(path) as scratch:
+                    write_film(scratch, key_interval, shot)
             race(path, film, args.rounds)
 
 

@@ -20,6 +20,7 @@ import torch
 
 from pseudocap.bench.speed.decoding import FILMS, decode_everything, write_film
 from pseudocap.bench.speed.measure import Timing, take_turns
+from pseudocap.files.atomic import unfinished
 from pseudocap.label.engines import LocalEngine
 from pseudocap.label.framing import Framing
 from pseudocap.label.pipeline import label
@@ -66,8 +67,8 @@ def film_in(home: Path, film: str) -> Path:
     path = home / "0.mp4"
     if not path.exists():
         home.mkdir(exist_ok=True)
-        write_film(home / "unfinished", *FILMS[film])
-        (home / "unfinished").rename(path)
+        with unfinished(path) as scratch:
+            write_film(scratch, *FILMS[film])
     return path
 
 

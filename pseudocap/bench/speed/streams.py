@@ -23,9 +23,10 @@ from pseudocap.bench.speed.measure import take_turns
 from pseudocap.data.stream.batches import Stream, TrainingBatches
 from pseudocap.data.stream.mixture import Mixture
 from pseudocap.data.stream.sources import TarSource, picture
-from pseudocap.data.tars import index as tar_index
 from pseudocap.data.tars.index import find_tars, index_tars
 from pseudocap.data.tars.samples import ShardSample, read_shard
+from pseudocap.files import tars
+from pseudocap.files.tars import add_member
 from pseudocap.types import Preprocess
 from pseudocap.video.transforms import train_tensor
 
@@ -43,9 +44,7 @@ def write_tars(folder: Path) -> None:
                 buffer = io.BytesIO()
                 coarse.resize((256, 256)).save(buffer, "JPEG", quality=90)
                 for extension, content in (("jpg", buffer.getvalue()), ("txt", b"noise")):
-                    info = tarfile.TarInfo(f"{number:09d}.{extension}")
-                    info.size = len(content)
-                    archive.addfile(info, io.BytesIO(content))
+                    add_member(archive, f"{number:09d}.{extension}", content)
 
 
 def plain(folder: Path, first: int, batches: int) -> None:
@@ -80,8 +79,8 @@ def main() -> None:
             "stream": lambda: streamed(folder, 0, BATCHES),
             "plain loop, resumed": lambda: plain(folder, RESUMED_AT, 1),
             "stream, resumed": lambda: streamed(folder, RESUMED_AT, 1),
-            "index, headers by tarfile": lambda: [list(tar_index._members(tar)) for tar in find_tars(folder)],
-            "index, plain headers": lambda: [tar_index._plain_members(tar) for tar in find_tars(folder)],
+            "index, headers by tarfile": lambda: [list(tars._members(tar)) for tar in find_tars(folder)],
+            "index, plain headers": lambda: [tars._plain_members(tar) for tar in find_tars(folder)],
         }
         timings = take_turns(alternatives, rounds=rounds)
     print("| | samples | seconds (median) | fastest | slowest | samples a second |")

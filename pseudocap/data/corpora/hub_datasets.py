@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pseudocap.data.corpora import reading
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.errors import DataError
-from pseudocap.files.atomic import unfinished
+from pseudocap.files.atomic import write_bytes
 from pseudocap.types import CaptionedVideo
 
 if TYPE_CHECKING:
@@ -92,9 +92,7 @@ def _kept(content: bytes, suffix: str) -> Path:
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HOME) / "pseudocap" / "videos"
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
     if not path.is_file():
-        with unfinished(path, contested=True) as scratch:
-            scratch.write_bytes(content)
+        write_bytes(path, content, contested=True)
     return path

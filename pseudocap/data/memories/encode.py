@@ -8,13 +8,11 @@ under whatever name or from whatever source, is not encoded again.
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -22,7 +20,7 @@ from typing import Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from pseudocap.data.memories.shards import ShardVectors, create, remove_litter, write_shard
+from pseudocap.data.memories.shards import ShardVectors, create, write_shard
 from pseudocap.data.memories.source import (
     Failure,
     MemoryRow,
@@ -35,6 +33,7 @@ from pseudocap.data.memories.source import (
 from pseudocap.data.stream.sources import Described, Source
 from pseudocap.data.verify import CRASHED
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
+from pseudocap.files.lock import locked
 from pseudocap.model.encoders.timesformer import TimeSformer
 from pseudocap.types import Modality
 from pseudocap.video.watch import pad_clips
@@ -121,8 +120,7 @@ def encode(
             raise ConfigError(f"{name} must be at least {least}, not {value}")
     started = time.monotonic()
     create(out, spec)
-    with _alone(out):
-        remove_litter(out)
+    with locked(out, "encoding"):
         past = Past.of(out, source.identity)
         past.refuse_other(source.modality, out)
         again = frozenset(past.failures) if retry_failed else frozenset()
@@ -319,14 +317,3 @@ class _Writer:
         write_shard(self.out, self.past.shards, self.vectors.tensors(), index)
         self.past.shards += 1
         self._start_shard()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two runs must not write into one folder."""
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise DataError(f"another run is writing to {folder}; wait for it, or choose another folder") from None
-        yield

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,12 +32,6 @@ def create(folder: Path, spec: MemorySpec) -> None:
         raise DataError(f"{folder} is not empty and holds no {MANIFEST}; choose another folder for the memories")
     document = {**spec.to_dict(), "fingerprint": spec.fingerprint}
     _write(folder / MANIFEST, json.dumps(document, indent=2).encode() + b"\n")
-
-
-def remove_litter(folder: Path) -> None:
-    """What killed runs left half written. Only who holds the folder's lock may do so."""
-    for path in folder.glob(".*.part"):
-        path.unlink(missing_ok=True)
 
 
 def quantise(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -106,13 +99,11 @@ def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], ind
 def _write(path: Path, content: bytes | Callable[[Path], None]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished(path, contested=True) as scratch:
+        with unfinished(path, contested=True, durable=True) as scratch:
             if isinstance(content, bytes):
                 scratch.write_bytes(content)
             else:
                 content(scratch)
-            with scratch.open("rb") as file:
-                os.fsync(file.fileno())
     except (OSError, SafetensorError) as error:
         raise DataError(
             f"{path} could not be written: {first_line(error)}; the shards before it are whole, run again to go on"

@@ -15,8 +15,7 @@ import hashlib
 import json
 import logging
 import os
-import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -24,15 +23,15 @@ from typing import Any
 
 import numpy as np
 
-from pseudocap.data.tars.samples import require_end, split_name
+from pseudocap.data.tars.samples import split_name
 from pseudocap.errors import DataError, first_line
-from pseudocap.files.atomic import unfinished
+from pseudocap.files.atomic import write_bytes
+from pseudocap.files.tars import BROKEN, tar_fault, tar_members
 
 FOLDER = ".pseudocap"
 COUNTS = "counts.json"
 FORMAT = 1
 OFFSET = np.dtype("<i8")
-_BLOCK = tarfile.BLOCKSIZE
 _log = logging.getLogger(__name__)
 
 Tars = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -138,9 +137,7 @@ def _index(tar: Path, offsets: Path) -> dict[str, Any]:
 
 def _write(path: Path, content: bytes) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished(path, contested=True) as scratch:
-            scratch.write_bytes(content)
+        write_bytes(path, content, contested=True)
     except OSError as error:
         problem = f"{first_line(error)}; name a folder for the index that can be written (index=)"
         raise DataError(f"{path}: the index of the tars cannot be written: {problem}") from error
@@ -164,54 +161,11 @@ def scan(tar: Path) -> tuple[list[int], str]:
     starts: list[int] = []
     before, finish = "", 0
     try:
-        for name, start, end in _plain_members(tar) or _members(tar):
+        for name, start, _, _, end in tar_members(tar):
             key, _ = split_name(name)
             if not starts or key != before:
                 starts.append(start)
             before, finish = key, end
-    except (tarfile.TarError, EOFError, OSError) as error:
-        fault = f"{first_line(error)}: it is no tar or was cut short; fetch it again"
-        return starts or [0], fault  # the last sample's start is the end of the one before
+    except BROKEN as error:
+        return starts or [0], tar_fault(error)  # the last sample's start is the end of the one before
     return [*starts, finish], ""
-
-
-def _plain_members(tar: Path) -> list[tuple[str, int, int]] | None:
-    """Name, offset and end of every file, read 4 to 5 times as fast as by tarfile (pseudocap/bench/speed/streams.py).
-
-    None where there is anything but whole, plain headers with right checksums: then tarfile has the word.
-    """
-    found: list[tuple[str, int, int]] = []
-    position = 0
-    with tar.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        while True:
-            header = os.pread(file.fileno(), _BLOCK, position)
-            if header == bytes(_BLOCK):
-                return found
-            if len(header) < _BLOCK or header[156] not in b"0\0" or header[257:262] != b"ustar":
-                return None
-            try:
-                length, checksum = int(header[124:136].rstrip(b"\0 "), 8), int(header[148:156].rstrip(b"\0 "), 8)
-                name, prefix = (header[a:b].split(b"\0", 1)[0].decode("utf-8") for a, b in ((0, 100), (345, 500)))
-            except ValueError:
-                return None
-            if checksum != sum(header) - sum(header[148:156]) + 8 * 0x20:
-                return None
-            end = position + _BLOCK + (length + _BLOCK - 1) // _BLOCK * _BLOCK
-            if end > size:
-                return None
-            found.append((f"{prefix}/{name}" if prefix else name, position, end))
-            position = end
-
-
-def _members(tar: Path) -> Iterator[tuple[str, int, int]]:
-    """The same by tarfile, which knows every kind of header; raises where the tar ends before its end mark."""
-    with tarfile.open(tar, mode="r:") as archive:
-        start = 0  # of the next member's headers: a long name has one of its own before the member's
-        for member in archive:
-            archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every member that it saw
-            end = member.offset_data + (member.size + _BLOCK - 1) // _BLOCK * _BLOCK
-            if member.isfile():
-                yield member.name, start, end
-            start = archive.offset
-    require_end(tar, archive.offset)

@@ -20,6 +20,7 @@ from typing import Any
 from pseudocap.data.corpora import reading
 from pseudocap.data.corpora.base import Checks, Mismatch
 from pseudocap.errors import DataError, first_line
+from pseudocap.files.tars import BROKEN, require_end, tar_fault
 
 MEDIA = ("jpg", "jpeg", "png", "webp", "mp4", "webm", "mkv", "avi", "mov", "gif")
 
@@ -71,20 +72,6 @@ def split_name(member: str) -> tuple[str, str]:
     return folder + slash + stem, extension.lower()
 
 
-def require_end(tar: Path, offset: int) -> None:
-    """ReadError unless the empty block that ends a tar stands where its reading stopped.
-
-    tarfile takes a damaged header for the end, and so does not tell what it leaves out.
-    """
-    with tar.open("rb") as file:
-        file.seek(offset)
-        block = file.read(tarfile.BLOCKSIZE)
-    if len(block) < tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("its end is missing")
-    if any(block):
-        raise tarfile.ReadError(f"the header at byte {offset:,} is damaged")
-
-
 def read_sample(path: str | PathLike[str], start: int, end: int) -> ShardSample:
     """The one sample whose members lie between these two offsets of a tar; nothing else is read."""
     tar = Path(path)
@@ -99,7 +86,7 @@ def read_sample(path: str | PathLike[str], start: int, end: int) -> ShardSample:
                 if member.isfile():
                     key, extension = split_name(member.name)
                     members.append((extension, _content(archive, member)))
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except BROKEN as error:
         raise DataError(
             f"{tar}, sample {key}: {first_line(error)}: has the tar changed since it was indexed?"
         ) from error
@@ -151,7 +138,7 @@ def _groups(tar: Path, refuse: Callable[[DataError], None]) -> Iterator[tuple[st
     except FileNotFoundError:
         raise DataError(f"{tar}: there is no such file") from None
     except (tarfile.TarError, EOFError) as error:
-        refuse(DataError(f"{tar}: {first_line(error)}: it is no tar or was cut short; fetch it again"))
+        refuse(DataError(f"{tar}: {tar_fault(error)}"))
     else:
         if members:
             yield key, members

@@ -482,7 +482,9 @@ def test_a_full_disk_is_one_clear_error_and_the_shards_before_it_stay(films: Pat
 
 def test_a_second_run_into_the_same_folder_is_refused(films: Path, tmp_path: Path, run: Run) -> None:
     def second(done: int, total: int) -> None:
-        with pytest.raises(DataError, match="another run"):
+        with pytest.raises(
+            DataError, match=rf"another run \(process {os.getpid()} on .*\) is encoding into {tmp_path}"
+        ):
             run(rows_of(films), tmp_path / "m")
 
     assert run(rows_of(films), tmp_path / "m", progress=second).stored == 7

@@ -41,13 +41,6 @@ def test_names_beyond_ascii_and_folders_are_read_too(tmp_path: Path) -> None:
     assert [sample.key for sample in samples_of(tar)] == ["élan" + "n" * 100, "2"]
 
 
-def test_the_quick_way_and_tarfile_agree(tmp_path: Path) -> None:
-    path = write_tar(tmp_path / "x.tar", members(["1", "2"]))
-    quick = tar_index._plain_members(path)
-    assert quick is not None
-    assert quick == list(tar_index._members(path))
-
-
 def test_a_damaged_header_is_seen(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "x.tar", members(["1", "2", "3"]))
     content = bytearray(path.read_bytes())
