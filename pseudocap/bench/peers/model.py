@@ -21,7 +21,7 @@ import torch
 from pseudocap.bench.claims.report import write_table
 from pseudocap.bench.claims.results import machine
 from pseudocap.bench.peers.peer_specs import Spec
-from pseudocap.bench.peers.peers import Captioner, Frames, Ours, load_or_reason
+from pseudocap.bench.peers.peers import Captioner, Frames, Ours, load_captioner, load_or_reason
 from pseudocap.bench.speed.measure import Timing, peak_memory, take_turns
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.videos import VideoFolder
@@ -78,12 +78,12 @@ def bench_model(
     progress: Progress = lambda done, total: None,
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """The result, and everybody's captions."""
-    ours = own.load()
+    ours = load_captioner(own)
     assert isinstance(ours, Ours), "the first is a PseudoCap"
     loaded: dict[str, Captioner] = {own.name: ours}
     absent: dict[str, str] = {}
     for spec in peers:
-        captioner, reason = load_or_reason(spec.load)
+        captioner, reason = load_or_reason(spec)
         if captioner is None:
             absent[spec.name] = reason
         else:
@@ -211,14 +211,14 @@ def _peak(spec: Spec, few: Sequence[Frames]) -> float:
         torch.cuda.empty_cache()
         before = torch.cuda.memory_allocated(spec.device)
         torch.cuda.reset_peak_memory_stats(spec.device)
-        spec.load().caption(few)
+        load_captioner(spec).caption(few)
         return float(torch.cuda.max_memory_allocated(spec.device) - before) / 2**20
     with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as alone:
         return alone.submit(_peak_here, spec, few).result()
 
 
 def _peak_here(spec: Spec, few: Sequence[Frames]) -> float:
-    return peak_memory(lambda: spec.load().caption(few))
+    return peak_memory(lambda: load_captioner(spec).caption(few))
 
 
 def write_model(out: Path, document: Mapping[str, Any], captions: Mapping[str, Mapping[str, str]]) -> list[Path]:

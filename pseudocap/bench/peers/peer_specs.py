@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pseudocap.errors import InputError, nearest
-
-if TYPE_CHECKING:
-    from pseudocap.bench.peers.peers import Captioner
 
 KINDS = ("git", "blip", "blip2")
 
@@ -31,11 +27,6 @@ class Spec:
             return f"{self.kind} (transformers' default shape)"
         shown = Path(self.source).name if Path(self.source).exists() else self.source
         return f"{self.kind}: {shown}"
-
-    def load(self) -> Captioner:
-        from pseudocap.bench.peers.peers import Ours, Peer
-
-        return Ours(self) if self.kind == "pseudocap" else Peer(self)
 
 
 def read_peer(text: str, *, device: str, max_new_tokens: int) -> Spec:

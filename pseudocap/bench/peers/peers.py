@@ -7,7 +7,7 @@ random weights is timed and says nothing that could be scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -140,10 +140,14 @@ def chosen_frames(length: int, count: int) -> list[int]:
     return [min(length - 1, int((place + 0.5) * length / count)) for place in range(count)]
 
 
-def load_or_reason(load: Callable[[], Captioner]) -> tuple[Captioner | None, str]:
-    """A peer that cannot be had is told in the result, and the others are measured all the same."""
+def load_captioner(spec: Spec) -> Captioner:
+    return Ours(spec) if spec.kind == "pseudocap" else Peer(spec)
+
+
+def load_or_reason(spec: Spec) -> tuple[Captioner | None, str]:
+    """Load a peer, or return why it cannot be loaded: the others are measured all the same."""
     transformers.utils.logging.disable_progress_bar()
     try:
-        return load(), ""
+        return load_captioner(spec), ""
     except CheckpointError as error:
         return None, str(error)

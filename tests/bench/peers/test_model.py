@@ -24,6 +24,7 @@ from transformers import (
 
 from pseudocap import PseudoCap
 from pseudocap.bench.peers.peer_specs import Spec, read_peer
+from pseudocap.bench.peers.peers import load_captioner
 from pseudocap.bench.peers.peers import Peer, chosen_frames
 from pseudocap.cli.main import main
 from pseudocap.errors import CheckpointError, InputError
@@ -93,7 +94,7 @@ def test_frames_are_chosen_evenly_and_a_single_one_is_the_middle(length: int, co
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["git", "blip", "blip2"])
 def test_a_peer_says_the_same_of_a_clip_alone_and_in_a_batch(kind: str, peers: Path) -> None:
-    peer = spec(kind, peers / kind).load()
+    peer = load_captioner(spec(kind, peers / kind))
     assert peer.unscored == ""
     several = clips(3)
     assert peer.caption(several) == [peer.caption([clip])[0] for clip in several]
@@ -103,7 +104,7 @@ def test_a_peer_says_the_same_of_a_clip_alone_and_in_a_batch(kind: str, peers: P
 def test_git_sees_several_frames_and_blip_the_centre_one(peers: Path) -> None:
     """Told by what reaches the network: which frames, if changed, change its pixels."""
     for kind, seen in (("git", {1, 3, 5, 7}), ("blip", {4})):
-        peer = spec(kind, peers / kind).load()
+        peer = load_captioner(spec(kind, peers / kind))
         assert isinstance(peer, Peer)
         (clip,) = clips(1)
         before = peer._pixels([clip])
@@ -119,14 +120,14 @@ def test_git_sees_several_frames_and_blip_the_centre_one(peers: Path) -> None:
 @pytest.mark.slow
 def test_without_weights_a_config_is_timed_and_not_scored(peers: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((peers / "git" / "config.json").read_bytes())
-    peer = spec("git", tmp_path).load()
-    whole = spec("git", peers / "git").load()
+    peer = load_captioner(spec("git", tmp_path))
+    whole = load_captioner(spec("git", peers / "git"))
     assert "weights cannot be loaded" in peer.unscored
     assert peer.parameters == whole.parameters
     assert peer.caption(clips(2)) == ["", ""]
     (tmp_path / "empty").mkdir()
     with pytest.raises(CheckpointError, match="not even its config can be had"):
-        spec("git", tmp_path / "empty").load()
+        load_captioner(spec("git", tmp_path / "empty"))
 
 
 def test_a_peer_that_is_named_wrongly_is_refused(tmp_path: Path) -> None:
