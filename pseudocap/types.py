@@ -162,7 +162,7 @@ class Transcript:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Coverage:
+class SplitCoverage:
     """How much of a split can be watched here: what a result says beside its score.
 
     `videos` counts the split's rows, `missing` holds the ids of those without a file, `undecodable` the reason by id.

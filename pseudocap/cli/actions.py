@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Action:
+class Subcommand:
     """One thing that the verb can do. `add` declares without importing anything heavy, as a verb's does."""
 
     summary: str
@@ -17,7 +17,7 @@ class Action:
     run: Callable[[argparse.Namespace], int]
 
 
-def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, Action]) -> None:
+def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, Subcommand]) -> None:
     """Their names become `args.action`."""
     parsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, action in actions.items():

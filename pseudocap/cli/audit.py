@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pseudocap.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from pseudocap.label.audit.report import Figure, Report
+    from pseudocap.label.audit.report import AuditReport, Figure
     from pseudocap.label.audit.store import AuditStore
     from pseudocap.types import Clip
 
@@ -137,7 +137,7 @@ def _report(args: argparse.Namespace, answers: Path) -> int:
     return 0
 
 
-def _print_report(report: Report) -> None:
+def _print_report(report: AuditReport) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

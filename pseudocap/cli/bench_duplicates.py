@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from pseudocap.cli.actions import Action
+from pseudocap.cli.actions import Subcommand
 from pseudocap.errors import InputError
 
 
@@ -43,7 +43,7 @@ def _duplicates(args: argparse.Namespace) -> int:
     return 0
 
 
-DUPLICATES = Action(
+DUPLICATES = Subcommand(
     summary="which test videos are near-duplicates of what was learned from",
     add=_add_duplicates,
     run=_duplicates,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.bench.peers.peer_specs import Spec, read_peer
-from pseudocap.cli.actions import Action
+from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import command, positive, show, tell
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
@@ -136,7 +136,7 @@ def _toy_films(build: Path | None, split: str) -> Callable[[], tuple[Corpus, Pat
     return find
 
 
-MODEL = Action(
+MODEL = Subcommand(
     summary="a checkpoint beside its peers on the same frames: quality, seconds, memory",
     add=_add_model,
     run=_model,

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.cli.actions import Action
+from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import add_build, command, folders, positive, show
 from pseudocap.cli.quiet import quieten
 from pseudocap.errors import ConfigError, InputError, nearest
 
 if TYPE_CHECKING:
-    from pseudocap.zoo.recipe import Recipe
+    from pseudocap.zoo.recipe import ZooRecipe
 
 ROWS = ("asr", "image-only", "video-only", "mixed", "mixed-ext", "none")
 COUNTS = "10,100,1000"
@@ -101,10 +101,10 @@ def _regimes(args: argparse.Namespace) -> int:
     return 0
 
 
-def _recipe(args: argparse.Namespace) -> Recipe:
-    from pseudocap.zoo.recipe import FULL, SMOKE
+def _recipe(args: argparse.Namespace) -> ZooRecipe:
+    from pseudocap.zoo.recipe import FULL_RECIPE, SMOKE_RECIPE
 
-    recipe = SMOKE if args.smoke else FULL
+    recipe = SMOKE_RECIPE if args.smoke else FULL_RECIPE
     given = {"steps": args.steps, "batch": args.batch_size, "lr": args.lr}
     given = {name: value for name, value in given.items() if value is not None}
     for name, value in given.items():
@@ -164,10 +164,10 @@ def _ablation(args: argparse.Namespace) -> int:
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
     from pseudocap.stages import Workshop
-    from pseudocap.zoo.recipe import FULL, SMOKE
+    from pseudocap.zoo.recipe import FULL_RECIPE, SMOKE_RECIPE
 
     quieten(many_trainings=True)
-    recipe = SMOKE if args.smoke else FULL
+    recipe = SMOKE_RECIPE if args.smoke else FULL_RECIPE
     with stages_of("bench") as shown:
         shop = Workshop(root=build.resolve(), main=main, progress=shown.draw)
         plan = short(recipe.regime, steps)
@@ -179,13 +179,13 @@ def _ablation(args: argparse.Namespace) -> int:
     return 0
 
 
-REGIMES = Action(
+REGIMES = Subcommand(
     summary="the regimes side by side: pre-trained, fine-tuned, scored, with intervals over seeds",
     add=_add_regimes,
     run=_regimes,
     example="pseudocap bench regimes --data toy --seeds 3",
 )
-ABLATION = Action(
+ABLATION = Subcommand(
     summary="one of the papers' side findings as a grid of settings, on the toy world",
     add=_add_ablation,
     run=_ablation,

@@ -7,7 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from pseudocap.cli.actions import Action
+from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import tell
 from pseudocap.errors import ConfigError, nearest
 
@@ -54,7 +54,7 @@ def _throughput(args: argparse.Namespace) -> int:
     return 1 if low else 0
 
 
-THROUGHPUT = Action(
+THROUGHPUT = Subcommand(
     summary="how many times as fast as named alternatives everything is; fails below the floors",
     add=_add_throughput,
     run=_throughput,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.errors import DataError
-from pseudocap.types import Coverage
+from pseudocap.types import SplitCoverage
 
 if TYPE_CHECKING:
     from pseudocap.data.corpora.base import Corpus
@@ -97,11 +97,11 @@ def _read(args: argparse.Namespace) -> Corpus:
     return read_own(source, split="train", allow_partial=args.allow_partial)  # as fine-tuning takes them
 
 
-def _coverage(coverage: Coverage) -> dict[str, object]:
+def _coverage(coverage: SplitCoverage) -> dict[str, object]:
     return {"present": coverage.present, **asdict(coverage)}
 
 
-def _print_table(corpus: Corpus, coverages: tuple[Coverage, ...]) -> None:
+def _print_table(corpus: Corpus, coverages: tuple[SplitCoverage, ...]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

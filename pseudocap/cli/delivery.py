@@ -21,7 +21,7 @@ OF_ALL = {"json": ".jsonl", "parquet": ".parquet"}  # one file for all videos
 
 
 @dataclass(kw_only=True, slots=True)
-class Delivery:
+class CaptionDelivery:
     """Takes each file's captions as they come. What is for one file of all is gathered and written at the end, also at
     one that comes too early."""
 
@@ -80,7 +80,7 @@ class Delivery:
             write_text(self.out, "".join(self.lines))
 
 
-def plan_delivery(files: Sequence[tuple[str, Path]], *, form: str, dense: bool, out: Path | None) -> Delivery:
+def plan_delivery(files: Sequence[tuple[str, Path]], *, form: str, dense: bool, out: Path | None) -> CaptionDelivery:
     """Refuses, before anything is captioned, a place that does not fit the format or that cannot be written to."""
     targets: Sequence[Path | None] = [None] * len(files)
     named = _form_of(out)
@@ -101,7 +101,7 @@ def plan_delivery(files: Sequence[tuple[str, Path]], *, form: str, dense: bool, 
         targets = in_folder(files, out, SUFFIX[form], "--out")
     elif form in ("srt", "vtt") and len(files) > 1:
         raise ConfigError(f"--format {form} of several files needs --out DIR: one file for each")
-    return Delivery(form=form, dense=dense, out=out, targets=targets, of_all=of_all)
+    return CaptionDelivery(form=form, dense=dense, out=out, targets=targets, of_all=of_all)
 
 
 def _form_of(out: Path | None) -> str | None:

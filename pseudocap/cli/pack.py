@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
 
     from pseudocap.cli.progress import progress_of
     from pseudocap.label.cut import Cutting
-    from pseudocap.label.pack import Packing, pack
+    from pseudocap.label.pack import ClipPacking, pack
 
-    packing = Packing(
+    packing = ClipPacking(
         cutting=Cutting(form=args.format, short_side=args.short_side),
         shard_size=args.shard_size,
         verdicts=args.with_verdicts,

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class ScoreReport:
     """All that was asked for."""
 
     scores: Scores
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace) -> int:
             differences = compare(predictions=predictions, baseline=against, samples=samples, **options)
         except DataError as error:  # the predictions themselves have been scored, so it is the other file's
             raise DataError(f"--against {args.against}: {error}") from error
-    report = Report(
+    report = ScoreReport(
         scores=scores,
         by=_by(args, read, scores),
         ranked=_ranked(scores, predictions, read.captions),
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if scores else 1
 
 
-def _show(report: Report, *, as_json: bool) -> None:
+def _show(report: ScoreReport, *, as_json: bool) -> None:
     if not as_json:
         print("\n".join(_lines(report)))
         return
@@ -169,7 +169,7 @@ def _write(args: argparse.Namespace, predictions: Mapping[str, str], read: Capti
             scratch.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
-def _document(report: Report) -> dict[str, Any]:
+def _document(report: ScoreReport) -> dict[str, Any]:
     scores = report.scores
     rows = [dict(zip(("score", "id", "prediction", "reference"), row, strict=True)) for row in report.ranked]
     return {
@@ -188,7 +188,7 @@ def _document(report: Report) -> dict[str, Any]:
     }
 
 
-def _lines(report: Report) -> Iterator[str]:
+def _lines(report: ScoreReport) -> Iterator[str]:
     yield from report.scores.lines()
     if report.differences:
         yield "\nagainst the other system, on the videos that both have (p: paired, two-sided)"

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pseudocap.cli.actions import Action, add_actions
+from pseudocap.cli.actions import Subcommand, add_actions
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import CheckpointError, ConfigError, nearest
@@ -92,7 +92,7 @@ def _verify(args: argparse.Namespace) -> int:
 
     from pseudocap.cli.progress import progress_of
     from pseudocap.hub.manifest import all_rows
-    from pseudocap.zoo.verify import TOLERANCE, Finding, verify, write_test_world
+    from pseudocap.zoo.verify import TOLERANCE, RowFinding, verify, write_test_world
 
     quieten()
     rows = all_rows(args.checkpoints)
@@ -103,7 +103,7 @@ def _verify(args: argparse.Namespace) -> int:
             )
     chosen = [rows[name] for name in args.names or rows]
     tolerance = TOLERANCE if args.tolerance is None else args.tolerance
-    findings: list[Finding] = []
+    findings: list[RowFinding] = []
     with tempfile.TemporaryDirectory() as scratch:
         world = (
             None if args.no_scores or not any(row.values["scores"] for row in chosen) else args.data or Path(scratch)
@@ -139,7 +139,7 @@ def _build(args: argparse.Namespace) -> int:
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
     from pseudocap.zoo.build import build
-    from pseudocap.zoo.recipe import FULL, SMOKE
+    from pseudocap.zoo.recipe import FULL_RECIPE, SMOKE_RECIPE
     from pseudocap.zoo.ship import install
 
     quieten()
@@ -148,7 +148,7 @@ def _build(args: argparse.Namespace) -> int:
     if args.out.is_file():
         raise ConfigError(f"--out {args.out} is a file; name a folder")
     with stages_of("zoo") as shown:
-        recipe = SMOKE if args.smoke else FULL
+        recipe = SMOKE_RECIPE if args.smoke else FULL_RECIPE
         told = build(args.out.resolve(), recipe, main=main, workers=args.workers, progress=shown.draw, say=shown.say)
     if args.json:
         print(json.dumps(told, indent=1))
@@ -210,22 +210,22 @@ def _figure(value: object) -> str:
 
 
 ACTIONS = {
-    "list": Action(
+    "list": Subcommand(
         summary="the rows that have a name here", example="pseudocap zoo list --json", add=_add_list, run=_list
     ),
-    "show": Action(
+    "show": Subcommand(
         summary="all that is known of one row, and where it lies",
         example="pseudocap zoo show toy-mixed-ext",
         add=_add_show,
         run=_show,
     ),
-    "verify": Action(
+    "verify": Subcommand(
         summary="recompute the rows' hashes and scores",
         example="pseudocap zoo verify toy-mixed-ext",
         add=_add_verify,
         run=_verify,
     ),
-    "build": Action(
+    "build": Subcommand(
         summary="make all that the package ships, from nothing",
         example="pseudocap zoo build --out build/zoo    (the same command goes on where it stopped)",
         add=_add_build,

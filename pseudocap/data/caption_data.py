@@ -25,7 +25,7 @@ from pseudocap.data.stream.resumable import ResumableData
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.types import CaptionedVideo, Coverage, Preprocess
+from pseudocap.types import CaptionedVideo, Preprocess, SplitCoverage
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -162,10 +162,10 @@ class CaptionData(ResumableData):
         return self._evaluation(self._splits["test"])
 
     @property
-    def coverage(self) -> dict[str, Coverage]:
+    def coverage(self) -> dict[str, SplitCoverage]:
         """By split that was set up: what is missing, and what this rank has met that cannot be decoded."""
         return {
-            name: Coverage(
+            name: SplitCoverage(
                 split=name,
                 videos=len(source.rows) + len(source.missing),
                 missing=source.missing,
@@ -174,11 +174,11 @@ class CaptionData(ResumableData):
             for name, source in self._sources.items()
         }
 
-    def gather_coverage(self) -> dict[str, Coverage]:
+    def gather_coverage(self) -> dict[str, SplitCoverage]:
         """The coverage with what all ranks have met. Every rank calls it, at the end of an evaluation for example."""
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return self.coverage
-        everyone: list[dict[str, Coverage]] = [{}] * torch.distributed.get_world_size()
+        everyone: list[dict[str, SplitCoverage]] = [{}] * torch.distributed.get_world_size()
         torch.distributed.all_gather_object(everyone, self.coverage)
         for found in everyone:
             for name, coverage in found.items():

@@ -18,7 +18,7 @@ from pathlib import Path
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DecodeError
-from pseudocap.types import Coverage
+from pseudocap.types import SplitCoverage
 
 CRASHED = "FFmpeg crashes on it; fetch the file again or convert it"
 Progress = Callable[[int, int], None]  # files that are done, files in all
@@ -26,7 +26,7 @@ Progress = Callable[[int, int], None]  # files that are done, files in all
 
 def verify(
     corpus: Corpus, videos: VideoFolder, *, workers: int | None = None, progress: Progress | None = None
-) -> tuple[Coverage, ...]:
+) -> tuple[SplitCoverage, ...]:
     """The coverage of every split. `workers` are processes, by default as many as there are cores.
 
     They are spawned, so a script that calls this keeps its own work under `if __name__ == "__main__"`.
@@ -40,7 +40,7 @@ def verify(
     for split in corpus.splits:
         rows = {row_id: path for (of, row_id), path in files.items() if of == split}
         coverages.append(
-            Coverage(
+            SplitCoverage(
                 split=split,
                 videos=len(rows),
                 missing=tuple(row_id for row_id, path in rows.items() if path is None),

@@ -21,7 +21,6 @@ from pseudocap.metrics.suite import Scores, score
 
 ZERO_SHOT = "zero-shot"  # the plain view, captioned before the fine-tuning
 SAMPLES = 1000  # resampled sets of videos, which give a captioner's own interval
-Captions = dict[str, str]  # by the video's key
 Judge = Callable[[Mapping[str, str]], Mapping[str, float]]  # captions by key to shares in per cent
 
 
@@ -40,13 +39,13 @@ def references_of(videos: Iterable[HeldOut]) -> References:
 
 def caption_views(
     model: PseudoCap, memories: Mapping[str, Memory], videos: Sequence[HeldOut], views: Sequence[str] = VIEWS
-) -> dict[str, Captions]:
+) -> dict[str, dict[str, str]]:
     """Caption every video in each view, from the memories that `write_views` made of the same videos."""
     keys = [video.key for video in videos]
     return {view: dict(zip(keys, caption_memory(model, memories[view]), strict=True)) for view in views}
 
 
-def score_views(captions: Mapping[str, Captions], videos: Iterable[HeldOut]) -> dict[str, Scores]:
+def score_views(captions: Mapping[str, Mapping[str, str]], videos: Iterable[HeldOut]) -> dict[str, Scores]:
     """Score the captions of each view; the plain view's scores have intervals over videos."""
     references = references_of(videos)
     return {
@@ -57,7 +56,7 @@ def score_views(captions: Mapping[str, Captions], videos: Iterable[HeldOut]) -> 
 
 def score_files(
     model: PseudoCap, videos: Sequence[HeldOut], *, batch_size: int, metrics: Sequence[str] = METRICS, **decoding: Any
-) -> tuple[Captions, Scores]:
+) -> tuple[dict[str, str], Scores]:
     """Caption the files themselves, as a user does, and score the captions."""
     texts = model.caption([video.path for video in videos], batch_size=batch_size, **decoding)
     captions = dict(zip((video.key for video in videos), texts, strict=True))
@@ -65,7 +64,7 @@ def score_files(
 
 
 def report_captions(
-    captions: Mapping[str, Captions], videos: Sequence[HeldOut], judge: Judge | None = None
+    captions: Mapping[str, Mapping[str, str]], videos: Sequence[HeldOut], judge: Judge | None = None
 ) -> dict[str, Any]:
     """One document of a captioner: scores by view, intervals, language and, where a judge is there, truth."""
     scores = score_views(captions, videos)

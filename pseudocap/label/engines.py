@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pseudocap.label.framing import Framing, Planned, Watched, pieces, plan_video, watch_clips
-from pseudocap.label.shard import Recipe, Shard
+from pseudocap.label.shard import LabelRecipe, Shard
 from pseudocap.label.sources import Media
 from pseudocap.label.teachers.image_text import Teacher
-from pseudocap.label.work import Done, Errand, ShardEnd, Sight, Step, Work
+from pseudocap.label.work import Done, Errand, ShardEnd, Step, WatchedClips, Work
 from pseudocap.types import Clip
 
 THREADS = 4  # at most, where no worker processes decode
@@ -37,7 +37,7 @@ class Engine(Protocol):
     """Where a run is done: gives its shards as they are finished, in whatever order, and a `Step` now and then."""
 
     def label(
-        self, works: Iterable[Work], teacher: Teacher, recipe: Recipe, scratch: Path
+        self, works: Iterable[Work], teacher: Teacher, recipe: LabelRecipe, scratch: Path
     ) -> Iterator[Done | Step]: ...
 
 
@@ -56,7 +56,9 @@ class LocalEngine:
     def __init__(self, workers: int) -> None:
         self._workers = workers
 
-    def label(self, works: Iterable[Work], teacher: Teacher, recipe: Recipe, scratch: Path) -> Iterator[Done | Step]:
+    def label(
+        self, works: Iterable[Work], teacher: Teacher, recipe: LabelRecipe, scratch: Path
+    ) -> Iterator[Done | Step]:
         begun: dict[int, Shard] = {}  # decoding runs ahead of the teacher, also into the next shards
 
         def errands() -> Iterator[Errand | ShardEnd]:
@@ -80,7 +82,7 @@ class LocalEngine:
 
     def watch(
         self, errands: Iterable[Errand | ShardEnd], framing: Framing, scratch: Path
-    ) -> Iterator[Sight | ShardEnd]:
+    ) -> Iterator[WatchedClips | ShardEnd]:
         crew = Crew(self._workers)
         try:
             yield from _Watching(crew=crew, framing=framing, scratch=scratch).all(iter(errands))
@@ -92,7 +94,7 @@ class LocalEngine:
 class _Step:
     """What comes next, in order: something known already, or what a job gives. `copy` is removed when it is reached."""
 
-    known: Sight | ShardEnd | None = None
+    known: WatchedClips | ShardEnd | None = None
     media: Media | None = None
     job: Job | None = None
     copy: str = ""
@@ -108,7 +110,7 @@ class _Watching:
     plans: deque[tuple[Errand | ShardEnd, Job | None]] = field(default_factory=deque)
     steps: deque[_Step] = field(default_factory=deque)
 
-    def all(self, errands: Iterator[Errand | ShardEnd]) -> Iterator[Sight | ShardEnd]:
+    def all(self, errands: Iterator[Errand | ShardEnd]) -> Iterator[WatchedClips | ShardEnd]:
         ahead = 2 * self.crew.size + 2
         while True:
             while len(self.plans) < ahead and (errand := next(errands, None)) is not None:
@@ -136,19 +138,19 @@ class _Watching:
             return
         media = errand.media
         if errand.skip:
-            self.steps.append(_Step(known=Sight(media=media, ends=True)))
+            self.steps.append(_Step(known=WatchedClips(media=media, ends=True)))
             return
         planned = self._planned(media, job)
         wanted = tuple(clip for clip in planned.clips if (clip.start, clip.end) not in errand.known)
         unseen = () if self.framing.frames else tuple(Watched(clip=clip) for clip in wanted)
         clips = None if planned.problem else planned.clips
-        self.steps.append(_Step(known=Sight(media=media, watched=unseen, clips=clips)))
+        self.steps.append(_Step(known=WatchedClips(media=media, watched=unseen, clips=clips)))
         for part in pieces(media, wanted, self.framing) if self.framing.frames else ():
             self.steps.append(
                 _Step(media=media, job=Job(run=watch_clips, arguments=(planned.path, part, planned.framing)))
             )
         copy = "" if media.is_local else planned.path
-        self.steps.append(_Step(known=Sight(media=media, watched=_lost(media, planned), ends=True), copy=copy))
+        self.steps.append(_Step(known=WatchedClips(media=media, watched=_lost(media, planned), ends=True), copy=copy))
 
     def _planned(self, media: Media, job: Job | None) -> Planned:
         if job is None:
@@ -159,7 +161,7 @@ class _Watching:
             return Planned(problem=CRASHED)
         return planned
 
-    def _finish(self, step: _Step) -> Sight | ShardEnd:
+    def _finish(self, step: _Step) -> WatchedClips | ShardEnd:
         if step.copy:
             Path(step.copy).unlink(missing_ok=True)
         if step.known is not None:
@@ -170,7 +172,7 @@ class _Watching:
             watched = tuple(self.crew.result(step.job))
         except BrokenProcessPool:
             watched = tuple(Watched(clip=clip, problem=CRASHED) for clip in step.job.arguments[1])
-        return Sight(media=step.media, watched=watched)
+        return WatchedClips(media=step.media, watched=watched)
 
 
 def _lost(media: Media, planned: Planned) -> tuple[Watched, ...]:

@@ -24,7 +24,7 @@ from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frame, VideoInfo, segment_centres
 
-Choice = Literal["centre", "sharpest", "consensus", "spread", "none"]
+FrameChoice = Literal["centre", "sharpest", "consensus", "spread", "none"]
 # Formats without key frames to jump to are read from the beginning each time, so they are cut into fewer pieces.
 _JUMPING = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".flv", ".ts")
 
@@ -39,15 +39,15 @@ class Framing:
 
     clip_seconds: float = CLIP_SECONDS
     min_seconds: float = MIN_SECONDS
-    choice: Choice = "centre"
+    choice: FrameChoice = "centre"
     count: int = 1
     window: float = 1.0
     short_side: int | None = None
     nearest_keyframe: bool = False
 
     def __post_init__(self) -> None:
-        if self.choice not in get_args(Choice):
-            raise ConfigError(f"frames is {self.choice!r} and must be one of {', '.join(get_args(Choice))}")
+        if self.choice not in get_args(FrameChoice):
+            raise ConfigError(f"frames is {self.choice!r} and must be one of {', '.join(get_args(FrameChoice))}")
         if self.count < 1 or (self.count < 2 and self.choice in ("sharpest", "consensus")):
             raise ConfigError(f"{self.choice} chooses among frames: count is {self.count} and must be at least 2")
         if not 0 < self.clip_seconds < math.inf:

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from pseudocap.errors import ConfigError, DataError, PseudocapError, first_line
 from pseudocap.label.engines import LocalEngine
-from pseudocap.label.shard import Recipe
+from pseudocap.label.shard import LabelRecipe
 from pseudocap.label.teachers.image_text import Answer, Teacher, View
 from pseudocap.label.work import Done, Step, Work
 
@@ -107,7 +107,9 @@ class RayEngine:
             result: Result = ray.get(task.remote(run))
             return result
 
-    def label(self, works: Iterable[Work], teacher: Teacher, recipe: Recipe, scratch: Path) -> Iterator[Done | Step]:
+    def label(
+        self, works: Iterable[Work], teacher: Teacher, recipe: LabelRecipe, scratch: Path
+    ) -> Iterator[Done | Step]:
         """Shards as they are done, in whatever order. What must be fetched lies where it is decoded, not here."""
         import ray
 

@@ -38,7 +38,7 @@ PIECE = 16  # clips of one video that a worker cuts at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Packing:
+class ClipPacking:
     """Which labels are packed, and how. `verdicts` lets those through that the filters object to."""
 
     cutting: Cutting = field(default_factory=Cutting)
@@ -73,7 +73,7 @@ class Packed:
 def pack(
     labels: str | PathLike[str],
     out: Path,
-    packing: Packing,
+    packing: ClipPacking,
     *,
     root: str | PathLike[str] | None = None,
     workers: int = 0,

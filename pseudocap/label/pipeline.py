@@ -18,7 +18,7 @@ from pseudocap.files.remote import Place, place_at
 from pseudocap.label.engines import Engine, LocalEngine
 from pseudocap.label.run_folder import STATS, Plan, alone_in, read_plan, require_same, write_json, write_plan
 from pseudocap.label.schema import finished_shards, read_rows, shard_path, write_labels
-from pseudocap.label.shard import LabelSpec, Recipe
+from pseudocap.label.shard import LabelRecipe, LabelSpec
 from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
 from pseudocap.label.teachers.image_text import Teacher, as_settings
@@ -99,7 +99,7 @@ def label(
             of=sum(len(work.names) for work in works),
             tried_before=frozenset(finished_shards(place)),
         )
-        recipe = Recipe(
+        recipe = LabelRecipe(
             spec=spec,
             teacher=teacher.name,
             revision=teacher.revision,
@@ -181,7 +181,7 @@ class _Run:
         engine: Engine,
         works: Sequence[Work],
         teacher: Teacher,
-        recipe: Recipe,
+        recipe: LabelRecipe,
         scratch: Path,
         progress: Callable[[Progress], None] | None,
     ) -> _Tally:

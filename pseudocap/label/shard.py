@@ -14,7 +14,7 @@ from pseudocap.label.consensus import agreements, medoid_first
 from pseudocap.label.filters import Filters, verdicts
 from pseudocap.label.framing import Framing, Watched
 from pseudocap.label.teachers.image_text import Answer, Teacher, View
-from pseudocap.label.work import Done, Kept, Sight
+from pseudocap.label.work import Done, Kept, WatchedClips
 from pseudocap.types import Clip, Pseudolabel
 
 
@@ -37,7 +37,7 @@ class LabelSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
+class LabelRecipe:
     """What the rows of a run are made with, as they state it."""
 
     spec: LabelSpec
@@ -58,7 +58,7 @@ class _Entry:
 class Shard:
     """Takes what is watched, in the order of the sources; `finish` gives the labels of all of it."""
 
-    def __init__(self, *, number: int, teacher: Teacher, recipe: Recipe, kept: Mapping[str, Kept]) -> None:
+    def __init__(self, *, number: int, teacher: Teacher, recipe: LabelRecipe, kept: Mapping[str, Kept]) -> None:
         self.number = number
         self._teacher = teacher
         self._recipe = recipe
@@ -69,7 +69,7 @@ class Shard:
         self._fresh = self._failed = self._videos = 0
         self._seconds = 0.0
 
-    def take(self, sight: Sight) -> None:
+    def take(self, sight: WatchedClips) -> None:
         """Line clips up for the teacher, who is asked as soon as a batch is full."""
         source = sight.media.name
         entries = self._entries.setdefault(source, [])

@@ -38,7 +38,7 @@ class ShardEnd:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sight:
+class WatchedClips:
     """Some clips of a video; `ends` with the last of them. The first one brings `clips`, all that the video has."""
 
     media: Media

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pseudocap.metrics.references import Floats, Grams, Order, Predictions, References
+from pseudocap.metrics.references import Floats, Grams, NgramOrder, Predictions, References
 
 SIGMA = 6.0
 
@@ -34,7 +34,7 @@ def _cider(predictions: Predictions, *, clipped: bool) -> Floats:
     return mean / len(references.orders) * 10
 
 
-def _similarity(predictions: Predictions, grams: Grams, order: Order, *, clipped: bool) -> Floats:
+def _similarity(predictions: Predictions, grams: Grams, order: NgramOrder, *, clipped: bool) -> Floats:
     """Of each reference with its video's prediction, by n-grams of one length; 0 without a prediction."""
     references = predictions.references
     weight = grams.times * grams.rarity

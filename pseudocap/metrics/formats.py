@@ -107,10 +107,10 @@ def _write(path: Path, captions: Mapping[str, Sequence[str]], *, form: str, sing
         scratch.write_text(text, encoding="utf-8")
 
 
-Row = tuple[str, list[str], dict[str, Any]]
+CaptionRow = tuple[str, list[str], dict[str, Any]]
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> Iterator[CaptionRow]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -145,7 +145,7 @@ def _json(text: str, where: str) -> Any:
         ) from None
 
 
-def _of_lines(text: str, path: Path) -> Iterator[Row]:
+def _of_lines(text: str, path: Path) -> Iterator[CaptionRow]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             video, tab, caption = line.partition("\t")
@@ -154,7 +154,7 @@ def _of_lines(text: str, path: Path) -> Iterator[Row]:
             yield video, [caption], {}
 
 
-def _of_document(document: Any, path: Path) -> Iterator[Row]:
+def _of_document(document: Any, path: Path) -> Iterator[CaptionRow]:
     if isinstance(document, list):
         return _of_rows((f"{path}, row {number}", row) for number, row in enumerate(document))
     if not isinstance(document, dict):
@@ -169,7 +169,7 @@ def _of_document(document: Any, path: Path) -> Iterator[Row]:
     return _of_rows((f"{path}, {video!r}", {"id": video, "caption": captions}) for video, captions in document.items())
 
 
-def _of_rows(rows: Iterable[tuple[str, Any]]) -> Iterator[Row]:
+def _of_rows(rows: Iterable[tuple[str, Any]]) -> Iterator[CaptionRow]:
     for where, row in rows:
         field = next((name for name in ID_FIELDS if isinstance(row, dict) and name in row), None)
         if field is None:

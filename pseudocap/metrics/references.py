@@ -56,7 +56,7 @@ class Words:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class NgramOrder:
     """The references' n-grams of one length."""
 
     known: Ints  # sorted (number of the first n-1 words, number of the last): an n-gram's number is its place here
@@ -89,7 +89,7 @@ class References:
         return len(self.captions)
 
     @cached_property
-    def orders(self) -> list[Order]:
+    def orders(self) -> list[NgramOrder]:
         made, code = [], self.words.word
         for n in ORDERS:
             at = np.flatnonzero(self.words.ahead >= n)
@@ -100,7 +100,7 @@ class References:
             made.append(self._order(known, caption=self.words.caption[at], gram=numbers))
         return made
 
-    def _order(self, known: Ints, *, caption: Ints, gram: Ints) -> Order:
+    def _order(self, known: Ints, *, caption: Ints, gram: Ints) -> NgramOrder:
         keys, times = np.unique(caption << 32 | gram, return_counts=True)
         caption, gram = keys >> 32, keys & LOW
         of_video = self.video[caption] << 32 | gram
@@ -109,7 +109,7 @@ class References:
         videos_with = np.bincount(video_gram & LOW, minlength=len(known))
         rarity = np.log(len(self)) - np.log(np.maximum(1, videos_with))
         weight = times * rarity[gram]
-        return Order(
+        return NgramOrder(
             known=known,
             rarity=rarity,
             video_gram=video_gram,

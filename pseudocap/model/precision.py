@@ -206,23 +206,25 @@ class HalfEmbedding(nn.Module):
 
 
 # What a linear layer becomes: the encoder's see many rows, the decoder's few, the last one decides the word.
-Kind = type[PackedLinear]
-ENCODER: dict[str, Kind | None] = {
+LinearKind = type[PackedLinear]
+ENCODER: dict[str, LinearKind | None] = {
     "bfloat16": BFloat16Linear,
     "float16": None,  # many rows wait for the arithmetic, not for the bytes
     "int8": Int8Linear,
     "int4": Int8Linear,
 }
-DECODER: dict[str, Kind] = {
+DECODER: dict[str, LinearKind] = {
     "bfloat16": BFloat16Linear,
     "float16": Float16Linear,
     "int8": Int8Linear,
     "int4": Int4Linear,
 }
-VOCABULARY: dict[str, Kind] = DECODER | {"int4": Int8Linear}
+VOCABULARY: dict[str, LinearKind] = DECODER | {"int4": Int8Linear}
 
 
-def pack_linears(module: nn.Module, kind: Kind | None, *, where: Callable[[nn.Linear], bool] | None = None) -> None:
+def pack_linears(
+    module: nn.Module, kind: LinearKind | None, *, where: Callable[[nn.Linear], bool] | None = None
+) -> None:
     """Replace every linear layer inside. One after the other, so that at most one has both its forms in memory."""
     if kind is None:
         return
@@ -268,7 +270,7 @@ def computes_in_bfloat16() -> bool:
     return any(flags.get(flag, False) for flag in BFLOAT16_FLAGS)
 
 
-def try_kernels(*kinds: Kind, asked: str, instead: str) -> None:
+def try_kernels(*kinds: LinearKind, asked: str, instead: str) -> None:
     """A layer of each kind, multiplied once: builds of torch differ, and none says what it has."""
     layer = nn.Linear(64, 64).requires_grad_(False)
     try:

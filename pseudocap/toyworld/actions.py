@@ -13,7 +13,7 @@ import numpy as np
 
 from pseudocap.toyworld.scenes import Action, Film, Shot
 
-Floats = np.ndarray
+Array = np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,20 +23,20 @@ class Poses:
     `split` is the distance of a thing's two halves from its middle, `stream` whether it pours.
     """
 
-    x: Floats
-    y: Floats
-    angle: Floats
-    scale: Floats
-    alpha: Floats
-    mix: Floats
-    opened: Floats
-    level: Floats
-    glow: Floats
-    split: Floats
-    stream: Floats
+    x: Array
+    y: Array
+    angle: Array
+    scale: Array
+    alpha: Array
+    mix: Array
+    opened: Array
+    level: Array
+    glow: Array
+    split: Array
+    stream: Array
 
 
-Choreography = Callable[[Poses, int, int, tuple[float, float], Floats], None]
+Choreography = Callable[[Poses, int, int, tuple[float, float], Array], None]
 IDLE_LEVEL = 0.6
 
 
@@ -64,148 +64,148 @@ class Event:
     backward: bool
 
 
-def ease(p: Floats) -> Floats:
+def ease(p: Array) -> Array:
     """From 0 to 1, slow at both ends."""
     p = np.clip(p, 0.0, 1.0)
     return p * p * (3 - 2 * p)
 
 
-def hump(p: Floats) -> Floats:
+def hump(p: Array) -> Array:
     """From 0 to 1 and back."""
     return np.sin(np.pi * np.clip(p, 0.0, 1.0))
 
 
-def _move(poses: Poses, thing: int, way: tuple[float, float], amount: Floats) -> None:
+def _move(poses: Poses, thing: int, way: tuple[float, float], amount: Array) -> None:
     poses.x[thing] += way[0] * amount
     poses.y[thing] += way[1] * amount
 
 
-def slide(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def slide(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, ease(p))
 
 
-def roll(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def roll(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, ease(p))
     poses.angle[a] += np.sign(way[0]) * 360 * ease(p)
 
 
-def halt(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def halt(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, np.clip(p / 0.5, 0.0, 1.0))
 
 
-def there_and_back(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def there_and_back(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, hump(p))
 
 
-def approach(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def approach(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.scale[a] *= 1 + 0.9 * ease(p)
     _move(poses, a, way, ease(p))
 
 
-def grow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def grow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.scale[a] *= 1 + 0.9 * ease(p)
 
 
-def spin(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def spin(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.angle[a] += np.sign(way[0]) * 720 * ease(p)
 
 
-def topple(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def topple(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.angle[a] += np.sign(way[0]) * 90 * np.clip(p, 0, 1) ** 2
     _move(poses, a, (way[0], abs(way[0]) * 0.3), np.clip(p, 0, 1) ** 2)
 
 
-def bounce(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def bounce(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     p = np.clip(p, 0.0, 1.0)
     poses.x[a] += way[0] * p
     poses.y[a] -= 0.34 * np.abs(np.sin(3 * np.pi * p))
 
 
-def jump(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def jump(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.y[a] -= 0.32 * np.clip(np.sin(4 * np.pi * np.clip(p, 0, 1)), 0, 1)
 
 
-def drop(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def drop(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, np.clip(p, 0.0, 1.0) ** 2)
 
 
-def split(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def split(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.split[a] += 0.24 * ease(p)
     poses.scale[a] *= 1 - 0.3 * ease(p)
 
 
-def fade(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def fade(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.alpha[a] *= 1 - ease(p)
 
 
-def recolour(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def recolour(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.mix[a] = ease(p)
 
 
-def open_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def open_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.opened[a] = ease(p)
 
 
-def light_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def light_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.glow[a] = ease((p - 0.4) / 0.2)
 
 
-def shake(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def shake(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     swing = hump(p) * np.sin(10 * np.pi * np.clip(p, 0, 1))
     poses.angle[a] += 22 * swing
     poses.x[a] += 0.03 * swing
 
 
-def circle(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def circle(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     """One round of radius |way|, from its lowest point."""
     angle = 2 * np.pi * ease(p) * np.sign(way[0])
     poses.x[a] -= abs(way[0]) * np.sin(angle)
     poses.y[a] -= abs(way[0]) * (1 - np.cos(angle))
 
 
-def orbit(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def orbit(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     circle(poses, a, b, way, p)
 
 
-def follow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def follow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     """Both the same way: chasing, pushing, carrying differ in where the two begin."""
     _move(poses, a, way, ease(p))
     _move(poses, b, way, ease(p))
 
 
-def hit(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def hit(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, np.clip(2 * p, 0, 1))
     _move(poses, b, way, np.clip(2 * p - 1, 0, 1))
 
 
-def pick_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def pick_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, ease((p - 0.5) / 0.5) - ease(p / 0.4))
     _move(poses, b, way, ease((p - 0.5) / 0.5))
 
 
-def pour(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def pour(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.angle[a] += np.sign(way[0]) * 75 * (ease(p / 0.25) - ease((p - 0.75) / 0.25))
     poses.level[b] = ease((p - 0.25) / 0.5)
     poses.stream[a] = np.maximum(poses.stream[a], (p > 0.25) & (p < 0.75))
 
 
-def meet(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def meet(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, ease(p))
     _move(poses, b, way, -ease(p))
 
 
-def swap(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def swap(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, ease(p))
     _move(poses, b, way, -ease(p))
     poses.y[a] -= 0.34 * hump(p)
 
 
-def jump_over(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def jump_over(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, np.clip(p, 0, 1))
     poses.y[a] -= 0.46 * hump(p)
 
 
-def eat(poses: Poses, a: int, b: int, way: tuple[float, float], p: Floats) -> None:
+def eat(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, ease(p / 0.6))
     poses.scale[b] *= 1 - ease((p - 0.45) / 0.2)
     poses.scale[a] *= 1 + 0.2 * ease((p - 0.5) / 0.3)

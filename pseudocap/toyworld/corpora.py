@@ -29,7 +29,7 @@ LONG = (13, 17)  # shots of a talking film: fifteen of them make a greeting and 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
+class CorpusRecipe:
     """A corpus: what it films, and how many films each scale has, by split."""
 
     name: str
@@ -49,10 +49,10 @@ def _thirds(train: int, val: int, test: int) -> dict[str, int]:
     return {"train": train, "val": val, "test": test}
 
 
-CORPORA: dict[str, Recipe] = {
+CORPORA: dict[str, CorpusRecipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe(
+        CorpusRecipe(
             name="clips",
             number=1,
             about="labelled clips of one action, to pre-train an encoder",
@@ -63,35 +63,35 @@ CORPORA: dict[str, Recipe] = {
                 "full": {"train": 30_000, "val": 2000},
             },
         ),
-        Recipe(
+        CorpusRecipe(
             name="stills",
             number=2,
             about="stills with noisy alt text in img2dataset tars: every kind of thing, hardly an action",
             style=Style(frames=(80, 80), cut=0.0, bystanders=(0.25, 0.4, 0.35)),
             films={"tiny": {"train": 40}, "small": {"train": 10_000}, "full": {"train": 100_000}},
         ),
-        Recipe(
+        CorpusRecipe(
             name="talking",
             number=3,
             about="two-minute films with a transcript: a dozen kinds of things, every action",
             style=Style(kinds=NARROW, backgrounds=("table top", "room", "wall", "meadow"), frames=(48, 80), cut=0.0),
             films={"tiny": {"train": 2}, "small": {"train": 100}, "full": {"train": 1000}},
         ),
-        Recipe(
+        CorpusRecipe(
             name="msrvtt",
             number=4,
             about="ten-second films with 20 references each, in MSR-VTT's files",
             style=Style(frames=(80, 80)),
             films={"tiny": _thirds(6, 2, 4), "small": _thirds(1300, 100, 600), "full": dict(MSRVTT_VIDEOS)},
         ),
-        Recipe(
+        CorpusRecipe(
             name="msvd",
             number=5,
             about="short films with about 40 captions each, in MSVD's files",
             style=Style(frames=(40, 72), second_action=0.2, cut=0.05),
             films={"tiny": _thirds(4, 2, 3), "small": _thirds(240, 20, 134), "full": dict(MSVD_VIDEOS)},
         ),
-        Recipe(
+        CorpusRecipe(
             name="own",
             number=6,
             about="a few films with captions in a file of your own, for `caption` and `finetune`",
@@ -102,13 +102,13 @@ CORPORA: dict[str, Recipe] = {
 }
 
 
-def recipe_of(name: str) -> Recipe:
+def recipe_of(name: str) -> CorpusRecipe:
     if name not in CORPORA:
         raise ConfigError(f"there is no corpus {name!r}{nearest(name, CORPORA)}; there are {', '.join(CORPORA)}")
     return CORPORA[name]
 
 
-def entropy(recipe: Recipe, seed: int, split: str, place: int, stream: int) -> tuple[int, ...]:
+def entropy(recipe: CorpusRecipe, seed: int, split: str, place: int, stream: int) -> tuple[int, ...]:
     """What a generator is seeded with: unique to the seed, the corpus, the split, the place and the stream."""
     return (seed, recipe.number, SPLITS.index(split), place, stream)
 

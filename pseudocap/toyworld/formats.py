@@ -14,7 +14,7 @@ from pseudocap.data.corpora.msvd import MAPPINGS, SENTS
 from pseudocap.files.atomic import unfinished, unfinished_group
 from pseudocap.files.tars import add_member
 from pseudocap.toyworld.actions import events
-from pseudocap.toyworld.corpora import SPLITS, Recipe, Scale, captions_at, film_at, words_of
+from pseudocap.toyworld.corpora import SPLITS, CorpusRecipe, Scale, captions_at, film_at, words_of
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.scenes import FPS, TICKS, Film
 from pseudocap.toyworld.speech import alt_text, segments, talk
@@ -25,7 +25,7 @@ SHARD = 1000  # stills in a tar
 YOUTUBE = "https://www.youtube.com/watch?v={}"
 
 
-def video_name(recipe: Recipe, scale: Scale, split: str, place: int, film: Film) -> str:
+def video_name(recipe: CorpusRecipe, scale: Scale, split: str, place: int, film: Film) -> str:
     """The name of a film without its extension, as the corpus would call it."""
     before = sum(recipe.films[scale][name] for name in SPLITS[: SPLITS.index(split)] if name in recipe.films[scale])
     if recipe.name == "msrvtt":
@@ -61,14 +61,14 @@ def write_json(path: Path, document: object) -> None:
     write_lines(path, [json.dumps(document, indent=None)])
 
 
-def films(recipe: Recipe, scale: Scale, seed: int) -> Iterator[tuple[str, int, str, Film]]:
+def films(recipe: CorpusRecipe, scale: Scale, seed: int) -> Iterator[tuple[str, int, str, Film]]:
     """Split, place, name and scene of every film of a corpus."""
     for split, place in recipe.places(scale):
         film = film_at(recipe.name, split, place, seed=seed)
         yield split, place, video_name(recipe, scale, split, place, film), film
 
 
-def write_scenes(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+def write_scenes(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """scenes.jsonl: for every film what it shows, exactly. The labelled clips are pre-trained on this."""
     write_lines(
         folder / "scenes.jsonl",
@@ -79,7 +79,7 @@ def write_scenes(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
     )
 
 
-def write_labels(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+def write_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """labels.jsonl: one line a clip, with the one action and the look of who takes part."""
     lines = []
     for split, _, name, film in films(recipe, scale, seed):
@@ -96,7 +96,7 @@ def write_labels(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
     write_lines(folder / "labels.jsonl", lines)
 
 
-def write_msrvtt(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+def write_msrvtt(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """The official pair of files."""
     tables: list[dict[str, Any]] = [{"info": {"description": "toy world"}, "videos": [], "sentences": []} for _ in "ab"]
     sentence = 0
@@ -114,7 +114,7 @@ def write_msrvtt(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
         write_json(folder / name, table)
 
 
-def write_msvd(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+def write_msvd(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """The three lists and the mapping."""
     lines: dict[str, list[str]] = {split: [] for split in SPLITS}
     mapping = []
@@ -126,7 +126,7 @@ def write_msvd(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
     write_lines(folder / MAPPINGS[0], mapping)
 
 
-def write_own(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+def write_own(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """captions.jsonl, as `read_own` takes it: without a split, so that it may be learned from or tested on."""
     write_lines(
         folder / "captions.jsonl",
@@ -142,7 +142,7 @@ def write_own(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
     )
 
 
-def write_talking(folder: Path, recipe: Recipe, scale: Scale, seed: int) -> None:
+def write_talking(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """caption.json, HowTo100M's transcripts; and utterances.jsonl, the truth about what was said when and why."""
     transcripts: dict[str, dict[str, list[Any]]] = {}
     truth = []

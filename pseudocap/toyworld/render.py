@@ -15,7 +15,7 @@ import numpy as np
 from pseudocap.toyworld.actions import Poses, camera, poses
 from pseudocap.toyworld.backgrounds import ground
 from pseudocap.toyworld.scenes import TICKS, Film, Shot, Thing
-from pseudocap.toyworld.sprites import ANGLE, OVER, STEPS, Look, sprite
+from pseudocap.toyworld.sprites import ANGLE, OVER, STEPS, Appearance, sprite
 
 EXPOSURES = np.array([-3, -1, 1, 3])  # ticks around the middle of a frame
 SMALLEST = 3  # pixels: a thing that has shrunk below this is gone
@@ -139,8 +139,8 @@ class _Placed:
         x = int(self._x[thing, moment]) + side * int(self._split[thing, moment])
         return [_piece(look, x, int(self._y[thing, moment]), alpha)]
 
-    def _look(self, thing: Thing, place: int, moment: int, height: int) -> Look:
-        return Look(
+    def _look(self, thing: Thing, place: int, moment: int, height: int) -> Appearance:
+        return Appearance(
             kind=thing.kind,
             colour=thing.colour,
             becomes=thing.becomes or thing.colour,
@@ -166,7 +166,7 @@ class _Placed:
         return Piece(pixels, top, column - width // 2, STEPS)
 
 
-def _piece(look: Look, x: int, y: int, alpha: int) -> Piece:
+def _piece(look: Appearance, x: int, y: int, alpha: int) -> Piece:
     (column, right), (row, down) = divmod(x, OVER), divmod(y, OVER)
     pixels = sprite(look, right, down)
     return Piece(pixels, row - len(pixels) // 2, column - len(pixels) // 2, alpha)

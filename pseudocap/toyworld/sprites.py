@@ -35,7 +35,7 @@ OUTLINE = len(Role)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Look:
+class Appearance:
     """All that decides how a thing looks, apart from where it is. `height` in pixels; the last four in STEPS."""
 
     kind: str
@@ -52,7 +52,7 @@ class Look:
 
 
 @lru_cache(maxsize=6000)
-def sprite(look: Look, right: int, down: int) -> np.ndarray:
+def sprite(look: Appearance, right: int, down: int) -> np.ndarray:
     """Premultiplied [height, width, RGBA], whole numbers; the corner of its middle pixel is the thing's centre.
 
     `right` and `down` are quarters of a pixel by which the centre lies beyond that corner.
@@ -63,7 +63,7 @@ def sprite(look: Look, right: int, down: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=600)
-def _large(look: Look) -> Image.Image:
+def _large(look: Appearance) -> Image.Image:
     """The thing OVER times too large, in the middle of a square with room to turn in.
 
     RGBX: shrunk as four plain bands, where RGBA would be divided by its opacity and multiplied again.
@@ -91,7 +91,7 @@ def _large(look: Look) -> Image.Image:
     return Image.frombuffer("RGBX", (2 * half, 2 * half), pixels, "raw", "RGBX", 0, 1)
 
 
-def _placed(part: Part, look: Look) -> np.ndarray:
+def _placed(part: Part, look: Appearance) -> np.ndarray:
     points = part.points + np.array(part.opens) * (look.opened / STEPS)
     if part.level:  # liquid: its top edge comes down to the bottom
         top, bottom = points[:, 1].min(), points[:, 1].max()
@@ -100,7 +100,7 @@ def _placed(part: Part, look: Look) -> np.ndarray:
     return points
 
 
-def _pattern(look: Look, half: int, scale: int) -> np.ndarray:
+def _pattern(look: Appearance, half: int, scale: int) -> np.ndarray:
     """Where the second tone of a material lies, in the thing's own directions."""
     y, x = (each.astype(np.float32) / scale for each in np.ogrid[-half:half, -half:half])
     turn = np.radians(look.angle)
@@ -145,5 +145,5 @@ def _palette_of(colour: str, becomes: str, material: str, mix: int, glow: int) -
     return np.clip(colours, 0, 255).astype(np.uint8).view(np.uint32)[:, 0]  # four bytes that are looked up as one
 
 
-def _palette(look: Look) -> np.ndarray:
+def _palette(look: Appearance) -> np.ndarray:
     return _palette_of(look.colour, look.becomes, look.material, look.mix, look.glow)

@@ -22,7 +22,7 @@ from typing import Any
 
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.toyworld import formats
-from pseudocap.toyworld.corpora import CORPORA, SCALES, Recipe, Scale, film_at, recipe_of
+from pseudocap.toyworld.corpora import CORPORA, SCALES, CorpusRecipe, Scale, film_at, recipe_of
 from pseudocap.toyworld.film import write_film
 
 WORLD = 2  # raised whenever a seed gives another film or other words than before
@@ -30,7 +30,7 @@ SETTINGS, MANIFEST = "toyworld.settings.json", "toyworld.json"
 TOGETHER = 16  # films that a worker takes at a time, at most
 SIZES = (32, 256)
 Progress = Callable[[str, int, int], None]  # what is being made, films that are done, films in all
-ANNOTATIONS: dict[str, tuple[Callable[[Path, Recipe, Scale, int], None], ...]] = {
+ANNOTATIONS: dict[str, tuple[Callable[[Path, CorpusRecipe, Scale, int], None], ...]] = {
     "clips": (formats.write_labels, formats.write_scenes),
     "stills": (),
     "talking": (formats.write_talking, formats.write_scenes),
@@ -41,7 +41,7 @@ ANNOTATIONS: dict[str, tuple[Callable[[Path, Recipe, Scale, int], None], ...]] =
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class FilmJob:
     """Films, or one tar of stills, that one worker makes: for each where it goes, and its split and place."""
 
     corpus: str
@@ -105,7 +105,7 @@ def write_split(
     targets = [(folder / f"{name}.mp4", each, place) for each, place, name, _ in named if each == split]
     wanted = [target for target in targets if not target[0].is_file()]
     done = len(targets) - len(wanted)
-    jobs = [Job(corpus=corpus, targets=tuple(group), size=size, seed=seed) for group in _grouped(wanted, workers)]
+    jobs = [FilmJob(corpus=corpus, targets=tuple(group), size=size, seed=seed) for group in _grouped(wanted, workers)]
     for finished in _made(jobs, workers):
         done += finished
         if progress is not None:
@@ -153,7 +153,7 @@ def _earlier(root: Path) -> dict[str, Any]:
 
 
 def _write_films(
-    root: Path, recipe: Recipe, scale: Scale, size: int, seed: int, workers: int, progress: Progress
+    root: Path, recipe: CorpusRecipe, scale: Scale, size: int, seed: int, workers: int, progress: Progress
 ) -> None:
     jobs, there = _jobs(root / recipe.name, recipe, scale, size, seed, workers)
     done, total = there, sum(recipe.films[scale].values())
@@ -164,7 +164,9 @@ def _write_films(
         progress(what, done, total)
 
 
-def _jobs(folder: Path, recipe: Recipe, scale: Scale, size: int, seed: int, workers: int) -> tuple[list[Job], int]:
+def _jobs(
+    folder: Path, recipe: CorpusRecipe, scale: Scale, size: int, seed: int, workers: int
+) -> tuple[list[FilmJob], int]:
     """What is still to be made, and how many films are there already."""
     places = list(recipe.places(scale))
     if recipe.name == "stills":
@@ -178,7 +180,7 @@ def _jobs(folder: Path, recipe: Recipe, scale: Scale, size: int, seed: int, work
         all_targets = [(folder / "videos" / f"{name}.mp4", split, place) for split, place, name, _ in found]
         wanted = [target for target in all_targets if not target[0].is_file()]
         missing = _grouped(wanted, workers, most=1 if recipe.name == "talking" else TOGETHER)
-    jobs = [Job(corpus=recipe.name, targets=tuple(group), size=size, seed=seed) for group in missing]
+    jobs = [FilmJob(corpus=recipe.name, targets=tuple(group), size=size, seed=seed) for group in missing]
     return jobs, len(places) - sum(len(job.targets) for job in jobs)
 
 
@@ -189,7 +191,7 @@ def _grouped(
     return [wanted[first : first + step] for first in range(0, len(wanted), step)]
 
 
-def _made(jobs: Sequence[Job], workers: int) -> Iterator[int]:
+def _made(jobs: Sequence[FilmJob], workers: int) -> Iterator[int]:
     """Do the jobs; how many films each made, as they are done."""
     if workers == 1 or len(jobs) < 2:
         yield from map(make, jobs)
@@ -223,7 +225,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
-def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[int]:
+def _submit(pool: ProcessPoolExecutor, job: FilmJob) -> Future[int]:
     """Processes that start in here never see Ctrl-C: it is the parent's, which lets them finish their films."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -232,7 +234,7 @@ def _submit(pool: ProcessPoolExecutor, job: Job) -> Future[int]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def make(job: Job) -> int:
+def make(job: FilmJob) -> int:
     """Draw and write the films of a job."""
     if job.corpus == "stills":
         formats.write_shard(job.targets[0][0], (place for _, _, place in job.targets), size=job.size, seed=job.seed)
@@ -243,14 +245,14 @@ def make(job: Job) -> int:
     return len(job.targets)
 
 
-def _write_annotations(folder: Path, recipe: Recipe, scale: Scale, seed: int, progress: Progress) -> None:
+def _write_annotations(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int, progress: Progress) -> None:
     steps = ANNOTATIONS[recipe.name]
     for done, step in enumerate(steps):
         progress(f"{recipe.name}: annotations", done, len(steps))
         step(folder / "annotations" if recipe.name in ("msrvtt", "msvd") else folder, recipe, scale, seed)
 
 
-def _summary(folder: Path, recipe: Recipe, scale: Scale) -> dict[str, Any]:
+def _summary(folder: Path, recipe: CorpusRecipe, scale: Scale) -> dict[str, Any]:
     """What the manifest says of a corpus. The films' bytes depend on the encoder's version, the rest on nothing."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     texts = [path for path in files if path.suffix in (".json", ".jsonl", ".txt")]

@@ -40,7 +40,7 @@ class Extent:
     any: float
 
 
-class Source:
+class OpenVideo:
     """One open file. `threads` is the decoder's (0 lets FFmpeg choose)."""
 
     def __init__(self, path: str, *, threads: int = 0) -> None:

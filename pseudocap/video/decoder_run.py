@@ -15,7 +15,7 @@ import av
 from av.packet import Packet
 
 from pseudocap.errors import DecodeError
-from pseudocap.video.container import Source
+from pseudocap.video.container import OpenVideo
 
 
 class Run:
@@ -25,7 +25,9 @@ class Run:
     start.
     """
 
-    def __init__(self, source: Source, key: Packet | None, rest: Iterator[Packet], *, skips: bool, jumps: bool) -> None:
+    def __init__(
+        self, source: OpenVideo, key: Packet | None, rest: Iterator[Packet], *, skips: bool, jumps: bool
+    ) -> None:
         self._source = source
         self._skips = skips
         self._jumps = jumps
@@ -125,7 +127,7 @@ def stamp(packet: Packet) -> int:
     return packet.pts
 
 
-def decode(source: Source, packet: Packet | None, *, skip_nonref: bool = False) -> list[av.VideoFrame]:
+def decode(source: OpenVideo, packet: Packet | None, *, skip_nonref: bool = False) -> list[av.VideoFrame]:
     """The frames that come out when this packet goes in (None: the end, which drains the decoder)."""
     context = source.stream.codec_context
     context.skip_frame = "NONREF" if skip_nonref else "DEFAULT"
@@ -137,7 +139,7 @@ def decode(source: Source, packet: Packet | None, *, skip_nonref: bool = False) 
         raise DecodeError(source.path, f"the stream is damaged: {error}") from error
 
 
-def first_frame(source: Source) -> tuple[Packet, av.VideoFrame]:
+def first_frame(source: OpenVideo) -> tuple[Packet, av.VideoFrame]:
     """The first packet and the first presented frame of a file just opened."""
     packets = source.packets()
     first: Packet | None = None

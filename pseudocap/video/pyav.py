@@ -16,7 +16,7 @@ from fractions import Fraction
 import av
 
 from pseudocap.errors import DecodeError
-from pseudocap.video.container import KEYED_FORMATS, WHOLE_FRAME_FORMATS, Source
+from pseudocap.video.container import KEYED_FORMATS, WHOLE_FRAME_FORMATS, OpenVideo
 from pseudocap.video.decoder_run import Run, decode, first_frame
 from pseudocap.video.picture import Picture
 from pseudocap.video.reader import Frame, VideoInfo, VideoReader
@@ -32,7 +32,7 @@ _TRIES = 8
 
 def open_pyav(path: str, *, threads: int, short_side: int | None) -> VideoReader:
     """The reader that is right for the file's format."""
-    source = Source(path, threads=threads)
+    source = OpenVideo(path, threads=threads)
     try:
         return (JumpingReader if source.formats & KEYED_FORMATS else SequentialReader)(source, short_side)
     except BaseException:
@@ -43,7 +43,7 @@ def open_pyav(path: str, *, threads: int, short_side: int | None) -> VideoReader
 class _PyAVReader(VideoReader):
     """What both readers share: the values handed out, and the measured end."""
 
-    def __init__(self, source: Source, first: av.VideoFrame, start: Fraction, short_side: int | None) -> None:
+    def __init__(self, source: OpenVideo, first: av.VideoFrame, start: Fraction, short_side: int | None) -> None:
         self.path = source.path
         self._source = source
         self._start = start
@@ -72,7 +72,7 @@ class _PyAVReader(VideoReader):
         return self._info
 
     def _measure(self) -> VideoInfo:
-        ruler = Source(self.path)  # of its own, so that this one keeps its place
+        ruler = OpenVideo(self.path)  # of its own, so that this one keeps its place
         try:
             claimed, fps, frames = ruler.claimed_end, ruler.fps, ruler.stream.frames or None
             extent = ruler.measure()
@@ -128,7 +128,7 @@ class JumpingReader(_PyAVReader):
     if the decoder delivers it unharmed. Otherwise decoding starts one key frame earlier, a few times over.
     """
 
-    def __init__(self, source: Source, short_side: int | None) -> None:
+    def __init__(self, source: OpenVideo, short_side: int | None) -> None:
         packet, first = first_frame(source)
         if packet.pts is None or first.pts is None:
             raise DecodeError(source.path, "its packets carry no presentation times; remux it, to MP4 for example")
@@ -219,7 +219,7 @@ class SequentialReader(_PyAVReader):
     yet given away: in AVI, which has no presentation times, that is its place in the film.
     """
 
-    def __init__(self, source: Source, short_side: int | None) -> None:
+    def __init__(self, source: OpenVideo, short_side: int | None) -> None:
         self._broken: tuple[Fraction, DecodeError] | None = None
         self._source = source
         self._rewind()

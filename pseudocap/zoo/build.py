@@ -20,7 +20,7 @@ from pseudocap.toyworld.write import WORLD, write_world
 from pseudocap.zoo.baselines import measure_captioner, measure_labels, write_held_out, yardsticks
 from pseudocap.zoo.blip import build_teacher
 from pseudocap.zoo.opt import build_writer
-from pseudocap.zoo.recipe import REGIMES, Recipe
+from pseudocap.zoo.recipe import REGIMES, ZooRecipe
 from pseudocap.zoo.ship import ship
 from pseudocap.zoo.timesformer import build_watcher
 from pseudocap.zoo.vit import build_eye
@@ -44,7 +44,7 @@ DATA = {
 
 def build(
     root: Path,
-    recipe: Recipe,
+    recipe: ZooRecipe,
     *,
     main: Main,
     workers: int = 2,
@@ -61,7 +61,7 @@ def build(
     return shop.reports
 
 
-def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
+def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
     home = shop.root
     tuned = [f"tuned-{regime}" for regime in REGIMES]
     trained = [f"trained-{regime}" for regime in REGIMES]
@@ -91,7 +91,7 @@ def stages(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
     ]
 
 
-def _backbones(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
+def _backbones(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
     """Two drawn worlds, and the frozen networks that have seen only the first of them."""
     home, world = shop.root, {"world": WORLD, "code": CODE, "scale": recipe.scale, "size": recipe.size}
     seed = recipe.seed
@@ -144,7 +144,7 @@ def _backbones(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
 
 
 def make_world(
-    folder: Path, report: Report, *, recipe: Recipe, corpora: tuple[str, ...], seed: int, workers: int
+    folder: Path, report: Report, *, recipe: ZooRecipe, corpora: tuple[str, ...], seed: int, workers: int
 ) -> Told:
     """Corpora below `folder`, and beside it MSR-VTT's captions as one's own. A world must have a folder of its own, so
     it lies beside the stage's marks."""
@@ -176,7 +176,7 @@ def write_captions(annotations: Path, path: Path) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def _labelling(shop: Workshop, recipe: Recipe, workers: int) -> list[Stage]:
+def _labelling(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
     def label(folder: Path, report: Report, *, name: str) -> Told:
         run = ("--out", f"{name}/run", "--seed", str(recipe.seed), "--workers", str(workers), "--min-words", "1")
         shop.verb("label", "world/talking/videos", *LABELS[name], *run)
@@ -218,7 +218,7 @@ def _memories(shop: Workshop, workers: int) -> list[Stage]:
     ]
 
 
-def _regime(shop: Workshop, recipe: Recipe, regime: str) -> list[Stage]:
+def _regime(shop: Workshop, recipe: ZooRecipe, regime: str) -> list[Stage]:
     """Pre-training and fine-tuning, the same settings for every regime."""
     plan = recipe.regime
     of = {"code": CODE, "regime": regime, "seed": recipe.seed}
@@ -258,13 +258,13 @@ def data_words(regime: str) -> tuple[str, ...]:
     return tuple(f"{word}/store" if word.startswith("memories") else word for word in DATA[regime])
 
 
-def training_words(recipe: Recipe, regime: str) -> tuple[str, ...]:
+def training_words(recipe: ZooRecipe, regime: str) -> tuple[str, ...]:
     out = f"trained-{regime}/run"
     words = recipe.regime.training_words(regime, seed=recipe.seed, decoder="writer", encoder="watcher", out=out)
     return (*words, *data_words(regime))
 
 
-def tuning_words(recipe: Recipe, regime: str) -> tuple[str, ...]:
+def tuning_words(recipe: ZooRecipe, regime: str) -> tuple[str, ...]:
     return recipe.regime.tuning_words(
         start=f"trained-{regime}/run/last",
         captions="captions.jsonl",

@@ -19,7 +19,7 @@ from pseudocap.toyworld.grammar import full_truth
 from pseudocap.toyworld.scenes import Shot
 from pseudocap.toyworld.truth import judge
 from pseudocap.video.playable import Playable, playable
-from pseudocap.zoo.recipe import FULL
+from pseudocap.zoo.recipe import FULL_RECIPE
 
 CORPUS, SPLIT = "msrvtt", "test"
 LARGE = 192  # pixels of the film on the page
@@ -49,16 +49,16 @@ class Demonstration:
 def toy_films(folder: Path, count: int) -> Iterator[DemoFilm]:
     """The first films of the test split of the zoo's world, drawn into the folder."""
     for place in range(count):
-        film = film_at(CORPUS, SPLIT, place, seed=FULL.seed)
+        film = film_at(CORPUS, SPLIT, place, seed=FULL_RECIPE.seed)
         watched, shown = folder / f"{CORPUS}-{SPLIT}-{place}.mp4", folder / f"{place}-large.mp4"
-        write_film(watched, film, size=FULL.size)
+        write_film(watched, film, size=FULL_RECIPE.size)
         write_film(shown, film, size=LARGE)
         yield DemoFilm(
             title=f"toy film {place} of the test split",
             path=watched,
             media=playable(shown),
             truth=full_truth(film),
-            references=tuple(captions_at(CORPUS, SPLIT, place, seed=FULL.seed, count=REFERENCES)),
+            references=tuple(captions_at(CORPUS, SPLIT, place, seed=FULL_RECIPE.seed, count=REFERENCES)),
             shots=film.shots,
         )
 

@@ -16,7 +16,7 @@ REGIMES = ("asr", "image-only", "video-only", "mixed", "mixed-ext")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
+class ZooRecipe:
     """Everything that the weights depend on, the code apart. `seed` draws the regimes' world and everything learned
     from it; the backbones and the teacher have the world of `seed + 1`, so that nothing is shown to both."""
 
@@ -30,8 +30,8 @@ class Recipe:
     regime: TrainingPlan = field(default_factory=TrainingPlan)
 
 
-FULL = Recipe()
-SMOKE = Recipe(
+FULL_RECIPE = ZooRecipe()
+SMOKE_RECIPE = ZooRecipe(
     scale="tiny",
     writer=WriterRecipe(
         films=60, talks=2, vocabulary=500, width=32, layers=4, heads=2, course=Course(steps=30, lr=2e-3)

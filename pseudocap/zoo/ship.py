@@ -21,7 +21,7 @@ from pseudocap.evaluate.views import PLAIN, VIEWS
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.metrics.measures import METRICS
 from pseudocap.stages import Workshop, commit
-from pseudocap.zoo.recipe import REGIMES, Recipe
+from pseudocap.zoo.recipe import REGIMES, ZooRecipe
 
 LIMIT = 25_000_000  # bytes of all that is shipped
 OPT, TIMESFORMER, BLIP = "toy-opt", "toy-timesformer", "toy-blip"
@@ -33,7 +33,7 @@ HEADER = """\
 """
 
 
-def ship(folder: Path, shop: Workshop, recipe: Recipe) -> dict[str, Any]:
+def ship(folder: Path, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
     """Write `shipped/` and `checkpoints.yaml` into the folder, and refuse what is too large to ship."""
     shipped = folder / "shipped"
     shutil.rmtree(shipped, ignore_errors=True)
@@ -117,7 +117,7 @@ def _under_its_name(known: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, **({"data": {**known["data"], "corpus": DATASET}} if "data" in known else {})}
 
 
-def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, recipe: Recipe) -> dict[str, Any]:
+def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, recipe: ZooRecipe) -> dict[str, Any]:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     scores = []
     if told is not None:

@@ -17,7 +17,7 @@ from pseudocap.hub.fetch import fetch
 from pseudocap.hub.manifest import Row
 from pseudocap.toyworld.corpora import captions_at
 from pseudocap.toyworld.write import write_split
-from pseudocap.zoo.recipe import FULL
+from pseudocap.zoo.recipe import FULL_RECIPE
 from pseudocap.zoo.ship import DATASET
 from pseudocap.zoo.train_loop import Progress
 
@@ -25,7 +25,7 @@ TOLERANCE = 0.5  # of a metric x 100: another version of x264 or torch moves a c
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class RowFinding:
     """What came of one row. `problems` is what it says and is not; `not_scored` why scores were left out."""
 
     name: str
@@ -35,12 +35,12 @@ class Finding:
     not_scored: str = ""
 
 
-def verify(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) -> Finding:
+def verify(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) -> RowFinding:
     """`world` holds what `write_test_world` wrote; None leaves the scores out."""
     try:
         folder = fetch(row.name, checkpoints=None if row.shipped else row.registry).folder
     except CheckpointError as error:  # its hash is wrong, or it is not there: the other rows are looked at all the same
-        return Finding(name=row.name, sha256="", problems=(str(error),))
+        return RowFinding(name=row.name, sha256="", problems=(str(error),))
     problems: list[str] = []
     scores: dict[str, float] = {}
     told: list[dict[str, Any]] = [each for each in row.values["scores"] if each.get("dataset") == DATASET]
@@ -55,7 +55,7 @@ def verify(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) -> Fin
         for name, value in told[0]["metrics"].items():
             if abs(scores[name] - value) > tolerance:
                 problems.append(f"{name} is {scores[name]:.2f}, and the row says {value:.2f}")
-    return Finding(
+    return RowFinding(
         name=row.name,
         sha256=row.sha256,  # which fetching has checked
         scores=scores,
@@ -71,14 +71,14 @@ def write_test_world(root: Path, *, workers: int = 2, progress: Progress | None 
         root / "world" / "msrvtt" / "videos",
         "msrvtt",
         "test",
-        scale=FULL.scale,
-        size=FULL.size,
-        seed=FULL.seed,
+        scale=FULL_RECIPE.scale,
+        size=FULL_RECIPE.size,
+        seed=FULL_RECIPE.seed,
         workers=workers,
         progress=lambda what, done, total: progress(done, total) if progress is not None else None,
     )
     lines = (
-        {"video": path.stem, "caption": captions_at("msrvtt", "test", place, seed=FULL.seed), "split": "test"}
+        {"video": path.stem, "caption": captions_at("msrvtt", "test", place, seed=FULL_RECIPE.seed), "split": "test"}
         for place, path in enumerate(paths)
     )
     write_text(root / "captions.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
@@ -89,5 +89,5 @@ def _scored(folder: Path, root: Path) -> dict[str, float]:
     from pseudocap.evaluate.captioner import score_files
     from pseudocap.zoo.baselines import held_out_films
 
-    model, films = PseudoCap.from_pretrained(folder), held_out_films(root, FULL.seed)
+    model, films = PseudoCap.from_pretrained(folder), held_out_films(root, FULL_RECIPE.seed)
     return score_files(model, films, max_new_tokens=32, batch_size=50)[1]

@@ -54,10 +54,10 @@ class Stills:
 
 
 Still = tuple[np.ndarray, list[str], np.ndarray, np.ndarray]
-Job = tuple[int, int, int, int, int]  # place, seed, size, grid, captions
+StillJob = tuple[int, int, int, int, int]  # place, seed, size, grid, captions
 
 
-def draw_still(job: Job) -> Still:
+def draw_still(job: StillJob) -> Still:
     """A still of the corpus `stills`, through JPEG, what people say of it, and the kind and colour of each patch."""
     place, seed, size, grid, captions = job
     film = film_at("stills", "train", place, seed=seed)

@@ -12,7 +12,7 @@ from helpers.shaded_films import write_film
 
 from pseudocap import PseudoCap
 from pseudocap.caption_files import FileCaptions
-from pseudocap.cli.delivery import Delivery, plan_delivery
+from pseudocap.cli.delivery import CaptionDelivery, plan_delivery
 from pseudocap.cli.main import main
 from pseudocap.types import TimedCaption
 from pseudocap.video.decode import open_video, probe
@@ -107,7 +107,7 @@ def test_what_is_captioned_by_an_early_end_is_kept(tmp_path: Path) -> None:
         assert out.stat().st_size > 0
 
 
-def interrupted(delivery: Delivery) -> None:
+def interrupted(delivery: CaptionDelivery) -> None:
     with delivery.kept():
         said = TimedCaption(start=0.0, end=1.0, text="a dog runs")
         delivery.take(0, "a.mp4", FileCaptions(file="a.mp4", captions=(said,)))

@@ -19,7 +19,7 @@ from PIL import Image
 from pseudocap.data.tars.samples import read_shard, summarise_shard
 from pseudocap.errors import DataError
 from pseudocap.label.cut import Cutting, cut_clips
-from pseudocap.label.pack import Packing, pack
+from pseudocap.label.pack import ClipPacking, pack
 from pseudocap.label.schema import read_labels
 from pseudocap.label.shard import LabelSpec
 from pseudocap.types import Clip
@@ -109,7 +109,7 @@ def test_a_clip_that_is_not_there_is_said(films: Path) -> None:
 def test_tars_hold_every_kept_label_and_our_reader_reads_them(films: Path, tmp_path: Path) -> None:
     run(films, tmp_path / "labels", SPEC)
     kept = [label for label in read_labels(tmp_path / "labels") if label.kept]
-    result = pack(tmp_path / "labels", tmp_path / "out", Packing(shard_size=10), workers=2)
+    result = pack(tmp_path / "labels", tmp_path / "out", ClipPacking(shard_size=10), workers=2)
     assert (result.tars, result.samples, result.failed) == (3, len(kept), {})
     tars = sorted((tmp_path / "out").glob("*.tar"))
     samples = [sample for tar in tars for sample in read_shard(tar)]
@@ -123,18 +123,18 @@ def test_tars_hold_every_kept_label_and_our_reader_reads_them(films: Path, tmp_p
 
 def test_packing_goes_on_where_it_was_stopped(films: Path, tmp_path: Path) -> None:
     run(films, tmp_path / "labels", SPEC)
-    pack(tmp_path / "labels", tmp_path / "whole", Packing(shard_size=10))
-    pack(tmp_path / "labels", tmp_path / "out", Packing(shard_size=10))
+    pack(tmp_path / "labels", tmp_path / "whole", ClipPacking(shard_size=10))
+    pack(tmp_path / "labels", tmp_path / "out", ClipPacking(shard_size=10))
     (tmp_path / "out" / "00001.tar").unlink()
-    assert pack(tmp_path / "labels", tmp_path / "out", Packing(shard_size=10)).samples == 10
+    assert pack(tmp_path / "labels", tmp_path / "out", ClipPacking(shard_size=10)).samples == 10
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     with pytest.raises(DataError, match="other labels or other settings"):
-        pack(tmp_path / "labels", tmp_path / "out", Packing(shard_size=5))
+        pack(tmp_path / "labels", tmp_path / "out", ClipPacking(shard_size=5))
 
 
 def test_frames_are_the_labelled_ones(films: Path, tmp_path: Path) -> None:
     run(films / "a.mp4", tmp_path / "labels", SPEC)
-    packing = Packing(cutting=Cutting(form="frames", jpeg_quality=100))
+    packing = ClipPacking(cutting=Cutting(form="frames", jpeg_quality=100))
     pack(tmp_path / "labels", tmp_path / "out", packing)
     labels = list(read_labels(tmp_path / "labels"))
     with open_video(films / "a.mp4") as video:
@@ -148,7 +148,7 @@ def test_clips_come_out_of_tars_and_from_moved_folders(film_tar: Path, films: Pa
     run(film_tar, tmp_path / "labels", SPEC)
     moved = film_tar.rename(tmp_path / film_tar.name)
     try:
-        result = pack(tmp_path / "labels", tmp_path / "out", Packing(), root=tmp_path)
+        result = pack(tmp_path / "labels", tmp_path / "out", ClipPacking(), root=tmp_path)
     finally:
         moved.rename(film_tar)
     assert (result.samples, result.failed) == (17, {})
@@ -158,9 +158,9 @@ def test_a_wrong_folder_leaves_no_empty_tars_and_the_right_one_is_packed(films: 
     run(films, tmp_path / "labels")
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(DataError, match=r"none of the \d+ clips can be cut.*--videos DIR"):
-        pack(tmp_path / "labels", tmp_path / "tars", Packing(), root=tmp_path / "elsewhere")
+        pack(tmp_path / "labels", tmp_path / "tars", ClipPacking(), root=tmp_path / "elsewhere")
     assert not list((tmp_path / "tars").glob("*.tar"))
-    assert pack(tmp_path / "labels", tmp_path / "tars", Packing()).samples > 0
+    assert pack(tmp_path / "labels", tmp_path / "tars", ClipPacking()).samples > 0
 
 
 def test_a_video_that_has_gone_costs_its_own_samples_until_it_is_back(films: Path, tmp_path: Path) -> None:
@@ -168,30 +168,30 @@ def test_a_video_that_has_gone_costs_its_own_samples_until_it_is_back(films: Pat
     shutil.copytree(films, folder)
     run(folder, tmp_path / "labels")
     (folder / "a.mp4").rename(tmp_path / "a.mp4")
-    first = pack(tmp_path / "labels", tmp_path / "tars", Packing())
+    first = pack(tmp_path / "labels", tmp_path / "tars", ClipPacking())
     assert first.samples > 0
     assert len(first.failed) == 11
     assert "no such file" in next(iter(first.failed.values()))
     (tmp_path / "a.mp4").rename(folder / "a.mp4")
-    again = pack(tmp_path / "labels", tmp_path / "tars", Packing())
+    again = pack(tmp_path / "labels", tmp_path / "tars", ClipPacking())
     assert not again.failed
     assert again.samples == first.samples + len(first.failed)
-    assert pack(tmp_path / "labels", tmp_path / "tars", Packing()).samples == 0
+    assert pack(tmp_path / "labels", tmp_path / "tars", ClipPacking()).samples == 0
 
 
 def test_doubtful_labels_are_packed_only_where_asked(films: Path, tmp_path: Path) -> None:
     spec = replace(SPEC, filters=replace(SPEC.filters, words=("second 4",)))
     run(films / "a.mp4", tmp_path / "labels", spec)
-    assert pack(tmp_path / "labels", tmp_path / "kept", Packing()).samples == 10
-    assert pack(tmp_path / "labels", tmp_path / "all", Packing(verdicts=True)).samples == 11
+    assert pack(tmp_path / "labels", tmp_path / "kept", ClipPacking()).samples == 10
+    assert pack(tmp_path / "labels", tmp_path / "all", ClipPacking(verdicts=True)).samples == 11
     with pytest.raises(DataError, match="no label to pack"):
-        pack(tmp_path / "labels", tmp_path / "none", Packing(min_confidence=0.5))
+        pack(tmp_path / "labels", tmp_path / "none", ClipPacking(min_confidence=0.5))
 
 
 def test_webdataset_reads_them(films: Path, tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
     run(films / "a.mp4", tmp_path / "labels", SPEC)
-    pack(tmp_path / "labels", tmp_path / "out", Packing())
+    pack(tmp_path / "labels", tmp_path / "out", ClipPacking())
     samples = list(webdataset.WebDataset(str(tmp_path / "out" / "00000.tar"), shardshuffle=False))
     assert [sample["txt"].decode() for sample in samples] == [row.caption for row in read_labels(tmp_path / "labels")]
     assert json.loads(samples[0]["json"])["teacher"] == "null"

@@ -17,7 +17,7 @@ from pseudocap.toyworld.film import write_film
 from pseudocap.toyworld.kinds_still import KINDS
 from pseudocap.toyworld.render import render, render_film
 from pseudocap.toyworld.scenes import COLOURS, FPS, MATERIALS, TICKS, Action, Film, Shot, Thing
-from pseudocap.toyworld.sprites import Look, sprite
+from pseudocap.toyworld.sprites import Appearance, sprite
 from pseudocap.video.decode import open_video, probe
 from pseudocap.video.reader import Frame
 
@@ -111,7 +111,7 @@ def test_the_nearer_thing_hides_the_farther_one() -> None:
 
 @pytest.mark.parametrize("quarters", [(0, 0), (1, 0), (2, 3), (3, 1)])
 def test_a_sprite_lies_where_it_should_to_the_quarter_of_a_pixel(quarters: tuple[int, int]) -> None:
-    look = Look(kind="ball", colour="red", becomes="red", material="plain", facing=1, height=20)
+    look = Appearance(kind="ball", colour="red", becomes="red", material="plain", facing=1, height=20)
     opacity = sprite(look, *quarters)[..., 3]
     middles = np.arange(len(opacity)) + 0.5 - len(opacity) // 2
     across, down = (opacity.sum(axis) @ middles / opacity.sum() for axis in (0, 1))
@@ -152,7 +152,7 @@ def test_one_frame_by_its_number_is_that_frame_of_the_film() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_two_parts_or_more_and_a_picture_that_no_other_kind_has(kind: str) -> None:
     def shape(name: str) -> np.ndarray:
-        look = Look(kind=name, colour="red", becomes="red", material="plain", facing=1, height=28, level=14)
+        look = Appearance(kind=name, colour="red", becomes="red", material="plain", facing=1, height=28, level=14)
         return sprite(look, 0, 0)[..., 3] > 127
 
     assert len(KINDS[kind].parts) >= 2

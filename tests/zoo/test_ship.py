@@ -23,7 +23,7 @@ from pseudocap.toyworld.render import render
 from pseudocap.toyworld.truth import judge
 from pseudocap.types import Clip
 from pseudocap.zoo.demo import toy_films
-from pseudocap.zoo.recipe import FULL, REGIMES
+from pseudocap.zoo.recipe import FULL_RECIPE, REGIMES
 from pseudocap.zoo.ship import BLIP, LIMIT
 
 ROWS = [f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")]
@@ -85,7 +85,9 @@ def test_a_cold_process_loads_a_captioner_in_two_seconds_after_its_imports() -> 
 
 def test_captions_of_held_out_films_are_better_than_a_blind_captioners(films: list[Path]) -> None:
     model = PseudoCap.from_pretrained(BEST, device="cpu")
-    references = {path.stem: captions_at("msrvtt", "test", place, seed=FULL.seed) for place, path in enumerate(films)}
+    references = {
+        path.stem: captions_at("msrvtt", "test", place, seed=FULL_RECIPE.seed) for place, path in enumerate(films)
+    }
     seen = dict(zip(references, model.caption(films, batch_size=FILMS), strict=True))
     shape = (FILMS, 8)
     blind = Memory.of_sight(
@@ -100,9 +102,9 @@ def test_captions_of_held_out_films_are_better_than_a_blind_captioners(films: li
 
 def test_the_shipped_teacher_names_what_held_out_stills_show() -> None:
     teacher = ImageTextTeacher(f"pseudocap://{BLIP}", decoding=Decoding(temperature=0.01))
-    shown = [film_at("stills", "train", place, seed=FULL.seed) for place in range(FILMS)]
+    shown = [film_at("stills", "train", place, seed=FULL_RECIPE.seed) for place in range(FILMS)]
     views = [
-        View(clip=Clip(source="still", start=0.0, end=0.0), frames=render(film, 0, FULL.size)[None], key=place)
+        View(clip=Clip(source="still", start=0.0, end=0.0), frames=render(film, 0, FULL_RECIPE.size)[None], key=place)
         for place, film in enumerate(shown)
     ]
     said = [answer.captions[0] for answer in teacher.caption(views)]

@@ -21,7 +21,7 @@ from pseudocap.model.config import ATTENTIONS
 from pseudocap.model.encoders.timesformer import TimeSformer
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.stages import Stage, Workshop
-from pseudocap.zoo.recipe import Recipe
+from pseudocap.zoo.recipe import ZooRecipe
 
 CODE = 1
 ADAPTERS = "--model.model.init_args."
@@ -221,7 +221,7 @@ def ablation_cells(name: str, plan: TrainingPlan, *, size: int, seeds: Sequence[
 
 
 def ablation_bench(
-    name: str, shop: Workshop, recipe: Recipe, plan: TrainingPlan, *, seeds: Sequence[int], workers: int = 2
+    name: str, shop: Workshop, recipe: ZooRecipe, plan: TrainingPlan, *, seeds: Sequence[int], workers: int = 2
 ) -> tuple[Bench, list[tuple[Arm, list[Cell]]]]:
     """On the same ground as the regimes; of the zoo's own captioners none is taken, for they are of another length."""
     ground, made_first = toy_ground(shop, recipe, regimes=(), workers=workers)

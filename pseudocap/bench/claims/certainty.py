@@ -27,7 +27,7 @@ T = (
     *(2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086),
     *(2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
 )
-Verdict = Literal["holds", "does not hold: the reverse does", "not decided"]
+ClaimVerdict = Literal["holds", "does not hold: the reverse does", "not decided"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +78,7 @@ class Judged:
     over_seeds: Interval | None
     over_films: Interval
     seeds: tuple[int, ...]
-    verdict: Verdict
+    verdict: ClaimVerdict
 
 
 def judge_claim(claim: Claim, scored: Mapping[tuple[str, int], Scores]) -> Judged | None:
@@ -101,7 +101,7 @@ def judge_claim(claim: Claim, scored: Mapping[tuple[str, int], Scores]) -> Judge
     )
 
 
-def verdict_of(over_seeds: Interval | None, over_films: Interval) -> Verdict:
+def verdict_of(over_seeds: Interval | None, over_films: Interval) -> ClaimVerdict:
     """Both intervals on the same side of nothing; one seed decides nothing."""
     if over_seeds is None:
         return "not decided"

@@ -29,7 +29,7 @@ THRESHOLD = 0.99
 CODE = 1
 BATCH = 256  # samples of the other side that are compared at once
 LOOK = Preprocess(size=16, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), frames=8)
-Seen = tuple[str, torch.Tensor]  # a sample's name and its thumbnails [T, pixels]
+Thumbnails = tuple[str, torch.Tensor]  # a sample's name and its thumbnails [T, pixels]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -164,7 +164,7 @@ def files_of(place: Path) -> list[Path]:
     return found
 
 
-def _readable(samples: Iterator[tuple[str, Callable[[], torch.Tensor]]], unreadable: list[str]) -> Iterator[Seen]:
+def _readable(samples: Iterator[tuple[str, Callable[[], torch.Tensor]]], unreadable: list[str]) -> Iterator[Thumbnails]:
     for name, look in samples:
         try:
             yield name, look()

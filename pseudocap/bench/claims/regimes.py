@@ -22,7 +22,6 @@ from pseudocap.stages import DONE, Stage, Workshop
 
 TRAIN = "pseudocap train "  # how the command begins by which a cell was pre-trained
 CELLS = "cells/"  # where a benchmark's own stages lie in a build; what lies elsewhere is the zoo's
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ def planned(regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int],
     return [*plain, *(replace(cell, captions=count) for count in counts for cell in plain)]
 
 
-def run(bench: Bench, *, tell: Tell) -> None:
+def run(bench: Bench, *, tell: Callable[[str], None]) -> None:
     """Make what is missing. Nothing of the zoo and no pre-training that was made by other settings is thrown away."""
     states = bench.shop.states(bench.stages)
     others = [name for name, state in states.items() if state == "other"]
@@ -92,7 +91,7 @@ def _pretrained_here(folder: Path) -> bool:
     return str(json.loads(done.read_text(encoding="utf-8")).get("command", "")).startswith(TRAIN)
 
 
-def _announced(stage: Stage, shop: Workshop, waiting: Sequence[str], tell: Tell) -> Stage:
+def _announced(stage: Stage, shop: Workshop, waiting: Sequence[str], tell: Callable[[str], None]) -> Stage:
     """Says where we are and how long it may take before a stage is made."""
     if stage.name not in waiting:
         return stage

@@ -11,7 +11,7 @@ from pseudocap.bench.claims.regimes import Bench, planned
 from pseudocap.stages import Stage, Workshop
 from pseudocap.zoo.baselines import ToyFilm, hallucinations, held_out_films
 from pseudocap.zoo.build import data_words, stages
-from pseudocap.zoo.recipe import REGIMES, Recipe
+from pseudocap.zoo.recipe import REGIMES, ZooRecipe
 
 ROWS = (*REGIMES, UNTRAINED)
 CAPTIONS = (10, 100, 1000)
@@ -19,7 +19,7 @@ CAPTIONS = (10, 100, 1000)
 
 def toy_bench(
     shop: Workshop,
-    recipe: Recipe,
+    recipe: ZooRecipe,
     *,
     regimes: Sequence[str] = ROWS,
     seeds: Sequence[int] = (0, 1, 2),
@@ -40,7 +40,7 @@ def toy_bench(
 
 
 def toy_ground(
-    shop: Workshop, recipe: Recipe, *, regimes: Sequence[str], workers: int = 2
+    shop: Workshop, recipe: ZooRecipe, *, regimes: Sequence[str], workers: int = 2
 ) -> tuple[Ground, list[Stage]]:
     """The zoo's own stages, without what it ships; of `regimes` its own trained and tuned captioners too."""
     everything = {stage.name: stage for stage in stages(shop, recipe, workers)}

@@ -21,7 +21,7 @@ import torch
 from pseudocap.bench.claims.report import write_table
 from pseudocap.bench.claims.results import machine
 from pseudocap.bench.peers.peer_specs import Spec
-from pseudocap.bench.peers.peers import Captioner, Frames, Ours, load_captioner, load_or_reason
+from pseudocap.bench.peers.peers import Captioner, Ours, Pixels, load_captioner, load_or_reason
 from pseudocap.bench.speed.measure import Timing, peak_memory, take_turns
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.videos import VideoFolder
@@ -116,13 +116,13 @@ def bench_model(
 
 def _captioned(
     task: Task, loaded: Mapping[str, Captioner], frames: int, *, batch: int, progress: Progress
-) -> tuple[dict[str, dict[str, str]], dict[str, str], list[Frames]]:
+) -> tuple[dict[str, dict[str, str]], dict[str, str], list[Pixels]]:
     """Every video is decoded once and captioned by all; the first batch is kept to be timed."""
     captions: dict[str, dict[str, str]] = {name: {} for name in loaded}
     undecodable: dict[str, str] = {}
-    few: list[Frames] = []
+    few: list[Pixels] = []
     for keys in batched(task.paths, batch):
-        clips: dict[str, Frames] = {}
+        clips: dict[str, Pixels] = {}
         for key in keys:
             try:
                 with open_video(task.paths[key]) as video:
@@ -155,7 +155,7 @@ def _worth(
 
 
 def _costs(
-    loaded: Mapping[str, Captioner], specs: Mapping[str, Spec], few: Sequence[Frames], *, rounds: int
+    loaded: Mapping[str, Captioner], specs: Mapping[str, Spec], few: Sequence[Pixels], *, rounds: int
 ) -> dict[str, dict[str, Any]]:
     turns = {name: itertools.cycle(few) for name in loaded}
 
@@ -205,7 +205,7 @@ def _against(scores: Mapping[str, Scores], name: str, own: str) -> dict[str, Any
     return {"CIDEr-D": round(found.value, 2), "interval": interval, "p": round(found.p, 4)}
 
 
-def _peak(spec: Spec, few: Sequence[Frames]) -> float:
+def _peak(spec: Spec, few: Sequence[Pixels]) -> float:
     """MiB of the weights and of captioning one batch."""
     if spec.device.startswith("cuda"):
         torch.cuda.empty_cache()
@@ -217,7 +217,7 @@ def _peak(spec: Spec, few: Sequence[Frames]) -> float:
         return alone.submit(_peak_here, spec, few).result()
 
 
-def _peak_here(spec: Spec, few: Sequence[Frames]) -> float:
+def _peak_here(spec: Spec, few: Sequence[Pixels]) -> float:
     return peak_memory(lambda: load_captioner(spec).caption(few))
 
 

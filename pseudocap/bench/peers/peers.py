@@ -38,7 +38,7 @@ CLASSES: dict[str, tuple[Any, Any]] = {  # of peer_specs.KINDS
     "blip2": (Blip2ForConditionalGeneration, Blip2Config),
 }
 MEAN, STD = (0.481, 0.458, 0.408), (0.269, 0.261, 0.276)  # CLIP's, for shapes without a processor of their own
-Frames = np.ndarray  # uint8 [T,H,W,3]
+Pixels = np.ndarray  # uint8 [T,H,W,3]
 
 
 class Captioner(Protocol):
@@ -48,7 +48,7 @@ class Captioner(Protocol):
     unscored: str
     parameters: int
 
-    def caption(self, clips: Sequence[Frames]) -> list[str]: ...
+    def caption(self, clips: Sequence[Pixels]) -> list[str]: ...
 
 
 class Ours:
@@ -62,7 +62,7 @@ class Ours:
         self.parameters = self._model.parameter_counts().total
         self.frames = self._model.config.preprocess.frames
 
-    def caption(self, clips: Sequence[Frames]) -> list[str]:
+    def caption(self, clips: Sequence[Pixels]) -> list[str]:
         pixels = torch.stack([eval_tensor(clip, self._model.config.preprocess) for clip in clips])
         ids = self._model.generate(self._model.encode(pixels), max_new_tokens=self._most)
         return self._model.decode(ids)
@@ -109,7 +109,7 @@ class Peer:
             torch.manual_seed(0)
             return kind(config)
 
-    def caption(self, clips: Sequence[Frames]) -> list[str]:
+    def caption(self, clips: Sequence[Pixels]) -> list[str]:
         with torch.inference_mode():
             pixels = self._pixels(clips)
             ids = self._model.generate(pixel_values=pixels, max_new_tokens=self._most, num_beams=1, do_sample=False)
@@ -118,7 +118,7 @@ class Peer:
         texts = self._processor.batch_decode(ids, skip_special_tokens=True)
         return [" ".join(text.split()) for text in texts]
 
-    def _pixels(self, clips: Sequence[Frames]) -> torch.Tensor:
+    def _pixels(self, clips: Sequence[Pixels]) -> torch.Tensor:
         """[B,C,H,W] of centre frames; [B,T,C,H,W] for a GIT that has embeddings of frames."""
         count = getattr(self._model.config, "num_image_with_embedding", None) if self._kind == "git" else None
         images = [clip[place] for clip in clips for place in chosen_frames(len(clip), count or 1)]

@@ -31,7 +31,7 @@ FILM_FPS = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Part:
+class Growth:
     """`make(folder, size)` prepares everything of a size and returns what is measured."""
 
     unit: str
@@ -117,14 +117,14 @@ def references(folder: Path, size: int) -> Callable[[], object]:
 
 
 PARTS = {
-    "clips": Part(unit="clips", sizes=(10, 100, 1_000, 10_000), make=clips),
-    "length": Part(unit="seconds of film", sizes=(10, 60, 600, 3_600, 7_200), make=length),
-    "frames": Part(unit="frames", sizes=(1, 8, 32, 96), make=frames),
-    "references": Part(unit="references a caption", sizes=(1, 5, 20, 50), make=references),
+    "clips": Growth(unit="clips", sizes=(10, 100, 1_000, 10_000), make=clips),
+    "length": Growth(unit="seconds of film", sizes=(10, 60, 600, 3_600, 7_200), make=length),
+    "frames": Growth(unit="frames", sizes=(1, 8, 32, 96), make=frames),
+    "references": Growth(unit="references a caption", sizes=(1, 5, 20, 50), make=references),
 }
 
 
-def measure(part: Part, size: int, least: int) -> Size:
+def measure(part: Growth, size: int, least: int) -> Size:
     """In this process, which should do nothing else."""
     with tempfile.TemporaryDirectory() as scratch:
         warm, cold = Path(scratch) / "warm", Path(scratch) / "cold"
@@ -150,7 +150,7 @@ def measure_apart(name: str, sizes: Sequence[int]) -> list[Size]:
     return found
 
 
-def table(part: Part, found: Sequence[Size]) -> str:
+def table(part: Growth, found: Sequence[Size]) -> str:
     lines = [f"| {part.unit} | seconds | ms for each | power | peak, MiB |", "|---|---|---|---|---|"]
     for place, each in enumerate(found):
         slope = f"{power(found[place - 1], each):.2f}" if place else ""

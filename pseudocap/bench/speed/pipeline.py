@@ -25,7 +25,7 @@ RATES = (1, 10, 100, 1000)  # clips a second of a teacher
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Work:
+class ClipWork:
     """Of one clip: KiB that are read, and milliseconds of one core. Scaling may cost less than nothing: of a frame that
     is scaled while its colours are converted, fewer pixels are."""
 
@@ -46,11 +46,11 @@ class Needs:
     mib_a_second: float
 
 
-def needs(work: Work, rate: float) -> Needs:
+def needs(work: ClipWork, rate: float) -> Needs:
     return Needs(cores=rate * work.workers / 1000, mib_a_second=rate * work.kib / 1024)
 
 
-def bound(work: Work, *, rate: float, cores: float, mib_a_second: float) -> tuple[str, float]:
+def bound(work: ClipWork, *, rate: float, cores: float, mib_a_second: float) -> tuple[str, float]:
     """Who is the slowest, and how many clips a second go through."""
     limits = {
         "teacher": rate,
@@ -61,7 +61,7 @@ def bound(work: Work, *, rate: float, cores: float, mib_a_second: float) -> tupl
     return slowest, limits[slowest]
 
 
-def measure(path: Path, rounds: int, *, side: int = SIDE) -> Work:
+def measure(path: Path, rounds: int, *, side: int = SIDE) -> ClipWork:
     times = centres(path)
     before = _bytes_read()
     frames = _decoded(path, times, None)
@@ -73,7 +73,7 @@ def measure(path: Path, rounds: int, *, side: int = SIDE) -> Work:
     }
     timings = take_turns(runs, rounds=rounds)
     decode, both = (1000 * timings[name].processor / len(times) for name in runs)
-    return Work(kib=kib, decode=decode, scale=both - decode)
+    return ClipWork(kib=kib, decode=decode, scale=both - decode)
 
 
 def _decoded(path: Path, times: Sequence[float], side: int | None) -> list[object]:
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--cores", type=float, nargs="+", default=[4, 16, 32], help="beside a GPU (4 16 32)")
     parser.add_argument("--disk", type=float, default=200, help="MiB a second that are assumed (200)")
     args = parser.parse_args()
-    found: dict[str, Work] = {}
+    found: dict[str, ClipWork] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for lines in args.lines:
             for name in ("12", "250"):
@@ -107,13 +107,13 @@ def main() -> None:
     _print_bounds(found, args.cores, args.disk)
 
 
-def _print_work(found: dict[str, Work]) -> None:
+def _print_work(found: dict[str, ClipWork]) -> None:
     print("| film | KiB read a clip | decode, ms | scale, ms |\n|---|---|---|---|")
     for name, work in found.items():
         print(f"| {name} | {work.kib:.0f} | {work.decode:.1f} | {work.scale:.1f} |")
 
 
-def _print_needs(found: dict[str, Work]) -> None:
+def _print_needs(found: dict[str, ClipWork]) -> None:
     """Arithmetic from the first table."""
     print("\n| a teacher of so many clips a second needs | " + " | ".join(f"{rate:,}" for rate in RATES) + " |")
     print("|---" * (len(RATES) + 1) + "|")
@@ -127,7 +127,7 @@ def _shown(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
-def _print_bounds(found: dict[str, Work], cores: Sequence[float], disk: float) -> None:
+def _print_bounds(found: dict[str, ClipWork], cores: Sequence[float], disk: float) -> None:
     print(f"\nWith a GPU that is never the bound, and {disk:g} MiB/s from the disk:\n")
     print("| cores beside it | " + " | ".join(found) + " |")
     print("|---" * (len(found) + 1) + "|")

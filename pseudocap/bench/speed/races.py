@@ -13,7 +13,7 @@ from typing import Any
 
 from pseudocap.bench.speed.measure import Timing, take_turns
 
-Run = Callable[[Path, int], Mapping[str, Timing]]
+RaceRun = Callable[[Path, int], Mapping[str, Timing]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Race:
     name: str
     against: str
     floor: float
-    run: Run
+    run: RaceRun
     _: KW_ONLY
     ours: str = "ours"
     rounds: int = 3
@@ -32,7 +32,7 @@ class Race:
     note: str = ""
 
 
-def decode(film: str, nearest: bool) -> Run:
+def decode(film: str, nearest: bool) -> RaceRun:
     """The centre frames of all 8 s clips of two minutes of 640x360, key frames every so many."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -50,7 +50,7 @@ def decode(film: str, nearest: bool) -> Run:
     return run
 
 
-def label(film: str) -> Run:
+def label(film: str) -> RaceRun:
     """Ten minutes labelled by a teacher that says nothing of what it sees: long enough for what a run costs at any
     length (its plan, its files) to be small beside the decoding."""
 
@@ -70,7 +70,7 @@ def label(film: str) -> Run:
     return run
 
 
-def label_with_blip(dtype: str) -> Run:
+def label_with_blip(dtype: str) -> RaceRun:
     """A minute labelled by a BLIP-base of random weights, 12 tokens a caption."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -93,7 +93,7 @@ def label_with_blip(dtype: str) -> Run:
     return run
 
 
-def attend(frames: int, other: str) -> Run:
+def attend(frames: int, other: str) -> RaceRun:
     """Six adapters of OPT-1.3B's width, attention alone, forward and backward."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -106,7 +106,7 @@ def attend(frames: int, other: str) -> Run:
     return run
 
 
-def encode(frames: int, batch: int) -> Run:
+def encode(frames: int, batch: int) -> RaceRun:
     """TimeSformer-B of random weights."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -117,7 +117,7 @@ def encode(frames: int, batch: int) -> Run:
     return run
 
 
-def train(kind: str, other: str) -> Run:
+def train(kind: str, other: str) -> RaceRun:
     """OPT-350M's and TimeSformer-B's shapes, four captions of each of four clips of 8 frames: forward, backward,
     AdamW."""
 
@@ -152,7 +152,7 @@ def stream(folder: Path, rounds: int) -> Mapping[str, Timing]:
     return take_turns(runs, rounds=rounds)
 
 
-def generate(against: str, **setting: Any) -> Run:
+def generate(against: str, **setting: Any) -> RaceRun:
     """Greedy tokens of OPT's shapes with six adapters, after the encoder."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -164,7 +164,7 @@ def generate(against: str, **setting: Any) -> Run:
     return run
 
 
-def generate_in(precision: str) -> Run:
+def generate_in(precision: str) -> RaceRun:
     """20 greedy tokens of one caption, OPT-350M's shapes with six adapters over 8 frames, after the encoder."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -192,7 +192,7 @@ def _film(folder: Path, film: str, minutes: int) -> Path:
 
 
 EVERY_FRAME, FRAME_BY_FRAME, ALONE = "PyAV, every frame", "transformers, frame by frame", "OPT without adapters"
-FULL = "full attention"
+FULL_ATTENTION = "full attention"
 FEWER_BITS = "frozen weights in fewer bits: not the same precision"
 TWO_STEPS = "two steps; a run of N steps is N times as long (extrapolated)"
 
@@ -227,9 +227,9 @@ RACES = (
     Race("generate", ALONE, 0.6, generate(ALONE, batch=8)),
     Race("generate-1", ALONE, 0.6, generate(ALONE)),
     Race("generate-1.3b", ALONE, 0.6, generate(ALONE, shape="opt-1.3b"), **LONG),
-    Race("generate-full", FULL, 2.2, generate(FULL)),
-    Race("generate-8-full", FULL, 7, generate(FULL, batch=8), **LONG),
-    Race("generate-96-full", FULL, 16, generate(FULL, frames=96), **LONG),
+    Race("generate-full", FULL_ATTENTION, 2.2, generate(FULL_ATTENTION)),
+    Race("generate-8-full", FULL_ATTENTION, 7, generate(FULL_ATTENTION, batch=8), **LONG),
+    Race("generate-96-full", FULL_ATTENTION, 16, generate(FULL_ATTENTION, frames=96), **LONG),
     Race("generate-float16", "float32", 1.3, generate_in("float16"), ours="float16", full=True, note=FEWER_BITS),
     Race("generate-int4", "float32", 1.2, generate_in("int4"), ours="int4", full=True, note=FEWER_BITS),
     Race("score", "pycocoevalcap", 6, judge),

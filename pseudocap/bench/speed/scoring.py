@@ -20,12 +20,10 @@ from pseudocap.errors import DataError
 from pseudocap.metrics import References, score
 from pseudocap.metrics.measures import METRICS
 
-Captions = dict[str, list[str]]
 
-
-def real_captions(folder: Path, *, videos: int, each: int, seed: int = 0) -> Captions:
+def real_captions(folder: Path, *, videos: int, each: int, seed: int = 0) -> dict[str, list[str]]:
     """Videos of `each` + 1 captions, drawn from lists of id, tab, caption; a video may give several such sets."""
-    rows: Captions = {}
+    rows: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.txt")):
         for line in path.read_text("utf-8").splitlines():
             video, tab, caption = line.partition("\t")
@@ -38,7 +36,7 @@ def real_captions(folder: Path, *, videos: int, each: int, seed: int = 0) -> Cap
     return {f"v{number}": generator.sample(rich[number % len(rich)], each + 1) for number in range(videos)}
 
 
-def made_up_captions(*, videos: int, each: int, seed: int = 0) -> Captions:
+def made_up_captions(*, videos: int, each: int, seed: int = 0) -> dict[str, list[str]]:
     generator = random.Random(seed)
     nouns = [
         f"{first}{last}" for first in ("bo", "ka", "ru", "sel", "tim") for last in ("der", "lo", "man", "net", "pa")
@@ -53,7 +51,7 @@ def made_up_captions(*, videos: int, each: int, seed: int = 0) -> Captions:
     return {f"v{number}": [caption(topic) for _ in range(each + 1)] for number, topic in enumerate(topics)}
 
 
-def theirs(predictions: dict[str, str], references: Captions) -> dict[str, float]:
+def theirs(predictions: dict[str, str], references: dict[str, list[str]]) -> dict[str, float]:
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
@@ -73,7 +71,7 @@ def theirs(predictions: dict[str, str], references: Captions) -> dict[str, float
     }
 
 
-def measure(captions: Captions, *, turns: int) -> dict[str, Timing]:
+def measure(captions: dict[str, list[str]], *, turns: int) -> dict[str, Timing]:
     """Seconds of each way, in turns; the ways must agree first, or the times mean nothing."""
     predictions = {video: texts[0] for video, texts in captions.items()}
     references = {video: texts[1:] for video, texts in captions.items()}

@@ -143,16 +143,16 @@ def captions(
 
 def quality(name: str, films: int, build: Path | None) -> None:
     from pseudocap.captioner import PseudoCap
-    from pseudocap.evaluate.captioner import Captions, score_files
+    from pseudocap.evaluate.captioner import score_files
     from pseudocap.zoo.baselines import held_out_films
-    from pseudocap.zoo.recipe import FULL as RECIPE
+    from pseudocap.zoo.recipe import FULL_RECIPE
     from pseudocap.zoo.verify import write_test_world
 
     with tempfile.TemporaryDirectory() as scratch:
         if build is None:
             write_test_world(Path(scratch))
-        chosen = held_out_films(build or Path(scratch), RECIPE.seed)[:films]
-        plain: Captions = {}  # of the first precision, which is the full one
+        chosen = held_out_films(build or Path(scratch), FULL_RECIPE.seed)[:films]
+        plain: dict[str, str] = {}  # of the first precision, which is the full one
         print("| precision | captions that differ | CIDEr-D |\n|---|---|---|")
         for precision in PRECISIONS:
             model = PseudoCap.from_pretrained(name, device="cpu", precision=precision)

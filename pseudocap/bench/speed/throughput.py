@@ -22,11 +22,9 @@ from pseudocap.bench.speed.races import RACES, Race
 from pseudocap.errors import DataError
 from pseudocap.files.atomic import write_text
 
-Tell = Callable[[str], None]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
+class RaceResult:
     """How many times as fast ours was: the ratio of the medians, and the least and the most of single rounds."""
 
     name: str
@@ -47,11 +45,11 @@ class Result:
         return self.ratio >= self.floor
 
 
-def measure(race: Race, folder: Path, rounds: int) -> Result:
+def measure(race: Race, folder: Path, rounds: int) -> RaceResult:
     timings = race.run(folder, rounds)
     ours, theirs = timings[race.ours], timings[race.against]
     singles = [other / own for own, other in zip(ours.each, theirs.each, strict=True)]
-    return Result(
+    return RaceResult(
         name=race.name,
         against=race.against,
         ratio=theirs.median / ours.median,
@@ -86,7 +84,7 @@ def state_of_things() -> dict[str, Any]:
     }
 
 
-def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, tell: Tell) -> list[Result]:
+def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, tell: Callable[[str], None]) -> list[RaceResult]:
     """Those that are kept, and the others measured now. A race that fails is told at the end; the others are kept."""
     out.mkdir(parents=True, exist_ok=True)
     now, results, failures = state_of_things(), [], []
@@ -110,18 +108,18 @@ def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, tell: Tel
     return results
 
 
-def _kept(path: Path, race: Race, now: Mapping[str, Any], rounds: int) -> Result | None:
+def _kept(path: Path, race: Race, now: Mapping[str, Any], rounds: int) -> RaceResult | None:
     if not path.is_file():
         return None
     result = _read(path, race)
     return result if dict(result.state) == now and result.rounds >= rounds else None
 
 
-def _read(path: Path, race: Race) -> Result:
-    return Result(**json.loads(path.read_text(encoding="utf-8")) | {"floor": race.floor, "note": race.note})
+def _read(path: Path, race: Race) -> RaceResult:
+    return RaceResult(**json.loads(path.read_text(encoding="utf-8")) | {"floor": race.floor, "note": race.note})
 
 
-def table(results: Sequence[Result]) -> Iterator[str]:
+def table(results: Sequence[RaceResult]) -> Iterator[str]:
     yield "| race | against | seconds | theirs | times as fast (rounds) | less processor time | floor |"
     yield "|---|---|---|---|---|---|---|"
     for each in results:

@@ -28,7 +28,7 @@ _WATCHING, _REPLACING = 3, 4
 UNWATCHABLE = (DataError, DecodeError, OSError)
 
 
-class Failure(NamedTuple):
+class BrokenSample(NamedTuple):
     """A sample that could not be watched."""
 
     name: str
@@ -42,7 +42,7 @@ class Delivery(NamedTuple):
     """
 
     batch: Batch | None
-    failures: tuple[Failure, ...]
+    failures: tuple[BrokenSample, ...]
     fatal: str = ""
 
 
@@ -60,7 +60,7 @@ class Stream:
         self._rank, self._ranks = rank, ranks
         self._order = Order(source.groups, seed=self._seed, mix=mix)
 
-    def take(self, number: int, failures: list[Failure]) -> tuple[Sample, str]:
+    def take(self, number: int, failures: list[BrokenSample]) -> tuple[Sample, str]:
         """The sample of this number and the caption that it learns; what could not be watched goes to `failures`."""
         position = number * self._ranks + self._rank
         epoch, index = self._order.at(position)
@@ -69,7 +69,7 @@ class Stream:
             try:
                 return self._watch(epoch, candidate)
             except UNWATCHABLE as error:
-                failures.append(Failure(self.source.name(candidate), reason_of(error)))
+                failures.append(BrokenSample(self.source.name(candidate), reason_of(error)))
         first = failures[before]
         raise DataError(
             f"{1 + REPLACEMENTS} samples in a row cannot be watched, {first.name} first ({first.reason}); "
@@ -98,7 +98,7 @@ class TrainingBatches(Dataset[Delivery]):
 
     def __getitem__(self, step: int) -> Delivery:
         draw = self.mixture.draw(step)
-        failures: list[Failure] = []
+        failures: list[BrokenSample] = []
         first = draw.number * draw.size
         try:
             taken = [self.streams[draw.stream].take(number, failures) for number in range(first, first + draw.size)]
@@ -124,13 +124,13 @@ class EvaluationBatches(Dataset[Delivery]):
         return -(-len(self._indices) // self._batch_size)
 
     def __getitem__(self, number: int) -> Delivery:
-        failures: list[Failure] = []
+        failures: list[BrokenSample] = []
         samples: list[Sample] = []
         for index in self._indices[number * self._batch_size : (number + 1) * self._batch_size]:
             try:
                 samples.append(self.source.sample(index, None))
             except UNWATCHABLE as error:
-                failures.append(Failure(self.source.name(index), reason_of(error)))
+                failures.append(BrokenSample(self.source.name(index), reason_of(error)))
         if not samples:
             return Delivery(None, tuple(failures))
         return Delivery(collate(samples, [sample.captions[0] for sample in samples]), tuple(failures))

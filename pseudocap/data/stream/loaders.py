@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from pseudocap.data.stream.batches import Delivery, EvaluationBatches, Failure, TrainingBatches
+from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches, TrainingBatches
 from pseudocap.errors import ConfigError, DataError, first_line
 from pseudocap.types import Batch
 
@@ -72,7 +72,7 @@ class Account:
                 "lists them) or allow more"
             )
 
-    def _name(self, failure: Failure) -> None:
+    def _name(self, failure: BrokenSample) -> None:
         if failure.name not in self.reasons and len(self.reasons) < _REMEMBERED:
             self.reasons[failure.name] = failure.reason
             _log.warning("cannot be watched: %s: %s", failure.name, failure.reason)

@@ -17,9 +17,9 @@ Caption = Literal["pseudolabel", "asr"]
 Side = Literal["left", "right"]
 Better = Literal["pseudolabel", "asr", "tie"]
 # Every text is exactly one of these. The first two refer to the video.
-Kind = Literal["correct", "wrong", "intro", "chit-chat"]
+JudgementKind = Literal["correct", "wrong", "intro", "chit-chat"]
 
-KINDS: tuple[Kind, ...] = get_args(Kind)
+KINDS: tuple[JudgementKind, ...] = get_args(JudgementKind)
 BETTER: tuple[Better, ...] = get_args(Better)
 RATER_LENGTH = 64
 
@@ -43,8 +43,8 @@ class Judgement:
     rater: str
     pair: str
     better: Better
-    pseudolabel: Kind
-    asr: Kind
+    pseudolabel: JudgementKind
+    asr: JudgementKind
     left: Caption
 
 
@@ -59,7 +59,7 @@ def order_of(pairs: Iterable[str], *, seed: int, rater: str) -> list[str]:
 
 
 def judgement_of_sides(
-    *, rater: str, pair: str, seed: int, better: Side | Literal["tie"], left: Kind, right: Kind
+    *, rater: str, pair: str, seed: int, better: Side | Literal["tie"], left: JudgementKind, right: JudgementKind
 ) -> Judgement:
     """What a rater said of the left and the right text, said of the captions that they were."""
     on_left = left_of(pair, seed=seed, rater=rater)

@@ -20,7 +20,7 @@ CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Media:
+class AuditMedia:
     """A video as `size` bytes of a file from `offset` on: all of it, or a member of a tar. `name` has its extension."""
 
     file: Path
@@ -43,22 +43,22 @@ class Media:
                 yield block
 
 
-def locate_media(source: str) -> Media | None:
+def locate_media(source: str) -> AuditMedia | None:
     """A source of the labels on this machine: a file, or `00000.tar/000000012.mp4`; None where there is none."""
     path = Path(source)
     if path.is_file():
-        return Media(file=path, offset=0, size=path.stat().st_size, name=path.name)
+        return AuditMedia(file=path, offset=0, size=path.stat().st_size, name=path.name)
     try:
         member = member_of(source)
     except DataError:
         return None
     if member.offset is None or member.size is None:
         return None
-    return Media(file=Path(member.address), offset=member.offset, size=member.size, name=path.name)
+    return AuditMedia(file=Path(member.address), offset=member.offset, size=member.size, name=path.name)
 
 
 @contextmanager
-def opened(media: Media) -> Iterator[Path]:
+def opened(media: AuditMedia) -> Iterator[Path]:
     """A file with just this video in it, for decoders; a member of a tar is copied out for as long as it is used."""
     if media.file.name == media.name:
         yield media.file

@@ -31,7 +31,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draw:
+class PairDraw:
     """The pairs to judge, and why other clips that were drawn before them are not among them."""
 
     pairs: tuple[AuditPair, ...]
@@ -80,7 +80,7 @@ def said_in_labels(clips: Iterable[Clip], labels: Iterable[Pseudolabel]) -> dict
     return {clip: text for clip, text in found if clip is not None and text}
 
 
-def pair_up(candidates: Candidates, spoken: Mapping[Clip, str], *, n: int) -> Draw:
+def pair_up(candidates: Candidates, spoken: Mapping[Clip, str], *, n: int) -> PairDraw:
     """The first `n` candidates in which somebody speaks and whose video can be opened."""
     pairs: dict[str, AuditPair] = {}
     silent, missing = 0, []
@@ -97,7 +97,7 @@ def pair_up(candidates: Candidates, spoken: Mapping[Clip, str], *, n: int) -> Dr
             pairs[pair.id] = pair
     if not pairs:
         raise DataError(_none_left(candidates, silent, missing))
-    return Draw(pairs=tuple(pairs.values()), silent=silent, missing=tuple(missing))
+    return PairDraw(pairs=tuple(pairs.values()), silent=silent, missing=tuple(missing))
 
 
 def video_of(source: str) -> str:

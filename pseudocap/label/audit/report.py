@@ -80,7 +80,7 @@ class Agreement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class AuditReport:
     """An audit's result: over all raters, of each, and between each two of them.
 
     `left` is the percentage of left among the judgements that prefer a side: far from 50, a rater follows the place.
@@ -97,7 +97,7 @@ class Report:
     left: float | None
 
 
-def report_of(store: AuditStore) -> Report:
+def report_of(store: AuditStore) -> AuditReport:
     """The figures of all the answers that are there now."""
     judgements = store.judgements()
     if not judgements:
@@ -109,7 +109,7 @@ def report_of(store: AuditStore) -> Report:
     of_rater = {rater: [each for each in judgements if each.rater == rater] for rater in raters}
     sided = [judgement for judgement in judgements if judgement.better != "tie"]
     left = sum(judgement.better == judgement.left for judgement in sided)
-    return Report(
+    return AuditReport(
         pairs=len(store.pairs),
         seed=store.seed,
         clips=len({judgement.pair for judgement in judgements}),

@@ -11,7 +11,7 @@ from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.files.atomic import unfinished
 from pseudocap.label.audit.judgement import AuditPair, Judgement
 from pseudocap.label.audit.media import centre_jpeg
-from pseudocap.label.audit.report import Agreement, Figure, Report
+from pseudocap.label.audit.report import Agreement, AuditReport, Figure
 
 FRAME = 180  # pixels of the short side
 STYLE = """
@@ -38,7 +38,7 @@ article p { margin: 0 0 0.4rem; } article small { color: var(--faint); }
 """
 
 
-def write_report_page(path: Path, report: Report, judged: Iterable[tuple[AuditPair, Sequence[Judgement]]]) -> None:
+def write_report_page(path: Path, report: AuditReport, judged: Iterable[tuple[AuditPair, Sequence[Judgement]]]) -> None:
     """Write the page, all of it or nothing. `judged` is gone through once, a frame decoded for each pair."""
     pairs = "\n".join(_pair(pair, judgements) for pair, judgements in judged)
     by_rater = "\n".join(
@@ -61,7 +61,7 @@ def write_report_page(path: Path, report: Report, judged: Iterable[tuple[AuditPa
         raise DataError(f"{path}: the report cannot be written ({first_line(error)})") from error
 
 
-def summary(report: Report) -> str:
+def summary(report: AuditReport) -> str:
     """How much was judged, and whether places were preferred: what a figure must be read beside."""
     raters = ", ".join(f"{rater} {count}" for rater, count in report.judged_by.items())
     left = "" if report.left is None else f"; {report.left:.0f} % of the preferences are for the left side"

@@ -20,7 +20,7 @@ from pseudocap.errors import CheckpointError, first_line
 from pseudocap.files.sources import hub_answers, place_of
 from pseudocap.model.weights import transformers_reason
 
-State = dict[str, torch.Tensor]
+StateDict = dict[str, torch.Tensor]
 
 # Hugging Face's names, most specific first: `attention.attention.qkv` must not match inside `temporal_attention...`.
 HUGGINGFACE_KEYS = (
@@ -55,7 +55,7 @@ def read_huggingface(
     revision: str | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
-) -> tuple[dict[str, Any], State]:
+) -> tuple[dict[str, Any], StateDict]:
     """A TimesformerModel or TimesformerForVideoClassification; the classifier is left behind."""
     try:
         model, info = TimesformerModel.from_pretrained(
@@ -99,7 +99,7 @@ def _one_side(size: int | list[int] | tuple[int, int], source: str | Path) -> in
     return sides.pop()
 
 
-def read_timm(name: str, *, num_frames: int, pretrained: bool) -> tuple[dict[str, Any], State]:
+def read_timm(name: str, *, num_frames: int, pretrained: bool) -> tuple[dict[str, Any], StateDict]:
     """A plain timm ViT, its temporal parts started as in the original repository."""
     import timm  # takes seconds to import, and only this reader needs it
 
@@ -113,9 +113,9 @@ def read_timm(name: str, *, num_frames: int, pretrained: bool) -> tuple[dict[str
 
 def inflate(
     vit: Any, *, num_frames: int, mean: Sequence[float], std: Sequence[float], source: str
-) -> tuple[dict[str, Any], State]:
+) -> tuple[dict[str, Any], StateDict]:
     """A ViT of timm as a TimeSformer that sees each frame as the ViT does, until it learns of time."""
-    state: State = dict(vit.state_dict())
+    state: StateDict = dict(vit.state_dict())
     if not {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= state.keys():
         raise CheckpointError(f"{source} is no plain ViT with a class token; try vit_base_patch16_224")
     if not hasattr(vit.blocks[0], "attn"):
@@ -133,7 +133,7 @@ def inflate(
     return values, state
 
 
-def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, Any], State]:
+def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, Any], StateDict]:
     """A `.pyth` file of facebookresearch/TimeSformer, read without running any code in it; the head is left behind."""
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
@@ -169,7 +169,7 @@ def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, An
     return _shapes(state, heads=width // 64 if heads is None else heads, source=path), state
 
 
-def _shapes(state: State, *, heads: int, source: str | Path) -> dict[str, Any]:
+def _shapes(state: StateDict, *, heads: int, source: str | Path) -> dict[str, Any]:
     """What a state dict's own shapes say of the architecture."""
     positions = state["pos_embed"].shape[1]
     grid = math.isqrt(max(positions - 1, 0))

@@ -13,7 +13,7 @@ from pseudocap.bench.claims.results import mean_document
 from pseudocap.evaluate.captioner import ZERO_SHOT
 from pseudocap.evaluate.views import PLAIN
 from pseudocap.metrics.measures import METRICS
-from pseudocap.zoo.recipe import FULL
+from pseudocap.zoo.recipe import FULL_RECIPE
 
 
 def document(values: list[float], **more: Any) -> dict[str, Any]:
@@ -49,7 +49,7 @@ DIVERGED: dict[str, Any] = {"diverged": "loss 1e9 at step 3"}
 def test_an_arm_of_which_one_seed_is_whole_has_its_interval_over_films(
     told: list[dict[str, Any]], over_films: bool | None
 ) -> None:
-    cell = Cell(regime="mixed", seed=0, plan=FULL.regime, may_diverge=True)
+    cell = Cell(regime="mixed", seed=0, plan=FULL_RECIPE.regime, may_diverge=True)
     arm = arm_document(Arm(shown={"lr": 0.001}), told, cell)
     assert arm["diverged"] == told.count(DIVERGED)
     if over_films is None:

@@ -15,7 +15,7 @@ from pseudocap.cli import bench_regimes as cli
 from pseudocap.cli.main import main
 from pseudocap.stages import Workshop, hashes_of
 from pseudocap.zoo.build import training_words, tuning_words
-from pseudocap.zoo.recipe import FULL, REGIMES, SMOKE
+from pseudocap.zoo.recipe import FULL_RECIPE, REGIMES, SMOKE_RECIPE
 
 VIDEOS = [{"video": f"v{n}", "caption": [f"{n} is {k}" for k in range(5)], "split": "train"} for n in range(8)]
 
@@ -44,23 +44,23 @@ def test_few_captions_are_of_different_videos_and_a_part_of_more() -> None:
 def test_a_cell_with_the_zoos_seed_is_told_what_the_zoo_tells(tmp_path: Path) -> None:
     """Else its captioners could not be taken as they are."""
     shop = Workshop(root=tmp_path, main=main)
-    ground, _ = toy_ground(shop, FULL, regimes=REGIMES)
+    ground, _ = toy_ground(shop, FULL_RECIPE, regimes=REGIMES)
     for regime in REGIMES:
-        cell = Cell(regime=regime, seed=FULL.seed, plan=FULL.regime)
+        cell = Cell(regime=regime, seed=FULL_RECIPE.seed, plan=FULL_RECIPE.regime)
         mine = settings(pretraining_words(ground, cell))
-        zoos = settings(training_words(FULL, regime))
+        zoos = settings(training_words(FULL_RECIPE, regime))
         assert mine | {"--model.seed": "0", "--model.model.init_args.seed": "0"} == mine  # their defaults
         assert mine.items() >= zoos.items()
         tuned = finetuning_words(ground, cell, start=f"trained-{regime}/run/last")
-        zoos_tuned = tuning_words(FULL, regime)
+        zoos_tuned = tuning_words(FULL_RECIPE, regime)
         first, second = (tuple(word for word in words if word != "--json") for words in (tuned, zoos_tuned))
         assert settings(first) == settings(second)
 
 
 def test_seeds_share_the_ground_and_differ_in_everything_that_is_drawn(tmp_path: Path) -> None:
     shop = Workshop(root=tmp_path, main=main)
-    ground, _ = toy_ground(shop, FULL, regimes=REGIMES)
-    zero, one = (Cell(regime="mixed", seed=seed, plan=FULL.regime) for seed in (0, 1))
+    ground, _ = toy_ground(shop, FULL_RECIPE, regimes=REGIMES)
+    zero, one = (Cell(regime="mixed", seed=seed, plan=FULL_RECIPE.regime) for seed in (0, 1))
     first, second = (settings(pretraining_words(ground, cell)) for cell in (zero, one))
     different = {name for name in first if first[name] != second[name]}
     assert different == {
@@ -73,11 +73,11 @@ def test_seeds_share_the_ground_and_differ_in_everything_that_is_drawn(tmp_path:
 
 
 def test_the_table_comes_first_and_few_captions_are_cells_of_their_own(tmp_path: Path) -> None:
-    cells = planned(["asr", "none"], [0, 1], [10], FULL.regime)
+    cells = planned(["asr", "none"], [0, 1], [10], FULL_RECIPE.regime)
     assert [(cell.seed, cell.regime) for cell in cells[:4]] == [(0, "asr"), (0, "none"), (1, "asr"), (1, "none")]
     assert [cell.captions for cell in cells] == [None] * 4 + [10] * 4
     shop = Workshop(root=tmp_path, main=main)
-    ground, first = toy_ground(shop, FULL, regimes=ROWS)
+    ground, first = toy_ground(shop, FULL_RECIPE, regimes=ROWS)
     names = [stage.name for stage in stages_of(shop, ground, cells)]
     assert len(names) == len(set(names))
     assert "cells/trained-asr-s0" not in names  # the zoo's own
@@ -88,22 +88,22 @@ def test_the_table_comes_first_and_few_captions_are_cells_of_their_own(tmp_path:
 
 def test_another_fine_tuning_leaves_the_pre_training_as_it_is(tmp_path: Path) -> None:
     shop = Workshop(root=tmp_path, main=main)
-    ground, first = toy_ground(shop, FULL, regimes=())
-    cell = Cell(regime="mixed", seed=1, plan=FULL.regime)
-    patient = replace(cell, plan=replace(FULL.regime, tuning_patience=FULL.regime.tuning_epochs))
+    ground, first = toy_ground(shop, FULL_RECIPE, regimes=())
+    cell = Cell(regime="mixed", seed=1, plan=FULL_RECIPE.regime)
+    patient = replace(cell, plan=replace(FULL_RECIPE.regime, tuning_patience=FULL_RECIPE.regime.tuning_epochs))
     one, other = (hashes_of([*first, *stages_of(shop, ground, [each])]) for each in (cell, patient))
     assert {name for name in one if one[name] != other[name]} == {"cells/tuned-mixed-s1", "cells/measured-mixed-s1"}
 
 
 def test_no_arm_of_an_ablation_is_stopped_before_its_schedule_ends() -> None:
-    for plan in (FULL.regime, SMOKE.regime):
+    for plan in (FULL_RECIPE.regime, SMOKE_RECIPE.regime):
         assert short(plan).tuning_patience == short(plan).tuning_epochs < plan.tuning_epochs
 
 
 def test_every_ablation_has_arms_of_its_own_and_all_their_stages(tmp_path: Path) -> None:
     for name in ABLATIONS:
         shop = Workshop(root=tmp_path, main=main)
-        bench, arms = ablation_bench(name, shop, SMOKE, short(SMOKE.regime), seeds=(0, 1))
+        bench, arms = ablation_bench(name, shop, SMOKE_RECIPE, short(SMOKE_RECIPE.regime), seeds=(0, 1))
         assert len(arms) > 1
         assert len({arm.name for arm, _ in arms}) == len(arms)
         assert len({cell.name for cell in bench.cells}) == 2 * len(arms)
@@ -111,14 +111,16 @@ def test_every_ablation_has_arms_of_its_own_and_all_their_stages(tmp_path: Path)
 
 
 def test_arms_of_a_crop_share_their_pre_training(tmp_path: Path) -> None:
-    bench, arms = ablation_bench("crop", Workshop(root=tmp_path, main=main), FULL, short(FULL.regime), seeds=(0,))
+    bench, arms = ablation_bench(
+        "crop", Workshop(root=tmp_path, main=main), FULL_RECIPE, short(FULL_RECIPE.regime), seeds=(0,)
+    )
     assert len(arms) == 4
     assert len([stage for stage in bench.stages if stage.name.startswith("cells/trained-")]) == 2
 
 
 def test_arms_of_the_attention_differ_in_nothing_else_and_learn_from_every_patch(tmp_path: Path) -> None:
     shop = Workshop(root=tmp_path, main=main)
-    bench, arms = ablation_bench("attention", shop, FULL, short(FULL.regime), seeds=(0,))
+    bench, arms = ablation_bench("attention", shop, FULL_RECIPE, short(FULL_RECIPE.regime), seeds=(0,))
     assert [arm.shown["attention"] for arm, _ in arms] == ["separable", "full", "resampler"]
     words = [settings(pretraining_words(bench.ground, cell)) for cell in bench.cells]
     differ = {name for name in words[0] if len({each[name] for each in words}) > 1}

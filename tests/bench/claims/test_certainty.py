@@ -12,7 +12,7 @@ from pseudocap.bench.claims.results import claims_by_captions
 from pseudocap.metrics.references import References
 from pseudocap.metrics.resample import Interval
 from pseudocap.metrics.suite import Scores, score
-from pseudocap.zoo.recipe import FULL
+from pseudocap.zoo.recipe import FULL_RECIPE
 
 FILMS = [f"film{number}" for number in range(40)]
 REFERENCES = References({film: [f"a {film} runs to the left", f"the {film} runs"] for film in FILMS})
@@ -59,7 +59,7 @@ def test_a_claim_is_judged_for_every_number_of_captions_by_its_own_cells() -> No
     for seed in range(3):
         for captions, (better, worse) in {10: (30 + seed, 10), 100: (10, 30 + seed), None: (20, 20)}.items():
             for regime, right in ((CLAIM.better, better), (CLAIM.worse, worse)):
-                cell = Cell(regime=regime, seed=seed, plan=FULL.regime, captions=captions)
+                cell = Cell(regime=regime, seed=seed, plan=FULL_RECIPE.regime, captions=captions)
                 found[cell] = Measured(report={}, plain=measured(right))
     judged = claims_by_captions(found)
     assert {number: each["verdict"] for number, (each,) in judged.items()} == {

@@ -24,8 +24,7 @@ from transformers import (
 
 from pseudocap import PseudoCap
 from pseudocap.bench.peers.peer_specs import Spec, read_peer
-from pseudocap.bench.peers.peers import load_captioner
-from pseudocap.bench.peers.peers import Peer, chosen_frames
+from pseudocap.bench.peers.peers import Peer, chosen_frames, load_captioner
 from pseudocap.cli.main import main
 from pseudocap.errors import CheckpointError, InputError
 from pseudocap.zoo.tiny import write_blip, write_opt, write_timesformer

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pseudocap.bench.speed.decoding import FILMS, write_film
-from pseudocap.bench.speed.pipeline import Work, bound, measure, needs
+from pseudocap.bench.speed.pipeline import ClipWork, bound, measure, needs
 
-WORK = Work(kib=512, decode=30, scale=10)
+WORK = ClipWork(kib=512, decode=30, scale=10)
 
 
 def test_a_machine_that_has_what_a_teacher_needs_is_bound_by_the_teacher() -> None:

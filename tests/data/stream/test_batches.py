@@ -13,7 +13,7 @@ from helpers.sources import Counting, batches, image_source
 from helpers.tars import SMALL, image_bytes, image_tars, video_tars, write_tar
 from PIL import Image
 
-from pseudocap.data.stream.batches import Delivery, EvaluationBatches, Failure
+from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches
 from pseudocap.data.stream.sources import RowSource, TarSource, picture
 from pseudocap.data.tars.index import index_tars
 from pseudocap.data.videos import VideoFolder
@@ -81,7 +81,7 @@ def test_a_broken_sample_is_replaced_so_that_batches_keep_their_size_and_is_name
     assert "3" not in seen
     assert set(seen) == {str(index) for index in range(16) if index != 3}
     failures = [failure for delivery in deliveries for failure in delivery.failures]
-    assert set(failures) == {Failure("sample 3", "it is broken")}
+    assert set(failures) == {BrokenSample("sample 3", "it is broken")}
 
 
 def test_broken_samples_are_replaced_by_different_ones() -> None:

@@ -12,7 +12,7 @@ from helpers.sources import Counting, batches, image_source
 from helpers.tars import SMALL, image_tars
 
 from pseudocap.data.collate import collate
-from pseudocap.data.stream.batches import Delivery, EvaluationBatches, Failure
+from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches
 from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.memory import Memory
@@ -96,7 +96,7 @@ def test_workers_of_any_kind_give_the_same_batches(tmp_path: Path, start_method:
 def test_failures_are_counted_as_they_are_handed_out_and_judged_over_enough_samples() -> None:
     account = Account(0.2)
     batch = collate([Sample(key="a", modality="video", captions=("x",), frames=torch.zeros(1, 3, 1, 1))], ["x"])
-    failure = Failure("film", "no frames")
+    failure = BrokenSample("film", "no frames")
     for _ in range(24):
         account.add(Delivery(batch, (failure, failure, failure)))
     assert (account.seen, account.failed, account.reasons) == (96, 72, {"film": "no frames"})
