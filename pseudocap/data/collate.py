@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from pseudocap.errors import DataError
-from pseudocap.memory import Memory
+from pseudocap.memory import AXES, Axis, Memory
 from pseudocap.types import Batch, Sample
 from pseudocap.video.watch import pad_clips
 
@@ -47,34 +47,33 @@ def _memories(samples: Sequence[Sample]) -> Memory:
     memories = [sample.memory for sample in samples if sample.memory is not None]
     if len(memories) < len(samples):
         raise DataError("a batch holds frames or memories, and samples of both were drawn together")
-    time, time_mask = _padded([(memory.time, memory.time_mask) for memory in memories])
-    space, space_mask = _padded([(memory.space, memory.space_mask) for memory in memories])
     patches = [memory.patches for memory in memories if memory.patches is not None]
     if patches and len(patches) < len(memories):
         raise DataError("memories with patches and memories without were drawn together")
-    return Memory.of_sight(
-        time=time,
-        space=space,
-        time_mask=time_mask,
-        space_mask=space_mask,
-        patches=_padded_patches(patches, time.shape[1], space.shape[1]) if patches else None,
-    )
+    each = {name: [memory.axes.get(name) for memory in memories] for name in AXES}
+    axes = {name: _padded(of_name) for name, of_name in each.items() if any(of_name)}
+    memory = Memory(axes)
+    if patches:
+        memory.patches = _padded_patches(patches, memory.time.shape[1], memory.space.shape[1])
+    return memory
 
 
-def _padded(axes: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """One axis of memories of one row each, [1,N,E] and [1,N], as long as the longest; padding is zero."""
-    longest = max(vectors.shape[1] for vectors, _ in axes)
-    first = axes[0][0]
-    batch = first.new_zeros(len(axes), longest, first.shape[2])
-    mask = torch.zeros(len(axes), longest, dtype=torch.bool)
-    for row, (vectors, real) in enumerate(axes):
-        batch[row, : vectors.shape[1]], mask[row, : real.shape[1]] = vectors[0], real[0]
-    return batch, mask
+def _padded(axes: Sequence[Axis | None]) -> Axis:
+    """One axis of memories of one row each, [1,N,E] and [1,N], as long as the longest; padding is zero, and a memory
+    without this axis is all padding."""
+    there = {row: axis for row, axis in enumerate(axes) if axis is not None}
+    first = next(iter(there.values())).vectors
+    longest = max(axis.vectors.shape[1] for axis in there.values())
+    batch = Axis(first.new_zeros(len(axes), longest, first.shape[2]), torch.zeros(len(axes), longest, dtype=torch.bool))
+    for row, axis in there.items():
+        batch.vectors[row, : axis.vectors.shape[1]] = axis.vectors[0]
+        batch.mask[row, : axis.mask.shape[1]] = axis.mask[0]
+    return batch
 
 
-def _padded_patches(patches: Sequence[torch.Tensor], frames: int, places: int) -> torch.Tensor:
-    """[1,T,S,E] of each memory in as much room as the longest has; padding is zero, and the axes' masks tell it."""
-    batch = patches[0].new_zeros(len(patches), frames, places, patches[0].shape[3])
+def _padded_patches(patches: Sequence[torch.Tensor], frames: int, size: int) -> torch.Tensor:
+    """[1,T,S,E] of each memory in as much room as the longest has; padding is zero, as the axes' masks mark it."""
+    batch = patches[0].new_zeros(len(patches), frames, size, patches[0].shape[3])
     for row, one in enumerate(patches):
         batch[row, : one.shape[1], : one.shape[2]] = one[0]
     return batch

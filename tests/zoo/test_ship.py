@@ -18,6 +18,7 @@ from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher, View
 from pseudocap.memory import Memory
 from pseudocap.metrics.suite import score
+from pseudocap.model.weights import read_tensors
 from pseudocap.toyworld.corpora import captions_at, film_at
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.truth import judge
@@ -29,6 +30,12 @@ from pseudocap.zoo.ship import BLIP, LIMIT
 ROWS = [f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")]
 BEST = "toy-mixed-ext"
 FILMS = 32
+AXIS = ("norm.weight", "norm.bias", "query.weight", "key.weight", "value.weight")
+STORED = {
+    *(f"attention.{axis}.{part}" for axis in ("time", "space") for part in AXIS),
+    *("attention.mix.weight", "ffn.up.weight", "ffn.up.bias", "ffn.down.weight", "ffn.down.bias"),
+    *("norm.weight", "norm.bias", "ffn_norm.weight", "ffn_norm.bias", "attention_gate", "ffn_gate"),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +65,12 @@ def test_every_row_has_the_hash_that_it_says_and_loads(name: str) -> None:
     model = PseudoCap.from_pretrained(name, device="cpu")
     assert model.config.decoder.fingerprint == row["decoder"]["fingerprint"]
     assert model.config.encoder.fingerprint == row["encoder"]["fingerprint"]
+    stored = read_tensors(places.SHIPPED / name / WEIGHTS_FILE)
+    assert {key.split(".", 1)[1] for key in stored} == STORED, "the names that every released checkpoint has"
+    held = model.adapter_state()
+    assert {key: tuple(tensor.shape) for key, tensor in stored.items()} == {
+        key: tuple(tensor.shape) for key, tensor in held.items()
+    }
 
 
 def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:

@@ -299,7 +299,7 @@ class _Writer:
         frames, mask = pad_clips(views)
         real = None if mask.all() else mask.to(weights.device)
         memory = self.encoder.encode(frames.to(weights), real, patches=self.spec.patches)
-        self.vectors.add(memory, [len(view) for view in views])
+        self.vectors.add(memory)
 
     def flush(self) -> None:
         """End the shard: encode what waits, write everything, begin anew."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from pseudocap.data.memories.source import FORMAT, MANIFEST, MemorySpec, ShardIndex, differences, read_spec
+from pseudocap.data.memories.source import COUNTS, FORMAT, MANIFEST, MemorySpec, ShardIndex, differences, read_spec
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.atomic import unfinished
 from pseudocap.memory import Memory
@@ -50,31 +50,41 @@ class ShardVectors:
     def __init__(self, spec: MemorySpec, samples: int) -> None:
         self.views = 0
         self._spec, self._room = spec, samples * spec.views
-        self._frames: list[int] = []
-        self._taken = 0  # frames, whose vectors and patches lie one after another
+        self._counts: dict[str, list[int]] = {name: [] for name in spec.axes if name in COUNTS}
+        self._taken = dict.fromkeys(self._counts, 0)  # vectors of the axes that lie one view after another
         self._rooms: dict[str, torch.Tensor] = {}
 
-    def add(self, memory: Memory, frames: Sequence[int]) -> None:
-        """Views side by side, of which so many frames each are real."""
-        self._put("space", memory.space, first=self.views, room=self._room)
-        room = self._room * self._spec.preprocess.frames
-        for name, rows in (("time", memory.time), ("patches", memory.patches)):
-            if rows is not None:
-                real = torch.cat([row[:count] for row, count in zip(rows, frames, strict=True)])
-                self._put(name, real, first=self._taken, room=room)
-        self._frames += frames
-        self.views += len(frames)
-        self._taken += sum(frames)
+    def add(self, memory: Memory) -> None:
+        """Add the real vectors of some views."""
+        for name in self._spec.axes:
+            axis = memory.axes.get(name)
+            if name not in COUNTS:
+                assert axis is not None, "where there are frames there are patches"
+                self._put(name, axis.vectors, first=self.views, room=self._room)
+                continue
+            counts = [0] * len(memory) if axis is None else axis.mask.sum(dim=1).tolist()
+            if axis is not None:
+                longest = self._spec.preprocess.frames if name == "time" else axis.mask.shape[1]
+                first, room = self._taken[name], self._room * longest
+                self._put(name, axis.vectors[axis.mask], first=first, room=room)
+                if name == "time" and memory.patches is not None:
+                    self._put("patches", memory.patches[axis.mask], first=first, room=room)
+            self._counts[name] += counts
+            self._taken[name] += sum(counts)
+        self.views += len(memory)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """As the file has them; none where there is no sample."""
         if not self.views:
             return {}
         views = self._spec.views
-        packed = {"frames": torch.tensor(self._frames, dtype=torch.int32).view(-1, views)}
+        packed = {
+            COUNTS[name]: torch.tensor(counts, dtype=torch.int32).view(-1, views)
+            for name, counts in self._counts.items()
+        }
         for name, room in self._rooms.items():
-            used = room[: self.views].unflatten(0, (-1, views)) if name.startswith("space") else room[: self._taken]
-            packed[name] = used
+            axis = name.removesuffix("_scale").replace("patches", "time")
+            packed[name] = room[: self._taken[axis]] if axis in COUNTS else room[: self.views].unflatten(0, (-1, views))
         return packed
 
     def _put(self, name: str, vectors: torch.Tensor, *, first: int, room: int) -> None:
@@ -82,10 +92,14 @@ class ShardVectors:
         if self._spec.storage == "int8":
             parts[name], parts[f"{name}_scale"] = quantise(vectors)
         for part, values in parts.items():
-            if part not in self._rooms:
+            needed, held = first + len(values), self._rooms.get(part)
+            if held is None or len(held) < needed:  # how long a sound is, nobody knows before
+                size = max(room, needed if held is None else 2 * needed)
                 stored = torch.float16 if self._spec.storage == "float16" else values.dtype
-                self._rooms[part] = torch.empty(room, *values.shape[1:], dtype=stored)
-            self._rooms[part][first : first + len(values)] = values
+                self._rooms[part] = torch.empty(size, *values.shape[1:], dtype=stored)
+                if held is not None:
+                    self._rooms[part][:first] = held[:first]
+            self._rooms[part][first:needed] = values
 
 
 def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], index: ShardIndex) -> None:

@@ -9,7 +9,7 @@ vectors, and `00000.json` with whose they are, written last: a shard without it 
 int8 with a scale for each vector. A sample has one or several views: view 0 is what evaluation sees, the others are
 random crops at random moments, so that augmentation survives. Samples may have different numbers of frames, so the
 vectors of time lie one after another and `frames` says how many belong to each view; patches, where they are kept, lie
-frame by frame in the same way.
+frame by frame in the same way. So do the vectors of the axes of sound, of which a view may have none.
 """
 
 from __future__ import annotations
@@ -32,11 +32,13 @@ from safetensors import SafetensorError
 from pseudocap.data.stream.sources import Described, RowSource, digest_of, row_fields
 from pseudocap.data.videos import plain_name
 from pseudocap.errors import ConfigError, DataError, first_line, nearest
-from pseudocap.memory import Memory
+from pseudocap.memory import AXES, SIGHT, Axis, Memory
 from pseudocap.types import CaptionedVideo, Preprocess, Sample
 
 FORMAT = 1
 MANIFEST = "memories.json"
+# The tensor that says how many vectors of an axis each view has. Of space every view has as many, one per patch.
+COUNTS = {"time": "frames", "sound": "sound_counts", "pitch": "pitch_counts"}
 Storage = Literal["float16", "int8"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -52,6 +54,7 @@ class MemorySpec:
     storage: Storage = "float16"
     precision: Precision = "float32"  # that the encoder ran in
     patches: bool = False  # whether all patches are kept beside the pooled vectors
+    axes: tuple[str, ...] = SIGHT  # of the memory, in their order
 
     def __post_init__(self) -> None:
         if self.crops < 0:
@@ -60,6 +63,10 @@ class MemorySpec:
             raise ConfigError(f"storage is {self.storage!r} and must be 'float16' or 'int8'")
         if self.precision not in ("float32", "bfloat16"):
             raise ConfigError(f"precision is {self.precision!r} and must be 'float32' or 'bfloat16'")
+        if not self.axes or self.axes != tuple(name for name in AXES if name in self.axes):
+            raise ConfigError(f"axes are {self.axes!r} and must be some of {', '.join(AXES)}, in this order")
+        if self.patches and not {*SIGHT} <= {*self.axes}:
+            raise ConfigError(f"patches are of time and space, and axes are {', '.join(self.axes)}")
 
     @property
     def views(self) -> int:
@@ -72,7 +79,7 @@ class MemorySpec:
     def to_dict(self) -> dict[str, Any]:
         values = {"format": FORMAT, **asdict(self)}
         # As it was before there was a choice, so that older folders stay the same.
-        for name, once in (("precision", "float32"), ("patches", False)):
+        for name, once in (("precision", "float32"), ("patches", False), ("axes", SIGHT)):
             if values[name] == once:
                 del values[name]
         return values
@@ -80,6 +87,8 @@ class MemorySpec:
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> MemorySpec:
         values = {name: value for name, value in document.items() if name != "format"}
+        if "axes" in values:
+            values["axes"] = tuple(values["axes"])
         return cls(**{**values, "preprocess": Preprocess(**values["preprocess"])})
 
 
@@ -291,24 +300,30 @@ class MemorySource:
         return Sample(key=row.key, modality=row.modality, captions=row.captions, memory=self.memory(index, view))
 
     def memory(self, index: int, view: int = 0) -> Memory:
-        """One view of one sample, float32, [1,T,E] and [1,S,E], and patches [1,T,S,E] where they are read."""
+        """Read one view of one sample in float32: its axes, and patches where they were asked for."""
         shard, place = self._places[self.rows[index].content]
         path = self.folder / f"{shard:05d}.safetensors"
         try:
             state = path.stat()
         except OSError as error:
             raise DataError(f"{path} is gone: {first_line(error)}; encode again") from error
-        file, starts = _open_shard(path, state.st_size, state.st_mtime_ns)
+        file, starts = _open_shard(path, state.st_size, state.st_mtime_ns, self.spec.axes)
         number = place * self.spec.views + view
-        first, last = int(starts[number]), int(starts[number + 1])
-        time = _vectors(file, "time", slice(first, last), self.spec.storage)[None]
-        space = _vectors(file, "space", (place, view), self.spec.storage)[None]
-        patches = _vectors(file, "patches", slice(first, last), self.spec.storage)[None] if self.patches else None
-        return Memory.of_sight(
-            time=time,
-            space=space,
-            patches=patches,
-        )
+        rows = {name: slice(int(first[number]), int(first[number + 1])) for name, first in starts.items()}
+
+        def read(tensor: str, rows: slice | tuple[int, int]) -> torch.Tensor:
+            return _vectors(file, tensor, rows, self.spec.storage)[None]
+
+        axes = {}
+        for name in self.spec.axes:
+            if name not in rows:
+                vectors = read(name, (place, view))
+            elif rows[name].start < rows[name].stop:
+                vectors = read(name, rows[name])
+            else:  # a clip without sound
+                continue
+            axes[name] = Axis(vectors, torch.ones(vectors.shape[:2], dtype=torch.bool))
+        return Memory(axes, patches=read("patches", rows["time"]) if self.patches else None)
 
 
 class MemoryRows(RowSource):
@@ -353,12 +368,12 @@ def _vectors(file: Any, name: str, rows: slice | tuple[int, int], storage: Stora
 
 
 @lru_cache(maxsize=256)  # below the usual limit of open files
-def _open_shard(path: Path, size: int, changed: int) -> tuple[Any, np.ndarray]:
-    """The mapped file, and where the vectors of time of every view begin. `size` and `changed` tell a file that was
+def _open_shard(path: Path, size: int, changed: int, axes: tuple[str, ...]) -> tuple[Any, dict[str, np.ndarray]]:
+    """The mapped file, and where the vectors of every view begin, by axis. `size` and `changed` tell a file that was
     written anew."""
     try:
         file = safetensors.safe_open(path, framework="pt")
-        frames = file.get_tensor("frames").flatten().numpy()
+        counts = {name: file.get_tensor(COUNTS[name]).flatten().numpy() for name in axes if name in COUNTS}
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is damaged: {first_line(error)}; remove it and its .json, and encode again") from error
-    return file, np.concatenate([[0], np.cumsum(frames)])
+    return file, {name: np.concatenate([[0], np.cumsum(count)]) for name, count in counts.items()}

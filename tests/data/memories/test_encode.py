@@ -302,10 +302,11 @@ def test_gathering_a_shard_takes_little_more_than_its_file() -> None:
     memory = Memory.of_sight(
         time=torch.randn(4, 2, 8),
         space=torch.randn(4, 6, 8),
+        time_mask=torch.tensor([[True, True], [True, False], [True, True], [True, True]]),
     )
     rooms = set()
     for _ in range(20):
-        vectors.add(memory, [2, 1, 2, 2])
+        vectors.add(memory)
         rooms.add(vectors.tensors()["space"].untyped_storage().data_ptr())
     assert len(rooms) == 1, "the file's tensor is filled in place"
     packed = vectors.tensors()
