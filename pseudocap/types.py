@@ -94,7 +94,8 @@ class Pseudolabel:
     A label that `failed` has no caption and an `error`. `verdicts` are the filters' objections; a label without any is
     `kept`. `frame_times` are the moments that the teacher was shown, `log_probs` of whole captions as the model itself
     weighs them, and `confidence` lies between 0 and 1, None where the teacher has no opinion of its captions. `run`
-    names the run that made it, which tells the rows apart that a later run carried over.
+    names the run that made it, which tells the rows apart that a later run carried over. `parent` is the identity of
+    the row or picture that it was made from (`pseudocap.label.schema.identity`), `language` a code such as "es".
     """
 
     clip: Clip
@@ -109,6 +110,8 @@ class Pseudolabel:
     verdicts: tuple[str, ...] = ()
     error: str = ""
     run: str = ""
+    language: str | None = None
+    parent: str | None = None
 
     @property
     def failed(self) -> bool:

@@ -238,21 +238,13 @@ def _check_numbers(args: argparse.Namespace) -> None:
 
 
 def _sources(args: argparse.Namespace) -> tuple[Sources, Relabel | None]:
-    from pseudocap.files.remote import place_at
     from pseudocap.label.pipeline import Relabel
-    from pseudocap.label.run_folder import read_plan
-    from pseudocap.label.schema import finished_shards
+    from pseudocap.label.rewrite import Earlier
     from pseudocap.label.sources import find_sources
 
     if args.relabel is None:
         return find_sources(args.source, shard_size=args.shard_size), None
-    place = place_at(args.relabel)
-    plan = read_plan(place)
-    if plan is None:
-        raise DataError(f"{args.relabel} holds no labelling run (plan.json); name the --out of one")
-    missing = len(plan.sources.shards) - len(finished_shards(place))
-    if missing:
-        raise DataError(f"{args.relabel} is not finished: {missing} shards are missing; finish it first")
+    plan = Earlier.of(args.relabel).plan
     for name in ("clip_seconds", "min_seconds"):  # the same clips, or none could be kept
         earlier = plan.settings[f"frames.{name}"]
         if getattr(args, name) != earlier:

@@ -11,7 +11,7 @@ from os import PathLike
 
 from pseudocap.errors import DataError
 from pseudocap.files.remote import Place, place_at
-from pseudocap.label.run_folder import Plan, read_plan
+from pseudocap.label.run_folder import read_plan, require_plan
 from pseudocap.label.schema import finished_shards, read_rows, shard_path
 from pseudocap.label.sources import Sources
 
@@ -32,7 +32,7 @@ class Comparison:
 def compare(one: str | PathLike[str], other: str | PathLike[str]) -> Comparison:
     """Clip by clip, a shard in memory at a time."""
     here, there = place_at(one), place_at(other)
-    if _plan(here).sources.shards != _plan(there).sources.shards:
+    if require_plan(here).sources.shards != require_plan(there).sources.shards:
         raise DataError(
             f"{one} and {other} hold labels of other videos, or in other shards; compare runs over the same SOURCE "
             "with the same --shard-size"
@@ -49,20 +49,13 @@ def compare(one: str | PathLike[str], other: str | PathLike[str]) -> Comparison:
 
 def refuse_other_shards(sources: Sources, one: str | PathLike[str], other: str | PathLike[str]) -> None:
     """Before hours of labelling: whether `one`, which would be new, could be compared with `other` at all."""
-    there = _plan(place_at(other))
+    there = require_plan(place_at(other))
     if read_plan(place_at(one)) is None and there.sources.shards != sources.shards:
         size = there.settings.get("shard_size")
         raise DataError(
             f"{other} holds labels of other videos, or in other shards (--shard-size {size}); compare runs over the "
             "same SOURCE with the same --shard-size"
         )
-
-
-def _plan(folder: Place) -> Plan:
-    plan = read_plan(folder)
-    if plan is None:
-        raise DataError(f"{folder} holds no labelling run (plan.json); name the --out of one")
-    return plan
 
 
 def _captions(folder: Place, number: int) -> dict[tuple[str, float, float], str]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.files.remote import Place, place_at
 from pseudocap.label.engines import Engine, LocalEngine
-from pseudocap.label.run_folder import STATS, Plan, alone_in, read_plan, require_same, write_json, write_plan
+from pseudocap.label.rewrite import Earlier
+from pseudocap.label.run_folder import STATS, Plan, alone_in, settle, write_json
 from pseudocap.label.schema import finished_shards, read_rows, shard_path, write_labels
 from pseudocap.label.shard import LabelRecipe, LabelSpec
 from pseudocap.label.sources import Sources, extend
@@ -87,8 +89,10 @@ def label(
     if not 0 <= max_failure_rate <= 1:
         raise ConfigError(f"max_failure_rate is {max_failure_rate:g} and is a share: 0 to 1")
     place = place_at(out)
+    earlier = None if relabel is None else Earlier.of(relabel.earlier)
+    extended = partial(extend, shard_size=spec.shard_size) if earlier is None else earlier.follow
     with alone_in(place, "labelling") as scratch:
-        plan = _settle(place, _planned(sources, teacher, spec, relabel), spec.shard_size)
+        plan = settle(place, _planned(sources, teacher, spec, relabel, earlier), extended)
         works = _works(place, plan, retry_failed, relabel)
         if works:
             (place / STATS).unlink(missing_ok=True)
@@ -122,7 +126,9 @@ def _framing(spec: LabelSpec) -> dict[str, object]:
     return {f"frames.{name}": value for name, value in asdict(spec.framing).items()}
 
 
-def _planned(sources: Sources, teacher: Teacher, spec: LabelSpec, relabel: Relabel | None) -> Plan:
+def _planned(
+    sources: Sources, teacher: Teacher, spec: LabelSpec, relabel: Relabel | None, earlier: Earlier | None
+) -> Plan:
     settings: dict[str, object] = {
         "teacher": teacher.name,
         "revision": teacher.revision,
@@ -133,25 +139,10 @@ def _planned(sources: Sources, teacher: Teacher, spec: LabelSpec, relabel: Relab
         **_framing(spec),
         **{f"filters.{name}": value for name, value in asdict(spec.filters).items()},
     }
-    if relabel is None:
+    if relabel is None or earlier is None:
         return Plan(sources=sources, settings=settings)
-    earlier = read_plan(place_at(relabel.earlier))
-    if earlier is None:
-        raise DataError(f"{relabel.earlier} holds no labelling run (plan.json); name the --out of one")
-    settings |= {"relabel": earlier.run, "below": relabel.below}
+    settings |= {"relabel": earlier.plan.run, "below": relabel.below}
     return Plan(sources=sources, settings=settings, earlier=str(relabel.earlier))
-
-
-def _settle(out: Place, now: Plan, shard_size: int) -> Plan:
-    """Go on with the folder's plan, or make one; what is new among the sources gets shards of its own."""
-    before = read_plan(out)
-    if before is not None:
-        require_same(out, before, now)
-        sources = extend(before.sources, now.sources, shard_size=shard_size)
-        now = Plan(sources=sources, settings=now.settings, earlier=now.earlier)
-    if before is None or now.sources != before.sources:
-        write_plan(out, now)
-    return now
 
 
 def _works(out: Place, plan: Plan, retry_failed: bool, relabel: Relabel | None) -> list[Work]:

@@ -11,9 +11,9 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,25 @@ def read_plan(folder: Place) -> Plan | None:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{place} is damaged ({first_line(error)}); choose another --out") from error
+
+
+def require_plan(folder: Place) -> Plan:
+    """The plan of a run; DataError where none has begun."""
+    plan = read_plan(folder)
+    if plan is None:
+        raise DataError(f"{folder} holds no labelling run (plan.json); name the --out of one")
+    return plan
+
+
+def settle(out: Place, now: Plan, extended: Callable[[Sources, Sources], Sources]) -> Plan:
+    """Go on with the folder's plan, or make one. `extended` gives the earlier sources with what is new among these."""
+    before = read_plan(out)
+    if before is not None:
+        require_same(out, before, now)
+        now = replace(now, sources=extended(before.sources, now.sources))
+    if before is None or now.sources != before.sources:
+        write_plan(out, now)
+    return now
 
 
 def write_plan(folder: Place, plan: Plan) -> None:

@@ -10,6 +10,7 @@ folder: `00000.tar/000000012.mp4`. A finished file is never changed in place; it
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -26,7 +27,7 @@ from pseudocap.errors import DataError, first_line
 from pseudocap.files.remote import Place, RemotePath, names_in, place_at, write_whole
 from pseudocap.types import Clip, Pseudolabel
 
-VERSION = 1
+VERSION, READABLE = 2, (1, 2)  # rows of version 1 have no language and no parent
 METADATA = b"pseudocap_labels"
 
 SCHEMA = pyarrow.schema(
@@ -47,6 +48,8 @@ SCHEMA = pyarrow.schema(
         pyarrow.field("verdicts", pyarrow.list_(pyarrow.string()), nullable=False),
         pyarrow.field("status", pyarrow.string(), nullable=False),
         pyarrow.field("error", pyarrow.string(), nullable=False),
+        pyarrow.field("language", pyarrow.string()),
+        pyarrow.field("parent", pyarrow.string()),
     ]
 )
 
@@ -111,6 +114,13 @@ def read_root(path: Place) -> str:
         raise _unreadable(path, error) from error
 
 
+def identity(label: Pseudolabel) -> str:
+    """What names a row as it is stored (`read_rows`): a hash of its run, clip, language and parent."""
+    clip = label.clip
+    fields = [label.run, clip.source, clip.start, clip.end, label.language, label.parent]
+    return hashlib.sha256(json.dumps(fields).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
 def write_labels(path: Place, labels: Sequence[Pseudolabel], *, root: str) -> None:
     """Write a file of labels, all of it or nothing: the rename is what ends a shard."""
     rows = [_row(label) for label in labels]
@@ -126,9 +136,9 @@ def _metadata(file: pyarrow.parquet.ParquetFile, path: Place) -> dict[str, Any]:
     if stored is None:
         raise DataError(f"{path} is no file of labels: its metadata has no {METADATA.decode()}")
     document: dict[str, Any] = json.loads(stored)
-    if document["version"] != VERSION:
+    if document["version"] not in READABLE:
         raise DataError(
-            f"{path} has labels of version {document['version']}, and this pseudocap reads version {VERSION}; "
+            f"{path} has labels of version {document['version']}, and this pseudocap reads versions 1 to {VERSION}; "
             "read it with the version that wrote it, or label anew"
         )
     return document
@@ -166,6 +176,8 @@ def _row(label: Pseudolabel) -> dict[str, Any]:
         "verdicts": list(label.verdicts),
         "status": "failed" if label.failed else "ok",
         "error": label.error,
+        "language": label.language,
+        "parent": label.parent,
     }
 
 
@@ -183,4 +195,6 @@ def _label(row: dict[str, Any]) -> Pseudolabel:
         run=row.get("run", ""),  # rows from before runs had names
         verdicts=tuple(row["verdicts"]),
         error=row["error"],
+        language=row.get("language"),
+        parent=row.get("parent"),
     )

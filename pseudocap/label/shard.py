@@ -124,8 +124,10 @@ class Shard:
         votes = self._votes()
         labels: list[Pseudolabel] = []
         for source, entries in self._entries.items():
-            mine = [self._label(entry, votes.get(id(entry))) for entry in entries]
-            if (old := self._kept.get(source)) is not None:
+            old = self._kept.get(source)
+            parents = {} if old is None else old.parents
+            mine = [self._label(entry, votes.get(id(entry)), parents) for entry in entries]
+            if old is not None:
                 plan = self._plans.get(source)
                 mine += [label for label in old.labels if plan is None or (label.clip.start, label.clip.end) in plan]
             mine.sort(key=lambda label: (label.clip.start, label.clip.end))
@@ -143,7 +145,9 @@ class Shard:
         voting = {id(entry): entry for entries in self._entries.values() for entry in entries if entry.answers}
         return agreements({name: [answer.captions[0] for answer in entry.answers] for name, entry in voting.items()})
 
-    def _label(self, entry: _Entry, votes: list[float] | None) -> Pseudolabel:
+    def _label(
+        self, entry: _Entry, votes: list[float] | None, parents: Mapping[tuple[float, float], str | None]
+    ) -> Pseudolabel:
         captions: tuple[str, ...] = ()
         log_probs: tuple[float, ...] = ()
         confidence: float | None = None
@@ -166,6 +170,7 @@ class Shard:
             settings=self._recipe.settings,
             seed=self._recipe.spec.seed,
             run=self._recipe.run,
+            parent=parents.get((entry.watched.clip.start, entry.watched.clip.end)),
             error=entry.watched.problem,
         )
 

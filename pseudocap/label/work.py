@@ -8,16 +8,18 @@ from pathlib import Path
 
 from pseudocap.files.remote import Place
 from pseudocap.label.framing import Watched
-from pseudocap.label.schema import read_rows
+from pseudocap.label.schema import identity, read_rows
 from pseudocap.label.sources import Media, media_of
 from pseudocap.types import Clip, Pseudolabel
 
 
 @dataclass(kw_only=True, slots=True)
 class Kept:
-    """Labels of one source that stand; `whole` where there is nothing else to do for it."""
+    """Labels of one source that stand; `whole` where there is nothing else to do for it. `parents` are those of the
+    labels that will take the place of others, by the times of their clips."""
 
     labels: list[Pseudolabel] = field(default_factory=list)
+    parents: dict[tuple[float, float], str | None] = field(default_factory=dict)
     whole: bool = True
 
 
@@ -67,6 +69,8 @@ class Work:
                 mine.labels.append(label)
             else:
                 mine.whole = False
+                again = self.below is None  # in the same folder, where a failed row leaves no trace
+                mine.parents[label.clip.start, label.clip.end] = label.parent if again else identity(label)
         return kept
 
     def _stands(self, label: Pseudolabel) -> bool:

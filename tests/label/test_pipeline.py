@@ -20,7 +20,7 @@ from pseudocap.files.lock import locked
 from pseudocap.label.engines import LocalEngine
 from pseudocap.label.filters import Filters
 from pseudocap.label.pipeline import Relabel
-from pseudocap.label.schema import read_labels
+from pseudocap.label.schema import identity, read_labels
 from pseudocap.label.shard import LabelSpec
 from pseudocap.label.teachers.image_text import Answer, ImageTextTeacher, NullTeacher, View
 
@@ -261,6 +261,7 @@ def test_relabelling_asks_only_about_what_is_doubtful(films: Path, tmp_path: Pat
             assert new.teacher == "null"
             assert new.clip == old.clip
             assert new.run != old.run
+        assert new.parent == (None if new.run == old.run else identity(old))
     asked = {(view.clip.source, view.clip.start) for views in teacher.asked for view in views}
     assert len(asked) == len(scores) // 2
     first, second = (json.loads((tmp_path / name / "plan.json").read_bytes()) for name in ("first", "second"))

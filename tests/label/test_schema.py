@@ -50,9 +50,9 @@ def test_an_empty_shard_has_the_schema(tmp_path: Path) -> None:
 
 def test_labels_of_another_version_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as later:
-        later.setattr("pseudocap.label.schema.VERSION", 2)
+        later.setattr("pseudocap.label.schema.VERSION", 3)
         write_labels(shard_path(tmp_path, 0), [LABEL], root="")
-    with pytest.raises(DataError, match="version 2, and this pseudocap reads version 1"):
+    with pytest.raises(DataError, match="version 3, and this pseudocap reads versions 1 to 2"):
         list(read_labels(tmp_path))
 
 

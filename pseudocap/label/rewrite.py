@@ -1,0 +1,96 @@
+"""Labels from labels: a stage that reads the rows of a finished run and writes those of another, shard by shard.
+
+    rewrite("labels", "spanish", translator)
+
+Relabelling (pipeline.py) shares its beginning: an earlier run whose shards are kept, so that shard n of the new folder
+holds what became of shard n of the old one. A new row names its `parent`, the identity of the row that it was made
+from; a row that stays as it is keeps its own run and parent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from typing import Protocol
+
+from pseudocap.errors import DataError
+from pseudocap.files.remote import Place, place_at
+from pseudocap.label.run_folder import STATS, Plan, alone_in, require_plan, settle, write_json
+from pseudocap.label.schema import finished_shards, identity, read_rows, shard_path, write_labels
+from pseudocap.label.sources import Sources
+from pseudocap.label.stats import statistics
+from pseudocap.types import Pseudolabel
+
+
+class Rewriter(Protocol):
+    """Makes rows from rows. `settings` is everything that they depend on beside the earlier rows, for plan.json."""
+
+    @property
+    def settings(self) -> Mapping[str, object]: ...
+
+    def rewrite(self, labels: Sequence[Pseudolabel]) -> Sequence[Sequence[Pseudolabel]]:
+        """Return for each label of a shard the rows that take its place: itself, changed copies, several or none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Earlier:
+    """A finished run whose rows are taken up."""
+
+    folder: Place
+    plan: Plan
+
+    @classmethod
+    def of(cls, folder: str | PathLike[str]) -> Earlier:
+        """Read the plan of a run; DataError where there is none, or where shards are missing."""
+        place = place_at(folder)
+        plan = require_plan(place)
+        if missing := len(plan.sources.shards) - len(finished_shards(place)):
+            raise DataError(f"{folder} is not finished: {missing} shards are missing; finish it first")
+        return cls(folder=place, plan=plan)
+
+    def shard(self, number: int) -> Place:
+        return shard_path(self.folder, number)
+
+    def follow(self, before: Sources, now: Sources) -> Sources:
+        """The sources of a run that goes on: those of this one, whose shards must begin with what was planned."""
+        if now.shards[: len(before.shards)] != before.shards:
+            raise DataError(
+                f"{self.folder} has other shards than when its labels were first taken; choose another --out"
+            )
+        return now
+
+
+def rewrite(
+    earlier: str | PathLike[str],
+    out: str | PathLike[str],
+    rewriter: Rewriter,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Mapping[str, object]:
+    """Rewrite the shards of `earlier` that are not finished in `out`; return the statistics of all rows there.
+
+    `progress` gets the number of shards that are done, and of all that this run does.
+    """
+    source, place = Earlier.of(earlier), place_at(out)
+    settings = {**rewriter.settings, "rewrite": source.plan.run}
+    with alone_in(place, "rewriting"):
+        plan = settle(place, Plan(sources=source.plan.sources, settings=settings, earlier=str(earlier)), source.follow)
+        wanted = sorted(set(range(len(plan.sources.shards))) - finished_shards(place))
+        if wanted:
+            (place / STATS).unlink(missing_ok=True)
+        for done, number in enumerate(wanted, start=1):
+            labels = tuple(read_rows(source.shard(number)))
+            made = _made(labels, rewriter.rewrite(labels), plan.run)
+            write_labels(shard_path(place, number), tuple(made), root=plan.sources.root)
+            if progress is not None:
+                progress(done, len(wanted))
+        stats = statistics(place)
+        write_json(place / STATS, stats)
+    return stats
+
+
+def _made(labels: Sequence[Pseudolabel], made: Sequence[Sequence[Pseudolabel]], run: str) -> Iterator[Pseudolabel]:
+    for old, rows in zip(labels, made, strict=True):
+        for new in rows:
+            yield old if new == old else replace(new, run=run, parent=identity(old))
