@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,31 +18,36 @@ from pseudocap.hub.card import card_text, may_write
 from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack, send
+from pseudocap.memory import Memory
+from pseudocap.model.attention import require_memory
 from pseudocap.model.config import SEPARABLE, VIDEO, GateSchedule, PseudoCapConfig, default_adapter_layers
-from pseudocap.model.decoders.opt import AdaptedOPT, load_opt
+from pseudocap.model.decoders.base import Decoder
+from pseudocap.model.decoders.load import load_decoder
 from pseudocap.model.encoders.timesformer import TimeSformer
-from pseudocap.model.loss import IGNORE
 from pseudocap.model.network import CaptionNetwork, seeded
 from pseudocap.model.precision import FULL, check_precision, warn_where_slow
+from pseudocap.model.text import (
+    CaptionTokens,
+    check_prompts,
+    detokenize,
+    mask_token_id,
+    tokenize_captions,
+    tokenize_prompts,
+)
 from pseudocap.model.weights import read_tensors, write_checkpoint
-from pseudocap.types import CLIP_SECONDS, MAX_FRAMES, MAX_NEW_TOKENS, MIN_SECONDS, Preprocess, TimedCaption
+from pseudocap.types import (
+    CLIP_SECONDS,
+    MAX_FRAMES,
+    MAX_NEW_TOKENS,
+    MIN_SECONDS,
+    Preprocess,
+    TimedCaption,
+)
 from pseudocap.version import __version__
 from pseudocap.video.watch import batched, pad_clips, view_file, watch_clips, watch_file
 
 if TYPE_CHECKING:
     from pseudocap.explain.explanation import Explanation
-
-
-@dataclass(kw_only=True, slots=True)
-class CaptionTokens:
-    """Captions as the network learns them: `</s> caption </s>`, padded on the right.
-
-    Neither padding nor the opening token has a label: nothing foretells where a caption begins.
-    """
-
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
-    labels: torch.Tensor
 
 
 class PseudoCap(CaptionNetwork):
@@ -51,12 +56,12 @@ class PseudoCap(CaptionNetwork):
     def __init__(
         self,
         encoder: TimeSformer,
-        decoder: AdaptedOPT,
+        decoder: Decoder,
         tokenizer: PreTrainedTokenizerBase,
         config: PseudoCapConfig,
     ) -> None:
         super().__init__(encoder, decoder)
-        self.tokenizer = tokenizer
+        decoder.tokenizer = tokenizer
         self.config = config
         self.origin: Fetched | None = None  # of from_pretrained: where the checkpoint came from
 
@@ -88,7 +93,7 @@ class PseudoCap(CaptionNetwork):
         """
         target = pick_device(device)
         _check_dtype(dtype)
-        opt, tokenizer, decoder_id = load_opt(absolute(decoder), revision=decoder_revision)
+        loaded = load_decoder(absolute(decoder), revision=decoder_revision)
         timesformer = TimeSformer.from_pretrained(absolute(encoder), revision=encoder_revision)
         assert timesformer.origin is not None  # from_pretrained names it
         watched = timesformer.config
@@ -99,10 +104,10 @@ class PseudoCap(CaptionNetwork):
         if side < 1 or side % watched.patch_size:
             raise ConfigError(f"size must be a multiple of the encoder's patch size {watched.patch_size}, not {side}")
         config = PseudoCapConfig(
-            decoder=decoder_id,
+            decoder=loaded.identity,
             encoders={VIDEO: timesformer.origin},
             adapter_layers=(
-                default_adapter_layers(opt.config.num_hidden_layers) if adapter_layers is None else adapter_layers  # type: ignore[arg-type]
+                default_adapter_layers(loaded.depth) if adapter_layers is None else adapter_layers  # type: ignore[arg-type]
             ),
             attention=attention,
             fusion=fusion,
@@ -117,8 +122,8 @@ class PseudoCap(CaptionNetwork):
             ),
         )
         with seeded(seed):
-            adapted = AdaptedOPT(opt, config, memory_width=watched.width)
-        return cls(timesformer, adapted, tokenizer, config).to(target, dtype)
+            adapted = loaded.adapt(config, memory_width=watched.width)
+        return cls(timesformer, adapted, loaded.tokenizer, config).to(target, dtype)
 
     @classmethod
     def from_pretrained(
@@ -159,7 +164,7 @@ class PseudoCap(CaptionNetwork):
         folder = found.folder
         config, weights = check_folder(folder, {"decoder": decoder, "encoder": encoder})
         adapters = read_tensors(weights)
-        opt, tokenizer, decoder_id = load_opt(
+        loaded = load_decoder(
             moved(config.decoder, decoder),
             revision=None if decoder else config.decoder.revision,
             as_stored=precision != FULL,  # what will be packed need not be spread out first
@@ -169,11 +174,11 @@ class PseudoCap(CaptionNetwork):
             moved(config.encoder, encoder), revision=None if encoder else config.encoder.revision, **asdict(access)
         )
         assert timesformer.origin is not None  # from_pretrained names it
-        require_same("decoder", config.decoder, decoder_id, folder)
+        require_same("decoder", config.decoder, loaded.identity, folder)
         require_same("encoder", config.encoder, timesformer.origin, folder)
-        config = config.with_backbones(decoder=decoder_id, encoder=timesformer.origin)
-        adapted = AdaptedOPT.from_adapters(opt, config, adapters, memory_width=timesformer.config.width, source=weights)
-        model = cls(timesformer, adapted, tokenizer, config)
+        config = config.with_backbones(decoder=loaded.identity, encoder=timesformer.origin)
+        adapted = loaded.adapt(config, memory_width=timesformer.config.width, adapters=adapters, source=weights)
+        model = cls(timesformer, adapted, loaded.tokenizer, config)
         model.origin = found
         if precision == FULL:
             return model.to(target, dtype)
@@ -240,8 +245,10 @@ class PseudoCap(CaptionNetwork):
         seed: int | None = None,
         num_frames: int | None = None,
         batch_size: int = 8,
+        prompt: str = "",
     ) -> str | list[str]:
-        """One caption for a file, video or image; a list of captions for a list of files.
+        """One caption for a file, video or image; a list of captions for a list of files. A `prompt` is what each goes
+        on from; it is not part of the caption.
 
         Frames are spread evenly over the whole file. `top_p` samples, the same captions for the same seed and list.
         A file that cannot be read raises its DecodeError.
@@ -251,7 +258,7 @@ class PseudoCap(CaptionNetwork):
         options = decoding_options(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
         captions = []
         for batch in batched((watch_file(file, preprocess) for file in files), batch_size):
-            captions += self.decode(self.generate(self.encode(*pad_clips(batch)), **options))
+            captions += self.describe(self.encode(*pad_clips(batch)), prompt=prompt, **options)
         return captions[0] if isinstance(video, str | Path) else captions
 
     def caption_long(
@@ -266,6 +273,7 @@ class PseudoCap(CaptionNetwork):
         seed: int | None = None,
         num_frames: int | None = None,
         batch_size: int = 8,
+        prompt: str = "",
     ) -> Iterator[TimedCaption]:
         """A caption for every clip of a long video, as they are made; a batch of clips is in memory at a time.
 
@@ -276,7 +284,7 @@ class PseudoCap(CaptionNetwork):
         clips = watch_clips(video, preprocess, clip_seconds=clip_seconds, min_seconds=min_seconds)
         for batch in batched(clips, batch_size):
             memory = self.encode(*pad_clips([frames for _, frames in batch]))
-            texts = self.decode(self.generate(memory, **options))
+            texts = self.describe(memory, prompt=prompt, **options)
             for (clip, _), text in zip(batch, texts, strict=True):
                 yield TimedCaption(start=clip.start, end=clip.end, text=text)
 
@@ -311,42 +319,58 @@ class PseudoCap(CaptionNetwork):
             return self.config.preprocess
         return replace(self.config.preprocess, frames=num_frames)
 
-    def tokenize(self, captions: Sequence[str], *, max_tokens: int | None = None) -> CaptionTokens:
-        """Captions to learn from. BOS and EOS share an id in OPT, so padding is told by position, never by id.
+    def tokenize(
+        self,
+        captions: Sequence[str],
+        prompts: str | Sequence[str] | None = None,
+        *,
+        max_tokens: int | None = None,
+    ) -> CaptionTokens:
+        """Captions to learn from, framed and padded on the right, each after its prompt, which is not learned.
 
-        A longer caption than `max_tokens` is cut and has no closing token, for it does not end there.
+        A caption longer than `max_tokens` is cut and has no closing token, for it does not end there.
         """
-        captions = [] if isinstance(captions, str) else list(captions)
-        if not captions:
-            raise InputError("captions must be a list of at least one text")
-        for index, caption in enumerate(captions):
-            if not isinstance(caption, str) or not caption.strip():
-                raise InputError(f"caption {index} must be a text with at least one word, not {caption!r}")
-        bos, eos = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
-        # A caption from the web may contain `</s>`: there it is text, and ends nothing.
-        options = {"add_special_tokens": False, "split_special_tokens": True}
-        rows = [[bos, *self.tokenizer(caption.strip(), **options)["input_ids"], eos] for caption in captions]
-        if max_tokens is not None:
-            rows = [row[:max_tokens] for row in rows]
-        longest = max(len(row) for row in rows)
-        self.decoder.check_length(longest)
-        device = self.device
-        lengths_N1 = torch.tensor([[len(row)] for row in rows], device=device)
-        real_NL = torch.arange(longest, device=device) < lengths_N1
-        pad = self.decoder.config.pad_token_id
-        ids_NL = torch.tensor([row + [pad] * (longest - len(row)) for row in rows], device=device)
-        labels_NL = ids_NL.masked_fill(~real_NL, IGNORE)
-        labels_NL[:, 0] = IGNORE
-        return CaptionTokens(input_ids=ids_NL, attention_mask=real_NL.long(), labels=labels_NL)
+        tokens = tokenize_captions(captions, self.tokenizer, self.decoder.marks, prompts=prompts, max_tokens=max_tokens)
+        self.decoder.check_length(tokens.input_ids.shape[1])
+        return tokens.to(self.device)
+
+    def generate(self, memory: Memory, *, prompt: str | Sequence[str] | None = None, **options: Any) -> torch.Tensor:
+        """Token ids [N, prompt + new] as CaptionNetwork.generate gives them, which go on from a `prompt`: one text for
+        all videos or one for each, of any lengths."""
+        if prompt is None or not any(prompt):
+            return super().generate(memory, **options)
+        require_memory(memory)
+        if options.keys() & {"input_ids", "attention_mask"}:
+            raise InputError("give generate a prompt as text or as input_ids, not both")
+        ids, mask = tokenize_prompts(check_prompts(prompt, len(memory)), self.tokenizer, self.decoder.marks)
+        return super().generate(memory, input_ids=ids, attention_mask=mask, **options)
+
+    def describe(self, memory: Memory, *, prompt: str | Sequence[str] | None = None, **options: Any) -> list[str]:
+        """The captions that `generate` writes, without their prompt."""
+        ids = self.generate(memory, prompt=prompt, **options)
+        if prompt is not None and any(prompt):
+            given, _ = tokenize_prompts(check_prompts(prompt, len(memory)), self.tokenizer, self.decoder.marks)
+            ids = ids[:, given.shape[1] :]
+        return self.decode(ids)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The decoder's own."""
+        assert self.decoder.tokenizer is not None, "a captioner has text"
+        return self.decoder.tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.decoder.tokenizer = tokenizer
 
     @property
     def mask_token_id(self) -> int:
-        """What stands in for a masked word. OPT has no mask token, and the hub's tokenizer calls `</s>` its unknown."""
-        return self.tokenizer.convert_tokens_to_ids("<unk>")
+        """What stands in for a masked word."""
+        return mask_token_id(self.tokenizer)
 
     def decode(self, ids: torch.Tensor) -> list[str]:
         """Generated ids as captions, without what only frames them."""
-        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+        return detokenize(ids, self.tokenizer)
 
 
 def pick_device(device: str | torch.device) -> torch.device:

@@ -186,7 +186,7 @@ class SplitCoverage:
 class Sample:
     """One video or image as a worker hands it to the collation: either its frames [T,3,H,W] or its memory of one row.
 
-    `captions` is what may be learned from it, or what it is scored against.
+    `captions` is what may be learned from it, or what it is scored against; `prompt` is what they go on from.
     """
 
     key: str
@@ -194,6 +194,7 @@ class Sample:
     captions: tuple[str, ...]
     frames: torch.Tensor | None = None
     memory: Memory | None = None
+    prompt: str = ""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -201,9 +202,10 @@ class Batch:
     """Samples of one modality, side by side: what a training step takes.
 
     Not frozen, for Lightning's sake. `captions` holds the one text that each row learns in this step, `references`
-    everything that is said of it. Either `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded)
-    or `memory` is there. `step` is the position in the seeded stream that this batch was drawn at, `stream` the name of
-    the stream that it comes from: by default its modality.
+    everything that is said of it, `prompts` what a row's captions go on from (empty where no row has one). Either
+    `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded) or `memory` is there. `step` is the
+    position in the seeded stream that this batch was drawn at, `stream` the name of the stream that it comes from: by
+    default its modality.
     """
 
     keys: tuple[str, ...]
@@ -215,6 +217,7 @@ class Batch:
     memory: Memory | None = None
     step: int | None = None
     stream: str = ""
+    prompts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.stream = self.stream or self.modality

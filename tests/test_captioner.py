@@ -191,7 +191,7 @@ def test_saving_over_a_file_is_refused(model: PseudoCap, tmp_path: Path) -> None
 
 
 def test_backbones_that_are_not_what_they_should_be_are_refused(backbones: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="describes a 'timesformer'; the decoder must be an OPT"):
+    with pytest.raises(CheckpointError, match="describes a 'timesformer'; the decoder must be a causal language model"):
         PseudoCap.from_backbones(decoder=backbones / "timesformer", encoder=backbones / "timesformer")
     shutil.copytree(backbones / "opt", tmp_path / "opt")
     weights = tmp_path / "opt" / "model.safetensors"

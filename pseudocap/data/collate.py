@@ -31,6 +31,7 @@ def collate(samples: Sequence[Sample], captions: Sequence[str], *, step: int | N
         frame_mask=mask,
         memory=memory,
         step=step,
+        prompts=tuple(sample.prompt for sample in samples) if any(sample.prompt for sample in samples) else (),
     )
 
 

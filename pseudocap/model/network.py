@@ -1,4 +1,4 @@
-"""The network: a frozen TimeSformer, one memory, a frozen decoder with adapters. Knows no files and no text.
+"""The network: a frozen encoder, one memory, a frozen decoder with adapters. Knows no files and no text.
 
 Legend: B videos, N captions (a multiple of B), T frames, L tokens, V vocabulary.
 """
@@ -19,9 +19,9 @@ from pseudocap.errors import ConfigError, InputError, nearest
 from pseudocap.memory import Memory
 from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.attention import require_memory
-from pseudocap.model.config import RESAMPLER, PseudoCapConfig
-from pseudocap.model.decoders.opt import AdaptedOPT, full_size, untrained
-from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
+from pseudocap.model.config import RESAMPLER
+from pseudocap.model.decoders.base import Decoder
+from pseudocap.model.encoders.timesformer import TimeSformer
 from pseudocap.model.loss import caption_loss
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import (
@@ -58,7 +58,7 @@ class ParameterCounts:
 
 
 class CaptionNetwork(nn.Module):
-    def __init__(self, encoder: TimeSformer, decoder: AdaptedOPT) -> None:
+    def __init__(self, encoder: TimeSformer, decoder: Decoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -148,8 +148,8 @@ class CaptionNetwork(nn.Module):
     ) -> CaptionOutput:
         """N captions of B videos, N a multiple of B and the captions of a video side by side.
 
-        `memory=None` is plain OPT. `labels` are the input ids with -100 where nothing is to be learned; with them
-        nothing is computed for padding on the right, and what `return_logits` gives for it means nothing.
+        `memory=None` is the plain decoder. `labels` are the input ids with -100 where nothing is to be learned; with
+        them nothing is computed for padding on the right, and what `return_logits` gives for it means nothing.
         """
         self._check_tokens(input_ids, attention_mask, position_ids)
         if labels is not None:
@@ -160,7 +160,7 @@ class CaptionNetwork(nn.Module):
         )
         loss = None if labels is None else caption_loss(hidden_NLD, self.decoder.vocabulary, labels)
         wants_logits = labels is None or return_logits
-        return CaptionOutput(loss=loss, logits=self.decoder.opt.lm_head(hidden_NLD) if wants_logits else None)
+        return CaptionOutput(loss=loss, logits=self.decoder.logits(hidden_NLD) if wants_logits else None)
 
     @torch.no_grad()
     def generate(
@@ -174,19 +174,18 @@ class CaptionNetwork(nn.Module):
     ) -> torch.Tensor:
         """Token ids [N, prompt + new] through transformers' generation, with its options (num_beams, do_sample, ...).
 
-        The prompt is `</s>` unless given; right-padded prompts are shifted to the left first. With a seed, sampling
+        The prompt is BOS unless given; right-padded prompts are shifted to the left first. With a seed, sampling
         repeats exactly and leaves torch's own random state alone.
         """
         require_memory(memory)
         device = self.device
         if input_ids is None:
-            bos = self.decoder.config.bos_token_id
-            input_ids = torch.full((len(memory), 1), bos, dtype=torch.long, device=device)
+            input_ids = torch.full((len(memory), 1), self.decoder.bos_id, dtype=torch.long, device=device)
         self._check_tokens(input_ids, attention_mask, None)
         _check_options(options, seed)
-        longest = self.decoder.config.max_position_embeddings
         if not {"max_length", "max_new_tokens", "generation_config"} & options.keys():
-            options["max_new_tokens"] = max(1, min(MAX_NEW_TOKENS, longest - input_ids.shape[1]))
+            room = MAX_NEW_TOKENS if self.decoder.positions is None else self.decoder.positions - input_ids.shape[1]
+            options["max_new_tokens"] = max(1, min(MAX_NEW_TOKENS, room))
         self.decoder.check_length(_final_length(input_ids.shape[1], options))
         if attention_mask is None:
             attention_mask = torch.ones_like(input_ids)
@@ -287,9 +286,3 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=list(devices), device_type=kind):
         torch.manual_seed(seed)
         yield
-
-
-def build_on_meta(decoder: str, encoder: TimeSformerConfig, config: PseudoCapConfig) -> CaptionNetwork:
-    """A published size without a byte of weights: to count its parameters, or to check that a recipe builds."""
-    with torch.device("meta"):
-        return CaptionNetwork(TimeSformer(encoder), untrained(full_size(decoder), config, memory_width=encoder.width))

@@ -18,12 +18,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import distributed
 
-from pseudocap.captioner import CaptionTokens, PseudoCap
+from pseudocap.captioner import PseudoCap
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.files.atomic import write_text
 from pseudocap.memory import Memory
 from pseudocap.metrics.suite import Scores, score
-from pseudocap.model.text import StopWords
+from pseudocap.model.text import CaptionTokens, StopWords
 from pseudocap.regimes.losses import Losses, Objective
 from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
@@ -148,7 +148,7 @@ class Regime(lightning.LightningModule):
         return self.model.encode(batch.frames, batch.frame_mask)
 
     def tokens_of(self, batch: Batch) -> CaptionTokens:
-        return self.model.tokenize(batch.captions, max_tokens=self.objective.max_tokens)
+        return self.model.tokenize(batch.captions, batch.prompts, max_tokens=self.objective.max_tokens)
 
     def draws_of(self, batch: Batch, batch_index: int) -> torch.Generator:
         """The step's randomness: a function of (seed, rank, step), so that a resumed run draws the same."""
@@ -169,10 +169,13 @@ class Regime(lightning.LightningModule):
         self.captioned = []
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        ids = self.model.generate(
-            self.memory_of(batch), num_beams=self.decoding.beams, max_new_tokens=self.decoding.max_new_tokens
+        captions = self.model.describe(
+            self.memory_of(batch),
+            prompt=batch.prompts,
+            num_beams=self.decoding.beams,
+            max_new_tokens=self.decoding.max_new_tokens,
         )
-        for key, caption, references in zip(batch.keys, self.model.decode(ids), batch.references, strict=True):
+        for key, caption, references in zip(batch.keys, captions, batch.references, strict=True):
             self.captioned.append(Captioned(key=key, caption=caption, references=references))
 
     def on_validation_epoch_end(self) -> None:
@@ -244,7 +247,7 @@ def compile_layers(model: PseudoCap, compiler: str) -> None:
     known = torch.compiler.list_backends()
     if compiler not in (*known, "eager", "aot_eager"):
         raise ConfigError(f"there is no compiler {compiler!r}{nearest(compiler, known)}; torch has {', '.join(known)}")
-    for layer in (*model.encoder.blocks, *model.decoder.opt.model.decoder.layers, *model.decoder.adapters.values()):
+    for layer in (*model.encoder.blocks, *model.decoder.layers, *model.decoder.adapters.values()):
         layer.compile(backend=compiler, dynamic=True)
 
 

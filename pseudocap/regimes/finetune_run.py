@@ -148,7 +148,7 @@ def _step_memory(model: PseudoCap, clips: int, tokens: int) -> float:
     on_gpu = model.device.type == "cuda"
     rows = clips if on_gpu else 1
     frames = torch.zeros(rows, preprocess.frames, 3, preprocess.size, preprocess.size)
-    ids = torch.full((rows, min(tokens, model.decoder.config.max_position_embeddings)), 4, device=model.device)
+    ids = torch.full((rows, min(tokens, model.decoder.positions or tokens)), 4, device=model.device)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(model.device)
         model(ids, model.encode(frames), labels=ids).loss.backward()

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 
-from pseudocap.captioner import CaptionTokens, PseudoCap
+from pseudocap.captioner import PseudoCap
 from pseudocap.errors import ConfigError
 from pseudocap.memory import Memory
-from pseudocap.model.text import StopWords
+from pseudocap.model.loss import IGNORE
+from pseudocap.model.text import CaptionTokens, StopWords
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
@@ -74,9 +75,9 @@ class Denoising:
 class PerturbedCaptions:
     """Perturbed captions, padded on the right, and how they stand to the originals.
 
-    `origin_NL` is the original place of each token (-1 for padding), so that the two can be aligned after tokens were
-    dropped; two swapped tokens have changed places, so each has the other's. `touched_NL` marks the original places
-    where something was masked, swapped or dropped.
+    `origin_NL` is the original index of each token (-1 for padding and prompts, which nobody predicts), so that the two
+    can be aligned after tokens were dropped; two swapped tokens have changed places, so each has the other's.
+    `touched_NL` marks the original indices where something was masked, swapped or dropped.
     """
 
     input_ids: torch.Tensor
@@ -90,20 +91,23 @@ def perturb(
     attention_mask: torch.Tensor,
     *,
     noise: Noise,
+    prompt_NL: torch.Tensor | None = None,
     unknown_id: int,
     pad_id: int,
     stop_words: StopWords,
     generator: torch.Generator,
 ) -> PerturbedCaptions:
-    """Perturb right-padded captions `</s> caption </s>`. OPT has no mask token, so `<unk>` stands in for it, by its id
-    in the vocabulary (`PseudoCap.mask_token_id`): the hub's tokenizer calls `</s>` its unk_token.
+    """Perturb right-padded captions `BOS caption EOS`; `unknown_id` replaces what is masked (text.mask_token_id).
 
-    The two framing tokens stay as they are. Draws come from the generator alone, on its device.
+    The two framing tokens stay as they are, and those that `prompt_NL` marks. Draws come from the generator alone, on
+    its device.
     """
     N, L = input_ids.shape
     real_NL = attention_mask.bool()
     index_L = torch.arange(L, device=input_ids.device)
     inner_NL = real_NL & (index_L > 0) & (index_L < real_NL.sum(dim=1, keepdim=True) - 1)
+    nobodys_NL = ~real_NL if prompt_NL is None else ~real_NL | prompt_NL
+    inner_NL &= ~nobodys_NL
 
     def chosen(probability: float) -> torch.Tensor:
         return (torch.rand(N, L, generator=generator, device=generator.device) < probability).to(input_ids.device)
@@ -124,7 +128,7 @@ def perturb(
     return PerturbedCaptions(
         input_ids=ids_NL.gather(1, order_NL).masked_fill(~kept_first_NL, pad_id),
         attention_mask=kept_first_NL.long(),
-        origin_NL=order_NL.masked_fill(~kept_first_NL, -1),
+        origin_NL=order_NL.masked_fill(nobodys_NL.gather(1, order_NL) | ~kept_first_NL, -1),
         touched_NL=masked_NL | first_NL | second_NL | dropped_NL,
     )
 
@@ -240,7 +244,8 @@ def caption_losses(
             tokens.attention_mask,
             noise=denoising.noise,
             unknown_id=model.mask_token_id,
-            pad_id=model.decoder.config.pad_token_id,
+            pad_id=model.decoder.pad_id,
+            prompt_NL=_prompts(tokens),
             stop_words=stop_words,
             generator=generator,
         )
@@ -252,3 +257,10 @@ def caption_losses(
         parts["gate_entropy"] = gate_entropy(gates)
         added.append((objective.gate_entropy, parts["gate_entropy"]))
     return Losses(total=total_loss(output.loss, *added), parts=parts)
+
+
+def _prompts(tokens: CaptionTokens) -> torch.Tensor:
+    """Where captions `BOS prompt caption EOS` have their prompt: what is neither learned nor padding, but for BOS."""
+    given_NL = (tokens.labels == IGNORE) & tokens.attention_mask.bool()
+    given_NL[:, 0] = False
+    return given_NL

@@ -14,12 +14,12 @@ from helpers.captions import CAPTIONS
 from safetensors.torch import load_file
 
 from pseudocap import PseudoCap
+from pseudocap.bench.speed.shapes import build_on_meta
 from pseudocap.captioner import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.hub.publish import pack
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.encoders.timesformer import TimeSformerConfig, pool
-from pseudocap.model.network import build_on_meta
 from pseudocap.model.packing import Packing
 from pseudocap.regimes.finetune import FineTune
 from pseudocap.types import Batch

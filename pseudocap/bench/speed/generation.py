@@ -30,7 +30,8 @@ from pseudocap.bench.speed.attention import CrossAttention
 from pseudocap.bench.speed.measure import Timing, take_turns
 from pseudocap.bench.speed.shapes import PATCHES, made_up_memory, network, so_many_tokens
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.model.decoders.opt import SHAPES, AdaptedOPT, ProjectedMemory
+from pseudocap.model.decoders.base import ProjectedMemory
+from pseudocap.model.decoders.opt import SHAPES, AdaptedOPT
 from pseudocap.model.network import CaptionNetwork
 
 BLIP_TOKENS = 577  # of a picture of 384 pixels

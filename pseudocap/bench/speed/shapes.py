@@ -30,6 +30,12 @@ def network(frames: int, decoder: str = "opt-350m") -> CaptionNetwork:
     return CaptionNetwork(encoder, untrained(full_size(decoder), published(decoder), memory_width=encoder.config.width))
 
 
+def build_on_meta(decoder: str, encoder: TimeSformerConfig, config: PseudoCapConfig) -> CaptionNetwork:
+    """A published size without a byte of weights: to count its parameters, or to check that a recipe builds."""
+    with torch.device("meta"):
+        return CaptionNetwork(TimeSformer(encoder), untrained(full_size(decoder), config, memory_width=encoder.width))
+
+
 def made_up_memory(batch: int, frames: int, *, width: int = 768) -> Memory:
     generator = torch.Generator().manual_seed(1)
     return Memory.of_sight(

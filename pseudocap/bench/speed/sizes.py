@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pseudocap.bench.speed.shapes import published
+from pseudocap.bench.speed.shapes import build_on_meta, published
 from pseudocap.model.decoders.opt import SHAPES
 from pseudocap.model.encoders.timesformer import TimeSformerConfig
-from pseudocap.model.network import build_on_meta
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ import torch
 from torch import nn
 
 from pseudocap.bench.speed.measure import Timing, take_turns
-from pseudocap.bench.speed.shapes import made_up_memory, published, so_many_tokens
+from pseudocap.bench.speed.shapes import build_on_meta, made_up_memory, published, so_many_tokens
 from pseudocap.model.encoders.timesformer import TimeSformerConfig
-from pseudocap.model.network import ADAPTERS, CaptionNetwork, build_on_meta
+from pseudocap.model.network import ADAPTERS, CaptionNetwork
 from pseudocap.model.precision import FULL, BFloat16Linear, Float16Linear, Int4Linear, Int8Linear
 from pseudocap.types import PRECISIONS
 

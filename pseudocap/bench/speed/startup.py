@@ -117,10 +117,10 @@ def memory(folder: Path, decoder: str) -> None:
 
 
 def loading(source: str) -> None:
-    from pseudocap.model.decoders.opt import load_opt
+    from pseudocap.model.decoders.load import load_decoder
 
     before = _status()
-    opt, _, _ = load_opt(source)
+    opt = load_decoder(source).lm
     after = _status()
     weights = sum(parameter.numel() * parameter.element_size() for parameter in opt.parameters()) / 2**20
     growth, kept = after["VmHWM"] - before["VmRSS"], after["RssAnon"] - before["RssAnon"]
