@@ -19,7 +19,7 @@ from pseudocap.errors import InputError
 from pseudocap.explain.looking import look
 from pseudocap.explain.words import Word, split_words
 from pseudocap.files.atomic import unfinished
-from pseudocap.memory import Memory
+from pseudocap.memory import SIGHT, Memory
 from pseudocap.model.network import CaptionNetwork
 from pseudocap.video.watch import Sight
 
@@ -81,6 +81,8 @@ class Explanation:
         adapter before one `layer`."""
         from pseudocap.explain.figure import draw_explanation
 
+        if not {*SIGHT} <= {*self.shares}:
+            raise InputError(f"a figure shows time and space, and this captioner attends to {', '.join(self.shares)}")
         if layer is not None and layer not in self.layers:
             there = ", ".join(map(str, self.layers))
             raise InputError(f"layer is {layer}, and no adapter stands before it; adapters stand before layers {there}")
