@@ -47,8 +47,8 @@ ALLOWED: dict[str, set[str]] = {
 }
 
 
-def imported_modules(path: Path) -> set[str]:
-    """Every module of the package that a file imports, wherever in the file."""
+def imported_names(path: Path) -> set[str]:
+    """Every module, and every name of one, that a file imports, wherever in the file."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -56,7 +56,29 @@ def imported_modules(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import; write the whole path"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in found if name.startswith("pseudocap.")}
+    return found
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Of the package: dotted names that begin with a module's."""
+    return {name for name in imported_names(path) if name.startswith("pseudocap.")}
+
+
+def modules_of(package: Path) -> dict[str, Path]:
+    """Every module by its dotted name; a package's is that of its __init__.py."""
+    paths = {path: path.relative_to(package.parent).with_suffix("") for path in sorted(package.rglob("*.py"))}
+    return {".".join(relative.parts).removesuffix(".__init__"): path for path, relative in paths.items()}
+
+
+def import_graph(package: Path) -> dict[str, set[str]]:
+    """Which module imports which, in functions and for type checkers too; a name of a module counts as the module."""
+    modules = modules_of(package)
+    graph = {}
+    for module, path in modules.items():
+        names = imported_names(path)
+        found = {name if name in modules else name.rpartition(".")[0] for name in names}
+        graph[module] = (found & modules.keys()) - {module}
+    return graph
 
 
 def violations(path: Path, stage: str) -> list[str]:
@@ -76,6 +98,50 @@ def test_a_stage_imports_only_what_the_design_allows(path: Path) -> None:
     stage = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     assert stage in ALLOWED, f"{stage} is no stage of the design"
     assert not violations(path, stage)
+
+
+def mutual(graph: dict[str, set[str]]) -> list[tuple[str, str]]:
+    return sorted((one, other) for one in graph for other in graph[one] if one < other and one in graph[other])
+
+
+def test_no_two_files_import_each_other() -> None:
+    waiting = {
+        ("pseudocap.cli.lightning_cli", "pseudocap.cli.train")
+    }  # until training's run folder has a file of its own
+    assert set(mutual(import_graph(PACKAGE))) <= waiting
+
+
+def test_no_module_imports_the_face_of_the_package() -> None:
+    """What users import from `pseudocap` is put together of the modules, so no module can need it."""
+    graph = import_graph(PACKAGE)
+    assert [module for module, imported in graph.items() if "pseudocap" in imported] == []
+
+
+def test_real_corpora_are_measured_without_the_toy_world() -> None:
+    """From the files of the benchmark on MSR-VTT and MSVD, by any import, no module of the toy world is reached."""
+    graph = import_graph(PACKAGE)
+    reached, waiting = set(), ["pseudocap.bench.claims.real", "pseudocap.bench.claims.results"]
+    while waiting:
+        module = waiting.pop()
+        if module not in reached:
+            reached.add(module)
+            waiting += graph[module]
+    assert "pseudocap.evaluate.captioner" in reached
+    assert [module for module in sorted(reached) if module.split(".")[1:2] in (["zoo"], ["toyworld"])] == []
+
+
+def test_the_checks_see_a_circle_of_two_and_an_import_of_the_face(tmp_path: Path) -> None:
+    package = tmp_path / "pseudocap"
+    (package / "a").mkdir(parents=True)
+    (package / "__init__.py").write_text("from pseudocap.a.b import B\n")
+    (package / "a" / "__init__.py").touch()
+    (package / "a" / "b.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pseudocap.a import c\nclass B: ...\n"
+    )
+    (package / "a" / "c.py").write_text("def late():\n    from pseudocap.a.b import B\n    from pseudocap import B\n")
+    graph = import_graph(package)
+    assert mutual(graph) == [("pseudocap.a.b", "pseudocap.a.c")]
+    assert graph["pseudocap.a.c"] == {"pseudocap", "pseudocap.a.b"}
 
 
 def test_the_check_sees_a_forbidden_arrow_even_inside_a_function(tmp_path: Path) -> None:

@@ -135,7 +135,6 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    import pseudocap
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
     from pseudocap.zoo.build import build
@@ -156,7 +155,7 @@ def _build(args: argparse.Namespace) -> int:
         print("\n".join(told["zoo"]["table"]))
         print(f"{told['zoo']['bytes']:,} bytes in {args.out / 'zoo' / 'shipped'}")
     if args.install:
-        install(args.out.resolve() / "zoo", Path(pseudocap.__file__).resolve().parent)
+        install(args.out.resolve() / "zoo")
     return 0
 
 

@@ -6,7 +6,7 @@ several tokens it is the mean. docs/explain.md tells how to read it, and what it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pseudocap.errors import InputError
+from pseudocap.explain.arrays import ExplanationArrays
 from pseudocap.explain.looking import look
 from pseudocap.explain.words import Word, split_words
 from pseudocap.files.atomic import unfinished
@@ -28,53 +29,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Explanation:
-    """Where each word of a caption looked, and how far each adapter opened.
-
-    `shares` are attention weights by axis, the mean over the heads, each row of which sums to one: `time` [word,
-    adapter, frame], `space` [word, adapter, patch], and whatever else the captioner attends to. The patches stand row
-    by row in a `grid` of (height, width). `added` [word, adapter] is
-    what the adapter adds to the stream of the decoder, as a share of the stream's norm; `by_video` the same of the
-    part that the video alone makes. `gates` are the opened gates by name, [adapter, dimension] or [adapter, 1].
-    `layers` are the decoder layers that the adapters stand before. `frames` uint8 [frame, height, width, 3] are what
-    was watched, at `times` in seconds.
-    """
-
-    source: str
-    caption: str
-    words: tuple[str, ...]
-    layers: tuple[int, ...]
-    shares: Mapping[str, np.ndarray]
-    grid: tuple[int, int]
-    added: np.ndarray
-    by_video: np.ndarray
-    gates: Mapping[str, np.ndarray]
-    frames: np.ndarray
-    times: np.ndarray
-
-    @property
-    def time(self) -> np.ndarray:
-        """The weights of the frames [word, adapter, frame]."""
-        return self.shares["time"]
-
-    @property
-    def space(self) -> np.ndarray:
-        """The weights of the patches [word, adapter, patch]."""
-        return self.shares["space"]
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """All of it by name, for np.savez; shares by their axis, gates as `gates.NAME`."""
-        named = {
-            "source": np.array(self.source),
-            "caption": np.array(self.caption),
-            "words": np.array(self.words, dtype=np.str_),
-            "layers": np.array(self.layers),
-            "grid": np.array(self.grid),
-        }
-        named |= self.shares
-        for name in ("added", "by_video", "frames", "times"):
-            named[name] = getattr(self, name)
-        return named | {f"gates.{name}": values for name, values in self.gates.items()}
+class Explanation(ExplanationArrays):
+    """The arrays of an explained caption, to be drawn and saved."""
 
     def figure(self, *, layer: int | None = None) -> Figure:
         """Heat over the frame that each word looked at most, frames as bars below; the mean over the adapters, or the
@@ -98,20 +54,6 @@ class Explanation:
                 np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]
         else:
             save_figure(self.figure(layer=layer), path)
-
-    def looked(self, word: int, layer: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Weights of the frames and of the patches [height, width]: of the adapter before a layer, or the mean."""
-        adapters = slice(None) if layer is None else [self.layers.index(layer)]
-        return self.time[word, adapters].mean(axis=0), self.space[word, adapters].mean(axis=0).reshape(self.grid)
-
-
-def heat(weights: np.ndarray) -> np.ndarray:
-    """0 where no more than an even share is looked at, 1 at the most; full heat takes four times the even share.
-
-    So attention that is spread evenly shows no picture, however its maximum is scaled.
-    """
-    even = 1 / weights.size
-    return np.clip((weights - even) / (max(float(weights.max()), 4 * even) - even), 0, 1)
 
 
 def explain_ids(

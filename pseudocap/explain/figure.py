@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from pseudocap.errors import InputError
-from pseudocap.explain.explanation import Explanation, heat
+from pseudocap.explain.arrays import ExplanationArrays, heat
 from pseudocap.explain.gates import Histograms
 from pseudocap.files.atomic import unfinished
 
@@ -19,7 +19,7 @@ COLUMNS = 6  # words beside one another
 BLUE, ORANGE = "#2f6db5", "#e0823d"
 
 
-def draw_explanation(explanation: Explanation, *, layer: int | None = None) -> Figure:
+def draw_explanation(explanation: ExplanationArrays, *, layer: int | None = None) -> Figure:
     """A cell for each word: heat of space over the frame it looked at most, all frames as bars; the adapters below."""
     words = len(explanation.words)
     rows = max(1, -(-words // COLUMNS))
@@ -72,7 +72,7 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _draw_word(picture: Axes, bars: Axes, explanation: Explanation, word: int, layer: int | None) -> None:
+def _draw_word(picture: Axes, bars: Axes, explanation: ExplanationArrays, word: int, layer: int | None) -> None:
     time, space = explanation.looked(word, layer)
     most = int(time.argmax())
     height, width = explanation.frames.shape[1:3]
@@ -91,7 +91,7 @@ def _draw_word(picture: Axes, bars: Axes, explanation: Explanation, word: int, l
     bars.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _draw_adapters(pair: np.ndarray, explanation: Explanation) -> None:
+def _draw_adapters(pair: np.ndarray, explanation: ExplanationArrays) -> None:
     """How much the adapters add, on the average over the words, and how far their gates are open."""
     places = np.arange(len(explanation.layers))
     labels = [f"layer {layer}" for layer in explanation.layers]

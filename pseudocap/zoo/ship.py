@@ -23,6 +23,7 @@ from pseudocap.metrics.measures import METRICS
 from pseudocap.stages import Workshop, commit
 from pseudocap.zoo.recipe import REGIMES, ZooRecipe
 
+PACKAGE = Path(__file__).resolve().parents[1]
 LIMIT = 25_000_000  # bytes of all that is shipped
 OPT, TIMESFORMER, BLIP = "toy-opt", "toy-timesformer", "toy-blip"
 LEFT_BEHIND = {"done.json", ".begun", "state.pt", "clips.npy"}
@@ -55,7 +56,7 @@ def ship(folder: Path, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
     return {"bytes": size, "table": list(table(shop.reports))}
 
 
-def install(built: Path, package: Path) -> None:
+def install(built: Path, package: Path = PACKAGE) -> None:
     """Put a finished build where the source tree ships it from."""
     target = package / "zoo" / "shipped"
     shutil.rmtree(target, ignore_errors=True)

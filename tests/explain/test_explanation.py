@@ -13,7 +13,6 @@ from PIL import Image
 
 from pseudocap import PseudoCap
 from pseudocap.errors import InputError
-from pseudocap.explain.explanation import heat
 from pseudocap.explain.looking import look
 from pseudocap.explain.words import split_words
 from pseudocap.toyworld.film import encode
@@ -124,10 +123,3 @@ def test_a_layer_without_an_adapter_and_a_strange_file_are_told(model: PseudoCap
         InputError, match=r"why.gif: a figure is a .png, .pdf, .svg file; an explanation's arrays are .npz"
     ):
         explained.save(tmp_path / "why.gif")
-
-
-def test_heat_is_what_is_looked_at_above_the_even_share() -> None:
-    assert not heat(np.full(64, 1 / 64)).any()
-    assert heat(np.array([0.7, 0.1, 0.1, 0.1])).tolist() == pytest.approx([0.6, 0, 0, 0])
-    sharp = np.r_[0.9, np.full(63, 0.1 / 63)]
-    assert (heat(sharp)[0], heat(sharp)[1:].max()) == (1, 0)
