@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
+from helpers.hub_server import Hub, hub_settings
 from helpers.label_worlds import write_film
+from huggingface_hub import constants, hf_api
+from huggingface_hub.utils import close_session
 
 from pseudocap import PseudoCap
 from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher
@@ -111,3 +114,24 @@ def blip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def blip(blip_folder: Path) -> ImageTextTeacher:
     return ImageTextTeacher(str(blip_folder), decoding=Decoding(max_new_tokens=12))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub on this machine. The client is the real one; only where the hub is and where its cache lies is set, as
+    HF_ENDPOINT and HF_HOME would be, which the client reads at import."""
+    with Hub() as server:
+        for name, value in hub_settings(server, tmp_path / "hf").items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
+        # Both libraries keep a client whose endpoint is that of its first use.
+        monkeypatch.setattr(hf_api.api, "endpoint", server.endpoint)
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None)
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        )
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HOME", str(tmp_path / "hf"))
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+        yield server
+        close_session()

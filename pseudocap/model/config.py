@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pseudocap.errors import ConfigError, nearest
+from pseudocap.memory import AXES, SIGHT
 from pseudocap.types import Preprocess
 
 FUSIONS = ("residual", "convex")
@@ -19,8 +20,6 @@ ATTENTIONS = (SEPARABLE, FULL, RESAMPLER)
 GATES = ("vector", "scalar")
 VIDEO = "video"
 MODALITIES = (VIDEO, "audio")  # that a captioner may have an encoder of
-AXES = ("time", "space", "sound", "pitch")  # that adapters may attend to, in this order
-SIGHT = ("time", "space")  # the axes of a captioner that only sees
 FORMAT = 2  # format 1 had one encoder, of video
 Kind = TypeVar("Kind")
 

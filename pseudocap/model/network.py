@@ -26,7 +26,6 @@ from pseudocap.model.loss import caption_loss
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import (
     CPU_ONLY,
-    ENCODER,
     FULL,
     HalfEmbedding,
     PackedLinear,
@@ -108,7 +107,7 @@ class CaptionNetwork(nn.Module):
             return
         self.require_full_precision(f"become {precision}")
         self.decoder.pack(precision)
-        pack_linears(self.encoder, ENCODER[precision])
+        self.encoder.pack(precision)
         if precision in CPU_ONLY:
             pack_linears(self.decoder.adapters, StoredFloat16Linear, where=StoredFloat16Linear.suits)
         self.precision = precision

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -28,6 +29,29 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise CheckpointError(
             f"{path} ({size} bytes) is damaged or incomplete: {error}; copy or download it again"
         ) from error
+
+
+def read_torch(path: Path, *, inside: str = "state_dict") -> dict[str, torch.Tensor]:
+    """Read the weights of a file of PyTorch's, which may lie `inside` a larger dict, without running any code in it."""
+    try:
+        document = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path} is a directory; name the file of weights in it") from None
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is no plain checkpoint of tensors, and code in it is never run; download it again, or save its "
+            "state dict alone where you trust it"
+        ) from error
+    except Exception as error:  # torch's reader fails on arbitrary bytes in arbitrary ways
+        raise CheckpointError(f"{path} is damaged or no torch checkpoint: {first_line(error)}") from error
+    state = document.get(inside, document) if isinstance(document, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(f"{path} holds no {inside!r} of tensors, and nothing but tensors itself neither")
+    if not all(isinstance(key, str) for key in state):
+        raise CheckpointError(f"{path} holds tensors without names, which are no model's")
+    return state
 
 
 def only_dtype(path: Path) -> torch.dtype:

@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudocap.files.atomic import unfinished
+from pseudocap.model.encoders.base import pool
 from pseudocap.model.encoders.convert import inflate
-from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig, pool
+from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.video.decode import open_video
 from pseudocap.zoo.patches import PatchAnswers, PatchHeads, patch_answers

@@ -1,38 +1,15 @@
-"""A hub and a checkpoint to publish. The client is the real one; only where the hub is and where its cache lies is set,
-as HF_ENDPOINT and HF_HOME would be, which the client reads at import."""
+"""A checkpoint to publish, and one on a hub."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers.hub_server import Hub, hub_settings
-from huggingface_hub import constants, hf_api
-from huggingface_hub.utils import close_session
+from helpers.hub_server import Hub
 
 from pseudocap import PseudoCap
 from pseudocap.zoo.tiny import write_opt, write_timesformer
-
-
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub() as server:
-        for name, value in hub_settings(server, tmp_path / "hf").items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(constants, "ENDPOINT", server.endpoint)
-        # Both libraries keep a client whose endpoint is that of its first use.
-        monkeypatch.setattr(hf_api.api, "endpoint", server.endpoint)
-        monkeypatch.setattr("transformers.utils.hub._hf_api", None)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.endpoint + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HOME", str(tmp_path / "hf"))
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
-        yield server
-        close_session()
 
 
 def folder_bytes(folder: Path) -> dict[str, bytes]:

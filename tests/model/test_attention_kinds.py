@@ -19,7 +19,8 @@ from pseudocap.captioner import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.hub.publish import pack
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.model.encoders.timesformer import TimeSformerConfig, pool
+from pseudocap.model.encoders.base import pool
+from pseudocap.model.encoders.timesformer import TimeSformerConfig
 from pseudocap.model.packing import Packing
 from pseudocap.regimes.finetune import FineTune
 from pseudocap.types import Batch

@@ -23,7 +23,7 @@ from torch import nn
 from pseudocap.bench.speed.measure import peak_memory, take_turns
 from pseudocap.model.adapter import FeedForward
 from pseudocap.model.attention import SeparableCrossAttention
-from pseudocap.model.encoders.timesformer import pool
+from pseudocap.model.encoders.base import pool
 from pseudocap.model.resampler import Resampler
 
 B, L, D, E, S, ADAPTERS, HEADS = 2, 32, 2048, 768, 196, 6, 32

@@ -20,7 +20,7 @@ import torch
 from pseudocap.bench.speed.measure import peak_memory, take_turns
 from pseudocap.bench.speed.shapes import network
 from pseudocap.memory import Memory
-from pseudocap.model.encoders.timesformer import pool
+from pseudocap.model.encoders.base import pool
 from pseudocap.model.loss import IGNORE, caption_loss
 from pseudocap.model.network import CaptionNetwork
 

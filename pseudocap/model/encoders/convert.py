@@ -7,7 +7,6 @@ checkpoint of another architecture is refused with the keys that differ.
 from __future__ import annotations
 
 import math
-import pickle
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from transformers import TimesformerConfig, TimesformerModel
 
 from pseudocap.errors import CheckpointError, first_line
 from pseudocap.files.sources import hub_answers, place_of
-from pseudocap.model.weights import transformers_reason
+from pseudocap.model.weights import read_torch, transformers_reason
 
 StateDict = dict[str, torch.Tensor]
 
@@ -135,24 +134,7 @@ def inflate(
 
 def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, Any], StateDict]:
     """A `.pyth` file of facebookresearch/TimeSformer, read without running any code in it; the head is left behind."""
-    try:
-        document = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: there is no such file") from None
-    except IsADirectoryError:
-        raise CheckpointError(f"{path} is a directory; name the .pyth file in it") from None
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path} is no plain checkpoint of tensors, and code in it is never run; download it again, or save its "
-            "state dict alone where you trust it"
-        ) from error
-    except Exception as error:  # torch's reader fails on arbitrary bytes in arbitrary ways
-        raise CheckpointError(f"{path} is damaged or no torch checkpoint: {first_line(error)}") from error
-    state = document.get("model_state", document) if isinstance(document, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise CheckpointError(f"{path} holds no 'model_state' of tensors, as TimeSformer's checkpoints do")
-    if not all(isinstance(key, str) for key in state):
-        raise CheckpointError(f"{path} holds tensors without names, which are no model's")
+    state = read_torch(path, inside="model_state")
     state = {key.removeprefix("model."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith("head.")}
     for key, dimensions in (

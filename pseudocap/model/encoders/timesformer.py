@@ -16,7 +16,7 @@ attention, N independent attentions.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,15 +27,10 @@ from torch import nn
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.files.sources import find_file, pin_revision, read_json
-from pseudocap.memory import Memory
 from pseudocap.model.config import Backbone
 from pseudocap.model.encoders import convert
-from pseudocap.model.weights import (
-    fingerprint,
-    load_exactly,
-    read_tensors,
-    write_checkpoint,
-)
+from pseudocap.model.encoders.base import Encoder, real_ranks
+from pseudocap.model.weights import fingerprint, load_exactly, read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 
 MODEL_TYPE = "pseudocap-timesformer"
@@ -76,13 +71,15 @@ class TimeSformerConfig:
         return self.image_size // self.patch_size
 
 
-class TimeSformer(nn.Module):
+class TimeSformer(Encoder):
     """Frames float [B,T,3,H,W] in; the features of every patch of every frame, [B,T,S,E], out."""
+
+    kind = "timesformer"
 
     def __init__(self, config: TimeSformerConfig) -> None:
         super().__init__()
         self.config = config
-        self.origin: Backbone | None = None
+        self.size_multiple = config.patch_size
         width = config.width
         self.cls_token = nn.Parameter(torch.empty(1, 1, width))
         self.pos_embed = nn.Parameter(torch.empty(1, 1 + config.grid**2, width))
@@ -103,9 +100,18 @@ class TimeSformer(nn.Module):
 
     @property
     def preprocess(self) -> Preprocess:
-        """The frames that the stored position embeddings are of."""
         own = self.config
         return Preprocess(size=own.image_size, mean=own.mean, std=own.std, frames=own.num_frames)  # type: ignore[arg-type]
+
+    def width(self, axis: str) -> int:
+        return self.config.width
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        return height // self.config.patch_size, width // self.config.patch_size
+
+    @property
+    def layers(self) -> Sequence[nn.Module]:
+        return list(self.blocks)
 
     def reset_parameters(self) -> None:
         """The ViT's usual start, the temporal parts included."""
@@ -138,42 +144,6 @@ class TimeSformer(nn.Module):
             cls_B1E, x_BTSE = block(cls_B1E, x_BTSE, mask_BT)
         return self.norm(x_BTSE)
 
-    def encode(
-        self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None, *, patches: bool = False
-    ) -> Memory:
-        """Watch the clips without gradients and keep one vector per frame and one per patch; with `patches` all."""
-        with torch.no_grad():
-            features_BTSE = self(frames_BT3HW, frame_mask_BT)
-            # A mask that hides nothing would cost a copy of all features.
-            padded = frame_mask_BT is not None and not bool(frame_mask_BT.all())
-            return pool(features_BTSE, frame_mask_BT if padded else None, patches=patches)
-
-    def check_frames(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> None:
-        if not isinstance(frames_BT3HW, torch.Tensor):
-            raise InputError(f"frames must be a torch tensor, not a {type(frames_BT3HW).__name__}")
-        shape, patch = tuple(frames_BT3HW.shape), self.config.patch_size
-        if len(shape) != 5 or shape[2] != 3:
-            raise InputError(f"frames must be [B, T, 3, H, W], not {list(shape)}")
-        if not frames_BT3HW.is_floating_point():
-            raise InputError(f"frames must be normalised floats, not {frames_BT3HW.dtype}")
-        if not shape[0]:
-            raise InputError("frames hold no clip: the batch is empty")
-        if not 1 <= shape[1] <= MAX_FRAMES:
-            raise InputError(f"a clip must have 1 to {MAX_FRAMES} frames, not {shape[1]}; sample fewer, or split it")
-        if shape[3] % patch or shape[4] % patch or not (shape[3] and shape[4]):
-            raise InputError(
-                f"frames are {shape[3]} x {shape[4]} pixels, and both sides must be multiples of the patch size "
-                f"{patch}; resize or crop them, to {self.config.image_size} for instance"
-            )
-        if frame_mask_BT is not None:
-            if frame_mask_BT.shape != shape[:2] or frame_mask_BT.dtype != torch.bool:
-                raise InputError(
-                    f"frame_mask must be boolean and of shape {list(shape[:2])}, one value per frame, "
-                    f"not {frame_mask_BT.dtype} {list(frame_mask_BT.shape)}"
-                )
-            if not bool(frame_mask_BT.any(dim=1).all()):
-                raise InputError("frame_mask hides every frame of a clip; drop that clip from the batch")
-
     def _space_positions(self, rows: int, columns: int) -> torch.Tensor:
         """The patches' position embeddings, resized by nearest as in the original repository."""
         grid = self.config.grid
@@ -192,7 +162,7 @@ class TimeSformer(nn.Module):
         if mask_BT is None:
             rank_BT, real_B1 = torch.arange(T, device=device)[None], torch.tensor([[T]], device=device)
         else:
-            rank_BT, real_B1 = (mask_BT.cumsum(dim=1) - 1).clamp(min=0), mask_BT.sum(dim=1, keepdim=True)
+            rank_BT, real_B1 = real_ranks(mask_BT)
         # These float32 steps are F.interpolate's own, rounding included: checkpoints see what they learned with.
         scale_B1 = torch.full_like(real_B1, stored, dtype=torch.float32) / real_B1
         nearest_BT = (rank_BT * scale_B1).long().clamp(max=stored - 1)
@@ -264,28 +234,6 @@ class TimeSformer(nn.Module):
             config="config.json",
             document={"model_type": MODEL_TYPE, **dataclasses.asdict(self.config)},
         )
-
-
-def pool(features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None = None, *, patches: bool = False) -> Memory:
-    """The one place where time and space part ways: a maximum over each, into which no padded frame enters.
-
-    With `patches` what was pooled is kept beside it.
-    """
-    patches_BTSE = features_BTSE if patches else None
-    time_BTE = features_BTSE.amax(dim=2)
-    time_mask_BT = None
-    if frame_mask_BT is not None:
-        time_mask_BT = frame_mask_BT.to(features_BTSE.device)
-        time_BTE = time_BTE.masked_fill(~time_mask_BT[:, :, None], 0)
-        if patches_BTSE is not None:
-            patches_BTSE = patches_BTSE.masked_fill(~time_mask_BT[:, :, None, None], 0)
-        features_BTSE = features_BTSE.masked_fill(~time_mask_BT[:, :, None, None], -torch.inf)
-    return Memory.of_sight(
-        time=time_BTE,
-        space=features_BTSE.amax(dim=1),
-        time_mask=time_mask_BT,
-        patches=patches_BTSE,
-    )
 
 
 class PatchEmbed(nn.Module):

@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from transformers import TimesformerConfig, TimesformerForVideoClassification, TimesformerModel
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.model.encoders.base import pool
 from pseudocap.model.encoders.convert import from_huggingface_key, read_original
-from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig, pool
+from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.zoo.tiny import write_timesformer
 
 

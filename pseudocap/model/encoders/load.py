@@ -1,0 +1,70 @@
+"""One way to every encoder: a directory, a repo of the hub, timm/NAME, or pseudocap://NAME; its config.json names the
+family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pseudocap.errors import CheckpointError, ConfigError, nearest
+from pseudocap.files.sources import find_file, is_directory, read_json
+from pseudocap.model.encoders.base import Encoder
+from pseudocap.model.encoders.frames import FramesEncoder
+from pseudocap.model.encoders.timesformer import MODEL_TYPE, TimeSformer
+
+FAMILIES: dict[str, type[TimeSformer | FramesEncoder]] = {each.kind: each for each in (TimeSformer, FramesEncoder)}
+TIMESFORMERS = (MODEL_TYPE, "timesformer")
+
+
+def load_encoder(
+    source: str | Path,
+    *,
+    kind: str | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Encoder:
+    """Load a frozen encoder: a TimeSformer, or any image model of timm or transformers applied to every frame.
+
+    `kind` ("timesformer" or "frames") is for a checkpoint whose config.json leaves it open, and is recorded with it.
+    """
+    if kind is not None and kind not in FAMILIES:
+        raise ConfigError(f"kind must be one of {', '.join(FAMILIES)}, not {kind!r}{nearest(str(kind), FAMILIES)}")
+    access: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only, "token": token}
+    family = FAMILIES[kind or _family_of(source, access)]
+    encoder = family.from_pretrained(source, **access, dtype=dtype)
+    if kind is not None and encoder.origin is not None:
+        encoder.origin = replace(encoder.origin, kind=kind)
+    return encoder
+
+
+def _family_of(source: str | Path, access: Mapping[str, Any]) -> str:
+    try:
+        path = find_file(source, "config.json", **access)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}{_offer(str(source))}") from error
+    model_type = read_json(path).get("model_type")
+    if model_type == "pseudocap":
+        raise CheckpointError(f"{source} is a captioner, not an encoder: name the encoder that its config.json names")
+    return TimeSformer.kind if model_type in TIMESFORMERS else FramesEncoder.kind
+
+
+def _offer(source: str) -> str:
+    """What the name may have meant, where it looks like one of timm's."""
+    name = source.removeprefix("hf://").removeprefix("timm/")
+    if "/" in name or "\\" in name or is_directory(source):
+        return ""
+    import timm  # takes seconds, and it is an error already
+
+    architecture = name.partition(".")[0]
+    if not source.removeprefix("hf://").startswith("timm/"):
+        return f"; for timm's model write timm/{name}" if timm.is_model(architecture) else ""
+    if not timm.is_model(architecture):
+        return f"; timm has no model {architecture!r}{nearest(architecture, timm.list_models())}"
+    known = timm.list_pretrained(f"{architecture}.*")
+    return "" if name in known else f"; timm's weights of {architecture} are {', '.join(known[:4]) or 'none'}"
