@@ -1,14 +1,14 @@
-"""From words to the video. The separable cross-attention looks at its time axis and its space axis, at linear cost.
+"""Cross-attention from words to the memory, at a cost linear in its vectors.
 
-The video has been pooled once, at the end of the encoder, so for the separable attention it is T + S vectors and never
-T * S. Keys and values are projected once per video (`project`) and then serve every decoding step, every beam and every
-caption of that video (`forward`): rows of one video stand side by side, so their tokens are simply more queries to the
-same keys, and nothing is ever expanded. Cost per word is O(T + S); against full cross-attention and a Perceiver
-resampler see docs/experiments.md. Those two are here as well, to be held against it: over every patch of every frame,
-and over the latents that a resampler (resampler.py) makes of them.
+The video has been pooled once, at the end of its encoders, so for the separable attention it is a few dozen vectors on
+each axis and never T * S. Keys and values are projected once per video (`project`) and then serve every decoding step,
+every beam and every caption of that video (`forward`): rows of one video stand side by side, so their tokens are simply
+more queries to the same keys, and nothing is ever expanded. Cost per word is O(T + S); against full cross-attention and
+a Perceiver resampler see docs/experiments.md. Those two are here as well, to be held against it: over every patch of
+every frame, and over the latents that a resampler (resampler.py) makes of them.
 
-Legend: B videos, N captions (a multiple of B), L tokens, T frames, S vectors of one axis, M all vectors that are looked
-at, R latents, D decoder width, E encoder width, H heads, K head width.
+Legend: B videos, N captions (a multiple of B), L tokens, T frames, S vectors of one axis, M all vectors that are
+attended to, R latents, D decoder width, A width of the attention, E encoder width, H heads, K head width.
 """
 
 from __future__ import annotations

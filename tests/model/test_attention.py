@@ -176,6 +176,8 @@ def test_an_axis_of_which_nothing_is_there_gives_exactly_zero(how: str) -> None:
     assert padded <= {"sound"}
     seen = attention.project(silent, padded=padded)
     assert not attention.sound(h, seen.axes["sound"]).any()
+    assert seen.axes["sound"].mask_B11S.any(dim=-1).all(), "of some kernels a softmax over nothing is NaN"
+    assert seen.axes["time"].mask_B11S is None, "a mask on one axis slows no other"
     assert not attention.shares(h, seen)["sound"].any()
     out = attention(h, seen)
     sight = torch.cat([attention.time(h, seen.axes["time"]), attention.space(h, seen.axes["space"])], dim=-1)
