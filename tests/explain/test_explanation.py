@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from PIL import Image
 
 from pseudocap import PseudoCap
 from pseudocap.errors import InputError
+from pseudocap.explain.explanation import explain_ids
 from pseudocap.explain.looking import look
 from pseudocap.explain.words import split_words
+from pseudocap.memory import Axis, Memory
 from pseudocap.toyworld.film import encode
-from pseudocap.video.watch import watch_file
+from pseudocap.video.watch import view_file, watch_file
 
 SAID = "two dogs play guitar on a stage"
 
@@ -74,6 +77,23 @@ def test_a_word_looks_from_the_token_before_it(model: PseudoCap, film: Path) -> 
         at = list(word.tokens)
         torch.testing.assert_close(torch.from_numpy(explained.time[row, 0]), seen.shares["time"][0, at].mean(dim=0))
         torch.testing.assert_close(torch.tensor(explained.added[row, 0]), seen.added_NL[0, at].mean(dim=0))
+
+
+def test_an_axis_beside_sight_is_an_array_of_its_own(model: PseudoCap, film: Path, tmp_path: Path) -> None:
+    model.decoder.grow_axis("sound", memory_width=10)
+    sight, ids = view_file(film, model.config.preprocess), model.tokenize([SAID]).input_ids[0]
+    sound = Axis(torch.randn(1, 5, 10), torch.ones(1, 5, dtype=torch.bool))
+    heard = Memory({**model.encode(sight.frames[None]).axes, "sound": sound})
+    explained = explain_ids(model, model.tokenizer, ids, heard, sight=sight, source="film.mp4")
+    assert list(explained.shares) == ["time", "space", "sound"]
+    explained.save(tmp_path / "why.npz")
+    kept = np.load(tmp_path / "why.npz", allow_pickle=False)["sound"]
+    assert kept.shape == (len(SAID.split()), 1, 5)
+    np.testing.assert_allclose(kept.sum(axis=-1), 1, rtol=1e-5)
+    explained.save(tmp_path / "why.png")
+    deaf = replace(explained, shares={"sound": explained.shares["sound"]})
+    with pytest.raises(InputError, match="a figure shows time and space, and this captioner attends to sound"):
+        deaf.figure()
 
 
 def test_an_image_has_one_frame_that_has_all_the_time(model: PseudoCap, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
         lm: PreTrainedModel,
         config: PseudoCapConfig,
         *,
-        memory_width: int,
+        memory_width: int | Mapping[str, int],
         tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> None:
         super().__init__(lm.config)
@@ -89,8 +89,8 @@ class Decoder(PreTrainedModel, GenerationMixin):
                 f"adapter_layers names layer {config.adapter_layers[-1]}, but the decoder's {depth} layers "
                 f"are counted from 0 to {depth - 1}"
             )
-        self.memory_width = memory_width
-        self.memory_widths = dict.fromkeys(config.axes, memory_width)
+        widths = memory_width if isinstance(memory_width, Mapping) else dict.fromkeys(config.axes, memory_width)
+        self.memory_widths = {axis: widths[axis] for axis in config.axes}
         self.needs_patches = config.needs_patches
         self.tokenizer = tokenizer
         # Ours alone: published generation configs of chat models sample, and stop at tokens that end no caption.
@@ -104,7 +104,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
             }
         )
         if config.attention == RESAMPLER:
-            self.adapters[RESAMPLER] = Resampler(width=memory_width)
+            self.adapters[RESAMPLER] = Resampler(width=self.memory_width)
 
     @classmethod
     def from_adapters(
@@ -113,7 +113,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
         config: PseudoCapConfig,
         adapters: Mapping[str, torch.Tensor],
         *,
-        memory_width: int,
+        memory_width: int | Mapping[str, int],
         source: str | Path,
         tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> Self:
@@ -223,6 +223,17 @@ class Decoder(PreTrainedModel, GenerationMixin):
     def resampler(self) -> Resampler | None:
         """What all adapters look through, where there is one."""
         return cast(Resampler, self.adapters[RESAMPLER]) if RESAMPLER in self.adapters else None
+
+    @property
+    def memory_width(self) -> int:
+        """How wide the vectors of the first axis are."""
+        return next(iter(self.memory_widths.values()))
+
+    def grow_axis(self, name: str, *, memory_width: int) -> None:
+        """Let every adapter attend to one more axis, which changes nothing before the first step."""
+        for adapter in self.adapters_by_layer.values():
+            adapter.grow_axis(name, memory_width=memory_width)
+        self.memory_widths[name] = memory_width
 
     def project(self, memory: Memory, *, rows: int | None = None) -> ProjectedMemory:
         """Each adapter's keys and values of each video, once for all steps, beams and captions; and before them the

@@ -47,7 +47,7 @@ class LoadedDecoder:
         self,
         config: PseudoCapConfig,
         *,
-        memory_width: int,
+        memory_width: int | Mapping[str, int],
         adapters: Mapping[str, torch.Tensor] | None = None,
         source: str | Path = "",
     ) -> Decoder:
