@@ -9,15 +9,16 @@ from pathlib import Path
 import torch
 
 from pseudocap.captioner import PseudoCap
-from pseudocap.decoding import Asked, decoding_options
+from pseudocap.decoding import FileDecoding
 from pseudocap.errors import DecodeError
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess, TimedCaption
 from pseudocap.video.subtitles import merge_equal
-from pseudocap.video.watch import pad_clips, watch_known
+from pseudocap.video.watch import watch_known
 
-__all__ = ["Asked", "FileCaptions", "caption_densely", "caption_files"]
+__all__ = ["FileCaptions", "FileDecoding", "caption_densely", "caption_files"]
 
-ORDINARY = Asked()
+DEFAULT = FileDecoding()
+Asked = FileDecoding  # its name of 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,22 +30,24 @@ class FileCaptions:
     error: str = ""
 
 
-def caption_files(model: PseudoCap, files: Iterable[str | Path], asked: Asked = ORDINARY) -> Iterator[FileCaptions]:
+def caption_files(
+    model: PseudoCap, files: Iterable[str | Path], decoding: FileDecoding = DEFAULT
+) -> Iterator[FileCaptions]:
     """One caption a file, in the order of the files."""
-    preprocess = model.preprocess_for(asked.num_frames)
+    preprocess = model.preprocess_for(decoding.num_frames)
     waiting: list[tuple[FileCaptions, torch.Tensor | None]] = []
     for file in files:
         waiting.append(_watched(str(file), preprocess))
-        if sum(frames is not None for _, frames in waiting) == asked.batch_size:
-            yield from _said(model, waiting, asked)
+        if sum(frames is not None for _, frames in waiting) == decoding.batch_size:
+            yield from _captioned(model, waiting, decoding)
             waiting = []
-    yield from _said(model, waiting, asked)
+    yield from _captioned(model, waiting, decoding)
 
 
 def caption_densely(
     model: PseudoCap,
     files: Iterable[str | Path],
-    asked: Asked = ORDINARY,
+    decoding: FileDecoding = DEFAULT,
     *,
     clip_seconds: float = CLIP_SECONDS,
     min_seconds: float = MIN_SECONDS,
@@ -52,14 +55,7 @@ def caption_densely(
     """A caption for every clip of each file; equal neighbours are one. Of a truncated file what could be read."""
     for file in files:
         captions: list[TimedCaption] = []
-        clips = model.caption_long(
-            str(file),
-            clip_seconds=clip_seconds,
-            min_seconds=min_seconds,
-            num_frames=asked.num_frames,
-            batch_size=asked.batch_size,
-            **asked.decoding,
-        )
+        clips = model.caption_every_clip(file, decoding, clip_seconds=clip_seconds, min_seconds=min_seconds)
         error = ""
         try:
             captions.extend(clips)
@@ -79,19 +75,14 @@ def _watched(file: str, preprocess: Preprocess) -> tuple[FileCaptions, torch.Ten
     return FileCaptions(file=file, captions=(whole,), error=error), frames
 
 
-def _said(
-    model: PseudoCap, waiting: list[tuple[FileCaptions, torch.Tensor | None]], asked: Asked
+def _captioned(
+    model: PseudoCap, waiting: list[tuple[FileCaptions, torch.Tensor | None]], decoding: FileDecoding
 ) -> Iterator[FileCaptions]:
     clips = [frames for _, frames in waiting if frames is not None]
-    texts = (
-        model.decode(model.generate(model.encode(*pad_clips(clips)), **decoding_options(**asked.decoding)))
-        if clips
-        else []
-    )
-    said = iter(texts)
+    texts = iter(model.caption_clips(clips, decoding) if clips else ())
     for found, frames in waiting:
         if frames is None:
             yield found
         else:
             (whole,) = found.captions
-            yield replace(found, captions=(replace(whole, text=next(said)),))
+            yield replace(found, captions=(replace(whole, text=next(texts)),))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from pseudocap.decoding import check_frames, decoding_options
+from pseudocap.decoding import Decoding, FileDecoding, check_frames
 from pseudocap.errors import ConfigError, InputError, first_line
 from pseudocap.hub.card import card_text, may_write
 from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
@@ -253,12 +253,15 @@ class PseudoCap(CaptionNetwork):
         Frames are spread evenly over the whole file. `top_p` samples, the same captions for the same seed and list.
         A file that cannot be read raises its DecodeError.
         """
+        decoding = FileDecoding(
+            beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, num_frames=num_frames,
+            batch_size=batch_size, prompt=prompt,
+        )  # fmt: skip
         files = [video] if isinstance(video, str | Path) else list(video)
         preprocess = self.preprocess_for(num_frames)
-        options = decoding_options(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
         captions = []
         for batch in batched((watch_file(file, preprocess) for file in files), batch_size):
-            captions += self.describe(self.encode(*pad_clips(batch)), prompt=prompt, **options)
+            captions += self.caption_clips(batch, decoding)
         return captions[0] if isinstance(video, str | Path) else captions
 
     def caption_long(
@@ -279,14 +282,27 @@ class PseudoCap(CaptionNetwork):
 
         Of a truncated file the readable clips are captioned before the DecodeError is raised.
         """
-        preprocess = self.preprocess_for(num_frames)
-        options = decoding_options(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
+        decoding = FileDecoding(
+            beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, num_frames=num_frames,
+            batch_size=batch_size, prompt=prompt,
+        )  # fmt: skip
+        return self.caption_every_clip(video, decoding, clip_seconds=clip_seconds, min_seconds=min_seconds)
+
+    def caption_every_clip(
+        self, video: str | Path, decoding: FileDecoding, *, clip_seconds: float, min_seconds: float
+    ) -> Iterator[TimedCaption]:
+        """What `caption_long` gives, for options that are one value already."""
+        preprocess = self.preprocess_for(decoding.num_frames)
         clips = watch_clips(video, preprocess, clip_seconds=clip_seconds, min_seconds=min_seconds)
-        for batch in batched(clips, batch_size):
-            memory = self.encode(*pad_clips([frames for _, frames in batch]))
-            texts = self.describe(memory, prompt=prompt, **options)
+        for batch in batched(clips, decoding.batch_size):
+            texts = self.caption_clips([frames for _, frames in batch], decoding)
             for (clip, _), text in zip(batch, texts, strict=True):
                 yield TimedCaption(start=clip.start, end=clip.end, text=text)
+
+    def caption_clips(self, clips: Sequence[torch.Tensor], decoding: FileDecoding) -> list[str]:
+        """Caption clips [T,3,H,W] of any lengths as one batch."""
+        memory = self.encode(*pad_clips(clips))
+        return self.describe(memory, prompt=decoding.prompt, **decoding.generate_options())
 
     def explain(
         self,
@@ -306,10 +322,11 @@ class PseudoCap(CaptionNetwork):
         """
         from pseudocap.explain.explanation import explain_ids  # captioning needs none of it
 
+        decoding = Decoding(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
         sight = view_file(video, self.preprocess_for(num_frames))
-        options = decoding_options(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
         memory = self.encode(sight.frames[None])
-        ids = self.generate(memory, **options) if caption is None else self.tokenize([caption]).input_ids
+        given = None if caption is None else self.tokenize([caption]).input_ids
+        ids = self.generate(memory, **decoding.generate_options()) if given is None else given
         return explain_ids(self, self.tokenizer, ids[0], memory, sight=sight, source=str(video))
 
     def preprocess_for(self, num_frames: int | None) -> Preprocess:

@@ -1,36 +1,131 @@
-"""How captions are asked for: by search or sampling, how long, of how many frames. Checked at birth, and without torch,
-so that a wrong number is told at once."""
+"""How captions are decoded: by search or by sampling, how long, from which seed. Nothing here imports torch.
+
+Captioning, labelling and validation share one value, checked when it is made. What only one of them has (the frames of
+a clip, captions per clip, examples in the logs) is a field of a subclass.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pseudocap.errors import InputError
 from pseudocap.types import MAX_FRAMES, MAX_NEW_TOKENS
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
-    """How captions are decoded, and of what."""
+@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
+class Decoding:
+    """How captions are decoded: beams search, `top_p` samples, neither takes the likeliest token.
+
+    Args:
+        beams: 1 is greedy, as in the papers' ablation
+        top_p: sample from the likeliest tokens that together have this probability; null searches
+        temperature: of sampling
+        max_new_tokens: the longest caption
+        min_new_tokens: the shortest caption
+        repetition_penalty: above 1 makes tokens that a caption has already less likely
+        seed: of sampling; null draws from torch's own random state
+    """
 
     beams: int = 1
     top_p: float | None = None
+    temperature: float = 1.0
     max_new_tokens: int = MAX_NEW_TOKENS
+    min_new_tokens: int = 0
+    repetition_penalty: float = 1.0
     seed: int | None = None
-    num_frames: int | None = None
-    batch_size: int = 8
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1, not {self.batch_size}")
-        check_frames(self.num_frames)
-        decoding_options(**self.decoding)  # which checks them
+        for name, least in (("beams", 1), ("max_new_tokens", 1), ("min_new_tokens", 0)):
+            check_count(name, getattr(self, name), least)
+        if self.min_new_tokens > self.max_new_tokens:
+            raise InputError(f"min_new_tokens is {self.min_new_tokens}, above max_new_tokens ({self.max_new_tokens})")
+        if self.seed is not None and (not _is_whole(self.seed) or not 0 <= self.seed < 2**63):
+            raise InputError(f"seed must be a whole number from 0 to 2**63 - 1, not {self.seed!r}")
+        for name in ("temperature", "repetition_penalty"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be above 0, not {getattr(self, name)}")
+        if self.top_p is None:
+            return
+        if self.beams != 1:
+            raise InputError(
+                f"beams={self.beams} and top_p={self.top_p} exclude one another: leave top_p out to search, or take "
+                "one beam to sample"
+            )
+        if not 0 < self.top_p <= 1:
+            raise InputError(f"top_p must be above 0 and at most 1, not {self.top_p}")
 
     @property
-    def decoding(self) -> dict[str, Any]:
-        names = ("beams", "top_p", "max_new_tokens", "seed")
-        return {name: getattr(self, name) for name in names}
+    def limits(self) -> dict[str, Any]:
+        """What holds for search and sampling alike, as transformers calls it."""
+        limits: dict[str, Any] = {"max_new_tokens": self.max_new_tokens}
+        if self.min_new_tokens:
+            limits["min_new_tokens"] = self.min_new_tokens
+        if self.repetition_penalty != 1:
+            limits["repetition_penalty"] = self.repetition_penalty
+        return limits
+
+    def generate_options(self) -> dict[str, Any]:
+        """The keyword arguments of `PseudoCap.generate`, which takes all other options of transformers too."""
+        if self.top_p is None:
+            how: dict[str, Any] = {"do_sample": False, "num_beams": self.beams}
+        else:
+            how = {"do_sample": True, "top_p": self.top_p, "temperature": self.temperature}
+        return {**how, **self.limits, "seed": self.seed}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDecoding(Decoding):
+    """How files are captioned: also the frames of a clip (None: the checkpoint's own), the clips of a batch, a prompt that
+    captions go on from."""
+
+    num_frames: int | None = None
+    batch_size: int = 8
+    prompt: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("batch_size", self.batch_size, 1)
+        check_frames(self.num_frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelDecoding(Decoding):
+    """How a teacher decodes: nucleus sampling by default, several captions of a frame, a prompt that opens them."""
+
+    top_p: float | None = 0.9
+    max_new_tokens: int = 40
+    captions: int = 1
+    prompt: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("captions", self.captions, 1)
+        if self.captions > 1 and self.top_p is None and self.captions > self.beams:
+            raise InputError(f"{self.captions} captions need as many beams, or sampling (top_p)")
+        if self.seed is not None:
+            raise InputError("labels are drawn from the seed of their run: leave it out of the decoding")
+
+    def recorded(self) -> dict[str, object]:
+        """The part of a row's settings. Fields of later versions are recorded where they are set, so that runs from
+        before them can be resumed."""
+        later = {"min_new_tokens": 0, "repetition_penalty": 1.0, "seed": None}
+        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationDecoding(Decoding):
+    """How validation decodes captions.
+
+    Args:
+        examples: how many captions a validation logs beside a reference
+    """
+
+    examples: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_count("examples", self.examples, 0)
 
 
 def check_frames(num_frames: int | None) -> None:
@@ -39,17 +134,10 @@ def check_frames(num_frames: int | None) -> None:
         raise InputError(f"num_frames must be 1 to {MAX_FRAMES}, not {num_frames}")
 
 
-def decoding_options(*, beams: int, top_p: float | None, max_new_tokens: int, seed: int | None) -> dict[str, Any]:
-    """The few options that captioning needs, as transformers calls them; `generate` takes all the others."""
-    for name, value in (("beams", beams), ("max_new_tokens", max_new_tokens)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise InputError(f"{name} must be a whole number, at least 1, not {value!r}")
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63):
-        raise InputError(f"seed must be a whole number from 0 to 2**63 - 1, not {seed!r}")
-    if top_p is None:
-        return {"num_beams": beams, "max_new_tokens": max_new_tokens, "seed": seed, "do_sample": False}
-    if beams != 1:
-        raise InputError(f"beams={beams} and top_p={top_p} exclude one another: search, or sample")
-    if not 0 < top_p <= 1:
-        raise InputError(f"top_p must be above 0 and at most 1, not {top_p}")
-    return {"do_sample": True, "top_p": top_p, "max_new_tokens": max_new_tokens, "seed": seed}
+def check_count(name: str, value: Any, least: int) -> None:
+    if not _is_whole(value) or value < least:
+        raise InputError(f"{name} must be a whole number, at least {least}, not {value!r}")
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

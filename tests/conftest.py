@@ -15,7 +15,8 @@ from huggingface_hub import constants, hf_api
 from huggingface_hub.utils import close_session
 
 from pseudocap import PseudoCap
-from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher
+from pseudocap.decoding import LabelDecoding
+from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.zoo.tiny import write_blip, write_opt, write_timesformer
 
 transformers.utils.logging.disable_progress_bar()
@@ -113,7 +114,7 @@ def blip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def blip(blip_folder: Path) -> ImageTextTeacher:
-    return ImageTextTeacher(str(blip_folder), decoding=Decoding(max_new_tokens=12))
+    return ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(max_new_tokens=12))
 
 
 @pytest.fixture

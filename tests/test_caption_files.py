@@ -96,7 +96,7 @@ def test_a_file_that_is_no_video_is_named(model: PseudoCap, film: Path, tmp_path
         ({"beams": 3, "top_p": 0.9}, "exclude one another"),
         ({"top_p": 1.5}, "top_p must be above 0"),
         ({"num_frames": 97}, "num_frames must be 1 to 96"),
-        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be a whole number, at least 1"),
         ({"beams": 0}, "beams must be a whole number, at least 1, not 0"),
     ],
 )

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from pseudocap.bench.peers.peer_specs import Spec, read_peer
 from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import command, positive, show, tell
+from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
+from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
@@ -39,9 +41,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         metavar="KIND[=P]",
         help="git, blip or blip2, each with a directory or a repo; alone it is timed with random weights",
     )
-    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips side by side (8)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times that each is timed (5)")
-    parser.add_argument("--max-new-tokens", type=int, default=32, metavar="N", help="the longest caption (32)")
+    add_decoding_options(parser, FileDecoding(), "batch_size max_new_tokens")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the result is written (build/bench/model)")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")

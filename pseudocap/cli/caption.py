@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.decoding import add_decoding_options, read_decoding
 from pseudocap.cli.delivery import FORMATS, counted, in_folder, plan_delivery
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
-from pseudocap.decoding import Asked
+from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
 from pseudocap.files.remote import RemotePath
-from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MAX_NEW_TOKENS, MIN_SECONDS, PRECISIONS, VIDEO_EXTENSIONS
+from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MIN_SECONDS, PRECISIONS, VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
     from pseudocap.caption_files import FileCaptions
@@ -55,12 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a file for each instead of printing; also FILE.srt of one video, FILE.jsonl or FILE.parquet of all",
     )
     parser.add_argument("--preview", type=Path, metavar="DIR", help="also small films with the captions written below")
-    parser.add_argument("--beams", type=int, default=1, metavar="N", help="beam search (1: greedy)")
-    parser.add_argument("--top-p", type=float, metavar="P", help="sample from the likeliest words instead")
-    parser.add_argument("--seed", type=int, metavar="N", help="of sampling")
-    parser.add_argument("--max-new-tokens", type=int, default=MAX_NEW_TOKENS, metavar="N", help="of a caption (32)")
-    parser.add_argument("--num-frames", type=int, metavar="T", help="frames of a clip; default: the checkpoint's own")
-    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="clips at once (8)")
+    add_decoding_options(parser, FileDecoding(), "beams top_p seed max_new_tokens num_frames batch_size")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument(
         "--precision",
@@ -75,14 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     dense = args.dense or args.format in ("srt", "vtt")
     lengths = _lengths(args, dense)
-    asked = Asked(
-        beams=args.beams,
-        top_p=args.top_p,
-        max_new_tokens=args.max_new_tokens,
-        seed=args.seed,
-        num_frames=args.num_frames,
-        batch_size=args.batch_size,
-    )
+    decoding = read_decoding(args, FileDecoding)
     failures: list[str] = []
     with _files(args.files) as files:
         captioner = find_captioner(args.checkpoint, args.checkpoints)
@@ -97,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
 
             model = _model(args, captioner)
             paths = [path for _, path in files]
-            said = caption_densely(model, paths, asked, **lengths) if dense else caption_files(model, paths, asked)
+            said = (
+                caption_densely(model, paths, decoding, **lengths) if dense else caption_files(model, paths, decoding)
+            )
             for number, ((name, path), found) in enumerate(zip(files, said, strict=True)):
                 if found.error:
                     failures.append(found.error.replace(found.file, name))

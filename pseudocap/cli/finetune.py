@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
+from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import ConfigError, DataError, InputError
 from pseudocap.files.atomic import try_to_write
 
@@ -65,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--val-share", type=float, default=0.1, metavar="R", help="held out where no split says val (0.1)"
     )
-    parser.add_argument("--beams", type=int, default=1, help="beams of the validation's captions (1)")
+    add_decoding_options(parser, ValidationDecoding(), "beams")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that decode (2)")
     parser.add_argument("--seed", type=int, default=0, help="of the order, the crops and the held-out videos (0)")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -127,7 +129,6 @@ def _tuned(args: argparse.Namespace, model: PseudoCap, data: CaptionData, device
     from lightning.pytorch.callbacks import ProgressBar
 
     from pseudocap.cli.training_progress import training_progress
-    from pseudocap.regimes.base import Decoding
     from pseudocap.regimes.finetune import FineTune
     from pseudocap.regimes.finetune_run import fine_tune
     from pseudocap.regimes.optimisation import Optimisation
@@ -135,7 +136,7 @@ def _tuned(args: argparse.Namespace, model: PseudoCap, data: CaptionData, device
     shown = () if args.json else (training_progress(),)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
     return fine_tune(
-        FineTune(model, optimisation=optimisation, decoding=Decoding(beams=args.beams), seed=args.seed),
+        FineTune(model, optimisation=optimisation, decoding=ValidationDecoding(beams=args.beams), seed=args.seed),
         data,
         args.out,
         max_epochs=args.max_epochs,

@@ -14,7 +14,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from pseudocap.label.on_ray import RayEngine
     from pseudocap.label.pipeline import Labelled, Progress, Relabel
     from pseudocap.label.sources import Sources
-    from pseudocap.label.teachers.image_text import Teacher
+    from pseudocap.label.teachers.base import Teacher
 
 SHOWN = 5  # failures
 PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
@@ -75,13 +77,12 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the teacher")
     group.add_argument("--revision", metavar="R", help="of the teacher's repo; its commit is in every row")
     add_checkpoints_option(group)
-    group.add_argument("--top-p", type=float, metavar="P", help="nucleus sampling (0.9; without it with --beams)")
-    group.add_argument("--temperature", type=float, default=1.0, metavar="X", help="of sampling (1)")
     group.add_argument("--greedy", action="store_true", help="the likeliest token instead of sampling")
-    group.add_argument("--beams", type=int, default=1, metavar="N", help="beam search instead of sampling")
-    group.add_argument("--captions", type=int, default=1, metavar="N", help="captions of a frame (1)")
-    group.add_argument("--max-new-tokens", type=int, default=40, metavar="N", help="of a caption (40)")
-    group.add_argument("--prompt", default="", metavar="TEXT", help="what a caption begins with, or the question")
+    add_decoding_options(
+        group,
+        LabelDecoding(top_p=None),  # where neither --greedy nor --beams is given, cli/teachers.py samples
+        "top_p temperature beams captions max_new_tokens min_new_tokens repetition_penalty prompt",
+    )
     group.add_argument("--size", type=int, metavar="PX", help="320, say; default: the teacher's own")
     group.add_argument(
         "--dtype",

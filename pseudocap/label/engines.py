@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from pseudocap.label.framing import Framing, Planned, Watched, pieces, plan_video, watch_clips
 from pseudocap.label.shard import LabelRecipe, Shard
 from pseudocap.label.sources import Media
-from pseudocap.label.teachers.image_text import Teacher
+from pseudocap.label.teachers.base import Teacher
 from pseudocap.label.work import Done, Errand, ShardEnd, Step, WatchedClips, Work
 from pseudocap.types import Clip
 

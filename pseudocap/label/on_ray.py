@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from pseudocap.errors import ConfigError, DataError, PseudocapError, first_line
 from pseudocap.label.engines import LocalEngine
 from pseudocap.label.shard import LabelRecipe
-from pseudocap.label.teachers.image_text import Answer, Teacher, View
+from pseudocap.label.teachers.base import Answer, Teacher, View
 from pseudocap.label.work import Done, Step, Work
 
 Result = TypeVar("Result")

@@ -23,7 +23,7 @@ from pseudocap.label.schema import finished_shards, read_rows, shard_path, write
 from pseudocap.label.shard import LabelRecipe, LabelSpec
 from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
-from pseudocap.label.teachers.image_text import Teacher, as_settings
+from pseudocap.label.teachers.base import Teacher, as_settings
 from pseudocap.label.work import Done, Work
 from pseudocap.types import Pseudolabel
 

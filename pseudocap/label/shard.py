@@ -13,7 +13,7 @@ from pseudocap.errors import ConfigError
 from pseudocap.label.consensus import agreements, medoid_first
 from pseudocap.label.filters import Filters, verdicts
 from pseudocap.label.framing import Framing, Watched
-from pseudocap.label.teachers.image_text import Answer, Teacher, View
+from pseudocap.label.teachers.base import Answer, Teacher, View
 from pseudocap.label.work import Done, Kept, WatchedClips
 from pseudocap.types import Clip, Pseudolabel
 

@@ -19,6 +19,7 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import distributed
 
 from pseudocap.captioner import PseudoCap
+from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.files.atomic import write_text
 from pseudocap.memory import Memory
@@ -29,25 +30,7 @@ from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
 from pseudocap.types import Batch
 
-
-@dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
-class Decoding:
-    """How validation captions.
-
-    Args:
-        beams: 1 is greedy, as in the papers' ablation
-        max_new_tokens: the longest caption
-        examples: how many captions a validation shows beside a reference
-    """
-
-    beams: int = 1
-    max_new_tokens: int = 32
-    examples: int = 8
-
-    def __post_init__(self) -> None:
-        for name in ("beams", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"decoding.{name} must be at least 1, not {getattr(self, name)}")
+Decoding = ValidationDecoding  # its name of 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +60,7 @@ class Regime(lightning.LightningModule):
         *,
         optimisation: Optimisation = Optimisation(),
         objective: Objective = Objective(),
-        decoding: Decoding = Decoding(),
+        decoding: ValidationDecoding = ValidationDecoding(),
         seed: int = 0,
         compiler: str | None = None,
     ) -> None:
@@ -169,12 +152,8 @@ class Regime(lightning.LightningModule):
         self.captioned = []
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        captions = self.model.describe(
-            self.memory_of(batch),
-            prompt=batch.prompts,
-            num_beams=self.decoding.beams,
-            max_new_tokens=self.decoding.max_new_tokens,
-        )
+        options = self.decoding.generate_options()
+        captions = self.model.describe(self.memory_of(batch), prompt=batch.prompts, **options)
         for key, caption, references in zip(batch.keys, captions, batch.references, strict=True):
             self.captioned.append(Captioned(key=key, caption=caption, references=references))
 

@@ -20,7 +20,7 @@ from pseudocap.label.compare import compare
 from pseudocap.label.pipeline import Relabel
 from pseudocap.label.schema import label_files, read_labels
 from pseudocap.label.shard import LabelSpec
-from pseudocap.label.teachers.image_text import NullTeacher
+from pseudocap.label.teachers.base import NullTeacher
 
 SPEC = LabelSpec(framing=SHORT, shard_size=2, batch_size=4)
 

@@ -11,9 +11,10 @@ import pytest
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
+from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import CheckpointError
 from pseudocap.files import sources as places
-from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher
+from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.zoo.tiny import write_blip
 
 
@@ -74,7 +75,7 @@ def test_a_shipped_name_never_leaves_the_shipped_directory(shipped: Path, name: 
 
 def test_a_shipped_teacher_labels_under_its_name(shipped: Path) -> None:
     write_blip(shipped / "toy-blip")
-    teacher = ImageTextTeacher("pseudocap://toy-blip", decoding=Decoding())
+    teacher = ImageTextTeacher("pseudocap://toy-blip", decoding=LabelDecoding())
     assert teacher.name == "pseudocap://toy-blip"
     assert teacher.revision is None
 

@@ -13,7 +13,7 @@ from pseudocap.label.pipeline import Labelled, label
 from pseudocap.label.schema import read_rows
 from pseudocap.label.shard import LabelSpec
 from pseudocap.label.sources import find_sources
-from pseudocap.label.teachers.image_text import NullTeacher, Teacher
+from pseudocap.label.teachers.base import NullTeacher, Teacher
 from pseudocap.types import Pseudolabel
 
 SHORT = Framing(clip_seconds=2.0, min_seconds=1.0, short_side=32)

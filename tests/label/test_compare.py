@@ -12,7 +12,8 @@ from helpers.label_worlds import SHORT, rows, run
 from pseudocap.errors import DataError
 from pseudocap.label.compare import compare
 from pseudocap.label.shard import LabelSpec
-from pseudocap.label.teachers.image_text import Answer, ImageTextTeacher, NullTeacher, View
+from pseudocap.label.teachers.base import Answer, NullTeacher, View
+from pseudocap.label.teachers.image_text import ImageTextTeacher
 
 SPEC = LabelSpec(framing=SHORT, shard_size=2, batch_size=4)
 

@@ -22,7 +22,8 @@ from pseudocap.label.filters import Filters
 from pseudocap.label.pipeline import Relabel
 from pseudocap.label.schema import identity, read_labels
 from pseudocap.label.shard import LabelSpec
-from pseudocap.label.teachers.image_text import Answer, ImageTextTeacher, NullTeacher, View
+from pseudocap.label.teachers.base import Answer, NullTeacher, View
+from pseudocap.label.teachers.image_text import ImageTextTeacher
 
 SPEC = LabelSpec(framing=SHORT, shard_size=2, batch_size=4)
 

@@ -20,11 +20,12 @@ from pseudocap.data.memories.encode import encode
 from pseudocap.data.memories.source import MemorySource, MemorySpec
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
+from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.hub.checkpoint import read_config
 from pseudocap.model.config import GateSchedule
 from pseudocap.regimes import AsrBaseline, FineTune, ImageOnly, Mixed, MixedExtended, VideoOnly
-from pseudocap.regimes.base import Decoding, Regime
+from pseudocap.regimes.base import Regime
 from pseudocap.regimes.checkpointing import KeepCaptioner
 from pseudocap.regimes.losses import Denoising, Objective
 from pseudocap.regimes.markdown import table_row
@@ -262,8 +263,8 @@ def test_settings_that_cannot_be_right_are_told(build: Build) -> None:
         Optimisation(lr=0)
     with pytest.raises(ConfigError, match="gate_entropy is for fusion='convex'"):
         FineTune(build(), objective=Objective(gate_entropy=0.01))
-    with pytest.raises(ConfigError, match=r"decoding\.beams"):
-        Decoding(beams=0)
+    with pytest.raises(InputError, match="beams must be a whole number"):
+        ValidationDecoding(beams=0)
 
 
 @pytest.mark.slow

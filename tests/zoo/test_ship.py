@@ -13,9 +13,11 @@ import torch
 
 from pseudocap import PseudoCap, list_checkpoints
 from pseudocap.cli.main import main
+from pseudocap.decoding import LabelDecoding
 from pseudocap.files import sources as places
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
-from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher, View
+from pseudocap.label.teachers.base import View
+from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.memory import Memory
 from pseudocap.metrics.suite import score
 from pseudocap.model.weights import read_tensors
@@ -114,7 +116,7 @@ def test_captions_of_held_out_films_are_better_than_a_blind_captioners(films: li
 
 
 def test_the_shipped_teacher_names_what_held_out_stills_show() -> None:
-    teacher = ImageTextTeacher(f"pseudocap://{BLIP}", decoding=Decoding(temperature=0.01))
+    teacher = ImageTextTeacher(f"pseudocap://{BLIP}", decoding=LabelDecoding(temperature=0.01))
     shown = [film_at("stills", "train", place, seed=FULL_RECIPE.seed) for place in range(FILMS)]
     views = [
         View(clip=Clip(source="still", start=0.0, end=0.0), frames=render(film, 0, FULL_RECIPE.size)[None], key=place)

@@ -65,7 +65,7 @@ def write_film(path: Path, seconds: int) -> None:
 def clips(folder: Path, size: int) -> Callable[[], object]:
     """A labelling run with a teacher that says nothing, in this process."""
     from pseudocap.bench.speed.labelling import labelled
-    from pseudocap.label.teachers.image_text import NullTeacher
+    from pseudocap.label.teachers.base import NullTeacher
 
     films = folder / f"films-{size}"
     films.mkdir()

@@ -20,13 +20,15 @@ import torch
 
 from pseudocap.bench.speed.decoding import FILMS, decode_everything, write_film
 from pseudocap.bench.speed.measure import Timing, take_turns
+from pseudocap.decoding import LabelDecoding
 from pseudocap.files.atomic import unfinished
 from pseudocap.label.engines import LocalEngine
 from pseudocap.label.framing import Framing
 from pseudocap.label.pipeline import label
 from pseudocap.label.shard import LabelSpec
 from pseudocap.label.sources import find_sources
-from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher, NullTeacher, Teacher
+from pseudocap.label.teachers.base import NullTeacher, Teacher
+from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import probe
 
@@ -80,7 +82,7 @@ def size_up(folder: Path, rounds: int, tokens: int) -> None:
     weights, minute = folder / "blip-base", folder / "minute.mp4"
     write_blip(weights, image_size=384, tiny=False)
     write_film(minute, *FILMS["250"], minutes=1)
-    teacher = ImageTextTeacher(str(weights), decoding=Decoding(max_new_tokens=tokens))
+    teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=tokens))
     print("| teacher | clips | processor ms a clip | clips a second a core | extrapolated: core hours for 50 M clips |")
     print("|---|---|---|---|---|")
     runs: list[tuple[str, Path, Teacher, int]] = [
@@ -104,7 +106,7 @@ def race_blip(folder: Path, rounds: int, tokens: int, lines: int) -> None:
     path, weights = folder / f"minute-{lines}.mp4", folder / "blip-base"
     write_film(path, *FILMS["250"], minutes=1, lines=lines)
     write_blip(weights, image_size=384, tiny=False)
-    times, decoding = centres(path), Decoding(max_new_tokens=tokens)
+    times, decoding = centres(path), LabelDecoding(max_new_tokens=tokens)
     plain = plain_script(path, weights, times, tokens)
     runs: dict[str, Callable[[], object]] = {"plain": plain}
     for dtype in ("float32", "int8"):

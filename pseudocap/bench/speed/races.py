@@ -57,7 +57,7 @@ def label(film: str) -> RaceRun:
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
         from pseudocap.bench.speed.decoding import decode_everything
         from pseudocap.bench.speed.labelling import centres, labelled
-        from pseudocap.label.teachers.image_text import NullTeacher
+        from pseudocap.label.teachers.base import NullTeacher
 
         path = _film(folder, film, minutes=10)
         times = centres(path)
@@ -76,14 +76,15 @@ def label_with_blip(dtype: str) -> RaceRun:
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
         from pseudocap.bench.speed.decoding import FILMS, write_film
         from pseudocap.bench.speed.labelling import centres, labelled, plain_script
-        from pseudocap.label.teachers.image_text import Decoding, ImageTextTeacher
+        from pseudocap.decoding import LabelDecoding
+        from pseudocap.label.teachers.image_text import ImageTextTeacher
         from pseudocap.zoo.tiny import write_blip
 
         path, weights = folder / "minute.mp4", folder / "blip-base"
         write_film(path, *FILMS["250"], minutes=1)
         write_blip(weights, image_size=384, tiny=False)
         times = centres(path)
-        teacher = ImageTextTeacher(str(weights), decoding=Decoding(max_new_tokens=12), dtype=dtype)
+        teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=12), dtype=dtype)
         runs: dict[str, Callable[[], object]] = {
             "ours": lambda: labelled(path, teacher, workers=0, batch_size=len(times)),
             "transformers, frame by frame": plain_script(path, weights, times, 12),

@@ -1,177 +1,18 @@
-"""Who looks at a clip and says what it sees. A teacher takes views and gives captions with their log-probabilities.
-
-A view is a clip, the frames of it that the teacher is to see, and a key that its sampling noise depends on. Whatever
-fits `Teacher` will do: a PseudoCap is built by the caller and handed in.
-"""
+"""Image-text models of transformers as teachers: BLIP and its like caption the middle frame of every view."""
 
 from __future__ import annotations
 
-import bisect
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-
+from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.files.sources import check_repo, hub_answers, place_of
-from pseudocap.types import Clip, Transcript
+from pseudocap.label.teachers.base import Answer, View
 
 BLIP = "Salesforce/blip-image-captioning-large"
 INT8 = "int8"  # the linear layers of a BLIP; all else stays float32
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class View:
-    """What a teacher is shown at once: the frames uint8 [T,H,W,3], one for teachers of images, None for the deaf."""
-
-    clip: Clip
-    frames: np.ndarray | None
-    key: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """Captions of a view, the best first, their log-probabilities and lengths in tokens (none where nobody knows)."""
-
-    captions: tuple[str, ...]
-    log_probs: tuple[float, ...] = ()
-    tokens: tuple[int, ...] = ()
-
-    @property
-    def confidence(self) -> float | None:
-        """The geometric mean of the probabilities of the best caption's tokens."""
-        if not self.log_probs:
-            return None
-        return math.exp(self.log_probs[0] / max(1, self.tokens[0]))
-
-
-class Teacher(Protocol):
-    """`settings` is everything that decides what it says, besides its weights: it goes into every row."""
-
-    name: str
-    revision: str | None
-    settings: Mapping[str, object]
-    short_side: int | None  # of the frames that it wants; None for as they are
-
-    def caption(self, views: Sequence[View]) -> list[Answer]:
-        """One answer per view. The batch has always the same size."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Decoding:
-    """How captions are written. Beams exclude sampling; without `top_p` and beams the likeliest token is taken."""
-
-    top_p: float | None = 0.9
-    temperature: float = 1.0
-    beams: int = 1
-    captions: int = 1
-    max_new_tokens: int = 40
-    prompt: str = ""
-
-    def __post_init__(self) -> None:
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ConfigError(f"top_p is {self.top_p:g} and must be above 0 and at most 1")
-        if not self.temperature > 0:
-            raise ConfigError(
-                f"temperature is {self.temperature:g} and must be above 0; leave top_p out for the likeliest"
-            )
-        for name in ("beams", "captions", "max_new_tokens"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)} and must be at least 1")
-        if self.beams > 1 and self.top_p is not None:
-            raise ConfigError(
-                f"beams ({self.beams}) search for the likeliest caption: leave top_p out, or take one beam"
-            )
-        if self.captions > 1 and self.top_p is None and self.captions > self.beams:
-            raise ConfigError(f"{self.captions} captions need as many beams, or sampling (top_p)")
-
-
-@dataclass(kw_only=True)
-class NullTeacher:
-    """Says nothing of what it sees: for measuring everything but the teacher."""
-
-    short_side: int | None = 384
-    name: str = "null"
-    revision: str | None = None
-    settings: Mapping[str, object] = field(default_factory=dict)
-
-    def caption(self, views: Sequence[View]) -> list[Answer]:
-        return [Answer(captions=(f"a clip from second {view.clip.start:g}",)) for view in views]
-
-
-@dataclass(kw_only=True)
-class AsrTeacher:
-    """What is said in a clip, for the baseline: the segments whose middle lies in it, joined. It watches nothing."""
-
-    transcripts: Mapping[str, Transcript]  # by the file's name without its extension
-    name: str = "asr"
-    revision: str | None = None
-    settings: Mapping[str, object] = field(default_factory=dict)
-    short_side: int | None = None
-
-    def caption(self, views: Sequence[View]) -> list[Answer]:
-        return [Answer(captions=(self._heard(view.clip),)) for view in views]
-
-    def _heard(self, clip: Clip) -> str:
-        transcript = self.transcripts.get(Path(clip.source).stem)
-        if transcript is None:
-            return ""
-        segments = transcript.segments
-        last = bisect.bisect_left(segments, clip.end, key=lambda segment: segment.start)
-        heard = (each for each in segments[:last] if clip.start <= (each.start + each.end) / 2 < clip.end)
-        return " ".join(segment.text for segment in heard)
-
-
-class LateTeacher:
-    """A teacher that is described here and built where it is first asked: what travels is its description."""
-
-    def __init__(
-        self,
-        build: Callable[[], Teacher],
-        *,
-        name: str,
-        revision: str | None,
-        settings: Mapping[str, object],
-        short_side: int | None,
-    ) -> None:
-        self._build = build
-        self._teacher: Teacher | None = None
-        self.name, self.revision, self.settings, self.short_side = name, revision, settings, short_side
-
-    @classmethod
-    def of(cls, teacher: Teacher, build: Callable[[], Teacher]) -> LateTeacher:
-        """What stands for a teacher that `build` makes."""
-        return cls(
-            build,
-            name=teacher.name,
-            revision=teacher.revision,
-            settings=teacher.settings,
-            short_side=teacher.short_side,
-        )
-
-    def caption(self, views: Sequence[View]) -> list[Answer]:
-        if self._teacher is None:
-            self._teacher = self._arrived()
-        return self._teacher.caption(views)
-
-    def _arrived(self) -> Teacher:
-        """Rows state the teacher's settings, so a machine where they come out differently must not add any."""
-        teacher = self._build()
-        for name in ("name", "revision", "settings"):
-            promised, found = getattr(self, name), getattr(teacher, name)
-            if promised != found:
-                raise ConfigError(
-                    f"the machines differ: the teacher's {name} is {promised!r} where the run was planned and "
-                    f"{found!r} on another; name --dtype, --device and --revision, and keep the same files everywhere"
-                )
-        return teacher
-
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_teacher": None}
 
 
 class ImageTextTeacher:
@@ -185,7 +26,7 @@ class ImageTextTeacher:
         self,
         name: str,
         *,
-        decoding: Decoding | None = None,
+        decoding: LabelDecoding | None = None,
         revision: str | None = None,
         size: int | None = None,
         device: str = "cpu",
@@ -193,7 +34,7 @@ class ImageTextTeacher:
     ) -> None:
         import torch
 
-        self._decoding = decoding or Decoding()
+        self._decoding = decoding or LabelDecoding()
         self._device = torch.device(device)
         self._dtype = _precision(dtype, self._device)
         self.name = name
@@ -207,9 +48,9 @@ class ImageTextTeacher:
             self._to_int8()
         self.revision = getattr(self._model.config, "_commit_hash", None) or revision
         self.short_side: int | None = size or _side(self._processor)
-        self._prompt = self._asked()
+        self._prompt = self._framed_prompt()
         self.settings: Mapping[str, object] = {
-            **{name: getattr(self._decoding, name) for name in Decoding.__slots__},
+            **self._decoding.recorded(),
             "size": self.short_side,
             "dtype": INT8 if dtype == INT8 else str(self._dtype).removeprefix("torch."),
         }
@@ -248,7 +89,7 @@ class ImageTextTeacher:
         else:
             self._resize_positions = {}
 
-    def _asked(self) -> str:
+    def _framed_prompt(self) -> str:
         """The text that goes in with every image."""
         prompt = self._decoding.prompt
         if not getattr(self._processor, "chat_template", None):
@@ -271,7 +112,7 @@ class ImageTextTeacher:
 
         images = []
         for view in views:
-            assert view.frames is not None, "a teacher of images is shown a frame"
+            assert view.frames is not None, "a teacher of images needs a frame"
             images.append(torch.from_numpy(view.frames[len(view.frames) // 2]).permute(2, 0, 1).to(self._device))
         text = {"text": [self._prompt] * len(views)} if self._prompt else {}
         if not text and hasattr(self._processor, "image_processor"):  # BLIP would make an empty prompt of nothing
@@ -313,9 +154,7 @@ class ImageTextTeacher:
         return self._answers(out.sequences[:, -len(out.scores) :], log_probs, chosen.sum(dim=1).tolist(), rows)
 
     def _generate(self, inputs: dict[str, Any], **options: Any) -> Any:
-        return self._model.generate(
-            **inputs, **self._resize_positions, **options, max_new_tokens=self._decoding.max_new_tokens
-        )
+        return self._model.generate(**inputs, **self._resize_positions, **options, **self._decoding.limits)
 
     def _ends(self) -> list[int]:
         config = self._model.config
@@ -326,20 +165,11 @@ class ImageTextTeacher:
         return list(end) if isinstance(end, list) else [end]
 
     def _answers(self, written: Any, log_probs: list[float], tokens: list[int], rows: int) -> list[Answer]:
-        """Texts of the tokens that were written (the prompt is not among them), each row's by log-probability."""
-        texts = self._processor.batch_decode(written, skip_special_tokens=True)
-        count = len(texts) // rows
-        answers = []
-        for first in range(0, len(texts), count):
-            places = sorted(range(first, first + count), key=lambda place: -log_probs[place])
-            answers.append(
-                Answer(
-                    captions=tuple(" ".join(texts[place].split()) for place in places),
-                    log_probs=tuple(log_probs[place] for place in places),
-                    tokens=tuple(tokens[place] for place in places),
-                )
-            )
-        return answers
+        """Answers of the tokens that were written, without the prompt; the captions of a view follow one another."""
+        texts = (" ".join(text.split()) for text in self._processor.batch_decode(written, skip_special_tokens=True))
+        captions = list(zip(texts, log_probs, tokens, strict=True))
+        count = len(captions) // rows
+        return [Answer.ranked(captions[first : first + count]) for first in range(0, len(captions), count)]
 
 
 def _precision(dtype: str, device: Any) -> Any:
@@ -358,8 +188,3 @@ def _side(processor: Any) -> int | None:
     size = getattr(getattr(processor, "image_processor", None), "size", None) or {}
     sides = [size[name] for name in ("height", "width", "shortest_edge") if name in size]
     return max(sides) if sides else None
-
-
-def as_settings(*parts: Mapping[str, object]) -> str:
-    """Settings as JSON, the same text for the same settings."""
-    return json.dumps({name: value for part in parts for name, value in part.items()}, sort_keys=True)

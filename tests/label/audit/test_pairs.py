@@ -16,7 +16,8 @@ from pseudocap.errors import DataError
 from pseudocap.label.audit.media import centre_jpeg, locate_media, opened, wanted_range
 from pseudocap.label.audit.pairs import Candidates, draw_candidates, pair_up, said_in_labels, said_in_transcripts
 from pseudocap.label.schema import read_labels
-from pseudocap.label.teachers.image_text import AsrTeacher, View
+from pseudocap.label.teachers.base import View
+from pseudocap.label.teachers.transcript import AsrTeacher
 from pseudocap.types import Clip, Segment, Transcript
 
 MANY = [label(f"film{film}.mp4", 8.0 * k, 8.0 * k + 8, f"{film} {k}") for film in range(40) for k in range(50)]

@@ -18,9 +18,11 @@ from transformers import (
     GitProcessor,
 )
 
+from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError
-from pseudocap.label.teachers.image_text import Answer, AsrTeacher, Decoding, ImageTextTeacher, View
-from pseudocap.types import Clip, Segment, Transcript
+from pseudocap.label.teachers.base import Answer, View
+from pseudocap.label.teachers.image_text import ImageTextTeacher
+from pseudocap.types import Clip
 
 
 def views_of(count: int, size: tuple[int, int] = (32, 40)) -> list[View]:
@@ -56,7 +58,7 @@ class Recording(ImageTextTeacher):
 
 
 def test_the_log_probability_is_the_models_own(blip_folder: Path) -> None:
-    teacher = Recording(str(blip_folder), decoding=Decoding(max_new_tokens=12))
+    teacher = Recording(str(blip_folder), decoding=LabelDecoding(max_new_tokens=12))
     views = views_of(4)
     model = BlipForConditionalGeneration.from_pretrained(blip_folder).eval()
     processor = AutoProcessor.from_pretrained(blip_folder)
@@ -73,7 +75,7 @@ def test_the_log_probability_is_the_models_own(blip_folder: Path) -> None:
 
 
 def test_greedy_is_what_transformers_generates(blip_folder: Path) -> None:
-    teacher = ImageTextTeacher(str(blip_folder), decoding=Decoding(top_p=None, max_new_tokens=12))
+    teacher = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(top_p=None, max_new_tokens=12))
     views = views_of(4)
     model = BlipForConditionalGeneration.from_pretrained(blip_folder).eval()
     processor = AutoProcessor.from_pretrained(blip_folder)
@@ -84,15 +86,17 @@ def test_greedy_is_what_transformers_generates(blip_folder: Path) -> None:
 
 
 def test_beams_find_captions_at_least_as_likely(blip_folder: Path) -> None:
-    greedy = ImageTextTeacher(str(blip_folder), decoding=Decoding(top_p=None, max_new_tokens=1))
-    beams = ImageTextTeacher(str(blip_folder), decoding=Decoding(top_p=None, beams=3, captions=2, max_new_tokens=1))
+    greedy = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(top_p=None, max_new_tokens=1))
+    beams = ImageTextTeacher(
+        str(blip_folder), decoding=LabelDecoding(top_p=None, beams=3, captions=2, max_new_tokens=1)
+    )
     for one, several in zip(greedy.caption(views_of(4)), beams.caption(views_of(4)), strict=True):
         assert several.log_probs[0] == pytest.approx(one.log_probs[0], abs=1e-4)  # of one token both find the best
         assert several.log_probs[1] < several.log_probs[0]
 
 
 def test_several_captions_come_likeliest_first_and_differ(blip_folder: Path) -> None:
-    teacher = ImageTextTeacher(str(blip_folder), decoding=Decoding(captions=4, max_new_tokens=12))
+    teacher = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(captions=4, max_new_tokens=12))
     for answer in teacher.caption(views_of(3)):
         assert len(answer.captions) == 4
         assert list(answer.log_probs) == sorted(answer.log_probs, reverse=True)
@@ -100,15 +104,15 @@ def test_several_captions_come_likeliest_first_and_differ(blip_folder: Path) -> 
 
 
 def test_a_prompt_is_not_repeated_in_the_caption(blip_folder: Path) -> None:
-    plain = ImageTextTeacher(str(blip_folder), decoding=Decoding(top_p=None, max_new_tokens=6))
-    asked = ImageTextTeacher(str(blip_folder), decoding=Decoding(top_p=None, max_new_tokens=6, prompt="two dogs"))
+    plain = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(top_p=None, max_new_tokens=6))
+    asked = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(top_p=None, max_new_tokens=6, prompt="two dogs"))
     views = views_of(4)
     assert not any(caption.startswith("two dogs") for (caption,) in says(asked, views))
     assert says(asked, views) != says(plain, views)
 
 
 def test_another_size_is_looked_at_in_that_size(blip_folder: Path) -> None:
-    teacher = ImageTextTeacher(str(blip_folder), decoding=Decoding(max_new_tokens=4), size=48)
+    teacher = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(max_new_tokens=4), size=48)
     assert teacher.short_side == 48
     assert teacher.settings["size"] == 48
     assert len(teacher.caption(views_of(2))) == 2
@@ -134,7 +138,7 @@ def write_git(folder: Path) -> None:
 
 def test_git_fits_the_protocol(tmp_path: Path) -> None:
     write_git(tmp_path)
-    teacher = ImageTextTeacher(str(tmp_path), decoding=Decoding(max_new_tokens=6))
+    teacher = ImageTextTeacher(str(tmp_path), decoding=LabelDecoding(max_new_tokens=6))
     views = views_of(4)
     answers = teacher.caption(views)
     assert [answer.captions for answer in teacher.caption(views[::-1])] == [a.captions for a in answers[::-1]]
@@ -148,34 +152,21 @@ def test_what_is_no_teacher_is_refused_by_name(tmp_path: Path) -> None:
         ImageTextTeacher("gone")
 
 
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"top_p": 0.0}, "top_p is 0"),
-        ({"temperature": 0.0}, "temperature is 0"),
-        ({"beams": 2}, "leave top_p out"),
-        ({"captions": 3, "top_p": None, "beams": 2}, "3 captions need as many beams"),
-        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
-    ],
-)
-def test_decoding_that_cannot_be_is_refused(options: dict[str, float], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
-        Decoding(**options)  # type: ignore[arg-type]
+def test_a_caption_has_as_many_tokens_as_are_asked_for(blip_folder: Path) -> None:
+    short = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(max_new_tokens=12))
+    decoding = LabelDecoding(max_new_tokens=12, min_new_tokens=12)
+    long = ImageTextTeacher(str(blip_folder), decoding=decoding)
+    assert min(answer.tokens[0] for answer in short.caption(views_of(6))) < 12
+    assert [answer.tokens for answer in long.caption(views_of(6))] == [(12,)] * 6
+    assert long.settings == {**short.settings, "min_new_tokens": 12}
 
 
-def test_asr_says_what_is_said_in_the_clip() -> None:
-    segments = ((0.0, 3.0, "hello"), (2.0, 5.0, "and welcome"), (7.0, 11.0, "today"), (15.0, 16.5, "we cook"))
-    spoken = tuple(Segment(start=start, end=end, text=text) for start, end, text in segments)
-    teacher = AsrTeacher(transcripts={"abc": Transcript(video="abc", segments=spoken)})
-    clips = [Clip(source=source, start=s, end=s + 8) for source in ("x/abc.mp4", "other.mp4") for s in (0.0, 8.0)]
-    said = [answer.captions[0] for answer in teacher.caption([View(clip=c, frames=None, key=0) for c in clips])]
-    assert said == ["hello and welcome", "today we cook", "", ""]
-
-
-def test_confidence_is_the_mean_probability_of_a_token() -> None:
-    answer = Answer(captions=("a",), log_probs=(2 * float(np.log(0.25)),), tokens=(2,))
-    assert answer.confidence == pytest.approx(0.25)
-    assert Answer(captions=("a",)).confidence is None
+def test_a_penalty_on_repetition_changes_what_repeats(blip_folder: Path) -> None:
+    options = {"top_p": None, "max_new_tokens": 12, "min_new_tokens": 12}
+    plain = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(**options))  # type: ignore[arg-type]
+    penal = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(**options, repetition_penalty=50.0))  # type: ignore[arg-type]
+    for (before,), (after,) in zip(says(plain, views_of(4)), says(penal, views_of(4)), strict=True):
+        assert len(set(after.split())) > len(set(before.split()))
 
 
 def seen_by(teacher: ImageTextTeacher, pixels: torch.Tensor) -> torch.Tensor:
@@ -191,7 +182,7 @@ def test_blips_fused_attention_is_what_transformers_computes(blip_folder: Path, 
 
 
 def test_int8_sees_nearly_the_same_and_nothing_of_its_neighbours(blip_folder: Path, blip: ImageTextTeacher) -> None:
-    eight = ImageTextTeacher(str(blip_folder), decoding=Decoding(max_new_tokens=12), dtype="int8")
+    eight = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(max_new_tokens=12), dtype="int8")
     assert eight.settings["dtype"] == "int8"
     pixels = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     pixels[3] *= 100  # whose activations have another scale
@@ -202,7 +193,7 @@ def test_int8_sees_nearly_the_same_and_nothing_of_its_neighbours(blip_folder: Pa
 
 
 def test_int8_says_of_a_clip_in_a_batch_what_it_says_of_it_alone(blip_folder: Path) -> None:
-    eight = ImageTextTeacher(str(blip_folder), decoding=Decoding(max_new_tokens=12), dtype="int8")
+    eight = ImageTextTeacher(str(blip_folder), decoding=LabelDecoding(max_new_tokens=12), dtype="int8")
     assert not any(isinstance(layer, torch.nn.Linear) for layer in eight._model.text_decoder.modules())
     views = views_of(5)
     assert eight.caption(views) == [eight.caption([view])[0] for view in views]

@@ -1,0 +1,34 @@
+"""The teacher of the ASR baseline: its captions are the transcribed speech of a clip."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pseudocap.label.teachers.base import Answer, View
+from pseudocap.types import Clip, Transcript
+
+
+@dataclass(kw_only=True)
+class AsrTeacher:
+    """Captions a clip with its speech: the segments whose middle lies in it, joined. It needs no frames."""
+
+    transcripts: Mapping[str, Transcript]  # by the file's name without its extension
+    name: str = "asr"
+    revision: str | None = None
+    settings: Mapping[str, object] = field(default_factory=dict)
+    short_side: int | None = None
+
+    def caption(self, views: Sequence[View]) -> list[Answer]:
+        return [Answer(captions=(self._heard(view.clip),)) for view in views]
+
+    def _heard(self, clip: Clip) -> str:
+        transcript = self.transcripts.get(Path(clip.source).stem)
+        if transcript is None:
+            return ""
+        segments = transcript.segments
+        last = bisect.bisect_left(segments, clip.end, key=lambda segment: segment.start)
+        heard = (each for each in segments[:last] if clip.start <= (each.start + each.end) / 2 < clip.end)
+        return " ".join(segment.text for segment in heard)
