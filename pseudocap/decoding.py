@@ -76,8 +76,8 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class FileDecoding(Decoding):
-    """How files are captioned: also the frames of a clip (None: the checkpoint's own), the clips of a batch, a prompt that
-    captions go on from."""
+    """How files are captioned: also the frames of a clip (None: the checkpoint's own), clips of a batch, a prompt
+    that captions go on from."""
 
     num_frames: int | None = None
     batch_size: int = 8

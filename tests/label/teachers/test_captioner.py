@@ -68,9 +68,12 @@ def test_rows_record_how_the_captioner_decodes(model: PseudoCap) -> None:
 def test_a_caption_goes_on_from_a_prompt_and_does_not_repeat_it(model: PseudoCap, options: dict[str, int]) -> None:
     decoding = LabelDecoding(**options, max_new_tokens=6, prompt="the the the")  # type: ignore[arg-type]
     teacher = PseudoCapTeacher(model, name="mine", decoding=decoding)
-    (view,) = views_of(model, 1)
-    assert view.frames is not None
-    memory = model.encode(eval_tensor(view.frames, model.config.preprocess)[None])
+    clips = []
+    for view in (views := views_of(model, 4)):
+        assert view.frames is not None
+        clips.append(eval_tensor(view.frames, model.config.preprocess))
+    memory = model.encode(torch.stack(clips))
     search = {"num_beams": decoding.beams, "max_new_tokens": 6}
-    assert teacher.caption([view])[0].captions == tuple(model.describe(memory, prompt="the the the", **search))
-    assert teacher.caption([view])[0].captions != tuple(model.describe(memory, **search))
+    captions = [answer.captions[0] for answer in teacher.caption(views)]
+    assert captions == model.describe(memory, prompt="the the the", **search)
+    assert captions != model.describe(memory, **search)
