@@ -6,19 +6,15 @@ takes down a worker and not the check.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DecodeError
 from pseudocap.types import SplitCoverage
+from pseudocap.workers import ordered
 
 CRASHED = "FFmpeg crashes on it; fetch the file again or convert it"
 Progress = Callable[[int, int], None]  # files that are done, files in all
@@ -29,7 +25,7 @@ def verify(
 ) -> tuple[SplitCoverage, ...]:
     """The coverage of every split. `workers` are processes, by default as many as there are cores.
 
-    They are spawned, so a script that calls this keeps its own work under `if __name__ == "__main__"`.
+    A script that calls this keeps its own work under `if __name__ == "__main__"`.
     """
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers} and must be at least 1")
@@ -64,54 +60,9 @@ def fault_of(path: Path) -> str | None:
 def _faults(paths: Sequence[Path], *, workers: int, progress: Progress) -> dict[Path, str]:
     """The reason by path, for those that have one."""
     faults: dict[Path, str] = {}
-    for done, (path, fault) in enumerate(_tried(paths, workers), start=1):
+    tried = ordered(fault_of, paths, workers=workers, crashed=lambda path: CRASHED) if paths else ()
+    for done, (path, fault) in enumerate(zip(paths, tried, strict=True), start=1):
         if fault is not None:
             faults[path] = fault
         progress(done, len(paths))
     return faults
-
-
-def _tried(paths: Sequence[Path], workers: int) -> Iterator[tuple[Path, str | None]]:
-    """Every file with its fault, in the order in which they are done."""
-    unsettled: list[Path] = []
-    with _pool(workers) as pool:
-        with _interrupts_held():
-            futures = {pool.submit(fault_of, path): path for path in paths}
-        for future in as_completed(futures):
-            try:
-                yield futures[future], future.result()
-            except BrokenProcessPool:
-                unsettled.append(futures[future])
-    # A worker that died took its pool along and did not say of which file: one at a time, each file shows it.
-    while unsettled:
-        with _pool(1) as pool:
-            fault: str | None = None
-            while unsettled and fault != CRASHED:
-                path = unsettled.pop()
-                with _interrupts_held():
-                    attempt = pool.submit(fault_of, path)
-                try:
-                    fault = attempt.result()
-                except BrokenProcessPool:
-                    fault = CRASHED
-                yield path, fault
-
-
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Spawned, since a fork would copy the threads and devices that the caller holds; drops what waits at the end."""
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Processes that start in here never see Ctrl-C: it is the parent's, which then lets them finish their file."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

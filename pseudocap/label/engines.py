@@ -1,26 +1,18 @@
 """Where labelling happens. Here: the teacher in this process, decoding in worker processes; on_ray.py is the other.
 
-Videos become watched clips in a fixed order and with a bounded number of frames under way. A decoder that crashes takes
-its process with it: the processes are started anew, and only the video that crashes a process of its own is given up.
+Videos become watched clips in a fixed order and with a bounded number of frames under way. Of a decoder that crashes
+only the video is given up (workers.py).
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import multiprocessing
-import os
 import shutil
-import signal
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from pseudocap.label.framing import Framing, Planned, Watched, pieces, plan_video, watch_clips
 from pseudocap.label.shard import LabelRecipe, Shard
@@ -28,8 +20,8 @@ from pseudocap.label.sources import Media
 from pseudocap.label.teachers.base import Teacher
 from pseudocap.label.work import Done, Errand, ShardEnd, Step, WatchedClips, Work
 from pseudocap.types import Clip
+from pseudocap.workers import CrashError, Job, Pool
 
-THREADS = 4  # at most, where no worker processes decode
 CRASHED = "the decoder crashed on it, twice; convert the file, or leave it out"
 
 
@@ -39,15 +31,6 @@ class Engine(Protocol):
     def label(
         self, works: Iterable[Work], teacher: Teacher, recipe: LabelRecipe, scratch: Path
     ) -> Iterator[Done | Step]: ...
-
-
-@dataclass(kw_only=True, eq=False)
-class Job:
-    """Something for a worker to do: a function of a module, and what it is given."""
-
-    run: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    future: Future[Any] | None = None
 
 
 class LocalEngine:
@@ -83,11 +66,8 @@ class LocalEngine:
     def watch(
         self, errands: Iterable[Errand | ShardEnd], framing: Framing, scratch: Path
     ) -> Iterator[WatchedClips | ShardEnd]:
-        crew = Crew(self._workers)
-        try:
-            yield from _Watching(crew=crew, framing=framing, scratch=scratch).all(iter(errands))
-        finally:
-            crew.dismiss()
+        with Pool(self._workers) as pool:
+            yield from _Watching(pool=pool, framing=framing, scratch=scratch).all(iter(errands))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -104,14 +84,14 @@ class _Step:
 class _Watching:
     """Videos are planned a little ahead of the frames, and frames are decoded a little ahead of their use."""
 
-    crew: Crew
+    pool: Pool
     framing: Framing
     scratch: Path
     plans: deque[tuple[Errand | ShardEnd, Job | None]] = field(default_factory=deque)
     steps: deque[_Step] = field(default_factory=deque)
 
     def all(self, errands: Iterator[Errand | ShardEnd]) -> Iterator[WatchedClips | ShardEnd]:
-        ahead = 2 * self.crew.size + 2
+        ahead = 2 * self.pool.size + 2
         while True:
             while len(self.plans) < ahead and (errand := next(errands, None)) is not None:
                 self.plans.append((errand, self._plan(errand)))
@@ -121,14 +101,14 @@ class _Watching:
                 return
             for step in itertools.islice(self.steps, ahead):  # of a long film only the next pieces are under way
                 if step.job is not None:
-                    self.crew.submit(step.job)
+                    self.pool.submit(step.job)
             yield self._finish(self.steps.popleft())
 
     def _plan(self, errand: Errand | ShardEnd) -> Job | None:
         if isinstance(errand, ShardEnd) or errand.skip or errand.media.problem:
             return None
-        job = Job(run=plan_video, arguments=(errand.media, self.framing, self.scratch))
-        self.crew.submit(job)
+        job = Job((plan_video, errand.media, self.framing, self.scratch))
+        self.pool.submit(job)
         return job
 
     def _line_up(self, errand: Errand | ShardEnd, job: Job | None) -> None:
@@ -146,9 +126,7 @@ class _Watching:
         clips = None if planned.problem else planned.clips
         self.steps.append(_Step(known=WatchedClips(media=media, watched=unseen, clips=clips)))
         for part in pieces(media, wanted, self.framing) if self.framing.frames else ():
-            self.steps.append(
-                _Step(media=media, job=Job(run=watch_clips, arguments=(planned.path, part, planned.framing)))
-            )
+            self.steps.append(_Step(media=media, job=Job((watch_clips, planned.path, part, planned.framing))))
         copy = "" if media.is_local else planned.path
         self.steps.append(_Step(known=WatchedClips(media=media, watched=_lost(media, planned), ends=True), copy=copy))
 
@@ -156,8 +134,8 @@ class _Watching:
         if job is None:
             return Planned(problem=media.problem)
         try:
-            planned: Planned = self.crew.result(job)
-        except BrokenProcessPool:
+            planned: Planned = self.pool.result(job)
+        except CrashError:
             return Planned(problem=CRASHED)
         return planned
 
@@ -169,9 +147,9 @@ class _Watching:
         assert step.media is not None, "a step has either what is known or a job for a video"
         assert step.job is not None, "a step has either what is known or a job for a video"
         try:
-            watched = tuple(self.crew.result(step.job))
-        except BrokenProcessPool:
-            watched = tuple(Watched(clip=clip, problem=CRASHED) for clip in step.job.arguments[1])
+            watched = tuple(self.pool.result(step.job))
+        except CrashError:
+            watched = tuple(Watched(clip=clip, problem=CRASHED) for clip in step.job.arguments[2])
         return WatchedClips(media=step.media, watched=watched)
 
 
@@ -182,64 +160,3 @@ def _lost(media: Media, planned: Planned) -> tuple[Watched, ...]:
     if planned.gap is not None:
         return (Watched(clip=planned.gap[0], problem=planned.gap[1]),)
     return ()
-
-
-class Crew:
-    """Worker processes, replaced when one of them dies. Of size 0 threads: FFmpeg lets them decode side by side."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size or min(THREADS, os.cpu_count() or 1)
-        self._context = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
-        self._pool: Executor = self._hire(size) if size else ThreadPoolExecutor(self.size)
-        self._pending: list[Job] = []
-
-    def _hire(self, size: int) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(size, mp_context=self._context, initializer=_leave_with_parent)
-
-    def submit(self, job: Job) -> None:
-        if job.future is not None:
-            return
-        if job not in self._pending:
-            self._pending.append(job)
-        with contextlib.suppress(BrokenProcessPool):  # seen, and mended, when a result is waited for
-            job.future = self._pool.submit(job.run, *job.arguments)
-
-    def result(self, job: Job) -> Any:
-        """What a job gives; BrokenProcessPool if it crashes a process that does nothing else."""
-        self.submit(job)
-        try:
-            if job.future is None:
-                raise BrokenProcessPool
-            return job.future.result()
-        except BrokenProcessPool:
-            return self._alone(job)
-        finally:
-            self._pending.remove(job)
-
-    def _alone(self, job: Job) -> Any:
-        """Some worker died. Run this job by itself, which tells whether it was the one, and start the others anew."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        try:
-            with self._hire(1) as cell:
-                return cell.submit(job.run, *job.arguments).result()
-        finally:
-            self._pool = self._hire(self.size)
-            for other in self._pending:
-                if other is not job:
-                    other.future = self._pool.submit(other.run, *other.arguments)
-
-    def dismiss(self) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _leave_with_parent() -> None:
-    """A worker whose parent was killed would wait for work for ever. Ctrl-C is the parent's, who sends workers home."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "this runs in a worker"
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
 
@@ -27,11 +28,12 @@ from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.atomic import unfinished_group
 from pseudocap.files.tars import add_member
 from pseudocap.label.cut import Cut, Cutting, cut_clips
-from pseudocap.label.engines import CRASHED, BrokenProcessPool, Crew, Job
+from pseudocap.label.engines import CRASHED
 from pseudocap.label.run_folder import alone_in, write_json
 from pseudocap.label.schema import label_files, read_labels
 from pseudocap.label.sources import Media, fetch, member_of
 from pseudocap.types import Clip, Pseudolabel
+from pseudocap.workers import Pool
 
 PACK = "pack.json"
 PIECE = 16  # clips of one video that a worker cuts at once
@@ -89,17 +91,15 @@ def pack(
         wanted = (label for label in read_labels(labels, root=root) if packing.wants(label))
         cuts: Counter[str] = Counter()
         failed: dict[str, str] = {}
-        crew = Crew(workers)
-        try:
+        with Pool(workers, partial(_cut_piece, cutting=packing.cutting, scratch=scratch)) as pool:
             for number, first in enumerate(range(0, total, packing.shard_size)):
                 shard = list(islice(wanted, packing.shard_size))
                 tar = out / f"{number:05d}.tar"
                 if not _is_whole(tar):
-                    _write_shard(tar, number, shard, _cuts(shard, packing.cutting, crew, scratch), cuts, failed)
+                    found = pool.ordered(_pieces(shard), crashed=lambda piece: [Cut(problem=CRASHED) for _ in piece])
+                    _write_shard(tar, number, shard, chain.from_iterable(found), cuts, failed)
                 if progress is not None:
                     progress(first + len(shard), total)
-        finally:
-            crew.dismiss()
     if not any(out.glob("*.tar")):
         name, reason = next(iter(failed.items()))
         raise DataError(
@@ -140,19 +140,19 @@ def _require_same(out: Path, document: Mapping[str, object]) -> None:
         write_json(path, document)
 
 
-def _cuts(shard: list[Pseudolabel], cutting: Cutting, crew: Crew, scratch: Path) -> Iterator[Cut]:
-    """The clips of the labels in their order, some pieces ahead."""
-    jobs = []
-    for piece in _pieces(shard):
-        moments = [(label.clip, _moment(label)) for label in piece]
-        jobs.append(Job(run=_cut_piece, arguments=(piece[0].clip.source, moments, cutting, scratch)))
-    for place, job in enumerate(jobs):
-        for ahead in jobs[place : place + 2 * crew.size]:
-            crew.submit(ahead)
-        try:
-            yield from crew.result(job)
-        except BrokenProcessPool:
-            yield from (Cut(problem=CRASHED) for _ in job.arguments[1])
+Piece = list[tuple[Clip, float]]
+
+
+def _pieces(shard: list[Pseudolabel]) -> Iterator[Piece]:
+    """Clips of one video at a time, each with the moment that its label is of."""
+    piece: Piece = []
+    for label in shard:
+        if piece and (label.clip.source != piece[0][0].source or len(piece) == PIECE):
+            yield piece
+            piece = []
+        piece.append((label.clip, _moment(label)))
+    if piece:
+        yield piece
 
 
 def _moment(label: Pseudolabel) -> float:
@@ -161,19 +161,8 @@ def _moment(label: Pseudolabel) -> float:
     return times[len(times) // 2] if times else label.clip.centre
 
 
-def _pieces(shard: list[Pseudolabel]) -> Iterator[list[Pseudolabel]]:
-    piece: list[Pseudolabel] = []
-    for label in shard:
-        if piece and (label.clip.source != piece[0].clip.source or len(piece) == PIECE):
-            yield piece
-            piece = []
-        piece.append(label)
-    if piece:
-        yield piece
-
-
-def _cut_piece(source: str, clips: list[tuple[Clip, float]], cutting: Cutting, scratch: Path) -> list[Cut]:
-    path = source
+def _cut_piece(clips: Piece, *, cutting: Cutting, scratch: Path) -> list[Cut]:
+    path = source = clips[0][0].source
     media: Media | None = None
     try:
         media = member_of(source)

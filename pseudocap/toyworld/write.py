@@ -8,14 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
-import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +19,7 @@ from pseudocap.errors import ConfigError, DataError
 from pseudocap.toyworld import formats
 from pseudocap.toyworld.corpora import CORPORA, SCALES, CorpusRecipe, Scale, film_at, recipe_of
 from pseudocap.toyworld.film import write_film
+from pseudocap.workers import ordered
 
 WORLD = 2  # raised whenever a seed gives another film or other words than before
 SETTINGS, MANIFEST = "toyworld.settings.json", "toyworld.json"
@@ -62,7 +58,7 @@ def write_world(
 ) -> dict[str, Any]:
     """Write these corpora (all of them) below the folder and return the manifest, which is written last.
 
-    Workers are spawned, so a script that calls this keeps its own work under `if __name__ == "__main__"`.
+    A script that calls this keeps its own work under `if __name__ == "__main__"`.
     """
     root = Path(folder)
     recipes = [recipe_of(name) for name in corpora or CORPORA]
@@ -193,45 +189,15 @@ def _grouped(
 
 def _made(jobs: Sequence[FilmJob], workers: int) -> Iterator[int]:
     """Do the jobs; how many films each made, as they are done."""
-    if workers == 1 or len(jobs) < 2:
-        yield from map(make, jobs)
-        return
-    waiting = iter(jobs)
-    with _pool(min(workers, len(jobs))) as pool:
-        futures: set[Future[int]] = set()
-        try:
-            for job in waiting:
-                futures.add(_submit(pool, job))
-                if len(futures) < 4 * workers:
-                    continue
-                ready = next(as_completed(futures))
-                futures.remove(ready)
-                yield ready.result()
-            for ready in as_completed(futures):
-                yield ready.result()
-        except BrokenProcessPool as error:
-            raise DataError(
-                "a process that draws films was killed (is the memory full?); run the same command again, with fewer "
-                "--workers, and it goes on where this one stopped"
-            ) from error
 
+    def killed(job: FilmJob) -> int:
+        raise DataError(
+            "a process that draws films was killed (is the memory full?); run the same command again, with fewer "
+            "--workers, and it goes on where this one stopped"
+        )
 
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _submit(pool: ProcessPoolExecutor, job: FilmJob) -> Future[int]:
-    """Processes that start in here never see Ctrl-C: it is the parent's, which lets them finish their films."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(make, job)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    alone = workers == 1 or len(jobs) < 2
+    return ordered(make, jobs, workers=0 if alone else min(workers, len(jobs)), crashed=killed, ahead=4)
 
 
 def make(job: FilmJob) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from pseudocap.toyworld.corpora import film_at, words_of
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.speech import still_caption
 from pseudocap.video.picture import jpeg
+from pseudocap.workers import ordered
 from pseudocap.zoo.patches import PatchHeads, patch_answers
 from pseudocap.zoo.train_loop import Course, Progress, learn
 
@@ -74,14 +74,13 @@ def draw_stills(
     pictures = np.empty((count, size, size, 3), np.uint8)
     said, kinds, colours = [], [], []
     jobs = ((place, seed, size, grid, captions) for place in range(count))
-    with get_context("spawn").Pool(2) as pool:
-        for place, (picture, texts, kind, colour) in enumerate(pool.imap(draw_still, jobs, chunksize=64)):
-            pictures[place] = picture
-            said.append(texts)
-            kinds.append(kind)
-            colours.append(colour)
-            if progress is not None:
-                progress(place + 1, count)
+    for place, (picture, texts, kind, colour) in enumerate(ordered(draw_still, jobs, workers=2, ahead=64)):
+        pictures[place] = picture
+        said.append(texts)
+        kinds.append(kind)
+        colours.append(colour)
+        if progress is not None:
+            progress(place + 1, count)
     return Stills(pictures=pictures, captions=said, kinds=np.stack(kinds), colours=np.stack(colours))
 
 

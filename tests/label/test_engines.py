@@ -1,43 +1,15 @@
-"""Worker processes: what crashes one costs only itself."""
+"""Videos to watched clips, in order."""
 
 from __future__ import annotations
 
-import os
-import time
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
 from helpers.label_worlds import SHORT
 
-from pseudocap.label.engines import Crew, Job, LocalEngine
+from pseudocap.label.engines import LocalEngine
 from pseudocap.label.sources import Media
 from pseudocap.label.work import Errand, ShardEnd, WatchedClips
-
-
-def _square(number: int) -> int:
-    if number < 0:
-        time.sleep(0.2)  # the others are under way meanwhile
-        os._exit(1)
-    return number * number
-
-
-@pytest.mark.slow
-def test_a_crash_costs_its_own_job_only() -> None:
-    crew = Crew(2)
-    try:
-        jobs = [Job(run=_square, arguments=(number,)) for number in (1, -1, 2, 3)]
-        for job in jobs:
-            crew.submit(job)
-        results = []
-        for job in jobs:
-            try:
-                results.append(crew.result(job))
-            except BrokenProcessPool:
-                results.append(None)
-    finally:
-        crew.dismiss()
-    assert results == [1, None, 4, 9]
 
 
 @pytest.mark.parametrize("workers", [0, 2])

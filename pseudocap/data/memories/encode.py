@@ -8,17 +8,13 @@ under whatever name or from whatever source, is not encoded again.
 
 from __future__ import annotations
 
-import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Subset
 
 from pseudocap.data.memories.shards import ShardVectors, create, write_shard
 from pseudocap.data.memories.source import (
@@ -37,9 +33,9 @@ from pseudocap.files.lock import locked
 from pseudocap.model.encoders.timesformer import TimeSformer
 from pseudocap.types import Modality
 from pseudocap.video.watch import pad_clips
+from pseudocap.workers import ordered
 
 FEW = 20  # samples before a share of failures means anything
-AHEAD = 2  # samples that each worker prepares
 Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
@@ -60,17 +56,15 @@ class _Watched:
     problem: str
 
 
-class _Watching(Dataset[_Watched]):
-    """The samples with these numbers, each with all of its views."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Watching:
+    """What a worker does: a sample by its index, with all of its views."""
 
-    def __init__(self, source: DescribedSource, spec: MemorySpec, wanted: Sequence[int], known: frozenset[str]) -> None:
-        self.source, self.spec, self.wanted, self.known = source, spec, wanted, known
+    source: DescribedSource
+    spec: MemorySpec
+    known: frozenset[str]
 
-    def __len__(self) -> int:
-        return len(self.wanted)
-
-    def __getitem__(self, place: int) -> _Watched:
-        index = self.wanted[place]
+    def __call__(self, index: int) -> _Watched:
         try:
             of = self.source.describe(index)
             views = () if of.content in self.known else tuple(self._views(index, of.content))
@@ -127,8 +121,9 @@ def encode(
         wanted = [*sorted(again), *range(past.next, sum(source.groups))]
         writer = _Writer(encoder=encoder, out=out, spec=spec, past=past, batch_size=batch_size, shard_size=shard_size)
         tolerance = _Tolerance(share=max_failure_rate)
-        watching = _Watching(source, spec, wanted, frozenset(past.contents))
-        for done, watched in enumerate(_in_order(watching, workers), start=1):
+        watching = _Watching(source=source, spec=spec, known=frozenset(past.contents))
+        samples = ordered(watching, wanted, workers=workers, crashed=_crashed)
+        for done, watched in enumerate(samples, start=1):
             writer.take(watched, name=source.name(watched.index))
             if watched.index not in again and tolerance.exhausted_by(watched.problem):
                 writer.flush()
@@ -164,49 +159,8 @@ class _Tolerance:
         return f"{self.failed} of {self.done} samples failed, more than a share of {self.share:g} (max_failure_rate)"
 
 
-def _in_order(watching: _Watching, workers: int) -> Iterator[_Watched]:
-    """Workers are started afresh, not forked: a fork of a process with torch's threads may hang.
-
-    A file that crashes FFmpeg takes its worker along. The samples that may have been under way are then watched one at
-    a time, each in a process of its own, and the one that crashes that too has failed as any other.
-    """
-    if workers == 0:
-        yield from (watching[place] for place in range(len(watching)))
-        return
-    place = 0
-    while place < len(watching):
-        for watched in _until_a_crash(Subset(watching, range(place, len(watching))), workers):
-            yield watched
-            place += 1
-        under_way = range(place, min(place + AHEAD * workers, len(watching)))
-        yield from (_watched_alone(watching, number) for number in under_way)
-        place = under_way.stop
-
-
-def _until_a_crash(watching: Dataset[_Watched], workers: int) -> Iterator[_Watched]:
-    """Samples in order, to the end or to the death of a worker."""
-    loader = DataLoader(
-        watching, batch_size=None, num_workers=workers, prefetch_factor=AHEAD, multiprocessing_context="forkserver"
-    )
-    arriving = iter(loader)
-    while True:
-        try:
-            watched = next(arriving)
-        except StopIteration:
-            return
-        except (RuntimeError, ConnectionError, EOFError) as error:
-            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
-                raise
-            return
-        yield watched
-
-
-def _watched_alone(watching: _Watching, place: int) -> _Watched:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("forkserver")) as cell:
-        try:
-            return cell.submit(watching.__getitem__, place).result()
-        except BrokenProcessPool:
-            return _Watched(index=watching.wanted[place], of=None, views=(), problem=CRASHED)
+def _crashed(index: int) -> _Watched:
+    return _Watched(index=index, of=None, views=(), problem=CRASHED)
 
 
 @dataclass(kw_only=True, slots=True)
