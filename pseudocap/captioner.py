@@ -17,7 +17,7 @@ from pseudocap.errors import ConfigError, InputError, first_line
 from pseudocap.hub.card import card_text, may_write
 from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
-from pseudocap.hub.publish import Published, pack, send
+from pseudocap.hub.publish import Published, pack_checkpoint, send
 from pseudocap.memory import Memory
 from pseudocap.model.attention import require_memory
 from pseudocap.model.config import SEPARABLE, VIDEO, GateSchedule, PseudoCapConfig, default_adapter_layers
@@ -223,7 +223,7 @@ class PseudoCap(CaptionNetwork):
         """
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, results=results)
-            parcel = pack(Path(folder), repo, license=license, decoder=decoder, encoder=encoder)
+            parcel = pack_checkpoint(Path(folder), repo, license=license, decoder=decoder, encoder=encoder)
             return send(parcel, private=private, pull_request=pull_request, revision=revision, token=token)
 
     def set_preprocess(self, preprocess: Preprocess) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pseudocap.bench.peers.peer_specs import Spec, read_peer
 from pseudocap.cli.actions import Subcommand
-from pseudocap.cli.bench_options import command, positive, show, tell
+from pseudocap.cli.bench_options import command, positive, show_result, tell
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
@@ -84,7 +84,7 @@ def _model(args: argparse.Namespace) -> int:
             command=command(args),
             progress=progress,
         )
-    show(args, document, model_table(document), write_model(out, document, captions))
+    show_result(args, document, model_table(document), write_model(out, document, captions))
     return 0
 
 

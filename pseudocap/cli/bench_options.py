@@ -66,7 +66,9 @@ def tell(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
-def show(args: argparse.Namespace, result: Mapping[str, Any], table: Iterable[str], made: Sequence[Path]) -> None:
+def show_result(
+    args: argparse.Namespace, result: Mapping[str, Any], table: Iterable[str], made: Sequence[Path]
+) -> None:
     """The result as a table, or as JSON; and which files hold it."""
     print(json.dumps(result, indent=1) if args.json else "\n".join(table))
     tell(f"written: {', '.join(map(str, made))}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.actions import Subcommand
-from pseudocap.cli.bench_options import add_build, command, folders, positive, show
+from pseudocap.cli.bench_options import add_build, command, folders, positive, show_result
 from pseudocap.cli.quiet import quieten
 from pseudocap.errors import ConfigError, InputError, nearest
 
@@ -76,7 +76,7 @@ def _regimes(args: argparse.Namespace) -> int:
 
     from pseudocap.bench.claims.real import Files, real_bench
     from pseudocap.bench.claims.regimes import run as run_bench
-    from pseudocap.bench.claims.report import table, write_results
+    from pseudocap.bench.claims.report import results_table, write_results
     from pseudocap.bench.claims.results import gather
     from pseudocap.bench.claims.toy import toy_bench
     from pseudocap.cli.main import main
@@ -97,7 +97,7 @@ def _regimes(args: argparse.Namespace) -> int:
         build.mkdir(parents=True, exist_ok=True)
         run_bench(bench, tell=shown.say)
     results = gather(bench, command=command(args))
-    show(args, results, table(results), write_results(out, results))
+    show_result(args, results, results_table(results), write_results(out, results))
     return 0
 
 
@@ -175,7 +175,7 @@ def _ablation(args: argparse.Namespace) -> int:
         build.mkdir(parents=True, exist_ok=True)
         run_bench(bench, tell=shown.say)
     result = gather_ablation(args.name, bench, arms, command=command(args))
-    show(args, result, ablation_table(result), write_ablation(out, result))
+    show_result(args, result, ablation_table(result), write_ablation(out, result))
     return 0
 
 

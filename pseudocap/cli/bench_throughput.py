@@ -36,7 +36,7 @@ def _throughput(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from pseudocap.bench.speed.races import RACES
-    from pseudocap.bench.speed.throughput import run_races, table
+    from pseudocap.bench.speed.throughput import race_table, run_races
 
     known = {race.name: race for race in RACES}
     for name in args.races:
@@ -47,7 +47,7 @@ def _throughput(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([asdict(each) | {"holds": each.holds} for each in results], indent=1))
     else:
-        print("\n".join(table(results)))
+        print("\n".join(race_table(results)))
     low = [each.name for each in results if not each.holds]
     if low:
         tell(f"below the floor: {', '.join(low)}")

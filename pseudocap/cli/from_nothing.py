@@ -32,11 +32,11 @@ def teach_and_examine(*, steps: int, seed: int, out: Path | None, as_json: bool)
     say: Callable[[str], None] = (lambda text: None) if as_json else print
     with tempfile.TemporaryDirectory() as scratch:
         folder = out or Path(scratch)
-        model = build(folder, seed=seed, say=say)
+        model = build_tiny(folder, seed=seed, say=say)
         seconds = teach(model, steps=steps, seed=seed, say=say)
         model.save_pretrained(folder / "checkpoint")
         say("Saved, and loaded again from disk.")
-        right, films = examine(folder / "checkpoint", seed=seed + 1, say=say)
+        right, films = examine_squares(folder / "checkpoint", seed=seed + 1, say=say)
     say(f"\n{right} of {films} captions of unseen films are right, after {steps} steps in {seconds:.0f} s.")
     say("The backbones are random, so this shows that the parts work together, and nothing about real video.")
     if as_json:
@@ -44,7 +44,7 @@ def teach_and_examine(*, steps: int, seed: int, out: Path | None, as_json: bool)
     return 0
 
 
-def build(folder: Path, *, seed: int, say: Callable[[str], None]) -> PseudoCap:
+def build_tiny(folder: Path, *, seed: int, say: Callable[[str], None]) -> PseudoCap:
     from pseudocap.captioner import PseudoCap
     from pseudocap.zoo import squares
     from pseudocap.zoo.tiny import write_opt, write_timesformer
@@ -92,7 +92,7 @@ def teach(model: PseudoCap, *, steps: int, seed: int, say: Callable[[str], None]
     return time.perf_counter() - started
 
 
-def examine(checkpoint: Path, *, seed: int, say: Callable[[str], None]) -> tuple[int, int]:
+def examine_squares(checkpoint: Path, *, seed: int, say: Callable[[str], None]) -> tuple[int, int]:
     """Right captions and films in all, by the checkpoint as loaded again, on films it has not seen."""
     from pseudocap.captioner import PseudoCap
     from pseudocap.zoo import squares

@@ -140,7 +140,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     from pseudocap.cli.teachers import check_teacher
-    from pseudocap.label.compare import compare, refuse_other_shards
+    from pseudocap.label.compare import compare_labels, refuse_other_shards
     from pseudocap.label.filters import Filters
     from pseudocap.label.pipeline import label
     from pseudocap.label.shard import LabelSpec
@@ -171,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
             max_failure_rate=args.max_failure_rate,
             progress=progress,
         )
-    _tell(args, result, None if args.compare is None else compare(args.out, args.compare))
+    _tell(args, result, None if args.compare is None else compare_labels(args.out, args.compare))
     return 1 if result.stats["failed"] else 0
 
 

@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from pseudocap.hub.card import MARK
     from pseudocap.hub.fetch import CARD_FILE
-    from pseudocap.hub.publish import pack, send
+    from pseudocap.hub.publish import pack_checkpoint, send
 
-    parcel = pack(args.folder, args.repo, license=args.license, decoder=args.decoder, encoder=args.encoder)
+    parcel = pack_checkpoint(args.folder, args.repo, license=args.license, decoder=args.decoder, encoder=args.encoder)
     page = parcel.files[CARD_FILE]
     result = {"repo": parcel.repo, "files": parcel.sizes(), "dry_run": args.dry_run}
     if args.dry_run:

@@ -92,7 +92,7 @@ def _verify(args: argparse.Namespace) -> int:
 
     from pseudocap.cli.progress import progress_of
     from pseudocap.hub.manifest import all_rows
-    from pseudocap.zoo.verify import TOLERANCE, RowFinding, verify, write_test_world
+    from pseudocap.zoo.verify import TOLERANCE, RowFinding, verify_row, write_test_world
 
     quieten()
     rows = all_rows(args.checkpoints)
@@ -113,7 +113,7 @@ def _verify(args: argparse.Namespace) -> int:
                 write_test_world(world, progress=told)
         with progress_of("verifying", "rows") as told:
             for row in chosen:
-                findings.append(verify(row, world=world, tolerance=tolerance))
+                findings.append(verify_row(row, world=world, tolerance=tolerance))
                 told(len(findings), len(chosen))
     if args.json:
         print(json.dumps([asdict(each) for each in findings], indent=2))

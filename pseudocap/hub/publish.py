@@ -49,7 +49,7 @@ class Published:
     pull_request: str | None
 
 
-def pack(
+def pack_checkpoint(
     folder: Path,
     repo: str,
     *,

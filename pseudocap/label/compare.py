@@ -29,7 +29,7 @@ class Comparison:
         return self.differing / self.clips if self.clips else 0.0
 
 
-def compare(one: str | PathLike[str], other: str | PathLike[str]) -> Comparison:
+def compare_labels(one: str | PathLike[str], other: str | PathLike[str]) -> Comparison:
     """Clip by clip, a shard in memory at a time."""
     here, there = place_at(one), place_at(other)
     if require_plan(here).sources.shards != require_plan(there).sources.shards:

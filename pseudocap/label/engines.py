@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pseudocap.label.framing import Framing, Planned, Watched, pieces, plan_video, watch_clips
+from pseudocap.label.framing import Framing, Planned, Watched, pieces, plan_video, watch_planned
 from pseudocap.label.shard import LabelRecipe, Shard
 from pseudocap.label.sources import Media
 from pseudocap.label.teachers.base import Teacher
@@ -126,7 +126,7 @@ class _Watching:
         clips = None if planned.problem else planned.clips
         self.steps.append(_Step(known=WatchedClips(media=media, watched=unseen, clips=clips)))
         for part in pieces(media, wanted, self.framing) if self.framing.frames else ():
-            self.steps.append(_Step(media=media, job=Job((watch_clips, planned.path, part, planned.framing))))
+            self.steps.append(_Step(media=media, job=Job((watch_planned, planned.path, part, planned.framing))))
         copy = "" if media.is_local else planned.path
         self.steps.append(_Step(known=WatchedClips(media=media, watched=_lost(media, planned), ends=True), copy=copy))
 

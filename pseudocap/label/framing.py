@@ -18,7 +18,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from pseudocap.errors import ConfigError, DecodeError, first_line
-from pseudocap.label.sources import Media, fetch
+from pseudocap.label.sources import Media, fetch_media
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Clip
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
@@ -102,7 +102,7 @@ def plan_video(media: Media, framing: Framing, scratch: Path) -> Planned:
     """Look how long a video is and cut it into clips; what lies elsewhere is fetched first."""
     path = ""
     try:
-        path = media.address if media.is_local else fetch(media, scratch)
+        path = media.address if media.is_local else fetch_media(media, scratch)
         with open_video(path, threads=1) as video:
             info = video.info
         clips = plan_clips(
@@ -137,7 +137,7 @@ def pieces(media: Media, clips: Sequence[Clip], framing: Framing) -> list[tuple[
     return [tuple(clips[first : first + size]) for first in range(0, len(clips), size)]
 
 
-def watch_clips(path: str, clips: Sequence[Clip], framing: Framing) -> list[Watched]:
+def watch_planned(path: str, clips: Sequence[Clip], framing: Framing) -> list[Watched]:
     """The frames of some clips of a video. What cannot be decoded is said in its place."""
     times = [framing.times(clip) for clip in clips]
     try:

@@ -31,7 +31,7 @@ from pseudocap.label.cut import Cut, Cutting, cut_clips
 from pseudocap.label.engines import CRASHED
 from pseudocap.label.run_folder import alone_in, write_json
 from pseudocap.label.schema import label_files, read_labels
-from pseudocap.label.sources import Media, fetch, member_of
+from pseudocap.label.sources import Media, fetch_media, member_of
 from pseudocap.types import Clip, Pseudolabel
 from pseudocap.workers import Pool
 
@@ -166,7 +166,7 @@ def _cut_piece(clips: Piece, *, cutting: Cutting, scratch: Path) -> list[Cut]:
     media: Media | None = None
     try:
         media = member_of(source)
-        path = media.address if media.is_local else fetch(media, scratch)
+        path = media.address if media.is_local else fetch_media(media, scratch)
         return cut_clips(path, clips, cutting)
     except (DecodeError, DataError, OSError) as error:
         problem = error.problem if isinstance(error, DecodeError) else first_line(error)

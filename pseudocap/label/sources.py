@@ -137,7 +137,7 @@ def media_of(shard: Sequence[str], root: str, *, scratch: Path) -> Iterator[Medi
 def _members(name: str, address: str, scratch: Path) -> Iterator[Media]:
     try:
         if "://" in address:
-            address = fetch(Media(name=name, address=address), scratch)
+            address = fetch_media(Media(name=name, address=address), scratch)
         for inside, _, offset, size, _ in tar_members(Path(address)):
             if inside.lower().endswith(VIDEO_EXTENSIONS):
                 yield Media(name=f"{name}/{inside}", address=address, offset=offset, size=size)
@@ -146,7 +146,7 @@ def _members(name: str, address: str, scratch: Path) -> Iterator[Media]:
         yield Media(name=name, address=address, problem=problem)
 
 
-def fetch(media: Media, scratch: Path) -> str:
+def fetch_media(media: Media, scratch: Path) -> str:
     """A copy of a video that cannot be opened where it lies; the caller removes it."""
     suffix = Path(media.name).suffix
     handle, path = tempfile.mkstemp(suffix=suffix, dir=scratch)

@@ -83,7 +83,7 @@ class References:
         self.words = Words.of(map(str.split, self.texts), self.numbers.__getitem__)
         self.tokens = self.words
         if any(map(separated, self.texts)):
-            self.tokens = Words.of(map(cut, self.texts), self.numbers.__getitem__)
+            self.tokens = Words.of(map(split_tokens, self.texts), self.numbers.__getitem__)
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -176,7 +176,7 @@ class Predictions:
             return start + fresh[word] if found is None else found
 
         self.words = Words.of(map(str.split, self.texts), number)
-        self.tokens = Words.of(map(cut, self.texts), number) if any(map(separated, self.texts)) else self.words
+        self.tokens = Words.of(map(split_tokens, self.texts), number) if any(map(separated, self.texts)) else self.words
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -208,13 +208,13 @@ def find(keys: Ints, known: Ints) -> Ints:
     return np.where(known[places] == keys, places, -1)
 
 
-def cut(text: str) -> list[str]:
+def split_tokens(text: str) -> list[str]:
     """A tokenised caption's tokens. `split()` gives more pieces: some tokens hold a space that does not break."""
     return text.split(" ") if text else []
 
 
 def separated(text: str) -> bool:
-    return not text.isascii() and len(text.split()) != len(cut(text))
+    return not text.isascii() and len(text.split()) != len(split_tokens(text))
 
 
 def _check(captions: Mapping[Any, Sequence[str]]) -> None:

@@ -126,7 +126,7 @@ def film_at(name: str, split: str, place: int, *, seed: int) -> Film:
     )
 
 
-def words_of(name: str, split: str, place: int, *, seed: int) -> np.random.Generator:
+def word_generator(name: str, split: str, place: int, *, seed: int) -> np.random.Generator:
     """The chance behind everything that is said of the film at a place."""
     return np.random.default_rng(entropy(recipe_of(name), seed, split, place, 1))
 
@@ -134,7 +134,7 @@ def words_of(name: str, split: str, place: int, *, seed: int) -> np.random.Gener
 def captions_at(name: str, split: str, place: int, *, seed: int, count: int | None = None) -> list[str]:
     """What the crowd says of the film at a place; `count` people, or as many as the corpus asks."""
     film = film_at(name, split, place, seed=seed)
-    return references(film, count or caption_count(name, split, place), words_of(name, split, place, seed=seed))
+    return references(film, count or caption_count(name, split, place), word_generator(name, split, place, seed=seed))
 
 
 def caption_count(name: str, split: str, place: int) -> int:

@@ -14,7 +14,7 @@ from pseudocap.data.corpora.msvd import MAPPINGS, SENTS
 from pseudocap.files.atomic import unfinished, unfinished_group
 from pseudocap.files.tars import add_member
 from pseudocap.toyworld.actions import events
-from pseudocap.toyworld.corpora import SPLITS, CorpusRecipe, Scale, captions_at, film_at, words_of
+from pseudocap.toyworld.corpora import SPLITS, CorpusRecipe, Scale, captions_at, film_at, word_generator
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.scenes import FPS, TICKS, Film
 from pseudocap.toyworld.speech import alt_text, segments, talk
@@ -36,7 +36,7 @@ def video_name(recipe: CorpusRecipe, scale: Scale, split: str, place: int, film:
     return f"{recipe.name}{before + place:06d}"
 
 
-def describe(film: Film) -> dict[str, Any]:
+def describe_film(film: Film) -> dict[str, Any]:
     """The exact scene, and what happens in it by name, with seconds: for people and for JSON."""
     shots = []
     begin = 0.0
@@ -57,7 +57,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         file.writelines(f"{line}\n" for line in lines)
 
 
-def write_json(path: Path, document: object) -> None:
+def write_document(path: Path, document: object) -> None:
     write_lines(path, [json.dumps(document, indent=None)])
 
 
@@ -73,13 +73,13 @@ def write_scenes(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) ->
     write_lines(
         folder / "scenes.jsonl",
         (
-            json.dumps({"video": f"{name}.mp4", "split": split, **describe(film)})
+            json.dumps({"video": f"{name}.mp4", "split": split, **describe_film(film)})
             for split, _, name, film in films(recipe, scale, seed)
         ),
     )
 
 
-def write_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
+def write_clip_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """labels.jsonl: one line a clip, with the one action and the look of who takes part."""
     lines = []
     for split, _, name, film in films(recipe, scale, seed):
@@ -111,7 +111,7 @@ def write_msrvtt(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) ->
             table["sentences"].append({"sen_id": sentence, "video_id": name, "caption": caption})
             sentence += 1
     for name, table in zip(LAYOUTS[0], tables, strict=True):
-        write_json(folder / name, table)
+        write_document(folder / name, table)
 
 
 def write_msvd(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
@@ -147,16 +147,16 @@ def write_talking(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -
     transcripts: dict[str, dict[str, list[Any]]] = {}
     truth = []
     for split, place, name, film in films(recipe, scale, seed):
-        rng = words_of(recipe.name, split, place, seed=seed)
+        rng = word_generator(recipe.name, split, place, seed=seed)
         said = talk(film, rng)
         lines = segments(said, rng)
         transcripts[name] = {key: [getattr(line, key) for line in lines] for key in ("start", "end", "text")}
         truth += [json.dumps({"video": f"{name}.mp4", **asdict(utterance)}) for utterance in said]
-    write_json(folder / "caption.json", transcripts)
+    write_document(folder / "caption.json", transcripts)
     write_lines(folder / "utterances.jsonl", truth)
 
 
-def write_shard(path: Path, places: Iterable[int], *, size: int, seed: int) -> None:
+def write_stills(path: Path, places: Iterable[int], *, size: int, seed: int) -> None:
     """A tar of stills with alt text as img2dataset writes it, and the parquet beside it; the tar is renamed last."""
     import pyarrow
     import pyarrow.parquet
@@ -178,7 +178,7 @@ def write_shard(path: Path, places: Iterable[int], *, size: int, seed: int) -> N
 
 def _still(place: int, size: int, seed: int) -> tuple[dict[str, Any], bytes]:
     film = film_at("stills", "train", place, seed=seed)
-    rng = words_of("stills", "train", place, seed=seed)
+    rng = word_generator("stills", "train", place, seed=seed)
     frame = int(rng.integers(film.frames))
     row = {"key": f"{place // SHARD:05d}{place % SHARD:04d}", "status": "success"}
     row |= {"caption": alt_text(film, frame, rng), "url": f"https://example.org/toyworld/{seed}/{place}.jpg"}

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from pseudocap.files.atomic import unfinished
 from pseudocap.toyworld.actions import events
-from pseudocap.toyworld.corpora import captions_at, film_at, recipe_of, words_of
+from pseudocap.toyworld.corpora import captions_at, film_at, recipe_of, word_generator
 from pseudocap.toyworld.grammar import full_truth
 from pseudocap.toyworld.render import render_film
 from pseudocap.toyworld.scenes import FPS, TICKS, Film, Shot, Thing
@@ -43,7 +43,7 @@ def show(
     frames = list(render_film(film, size))
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{recipe.name}-{split}-{seed}-{place}"
-    rng = words_of(corpus, split, place, seed=seed)
+    rng = word_generator(corpus, split, place, seed=seed)
     lines = segments(talk(film, rng), rng)
     showing = Showing(
         sheet=folder / f"{stem}.png",

@@ -27,7 +27,7 @@ TOGETHER = 16  # films that a worker takes at a time, at most
 SIZES = (32, 256)
 Progress = Callable[[str, int, int], None]  # what is being made, films that are done, films in all
 ANNOTATIONS: dict[str, tuple[Callable[[Path, CorpusRecipe, Scale, int], None], ...]] = {
-    "clips": (formats.write_labels, formats.write_scenes),
+    "clips": (formats.write_clip_labels, formats.write_scenes),
     "stills": (),
     "talking": (formats.write_talking, formats.write_scenes),
     "msrvtt": (formats.write_msrvtt, formats.write_scenes),
@@ -79,7 +79,7 @@ def write_world(
             **{recipe.name: _summary(root / recipe.name, recipe, scale) for recipe in recipes},
         },
     }
-    formats.write_json(root / MANIFEST, manifest)
+    formats.write_document(root / MANIFEST, manifest)
     return manifest | {"seconds_of_work": round(time.perf_counter() - started, 1)}
 
 
@@ -128,7 +128,7 @@ def _settle(root: Path, settings: dict[str, Any]) -> None:
     if not path.is_file():
         if root.is_dir() and any(root.iterdir()):
             raise ConfigError(f"{root} holds other things than a toy world; name a new or empty folder")
-        formats.write_json(path, settings)
+        formats.write_document(path, settings)
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -203,7 +203,7 @@ def _made(jobs: Sequence[FilmJob], workers: int) -> Iterator[int]:
 def make(job: FilmJob) -> int:
     """Draw and write the films of a job."""
     if job.corpus == "stills":
-        formats.write_shard(job.targets[0][0], (place for _, _, place in job.targets), size=job.size, seed=job.seed)
+        formats.write_stills(job.targets[0][0], (place for _, _, place in job.targets), size=job.size, seed=job.seed)
         return len(job.targets)
     for path, split, place in job.targets:
         if not path.is_file():

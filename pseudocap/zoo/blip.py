@@ -38,7 +38,7 @@ class TeacherRecipe:
     course: Course = field(default_factory=lambda: Course(steps=2000, lr=1e-3, warmup=200))
 
 
-def build_teacher(
+def build_blip(
     folder: Path, eye: Path, eyes: EyeRecipe, recipe: TeacherRecipe, *, seed: int, progress: Progress | None = None
 ) -> dict[str, float]:
     """Draw the stills, train, and write BLIP as the hub has it."""

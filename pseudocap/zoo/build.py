@@ -18,7 +18,7 @@ from pseudocap.data.corpora.msrvtt import read_msrvtt
 from pseudocap.stages import Progress, Stage, Workshop, command_text
 from pseudocap.toyworld.write import WORLD, write_world
 from pseudocap.zoo.baselines import measure_captioner, measure_labels, write_held_out, yardsticks
-from pseudocap.zoo.blip import build_teacher
+from pseudocap.zoo.blip import build_blip
 from pseudocap.zoo.opt import build_writer
 from pseudocap.zoo.recipe import REGIMES, ZooRecipe
 from pseudocap.zoo.ship import ship
@@ -135,7 +135,7 @@ def _backbones(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
         Stage(
             name="teacher",
             settings=world | dataclasses.asdict(recipe.teacher) | {"seed": seed + 1},
-            make=lambda folder, report: build_teacher(
+            make=lambda folder, report: build_blip(
                 folder, home / "eye", recipe.eye, recipe.teacher, seed=seed + 1, progress=report
             ),
             needs=("eye",),

@@ -106,11 +106,11 @@ def _told(model: PseudoCap, name: str, film: DemoFilm) -> Said:
     started = time.perf_counter()
     caption = model.caption(film.path)
     seconds = time.perf_counter() - started
-    verdict = verdict_of(str(caption), film.shots) if film.shots else ""
+    verdict = truth_in_words(str(caption), film.shots) if film.shots else ""
     return Said(captioner=name, explanation=model.explain(film.path), seconds=seconds, verdict=verdict)
 
 
-def verdict_of(caption: str, shots: Sequence[Shot]) -> str:
+def truth_in_words(caption: str, shots: Sequence[Shot]) -> str:
     """The caption against the exact scene."""
     verdict = judge(caption, shots)
     wrong = (*verdict.wrong_things, *verdict.wrong_colours, *verdict.wrong_events, *verdict.wrong_ways)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerBase
 
-from pseudocap.toyworld.corpora import film_at, words_of
+from pseudocap.toyworld.corpora import film_at, word_generator
 from pseudocap.toyworld.grammar import Choice, caption
 from pseudocap.toyworld.speech import alt_text, still_caption, talk
 from pseudocap.zoo.tiny import write_tokenizer
@@ -39,7 +39,7 @@ class WriterRecipe:
 def toy_text(recipe: WriterRecipe, seed: int) -> Iterator[str]:
     """What a language model of the toy world has read."""
     for place in range(recipe.films):
-        rng = words_of("stills", "train", place, seed=seed)
+        rng = word_generator("stills", "train", place, seed=seed)
         film = film_at("stills", "train", place, seed=seed)
         frame = int(rng.integers(film.frames))
         yield alt_text(film, frame, rng)
@@ -47,7 +47,7 @@ def toy_text(recipe: WriterRecipe, seed: int) -> Iterator[str]:
         yield caption(film, Choice(rng))
     for place in range(recipe.talks):
         film = film_at("talking", "train", place, seed=seed)
-        yield from (said.text for said in talk(film, words_of("talking", "train", place, seed=seed)))
+        yield from (said.text for said in talk(film, word_generator("talking", "train", place, seed=seed)))
 
 
 def build_writer(

@@ -53,7 +53,7 @@ def ship(folder: Path, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
         raise DataError(f"{shipped} has {size:,} bytes, and {LIMIT:,} may be shipped: make the networks smaller")
     text = HEADER + yaml.safe_dump({"checkpoints": rows}, sort_keys=False, allow_unicode=True, width=120)
     (folder / "checkpoints.yaml").write_text(text, encoding="utf-8")
-    return {"bytes": size, "table": list(table(shop.reports))}
+    return {"bytes": size, "table": list(regime_table(shop.reports))}
 
 
 def install(built: Path, package: Path = PACKAGE) -> None:
@@ -64,7 +64,7 @@ def install(built: Path, package: Path = PACKAGE) -> None:
     shutil.copyfile(built / "checkpoints.yaml", package.parent / "checkpoints.yaml")
 
 
-def table(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def regime_table(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """The five regimes as a Markdown table, and the yardsticks below."""
     yield f"| regime | CIDEr-D (95 %) | BLEU-4 | ROUGE-L | {' | '.join(VIEWS[1:])} | true |"
     yield f"|---|---|---|---|{'---|' * (len(VIEWS) - 1)}---|"

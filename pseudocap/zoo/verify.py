@@ -35,7 +35,7 @@ class RowFinding:
     not_scored: str = ""
 
 
-def verify(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) -> RowFinding:
+def verify_row(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) -> RowFinding:
     """`world` holds what `write_test_world` wrote; None leaves the scores out."""
     try:
         folder = fetch(row.name, checkpoints=None if row.shipped else row.registry).folder

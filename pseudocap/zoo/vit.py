@@ -19,7 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from pseudocap.files.atomic import unfinished
-from pseudocap.toyworld.corpora import film_at, words_of
+from pseudocap.toyworld.corpora import film_at, word_generator
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.speech import still_caption
 from pseudocap.video.picture import jpeg
@@ -61,7 +61,7 @@ def draw_still(job: StillJob) -> Still:
     """A still of the corpus `stills`, through JPEG, what people say of it, and the kind and colour of each patch."""
     place, seed, size, grid, captions = job
     film = film_at("stills", "train", place, seed=seed)
-    rng = words_of("stills", "train", place, seed=seed)
+    rng = word_generator("stills", "train", place, seed=seed)
     frame = int(rng.integers(film.frames))
     picture = np.asarray(Image.open(io.BytesIO(jpeg(render(film, frame, size)))).convert("RGB"))
     shown = patch_answers(film, [frame], grid)

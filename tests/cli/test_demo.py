@@ -19,7 +19,7 @@ from pseudocap.cli.main import main
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.film import encode
 from pseudocap.toyworld.grammar import full_truth
-from pseudocap.zoo.demo import verdict_of
+from pseudocap.zoo.demo import truth_in_words
 from pseudocap.zoo.recipe import REGIMES
 
 
@@ -73,9 +73,9 @@ def test_a_toy_film_stands_beside_its_truth(
 
 def test_a_caption_is_held_against_the_scene() -> None:
     film = film_at("msrvtt", "test", 0, seed=0)
-    assert verdict_of(full_truth(film), film.shots) == "true"
-    assert verdict_of("", film.shots).startswith("names nothing")
-    assert verdict_of("a purple dinosaur and a red robot and a blue cat", film.shots).startswith("wrong: ")
+    assert truth_in_words(full_truth(film), film.shots) == "true"
+    assert truth_in_words("", film.shots).startswith("names nothing")
+    assert truth_in_words("a purple dinosaur and a red robot and a blue cat", film.shots).startswith("wrong: ")
 
 
 @pytest.mark.parametrize(

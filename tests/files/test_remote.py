@@ -16,7 +16,7 @@ import pseudocap.files.claim
 from pseudocap.errors import DataError
 from pseudocap.files.claim import CLAIM, claimed
 from pseudocap.files.remote import RemotePath, names_in, place_at, write_whole
-from pseudocap.label.compare import compare
+from pseudocap.label.compare import compare_labels
 from pseudocap.label.pipeline import Relabel
 from pseudocap.label.schema import label_files, read_labels
 from pseudocap.label.shard import LabelSpec
@@ -51,7 +51,7 @@ def test_an_address_gets_the_files_of_a_folder(films: Path, tmp_path: Path, buck
     run(films, bucket, SPEC)  # type: ignore[arg-type]
     assert stored(bucket) == contents(tmp_path / "here")
     assert list(read_labels(bucket)) == list(read_labels(tmp_path / "here"))
-    assert compare(bucket, tmp_path / "here").differing == 0
+    assert compare_labels(bucket, tmp_path / "here").differing == 0
 
 
 def test_an_interrupted_run_into_an_address_goes_on(films: Path, tmp_path: Path, bucket: str) -> None:

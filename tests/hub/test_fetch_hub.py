@@ -19,7 +19,7 @@ from pseudocap import PseudoCap
 from pseudocap.cli.main import main
 from pseudocap.errors import CheckpointError
 from pseudocap.hub.fetch import NEEDED, Access, fetch, sha256_of
-from pseudocap.hub.publish import pack
+from pseudocap.hub.publish import pack_checkpoint
 
 WEIGHTS = "adapter_model.safetensors"
 OFFLINE = Access(local_files_only=True)
@@ -28,7 +28,7 @@ OFFLINE = Access(local_files_only=True)
 @pytest.fixture
 def published(on_hub: Hub, saved: Path) -> str:
     """The commit of `owner/mine`, whose repo holds more than a checkpoint needs."""
-    parcel = pack(saved, "owner/mine", decoder="team/opt", encoder="team/timesformer")
+    parcel = pack_checkpoint(saved, "owner/mine", decoder="team/opt", encoder="team/timesformer")
     files = {name: each if isinstance(each, bytes) else each.read_bytes() for name, each in parcel.files.items()}
     return on_hub.put("owner/mine", {**files, "optimiser.pt": b"x" * 100, "modeling.py": b"raise SystemExit"})
 

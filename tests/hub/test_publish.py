@@ -16,7 +16,7 @@ from pseudocap import PseudoCap
 from pseudocap.cli.main import main
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.hub.fetch import fetch
-from pseudocap.hub.publish import pack, send
+from pseudocap.hub.publish import pack_checkpoint, send
 
 NAMED = {"decoder": "team/opt", "encoder": "team/timesformer"}
 OPTIONS = ["--decoder", "team/opt", "--encoder", "team/timesformer"]
@@ -41,7 +41,7 @@ def test_a_push_is_one_commit_that_others_load(on_hub: Hub, saved: Path, capsys:
 
 
 def test_only_adapters_leave_the_machine(on_hub: Hub, saved: Path, hub_backbones: Path) -> None:
-    send(pack(saved, "owner/mine", **NAMED))
+    send(pack_checkpoint(saved, "owner/mine", **NAMED))
     files = on_hub.files("owner/mine")
     assert b"".join(files.values()).find(str(hub_backbones).encode()) == -1
     frozen = (hub_backbones / "opt" / "model.safetensors").stat().st_size
@@ -55,19 +55,19 @@ def test_frozen_weights_in_the_file_are_refused(saved: Path, tmp_path: Path) -> 
     weights = tmp_path / "c" / "adapter_model.safetensors"
     save_file({**load_file(weights), "decoder.embed_tokens.weight": torch.zeros(2)}, weights)
     with pytest.raises(CheckpointError, match=r"'decoder.embed_tokens.weight', which is no adapter's"):
-        pack(tmp_path / "c", "owner/mine", **NAMED)
+        pack_checkpoint(tmp_path / "c", "owner/mine", **NAMED)
 
 
 def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="gone is no folder"):
-        pack(tmp_path / "gone", "owner/mine", **NAMED)
+        pack_checkpoint(tmp_path / "gone", "owner/mine", **NAMED)
 
 
 def test_a_backbone_that_is_a_directory_here_must_get_a_name(saved: Path, hub: Hub) -> None:
     with pytest.raises(CheckpointError, match=r"directory of this machine.*--decoder OWNER/NAME --encoder OWNER/NAME"):
-        pack(saved, "owner/mine")
+        pack_checkpoint(saved, "owner/mine")
     with pytest.raises(ConfigError, match="must be a repo"):
-        pack(saved, "owner/mine", decoder="/some/where", encoder="team/timesformer")
+        pack_checkpoint(saved, "owner/mine", decoder="/some/where", encoder="team/timesformer")
     assert hub.requests == []
 
 
@@ -82,7 +82,7 @@ def test_a_dry_run_shows_all_and_asks_nobody(hub: Hub, saved: Path, capsys: pyte
 
 
 def test_a_private_repo_is_hidden_from_strangers(on_hub: Hub, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    send(pack(saved, "owner/secret", **NAMED), private=True)
+    send(pack_checkpoint(saved, "owner/secret", **NAMED), private=True)
     assert on_hub.repos["owner/secret"].private
     assert PseudoCap.from_pretrained("owner/secret", device="cpu").origin.source == "hf://owner/secret"
     with pytest.raises(CheckpointError, match="has no such repo, or hides it from you"):
@@ -92,13 +92,13 @@ def test_a_private_repo_is_hidden_from_strangers(on_hub: Hub, saved: Path, monke
 def test_private_is_never_quietly_public(hub: Hub, saved: Path) -> None:
     hub.put("owner/open", {})
     with pytest.raises(CheckpointError, match="is there already and is public, so --private cannot hold"):
-        send(pack(saved, "owner/open", **NAMED), private=True)
+        send(pack_checkpoint(saved, "owner/open", **NAMED), private=True)
     assert hub.files("owner/open") == {}
 
 
 def test_a_pull_request_leaves_main_as_it_was(on_hub: Hub, saved: Path) -> None:
     before = on_hub.put("owner/theirs", {"config.json": b'{"model_type": "pseudocap"}'})
-    sent = send(pack(saved, "owner/theirs", **NAMED), pull_request=True)
+    sent = send(pack_checkpoint(saved, "owner/theirs", **NAMED), pull_request=True)
     assert sent.pull_request.endswith("/discussions/1")
     assert on_hub.repos["owner/theirs"].branches["main"] == before
     assert "adapter_model.safetensors" in on_hub.files("owner/theirs", "refs/pr/1")
@@ -106,7 +106,7 @@ def test_a_pull_request_leaves_main_as_it_was(on_hub: Hub, saved: Path) -> None:
 
 
 def test_a_branch_is_made_and_loaded_by_name(on_hub: Hub, saved: Path) -> None:
-    sent = send(pack(saved, "owner/mine", **NAMED), revision="v2")
+    sent = send(pack_checkpoint(saved, "owner/mine", **NAMED), revision="v2")
     assert on_hub.files("owner/mine", "main") == {}
     for name in ("owner/mine@v2", f"hf://owner/mine@{sent.commit}"):
         assert PseudoCap.from_pretrained(name, device="cpu").origin.revision == sent.commit
@@ -115,7 +115,7 @@ def test_a_branch_is_made_and_loaded_by_name(on_hub: Hub, saved: Path) -> None:
 def test_another_model_is_never_overwritten(hub: Hub, saved: Path) -> None:
     hub.put("owner/other", {"config.json": b'{"model_type": "opt"}'})
     with pytest.raises(CheckpointError, match="holds a 'opt', which a captioner must not overwrite; nothing was sent"):
-        send(pack(saved, "owner/other", **NAMED))
+        send(pack_checkpoint(saved, "owner/other", **NAMED))
     assert list(hub.files("owner/other")) == ["config.json"]
 
 
@@ -136,10 +136,10 @@ def test_a_failed_push_leaves_nothing_visible_and_can_be_repeated(
 ) -> None:
     on_hub.fail(where, status=status)
     with pytest.raises(CheckpointError, match=told):
-        send(pack(saved, "owner/mine", **NAMED))
+        send(pack_checkpoint(saved, "owner/mine", **NAMED))
     if "owner/mine" in on_hub.repos:
         assert on_hub.files("owner/mine") == {}
-    send(pack(saved, "owner/mine", **NAMED))
+    send(pack_checkpoint(saved, "owner/mine", **NAMED))
     weights = fetch("owner/mine").folder / "adapter_model.safetensors"
     assert weights.read_bytes() == (saved / "adapter_model.safetensors").read_bytes()
 
@@ -157,7 +157,7 @@ def test_a_hub_that_cannot_be_reached_is_named(
 
 def test_an_upload_that_is_cut_is_taken_up_again(on_hub: Hub, saved: Path) -> None:
     on_hub.fail(r"PUT /lfs/upload", status=503, times=1)
-    send(pack(saved, "owner/mine", **NAMED))
+    send(pack_checkpoint(saved, "owner/mine", **NAMED))
     assert on_hub.files("owner/mine")["adapter_model.safetensors"] == (saved / "adapter_model.safetensors").read_bytes()
 
 
@@ -166,15 +166,15 @@ def test_large_files_go_up_in_parts_and_come_down_whole(hub: Hub, saved: Path, t
     weights = tmp_path / "c" / "adapter_model.safetensors"
     layer = json.loads((saved / "config.json").read_text())["adapter_layers"][0]
     save_file({**load_file(weights), f"{layer}.large": torch.randn(PART)}, weights)  # four bytes a number
-    send(pack(tmp_path / "c", "owner/large", **NAMED))
+    send(pack_checkpoint(tmp_path / "c", "owner/large", **NAMED))
     assert len(hub.asked(r"PUT /lfs/upload")) >= 4
     assert (fetch("owner/large").folder / "adapter_model.safetensors").read_bytes() == weights.read_bytes()
 
 
 def test_what_is_there_already_is_not_sent_again(on_hub: Hub, saved: Path) -> None:
-    send(pack(saved, "owner/mine", **NAMED))
+    send(pack_checkpoint(saved, "owner/mine", **NAMED))
     uploads = len(on_hub.asked(r"PUT /lfs"))
-    send(pack(saved, "owner/mine", license="mit", **NAMED))
+    send(pack_checkpoint(saved, "owner/mine", license="mit", **NAMED))
     assert len(on_hub.asked(r"PUT /lfs")) == uploads == 1
     assert b"license: mit" in on_hub.files("owner/mine")["README.md"]
 
@@ -182,11 +182,11 @@ def test_what_is_there_already_is_not_sent_again(on_hub: Hub, saved: Path) -> No
 def test_a_page_of_ones_own_is_sent_as_it_is(on_hub: Hub, saved: Path, tmp_path: Path) -> None:
     shutil.copytree(saved, tmp_path / "c")
     (tmp_path / "c" / "README.md").write_text("---\nlicense: mit\n---\nMine.\n")
-    send(pack(tmp_path / "c", "owner/mine", **NAMED))
+    send(pack_checkpoint(tmp_path / "c", "owner/mine", **NAMED))
     assert on_hub.files("owner/mine")["README.md"] == b"---\nlicense: mit\n---\nMine.\n"
     (tmp_path / "c" / "README.md").write_text("---\nlicense: [mit\n---\nMine.\n")
     with pytest.raises(CheckpointError, match="Invalid metadata in README"):
-        send(pack(tmp_path / "c", "owner/mine", **NAMED))
+        send(pack_checkpoint(tmp_path / "c", "owner/mine", **NAMED))
 
 
 def test_push_to_hub_publishes_the_model_in_memory(on_hub: Hub, saved: Path, hub_backbones: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from helpers.label_worlds import SHORT, rows, run
 
 from pseudocap.errors import DataError
-from pseudocap.label.compare import compare
+from pseudocap.label.compare import compare_labels
 from pseudocap.label.shard import LabelSpec
 from pseudocap.label.teachers.base import Answer, NullTeacher, View
 from pseudocap.label.teachers.image_text import ImageTextTeacher
@@ -32,24 +32,24 @@ class Fickle(NullTeacher):
 def test_captions_that_differ_are_counted(films: Path, tmp_path: Path) -> None:
     run(films, tmp_path / "one", SPEC)
     run(films, tmp_path / "other", SPEC, Fickle(short_side=32))
-    found = compare(tmp_path / "one", tmp_path / "other")
+    found = compare_labels(tmp_path / "one", tmp_path / "other")
     assert (found.clips, found.differing, found.only_one) == (25, 4, 0)
     assert found.share == 4 / 25
     (tmp_path / "other" / "000002.parquet").unlink()
-    assert compare(tmp_path / "one", tmp_path / "other").only_one == 6
+    assert compare_labels(tmp_path / "one", tmp_path / "other").only_one == 6
 
 
 def test_another_batch_size_may_be_compared(films: Path, tmp_path: Path, blip: ImageTextTeacher) -> None:
     run(films, tmp_path / "four", SPEC, blip)
     run(films, tmp_path / "seven", replace(SPEC, batch_size=7), blip)
     differing = [a.caption != b.caption for a, b in zip(rows(tmp_path / "four"), rows(tmp_path / "seven"), strict=True)]
-    assert compare(tmp_path / "four", tmp_path / "seven").differing == sum(differing)
+    assert compare_labels(tmp_path / "four", tmp_path / "seven").differing == sum(differing)
 
 
 def test_runs_over_other_videos_are_refused(films: Path, tmp_path: Path) -> None:
     run(films, tmp_path / "one", SPEC)
     run(films / "more", tmp_path / "other", SPEC)
     with pytest.raises(DataError, match="labels of other videos, or in other shards"):
-        compare(tmp_path / "one", tmp_path / "other")
+        compare_labels(tmp_path / "one", tmp_path / "other")
     with pytest.raises(DataError, match="holds no labelling run"):
-        compare(tmp_path / "one", tmp_path)
+        compare_labels(tmp_path / "one", tmp_path)

@@ -10,7 +10,7 @@ import pytest
 from helpers.label_worlds import SHORT, write_film
 
 from pseudocap.errors import ConfigError
-from pseudocap.label.framing import Framing, pieces, plan_video, sharpness, watch_clips
+from pseudocap.label.framing import Framing, pieces, plan_video, sharpness, watch_planned
 from pseudocap.label.sources import Media
 from pseudocap.types import Clip
 from pseudocap.video.decode import open_video
@@ -24,7 +24,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_centre_frame_is_the_readers(film: Path, tmp_path: Path) -> None:
     framing = replace(SHORT, short_side=None)
     planned = plan_video(Media(name="a.mp4", address=str(film)), framing, tmp_path)
-    seen = watch_clips(planned.path, planned.clips, framing)
+    seen = watch_planned(planned.path, planned.clips, framing)
     with open_video(film) as video:
         for watched, (clip, frame) in zip(seen, video.clip_centres(2.0), strict=True):
             assert (watched.clip.start, watched.clip.end) == (clip.start, clip.end)
@@ -40,14 +40,14 @@ def test_small_films_are_not_blown_up_for_teachers_of_images(
     framing = replace(SHORT, short_side=asked, choice=choice)
     planned = plan_video(Media(name="a.mp4", address=str(film)), framing, tmp_path)
     assert planned.framing is not None
-    seen = watch_clips(planned.path, planned.clips, planned.framing)
+    seen = watch_planned(planned.path, planned.clips, planned.framing)
     assert {min(watched.frames.shape[1:3]) for watched in seen if watched.frames is not None} == {got}
 
 
 def test_the_sharpest_frame_is_chosen_within_the_window(film: Path) -> None:
     clip = Clip(source="a.mp4", start=2.0, end=10.0)
     framing = Framing(choice="sharpest", count=5, window=2.0)
-    (watched,) = watch_clips(str(film), [clip], framing)
+    (watched,) = watch_planned(str(film), [clip], framing)
     with open_video(film) as video:
         frames = video.frames_at(framing.times(clip))
     assert all(5.0 <= time <= 7.0 for time in framing.times(clip))

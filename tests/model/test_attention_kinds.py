@@ -17,7 +17,7 @@ from pseudocap import PseudoCap
 from pseudocap.bench.speed.shapes import build_on_meta
 from pseudocap.captioner import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.errors import ConfigError, InputError
-from pseudocap.hub.publish import pack
+from pseudocap.hub.publish import pack_checkpoint
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.encoders.base import pool
 from pseudocap.model.encoders.timesformer import TimeSformerConfig
@@ -163,7 +163,7 @@ def test_a_saved_captioner_says_the_same_again(
     assert again.trainable_names == model.trainable_names
     assert f"{attention} attention" in (tmp_path / "README.md").read_text()
     sendable = {"decoder": "someone/opt", "encoder": "someone/timesformer"}
-    assert pack(tmp_path, "someone/captioner", license="mit", **sendable)
+    assert pack_checkpoint(tmp_path, "someone/captioner", license="mit", **sendable)
 
 
 def test_a_config_of_before_there_was_a_choice_is_separable_and_so_is_written_still(

@@ -12,7 +12,7 @@ from helpers.acting import film_of
 from pseudocap.toyworld import lexicon
 from pseudocap.toyworld.actions import VERBS, film_events
 from pseudocap.toyworld.casting import BACKGROUNDS
-from pseudocap.toyworld.corpora import captions_at, film_at, words_of
+from pseudocap.toyworld.corpora import captions_at, film_at, word_generator
 from pseudocap.toyworld.grammar import Choice, caption, full_truth, objects_only, references
 from pseudocap.toyworld.kinds_still import KINDS
 from pseudocap.toyworld.lexicon import inflect
@@ -90,7 +90,9 @@ def test_most_of_what_people_say_of_a_film_is_not_true_of_its_mirror_image() -> 
 def test_what_is_said_is_shared_out_as_in_the_papers() -> None:
     kinds: dict[str, int] = {"refers": 0, "intro": 0, "outro": 0, "chat": 0}
     for place in range(120):
-        for utterance in talk(film_at("talking", "train", place, seed=0), words_of("talking", "train", place, seed=0)):
+        for utterance in talk(
+            film_at("talking", "train", place, seed=0), word_generator("talking", "train", place, seed=0)
+        ):
             kinds[utterance.kind] += 1
     total = sum(kinds.values())
     shares = {"refers": kinds["refers"], "chat": kinds["chat"], "intro or outro": kinds["intro"] + kinds["outro"]}
@@ -103,7 +105,7 @@ def test_what_refers_to_a_shot_lags_behind_it_and_nobody_speaks_over_himself() -
     for place in range(60):
         film = film_at("talking", "train", place, seed=1)
         starts = np.cumsum([0, *(shot.frames for shot in film.shots)]) / FPS
-        said = talk(film, words_of("talking", "train", place, seed=1))
+        said = talk(film, word_generator("talking", "train", place, seed=1))
         for before, after in pairwise(said):
             assert before.end <= after.start
         for utterance in said:
@@ -130,7 +132,7 @@ def test_alt_text_names_things_and_hardly_ever_what_happens() -> None:
     texts, directed, useful = [], 0, 0
     for place in range(400):
         film = film_at("stills", "train", place, seed=0)
-        text = alt_text(film, film.frames // 2, words_of("stills", "train", place, seed=0)).lower()
+        text = alt_text(film, film.frames // 2, word_generator("stills", "train", place, seed=0)).lower()
         texts.append(text)
         directed += bool(re.search(r"to the (left|right)|clockwise|bigger|smaller| up | down ", text))
         nouns = {noun for shot in film.shots for thing in shot.things for noun in KINDS[thing.kind].nouns}

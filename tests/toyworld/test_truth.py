@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pseudocap.toyworld.corpora import captions_at, film_at, words_of
+from pseudocap.toyworld.corpora import captions_at, film_at, word_generator
 from pseudocap.toyworld.scenes import FPS, Action, Film, Shot, Thing, mirrored
 from pseudocap.toyworld.speech import still_caption
 from pseudocap.toyworld.truth import judge, shots_between
@@ -60,7 +60,7 @@ def test_of_a_still_people_are_right_about_things_and_wrong_about_every_second_w
     verdicts = []
     for place in range(100):
         film = film_at("stills", "train", place, seed=0)
-        rng = words_of("stills", "train", place, seed=0)
+        rng = word_generator("stills", "train", place, seed=0)
         verdicts.append(judge(still_caption(film, int(rng.integers(film.frames)), rng), film.shots))
     assert sum(each.things_right for each in verdicts) >= 0.97 * len(verdicts)
     assert 0.05 < sum(bool(each.wrong_events or each.wrong_ways) for each in verdicts) / len(verdicts) < 0.4

@@ -95,12 +95,12 @@ class Cell:
         return f"cells/{part}-{self.name}"
 
 
-def seeded(source: str, seed: int) -> str:
+def for_seed(source: str, seed: int) -> str:
     """The captioner of a seed, where `{seed}` stands for it."""
     return source.replace("{seed}", str(seed))
 
 
-def stages_of(shop: Workshop, ground: Ground, cells: Sequence[Cell]) -> list[Stage]:
+def cell_stages(shop: Workshop, ground: Ground, cells: Sequence[Cell]) -> list[Stage]:
     """All that the cells need beside the ground, each stage once."""
     found: dict[str, Stage] = {}
     for cell in cells:
@@ -128,7 +128,7 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     def train(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
         run = folder / "run"
         if cell.regime in ground.started:
-            return {"start": seeded(ground.started[cell.regime], cell.seed)}
+            return {"start": for_seed(ground.started[cell.regime], cell.seed)}
         if cell.regime == UNTRAINED:
             _write_untrained(shop.root, ground, cell, run / "last")
             return {"command": "new adapters, not pre-trained"}

@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pseudocap.bench.claims.cells import UNTRAINED, Ground, seeded
+from pseudocap.bench.claims.cells import UNTRAINED, Ground, for_seed
 from pseudocap.bench.claims.duplicates import duplicates_stage
 from pseudocap.bench.claims.identities import identity
 from pseudocap.bench.claims.regimes import Bench, planned
@@ -144,7 +144,7 @@ def _checked(files: Files, regimes: Sequence[str], seeds: Sequence[int], counts:
     for source in (files.decoder, files.encoder):
         find_file(_absolute(str(source)), CONFIG_FILE)
     started = [files.started[regime] for regime in regimes if regime in files.started]
-    for source in dict.fromkeys(seeded(each, seed) for seed in seeds for each in started):
+    for source in dict.fromkeys(for_seed(each, seed) for seed in seeds for each in started):
         check_folder(fetch(source).folder, {})
     read = {"msrvtt": read_msrvtt, "msvd": read_msvd}[files.corpus]
     corpus = read(Path(str(files.annotations)), allow_partial=files.allow_partial)
@@ -164,7 +164,7 @@ def _identities(
     found = {}
     for regime, seed in product(regimes, seeds):
         if regime in files.started:
-            learned = {"captioner": identity(seeded(files.started[regime], seed))}
+            learned = {"captioner": identity(for_seed(files.started[regime], seed))}
         else:
             learned = {name: streams[name] for name, _ in STREAMS[regime]}
         found[regime, seed] = {**networks, **learned}

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pseudocap.bench.claims.cells import Cell, Ground, stages_of
+from pseudocap.bench.claims.cells import Cell, Ground, cell_stages
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError
 from pseudocap.regimes.plan import TrainingPlan
@@ -41,7 +41,7 @@ class Bench:
 
     @property
     def stages(self) -> list[Stage]:
-        return [*self.made_first, *stages_of(self.shop, self.ground, self.cells)]
+        return [*self.made_first, *cell_stages(self.shop, self.ground, self.cells)]
 
 
 def planned(regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int], plan: TrainingPlan) -> list[Cell]:

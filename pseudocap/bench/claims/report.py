@@ -25,7 +25,7 @@ def write_results(out: Path, results: Document) -> list[Path]:
         draw(out / "captions.png", lambda axes: _draw_captions(axes, results), "by captions learned from"),
         draw(out / "time.png", lambda axes: _draw_ways(axes, results), "what each way of showing is worth"),
     ]
-    return [*figures, *write_table(out, table(results), results)]
+    return [*figures, *write_table(out, results_table(results), results)]
 
 
 def write_table(out: Path, lines: Iterable[str], results: Document) -> list[Path]:
@@ -37,7 +37,7 @@ def write_table(out: Path, lines: Iterable[str], results: Document) -> list[Path
 # The table
 
 
-def table(results: Document) -> Iterator[str]:
+def results_table(results: Document) -> Iterator[str]:
     yield from _heading(results)
     yield from _main_table(results)
     yield from _claims(results)

@@ -153,10 +153,10 @@ def main() -> None:
     for feed_forward in (False, True):
         for frames in args.frames:
             for row in measure(frames, feed_forward=feed_forward, rounds=args.rounds):
-                print(json.dumps(row) if args.json else table_row(row), flush=True)
+                print(json.dumps(row) if args.json else attention_row(row), flush=True)
 
 
-def table_row(row: dict[str, Any]) -> str:
+def attention_row(row: dict[str, Any]) -> str:
     low, high = row["spread"]
     return (
         f"| {row['frames']} | {'yes' if row['feed_forward'] else 'no'} | {row['kind']} | {row['seconds']:.3f} "

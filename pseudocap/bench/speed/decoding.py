@@ -117,7 +117,7 @@ def decode_everything(path: Path, times: list[float]) -> list[np.ndarray]:
     return pixels
 
 
-def ours(path: Path, times: list[float], nearest: bool) -> list[np.ndarray]:
+def decode_clips(path: Path, times: list[float], nearest: bool) -> list[np.ndarray]:
     with open_video(path) as video:
         frames = list(video.decode(times, nearest_keyframe=nearest))
     return [frame.pixels for frame in frames if isinstance(frame, Frame)]
@@ -136,8 +136,8 @@ def race(path: Path, film: str, rounds: int) -> None:
     times = [clip.centre for clip in clips]
     runners: dict[str, Callable[[], list[np.ndarray]]] = {
         "full decode": lambda: decode_everything(path, times),
-        "exact": lambda: ours(path, times, nearest=False),
-        "nearest key frame": lambda: ours(path, times, nearest=True),
+        "exact": lambda: decode_clips(path, times, nearest=False),
+        "nearest key frame": lambda: decode_clips(path, times, nearest=True),
     }
     if why_unusable() is None:
         runners["torchcodec, exact"] = lambda: by_torchcodec(path, times, "exact")

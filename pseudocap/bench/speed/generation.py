@@ -151,7 +151,7 @@ def measure(model: CaptionNetwork, setting: Setting, against: list[str], rounds:
         return take_turns(runs, rounds=rounds, warmups=0)
 
 
-def build(setting: Setting) -> CaptionNetwork:
+def build_setting(setting: Setting) -> CaptionNetwork:
     torch.manual_seed(0)
     return network(setting.frames, setting.shape).eval()
 
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--against", nargs="+", choices=AGAINST, default=["OPT without adapters", "full attention"])
     parser.add_argument("--json", action="store_true", help="one JSON row a line instead of the table")
     args = parser.parse_args()
-    model = build(Setting(shape=args.shape, frames=max(args.frames)))
+    model = build_setting(Setting(shape=args.shape, frames=max(args.frames)))
     weights = weights_read(model)
     if not args.json:
         print(f"{args.shape}, {args.tokens} tokens; a step reads {weights:.3f} times plain OPT's weights\n")

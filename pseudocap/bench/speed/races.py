@@ -36,13 +36,13 @@ def decode(film: str, nearest: bool) -> RaceRun:
     """The centre frames of all 8 s clips of two minutes of 640x360, key frames every so many."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import decode_everything, ours
+        from pseudocap.bench.speed.decoding import decode_clips, decode_everything
         from pseudocap.bench.speed.labelling import centres
 
         path = _film(folder, film, minutes=2)
         times = centres(path)
         runs: dict[str, Callable[[], object]] = {
-            "ours": lambda: ours(path, times, nearest),
+            "ours": lambda: decode_clips(path, times, nearest),
             "PyAV, every frame": lambda: decode_everything(path, times),
         }
         return take_turns(runs, rounds=rounds)
@@ -157,10 +157,10 @@ def generate(against: str, **setting: Any) -> RaceRun:
     """Greedy tokens of OPT's shapes with six adapters, after the encoder."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.generation import Setting, build, measure
+        from pseudocap.bench.speed.generation import Setting, build_setting, measure
 
         given = Setting(**setting)
-        return measure(build(given), given, [against], rounds)
+        return measure(build_setting(given), given, [against], rounds)
 
     return run
 

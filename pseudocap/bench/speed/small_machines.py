@@ -117,7 +117,7 @@ FORMS: dict[str, Callable[[nn.Linear], Callable[[torch.Tensor], torch.Tensor]]] 
 }
 
 
-def captions(
+def caption_precisions(
     decoder: str, rounds: int, batches: Sequence[int], precisions: Sequence[str], adapters: torch.dtype
 ) -> None:
     """Watching a clip of 8 frames, writing 20 greedy tokens of one caption and of several, and both together."""
@@ -178,7 +178,7 @@ def main() -> None:
     if args.what == "kernels":
         kernels(args.rounds)
     elif args.what == "captions":
-        captions(args.decoder, args.rounds, args.batches, args.precisions, getattr(torch, args.adapters))
+        caption_precisions(args.decoder, args.rounds, args.batches, args.precisions, getattr(torch, args.adapters))
     else:
         quality(args.name, args.films, args.build)
 

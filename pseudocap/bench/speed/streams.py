@@ -22,7 +22,7 @@ from PIL import Image
 from pseudocap.bench.speed.measure import take_turns
 from pseudocap.data.stream.batches import Stream, TrainingBatches
 from pseudocap.data.stream.mixture import Mixture
-from pseudocap.data.stream.sources import TarSource, picture
+from pseudocap.data.stream.sources import TarSource, decode_picture
 from pseudocap.data.tars.index import find_tars, index_tars
 from pseudocap.data.tars.samples import ShardSample, read_shard
 from pseudocap.files import tars
@@ -53,7 +53,7 @@ def plain(folder: Path, first: int, batches: int) -> None:
     samples = islice(samples, first * BATCH, None)
     for _ in range(batches):
         taken = islice(samples, BATCH)
-        torch.stack([train_tensor(picture(sample.media)[None], PREPROCESS, generator) for sample in taken])
+        torch.stack([train_tensor(decode_picture(sample.media)[None], PREPROCESS, generator) for sample in taken])
 
 
 def streamed(folder: Path, first: int, batches: int) -> None:

@@ -119,7 +119,7 @@ def _read(path: Path, race: Race) -> RaceResult:
     return RaceResult(**json.loads(path.read_text(encoding="utf-8")) | {"floor": race.floor, "note": race.note})
 
 
-def table(results: Sequence[RaceResult]) -> Iterator[str]:
+def race_table(results: Sequence[RaceResult]) -> Iterator[str]:
     yield "| race | against | seconds | theirs | times as fast (rounds) | less processor time | floor |"
     yield "|---|---|---|---|---|---|---|"
     for each in results:

@@ -32,7 +32,7 @@ def read_msrvtt(annotations: Annotations, *, allow_partial: bool = False) -> Cor
     videos: dict[str, CaptionedVideo] = {}
     captions: dict[str, list[str]] = {}
     for path in files:
-        document = reading.read_json(path)
+        document = reading.read_document(path)
         for row in _videos(document, path):
             if row.id in videos:
                 raise DataError(f"{path}: the video {row.id!r} stands there twice, or in two of the files; keep one")

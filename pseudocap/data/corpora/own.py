@@ -51,7 +51,7 @@ def _json_lines(path: Path) -> Iterator[tuple[str, object]]:
 
 
 def _json(path: Path) -> Iterator[tuple[str, object]]:
-    document = reading.read_json(path)
+    document = reading.read_document(path)
     if not isinstance(document, list):
         raise DataError(f"{path} must hold a list of objects, [{{'video': .., 'caption': ..}}, ..]")
     for position, record in enumerate(document):

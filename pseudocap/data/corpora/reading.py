@@ -43,7 +43,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.rstrip("\r\n")
 
 
-def read_json(path: Path) -> object:
+def read_document(path: Path) -> object:
     """A whole JSON file."""
     text = "".join(line for _, line in raw_lines(path))
     try:

@@ -25,7 +25,7 @@ def read_vatex(annotations: Annotations, *, allow_partial: bool = False) -> Corp
     checks = Checks(allow_partial=allow_partial)
     rows: dict[str, CaptionedVideo] = {}
     for path in files:
-        split, records = _split(path), reading.read_json(path)
+        split, records = _split(path), reading.read_document(path)
         if not isinstance(records, list):
             raise DataError(f"{path} must hold a list of videos, [{{'videoID': .., 'enCap': [..]}}, ..]")
         for position, record in enumerate(records):

@@ -109,7 +109,7 @@ class TarSource:
     def _watch_image(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
         if found.extension not in IMAGES:
             raise DataError(f"a {found.extension} among images; images are {', '.join(IMAGES)}")
-        pixels = picture(found.media)[None]
+        pixels = decode_picture(found.media)[None]
         if generator is None:
             return eval_tensor(pixels, self._preprocess)
         return train_tensor(pixels, self._preprocess, generator)
@@ -194,7 +194,7 @@ def _watch(
     return clip_tensor(video, clip, preprocess, generator)
 
 
-def picture(media: bytes) -> np.ndarray:
+def decode_picture(media: bytes) -> np.ndarray:
     """An encoded image, upright, uint8 [H,W,3]; transparency is dropped."""
     try:
         with Image.open(io.BytesIO(media)) as image:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from pseudocap.bench.claims.ablations import ABLATIONS, ablation_bench, short
-from pseudocap.bench.claims.cells import Cell, fewer, finetuning_words, pretraining_words, stages_of
+from pseudocap.bench.claims.cells import Cell, cell_stages, fewer, finetuning_words, pretraining_words
 from pseudocap.bench.claims.regimes import planned, time_left
 from pseudocap.bench.claims.toy import ROWS, toy_ground
 from pseudocap.cli import bench_regimes as cli
@@ -78,12 +78,12 @@ def test_the_table_comes_first_and_few_captions_are_cells_of_their_own(tmp_path:
     assert [cell.captions for cell in cells] == [None] * 4 + [10] * 4
     shop = Workshop(root=tmp_path, main=main)
     ground, first = toy_ground(shop, FULL_RECIPE, regimes=ROWS)
-    names = [stage.name for stage in stages_of(shop, ground, cells)]
+    names = [stage.name for stage in cell_stages(shop, ground, cells)]
     assert len(names) == len(set(names))
     assert "cells/trained-asr-s0" not in names  # the zoo's own
     assert {"cells/trained-asr-s1", "cells/trained-none-s0", "cells/tuned-asr-n10-s0"} <= set(names)
     assert names.count("cells/captions-n10-s0") == 1  # all regimes learn from the same captions
-    hashes_of([*first, *stages_of(shop, ground, cells)])  # every stage that another needs comes before it
+    hashes_of([*first, *cell_stages(shop, ground, cells)])  # every stage that another needs comes before it
 
 
 def test_another_fine_tuning_leaves_the_pre_training_as_it_is(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_another_fine_tuning_leaves_the_pre_training_as_it_is(tmp_path: Path) ->
     ground, first = toy_ground(shop, FULL_RECIPE, regimes=())
     cell = Cell(regime="mixed", seed=1, plan=FULL_RECIPE.regime)
     patient = replace(cell, plan=replace(FULL_RECIPE.regime, tuning_patience=FULL_RECIPE.regime.tuning_epochs))
-    one, other = (hashes_of([*first, *stages_of(shop, ground, [each])]) for each in (cell, patient))
+    one, other = (hashes_of([*first, *cell_stages(shop, ground, [each])]) for each in (cell, patient))
     assert {name for name in one if one[name] != other[name]} == {"cells/tuned-mixed-s1", "cells/measured-mixed-s1"}
 
 

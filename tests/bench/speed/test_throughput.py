@@ -9,7 +9,7 @@ import pytest
 
 from pseudocap.bench.speed.measure import take_turns
 from pseudocap.bench.speed.races import RACES, Race
-from pseudocap.bench.speed.throughput import measure, run_races, table
+from pseudocap.bench.speed.throughput import measure, race_table, run_races
 from pseudocap.cli.main import main
 from pseudocap.errors import DataError
 
@@ -29,7 +29,7 @@ def test_a_ratio_is_of_medians_and_lies_between_single_rounds(tmp_path: Path) ->
     assert found.ratio == pytest.approx(found.their_seconds / found.seconds)
     assert found.holds
     assert not measure(race(floor=1e9), tmp_path, 1).holds
-    assert "not reached" in list(table([measure(race(floor=1e9), tmp_path, 1)]))[-1]
+    assert "not reached" in list(race_table([measure(race(floor=1e9), tmp_path, 1)]))[-1]
 
 
 def test_names_are_unique_and_floors_are_there() -> None:

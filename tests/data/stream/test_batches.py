@@ -14,7 +14,7 @@ from helpers.tars import SMALL, image_bytes, image_tars, video_tars, write_tar
 from PIL import Image
 
 from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches
-from pseudocap.data.stream.sources import RowSource, TarSource, picture
+from pseudocap.data.stream.sources import RowSource, TarSource, decode_picture
 from pseudocap.data.tars.index import index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
@@ -150,7 +150,7 @@ def test_a_picture_that_lies_on_its_side_is_put_upright() -> None:
     exif[0x0112] = 6  # turn by 90 degrees
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", exif=exif)
-    assert picture(buffer.getvalue()).shape == (8, 4, 3)
+    assert decode_picture(buffer.getvalue()).shape == (8, 4, 3)
 
 
 def test_a_tar_that_was_written_anew_under_the_same_name_is_read_anew(tmp_path: Path) -> None:
