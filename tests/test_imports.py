@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "audio": BASE,
     "metrics": BASE,
     "model": BASE,
-    "hub": BASE | {"model"},
+    "hub": BASE | {"model", "regimes.table"},
     "explain": BASE | {"video", "model"},
     "label": BASE | {"video", "audio", "metrics", "model.precision"},
     "mine": BASE | {"video", "label.schema", "model.encoders"},

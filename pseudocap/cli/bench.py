@@ -8,11 +8,11 @@ import argparse
 from pseudocap.cli.actions import add_actions
 from pseudocap.cli.bench_duplicates import DUPLICATES
 from pseudocap.cli.bench_model import MODEL
-from pseudocap.cli.bench_regimes import ABLATION, REGIMES
+from pseudocap.cli.bench_regimes import ABLATION, REGIMES_BENCH
 from pseudocap.cli.bench_throughput import THROUGHPUT
 
 ACTIONS = {
-    "regimes": REGIMES,
+    "regimes": REGIMES_BENCH,
     "ablation": ABLATION,
     "model": MODEL,
     "throughput": THROUGHPUT,

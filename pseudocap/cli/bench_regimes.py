@@ -12,11 +12,12 @@ from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import add_build, command, folders, positive, show_result
 from pseudocap.cli.quiet import quieten
 from pseudocap.errors import ConfigError, InputError, nearest
+from pseudocap.regimes.table import REGIMES, UNTRAINED
 
 if TYPE_CHECKING:
     from pseudocap.zoo.recipe import ZooRecipe
 
-ROWS = ("asr", "image-only", "video-only", "mixed", "mixed-ext", "none")
+ROWS = (*REGIMES, UNTRAINED)
 COUNTS = "10,100,1000"
 ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "attention", "fusion", "mixture", "losses")
 KNOWN = ", ".join(ABLATIONS)
@@ -117,8 +118,8 @@ def _started(given: Sequence[str]) -> dict[str, str]:
     found = {}
     for text in given:
         regime, equals, source = text.partition("=")
-        if not equals or not source or regime not in ROWS[:-1]:
-            raise InputError(f"--pretrained {text}: write REGIME=CHECKPOINT with a regime of {', '.join(ROWS[:-1])}")
+        if not equals or not source or regime not in REGIMES:
+            raise InputError(f"--pretrained {text}: write REGIME=CHECKPOINT with a regime of {', '.join(REGIMES)}")
         here = Path(source.replace("{seed}", "0")).exists()
         found[regime] = str(Path(source).resolve()) if here else source
     return found
@@ -179,7 +180,7 @@ def _ablation(args: argparse.Namespace) -> int:
     return 0
 
 
-REGIMES = Subcommand(
+REGIMES_BENCH = Subcommand(
     summary="the regimes side by side: pre-trained, fine-tuned, scored, with intervals over seeds",
     add=_add_regimes,
     run=_regimes,

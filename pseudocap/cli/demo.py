@@ -18,11 +18,12 @@ from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.explain.target import check_target
+from pseudocap.regimes.table import REGIMES
 
 if TYPE_CHECKING:
     from pseudocap.zoo.demo import DemoFilm, Demonstration
 
-SHIPPED = ("toy-asr", "toy-image-only", "toy-video-only", "toy-mixed", "toy-mixed-ext")
+SHIPPED = tuple(f"toy-{regime}" for regime in REGIMES)
 MOST = 12  # films of a page
 NOTE = (
     "Click a word, or point at it: the picture is the frame that it looked at most while it was chosen, the heat where "

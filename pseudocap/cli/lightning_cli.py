@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressB
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from pseudocap.cli.train import OUT, checkpoint_of
+from pseudocap.cli.train_settings import OUT, checkpoint_of
 from pseudocap.cli.training_progress import training_progress
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.regimes import networks

@@ -12,16 +12,9 @@ from typing import Any
 
 from pseudocap.files.sources import REPO, SHIPPED_SCHEME, place_of
 from pseudocap.model.config import Backbone, PseudoCapConfig
+from pseudocap.regimes.table import BY_CLASS
 
 MARK = "<!-- pseudocap writes this page anew at every save; delete this line to keep a text of your own -->"
-REGIMES = {
-    "AsrBaseline": "speech (`asr`): what is said in the clips, as transcribed",
-    "ImageOnly": "images with alt text (`image-only`), each a video of one frame",
-    "VideoOnly": "pseudolabelled video (`video-only`): an image captioner's captions of the centre frames of clips",
-    "Mixed": "images with alt text and pseudolabelled video (`mixed`)",
-    "MixedExtended": "images with alt text and pseudolabelled video, for longer (`mixed-ext`)",
-    "FineTune": "captions written by people (fine-tuning)",
-}
 LIMITS = """\
 - **It makes things up.** The image captioners that write the pseudolabels hallucinate and err, and a captioner learns
   their errors; it may name things, people and actions that are not there. Do not rely on a caption unseen.
@@ -102,7 +95,8 @@ def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
     yield f"| sees | {config.preprocess.frames} frames of {config.preprocess.size} x {config.preprocess.size} pixels |"
     regime = results.get("regime")
     if regime:
-        yield f"| learned from | {REGIMES.get(str(regime), regime)} |"
+        row = BY_CLASS.get(str(regime))
+        yield f"| learned from | {row.learns_from if row else regime} |"
     if results.get("step") is not None:
         yield f"| optimiser steps | {results['step']:,} |"
     if results.get("started_from"):

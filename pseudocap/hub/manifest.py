@@ -18,9 +18,9 @@ import yaml
 
 from pseudocap.errors import CheckpointError, nearest
 from pseudocap.files.sources import REPO
+from pseudocap.regimes.table import REGIMES
 
 ENVIRONMENT = "PSEUDOCAP_CHECKPOINTS"
-REGIMES = ("asr", "image-only", "video-only", "mixed", "mixed-ext")
 FIELDS: dict[str, type] = {
     "name": str,
     "regime": str,

@@ -5,8 +5,9 @@ They load on first use, for they bring torch and Lightning.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from pseudocap.regimes.table import BY_CLASS
 
 if TYPE_CHECKING:
     from pseudocap.regimes.asr import AsrBaseline
@@ -18,17 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AsrBaseline", "FineTune", "ImageOnly", "Mixed", "MixedExtended", "VideoOnly"]
 
-_HOMES = {
-    "AsrBaseline": "asr",
-    "FineTune": "finetune",
-    "ImageOnly": "image_only",
-    "Mixed": "mixed",
-    "MixedExtended": "mixed_ext",
-    "VideoOnly": "video_only",
-}
-
 
 def __getattr__(name: str) -> object:
-    if name not in _HOMES:
+    if name not in BY_CLASS:
         raise AttributeError(f"module 'pseudocap.regimes' has no attribute {name!r}; it offers {', '.join(__all__)}")
-    return getattr(importlib.import_module(f"pseudocap.regimes.{_HOMES[name]}"), name)
+    return BY_CLASS[name].load()

@@ -16,13 +16,14 @@ from pseudocap.data.corpora.howto100m import read_howto100m
 from pseudocap.data.stream_data import StreamData
 from pseudocap.regimes.base import PreTraining, refuse_modality
 from pseudocap.regimes.losses import caption_losses
+from pseudocap.regimes.table import REGIMES
 from pseudocap.types import CLIP_SECONDS, Batch, Preprocess
 
 
 class AsrBaseline(PreTraining):
     """Learns from transcripts of speech: `TranscriptData(transcripts, videos)`."""
 
-    steps = 4_000
+    steps = REGIMES["asr"].steps
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         refuse_modality(batch, "video", "AsrBaseline")

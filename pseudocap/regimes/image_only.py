@@ -9,13 +9,14 @@ import torch
 
 from pseudocap.regimes.base import PreTraining, refuse_modality
 from pseudocap.regimes.losses import caption_losses
+from pseudocap.regimes.table import REGIMES
 from pseudocap.types import Batch
 
 
 class ImageOnly(PreTraining):
     """Learns from images: `StreamData(images=tars)`."""
 
-    steps = 4_000
+    steps = REGIMES["image-only"].steps
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         refuse_modality(batch, "image", "ImageOnly")

@@ -13,6 +13,7 @@ from pseudocap.data.stream.mixture import MODALITIES
 from pseudocap.data.stream_data import StreamData
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.losses import caption_losses
+from pseudocap.regimes.table import REGIMES
 from pseudocap.types import Batch
 
 
@@ -23,7 +24,7 @@ class Mixed(PreTraining):
     Logs the share of batches and of examples that this rank has seen of each but video: the two differ.
     """
 
-    steps = 4_000
+    steps = REGIMES["mixed"].steps
 
     def on_train_start(self) -> None:
         """A resumed run has seen what its stream had drawn."""

@@ -7,9 +7,10 @@ The papers: MSVD 128.8 and MSR-VTT 54.6 after fine-tuning (FrozenCaptioner's fig
 from __future__ import annotations
 
 from pseudocap.regimes.mixed import Mixed
+from pseudocap.regimes.table import REGIMES
 
 
 class MixedExtended(Mixed):
     """`Mixed` for ten times as many steps; data and training step are the same."""
 
-    steps = 40_000
+    steps = REGIMES["mixed-ext"].steps

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pseudocap.regimes.table import REGIMES, STEPS, UNTRAINED
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingPlan:
@@ -21,7 +23,8 @@ class TrainingPlan:
     tuning_patience: int = 6
 
     def steps_of(self, regime: str) -> int:
-        return self.steps * (self.longer if regime == "mixed-ext" else 1)
+        extended = regime != UNTRAINED and REGIMES[regime].steps > STEPS
+        return self.steps * (self.longer if extended else 1)
 
     def settings(self, *, tuning: bool) -> dict[str, Any]:
         """What pre-training or fine-tuning is made by: another fine-tuning leaves the pre-training as it is."""

@@ -9,13 +9,14 @@ import torch
 
 from pseudocap.regimes.base import PreTraining, refuse_modality
 from pseudocap.regimes.losses import caption_losses
+from pseudocap.regimes.table import REGIMES
 from pseudocap.types import Batch
 
 
 class VideoOnly(PreTraining):
     """Learns from pseudolabelled clips: `StreamData(videos=tars)`, or memories of them."""
 
-    steps = 4_000
+    steps = REGIMES["video-only"].steps
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         refuse_modality(batch, "video", "VideoOnly")

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.data.corpora.msrvtt import read_msrvtt
+from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Progress, Stage, Workshop, command_text
 from pseudocap.toyworld.write import WORLD, write_world
 from pseudocap.zoo.baselines import measure_captioner, measure_labels, write_held_out, yardsticks
 from pseudocap.zoo.blip import build_blip
 from pseudocap.zoo.opt import build_writer
-from pseudocap.zoo.recipe import REGIMES, ZooRecipe
+from pseudocap.zoo.recipe import ZooRecipe
 from pseudocap.zoo.ship import ship
 from pseudocap.zoo.timesformer import build_watcher
 from pseudocap.zoo.vit import build_eye
@@ -33,13 +34,7 @@ LABELS = {
     "labels": ("--teacher", "teacher"),
     "labels-asr": ("--teacher", "asr", "--transcripts", "world/talking/caption.json"),
 }
-DATA = {
-    "asr": ("--data.transcripts", "null", "--data.videos", "memories-asr"),
-    "image-only": ("--data.images", "memories-stills"),
-    "video-only": ("--data.videos", "memories"),
-    "mixed": ("--data.images", "memories-stills", "--data.videos", "memories"),
-    "mixed-ext": ("--data.images", "memories-stills", "--data.videos", "memories"),
-}
+MEMORIES = {"asr": "memories-asr", "images": "memories-stills", "clips": "memories"}  # of each stream
 
 
 def build(
@@ -236,13 +231,12 @@ def _regime(shop: Workshop, recipe: ZooRecipe, regime: str) -> list[Stage]:
         scores = measure_captioner(folder / "run" / "best", shop.root, recipe.seed)
         return {"command": command_text(words), **scores}
 
-    needs = {"asr": ("memories-asr",), "image-only": ("memories-stills",), "video-only": ("memories",)}
     return [
         Stage(
             name=f"trained-{regime}",
             settings=of | plan.settings(tuning=False),
             make=train,
-            needs=("writer", "watcher", *needs.get(regime, ("memories-stills", "memories"))),
+            needs=("writer", "watcher", *(MEMORIES[stream] for stream in REGIMES[regime].streams)),
         ),
         Stage(
             name=f"tuned-{regime}",
@@ -255,7 +249,7 @@ def _regime(shop: Workshop, recipe: ZooRecipe, regime: str) -> list[Stage]:
 
 def data_words(regime: str) -> tuple[str, ...]:
     """What a regime learns from, as the words of `pseudocap train`."""
-    return tuple(f"{word}/store" if word.startswith("memories") else word for word in DATA[regime])
+    return REGIMES[regime].data_words({stream: f"{folder}/store" for stream, folder in MEMORIES.items()})
 
 
 def training_words(recipe: ZooRecipe, regime: str) -> tuple[str, ...]:

@@ -12,8 +12,6 @@ from pseudocap.zoo.timesformer import Lessons, WatcherRecipe
 from pseudocap.zoo.train_loop import Course
 from pseudocap.zoo.vit import EyeRecipe
 
-REGIMES = ("asr", "image-only", "video-only", "mixed", "mixed-ext")
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ZooRecipe:

@@ -20,8 +20,9 @@ from pseudocap.errors import DataError
 from pseudocap.evaluate.views import PLAIN, VIEWS
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.metrics.measures import METRICS
+from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Workshop, commit
-from pseudocap.zoo.recipe import REGIMES, ZooRecipe
+from pseudocap.zoo.recipe import ZooRecipe
 
 PACKAGE = Path(__file__).resolve().parents[1]
 LIMIT = 25_000_000  # bytes of all that is shipped

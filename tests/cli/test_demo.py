@@ -16,11 +16,11 @@ from PIL import Image
 from pseudocap import PseudoCap
 from pseudocap.cli import demo
 from pseudocap.cli.main import main
+from pseudocap.regimes.table import REGIMES
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.film import encode
 from pseudocap.toyworld.grammar import full_truth
 from pseudocap.zoo.demo import truth_in_words
-from pseudocap.zoo.recipe import REGIMES
 
 
 @pytest.fixture

@@ -23,13 +23,13 @@ from lightning.pytorch.callbacks import Callback
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
-from pseudocap.cli.train import CONFIGS, REGIMES
 from pseudocap.errors import CheckpointError
 from pseudocap.hub.checkpoint import read_config
 from pseudocap.regimes import finetune_run as tuning
 from pseudocap.regimes.checkpointing import AtomicCheckpoints
 from pseudocap.regimes.finetune_run import Tuned
 from pseudocap.regimes.logs import RunLogger
+from pseudocap.regimes.table import CONFIGS, REGIMES
 
 FEW = ["--data.batch_size", "2", "--data.workers", "0", "--trainer.accelerator", "cpu"]
 FEW += ["--trainer.enable_progress_bar", "false", "--trainer.enable_model_summary", "false"]

@@ -13,7 +13,7 @@ from pseudocap import PseudoCap
 from pseudocap.cli.main import main
 from pseudocap.files import sources as places
 from pseudocap.hub.manifest import read_manifest
-from pseudocap.zoo.recipe import REGIMES
+from pseudocap.regimes.table import REGIMES
 from pseudocap.zoo.ship import LIMIT
 
 pytestmark = pytest.mark.slow

@@ -21,12 +21,13 @@ from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.memory import Memory
 from pseudocap.metrics.suite import score
 from pseudocap.model.weights import read_tensors
+from pseudocap.regimes.table import REGIMES
 from pseudocap.toyworld.corpora import captions_at, film_at
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.truth import judge
 from pseudocap.types import Clip
 from pseudocap.zoo.demo import toy_films
-from pseudocap.zoo.recipe import FULL_RECIPE, REGIMES
+from pseudocap.zoo.recipe import FULL_RECIPE
 from pseudocap.zoo.ship import BLIP, LIMIT
 
 ROWS = [f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")]

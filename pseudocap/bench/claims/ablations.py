@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pseudocap.bench.claims.cells import UNTRAINED, Cell, Ground
+from pseudocap.bench.claims.cells import Cell, Ground
 from pseudocap.bench.claims.regimes import Bench
 from pseudocap.bench.claims.toy import toy_ground
 from pseudocap.errors import ConfigError, nearest
@@ -20,6 +20,7 @@ from pseudocap.evaluate.views import write_views
 from pseudocap.model.config import ATTENTIONS
 from pseudocap.model.encoders.timesformer import TimeSformer
 from pseudocap.regimes.plan import TrainingPlan
+from pseudocap.regimes.table import UNTRAINED
 from pseudocap.stages import Stage, Workshop
 from pseudocap.zoo.recipe import ZooRecipe
 

@@ -24,10 +24,10 @@ from pseudocap.errors import DataError
 from pseudocap.evaluate.captioner import HeldOut, Judge
 from pseudocap.regimes.loss_guards import BAD_LOSS
 from pseudocap.regimes.plan import TrainingPlan
+from pseudocap.regimes.table import UNTRAINED
 from pseudocap.stages import Stage, Workshop, command_text
 
 CODE = 1  # raised when the code of a cell makes other results of the same settings
-UNTRAINED = "none"  # the regime of who goes into fine-tuning with new adapters
 STEPS_EACH = 8  # that an epoch has at least, as in `pseudocap finetune`; where few captions make fewer, epochs are more
 
 

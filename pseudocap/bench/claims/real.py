@@ -14,7 +14,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pseudocap.bench.claims.cells import UNTRAINED, Ground, for_seed
+from pseudocap.bench.claims.cells import Ground, for_seed
 from pseudocap.bench.claims.duplicates import duplicates_stage
 from pseudocap.bench.claims.identities import identity
 from pseudocap.bench.claims.regimes import Bench, planned
@@ -32,6 +32,7 @@ from pseudocap.hub.checkpoint import check_folder
 from pseudocap.hub.fetch import CONFIG_FILE, fetch
 from pseudocap.model.encoders.timesformer import TimeSformer
 from pseudocap.regimes.plan import TrainingPlan
+from pseudocap.regimes.table import REGIMES, UNTRAINED
 from pseudocap.stages import Stage, Workshop
 
 CODE = 2
@@ -44,14 +45,12 @@ NETWORKS = {
     "decoder": "facebook/opt-1.3b, or a directory",
     "encoder": "a TimeSformer: what `pseudocap convert timesformer` writes, or a repo",
 }
-# What each regime learns from: the option that names it, and what must lie there.
-STREAMS: dict[str, tuple[tuple[str, str], ...]] = {
-    "asr": (("asr", "tars of `pseudocap pack` after `pseudocap label --teacher asr`, or memories of them"),),
-    "image-only": (("images", "tars of img2dataset, or memories of them"),),
-    "video-only": (("clips", "tars of `pseudocap pack` after `pseudocap label`, or memories of them"),),
+# What must be in each stream of a regime; the option that names it is called as the stream.
+STREAMS = {
+    "asr": "tars of `pseudocap pack` after `pseudocap label --teacher asr`, or memories of them",
+    "images": "tars of img2dataset, or memories of them",
+    "clips": "tars of `pseudocap pack` after `pseudocap label`, or memories of them",
 }
-BOTH = (*STREAMS["image-only"], *STREAMS["video-only"])
-STREAMS |= {"mixed": BOTH, "mixed-ext": BOTH, UNTRAINED: ()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,9 +81,9 @@ def lacking(files: Files, regimes: Sequence[str]) -> list[str]:
         if getattr(files, name) is None:
             lines.append(f"--{name} {name.upper()} ({what})")
     for regime in regimes:
-        for name, what in () if regime in files.started else STREAMS[regime]:
+        for name in () if regime in files.started else _streams(regime):
             path = getattr(files, name)
-            line = f"--{name} {path or 'DIR'} ({what})"
+            line = f"--{name} {path or 'DIR'} ({STREAMS[name]})"
             if (path is None or not path.exists()) and line not in lines:
                 lines.append(line)
     return lines
@@ -106,6 +105,7 @@ def real_bench(
     named = {name: path.resolve() for name in ("images", "clips", "asr") if (path := getattr(files, name)) is not None}
     networks = {"decoder": identity(decoder), "encoder": identity(encoder)}
     streams = {name: identity(path) for name, path in named.items()}
+    sources = {name: str(path) for name, path in named.items()}
     films = cache(lambda: _test_films(shop, corpus, videos))
     limit = ("--max-failure-rate", str(files.max_failure_rate))
     stages = _stages(shop, _Seen(corpus, videos, encoder, networks["encoder"]), films, workers, limit)
@@ -117,7 +117,7 @@ def real_bench(
         memories="memories-tuning",
         views="views",
         films=films,
-        streams={regime: _words(regime, named) for regime in regimes},
+        streams={name: REGIMES[name].data_words(sources) for name in regimes if name != UNTRAINED},
         needs=dict.fromkeys(regimes, ()),
         running={"training": ("--data.workers", str(workers)), "tuning": ("--videos", str(videos.root), *limit)},
         started=files.started,
@@ -166,7 +166,7 @@ def _identities(
         if regime in files.started:
             learned = {"captioner": identity(for_seed(files.started[regime], seed))}
         else:
-            learned = {name: streams[name] for name, _ in STREAMS[regime]}
+            learned = {name: streams[name] for name in _streams(regime)}
         found[regime, seed] = {**networks, **learned}
     return found
 
@@ -194,10 +194,8 @@ def _duplicates(
     return [duplicates_stage(shop, tars, lambda: [film.path for film in films()], needs=(), settings=settings)]
 
 
-def _words(regime: str, named: Mapping[str, Path]) -> tuple[str, ...]:
-    options = {"asr": "--data.videos", "clips": "--data.videos", "images": "--data.images"}
-    words = [word for name, _ in STREAMS[regime] if name in named for word in (options[name], str(named[name]))]
-    return (*(("--data.transcripts", "null") if regime == "asr" else ()), *words)
+def _streams(regime: str) -> tuple[str, ...]:
+    return () if regime == UNTRAINED else REGIMES[regime].streams
 
 
 def _absolute(source: str) -> str:

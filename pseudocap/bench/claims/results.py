@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pseudocap.bench.claims.cells import UNTRAINED, Cell
+from pseudocap.bench.claims.cells import Cell
 from pseudocap.bench.claims.certainty import CLAIMS, Judged, Mean, judge_claim, mean_over_seeds
 from pseudocap.bench.claims.measured import Measured, read_measured
 from pseudocap.bench.claims.regimes import Bench, provenance
@@ -20,13 +20,12 @@ from pseudocap.evaluate.captioner import references_of
 from pseudocap.evaluate.views import PLAIN
 from pseudocap.hub.checkpoint import read_config
 from pseudocap.metrics.suite import Scores
+from pseudocap.regimes.table import REGIMES, UNTRAINED
 from pseudocap.stages import commit
 from pseudocap.version import __version__
 
 OF_A_CELL = ("scores", "intervals over films", "seconds", "commit")
 LIBRARIES = ("torch", "lightning", "transformers", "tokenizers", "numpy", "av")
-# What the papers state, as claims: CIDEr(-D) on MSR-VTT's validation after fine-tuning, no beams, OPT-1.3B.
-CLAIMED = {"asr": 49.0, "video-only": 49.7, "image-only": 49.6, "mixed": 54.0, "mixed-ext": 54.6}
 
 
 def machine() -> dict[str, Any]:
@@ -121,7 +120,7 @@ def _regime(regime: str, found: Mapping[Cell, Measured], started: str | None) ->
     document: dict[str, Any] = {
         "steps": None if started else 0 if regime == UNTRAINED else plan.steps_of(regime),
         "one pre-training for all seeds": bool(started and "{seed}" not in started and len(reports) > 1),
-        "claimed on MSR-VTT": CLAIMED.get(regime),
+        "claimed on MSR-VTT": None if regime == UNTRAINED else REGIMES[regime].claimed,
         "scores": {
             view: {name: mean_document([each["scores"][view][name] for each in reports]) for name in views[view]}
             for view in views

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from pseudocap.bench.claims.cells import UNTRAINED, Ground
+from pseudocap.bench.claims.cells import Ground
 from pseudocap.bench.claims.duplicates import duplicates_stage
 from pseudocap.bench.claims.regimes import Bench, planned
+from pseudocap.regimes.table import REGIMES, UNTRAINED
 from pseudocap.stages import Stage, Workshop
 from pseudocap.zoo.baselines import ToyFilm, hallucinations, held_out_films
 from pseudocap.zoo.build import data_words, stages
-from pseudocap.zoo.recipe import REGIMES, ZooRecipe
+from pseudocap.zoo.recipe import ZooRecipe
 
 ROWS = (*REGIMES, UNTRAINED)
 CAPTIONS = (10, 100, 1000)

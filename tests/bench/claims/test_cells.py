@@ -13,9 +13,10 @@ from pseudocap.bench.claims.regimes import planned, time_left
 from pseudocap.bench.claims.toy import ROWS, toy_ground
 from pseudocap.cli import bench_regimes as cli
 from pseudocap.cli.main import main
+from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Workshop, hashes_of
 from pseudocap.zoo.build import training_words, tuning_words
-from pseudocap.zoo.recipe import FULL_RECIPE, REGIMES, SMOKE_RECIPE
+from pseudocap.zoo.recipe import FULL_RECIPE, SMOKE_RECIPE
 
 VIDEOS = [{"video": f"v{n}", "caption": [f"{n} is {k}" for k in range(5)], "split": "train"} for n in range(8)]
 

@@ -1,0 +1,92 @@
+"""Settings of `pseudocap train` as far as they are judged without torch: shipped configs, files, the run's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+from pseudocap.errors import CheckpointError, ConfigError, DataError, nearest
+from pseudocap.files.sources import check_repo, is_directory
+from pseudocap.regimes.table import SCALES, RegimeRow
+
+OUT = "runs/train"
+LAST = "checkpoints/last.ckpt"
+
+
+def with_shipped_configs(settings: list[str], regime: RegimeRow) -> list[str]:
+    """Replace `--config toy` and `--config paper` by the file that the package ships."""
+    shipped = {scale: regime.config(scale) for scale in SCALES}
+    words = []
+    before = ""
+    for word in settings:
+        option, _, name = word.rpartition("=")
+        if "--config" not in (option, before) or Path(name).is_file():
+            words.append(word)
+        elif name in shipped:
+            words.append(f"--config={shipped[name]}" if option else str(shipped[name]))
+        else:
+            raise ConfigError(
+                f"--config {name}: there is no such file{nearest(name, shipped)}; shipped for {regime.name} are "
+                f"{', '.join(sorted(shipped))}"
+            )
+        before = word
+    return words
+
+
+def refuse_absent(words: list[str]) -> None:
+    """Refuse a run whose data, backbones or folder cannot be, as its config and its options name them. LightningCLI
+    checks all other settings."""
+    settings = _settings(words)
+    for name in ("images", "videos", "transcripts"):
+        given = settings.get(f"data.{name}")
+        if given is not None and not Path(given).exists():
+            raise DataError(f"--data.{name} {given}: there is no such tar or folder")
+    for which in ("decoder", "encoder"):
+        given = settings.get(f"model.model.init_args.{which}")
+        if given is not None and not is_directory(given):
+            check_repo(given)
+    checkpoint_of(settings.get("out", OUT), resume="--resume" in words or settings.get("resume") == "True")
+
+
+def _settings(words: list[str]) -> dict[str, str]:
+    """Plain settings by their dotted names, of config files and of options: the later one counts."""
+    found: dict[str, object] = {}
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        value = value if equals else following
+        if option == "--config":
+            found |= dict(_flat(_read(Path(value))))
+        elif option.startswith("--"):
+            found[option.removeprefix("--")] = value
+    plain = {name: str(value) for name, value in found.items() if isinstance(value, str | bool)}
+    return {name: value for name, value in plain.items() if value not in ("", "null") and value[0] not in "[{"}
+
+
+def _read(config: Path) -> object:
+    """The config file; one that cannot be read is left to jsonargparse, which reports why."""
+    try:
+        return yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return None
+
+
+def _flat(document: object, where: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(document, dict):
+        for name, value in document.items():
+            yield from _flat(value, f"{where}.{name}" if where else str(name))
+    else:
+        yield where, document
+
+
+def checkpoint_of(out: str, *, resume: bool) -> str | None:
+    """The checkpoint to resume from. A run that exists is neither overwritten nor resumed unasked."""
+    last = Path(out) / LAST
+    if resume:
+        if not last.exists():  # a file, or the folder that DeepSpeed writes
+            raise CheckpointError(f"--resume: {last} is not there; this run has saved no checkpoint yet")
+        return str(last)
+    if last.exists():
+        raise ConfigError(f"{out} holds a run already; go on with it (--resume), or name another --out")
+    return None

@@ -1,0 +1,106 @@
+"""The regimes as rows: what each is called, which class it is, what it learns from. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+STEPS = 4_000  # of pre-training in the papers, all regimes but the extended one
+SCALES = ("toy", "paper")  # of the configs that the package ships for each pre-training regime
+STREAM_OPTIONS = {"images": "--data.images", "clips": "--data.videos", "asr": "--data.videos"}
+UNTRAINED = "none"  # in comparisons: fine-tuning that starts from new adapters
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegimeRow:
+    """A regime. `steps` is the papers' length; `claimed` their CIDEr-D on MSR-VTT's validation after fine-tuning."""
+
+    name: str  # on the command line and in checkpoints.yaml
+    class_name: str  # in pseudocap.regimes, and in results.json
+    module: str
+    learns_from: str
+    streams: tuple[str, ...]  # images, clips (pseudolabelled) or asr (clips with their speech)
+    data: str = "pseudocap.data.stream_data.StreamData"
+    steps: int = STEPS
+    claimed: float | None = None
+
+    def load(self) -> type[Any]:
+        """Import the LightningModule."""
+        regime: type[Any] = getattr(importlib.import_module(self.module), self.class_name)
+        return regime
+
+    def load_data(self) -> type[Any]:
+        """Import its data module."""
+        module, _, name = self.data.rpartition(".")
+        data: type[Any] = getattr(importlib.import_module(module), name)
+        return data
+
+    def data_words(self, sources: Mapping[str, str]) -> tuple[str, ...]:
+        """What it learns from as options of `pseudocap train`: tars or memories by stream; left out where not given."""
+        given = [stream for stream in self.streams if stream in sources]
+        words = [word for stream in given for word in (STREAM_OPTIONS[stream], sources[stream])]
+        return (*(("--data.transcripts", "null") if "asr" in self.streams else ()), *words)
+
+    def config(self, scale: str) -> Path:
+        return CONFIGS / f"{self.name}-{scale}.yaml"
+
+
+_PRE_TRAINING = (
+    RegimeRow(
+        name="asr",
+        class_name="AsrBaseline",
+        module="pseudocap.regimes.asr",
+        learns_from="speech (`asr`): what is said in the clips, as transcribed",
+        streams=("asr",),
+        data="pseudocap.regimes.asr.TranscriptData",
+        claimed=49.0,
+    ),
+    RegimeRow(
+        name="image-only",
+        class_name="ImageOnly",
+        module="pseudocap.regimes.image_only",
+        learns_from="images with alt text (`image-only`), each a video of one frame",
+        streams=("images",),
+        claimed=49.6,
+    ),
+    RegimeRow(
+        name="video-only",
+        class_name="VideoOnly",
+        module="pseudocap.regimes.video_only",
+        learns_from="pseudolabelled video (`video-only`): an image captioner's captions of the centre frames of clips",
+        streams=("clips",),
+        claimed=49.7,
+    ),
+    RegimeRow(
+        name="mixed",
+        class_name="Mixed",
+        module="pseudocap.regimes.mixed",
+        learns_from="images with alt text and pseudolabelled video (`mixed`)",
+        streams=("images", "clips"),
+        claimed=54.0,
+    ),
+    RegimeRow(
+        name="mixed-ext",
+        class_name="MixedExtended",
+        module="pseudocap.regimes.mixed_ext",
+        learns_from="images with alt text and pseudolabelled video, for longer (`mixed-ext`)",
+        streams=("images", "clips"),
+        steps=40_000,
+        claimed=54.6,
+    ),
+)
+REGIMES = {row.name: row for row in _PRE_TRAINING}
+FINE_TUNING = RegimeRow(
+    name="finetune",
+    class_name="FineTune",
+    module="pseudocap.regimes.finetune",
+    learns_from="captions written by people (fine-tuning)",
+    streams=(),
+    data="pseudocap.data.caption_data.CaptionData",
+    steps=0,
+)
+BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING)}

@@ -1,0 +1,59 @@
+"""Every row of the table of regimes names what is there, and everything that is there has a row."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from pseudocap import regimes
+from pseudocap.data.stream_data import StreamData
+from pseudocap.regimes.base import PreTraining, Regime
+from pseudocap.regimes.finetune import FineTune
+from pseudocap.regimes.table import BY_CLASS, CONFIGS, FINE_TUNING, REGIMES, SCALES, RegimeRow
+
+
+@pytest.mark.parametrize("row", REGIMES.values(), ids=REGIMES)
+def test_a_row_names_a_regime_its_data_and_its_configs(row: RegimeRow) -> None:
+    regime = row.load()
+    assert (regime.__name__, regime.__module__) == (row.class_name, row.module)
+    assert issubclass(regime, PreTraining)
+    assert regime.steps == row.steps
+    assert issubclass(row.load_data(), StreamData)
+    for scale in SCALES:
+        settings = yaml.safe_load(row.config(scale).read_text())
+        assert settings["model"]["model"]["class_path"].startswith("pseudocap.")
+        if scale == "paper":
+            assert settings["trainer"]["max_steps"] == row.steps
+    assert f"`{row.name}`" in row.learns_from
+
+
+def test_fine_tuning_has_a_row() -> None:
+    assert FINE_TUNING.load() is FineTune
+    assert issubclass(FINE_TUNING.load(), Regime)
+    assert FINE_TUNING.load_data().__name__ == "CaptionData"
+
+
+def test_the_package_offers_exactly_the_rows() -> None:
+    assert sorted(regimes.__all__) == sorted(BY_CLASS)
+    assert {path.name for path in CONFIGS.glob("*.yaml")} == {
+        row.config(scale).name for row in REGIMES.values() for scale in SCALES
+    }
+
+
+def test_a_mixture_names_both_streams_and_speech_its_own_text() -> None:
+    sources = {"images": "i", "clips": "c", "asr": "a"}
+    words = {name: row.data_words(sources) for name, row in REGIMES.items()}
+    assert words["asr"] == ("--data.transcripts", "null", "--data.videos", "a")
+    assert words["image-only"] == ("--data.images", "i")
+    assert words["video-only"] == ("--data.videos", "c")
+    assert words["mixed"] == words["mixed-ext"] == ("--data.images", "i", "--data.videos", "c")
+    assert REGIMES["mixed"].data_words({"clips": "c"}) == ("--data.videos", "c")
+
+
+def test_the_table_needs_no_torch() -> None:
+    code = "import sys, pseudocap.regimes.table; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
