@@ -15,8 +15,8 @@ from helpers.captions import CAPTIONS
 from safetensors.torch import load_file, save_file
 
 from pseudocap import PseudoCap
-from pseudocap.captioner import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.model.config import GateSchedule
 from pseudocap.zoo.tiny import write_opt, write_timesformer, write_tokenizer
 

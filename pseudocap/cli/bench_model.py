@@ -59,8 +59,8 @@ def _model(args: argparse.Namespace) -> int:
     find_captioner(args.name, args.checkpoints)
 
     from pseudocap.bench.peers.model import bench_model, find_task, model_table, write_model
-    from pseudocap.captioner import pick_device
     from pseudocap.cli.progress import progress_of
+    from pseudocap.model.device import pick_device
 
     quieten(many_trainings=True)
     device = str(pick_device(args.device))

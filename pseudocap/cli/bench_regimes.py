@@ -44,7 +44,7 @@ def _add_regimes(parser: argparse.ArgumentParser) -> None:
         "--max-failure-rate", type=float, metavar="R", help="stop where more videos to learn from fail or miss (0.1)"
     )
     parser.add_argument("--decoder", metavar="D", help="an OPT: a directory or a repo (real corpora)")
-    parser.add_argument("--encoder", metavar="E", help="a TimeSformer: a directory or a repo (real corpora)")
+    parser.add_argument("--encoder", metavar="E", help="an encoder of video: a directory or a repo (real corpora)")
     parser.add_argument("--images", type=Path, metavar="DIR", help="tars or memories of images with alt text")
     parser.add_argument("--clips", type=Path, metavar="DIR", help="tars or memories of pseudolabelled clips")
     parser.add_argument("--asr", type=Path, metavar="DIR", help="tars or memories of the same clips with transcripts")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pseudocap.data.memories.source import MemorySpec
     from pseudocap.data.videos import VideoFolder
     from pseudocap.model.config import PseudoCapConfig
-    from pseudocap.model.encoders.timesformer import TimeSformer
+    from pseudocap.model.encoders.base import Encoder
     from pseudocap.types import CaptionedVideo, Preprocess
 
 SHARD = 1024  # samples of a file, ...
@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--encoder",
         required=True,
         metavar="E",
-        help="a TimeSformer (a directory, a repo, pseudocap://toy-timesformer) or a PseudoCap checkpoint by any name",
+        help="a TimeSformer or an image model (a directory, a repo, timm/NAME, pseudocap://toy-timesformer), or a "
+        "PseudoCap checkpoint by any name",
     )
     add_checkpoints_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="MEMORIES", help="the folder to write")
@@ -83,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
     # Here, after everything that can be told without torch, which takes seconds to be imported.
     import torch
 
-    from pseudocap.captioner import pick_device
     from pseudocap.cli.progress import progress_of
     from pseudocap.data.memories.encode import encode
     from pseudocap.data.memories.source import MemorySpec
+    from pseudocap.model.device import pick_device
 
     quieten()
     device = pick_device(args.device)
@@ -94,9 +95,8 @@ def run(args: argparse.Namespace) -> int:
     changes = {"size": args.size, "frames": args.frames}
     preprocess = replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
     encoder.check_frames(torch.zeros(1, preprocess.frames, 3, preprocess.size, preprocess.size), None)
-    assert encoder.origin is not None, "from_pretrained names it"
     spec = MemorySpec(
-        encoder=encoder.origin.fingerprint,
+        encoder=encoder.fingerprint,
         preprocess=preprocess,
         crops=args.crops,
         seed=args.seed,
@@ -137,12 +137,13 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
         raise ConfigError(f"--clip-seconds must be above 0, not {args.clip_seconds:g}")
 
 
-def _shard_size(spec: MemorySpec, encoder: TimeSformer) -> int:
+def _shard_size(spec: MemorySpec, encoder: Encoder) -> int:
     if not spec.patches:
         return SHARD
-    shown, watched = spec.preprocess, encoder.config
-    vectors = spec.views * shown.frames * (shown.size // watched.patch_size) ** 2
-    return max(1, min(SHARD, PATCHES_IN_SHARD // (vectors * watched.width * (1 if spec.storage == "int8" else 2))))
+    size = spec.preprocess.size
+    vectors = spec.views * spec.preprocess.frames * math.prod(encoder.grid(size, size))
+    bytes_each = encoder.width("space") * (1 if spec.storage == "int8" else 2)
+    return max(1, min(SHARD, PATCHES_IN_SHARD // (vectors * bytes_each)))
 
 
 def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missing: list[str]) -> int:
@@ -165,10 +166,12 @@ def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missin
 
 def _captioner(name: str, checkpoints: str | None) -> PseudoCapConfig | None:
     """The captioner whose encoder is meant; None where an encoder itself is named. A name that is neither is told."""
-    from pseudocap.files.sources import find_file
+    from pseudocap.files.sources import HUB_SCHEME, find_file
     from pseudocap.hub.checkpoint import read_config
     from pseudocap.hub.fetch import CONFIG_FILE, fetch, is_captioner
 
+    if name.removeprefix(HUB_SCHEME).startswith("timm/") and not Path(name).exists():
+        return None  # a mistyped name of timm's gets an answer from load_encoder, which has the list
     if is_captioner(name, checkpoints=checkpoints):
         return read_config(fetch(name, checkpoints=checkpoints).folder)
     find_file(_expanded(name), CONFIG_FILE)
@@ -180,27 +183,21 @@ def _expanded(name: str) -> str:
     return str(folder) if folder.exists() else name
 
 
-def _encoder(name: str, captioner: PseudoCapConfig | None) -> tuple[TimeSformer, Preprocess]:
+def _encoder(name: str, captioner: PseudoCapConfig | None) -> tuple[Encoder, Preprocess]:
     """An encoder by itself, or that of a captioner with the preprocessing that it was trained with."""
-    from pseudocap.model.encoders.timesformer import TimeSformer
-    from pseudocap.types import Preprocess
+    from pseudocap.model.encoders.load import load_encoder
 
     if captioner is not None:
-        encoder = TimeSformer.from_pretrained(captioner.encoder.source, revision=captioner.encoder.revision)
-        if encoder.origin is None or encoder.origin.fingerprint != captioner.encoder.fingerprint:
+        own = captioner.encoder
+        encoder = load_encoder(own.source, kind=own.kind, revision=own.revision)
+        if encoder.fingerprint != own.fingerprint:
             raise CheckpointError(
                 f"--encoder {name}: {captioner.encoder.source} no longer holds the weights that this captioner was "
                 "trained with, and would not take memories of others; restore them"
             )
         return encoder, captioner.preprocess
-    encoder = TimeSformer.from_pretrained(_expanded(name))
-    own = encoder.config
-    return encoder, Preprocess(
-        size=own.image_size,
-        mean=own.mean,  # type: ignore[arg-type]
-        std=own.std,  # type: ignore[arg-type]
-        frames=own.num_frames,
-    )
+    encoder = load_encoder(_expanded(name))
+    return encoder, encoder.preprocess
 
 
 def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], VideoFolder] | None:

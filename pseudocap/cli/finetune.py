@@ -104,8 +104,9 @@ def run(args: argparse.Namespace) -> int:
     # Here, after everything that can be told without torch, which takes seconds to be imported.
     from dataclasses import replace
 
-    from pseudocap.captioner import PseudoCap, pick_device
+    from pseudocap.captioner import PseudoCap
     from pseudocap.hub.publish import homeless
+    from pseudocap.model.device import pick_device
 
     quieten()
     device = pick_device(args.device)

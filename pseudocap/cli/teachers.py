@@ -53,7 +53,7 @@ def build_teacher(args: argparse.Namespace) -> Teacher:
         return NullTeacher()
     if args.teacher == "asr":
         return _asr(args)
-    from pseudocap.captioner import pick_device
+    from pseudocap.model.device import pick_device
 
     device = str(pick_device(args.device))
     quieten()

@@ -69,7 +69,6 @@ def explain_ids(
     tokens = ids[1:].tolist()  # a closing `</s>` among them has no text, so it belongs to no word
     words = split_words(tokens, tokenizer)
     looks = look(network, ids[None], memory)
-    side = network.encoder.config.patch_size
     names = [adapter.gates() for adapter in network.adapters.values()]
     return Explanation(
         source=source,
@@ -77,7 +76,7 @@ def explain_ids(
         words=tuple(word.text for word in words),
         layers=tuple(each.layer for each in looks),
         shares={axis: _by_word([each.shares[axis] for each in looks], words) for axis in looks[0].shares},
-        grid=(sight.frames.shape[2] // side, sight.frames.shape[3] // side),
+        grid=network.encoder.grid(*sight.frames.shape[-2:]),
         added=_by_word([each.added_NL for each in looks], words),
         by_video=_by_word([each.by_video_NL for each in looks], words),
         gates={name: np.stack([_numpy(gates[name]) for gates in names]) for name in names[0]},

@@ -21,7 +21,7 @@ from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.attention import require_memory
 from pseudocap.model.config import RESAMPLER
 from pseudocap.model.decoders.base import Decoder
-from pseudocap.model.encoders.timesformer import TimeSformer
+from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.loss import caption_loss
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import (
@@ -57,7 +57,7 @@ class ParameterCounts:
 
 
 class CaptionNetwork(nn.Module):
-    def __init__(self, encoder: TimeSformer, decoder: Decoder) -> None:
+    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -106,8 +106,8 @@ class CaptionNetwork(nn.Module):
         if precision == self.precision:
             return
         self.require_full_precision(f"become {precision}")
+        self.encoder.pack(precision)  # first, because some encoders refuse
         self.decoder.pack(precision)
-        self.encoder.pack(precision)
         if precision in CPU_ONLY:
             pack_linears(self.decoder.adapters, StoredFloat16Linear, where=StoredFloat16Linear.suits)
         self.precision = precision

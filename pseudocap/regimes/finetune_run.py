@@ -7,6 +7,7 @@ it better; the best one captions the same videos again; both stand side by side 
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -163,7 +164,8 @@ def _step_memory(model: PseudoCap, clips: int, tokens: int) -> float:
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         model(ids, model.encode(frames), labels=ids)
-    encoder = 12 * frames.numel() // 3 // model.encoder.config.patch_size**2 * model.encoder.config.width * 4
+    patches = rows * preprocess.frames * math.prod(model.encoder.grid(preprocess.size, preprocess.size))
+    encoder = 12 * patches * model.encoder.width("space") * 4
     return float(clips * (recorded + frames.numel() * 4 + encoder))
 
 

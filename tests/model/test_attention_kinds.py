@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 
 from pseudocap import PseudoCap
 from pseudocap.bench.speed.shapes import build_on_meta
-from pseudocap.captioner import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.errors import ConfigError, InputError
+from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.hub.publish import pack_checkpoint
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.encoders.base import pool

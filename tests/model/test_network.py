@@ -13,12 +13,12 @@ from transformers import CompileConfig, GenerationConfig, OPTForCausalLM
 
 from pseudocap import PseudoCap
 from pseudocap.bench.speed.shapes import build_on_meta
-from pseudocap.captioner import CaptionTokens
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.memory import Memory
 from pseudocap.model.config import Backbone, GateSchedule, PseudoCapConfig
 from pseudocap.model.decoders.opt import full_size
 from pseudocap.model.encoders.timesformer import TimeSformerConfig
+from pseudocap.model.text import CaptionTokens
 
 Build = Callable[..., PseudoCap]
 BOTH = pytest.mark.parametrize("opt", ["opt", "opt-350m"])

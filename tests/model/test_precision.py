@@ -14,8 +14,8 @@ from torch import nn
 from transformers import OPTForCausalLM
 
 from pseudocap import PseudoCap
-from pseudocap.captioner import WEIGHTS_FILE
 from pseudocap.errors import ConfigError
+from pseudocap.hub.fetch import WEIGHTS_FILE
 from pseudocap.model import precision as precision_module
 from pseudocap.model.precision import BFloat16Linear, Float16Linear, Int4Linear, Int8Linear, PackedLinear
 from pseudocap.regimes.finetune import FineTune

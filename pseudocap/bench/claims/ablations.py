@@ -18,7 +18,7 @@ from pseudocap.bench.claims.toy import toy_ground
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.evaluate.views import write_views
 from pseudocap.model.config import ATTENTIONS
-from pseudocap.model.encoders.timesformer import TimeSformer
+from pseudocap.model.encoders.load import load_encoder
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.regimes.table import UNTRAINED
 from pseudocap.stages import Stage, Workshop
@@ -289,7 +289,7 @@ def encoded_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, wor
 
         def make(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
             if kind == "views":
-                encoder = TimeSformer.from_pretrained(shop.root / ground.encoder)
+                encoder = load_encoder(shop.root / ground.encoder)
                 preprocess = replace(encoder.preprocess, size=int(pixels or encoder.preprocess.size))
                 encode = partial(encoder.encode, patches=how == PATCHES)
                 return write_views(folder, [film.path for film in ground.films()], preprocess, encode)

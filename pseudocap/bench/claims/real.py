@@ -18,7 +18,6 @@ from pseudocap.bench.claims.cells import Ground, for_seed
 from pseudocap.bench.claims.duplicates import duplicates_stage
 from pseudocap.bench.claims.identities import identity
 from pseudocap.bench.claims.regimes import Bench, planned
-from pseudocap.captioner import pick_device
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.corpora.msrvtt import LAYOUTS, read_msrvtt
 from pseudocap.data.corpora.msvd import read_msvd
@@ -30,7 +29,8 @@ from pseudocap.evaluate.views import write_views
 from pseudocap.files.sources import find_file
 from pseudocap.hub.checkpoint import check_folder
 from pseudocap.hub.fetch import CONFIG_FILE, fetch
-from pseudocap.model.encoders.timesformer import TimeSformer
+from pseudocap.model.device import pick_device
+from pseudocap.model.encoders.load import load_encoder
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.regimes.table import REGIMES, UNTRAINED
 from pseudocap.stages import Stage, Workshop
@@ -43,7 +43,7 @@ ANNOTATIONS = {
 VIDEOS = {"msrvtt": "video0.mp4 to video9999.mp4", "msvd": "1,970 files <youtube>_<start>_<end>.avi"}
 NETWORKS = {
     "decoder": "facebook/opt-1.3b, or a directory",
-    "encoder": "a TimeSformer: what `pseudocap convert timesformer` writes, or a repo",
+    "encoder": "a TimeSformer (what `pseudocap convert timesformer` writes) or an image model: a directory or a repo",
 }
 # What must be in each stream of a regime; the option that names it is called as the stream.
 STREAMS = {
@@ -241,7 +241,7 @@ def _stages(
 
     def watch(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
         device = pick_device("auto")
-        encoder = TimeSformer.from_pretrained(seen.encoder).to(device)
+        encoder = load_encoder(seen.encoder).to(device)
         files = [film.path for film in films()]
         return write_views(folder, files, encoder.preprocess, lambda frames: encoder.encode(frames.to(device)))
 

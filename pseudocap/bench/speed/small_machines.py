@@ -12,13 +12,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
 
 from pseudocap.bench.speed.measure import Timing, take_turns
 from pseudocap.bench.speed.shapes import build_on_meta, made_up_memory, published, so_many_tokens
-from pseudocap.model.encoders.timesformer import TimeSformerConfig
+from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.model.network import ADAPTERS, CaptionNetwork
 from pseudocap.model.precision import FULL, BFloat16Linear, Float16Linear, Int4Linear, Int8Linear
 from pseudocap.types import PRECISIONS
@@ -52,7 +53,7 @@ def in_precision(model: CaptionNetwork, decoder: str, precision: str) -> Caption
     """A second captioner of the same weights, in fewer bits; what stays in float32 the two share."""
     if precision == FULL:
         return model
-    twin = build_on_meta(decoder, model.encoder.config, published(decoder))
+    twin = build_on_meta(decoder, cast(TimeSformer, model.encoder).config, published(decoder))
     for own, theirs in zip(twin.modules(), model.modules(), strict=True):
         own._parameters, own._buffers = dict(theirs._parameters), dict(theirs._buffers)
     twin.set_precision(precision)

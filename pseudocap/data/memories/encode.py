@@ -30,7 +30,7 @@ from pseudocap.data.stream.sources import Described, Source
 from pseudocap.data.verify import CRASHED
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.lock import locked
-from pseudocap.model.encoders.timesformer import TimeSformer
+from pseudocap.model.encoders.base import Encoder
 from pseudocap.types import Modality
 from pseudocap.video.watch import pad_clips
 from pseudocap.workers import ordered
@@ -93,7 +93,7 @@ class Encoded:
 
 def encode(
     source: DescribedSource,
-    encoder: TimeSformer,
+    encoder: Encoder,
     out: Path,
     spec: MemorySpec,
     *,
@@ -199,7 +199,7 @@ class Past:
 class _Writer:
     """Gathers views until they fill a batch, encodes them, and writes what has been encoded as shards."""
 
-    encoder: TimeSformer
+    encoder: Encoder
     out: Path
     spec: MemorySpec
     past: Past
@@ -249,10 +249,10 @@ class _Writer:
     @torch.inference_mode()
     def _encode(self, count: int) -> None:
         views, self.waiting = self.waiting[:count], self.waiting[count:]
-        weights = self.encoder.pos_embed
+        device, dtype = self.encoder.device, self.encoder.dtype
         frames, mask = pad_clips(views)
-        real = None if mask.all() else mask.to(weights.device)
-        memory = self.encoder.encode(frames.to(weights), real, patches=self.spec.patches)
+        real = None if mask.all() else mask.to(device)
+        memory = self.encoder.encode(frames.to(device, dtype), real, patches=self.spec.patches)
         self.vectors.add(memory)
 
     def flush(self) -> None:

@@ -1,0 +1,233 @@
+"""A captioner put together: new adapters between two frozen networks, or those of a checkpoint; saved and published as
+adapters and config alone."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.hub.card import card_text, may_write
+from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
+from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
+from pseudocap.hub.publish import Published, pack_checkpoint, send
+from pseudocap.model.config import SEPARABLE, VIDEO, GateSchedule, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.decoders.base import Decoder
+from pseudocap.model.decoders.load import load_decoder
+from pseudocap.model.device import check_dtype, pick_device
+from pseudocap.model.encoders.base import Encoder
+from pseudocap.model.encoders.load import load_encoder
+from pseudocap.model.network import seeded
+from pseudocap.model.precision import FULL, check_precision, warn_where_slow
+from pseudocap.model.text_network import TextNetwork
+from pseudocap.model.weights import read_tensors, write_checkpoint
+from pseudocap.types import MAX_FRAMES, Preprocess
+from pseudocap.version import __version__
+
+
+class AssembledCaptioner(TextNetwork):
+    """The network with the config that names its parts."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PseudoCapConfig,
+    ) -> None:
+        super().__init__(encoder, decoder)
+        decoder.tokenizer = tokenizer
+        self.config = config
+        self.origin: Fetched | None = None  # of from_pretrained: where the checkpoint came from
+
+    @classmethod
+    def from_backbones(
+        cls,
+        *,
+        decoder: str | Path,
+        encoder: str | Path,
+        adapter_layers: Sequence[int] | None = None,
+        attention: str = SEPARABLE,
+        fusion: str = "residual",
+        gate: str = "vector",
+        gate_init: float | None = None,
+        gate_schedule: GateSchedule | None = None,
+        num_frames: int | None = None,
+        size: int | None = None,
+        decoder_revision: str | None = None,
+        encoder_revision: str | None = None,
+        adapter_width: int | None = None,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """Put new adapters between two frozen networks.
+
+        Args:
+            decoder: a causal language model (OPT, GPT-2, Llama, ...): a directory, a repo of the hub, or one that the
+                package ships (pseudocap://toy-opt)
+            encoder: a TimeSformer, or an image model of timm (timm/NAME) or transformers: likewise
+            adapter_layers: the decoder's layers, from 0, that an adapter stands before; null is every second of the
+                upper half
+            attention: separable (FrozenCaptioner); full, over every patch of every frame; or resampler, over the
+                latents of a Perceiver resampler (both need memories of `pseudocap encode --patches`)
+            fusion: residual (FrozenCaptioner) or convex (PseudoCap-Vid)
+            gate: vector, one gate per dimension, or scalar
+            gate_init: the value inside tanh, or the start of theta; null is 1.0 for residual and 0.0 for convex
+            gate_schedule: how convex gates are pushed over the steps
+            num_frames: of a clip; null is the encoder's own number
+            size: pixels; null is the encoder's own
+            decoder_revision: a commit or tag of the hub
+            encoder_revision: a commit or tag of the hub
+            adapter_width: the width that adapters attend in; null is the decoder's own
+            seed: of the adapters' first weights
+            device: where the captioner computes; auto is the best that this machine has
+            dtype: of the whole network
+        """
+        target = pick_device(device)
+        check_dtype(dtype)
+        loaded = load_decoder(absolute(decoder), revision=decoder_revision)
+        seen = load_encoder(absolute(encoder), revision=encoder_revision)
+        assert seen.origin is not None, "load_encoder names it"
+        frames = seen.preprocess.frames if num_frames is None else num_frames
+        if not 1 <= frames <= MAX_FRAMES:
+            raise ConfigError(f"num_frames must be 1 to {MAX_FRAMES}, not {frames}")
+        side = seen.preprocess.size if size is None else size
+        seen.check_size(side)
+        layers = default_adapter_layers(loaded.depth) if adapter_layers is None else adapter_layers
+        config = PseudoCapConfig(
+            decoder=loaded.identity,
+            encoders={VIDEO: seen.origin},
+            adapter_layers=layers,  # type: ignore[arg-type]
+            attention=attention,
+            fusion=fusion,
+            gate=gate,
+            gate_init=gate_init,
+            gate_schedule=gate_schedule or GateSchedule(),
+            preprocess=replace(seen.preprocess, size=side, frames=frames),
+            axes=seen.axes,
+            adapter_width=adapter_width,
+        )
+        with seeded(seed):
+            adapted = loaded.adapt(config, memory_width=seen.width("time"))
+        return cls(seen, adapted, loaded.tokenizer, config).to(target, dtype)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path | Fetched,
+        *,
+        revision: str | None = None,
+        decoder: str | Path | None = None,
+        encoder: str | Path | None = None,
+        device: str | torch.device = "auto",
+        dtype: torch.dtype = torch.float32,
+        precision: str = FULL,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        checkpoints: str | Path | None = None,
+    ) -> Self:
+        """Load what `save_pretrained` wrote: a directory, a row of checkpoints.yaml, `owner/repo[@revision]` of the
+        hub, or an address (s3://, https://); or what `fetch` has found already. `decoder` and `encoder` say where the
+        backbones lie now, if they moved.
+
+        `checkpoints` is a registry of one's own (file or address), in place of that in PSEUDOCAP_CHECKPOINTS. With
+        `local_files_only` nothing is fetched. The backbones must be those that the adapters were trained between:
+        their weights and the tokenizer are compared with what the checkpoint recorded before anything is built.
+
+        `precision` (bfloat16, float16, int8, int4) holds the frozen weights in fewer bits, to caption on small machines
+        (docs/small_machines.md); the adapters stay as they are. `dtype` is of the whole network.
+        """
+        target = pick_device(device)
+        check_dtype(dtype)
+        check_precision(precision, target, dtype)
+        access = Access(local_files_only=local_files_only, token=token)
+        if not isinstance(source, Fetched):
+            found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+        elif revision is None and checkpoints is None:
+            found = source
+        else:
+            raise InputError("what has been fetched already takes neither revision nor checkpoints: give them to fetch")
+        folder = found.folder
+        config, weights = check_folder(folder, {"decoder": decoder, "encoder": encoder})
+        if unknown := config.encoders.keys() - {VIDEO}:
+            raise CheckpointError(
+                f"{folder} has an encoder of {unknown.pop()}, which pseudocap {__version__} cannot run: get a newer one"
+            )
+        adapters = read_tensors(weights)
+        loaded = load_decoder(
+            moved(config.decoder, decoder),
+            revision=None if decoder else config.decoder.revision,
+            as_stored=precision != FULL,  # what will be packed need not be spread out first
+            **asdict(access),
+        )
+        own = config.encoder
+        seen = load_encoder(
+            moved(own, encoder), kind=own.kind, revision=None if encoder else own.revision, **asdict(access)
+        )
+        assert seen.origin is not None, "load_encoder names it"
+        require_same("decoder", config.decoder, loaded.identity, folder)
+        require_same("encoder", own, seen.origin, folder)
+        config = config.with_backbones(decoder=loaded.identity, encoder=seen.origin)
+        adapted = loaded.adapt(config, memory_width=seen.width("time"), adapters=adapters, source=weights)
+        model = cls(seen, adapted, loaded.tokenizer, config)
+        model.origin = found
+        if precision == FULL:
+            return model.to(target, dtype)
+        warn_where_slow(precision, target)
+        model.set_precision(precision)
+        return model.to(target)
+
+    def save_pretrained(self, path: str | Path, *, results: Mapping[str, Any] | None = None) -> None:
+        """Adapters and config, what is known of them (`results`: scores, data, regime) and a page that says so.
+
+        No frozen weight is saved. A page that somebody has made their own is left alone.
+        """
+        folder, known = Path(path), {**(results or {}), "pseudocap": __version__}
+        beside = {RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"}
+        if may_write(folder / CARD_FILE):
+            beside[CARD_FILE] = card_text(self.config, known)
+        write_checkpoint(
+            folder,
+            weights=WEIGHTS_FILE,
+            tensors=self.adapter_state(),
+            config=CONFIG_FILE,
+            document=self.config.to_dict(),
+            beside=beside,
+        )
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = False,
+        pull_request: bool = False,
+        revision: str | None = None,
+        license: str | None = None,  # noqa: A002 - the word that the hub's metadata has
+        decoder: str | None = None,
+        encoder: str | None = None,
+        results: Mapping[str, Any] | None = None,
+        token: str | bool | None = None,
+    ) -> Published:
+        """Publish the adapters in one commit of `owner/repo`, as `pseudocap push` does a saved checkpoint.
+
+        `decoder` and `encoder` say where others find a backbone that is a directory here.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, results=results)
+            parcel = pack_checkpoint(Path(folder), repo, license=license, decoder=decoder, encoder=encoder)
+            return send(parcel, private=private, pull_request=pull_request, revision=revision, token=token)
+
+    def set_preprocess(self, preprocess: Preprocess) -> None:
+        """Change the frames that the captioner takes and that `save_pretrained` records: larger crops, for instance."""
+        self.encoder.check_size(preprocess.size)
+        if preprocess.frames > MAX_FRAMES:
+            raise ConfigError(f"frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
+        self.config = replace(self.config, preprocess=preprocess)
