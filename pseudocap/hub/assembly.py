@@ -116,7 +116,7 @@ class AssembledCaptioner(TextNetwork):
             adapter_width=adapter_width,
         )
         with seeded(seed):
-            adapted = loaded.adapt(config, memory_width=seen.width("time"))
+            adapted = loaded.adapt(config, memory_width={axis: seen.width(axis) for axis in config.axes})
         return cls(seen, adapted, loaded.tokenizer, config).to(target, dtype)
 
     @classmethod
@@ -176,7 +176,9 @@ class AssembledCaptioner(TextNetwork):
         require_same("decoder", config.decoder, loaded.identity, folder)
         require_same("encoder", own, seen.origin, folder)
         config = config.with_backbones(decoder=loaded.identity, encoder=seen.origin)
-        adapted = loaded.adapt(config, memory_width=seen.width("time"), adapters=adapters, source=weights)
+        adapted = loaded.adapt(
+            config, memory_width={axis: seen.width(axis) for axis in config.axes}, adapters=adapters, source=weights
+        )
         model = cls(seen, adapted, loaded.tokenizer, config)
         model.origin = found
         if precision == FULL:

@@ -1,5 +1,5 @@
-"""Captioners between networks of many families: built, trained, saved, loaded and captioning, from tiny real checkpoints
-in their published formats."""
+"""Captioners between networks of many families: built, trained, saved, loaded and captioning, from tiny real
+checkpoints in their published formats."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def write_encoder(folder: Path, kind: str) -> Path:
     return folder
 
 
-def learn(model: PseudoCap) -> float:
-    """One step of a regime on two clips; gives how far its adapters moved."""
+def learn(model: PseudoCap) -> None:
+    """One step on two clips, which moves what is declared and nothing frozen."""
     regime = VideoOnly(model)
     side = model.config.preprocess.size
     texts = ("a red square moves", "a ball falls")
@@ -45,14 +45,14 @@ def learn(model: PseudoCap) -> float:
     tokens = regime.tokens_of(batch)
     before = {name: tensor.clone() for name, tensor in model.named_parameters()}
     optimiser = torch.optim.SGD([each for each in model.parameters() if each.requires_grad], lr=0.1)
-    loss = model(tokens.input_ids, regime.memory_of(batch), attention_mask=tokens.attention_mask, labels=tokens.labels).loss
+    memory = regime.memory_of(batch)
+    loss = model(tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels).loss
     assert loss is not None
     loss.backward()
     optimiser.step()
     moved = {name for name, tensor in model.named_parameters() if not torch.equal(tensor, before[name])}
     assert moved <= model.trainable_names
-    assert any(name.endswith("time.key.weight") or name.endswith("time.value.weight") for name in moved), moved
-    return float(loss)
+    assert any(name.endswith("time.value.weight") for name in moved)
 
 
 @pytest.mark.parametrize("decoder", ["opt", "llama"])
@@ -111,7 +111,9 @@ def test_a_captioner_takes_the_sizes_that_its_encoder_takes(tmp_path: Path) -> N
     write_timm(tmp_path / "beit", "beit_base_patch16_224", **VIT)
     with pytest.raises(ConfigError, match="size 48 cannot be"):
         PseudoCap.from_backbones(decoder=decoder, encoder=tmp_path / "beit", size=48, device="cpu")
-    model = PseudoCap.from_backbones(decoder=decoder, encoder=write_encoder(tmp_path / "resnet", "resnet"), device="cpu")
+    model = PseudoCap.from_backbones(
+        decoder=decoder, encoder=write_encoder(tmp_path / "resnet", "resnet"), device="cpu"
+    )
     model.set_preprocess(Preprocess(size=50, frames=2))
     assert model.encode(torch.zeros(1, 2, 3, 50, 50)).space.shape[1] == 7 * 7
     with pytest.raises(ConfigError, match="1 to 96"):
@@ -124,7 +126,8 @@ def test_fewer_bits_hold_any_encoder_or_leave_the_captioner_whole(tmp_path: Path
     model = PseudoCap.from_backbones(decoder=decoder, encoder=write_encoder(tmp_path / "clip", "clip"), device="cpu")
     model.save_pretrained(tmp_path / "saved")
     small = PseudoCap.from_pretrained(tmp_path / "saved", device="cpu", precision="bfloat16")
-    assert torch.nn.functional.cosine_similarity(small.encode(frames).space, model.encode(frames).space, dim=-1).min() > 0.9
+    alike = torch.nn.functional.cosine_similarity(small.encode(frames).space, model.encode(frames).space, dim=-1)
+    assert alike.min() > 0.9
     write_timm(tmp_path / "eva", "eva02_tiny_patch14_224", **VIT)
     model = PseudoCap.from_backbones(decoder=decoder, encoder=tmp_path / "eva", device="cpu")
     ids, memory = torch.tensor([[5, 6]]), model.encode(frames)
@@ -142,5 +145,5 @@ def test_an_encoder_that_this_version_cannot_run_is_named(tmp_path: Path) -> Non
     document = json.loads(path.read_text())
     document["encoders"]["audio"] = document["encoders"]["video"]
     path.write_text(json.dumps(document))
-    with pytest.raises(CheckpointError, match="has an encoder of audio, which pseudocap .* cannot run"):
+    with pytest.raises(CheckpointError, match=r"has an encoder of audio, which pseudocap .* cannot run"):
         PseudoCap.from_pretrained(tmp_path / "saved", device="cpu")
