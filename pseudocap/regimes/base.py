@@ -1,13 +1,12 @@
-"""What every regime does around its training step: optimise, move the gates' schedule, caption what is held out, score.
+"""What every regime does around its training step: optimise, resume, move the gates' schedule, log, validate.
 
-A regime's own file shows what it learns from, how long, and its whole training step.
+A regime's own file has what it learns from, how long, and its whole training step; validation.py what is measured.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -16,30 +15,18 @@ import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import distributed
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
-from pseudocap.files.atomic import write_text
 from pseudocap.memory import Memory
-from pseudocap.metrics.suite import Scores, score
 from pseudocap.model.text import CaptionTokens, StopWords
 from pseudocap.regimes.losses import Losses, Objective
-from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
+from pseudocap.regimes.validation import Captioned, CaptionValidation, Validation
 from pseudocap.types import Batch
 
 Decoding = ValidationDecoding  # its name of 0.1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Captioned:
-    """What a validation said of a video, and what people say."""
-
-    key: str
-    caption: str
-    references: tuple[str, ...]
 
 
 class Regime(lightning.LightningModule):
@@ -76,9 +63,7 @@ class Regime(lightning.LightningModule):
         self.stop_words = StopWords.of(model.tokenizer)
         if compiler is not None:
             compile_layers(model, compiler)
-        self.scores: Scores | None = None
-        self.scored_at: int | None = None  # the step that the scores are of
-        self.captioned: list[Captioned] = []
+        self.validation: Validation = CaptionValidation(self.captions_of, examples=decoding.examples)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
@@ -148,65 +133,48 @@ class Regime(lightning.LightningModule):
 
     # Validation
 
+    def captions_of(self, batch: Batch) -> list[str]:
+        """The captions of a batch's videos, decoded as validation does."""
+        options = self.decoding.generate_options()
+        return self.model.describe(self.memory_of(batch), prompt=batch.prompts, **options)
+
+    @property
+    def scores(self) -> Mapping[str, float] | None:
+        """Those of the latest validation."""
+        return self.validation.scores
+
+    @property
+    def scored_at(self) -> int | None:
+        """The step that the scores are of."""
+        return self.validation.scored_at
+
+    @property
+    def captioned(self) -> list[Captioned]:
+        """What the latest validation captioned."""
+        return getattr(self.validation, "captioned", [])
+
     def on_validation_epoch_start(self) -> None:
-        self.captioned = []
+        self.validation.start()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        options = self.decoding.generate_options()
-        captions = self.model.describe(self.memory_of(batch), prompt=batch.prompts, **options)
-        for key, caption, references in zip(batch.keys, captions, batch.references, strict=True):
-            self.captioned.append(Captioned(key=key, caption=caption, references=references))
+        self.validation.step(batch)
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(gate_statistics(self.model))
-        self._score("val")
-        self._show_examples()
-
-    def _score(self, stage: str) -> None:
-        """Every rank scores what all ranks captioned, so the figure is that of one process."""
-        self.captioned = _of_all_ranks(self.captioned)
-        if not self.captioned:
-            return
-        scores = score(
-            predictions={each.key: each.caption for each in self.captioned},
-            references={each.key: each.references for each in self.captioned},
-        )
-        if self.trainer.sanity_checking:  # of a few videos, and of no step
-            return
-        self.scores, self.scored_at = scores, self.global_step
-        self.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, prog_bar=True)
-        for name, reason in scores.not_computed.items():
-            self.print(f"{stage}/{name} is not computed: {reason}")
-
-    def test_step(self, batch: Batch, batch_index: int) -> None:
-        self.validation_step(batch, batch_index)
+        self.validation.end(self, "val")
 
     def on_test_epoch_start(self) -> None:
-        self.captioned = []
+        self.validation.start()
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        self.validation.step(batch)
 
     def on_test_epoch_end(self) -> None:
-        self._score("test")
+        self.validation.end(self, "test")
 
-    def predict_step(self, batch: Batch, batch_index: int) -> list[tuple[str, str]]:
-        self.captioned = []
-        self.validation_step(batch, batch_index)
-        return [(each.key, each.caption) for each in self.captioned]
-
-    def _show_examples(self) -> None:
-        """A table beside the logs, for people: the same videos each time, so that one sees them change."""
-        if self.trainer.sanity_checking or not self.trainer.loggers or self.decoding.examples == 0:
-            return
-        where = self.trainer.log_dir  # which all ranks must ask
-        if not self.trainer.is_global_zero or where is None:
-            return
-        folder = Path(where) / "captions"
-        chosen = sorted(self.captioned, key=lambda each: each.key)[: self.decoding.examples]
-        rows = ["| video | caption | a reference |", "|---|---|---|"]
-        rows += [table_row(each.key, each.caption, each.references[0]) for each in chosen]
-        write_text(folder / f"step-{self.global_step:07d}.md", "\n".join(rows) + "\n")
-        for logger in self.trainer.loggers:
-            if hasattr(logger.experiment, "add_text"):  # TensorBoard's
-                logger.experiment.add_text("captions", "\n".join(rows), self.global_step)
+    def predict_step(self, batch: Batch, batch_index: int) -> object:
+        self.validation.start()
+        return self.validation.step(batch)
 
 
 class PreTraining(Regime):
@@ -239,14 +207,6 @@ def gate_statistics(model: PseudoCap) -> dict[str, float]:
             statistics = {"mean": gate.mean(), "std": gate.std(correction=0), "min": gate.min(), "max": gate.max()}
             values |= {f"gates/{layer}/{name}/{each}": float(value) for each, value in statistics.items()}
     return values
-
-
-def _of_all_ranks(captioned: list[Captioned]) -> list[Captioned]:
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return captioned
-    gathered: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(gathered, captioned)
-    return [each for part in gathered for each in part]
 
 
 def refuse_modality(batch: Batch, wanted: str, regime: str) -> None:

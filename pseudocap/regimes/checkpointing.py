@@ -18,6 +18,7 @@ from pseudocap.files.atomic import unfinished
 from pseudocap.files.sources import read_json
 from pseudocap.metrics.measures import measure
 from pseudocap.metrics.resample import intervals
+from pseudocap.metrics.suite import Scores
 from pseudocap.regimes.base import Regime
 
 RESULTS = "results.json"
@@ -167,11 +168,8 @@ def results_of(
     Videos that could not be watched are counted, not named: their names are nobody else's business.
     """
     scores = module.scores
-    found = (
-        []
-        if scores is None
-        else intervals([(measure(each), rows) for each, rows in scores.rows.items()], samples=SAMPLES, seed=0)
-    )
+    rows = scores.rows if isinstance(scores, Scores) else {}  # of each video, for captions alone
+    found = intervals([(measure(each), table) for each, table in rows.items()], samples=SAMPLES, seed=0) if rows else []
     origin = module.model.origin
     known = _unnamed(data or {})
     if known.get("validation"):  # a stream's, which names its own videos
@@ -183,10 +181,8 @@ def results_of(
         "started_from": None if origin is None else origin.public_name,
         "split": "val",
         "scores": dict(scores or {}),
-        "intervals": {}
-        if scores is None
-        else {name: [each.low, each.high] for name, each in zip(scores.rows, found, strict=True)},
-        "videos": 0 if scores is None else scores.n,
+        "intervals": {name: [each.low, each.high] for name, each in zip(rows, found, strict=True)},
+        "videos": scores.n if isinstance(scores, Scores) else 0,
         "data": known or None,
         "command": command,
     }

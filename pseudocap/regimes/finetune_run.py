@@ -22,12 +22,12 @@ from pseudocap.captioner import PseudoCap
 from pseudocap.data.caption_data import CaptionData
 from pseudocap.errors import DataError
 from pseudocap.model.weights import read_tensors
-from pseudocap.regimes.base import Captioned
 from pseudocap.regimes.checkpointing import KeepCaptioner, save_captioner
 from pseudocap.regimes.finetune import FineTune
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss, ctrl_c_as_usual
 from pseudocap.regimes.report import write_report
+from pseudocap.regimes.validation import Captioned
 
 MONITOR = "val/CIDEr-D"
 LARGEST = 64

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.files.atomic import unfinished, write_text
-from pseudocap.regimes.base import Captioned
 from pseudocap.regimes.markdown import table_row
+from pseudocap.regimes.validation import Captioned
 
 EXAMPLES = 12
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as lightning
 import pytest
 import torch
 from helpers.running import FAST, Losses, Stop, StoppedError, saving, streams, trainer
@@ -17,20 +18,28 @@ from pseudocap.data import CaptionData
 from pseudocap.errors import ConfigError
 from pseudocap.regimes import VideoOnly
 from pseudocap.regimes.checkpointing import AtomicCheckpoints, Checkpoints, KeepCaptioner
+from pseudocap.regimes.validation import CaptionValidation
 
 Build = Callable[..., PseudoCap]
 CIDER = "CIDEr-D"
 
 
-class Graded(VideoOnly):
-    """Whose validation finds what a table says of the step, so that a test may choose when it is good."""
+class Graded(CaptionValidation):
+    """Finds what a table says of the step, so that a test may choose when a captioner is good."""
 
-    table: Mapping[int, float] = {}
+    def __init__(self, module: VideoOnly, table: Mapping[int, float]) -> None:
+        super().__init__(module.captions_of, examples=0)
+        self.table = table
 
-    def _score(self, stage: str) -> None:
-        super()._score(stage)
-        if self.scores is not None:
-            self.scores[CIDER] = self.table.get(self.global_step, 0.0)
+    def record(self, module: lightning.LightningModule, stage: str, scores: Any) -> None:
+        scores[CIDER] = self.table.get(module.global_step, 0.0)
+        super().record(module, stage, scores)
+
+
+def graded(model: PseudoCap, table: Mapping[int, float]) -> VideoOnly:
+    module = VideoOnly(model, optimisation=FAST)
+    module.validation = Graded(module, table)
+    return module
 
 
 class Validations(Callback):
@@ -123,14 +132,13 @@ def test_a_resumed_run_keeps_the_best_captioner_against_a_worse_one(
     build: Build, world: Path, tars: Path, tmp_path: Path
 ) -> None:
     """Also one that was kept after the checkpoint that is gone on from."""
-    Graded.table = {2: 10.0, 4: 50.0, 6: 30.0}
     saver = Checkpoints(dirpath=tmp_path, every_n_train_steps=3, save_last=True)
     part = trainer(tmp_path, KeepCaptioner(str(tmp_path)), saver, Stop(5), enable_checkpointing=True, max_steps=6)
     with pytest.raises(StoppedError):
-        part.fit(Graded(build(), optimisation=FAST), validated(world, tars))
-    Graded.table = {4: 20.0, 6: 30.0}  # as after a change of the validation's settings
+        part.fit(graded(build(), {2: 10.0, 4: 50.0, 6: 30.0}), validated(world, tars))
+    worse = {4: 20.0, 6: 30.0}  # as after a change of the validation's settings
     go_on = trainer(tmp_path, KeepCaptioner(str(tmp_path)), max_steps=6)
-    go_on.fit(Graded(build(), optimisation=FAST), validated(world, tars), ckpt_path=str(tmp_path / "last.ckpt"))
+    go_on.fit(graded(build(), worse), validated(world, tars), ckpt_path=str(tmp_path / "last.ckpt"))
     kept = results(tmp_path / "best")
     assert (kept["step"], kept["scores_step"], kept["scores"][CIDER]) == (4, 4, 50.0)
 
@@ -175,12 +183,11 @@ def test_a_sanity_check_leaves_no_score(build: Build, world: Path, tars: Path, t
 
 def test_an_equal_score_is_no_better_one(build: Build, world: Path, tars: Path, tmp_path: Path) -> None:
     """Also one that float32, in which Lightning logs it, rounds up."""
-    Graded.table = {2: 12.345}
     assert float(torch.tensor(12.345)) > 12.345
     keep = KeepCaptioner(str(tmp_path))
     keep.best = 12.345
     run = trainer(tmp_path, keep, max_steps=2)
-    run.fit(Graded(build(), optimisation=FAST), validated(world, tars))
+    run.fit(graded(build(), {2: 12.345}), validated(world, tars))
     assert not (tmp_path / "best").exists()
 
 

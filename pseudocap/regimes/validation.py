@@ -1,0 +1,118 @@
+"""What a regime measures on held-out data: by default it captions the videos there and scores the captions.
+
+A regime that measures something else assigns another Validation in its constructor:
+
+    self.validation = RankValidation()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lightning.pytorch as lightning
+from torch import distributed
+
+from pseudocap.files.atomic import write_text
+from pseudocap.metrics.suite import score
+from pseudocap.regimes.markdown import table_row
+from pseudocap.types import Batch
+
+T = TypeVar("T")
+
+
+class Validation:
+    """Measures a regime on held-out batches. `scores` are the latest ones and `scored_at` the step that they are of;
+    captioners are kept by them (`KeepCaptioner`)."""
+
+    scores: Mapping[str, float] | None = None
+    scored_at: int | None = None
+
+    def start(self) -> None:
+        """Forget what was measured before."""
+
+    def step(self, batch: Batch) -> object:
+        """Measure a batch; what it returns is what `Trainer.predict` gives of it."""
+        raise NotImplementedError
+
+    def end(self, module: lightning.LightningModule, stage: str) -> None:
+        """Log `<stage>/<name>` for each score, on every rank; `stage` is val or test."""
+        raise NotImplementedError
+
+    def record(self, module: lightning.LightningModule, stage: str, scores: Mapping[str, float]) -> None:
+        """Log scores and keep them, unless they are of Lightning's sanity check: of a few videos, and of no step."""
+        if not module.trainer.sanity_checking:
+            self.scores, self.scored_at = scores, module.global_step
+            module.log_dict({f"{stage}/{name}": value for name, value in scores.items()}, prog_bar=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Captioned:
+    """The caption of a video, and its references."""
+
+    key: str
+    caption: str
+    references: tuple[str, ...]
+
+
+class CaptionValidation(Validation):
+    """Captions every video and scores the captions of all ranks.
+
+    Args:
+        caption: captions the videos of a batch
+        examples: how many captions are written down beside a reference
+    """
+
+    def __init__(self, caption: Callable[[Batch], Sequence[str]], *, examples: int) -> None:
+        self.captioned: list[Captioned] = []
+        self._caption, self._examples = caption, examples
+
+    def start(self) -> None:
+        self.captioned = []
+
+    def step(self, batch: Batch) -> list[tuple[str, str]]:
+        """Caption a batch; return keys and captions."""
+        captions = self._caption(batch)
+        for key, caption, references in zip(batch.keys, captions, batch.references, strict=True):
+            self.captioned.append(Captioned(key=key, caption=caption, references=references))
+        return list(zip(batch.keys, captions, strict=True))
+
+    def end(self, module: lightning.LightningModule, stage: str) -> None:
+        """Every rank scores what all ranks captioned, so the figure is that of one process."""
+        self.captioned = gathered(self.captioned)
+        if self.captioned:
+            scores = score(
+                predictions={each.key: each.caption for each in self.captioned},
+                references={each.key: each.references for each in self.captioned},
+            )
+            self.record(module, stage, scores)
+            for name, reason in scores.not_computed.items() if not module.trainer.sanity_checking else ():
+                module.print(f"{stage}/{name} is not computed: {reason}")
+        if stage == "val":
+            self._write_examples(module.trainer)
+
+    def _write_examples(self, trainer: lightning.Trainer) -> None:
+        """A table beside the logs, for people: the same videos each time, so that one sees them change."""
+        if trainer.sanity_checking or not trainer.loggers or self._examples == 0:
+            return
+        where = trainer.log_dir  # which all ranks must ask
+        if not trainer.is_global_zero or where is None:
+            return
+        chosen = sorted(self.captioned, key=lambda each: each.key)[: self._examples]
+        rows = ["| video | caption | a reference |", "|---|---|---|"]
+        rows += [table_row(each.key, each.caption, each.references[0]) for each in chosen]
+        write_text(Path(where) / "captions" / f"step-{trainer.global_step:07d}.md", "\n".join(rows) + "\n")
+        for logger in trainer.loggers:
+            if hasattr(logger.experiment, "add_text"):  # TensorBoard's
+                logger.experiment.add_text("captions", "\n".join(rows), trainer.global_step)
+
+
+def gathered(measured: list[T]) -> list[T]:
+    """What all ranks have measured, in the order of the ranks."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return measured
+    parts: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(parts, measured)
+    return [each for part in parts for each in part]
