@@ -13,7 +13,7 @@ from pseudocap.video.watch import pad_clips
 
 
 def collate(samples: Sequence[Sample], captions: Sequence[str], *, step: int | None = None) -> Batch:
-    """A batch of samples of one modality, each with the caption that it learns; what is shorter is padded."""
+    """Put samples of one modality side by side, each with the caption that it learns; what is shorter is padded."""
     modality = samples[0].modality
     if any(sample.modality != modality for sample in samples):
         raise DataError("a batch holds one modality, and images and videos were drawn together")
@@ -60,7 +60,7 @@ def _memories(samples: Sequence[Sample]) -> Memory:
 
 
 def _padded(axes: Sequence[Axis | None]) -> Axis:
-    """One axis of memories of one row each, [1,N,E] and [1,N], as long as the longest; padding is zero, and a memory
+    """Pad one axis of memories of one row each, [1,N,E] and [1,N], to the longest; padding is zero, and a memory
     without this axis is all padding."""
     there = {row: axis for row, axis in enumerate(axes) if axis is not None}
     first = next(iter(there.values())).vectors
@@ -73,7 +73,7 @@ def _padded(axes: Sequence[Axis | None]) -> Axis:
 
 
 def _padded_patches(patches: Sequence[torch.Tensor], frames: int, size: int) -> torch.Tensor:
-    """[1,T,S,E] of each memory in as much room as the longest has; padding is zero, as the axes' masks mark it."""
+    """Pad [1,T,S,E] of each memory to the longest; padding is zero, as the axes' masks mark it."""
     batch = patches[0].new_zeros(len(patches), frames, size, patches[0].shape[3])
     for row, one in enumerate(patches):
         batch[row, : one.shape[1], : one.shape[2]] = one[0]

@@ -1,7 +1,7 @@
 """One caption of one file, explained: a value of named arrays that can be saved and drawn.
 
-A word is chosen at the token before it, so what a word looked at is where the adapters looked from there; of a word of
-several tokens it is the mean. docs/explain.md tells how to read it, and what it does not tell.
+A word is chosen at the token before it, so what a word attends to is what the adapters attend to there; of a word of
+several tokens it is the mean. docs/explain.md: how to read it, and what it does not show.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def explain_ids(
     sight: Sight,
     source: str,
 ) -> Explanation:
-    """A finished caption of one video, `</s>` and its tokens [L], read once more."""
+    """Explain a finished caption of one video, `</s>` and its tokens [L], by reading it once more."""
     tokens = ids[1:].tolist()  # a closing `</s>` among them has no text, so it belongs to no word
     words = split_words(tokens, tokenizer)
     looks = look(network, ids[None], memory)
@@ -86,7 +86,7 @@ def explain_ids(
 
 
 def _by_word(measured: Sequence[torch.Tensor], words: Sequence[Word]) -> np.ndarray:
-    """[word, adapter, ...] from [1, token, ...] of each adapter; token k is chosen at place k, one before itself."""
+    """[word, adapter, ...] from [1, token, ...] of each adapter; token k is chosen at position k, one before itself."""
     tokens = torch.stack([each[0] for each in measured], dim=1).cpu()  # [token, adapter, ...]
     rows = [tokens[list(word.tokens)].mean(dim=0) for word in words]
     return (torch.stack(rows) if rows else tokens[:0]).numpy()

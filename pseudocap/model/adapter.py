@@ -1,6 +1,6 @@
-"""The only weights that learn: one adapter sits before a decoder layer and lets its words look at the video.
+"""The only weights that learn: one adapter sits before a decoder layer and lets its words attend to the memory.
 
-Two fusions, both from the papers, and three ways to look (docs/network.md). Each adapter declares its own trainable
+Two fusions, both from the papers, and three attentions (docs/network.md). Each adapter declares its own trainable
 parameters; the gate is a value one can read (`gates()`), because how far the adapters opened is a result. Legend: N
 captions, L tokens, D decoder width.
 """
@@ -19,7 +19,7 @@ from pseudocap.memory import AXES, Memory
 from pseudocap.model.attention import START, FullCrossAttention, Projected, SeparableCrossAttention
 from pseudocap.model.config import FULL, RESAMPLER, SEPARABLE, GateSchedule, PseudoCapConfig
 
-# What words look with; over which vectors, the network decides (a resampler's latents are looked at as patches are).
+# Over which vectors, the network decides (a resampler's latents are attended to as patches are).
 Attention = SeparableCrossAttention | FullCrossAttention
 ATTENTION: dict[str, type[Attention]] = {
     SEPARABLE: SeparableCrossAttention,
@@ -42,7 +42,7 @@ class FeedForward(nn.Module):
 
 
 class Adapter(nn.Module):
-    """What both fusions share: an attention to look with and a feed-forward to think with."""
+    """What both fusions share: an attention to the memory and a feed-forward."""
 
     def __init__(self, *, width: int, attention: Attention, ffn: FeedForward) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Adapter(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def project(self, seen: Memory | torch.Tensor, *, padded: Collection[str] = AXES) -> Projected:
-        """A video's memory or, where a resampler stands before the adapters, its latents."""
+        """Project a video's memory or, where a resampler stands before the adapters, its latents."""
         return self.attention.project(seen, padded=padded)  # type: ignore[arg-type]  # latents come to full ones alone
 
     def grow_axis(self, name: str, *, memory_width: int) -> None:
@@ -69,7 +69,7 @@ class Adapter(nn.Module):
         self.attention.grow(name, memory_width=memory_width)
 
     def gates(self) -> dict[str, torch.Tensor]:
-        """The opened gates by name, as the words feel them."""
+        """Return the opened gates by name, as they scale what is added."""
         raise NotImplementedError
 
     def trainable_names(self) -> set[str]:

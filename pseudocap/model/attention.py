@@ -51,8 +51,8 @@ class ProjectedAxes:
 
 @dataclass(frozen=True, slots=True)
 class ProjectedVectors:
-    """B videos as one adapter sees them that looks at a single set of vectors: those of `frames` frames, one after
-    another, or with None a resampler's, which are of no frame and of no patch."""
+    """B videos as an adapter with a single set of vectors sees them: those of `frames` frames, one after another, or
+    with None a resampler's, which are of no frame and of no patch."""
 
     vectors: KeysValues
     frames: int | None
@@ -98,7 +98,7 @@ class AxisAttention(nn.Module):
         return out_NLD if packing is None else packing.pack(out_NLD)
 
     def weights(self, h_NLD: torch.Tensor, axis: KeysValues) -> torch.Tensor:
-        """What the attention keeps to itself: the weight [N,H,L,S] of each vector for each token, in float32."""
+        """Return the weight [N,H,L,S] of each vector for each token, in float32, which the fused attention hides."""
         N, L, _ = h_NLD.shape
         q_BHLK, k_BHSK = self._queries(self.query(h_NLD), axis).float(), axis.k_BHSK.float()
         scores_BHLS = q_BHLK @ k_BHSK.mT / math.sqrt(k_BHSK.shape[3])
@@ -111,7 +111,7 @@ class AxisAttention(nn.Module):
         return shares_BHLS.view(B, H, N // B, L, S).transpose(1, 2).reshape(N, H, L, S)
 
     def _queries(self, q_NLD: torch.Tensor, axis: KeysValues) -> torch.Tensor:
-        """The captions of a video become one long query: (N, L) -> (B, N/B * L). A view both ways."""
+        """Join the captions of a video into one long query: (N, L) -> (B, N/B * L). A view both ways."""
         N, L, D = q_NLD.shape
         B = axis.k_BHSK.shape[0]
         return self._heads(q_NLD.view(B, N // B * L, D))
@@ -187,7 +187,7 @@ class SeparableCrossAttention(nn.Module):
 
 
 def _nothing(memory: Memory, width: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """One masked vector per video in place of an axis that is not there: every weight still takes part, so that ranks
+    """Stand one masked vector per video in for an axis that is absent: every weight still takes part, so that ranks
     whose videos have other axes can average their gradients."""
     any_axis = next(iter(memory.axes.values()))
     return any_axis.vectors.new_zeros(len(memory), 1, width), any_axis.mask.new_zeros(len(memory), 1)
@@ -229,7 +229,7 @@ class FullCrossAttention(nn.Module):
         return self.out(self.vectors(h_NLD, seen.vectors, seen.packing))
 
     def shares(self, h_NLD: torch.Tensor, seen: ProjectedVectors) -> dict[str, torch.Tensor]:
-        """As of the separable attention: the sums of one map over the patches of a frame, and over the frames."""
+        """Return the sums of one map over the patches of a frame, and over the frames."""
         if seen.frames is None:
             raise InputError(
                 "a captioner with attention='resampler' has no attention maps: its words look at latents, each made "
@@ -240,7 +240,7 @@ class FullCrossAttention(nn.Module):
 
 
 def every_patch(memory: Memory, *, padded: Collection[str]) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The vectors [B,M,E] of all patches, frame by frame, with their mask where something is padded."""
+    """Return the vectors [B,M,E] of all patches, frame by frame, with their mask where something is padded."""
     assert memory.patches is not None, "check_memory has seen them"
     mask_BTS = memory.time_mask[:, :, None] & memory.space_mask[:, None] if set(SIGHT) & set(padded) else None
     return memory.patches.flatten(1, 2), None if mask_BTS is None else mask_BTS.flatten(1)
@@ -323,6 +323,6 @@ def _check_patches(memory: Memory) -> None:
     expected = [*memory.time.shape[:2], *memory.space.shape[1:]]
     if list(memory.patches.shape) != expected:
         raise InputError(
-            f"memory.patches must be [B, frames, patches, width], here {expected} as memory.time and memory.space say, "
+            f"memory.patches must be [B, frames, patches, width], here {expected} by memory.time and memory.space, "
             f"not {list(memory.patches.shape)}"
         )

@@ -4,7 +4,7 @@ As in Flamingo and OpenFlamingo, one for all adapters, run once per video. Each 
 long the video. It learns, so what it makes of a video cannot be stored as the pooled memory can: every training step
 goes through all T * S vectors.
 
-Ours differs from OpenFlamingo's in three places. The encoder's features know their frame already, so there are no
+Ours differs from OpenFlamingo's in three ways. The encoder's features know their frame already, so there are no
 embeddings of frames; the feed-forward has biases, as those of the adapters have; there is no LayerNorm at the end,
 because each adapter has its own for what it looks at.
 
@@ -59,7 +59,7 @@ class Resampler(nn.Module):
         self.layers = nn.ModuleList(ResamplerLayer(width=width, feed_forward=feed_forward) for _ in range(depth))
 
     def forward(self, features_BME: torch.Tensor, mask_BM: torch.Tensor | None = None) -> torch.Tensor:
-        """The latents [B,R,E] of each video; what the mask hides adds nothing to them."""
+        """Return the latents [B,R,E] of each video; what the mask hides adds nothing to them."""
         latents_BRE = self.latents.expand(len(features_BME), -1, -1)
         mask_B11M = None
         if mask_BM is not None:

@@ -1,4 +1,4 @@
-"""Shards of memories as they are written: vectors gathered as they are stored, files that count when they are whole."""
+"""Shards of memories as they are written: vectors gathered as they are stored, in files that count once complete."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class ShardVectors:
         self.views += len(memory)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """As the file has them; none where there is no sample."""
+        """Return them as the file has them; none where there is no sample."""
         if not self.views:
             return {}
         views = self._spec.views
@@ -103,7 +103,7 @@ class ShardVectors:
 
 
 def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], index: ShardIndex) -> None:
-    """Vectors first, then the index that makes them count; each under another name until it is whole."""
+    """Vectors first, then the index that makes them count; each under another name until it is complete."""
     # ASCII, because a file's name may be no UTF-8, and comes back as it was from an escape.
     document = json.dumps({"format": FORMAT, **asdict(index)}).encode()
     _write(folder / f"{number:05d}.safetensors", lambda scratch: safetensors.torch.save_file(tensors, scratch))

@@ -1,6 +1,6 @@
 """Pooled memories on disk: what a frozen encoder sees of a clip, kept so that no epoch has to look again.
 
-The encoder never learns, so for the same pixels it says the same each time. A memory of T + S vectors is all that the
+The encoder never learns, so it gives the same for the same pixels each time. A memory of T + S vectors is all that the
 separable adapters take of a clip, and a training run from memories needs neither videos nor an encoder. For captioners
 whose attention looks at every patch of every frame, the T * S vectors that were pooled can be kept beside them.
 
@@ -45,7 +45,7 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemorySpec:
-    """Everything that a memory depends on beside the clip: which weights looked, at what, and how it was stored."""
+    """Everything that a memory depends on beside the clip: the encoder's weights, its frames, and the storage."""
 
     encoder: str  # the fingerprint of its weights
     preprocess: Preprocess
@@ -94,13 +94,13 @@ class MemorySpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryRow:
-    """Whose memory it is: a sample's description, and its place among the vectors of this shard.
+    """Whose memory it is: a sample's description, and its index among the vectors of this shard.
 
-    No place means that an earlier row has the same content, so its vectors serve both.
+    None means that an earlier row has the same content, so its vectors serve both.
     """
 
     of: Described
-    place: int | None
+    place: int | None  # the name on disk
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,7 +168,7 @@ def _short(value: object) -> str:
 
 
 def shard_paths(folder: Path) -> list[Path]:
-    """The indices of the shards that are whole, in order."""
+    """List the indices of the shards that are complete, in order."""
     return sorted(path for path in folder.glob("*.json") if path.stem.isdigit())
 
 
@@ -209,13 +209,13 @@ class MemorySource:
         self.folder, self.patches = Path(folder), patches
         self.spec = read_spec(self.folder)
         self.refuse_strangers(encoder, preprocess, patches=patches)
-        self._places: dict[str, tuple[int, int]] = {}  # of a content: its shard, and its place there
+        self._rows_of: dict[str, tuple[int, int]] = {}  # of a content: its shard, and its index there
         rows: dict[tuple[str, str], tuple[int, Described]] = {}  # a later row about the same has the newer captions
         paths = shard_paths(self.folder)
         for path in paths:
             for row in read_index(path).rows:
                 if row.place is not None:
-                    self._places[row.of.content] = (int(path.stem), row.place)
+                    self._rows_of[row.of.content] = (int(path.stem), row.place)
                 shard, _ = rows.get((row.of.key, row.of.content), (int(path.stem), None))
                 rows[row.of.key, row.of.content] = (shard, row.of)
         if not rows:
@@ -271,20 +271,20 @@ class MemorySource:
         return self.rows[index].key
 
     def find(self, key: str) -> int:
-        """The number of the sample with this key."""
+        """Find the number of the sample with this key."""
         if key not in self._by_key:
             raise DataError(f"{self.folder} has no memory of {key}{nearest(key, self._by_key)}; encode it too")
         return self._only(key, self._by_key[key])
 
     def of_row(self, row: CaptionedVideo) -> int | None:
-        """The sample of a corpus's row: by its id or, where the row is a whole video, by the video's name."""
+        """Find the sample of a corpus's row: by its id or, where the row is a whole video, by the video's name."""
         found = self._by_key.get(row.id)
         if found is None and row.start is None:
             found = self._by_video.get(plain_name(row.video))
         return self._only(row.id, found) if found is not None else None
 
     def _only(self, key: str, numbers: list[int]) -> int:
-        """The newest of samples with the same vectors; of different ones nobody can tell which is meant."""
+        """Return the newest of samples with the same vectors; of different ones it is unknown which is meant."""
         if len({self.rows[number].content for number in numbers}) > 1:
             raise DataError(
                 f"{self.folder} has memories of different videos under the name {key}: of folders with equal names, or "
@@ -301,14 +301,14 @@ class MemorySource:
 
     def memory(self, index: int, view: int = 0) -> Memory:
         """Read one view of one sample in float32: its axes, and patches where they were asked for."""
-        shard, place = self._places[self.rows[index].content]
+        shard, row = self._rows_of[self.rows[index].content]
         path = self.folder / f"{shard:05d}.safetensors"
         try:
             state = path.stat()
         except OSError as error:
             raise DataError(f"{path} is gone: {first_line(error)}; encode again") from error
         file, starts = _open_shard(path, state.st_size, state.st_mtime_ns, self.spec.axes)
-        number = place * self.spec.views + view
+        number = row * self.spec.views + view
         rows = {name: slice(int(first[number]), int(first[number + 1])) for name, first in starts.items()}
 
         def read(tensor: str, rows: slice | tuple[int, int]) -> torch.Tensor:
@@ -317,7 +317,7 @@ class MemorySource:
         axes = {}
         for name in self.spec.axes:
             if name not in rows:
-                vectors = read(name, (place, view))
+                vectors = read(name, (row, view))
             elif rows[name].start < rows[name].stop:
                 vectors = read(name, rows[name])
             else:  # a clip without sound
@@ -369,8 +369,8 @@ def _vectors(file: Any, name: str, rows: slice | tuple[int, int], storage: Stora
 
 @lru_cache(maxsize=256)  # below the usual limit of open files
 def _open_shard(path: Path, size: int, changed: int, axes: tuple[str, ...]) -> tuple[Any, dict[str, np.ndarray]]:
-    """The mapped file, and where the vectors of every view begin, by axis. `size` and `changed` tell a file that was
-    written anew."""
+    """Map the file, and return it with where the vectors of every view begin, by axis. `size` and `changed` differ
+    where a file was written anew."""
     try:
         file = safetensors.safe_open(path, framework="pt")
         counts = {name: file.get_tensor(COUNTS[name]).flatten().numpy() for name in axes if name in COUNTS}
