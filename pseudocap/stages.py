@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 from pseudocap.errors import DataError
 from pseudocap.files.atomic import write_text
+from pseudocap.types import Progress, StageProgress
 
 DONE = "done.json"
 INTERRUPTED = 130
-Progress = Callable[[str, int, int], None]
 State = Literal["finished", "begun", "missing", "other"]  # other: made by other settings
 
 
@@ -34,7 +34,7 @@ class Stage:
 
     name: str
     settings: Mapping[str, Any]
-    make: Callable[[Path, Callable[[int, int], None]], Mapping[str, Any]]
+    make: Callable[[Path, Progress], Mapping[str, Any]]
     needs: Sequence[str] = ()
 
 
@@ -44,7 +44,7 @@ class Workshop:
 
     root: Path
     main: Callable[[Sequence[str]], int]  # the command line, handed in by whoever stands above the stages
-    progress: Progress = lambda what, done, total: None
+    progress: StageProgress = lambda what, done, total: None
     say: Callable[[str], None] = lambda text: None
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pseudocap.memory import Memory
 
 Modality = Literal["image", "video"]
+Progress = Callable[[int, int], None]  # called with how many are done, and how many there are
+StageProgress = Callable[[str, int, int], None]  # the same of a named stage; a total of 0 is not known yet
 
 # What a folder's files are taken for videos by, in the order of preference where it holds the same video twice.
 VIDEO_EXTENSIONS = (

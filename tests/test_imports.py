@@ -21,7 +21,7 @@ ALLOWED: dict[str, set[str]] = {
     "memory": {"errors"},
     "decoding": {"errors", "types"},
     "files": {"errors", "types"},
-    "stages": {"errors", "files"},
+    "stages": {"errors", "files", "types"},
     "workers": {"errors", "files", "types"},
     "video": BASE,
     "audio": BASE,

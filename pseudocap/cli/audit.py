@@ -6,22 +6,17 @@ import argparse
 import getpass
 import json
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
+from pseudocap.cli.progress import counted
 from pseudocap.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from pseudocap.label.audit.report import AuditReport, Figure
     from pseudocap.label.audit.store import AuditStore
     from pseudocap.types import Clip
-
-Item = TypeVar("Item")
-PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws it
-EVERY = 10.0  # seconds between such lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +62,7 @@ def _begun(args: argparse.Namespace, answers: Path) -> AuditStore:
         return _resumed(args, answers)
     n, seed = 100 if args.n is None else args.n, args.seed or 0
     labels = read_labels(args.labels, root=args.videos)
-    candidates = draw_candidates(_counted(labels, "reading labels"), n=n, seed=seed)
+    candidates = draw_candidates(counted(labels, "reading labels"), n=n, seed=seed)
     spoken = _spoken(args, [label.clip for label in candidates.labels])
     draw = pair_up(candidates, spoken, n=n)
     if len(draw.pairs) < n:
@@ -97,9 +92,9 @@ def _spoken(args: argparse.Namespace, clips: list[Clip]) -> dict[Clip, str]:
     from pseudocap.label.schema import read_labels
 
     if args.asr.suffix == ".parquet" or any(args.asr.glob("*.parquet")):
-        return said_in_labels(clips, _counted(read_labels(args.asr), "reading speech"))
+        return said_in_labels(clips, counted(read_labels(args.asr), "reading speech"))
     transcripts = read_transcripts(args.asr, Checks(allow_partial=args.allow_partial))
-    return said_in_transcripts(clips, _counted(transcripts, "reading transcripts"))
+    return said_in_transcripts(clips, counted(transcripts, "reading transcripts"))
 
 
 def _serve(args: argparse.Namespace, store: AuditStore) -> int:
@@ -129,7 +124,7 @@ def _report(args: argparse.Namespace, answers: Path) -> int:
     store = AuditStore.open(answers)
     report = report_of(store)
     if args.html:
-        write_report_page(args.html, report, _counted(judged_pairs(store), "decoding frames"))
+        write_report_page(args.html, report, counted(judged_pairs(store), "decoding frames"))
     if args.json:
         print(json.dumps(asdict(report), indent=2))
     else:
@@ -161,28 +156,3 @@ def _print_report(report: AuditReport) -> None:
         kappa = "undefined" if each.kappa is None else f"{each.kappa:.2f}"
         agreed = "" if each.agreed is None else f", agreed on {each.agreed:.0f} %"
         print(f"{' and '.join(each.raters)} on {each.subject}: {each.clips} clips{agreed}, Cohen's kappa {kappa}")
-
-
-def _counted(items: Iterable[Item], doing: str) -> Iterator[Item]:
-    """The same items; meanwhile a count on stderr, where nobody knows how many there will be."""
-    if not sys.stderr.isatty():
-        yield from _told(items, doing, lambda line: print(line, file=sys.stderr, flush=True))
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed:,}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(doing, total=None)
-        for item in items:
-            yield item
-            bar.advance(task)
-
-
-def _told(items: Iterable[Item], doing: str, tell: Callable[[str], None]) -> Iterator[Item]:
-    due = time.monotonic() + PATIENCE
-    for count, item in enumerate(items, start=1):
-        yield item
-        if time.monotonic() > due:
-            tell(f"{doing}: {count:,}")
-            due = time.monotonic() + EVERY

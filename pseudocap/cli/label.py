@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.decoding import add_decoding_options
+from pseudocap.cli.progress import progress_of
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import ConfigError, DataError
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
     from pseudocap.label.engines import Engine
     from pseudocap.label.framing import Framing
     from pseudocap.label.on_ray import RayEngine
-    from pseudocap.label.pipeline import Labelled, Progress, Relabel
+    from pseudocap.label.pipeline import Labelled, LabelProgress, Relabel
     from pseudocap.label.sources import Sources
     from pseudocap.label.teachers.base import Teacher
 
 SHOWN = 5  # failures
-PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
 
 EPILOG = """SOURCE is a video, a folder (with all below it), a .txt that lists paths, a .tar or a folder of tars as
 video2dataset writes them, or an address that fsspec knows (s3://bucket/films).
@@ -268,37 +268,17 @@ def _word_list(path: Path | None) -> tuple[str, ...]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[Progress], None]]:
-    """Videos, rate and time left on stderr: a bar where it is a terminal, elsewhere a line for every tenth."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bar
-
-        columns = (
-            *(TextColumn("labelling"), BarColumn(), MofNCompleteColumn(), TextColumn("videos")),
-            *(TextColumn("{task.fields[rate]}"), TimeRemainingColumn()),
-        )
+def _progress() -> Iterator[Callable[[LabelProgress], None]]:
+    """Videos, and the rate in clips and in seconds of video."""
+    with progress_of("labelling", "videos") as draw:
         started = time.monotonic()
-        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("", total=None, rate="")
-            yield lambda now: bar.update(task, completed=now.videos, total=now.of, rate=_rate(now, started))
-        return
-    started, told = time.monotonic(), 0
 
-    def tell(now: Progress) -> None:
-        nonlocal told
-        tenth = 10 * now.videos // now.of
-        if tenth > told and time.monotonic() - started > PATIENCE:
-            told = tenth
-            print(f"labelling: {now.videos:,} of {now.of:,} videos, {_rate(now, started)}", file=sys.stderr, flush=True)
+        def report(now: LabelProgress) -> None:
+            elapsed = max(time.monotonic() - started, 1e-9)
+            rate = f"{now.clips / elapsed:,.1f} clips/s, {now.seconds / elapsed:,.0f} s of video per second"
+            draw(now.videos, now.of, rate)
 
-    yield tell
-
-
-def _rate(now: Progress, started: float) -> str:
-    elapsed = max(time.monotonic() - started, 1e-9)
-    return f"{now.clips / elapsed:,.1f} clips/s, {now.seconds / elapsed:,.0f} s of video per second"
+        yield report
 
 
 def _tell(args: argparse.Namespace, result: Labelled, compared: Comparison | None) -> None:

@@ -1,95 +1,115 @@
-"""How far a long run has come, on stderr: a bar where it is a terminal, elsewhere a line now and then."""
+"""The progress of a long run, on stderr: a bar where it is a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Item = TypeVar("Item")
 PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
+EVERY = 10.0  # seconds between lines where the total is unknown
 
 
-def _beside() -> dict[str, Any]:
-    """For a bar on stderr: rich would send what is printed meanwhile to the same place, out of a pipe or a file."""
+class Drawing(Protocol):
+    """`draw` a stage as it goes on: its name ("" for the only one), a total of 0 where it is unknown, and a note.
+    `say` a line that stays."""
+
+    def draw(self, stage: str, done: int, total: int, note: str = "") -> None: ...
+
+    def say(self, text: str) -> None: ...
+
+
+class Counting(Protocol):
+    """Call with how many are done, and how many there are in all."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None: ...
+
+
+@contextmanager
+def progress_of(doing: str, noun: str) -> Iterator[Counting]:
+    """Progress of one stage, counted in `noun`. A run that is over soon prints no line."""
+    with stages_of(doing, noun, patience=PATIENCE) as drawing:
+        yield lambda done, total, note="": drawing.draw("", done, total, note)
+
+
+def counted(items: Iterable[Item], doing: str) -> Iterator[Item]:
+    """Pass items on, and count them on stderr: for what nobody knows the number of."""
+    with stages_of(doing, patience=PATIENCE) as drawing:
+        for count, item in enumerate(items, start=1):
+            yield item
+            drawing.draw("", count, 0)
+
+
+@contextmanager
+def stages_of(doing: str, noun: str = "", *, patience: float = 0.0) -> Iterator[Drawing]:
+    """Progress of a run of several stages; lines come once a stage has taken `patience` seconds."""
+    if not sys.stderr.isatty():
+        yield _Lines(doing, noun, patience)
+        return
     from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
-    return {"console": Console(stderr=True), "transient": True, "redirect_stdout": sys.stdout.isatty()}
-
-
-@contextmanager
-def progress_of(doing: str, noun: str) -> Iterator[Callable[[int, int], None]]:
-    """Call what it gives with how many are done and how many there are in all."""
-    if sys.stderr.isatty():
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, **_beside()) as bar:
-            task = bar.add_task(doing, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    first: float | None = None  # when something was done: loading comes before it, and what is alone needs no line
-    told = 0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal first, told
-        first = time.monotonic() if first is None else first
-        tenth = 10 * done // total
-        if tenth > told and time.monotonic() - first > PATIENCE:
-            told = tenth
-            print(f"{doing}: {done:,} of {total:,} {noun}", file=sys.stderr, flush=True)
-
-    yield tell
+    columns = (
+        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")),
+        *(TimeElapsedColumn(), TimeRemainingColumn()),
+    )
+    # rich would send what is printed meanwhile to stderr as well, out of a pipe or a file
+    redirect = sys.stdout.isatty()
+    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as bar:
+        yield _Bar(bar, doing, noun)
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """`draw(what, done, total)` as a stage goes on (a total of 0: not known yet); `say(text)` is a line that stays."""
+class _Bar:
+    def __init__(self, bar: Progress, doing: str, noun: str) -> None:
+        self._bar, self._doing, self._noun, self._stage = bar, doing, noun, ""
+        self._task = bar.add_task(doing, total=None, note=noun)
 
-    draw: Callable[[str, int, int], None]
-    say: Callable[[str], None]
+    def draw(self, stage: str, done: int, total: int, note: str = "") -> None:
+        if stage != self._stage:
+            self._stage = stage
+            self._bar.reset(self._task, description=_joined(": ", self._doing, stage))
+        self._bar.update(self._task, completed=done, total=total or None, note=_joined(", ", self._noun, note))
+
+    def say(self, text: str) -> None:
+        self._bar.console.print(_joined(": ", self._doing, text), markup=False, highlight=False)
 
 
-@contextmanager
-def stages_of(doing: str) -> Iterator[Stages]:
-    """The same for a run of several stages."""
-    if sys.stderr.isatty():
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+class _Lines:
+    """A line for every tenth of a stage, or every few seconds where its total is unknown."""
 
-        columns = (
-            *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()),
-            *(TimeElapsedColumn(), TimeRemainingColumn()),
-        )
-        with Progress(*columns, **_beside()) as bar:
-            task = bar.add_task(doing, total=None)
-            stage = ""
+    def __init__(self, doing: str, noun: str, patience: float) -> None:
+        self._doing, self._noun, self._patience = doing, noun, patience
+        self._part: tuple[str, int] | None = None  # name and total: a stage may have parts of other lengths
+        self._begun, self._mark = 0.0, 0
 
-            def draw(what: str, done: int, total: int) -> None:
-                nonlocal stage
-                if what != stage:
-                    stage = what
-                    bar.reset(task, description=f"{doing}: {what}")
-                bar.update(task, completed=done, total=total or None)
+    def draw(self, stage: str, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if (stage, total) != self._part:
+            self._part, self._begun, self._mark = (stage, total), now, 0 if self._patience else -1
+        waited = now - self._begun - self._patience
+        mark = 10 * done // total if total else int(waited // EVERY) + bool(self._patience)
+        if waited < 0 or mark <= self._mark:
+            return
+        self._mark = mark
+        far = f"{done:,} of {total:,}" if total else f"{done:,}" if done else "begins"
+        self.say(_joined(": ", stage, _joined(", ", f"{far} {self._noun}".strip(), note)))
 
-            yield Stages(draw, lambda text: bar.console.print(f"{doing}: {text}", markup=False, highlight=False))
-        return
-    told: tuple[str, int, int] = ("", 0, 0)
+    def say(self, text: str) -> None:
+        print(_joined(": ", self._doing, text), file=sys.stderr, flush=True)
 
-    def tell(what: str, done: int, total: int) -> None:
-        nonlocal told
-        tenth = 10 * done // max(1, total)
-        if (what, total) != told[:2] or tenth > told[2]:  # a stage has parts of other lengths
-            told = (what, total, tenth)
-            far = f"{done:,} of {total:,}" if total else "begins"
-            print(f"{doing}: {what}: {far}", file=sys.stderr, flush=True)
 
-    yield Stages(tell, lambda text: print(f"{doing}: {text}", file=sys.stderr, flush=True))
+def _joined(mark: str, *parts: str) -> str:
+    return mark.join(filter(None, parts))

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pseudocap.cli.progress import PATIENCE, stages_of
 from pseudocap.errors import ConfigError
 
-PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draws a bar
 CORPORA = ("clips", "stills", "talking", "msrvtt", "msvd", "own")
 
 
@@ -45,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 def _write(args: argparse.Namespace) -> int:
     from pseudocap.toyworld.write import write_world
 
-    with _progress() as progress:
+    with stages_of("", "films", patience=PATIENCE) as drawing:
         manifest = write_world(
             args.target,
             scale=args.scale,
@@ -53,7 +49,7 @@ def _write(args: argparse.Namespace) -> int:
             size=64 if args.size is None else args.size,
             seed=args.seed,
             workers=args.workers,
-            progress=progress,
+            progress=drawing.draw,
         )
     if args.json:
         print(json.dumps(manifest, indent=2))
@@ -106,30 +102,3 @@ def _print_table(folder: str, manifest: dict[str, Any]) -> None:
         table.add_row(name, films, f"{corpus['bytes'] / 1e6:.1f}", corpus["about"])
     Console().print(table)
     print(f"written in {manifest['seconds_of_work']} s; toyworld.json holds the hashes of all annotations")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar where stderr is a terminal; elsewhere a line for every tenth, once it has taken two seconds."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import Progress
-
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("toy world")
-            yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)
-        return
-    started, told = time.monotonic(), ("", 0)
-
-    def tell(what: str, done: int, total: int) -> None:
-        nonlocal started, told
-        mark = (what, 10 * done // max(total, 1))
-        if what != told[0]:
-            started = time.monotonic()
-        elif mark == told or time.monotonic() - started < PATIENCE:
-            return
-        else:
-            print(f"{what}: {done:,} of {total:,}", file=sys.stderr, flush=True)
-        told = mark
-
-    yield tell

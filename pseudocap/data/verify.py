@@ -7,17 +7,16 @@ takes down a worker and not the check.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DecodeError
-from pseudocap.types import SplitCoverage
+from pseudocap.types import Progress, SplitCoverage
 from pseudocap.workers import ordered
 
 CRASHED = "FFmpeg crashes on it; fetch the file again or convert it"
-Progress = Callable[[int, int], None]  # files that are done, files in all
 
 
 def verify(

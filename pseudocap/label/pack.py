@@ -13,7 +13,7 @@ import hashlib
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -32,7 +32,7 @@ from pseudocap.label.engines import CRASHED
 from pseudocap.label.run_folder import alone_in, write_json
 from pseudocap.label.schema import label_files, read_labels
 from pseudocap.label.sources import Media, fetch_media, member_of
-from pseudocap.types import Clip, Pseudolabel
+from pseudocap.types import Clip, Progress, Pseudolabel
 from pseudocap.workers import Pool
 
 PACK = "pack.json"
@@ -79,7 +79,7 @@ def pack(
     *,
     root: str | PathLike[str] | None = None,
     workers: int = 0,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Packed:
     """Write the tars that are not there yet. `root` says where the videos lie now, if they have moved."""
     with alone_in(out, "packing") as scratch:

@@ -39,7 +39,7 @@ class Relabel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
+class LabelProgress:
     """How far a run is: videos, of how many, clips, and seconds of video."""
 
     videos: int
@@ -81,7 +81,7 @@ def label(
     retry_failed: bool = False,
     relabel: Relabel | None = None,
     max_failure_rate: float = 0.1,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[LabelProgress], None] | None = None,
 ) -> Labelled:
     """Label what is not yet labelled in `out`, a folder or an address, shard by shard; what is finished stays, also
     where this ends early."""
@@ -174,7 +174,7 @@ class _Run:
         teacher: Teacher,
         recipe: LabelRecipe,
         scratch: Path,
-        progress: Callable[[Progress], None] | None,
+        progress: Callable[[LabelProgress], None] | None,
     ) -> _Tally:
         tally, fresh, videos, clips, seconds = _Tally(), _Tally(), 0, 0, 0.0
         for done in engine.label(works, teacher, recipe, scratch):
@@ -186,7 +186,7 @@ class _Run:
                 self._check_failures(fresh, done.labels)
             elif progress is not None:
                 videos, clips, seconds = videos + done.videos, clips + done.clips, seconds + done.seconds
-                progress(Progress(videos=videos, of=max(self.of, videos), clips=clips, seconds=seconds))
+                progress(LabelProgress(videos=videos, of=max(self.of, videos), clips=clips, seconds=seconds))
         return tally
 
     def _check_failures(self, tally: _Tally, labels: Sequence[Pseudolabel]) -> None:

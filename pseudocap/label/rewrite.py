@@ -9,7 +9,7 @@ from; a row that stays as it is keeps its own run and parent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Protocol
@@ -20,7 +20,7 @@ from pseudocap.label.run_folder import STATS, Plan, alone_in, require_plan, sett
 from pseudocap.label.schema import finished_shards, identity, read_rows, shard_path, write_labels
 from pseudocap.label.sources import Sources
 from pseudocap.label.stats import statistics
-from pseudocap.types import Pseudolabel
+from pseudocap.types import Progress, Pseudolabel
 
 
 class Rewriter(Protocol):
@@ -66,7 +66,7 @@ def rewrite(
     out: str | PathLike[str],
     rewriter: Rewriter,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Mapping[str, object]:
     """Rewrite the shards of `earlier` that are not finished in `out`; return the statistics of all rows there.
 

@@ -19,13 +19,13 @@ from pseudocap.errors import ConfigError, DataError
 from pseudocap.toyworld import formats
 from pseudocap.toyworld.corpora import CORPORA, SCALES, CorpusRecipe, Scale, film_at, recipe_of
 from pseudocap.toyworld.film import write_film
+from pseudocap.types import StageProgress
 from pseudocap.workers import ordered
 
 WORLD = 2  # raised whenever a seed gives another film or other words than before
 SETTINGS, MANIFEST = "toyworld.settings.json", "toyworld.json"
 TOGETHER = 16  # films that a worker takes at a time, at most
 SIZES = (32, 256)
-Progress = Callable[[str, int, int], None]  # what is being made, films that are done, films in all
 ANNOTATIONS: dict[str, tuple[Callable[[Path, CorpusRecipe, Scale, int], None], ...]] = {
     "clips": (formats.write_clip_labels, formats.write_scenes),
     "stills": (),
@@ -54,7 +54,7 @@ def write_world(
     size: int = 64,
     seed: int = 0,
     workers: int | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> dict[str, Any]:
     """Write these corpora (all of them) below the folder and return the manifest, which is written last.
 
@@ -92,7 +92,7 @@ def write_split(
     size: int,
     seed: int,
     workers: int,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> list[Path]:
     """The films of one split alone, under their names in the corpus and without annotations; returned in its order."""
     _check(scale, size, seed, workers)
@@ -149,7 +149,7 @@ def _earlier(root: Path) -> dict[str, Any]:
 
 
 def _write_films(
-    root: Path, recipe: CorpusRecipe, scale: Scale, size: int, seed: int, workers: int, progress: Progress
+    root: Path, recipe: CorpusRecipe, scale: Scale, size: int, seed: int, workers: int, progress: StageProgress
 ) -> None:
     jobs, there = _jobs(root / recipe.name, recipe, scale, size, seed, workers)
     done, total = there, sum(recipe.films[scale].values())
@@ -211,7 +211,7 @@ def make(job: FilmJob) -> int:
     return len(job.targets)
 
 
-def _write_annotations(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int, progress: Progress) -> None:
+def _write_annotations(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int, progress: StageProgress) -> None:
     steps = ANNOTATIONS[recipe.name]
     for done, step in enumerate(steps):
         progress(f"{recipe.name}: annotations", done, len(steps))

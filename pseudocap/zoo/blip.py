@@ -18,7 +18,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor, BlipProcessor
 
-from pseudocap.zoo.train_loop import Course, Progress, learn
+from pseudocap.types import Progress
+from pseudocap.zoo.train_loop import Course, learn
 from pseudocap.zoo.vit import MEAN, STD, EyeRecipe, draw_stills, normalised, read_eye
 
 MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")

@@ -16,8 +16,9 @@ from typing import Any
 
 from pseudocap.data.corpora.msrvtt import read_msrvtt
 from pseudocap.regimes.table import REGIMES
-from pseudocap.stages import Progress, Stage, Workshop, command_text
+from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.toyworld.write import WORLD, write_world
+from pseudocap.types import Progress, StageProgress
 from pseudocap.zoo.baselines import measure_captioner, measure_labels, write_held_out, yardsticks
 from pseudocap.zoo.blip import build_blip
 from pseudocap.zoo.opt import build_writer
@@ -27,7 +28,6 @@ from pseudocap.zoo.timesformer import build_watcher
 from pseudocap.zoo.vit import build_eye
 
 Told = Mapping[str, Any]
-Report = Callable[[int, int], None]
 Main = Callable[[Sequence[str]], int]
 CODE = 1  # raised when the code of a stage makes other weights of the same recipe
 LABELS = {
@@ -43,7 +43,7 @@ def build(
     *,
     main: Main,
     workers: int = 2,
-    progress: Progress = lambda what, done, total: None,
+    progress: StageProgress = lambda what, done, total: None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Make everything below `root`, or go on with it, and return what each stage told. `root/zoo` is what is shipped.
@@ -139,7 +139,7 @@ def _backbones(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
 
 
 def make_world(
-    folder: Path, report: Report, *, recipe: ZooRecipe, corpora: tuple[str, ...], seed: int, workers: int
+    folder: Path, report: Progress, *, recipe: ZooRecipe, corpora: tuple[str, ...], seed: int, workers: int
 ) -> Told:
     """Corpora below `folder`, and beside it MSR-VTT's captions as one's own. A world must have a folder of its own, so
     it lies beside the stage's marks."""
@@ -172,7 +172,7 @@ def write_captions(annotations: Path, path: Path) -> None:
 
 
 def _labelling(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
-    def label(folder: Path, report: Report, *, name: str) -> Told:
+    def label(folder: Path, report: Progress, *, name: str) -> Told:
         run = ("--out", f"{name}/run", "--seed", str(recipe.seed), "--workers", str(workers), "--min-words", "1")
         shop.verb("label", "world/talking/videos", *LABELS[name], *run)
         shop.verb("pack", f"{name}/run", "--out", f"{name}/clips", "--workers", str(workers))
@@ -197,7 +197,7 @@ def _memories(shop: Workshop, workers: int) -> list[Stage]:
         "memories-msrvtt": (("captions.jsonl", "--videos", "world/msrvtt/videos"), ("world",)),
     }
 
-    def encode(folder: Path, report: Report, *, source: tuple[str, ...]) -> Told:
+    def encode(folder: Path, report: Progress, *, source: tuple[str, ...]) -> Told:
         name = folder.name
         shop.verb("encode", *source, "--encoder", "watcher", "--out", f"{name}/store", "--workers", str(workers))
         return {"bytes": sum(path.stat().st_size for path in (folder / "store").rglob("*") if path.is_file())}
@@ -218,13 +218,13 @@ def _regime(shop: Workshop, recipe: ZooRecipe, regime: str) -> list[Stage]:
     plan = recipe.regime
     of = {"code": CODE, "regime": regime, "seed": recipe.seed}
 
-    def train(folder: Path, report: Report) -> Told:
+    def train(folder: Path, report: Progress) -> Told:
         words = training_words(recipe, regime)
         resume = ("--resume",) if (folder / "run" / "checkpoints" / "last.ckpt").is_file() else ()
         shop.verb(*words, *resume)
         return {"command": command_text(words)}
 
-    def tune(folder: Path, report: Report) -> Told:
+    def tune(folder: Path, report: Progress) -> Told:
         words = tuning_words(recipe, regime)
         shutil.rmtree(folder / "run", ignore_errors=True)  # fine-tuning does not go on; it takes minutes
         shop.verb(*words)

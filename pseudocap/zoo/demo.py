@@ -7,7 +7,7 @@ Captioners watch them as they were trained, at 64 pixels; the page plays the sam
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +18,13 @@ from pseudocap.toyworld.film import write_film
 from pseudocap.toyworld.grammar import full_truth
 from pseudocap.toyworld.scenes import Shot
 from pseudocap.toyworld.truth import judge
+from pseudocap.types import Progress
 from pseudocap.video.playable import Playable, playable
 from pseudocap.zoo.recipe import FULL_RECIPE
 
 CORPUS, SPLIT = "msrvtt", "test"
 LARGE = 192  # pixels of the film on the page
 REFERENCES = 5
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

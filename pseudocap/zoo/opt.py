@@ -17,8 +17,9 @@ from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerBase
 from pseudocap.toyworld.corpora import film_at, word_generator
 from pseudocap.toyworld.grammar import Choice, caption
 from pseudocap.toyworld.speech import alt_text, still_caption, talk
+from pseudocap.types import Progress
 from pseudocap.zoo.tiny import write_tokenizer
-from pseudocap.zoo.train_loop import Course, Progress, learn
+from pseudocap.zoo.train_loop import Course, learn
 
 LONGEST = 40  # tokens
 BUCKETS = 6  # of lengths, in what a batch is drawn from

@@ -23,9 +23,10 @@ from pseudocap.model.encoders.base import pool
 from pseudocap.model.encoders.convert import inflate
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.toyworld.corpora import film_at
+from pseudocap.types import Progress
 from pseudocap.video.decode import open_video
 from pseudocap.zoo.patches import PatchAnswers, PatchHeads, patch_answers
-from pseudocap.zoo.train_loop import Course, Progress, learn
+from pseudocap.zoo.train_loop import Course, learn
 from pseudocap.zoo.vit import MEAN, STD, EyeRecipe, normalised, read_eye
 
 FRAMES = 8

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from pseudocap.files.atomic import unfinished
+from pseudocap.types import Progress
 
 KEPT_EVERY = 200  # steps
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,9 +17,9 @@ from pseudocap.hub.fetch import fetch
 from pseudocap.hub.manifest import Row
 from pseudocap.toyworld.corpora import captions_at
 from pseudocap.toyworld.write import write_split
+from pseudocap.types import Progress
 from pseudocap.zoo.recipe import FULL_RECIPE
 from pseudocap.zoo.ship import DATASET
-from pseudocap.zoo.train_loop import Progress
 
 TOLERANCE = 0.5  # of a metric x 100: another version of x264 or torch moves a caption or two
 

@@ -22,10 +22,11 @@ from pseudocap.files.atomic import unfinished
 from pseudocap.toyworld.corpora import film_at, word_generator
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.speech import still_caption
+from pseudocap.types import Progress
 from pseudocap.video.picture import jpeg
 from pseudocap.workers import ordered
 from pseudocap.zoo.patches import PatchHeads, patch_answers
-from pseudocap.zoo.train_loop import Course, Progress, learn
+from pseudocap.zoo.train_loop import Course, learn
 
 MEAN, STD = 0.45, 0.225  # of every colour, as TimeSformers have it
 WEIGHTS = "vit.safetensors"

@@ -1,4 +1,4 @@
-"""A bar on stderr leaves standard output alone."""
+"""A bar on stderr leaves standard output alone; without a terminal there are lines, and of what is short none."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from pseudocap.cli.progress import counted, progress_of, stages_of
+
 CODE = """
-from pseudocap.cli.progress import progress_of, stages_of
+from pseudocap.cli.progress import counted, progress_of, stages_of
 with progress_of("captioning", "files") as progress:
     print("a dog runs")
-    progress(1, 1)
+    progress(1, 1, "2.5 clips/s")
 with stages_of("demo") as stages:
     stages.draw("films", 1, 1)
     print("a cat sleeps")
+    stages.say("[almost] done")
+assert list(counted("ab", "reading")) == ["a", "b"]
 """
 
 
@@ -25,7 +30,59 @@ with stages_of("demo") as stages:
 def test_what_is_printed_beside_a_bar_goes_where_the_user_sends_it(terminal: bool, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
-        subprocess.run([sys.executable, "-c", CODE], stdout=out, stderr=theirs if terminal else err, check=True)
+        environment = {**os.environ, "COLUMNS": "120", "TERM": "xterm"}
+        subprocess.run(
+            [sys.executable, "-c", CODE], stdout=out, stderr=theirs if terminal else err, check=True, env=environment
+        )
     os.close(theirs)
-    os.close(ours)
     assert (tmp_path / "out").read_text() == "a dog runs\na cat sleeps\n"
+    if not terminal:
+        told = (tmp_path / "err").read_text()
+        assert told == "demo: films: 1 of 1\ndemo: [almost] done\n"
+    else:
+        drawn = os.read(ours, 65536).decode(errors="replace")
+        assert "files, 2.5 clips/s" in drawn
+        assert "demo: films" in drawn
+        assert "demo: [almost] done" in drawn
+        assert "reading" in drawn
+    os.close(ours)
+
+
+def test_stages_are_named_as_they_begin_and_then_by_tenths(capsys: pytest.CaptureFixture[str]) -> None:
+    with stages_of("build") as stages:
+        stages.draw("world", 0, 0)
+        for done in range(1, 101):
+            stages.draw("eye", done, 100)
+        stages.draw("eye", 0, 40)  # a part of another length
+    told = capsys.readouterr().err.splitlines()
+    assert told[:3] == ["build: world: begins", "build: eye: 1 of 100", "build: eye: 10 of 100"]
+    assert told[3:-1] == [f"build: eye: {tenth}0 of 100" for tenth in range(2, 11)]
+    assert told[-1] == "build: eye: 0 of 40"
+
+
+def test_what_is_over_soon_has_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_of("packing", "clips") as progress:
+        for done in range(1, 11):
+            progress(done, 10)
+    assert list(counted("abc", "reading")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""
+
+
+def test_after_some_patience_each_tenth_has_a_line_with_its_note(capsys: pytest.CaptureFixture[str]) -> None:
+    with stages_of("labelling", "videos", patience=0.05) as stages:
+        stages.draw("", 1, 4, "1 clip/s")
+        time.sleep(0.06)
+        for done in (2, 2, 4):
+            stages.draw("", done, 4, f"{done} clips/s")
+    assert capsys.readouterr().err.splitlines() == [
+        "labelling: 2 of 4 videos, 2 clips/s",
+        "labelling: 4 of 4 videos, 4 clips/s",
+    ]
+
+
+def test_what_nobody_knows_the_number_of_is_counted_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    with stages_of("reading", patience=0.05) as stages:
+        for done in (1, 2, 3):
+            stages.draw("", done, 0)
+            time.sleep(0.06)
+    assert capsys.readouterr().err == "reading: 2\n"  # the next one after ten seconds

@@ -22,6 +22,7 @@ from pseudocap.model.encoders.load import load_encoder
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.regimes.table import UNTRAINED
 from pseudocap.stages import Stage, Workshop
+from pseudocap.types import Progress
 from pseudocap.zoo.recipe import ZooRecipe
 
 CODE = 1
@@ -287,7 +288,7 @@ def encoded_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, wor
         source, needs = sources[kind]
         pixels = None if how == PATCHES else how.removesuffix("px")
 
-        def make(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+        def make(folder: Path, report: Progress) -> Mapping[str, Any]:
             if kind == "views":
                 encoder = load_encoder(shop.root / ground.encoder)
                 preprocess = replace(encoder.preprocess, size=int(pixels or encoder.preprocess.size))

@@ -26,6 +26,7 @@ from pseudocap.regimes.loss_guards import BAD_LOSS
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.regimes.table import UNTRAINED
 from pseudocap.stages import Stage, Workshop, command_text
+from pseudocap.types import Progress
 
 CODE = 1  # raised when the code of a cell makes other results of the same settings
 STEPS_EACH = 8  # that an epoch has at least, as in `pseudocap finetune`; where few captions make fewer, epochs are more
@@ -125,7 +126,7 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     name = cell.stage(ground, "trained")
     words = pretraining_words(ground, cell)
 
-    def train(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    def train(folder: Path, report: Progress) -> Mapping[str, Any]:
         run = folder / "run"
         if cell.regime in ground.started:
             return {"start": for_seed(ground.started[cell.regime], cell.seed)}
@@ -196,7 +197,7 @@ def _few_captions(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     assert cell.captions is not None
     count = cell.captions
 
-    def write(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    def write(folder: Path, report: Progress) -> Mapping[str, Any]:
         lines = (shop.root / ground.captions).read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
         training = [row for row in rows if row["split"] == "train"]
@@ -238,7 +239,7 @@ def fewer(rows: Sequence[Mapping[str, Any]], count: int, *, seed: int) -> list[d
 def _tuning(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     trained, name = cell.stage(ground, "trained"), cell.stage(ground, "tuned")
 
-    def tune(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    def tune(folder: Path, report: Progress) -> Mapping[str, Any]:
         before = shop.reports[trained]
         if "diverged" in before:
             return {"diverged": before["diverged"]}
@@ -291,7 +292,7 @@ def _measuring(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     views = cell.views or ground.views
     whole = cell.captions is None and not cell.variant
 
-    def measure(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    def measure(folder: Path, report: Progress) -> Mapping[str, Any]:
         if "diverged" in shop.reports[tuned]:
             return {"diverged": shop.reports[tuned]["diverged"]}
         start = shop.reports[trained].get("start") or shop.folder(trained) / "run" / "last"

@@ -22,7 +22,7 @@ from pseudocap.data.tars.index import index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError, DecodeError
 from pseudocap.stages import Stage, Workshop
-from pseudocap.types import IMAGE_EXTENSIONS, Modality, Preprocess
+from pseudocap.types import IMAGE_EXTENSIONS, Modality, Preprocess, Progress
 from pseudocap.video.watch import batched, watch_file
 
 THRESHOLD = 0.99
@@ -70,7 +70,7 @@ def find_duplicates(
     seen: Sequence[Path],
     *,
     threshold: float = THRESHOLD,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Found:
     """Hold every test video against all samples of `seen`: folders of videos and images, or of tars of either."""
     if not 0 < threshold <= 1:
@@ -182,7 +182,7 @@ def duplicates_stage(
 ) -> Stage:
     """The check as a stage of a benchmark: what is pre-trained on against the test videos."""
 
-    def look(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    def look(folder: Path, report: Progress) -> Mapping[str, Any]:
         return find_duplicates(test(), seen, progress=report).document()
 
     return Stage(

@@ -34,6 +34,7 @@ from pseudocap.model.encoders.load import load_encoder
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.regimes.table import REGIMES, UNTRAINED
 from pseudocap.stages import Stage, Workshop
+from pseudocap.types import Progress
 
 CODE = 2
 ANNOTATIONS = {
@@ -228,10 +229,10 @@ def _stages(
     """The corpus, and the memories of what is learned from and of what is tested on: each is made anew where its own
     videos have changed."""
 
-    def read(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    def read(folder: Path, report: Progress) -> Mapping[str, Any]:
         return _read(folder, seen, workers, report)
 
-    def encode(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    def encode(folder: Path, report: Progress) -> Mapping[str, Any]:
         shop.verb(
             *("encode", "corpus/tuning.jsonl", "--videos", str(seen.videos.root), "--encoder", seen.encoder),
             *("--out", "memories-tuning/store", "--workers", str(workers), *limit),
@@ -239,7 +240,7 @@ def _stages(
         )
         return {}
 
-    def watch(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    def watch(folder: Path, report: Progress) -> Mapping[str, Any]:
         device = pick_device("auto")
         encoder = load_encoder(seen.encoder).to(device)
         files = [film.path for film in films()]
@@ -255,7 +256,7 @@ def _stages(
     ]
 
 
-def _read(folder: Path, seen: _Seen, workers: int, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+def _read(folder: Path, seen: _Seen, workers: int, report: Progress) -> Mapping[str, Any]:
     """All rows to learn from, to be encoded; those that are there, to fine-tune on; which test videos there are."""
     corpus, videos = seen.corpus, seen.videos
     rows = [row for row in corpus.rows if row.split in ("train", "val")]

@@ -19,6 +19,7 @@ from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.stages import DONE, Stage, Workshop
+from pseudocap.types import Progress
 
 TRAIN = "pseudocap train "  # how the command begins by which a cell was pre-trained
 CELLS = "cells/"  # where a benchmark's own stages lie in a build; what lies elsewhere is the zoo's
@@ -96,7 +97,7 @@ def _announced(stage: Stage, shop: Workshop, waiting: Sequence[str], tell: Calla
     if stage.name not in waiting:
         return stage
 
-    def make(folder: Path, report: Callable[[int, int], None]) -> Mapping[str, Any]:
+    def make(folder: Path, report: Progress) -> Mapping[str, Any]:
         here = list(waiting).index(stage.name)
         tell(f"{stage.name}: {here + 1} of {len(waiting)} to make, {time_left(shop, waiting[here:])}")
         return stage.make(folder, report)

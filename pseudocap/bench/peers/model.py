@@ -31,11 +31,11 @@ from pseudocap.metrics.measures import METRICS, measure
 from pseudocap.metrics.references import References
 from pseudocap.metrics.resample import difference
 from pseudocap.metrics.suite import Scores, score
+from pseudocap.types import Progress
 from pseudocap.video.decode import open_video
 from pseudocap.video.watch import batched
 
 SAMPLES = 1000
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pseudocap.data.corpora.base import stretch_id
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
-from pseudocap.types import MIN_SECONDS, CaptionedVideo
+from pseudocap.types import MIN_SECONDS, CaptionedVideo, Progress
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import probe
 
@@ -17,7 +15,7 @@ def uncaptioned(
     *,
     clip_seconds: float | None = None,
     min_seconds: float | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[CaptionedVideo, ...]:
     """The videos of a folder, whole or cut into clips, as rows of which nothing is said yet.
 

@@ -9,7 +9,7 @@ under whatever name or from whatever source, is not encoded again.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -31,12 +31,11 @@ from pseudocap.data.verify import CRASHED
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.lock import locked
 from pseudocap.model.encoders.base import Encoder
-from pseudocap.types import Modality
+from pseudocap.types import Modality, Progress
 from pseudocap.video.watch import pad_clips
 from pseudocap.workers import ordered
 
 FEW = 20  # samples before a share of failures means anything
-Progress = Callable[[int, int], None]  # samples done, samples in all
 
 
 class DescribedSource(Source, Protocol):

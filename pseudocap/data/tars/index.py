@@ -15,7 +15,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -27,6 +27,7 @@ from pseudocap.data.tars.samples import split_name
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.atomic import write_bytes
 from pseudocap.files.tars import BROKEN, tar_fault, tar_members
+from pseudocap.types import Progress
 
 FOLDER = ".pseudocap"
 COUNTS = "counts.json"
@@ -35,7 +36,6 @@ OFFSET = np.dtype("<i8")
 _log = logging.getLogger(__name__)
 
 Tars = str | PathLike[str] | Sequence[str | PathLike[str]]
-Progress = Callable[[int, int], None]  # tars that are done, tars in all
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
