@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
-BASE = {"errors", "version", "types", "memory", "decoding", "files", "stages", "workers"}
+BASE = {"errors", "version", "types", "memory", "decoding", "files", "stages", "tolerance", "workers"}
 ABOVE_BASE = {
     *("video", "audio", "metrics", "model", "hub", "explain", "label", "mine", "data", "captioner", "caption_files"),
     *("app", "search", "regimes", "evaluate", "toyworld", "bench", "zoo"),
@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "decoding": {"errors", "types"},
     "files": {"errors", "types"},
     "stages": {"errors", "files", "types"},
+    "tolerance": {"errors"},
     "workers": {"errors", "files", "types"},
     "video": BASE,
     "audio": BASE,

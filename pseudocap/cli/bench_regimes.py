@@ -13,6 +13,7 @@ from pseudocap.cli.bench_options import add_build, command, folders, positive, s
 from pseudocap.cli.quiet import quieten
 from pseudocap.errors import ConfigError, InputError, nearest
 from pseudocap.regimes.table import REGIMES, UNTRAINED
+from pseudocap.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from pseudocap.zoo.recipe import ZooRecipe
@@ -71,8 +72,8 @@ def _regimes(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"--data toy has the zoo's films, networks and settings; {words} is for --data msrvtt and msvd"
         )
-    if args.max_failure_rate is not None and not 0 <= args.max_failure_rate <= 1:
-        raise InputError(f"--max-failure-rate must be a share from 0 to 1, not {args.max_failure_rate:g}")
+    if args.max_failure_rate is not None:
+        Tolerance(args.max_failure_rate, option="--max-failure-rate")
     build, out = folders(args, "regimes")
 
     from pseudocap.bench.claims.real import Files, real_bench

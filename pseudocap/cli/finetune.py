@@ -16,6 +16,7 @@ from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import ConfigError, DataError, InputError
 from pseudocap.files.atomic import try_to_write
+from pseudocap.tolerance import Tolerance
 
 if TYPE_CHECKING:
     import torch
@@ -83,8 +84,7 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
     if not 0 <= args.val_share < 1:
         raise InputError(f"--val-share must be a share from 0 to below 1, not {args.val_share:g}")
-    if not 0 <= args.max_failure_rate <= 1:
-        raise InputError(f"--max-failure-rate must be a share from 0 to 1, not {args.max_failure_rate:g}")
+    Tolerance(args.max_failure_rate, option="--max-failure-rate")
     if not 0 < args.lr < math.inf:
         raise InputError(f"--lr must be above 0, not {args.lr:g}")
     if args.workers < 0:

@@ -19,6 +19,7 @@ from pseudocap.cli.progress import progress_of
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import ConfigError, DataError
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS
 
 if TYPE_CHECKING:
@@ -234,8 +235,7 @@ def _check_numbers(args: argparse.Namespace) -> None:
         value = getattr(args, name)
         if value is not None and value < 1:
             raise ConfigError(f"--{name.replace('_', '-')} is {value} and must be at least 1")
-    if not 0 <= args.max_failure_rate <= 1:
-        raise ConfigError(f"--max-failure-rate is {args.max_failure_rate:g} and is a share: 0 to 1")
+    Tolerance(args.max_failure_rate, option="--max-failure-rate")
 
 
 def _sources(args: argparse.Namespace) -> tuple[Sources, Relabel | None]:

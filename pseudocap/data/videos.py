@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from pseudocap.errors import DataError
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import VIDEO_EXTENSIONS, CaptionedVideo, Preprocess
 
 if TYPE_CHECKING:
@@ -23,11 +24,10 @@ def plain_name(video: str) -> str:
 
 def refuse_absent(missing: Sequence[str], rows: int, root: Path, max_failure_rate: float) -> None:
     """DataError where the rows without a file are more than this share."""
-    if len(missing) > max_failure_rate * rows:
+    what = f"videos are not below {root} ({', '.join(missing[:3])}, ..)"
+    if objection := Tolerance(max_failure_rate).objection(len(missing), rows, what):
         raise DataError(
-            f"{len(missing):,} of {rows:,} videos are not below {root} ({', '.join(missing[:3])}, ..), more than "
-            f"max_failure_rate {max_failure_rate:g} allows; name another folder, see what is there with pseudocap data "
-            "verify, or allow more"
+            f"{objection}; name another folder, see what is there with pseudocap data verify, or allow more"
         )
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 
-from pseudocap.errors import ConfigError, DataError
+from pseudocap.errors import DataError
 from pseudocap.files.remote import Place, place_at
 from pseudocap.label.engines import Engine, LocalEngine
 from pseudocap.label.rewrite import Earlier
@@ -25,6 +25,7 @@ from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
 from pseudocap.label.teachers.base import Teacher, as_settings
 from pseudocap.label.work import Done, Work
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import Pseudolabel
 
 FEW = 20  # clips before a share of failures means anything
@@ -86,8 +87,7 @@ def label(
     """Label what is not yet labelled in `out`, a folder or an address, shard by shard; what is finished stays, also
     where this ends early."""
     started = time.monotonic()
-    if not 0 <= max_failure_rate <= 1:
-        raise ConfigError(f"max_failure_rate is {max_failure_rate:g} and is a share: 0 to 1")
+    tolerance = Tolerance(max_failure_rate, least=FEW, option="--max-failure-rate")
     place = place_at(out)
     earlier = None if relabel is None else Earlier.of(relabel.earlier)
     extended = partial(extend, shard_size=spec.shard_size) if earlier is None else earlier.follow
@@ -99,7 +99,7 @@ def label(
         run = _Run(
             out=place,
             root=plan.sources.root,
-            max_failure_rate=max_failure_rate,
+            tolerance=tolerance,
             of=sum(len(work.names) for work in works),
             tried_before=frozenset(finished_shards(place)),
         )
@@ -163,7 +163,7 @@ def _works(out: Place, plan: Plan, retry_failed: bool, relabel: Relabel | None) 
 class _Run:
     out: Place
     root: str
-    max_failure_rate: float
+    tolerance: Tolerance
     of: int  # videos
     tried_before: frozenset[int]  # shards that were finished, with failures
 
@@ -190,11 +190,9 @@ class _Run:
         return tally
 
     def _check_failures(self, tally: _Tally, labels: Sequence[Pseudolabel]) -> None:
-        most = self.max_failure_rate
-        if tally.failed > most * max(tally.clips, FEW):
+        if objection := self.tolerance.objection(tally.failed, tally.clips, "clips failed"):
             last = [label for label in labels if label.failed]
             example = f"; the last: {last[-1].clip.source}: {last[-1].error}" if last else ""
             raise DataError(
-                f"{tally.failed} of {tally.clips} clips failed, more than a share of {most:g} (--max-failure-rate)"
-                f"{example}; finished shards are kept in {self.out}: mend the cause, and run again to go on"
+                f"{objection}{example}; finished shards are kept in {self.out}: mend the cause, and run again to go on"
             )

@@ -155,7 +155,10 @@ def test_transcripts_are_the_baselines_teacher(films: Path, tmp_path: Path) -> N
         (("FILMS", "--teacher", "null", "--below", "0.5"), "--relabel and --below belong together"),
         (("--teacher", "null"), "name either SOURCE or"),
         (("FILMS", "--teacher", "null", "--min-seconds", "9"), "min_seconds is 9"),
-        (("FILMS", "--teacher", "null", "--max-failure-rate", "2"), "--max-failure-rate is 2"),
+        (
+            ("FILMS", "--teacher", "null", "--max-failure-rate", "2"),
+            "--max-failure-rate must be a share from 0 to 1, not 2",
+        ),
         (("FILMS", "--greedy", "--top-p", "0.9"), "--greedy excludes"),
         (("FILMS", "--teacher", "gone", "--top-p", "2"), "top_p must be above 0 and at most 1, not 2"),
         (("FILMS", "--teacher", "null", "--captions", "0"), "captions must be a whole number, at least 1, not 0"),

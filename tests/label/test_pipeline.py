@@ -195,7 +195,7 @@ def test_too_many_failures_stop_the_run_with_what_it_has(tmp_path: Path) -> None
     (tmp_path / "films").mkdir()
     for number in range(24):
         (tmp_path / "films" / f"{number:02}.mp4").write_text("no film")
-    with pytest.raises(DataError, match=r"more than a share of 0\.1 .*finished shards are kept"):
+    with pytest.raises(DataError, match=r"clips failed, more than --max-failure-rate 0\.1 .*finished shards are kept"):
         run(tmp_path / "films", tmp_path / "out", SPEC, max_failure_rate=0.1)
     assert len(rows(tmp_path / "out")) == 4  # after each shard: 3 of the first 20 are over it
     assert not (tmp_path / "out" / "stats.json").exists()

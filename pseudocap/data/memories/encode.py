@@ -31,6 +31,7 @@ from pseudocap.data.verify import CRASHED
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.lock import locked
 from pseudocap.model.encoders.base import Encoder
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import Modality, Progress
 from pseudocap.video.watch import pad_clips
 from pseudocap.workers import ordered
@@ -111,6 +112,7 @@ def encode(
     for name, value, least in (("batch_size", batch_size, 1), ("shard_size", shard_size, 1), ("workers", workers, 0)):
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, not {value}")
+    tolerance = Tolerance(max_failure_rate, least=FEW)
     started = time.monotonic()
     create(out, spec)
     with locked(out, "encoding"):
@@ -119,14 +121,16 @@ def encode(
         again = frozenset(past.failures) if retry_failed else frozenset()
         wanted = [*sorted(again), *range(past.next, sum(source.groups))]
         writer = _Writer(encoder=encoder, out=out, spec=spec, past=past, batch_size=batch_size, shard_size=shard_size)
-        tolerance = _Tolerance(share=max_failure_rate)
+        tried = failed = 0
         watching = _Watching(source=source, spec=spec, known=frozenset(past.contents))
         samples = ordered(watching, wanted, workers=workers, crashed=_crashed)
         for done, watched in enumerate(samples, start=1):
             writer.take(watched, name=source.name(watched.index))
-            if watched.index not in again and tolerance.exhausted_by(watched.problem):
+            if watched.index not in again:
+                tried, failed = tried + 1, failed + bool(watched.problem)
+            if objection := tolerance.objection(failed, tried, "samples failed"):
                 writer.flush()
-                raise DataError(f"{tolerance}; the last was {watched.problem}; what was encoded is kept in {out}")
+                raise DataError(f"{objection}; the last was {watched.problem}; what was encoded is kept in {out}")
             if progress is not None:
                 progress(done, len(wanted))
         writer.flush()
@@ -138,24 +142,6 @@ def encode(
         bytes=sum(path.stat().st_size for path in out.iterdir()),
         seconds=time.monotonic() - started,
     )
-
-
-@dataclass(kw_only=True, slots=True)
-class _Tolerance:
-    """Which share of the samples that are tried for the first time may fail."""
-
-    share: float
-    done: int = 0
-    failed: int = 0
-
-    def exhausted_by(self, problem: str) -> bool:
-        """Count a sample. True where too many have failed."""
-        self.done += 1
-        self.failed += bool(problem)
-        return self.failed > self.share * max(self.done, FEW)
-
-    def __str__(self) -> str:
-        return f"{self.failed} of {self.done} samples failed, more than a share of {self.share:g} (max_failure_rate)"
 
 
 def _crashed(index: int) -> _Watched:

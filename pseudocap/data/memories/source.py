@@ -33,6 +33,7 @@ from pseudocap.data.stream.sources import Described, RowSource, digest_of, row_f
 from pseudocap.data.videos import plain_name
 from pseudocap.errors import ConfigError, DataError, first_line, nearest
 from pseudocap.memory import AXES, SIGHT, Axis, Memory
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Preprocess, Sample
 
 FORMAT = 1
@@ -344,12 +345,9 @@ class MemoryRows(RowSource):
     def refuse_missing(self, max_failure_rate: float) -> None:
         """DataError where the rows without a memory are more than this share."""
         rows = len(self.rows) + len(self.missing)
-        if len(self.missing) > max_failure_rate * rows:
-            raise DataError(
-                f"{len(self.missing):,} of {rows:,} videos have no memory in {self._root} "
-                f"({', '.join(self.missing[:3])}, ..), more than max_failure_rate {max_failure_rate:g} allows; encode "
-                "them too (pseudocap encode), name another folder, or allow more"
-            )
+        what = f"videos have no memory in {self._root} ({', '.join(self.missing[:3])}, ..)"
+        if objection := Tolerance(max_failure_rate).objection(len(self.missing), rows, what):
+            raise DataError(f"{objection}; encode them too (pseudocap encode), name another folder, or allow more")
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         stored = self._memories.sample(self._numbers[index], generator)

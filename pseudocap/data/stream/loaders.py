@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches, TrainingBatches
 from pseudocap.errors import ConfigError, DataError, first_line
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import Batch
 
 # Over fewer samples than this, a rate of failures says little.
@@ -45,11 +46,9 @@ class Account:
     """Counts the samples that could not be watched, names each once in the log, and stops a run with too many."""
 
     def __init__(self, max_failure_rate: float, reasons: dict[str, str] | None = None) -> None:
-        if isinstance(max_failure_rate, bool) or not 0 <= max_failure_rate <= 1:
-            raise ConfigError(f"max_failure_rate must be a share from 0 to 1, not {max_failure_rate!r}")
         self.seen = self.failed = 0
         self.reasons = {} if reasons is None else reasons  # by name, the first ten thousand
-        self._max_failure_rate = max_failure_rate
+        self._tolerance = Tolerance(max_failure_rate)
 
     def add(self, delivery: Delivery) -> None:
         """Count a delivery; DataError where it is fatal or once too much failed."""
@@ -64,12 +63,10 @@ class Account:
 
     def judge(self) -> None:
         """DataError if the share of failures is above what is allowed."""
-        if self.failed > self._max_failure_rate * self.seen:
+        if objection := self._tolerance.objection(self.failed, self.seen, "samples cannot be watched"):
             name, reason = next(iter(self.reasons.items()))
             raise DataError(
-                f"{self.failed:,} of {self.seen:,} samples cannot be watched, more than max_failure_rate "
-                f"{self._max_failure_rate:g} allows, {name} first ({reason}); mend the files (pseudocap data verify "
-                "lists them) or allow more"
+                f"{objection}, {name} first ({reason}); mend the files (pseudocap data verify lists them) or allow more"
             )
 
     def _name(self, failure: BrokenSample) -> None:
