@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         storage="int8" if args.int8 else "float16",
         precision="bfloat16" if args.bf16 else "float32",
         patches=args.patches or (captioner is not None and captioner.needs_patches),
+        axes=encoder.axes,
     )
     source = _source(args, captioned, preprocess)
     with progress_of("encoding", "samples") as progress:

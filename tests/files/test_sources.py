@@ -35,7 +35,7 @@ def test_a_checkpoint_names_shipped_backbones_and_finds_them_in_another_installa
     model.save_pretrained(tmp_path / "checkpoint")
     config = json.loads((tmp_path / "checkpoint" / "config.json").read_text())
     assert config["decoder"]["source"] == "pseudocap://toy-opt"
-    assert config["encoder"]["source"] == "pseudocap://toy-timesformer"
+    assert config["encoders"]["video"]["source"] == "pseudocap://toy-timesformer"
     assert str(tmp_path) not in json.dumps(config)
 
     monkeypatch.setattr(places, "SHIPPED", shipped.rename(tmp_path / "moved"))
