@@ -6,7 +6,6 @@ Legend: B videos, N captions (a multiple of B), T frames, L tokens, V vocabulary
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
@@ -242,10 +241,13 @@ def _leave_out_frozen(network: nn.Module, state: dict[str, torch.Tensor], prefix
 
 
 def _fill_in_frozen(network: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
-    """A state dict without the frozen parts is complete: they stay what they are."""
-    for name, tensor in itertools.chain(network.named_parameters(remove_duplicate=False), network.named_buffers()):
-        if not name.startswith(ADAPTERS):
-            state.setdefault(f"{prefix}{name}", tensor.detach())
+    """A state dict without the frozen parts is complete: they stay what they are. Buffers that are worked out and not
+    stored (rotary positions) belong to no state dict."""
+    for path, module in network.named_modules(remove_duplicate=False):
+        inside = f"{path}." if path else ""
+        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
+            if not f"{inside}{name}".startswith(ADAPTERS) and name not in module._non_persistent_buffers_set:
+                state.setdefault(f"{prefix}{inside}{name}", tensor.detach())
 
 
 def _pad_left(ids_NL: torch.Tensor, mask_NL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

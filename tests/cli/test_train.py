@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from helpers.decoders import write_decoder
+from helpers.image_models import VIT, write_timm
 from helpers.small_worlds import write_world
 from helpers.tars import image_tars, video_tars
 from lightning.pytorch.callbacks import Callback
@@ -70,6 +72,21 @@ def test_every_regime_trains_from_its_shipped_config(
     assert saved["data"]["batch_size"] == 2
     assert main([*arguments(regime, world, backbones, out), "--trainer.max_steps", "2"]) == 2
     assert "holds a run already" in capsys.readouterr().err
+
+
+def test_a_run_learns_between_other_families_and_is_gone_on_with(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_decoder(tmp_path / "opt", "llama")
+    write_timm(tmp_path / "timesformer", **VIT)
+    words = arguments("image-only", world, tmp_path, tmp_path / "run")
+    assert main([*words, "--model.model.init_args.adapter_width", "8", "--trainer.max_steps", "2"]) == 0
+    again = [*words, "--model.model.init_args.adapter_width", "8", "--trainer.max_steps", "3", "--resume"]
+    assert main(again) == 0, capsys.readouterr().err
+    assert "3 steps" in capsys.readouterr().out
+    model = PseudoCap.from_pretrained(tmp_path / "run" / "last", device="cpu")
+    assert model.config.adapter_width == 8
+    assert model.encoder.kind == "frames"
 
 
 @pytest.mark.parametrize("scale", ["toy", "paper"])

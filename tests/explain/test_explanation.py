@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.image_models import write_timm
 from PIL import Image
 
 from pseudocap import PseudoCap
@@ -55,6 +56,14 @@ def test_every_array_has_the_axes_that_it_names(build: Callable[..., PseudoCap],
     assert {name: gate.shape for name, gate in explained.gates.items()} == {"attention": (3, 16), "ffn": (3, 16)}
     assert (explained.frames.shape, explained.frames.dtype) == ((4, 16, 16, 3), np.uint8)
     assert (np.diff(explained.times) > 0).all()
+
+
+def test_the_grid_is_the_encoders_own(film: Path, backbones: Path, tmp_path: Path) -> None:
+    write_timm(tmp_path, "test_resnet")
+    model = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=tmp_path, size=100, num_frames=2, device="cpu")
+    explained = model.explain(film, caption=SAID)
+    assert explained.grid == (4, 4)
+    assert explained.space.shape[-1] == 16
 
 
 def test_the_frames_are_those_that_the_encoder_was_given(model: PseudoCap, film: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import lightning.pytorch as lightning
 import pytest
 import torch
+from helpers.image_models import VIT, write_timm
 from helpers.running import FAST, Losses, Stop, StoppedError, saving, streams, trainer
 from lightning.pytorch.callbacks import Callback
 
@@ -25,7 +26,7 @@ from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.hub.checkpoint import read_config
 from pseudocap.model.config import GateSchedule
 from pseudocap.regimes import AsrBaseline, FineTune, ImageOnly, Mixed, MixedExtended, VideoOnly
-from pseudocap.regimes.base import Regime
+from pseudocap.regimes.base import Regime, compile_layers
 from pseudocap.regimes.checkpointing import KeepCaptioner
 from pseudocap.regimes.losses import Denoising, Objective
 from pseudocap.regimes.markdown import table_row
@@ -284,6 +285,19 @@ def test_compiled_training_has_the_losses_of_plain_training(
         runs.append(losses.by_step)
     assert len(runs[0]) == 3
     assert runs[1] == pytest.approx(runs[0], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_every_layer_of_an_image_model_is_compiled_and_means_the_same(backbones: Path, tmp_path: Path) -> None:
+    write_timm(tmp_path, **VIT)
+    model = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=tmp_path, device="cpu")
+    frames = torch.randn(1, 2, 3, 32, 32)
+    plain = model.encode(frames)
+    compile_layers(model, "aot_eager")
+    compiled = model.encode(frames)
+    layers = (*model.encoder.network.blocks, *model.decoder.layers)
+    assert all(layer._compiled_call_impl is not None for layer in layers)
+    torch.testing.assert_close(compiled.space, plain.space)
 
 
 def test_an_unknown_compiler_is_told(build: Build) -> None:

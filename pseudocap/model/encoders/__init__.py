@@ -1,1 +1,6 @@
 """Frozen networks that turn frames into a memory."""
+
+from pseudocap.model.encoders.base import Encoder
+from pseudocap.model.encoders.load import load_encoder
+
+__all__ = ["Encoder", "load_encoder"]

@@ -28,8 +28,8 @@ from torch import nn
 from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.files.sources import find_file, pin_revision, read_json
 from pseudocap.model.config import Backbone
-from pseudocap.model.encoders import convert
 from pseudocap.model.encoders.base import Encoder, real_ranks
+from pseudocap.model.encoders.convert import read_huggingface, read_timm
 from pseudocap.model.weights import fingerprint, load_exactly, read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 
@@ -191,7 +191,7 @@ class TimeSformer(Encoder):
                 raise CheckpointError(f"{config_path} describes no TimeSformer: {error}") from error
             state = read_tensors(find_file(source, "model.safetensors", revision=revision, **access))
         elif document.get("model_type") == "timesformer":
-            values, state = convert.read_huggingface(source, revision=revision, **access)
+            values, state = read_huggingface(source, revision=revision, **access)
             config = TimeSformerConfig(**values)
         else:
             raise CheckpointError(
@@ -215,7 +215,7 @@ class TimeSformer(Encoder):
         The temporal attention is a copy of the spatial one, behind a projection of zeros; the time embeddings are
         zero. At first, each frame is therefore seen as the ViT sees it. Frozen, in evaluation mode.
         """
-        values, state = convert.read_timm(name, num_frames=num_frames, pretrained=pretrained)
+        values, state = read_timm(name, num_frames=num_frames, pretrained=pretrained)
         return cls.from_state(TimeSformerConfig(**values), state, source=name).requires_grad_(False).eval()
 
     @classmethod

@@ -18,6 +18,8 @@ import pytest
 import torch
 from helpers.crashing_rows import CrashingRows
 from helpers.films import write_film
+from helpers.hub_server import Hub
+from helpers.image_models import VIT, write_timm
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
@@ -33,7 +35,7 @@ from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.memory import Memory
 from pseudocap.types import CaptionedVideo, Preprocess
-from pseudocap.video.watch import pad_clips
+from pseudocap.video.watch import pad_clips, watch_file
 from pseudocap.zoo.tiny import write_timesformer
 
 PREPROCESS = Preprocess(size=16, frames=4)
@@ -563,3 +565,49 @@ def test_an_encoder_that_is_not_the_checkpoints_any_more_is_refused(
     command = ["encode", str(films / "captions.jsonl"), "--encoder", str(tmp_path / "start"), "--device", "cpu"]
     assert main([*command, "--out", str(tmp_path / "m"), "--workers", "0"]) == 2
     assert "no longer holds the weights" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flags", [[], ["--patches", "--bf16"]])
+def test_the_verb_takes_any_image_model_and_the_captioner_of_one(
+    films: Path, tmp_path: Path, backbones: Path, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_timm(tmp_path / "vit", **VIT)
+    start = PseudoCap.from_backbones(
+        decoder=backbones / "opt", encoder=tmp_path / "vit", num_frames=4, size=16, device="cpu"
+    )
+    start.save_pretrained(tmp_path / "start")
+    options = ["--size", "16", "--frames", "4", "--workers", "0", "--device", "cpu", *flags]
+    source = str(films / "captions.jsonl")
+    for encoder in ("vit", "start"):  # what is encoded by the first is known to the second
+        words = [
+            "encode",
+            source,
+            "--encoder",
+            str(tmp_path / encoder),
+            "--out",
+            str(tmp_path / "m"),
+            *options,
+            "--json",
+        ]
+        assert main([*words, "--out", str(tmp_path / "m"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["stored"] == 0
+    expected = start.config.encoder.fingerprint
+    stored = MemorySource(tmp_path / "m", encoder=expected, preprocess=start.config.preprocess)
+    index = next(number for number, row in enumerate(stored.rows) if row.key == "3.mp4")
+    memory = stored.sample(index, torch.Generator()).memory
+    assert memory is not None
+    frames = watch_file(films / "3.mp4", start.config.preprocess)[None]
+    again = start.encode(frames)
+    tolerance = 0.1 if flags else 0.01
+    torch.testing.assert_close(memory.time, again.time, rtol=0, atol=tolerance)
+    torch.testing.assert_close(memory.space, again.space, rtol=0, atol=tolerance)
+
+
+def test_the_verb_offers_the_nearest_name_of_timms(
+    hub: Hub, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["encode", str(films), "--encoder", "timm/resnet81.a1_in1k", "--out", str(tmp_path / "m")]
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert "timm has no model 'resnet81' (did you mean 'resnet18'?)" in error
+    assert error.count("\n") == 1
