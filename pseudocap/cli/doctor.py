@@ -138,19 +138,11 @@ def check_gpu() -> Finding:
 
 def tiny_film() -> bytes:
     """Eight frames of MPEG-4, which every FFmpeg can write and read."""
-    import av
     import numpy as np
 
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=8)
-        stream.width = stream.height = 32
-        stream.pix_fmt = "yuv420p"
-        for shade in range(8):
-            frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 30 * shade, dtype=np.uint8))
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return buffer.getvalue()
+    from pseudocap.video.writer import encode_video
+
+    return encode_video((np.full((32, 32, 3), 30 * shade, np.uint8) for shade in range(8)), rate=8, codec="mpeg4")
 
 
 def check_pyav() -> Finding:

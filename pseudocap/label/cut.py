@@ -13,12 +13,14 @@ from fractions import Fraction
 from typing import Literal
 
 import av
+import numpy as np
 from PIL import Image
 
 from pseudocap.errors import DecodeError
 from pseudocap.types import Clip
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frame, VideoReader
+from pseudocap.video.writer import encode_video, even
 
 Form = Literal["video", "frames"]
 How = Literal["copied", "encoded", "frame"]
@@ -165,23 +167,12 @@ def _encoded(video: VideoReader, clip: Clip, cutting: Cutting) -> bytes:
     count = max(1, round((clip.end - clip.start) * rate))
     # A quarter of a frame late: where the film has this very rate, each time then falls safely within its frame.
     times = [clip.start + float((number + Fraction(1, 4)) / rate) for number in range(count)]
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=rate)
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(cutting.crf), **ENCODER}
-        for number, frame in enumerate(video.decode(times)):
-            if isinstance(frame, DecodeError):
-                raise frame
-            _encode(container, stream, frame, number)
-        container.mux(stream.encode())
-    return file.getvalue()
+    return encode_video(
+        (even(_pixels(frame)) for frame in video.decode(times)), rate=rate, options={"crf": str(cutting.crf), **ENCODER}
+    )
 
 
-def _encode(container: av.container.OutputContainer, stream: av.VideoStream, frame: Frame, number: int) -> None:
-    height, width = (side - side % 2 for side in frame.pixels.shape[:2])
-    if number == 0:
-        stream.width, stream.height = width, height
-    picture = av.VideoFrame.from_ndarray(frame.pixels[:height, :width].copy(), format="rgb24")
-    picture.pts = number
-    container.mux(stream.encode(picture))
+def _pixels(frame: Frame | DecodeError) -> np.ndarray:
+    if isinstance(frame, DecodeError):
+        raise frame
+    return frame.pixels

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import av
 import numpy as np
 
 from pseudocap.files.atomic import unfinished
 from pseudocap.toyworld.render import render_film
 from pseudocap.toyworld.scenes import FPS, Film
+from pseudocap.video.writer import write_video
 
 # One thread: as many films as there are cores are written at the same time, and the bytes repeat.
 OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1", "tune": "zerolatency"}
@@ -19,17 +19,9 @@ OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1", "tune": "zerolaten
 def write_film(path: Path, film: Film, *, size: int) -> None:
     """Render and encode; the file appears under its name only once it is whole."""
     with unfinished(path) as scratch:
-        encode(scratch, render_film(film, size), size=size)
+        encode(scratch, render_film(film, size))
 
 
-def encode(path: Path, frames: Iterable[np.ndarray], *, size: int) -> None:
+def encode(path: Path, frames: Iterable[np.ndarray]) -> None:
     """[size, size, RGB] frames as H.264, with a key frame every two seconds."""
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FPS)
-        stream.width = stream.height = size
-        stream.pix_fmt = "yuv420p"
-        stream.options = OPTIONS
-        stream.codec_context.gop_size = 2 * FPS
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    write_video(path, frames, rate=FPS, container_format="mp4", options={**OPTIONS, "g": str(2 * FPS)})

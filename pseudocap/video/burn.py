@@ -1,19 +1,20 @@
-"""A preview of captions: the film, small, with what is said of it written below the picture."""
+"""A preview of captions: the film, small, with its captions written below the picture."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pseudocap.errors import DecodeError, first_line
+from pseudocap.errors import DecodeError, InputError, first_line
 from pseudocap.files.atomic import unfinished
 from pseudocap.types import TimedCaption
+from pseudocap.video.writer import write_video
 
 LINES = 360  # of the picture at most
 LETTER = 16  # pixels
@@ -24,40 +25,44 @@ def burn(source: str | Path, target: str | Path, captions: Sequence[TimedCaption
     """Write `target` (mp4, H.264, without sound), whole or not at all. A still or a broken film is a DecodeError."""
     target = Path(target)
     try:
-        with (
-            unfinished(target) as scratch,
-            av.open(str(source)) as film,
-            av.open(str(scratch), "w", format="mp4") as preview,
-        ):
-            _copy(film, preview, captions)
-    except (av.FFmpegError, IndexError) as error:
+        with unfinished(target) as scratch, av.open(str(source)) as film:
+            picture = film.streams.video[0]
+            picture.thread_type = "AUTO"
+
+            def prepare(stream: av.VideoStream) -> None:
+                stream.time_base = stream.codec_context.time_base = picture.time_base
+
+            write_video(
+                scratch,
+                _frames(film, picture, captions),
+                rate=picture.average_rate or 25,
+                container_format="mp4",
+                prepare=prepare,
+            )
+    except (av.FFmpegError, IndexError, InputError) as error:
         raise DecodeError(str(source), f"no preview can be made of it: {first_line(error)}") from error
 
 
-def _copy(
-    film: av.container.InputContainer, preview: av.container.OutputContainer, said: Sequence[TimedCaption]
-) -> None:
-    shown = film.streams.video[0]
-    shown.thread_type = "AUTO"
-    lines = min(LINES, shown.height) // 2 * 2
-    width = round(shown.width * lines / shown.height / 2) * 2
-    drawn = preview.add_stream("libx264", rate=shown.average_rate or 25)
-    drawn.pix_fmt, drawn.width, drawn.height = "yuv420p", width, lines + (ROWS * LETTER * 3 // 2) // 2 * 2
-    drawn.time_base = drawn.codec_context.time_base = shown.time_base
+def _frames(
+    film: av.container.InputContainer, picture: av.VideoStream, captions: Sequence[TimedCaption]
+) -> Iterator[av.VideoFrame]:
+    """The frames at their own times, each with its caption below."""
+    lines = min(LINES, picture.height) // 2 * 2
+    width = round(picture.width * lines / picture.height / 2) * 2
+    below = (ROWS * LETTER * 3 // 2) // 2 * 2
     bands: dict[str, np.ndarray] = {}
     begin = None
-    for frame in film.decode(shown):
+    for frame in film.decode(picture):
         if frame.pts is None:
             continue
         begin = frame.time if begin is None else begin
-        text = _at(said, frame.time - begin)
+        text = _at(captions, frame.time - begin)
         if text not in bands:
-            bands = {text: _band(text, width, drawn.height - lines)}  # the one that shows now
-        picture = frame.to_ndarray(format="rgb24", width=width, height=lines)
-        written = av.VideoFrame.from_ndarray(np.concatenate([picture, bands[text]]), format="rgb24")
+            bands = {text: _band(text, width, below)}  # the one that is there now
+        pixels = frame.to_ndarray(format="rgb24", width=width, height=lines)
+        written = av.VideoFrame.from_ndarray(np.concatenate([pixels, bands[text]]), format="rgb24")
         written.pts, written.time_base = frame.pts, frame.time_base
-        preview.mux(drawn.encode(written))
-    preview.mux(drawn.encode())
+        yield written
 
 
 def _at(captions: Sequence[TimedCaption], time: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -10,13 +9,13 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
 from pseudocap.errors import DecodeError
 from pseudocap.video.decode import open_video
 from pseudocap.video.picture import jpeg
 from pseudocap.video.reader import VideoReader, segment_centres
+from pseudocap.video.writer import encode_video, even
 
 # What every browser plays, by what is in the file; browsers look into it, and refuse types that they do not know.
 AS_IT_IS = {".mp4": ("video/mp4", ("h264", "av1")), ".webm": ("video/webm", ("vp8", "vp9", "av1"))}
@@ -48,7 +47,9 @@ def playable(path: str | os.PathLike[str]) -> Playable:
             raise DecodeError(os.fspath(path), "none of its frames can be decoded")
         if count == 1:
             return Playable(jpeg(first, sharp=True), "image/jpeg")
-        return Playable(_encoded(first, pictures, Fraction(count / length).limit_denominator(1000)), "video/mp4")
+        rate = Fraction(count / length).limit_denominator(1000)
+        frames = map(even, itertools.chain([first], pictures))
+        return Playable(encode_video(frames, rate=rate, options=OPTIONS), "video/mp4")
 
 
 def _pictures(video: VideoReader, times: list[float]) -> Iterator[np.ndarray]:
@@ -56,16 +57,3 @@ def _pictures(video: VideoReader, times: list[float]) -> Iterator[np.ndarray]:
     for frame in video.decode(times):
         if not isinstance(frame, DecodeError):
             yield frame.pixels
-
-
-def _encoded(first: np.ndarray, rest: Iterator[np.ndarray], rate: Fraction) -> bytes:
-    file = io.BytesIO()
-    height, width = (side // 2 * 2 for side in first.shape[:2])  # H.264 halves the colours
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=rate)
-        stream.width, stream.height, stream.pix_fmt, stream.options = width, height, "yuv420p", OPTIONS
-        for picture in itertools.chain([first], rest):
-            even = np.ascontiguousarray(picture[:height, :width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
-        container.mux(stream.encode())
-    return file.getvalue()

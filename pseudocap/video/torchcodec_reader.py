@@ -7,15 +7,14 @@ works.
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import av
 import numpy as np
 
 from pseudocap.errors import DecodeError, InputError
 from pseudocap.video.reader import Frame, VideoInfo, VideoReader
+from pseudocap.video.writer import encode_video
 
 
 @functools.cache
@@ -24,20 +23,10 @@ def why_unusable() -> str | None:
     try:
         from torchcodec.decoders import VideoDecoder
 
-        VideoDecoder(_tiny_clip()).get_frame_at(0)
+        VideoDecoder(encode_video([np.zeros((16, 16, 3), np.uint8)], rate=25, codec="mpeg4")).get_frame_at(0)
     except Exception as error:  # whatever its loader meets on this machine: a missing library has many faces
         return f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     return None
-
-
-def _tiny_clip() -> bytes:
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=25)
-        stream.width = stream.height = 16
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8))))
-        container.mux(stream.encode())
-    return buffer.getvalue()
 
 
 class TorchCodecReader(VideoReader):

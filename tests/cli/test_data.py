@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from pseudocap.cli.main import main
+from pseudocap.video.writer import write_video
 
 
 @pytest.fixture
@@ -19,11 +19,7 @@ def own(tmp_path: Path) -> Path:
     """Three videos with captions: one is there, one is text, one is missing."""
     folder = tmp_path / "own"
     folder.mkdir()
-    with av.open(folder / "good.mp4", "w") as container:
-        stream = container.add_stream("mpeg4", rate=5)
-        stream.width = stream.height = 32
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8))))
-        container.mux(stream.encode())
+    write_video(folder / "good.mp4", [np.zeros((32, 32, 3), np.uint8)], rate=5, codec="mpeg4")
     (folder / "bad.mp4").write_text("no video")
     (folder / "captions.csv").write_text("video,caption\ngood,a dog\nbad.mp4,a cat\ngone.mp4,a fish\n")
     return folder

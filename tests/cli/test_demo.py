@@ -35,7 +35,7 @@ def captioners(build: Callable[..., PseudoCap], tmp_path: Path) -> list[str]:
 
 @pytest.fixture
 def film(tmp_path: Path) -> str:
-    encode(tmp_path / "film.mp4", list(np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)), size=32)
+    encode(tmp_path / "film.mp4", list(np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)))
     return str(tmp_path / "film.mp4")
 
 

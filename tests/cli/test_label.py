@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
 from pseudocap.label.schema import read_labels
+from pseudocap.video.writer import write_video
 from pseudocap.zoo.tiny import write_blip
 
 
@@ -22,13 +21,8 @@ def films(tmp_path: Path) -> Path:
     folder = tmp_path / "films"
     folder.mkdir()
     for name in ("one.mp4", "two.mp4"):
-        with av.open(folder / name, "w") as container:
-            stream = container.add_stream("mpeg4", rate=Fraction(4))
-            stream.width = stream.height = 32
-            for number in range(20):
-                pixels = np.full((32, 32, 3), 12 * number, np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-            container.mux(stream.encode())
+        frames = (np.full((32, 32, 3), 12 * number, np.uint8) for number in range(20))
+        write_video(folder / name, frames, rate=4, codec="mpeg4")
     return folder
 
 

@@ -49,7 +49,7 @@ def explained(words: tuple[str, ...], *, seed: int = 0) -> Explanation:
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
     pictures = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), np.uint8)
-    encode(tmp_path / "film.mp4", list(pictures), size=32)
+    encode(tmp_path / "film.mp4", list(pictures))
     said = (
         Said(captioner=f"one {NASTY}", explanation=explained(("a", "dog", NASTY)), seconds=0.5, verdict=NASTY),
         Said(captioner="other", explanation=explained(("two", "cats")), seconds=0.25),

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
-import av
 import numpy as np
 
 from pseudocap.label.audit.judgement import AuditPair
@@ -16,21 +15,16 @@ from pseudocap.label.audit.server import AuditServer
 from pseudocap.label.audit.store import AuditStore
 from pseudocap.label.schema import shard_path, write_labels
 from pseudocap.types import Clip, Pseudolabel
+from pseudocap.video.writer import write_video
 
 RATE = 10
 
 
 def write_colours(path: Path, *, seconds: float, codec: str = "libx264") -> Path:
     """A film that is brighter in every frame, a key frame each second."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        stream.codec_context.gop_size = RATE
-        count = round(seconds * RATE)
-        for number in range(count):
-            pixels = np.full((64, 96, 3), 40 + 180 * number // count, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
+    count = round(seconds * RATE)
+    frames = (np.full((64, 96, 3), 40 + 180 * number // count, np.uint8) for number in range(count))
+    write_video(path, frames, rate=RATE, codec=codec, options={"g": str(RATE)})
     return path
 
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
+
+from pseudocap.video.writer import write_video
 
 SMALL = {"train": 3, "val": 1, "test": 2}
 
@@ -50,10 +51,6 @@ def msvd_clips(count: int) -> list[str]:
 
 def write_clip(path: Path, *, frames: int = 3) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(path, "w") as container:
-        stream = container.add_stream("mpeg4", rate=5)
-        stream.width = stream.height = 32
-        for row in range(frames):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((32, 32, 3), 40 * row, np.uint8))))
-        container.mux(stream.encode())
+    pictures = (np.full((32, 32, 3), 40 * row, np.uint8) for row in range(frames))
+    write_video(path, pictures, rate=5, codec="mpeg4")
     return path

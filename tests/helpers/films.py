@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
+
+from pseudocap.video.writer import write_video
 
 BITS = 12
 
@@ -53,26 +55,33 @@ def write_film(
 ) -> Path:
     """Encode numbered frames, anew from 0 after `pictures`; `stamps`, ticks of `time_base`, vary the rate."""
     time_base = time_base or 1 / rate
-    with av.open(str(path), "w", format=format, options=container_options or {}) as container:
-        stream = container.add_stream(codec, rate=rate)
-        stream.width, stream.height = size
-        stream.pix_fmt = pix_fmt
-        stream.options = options or {}
-        stream.codec_context.time_base = time_base
-        for name, value in (tags or {}).items():
-            setattr(stream.codec_context, name, value)
-        if gop is not None:
-            stream.codec_context.gop_size = gop
-        if b_frames is not None:
-            stream.codec_context.max_b_frames = b_frames
-        if rotation is not None:
-            stream.set_display_rotation(rotation)
+
+    def numbered() -> Iterator[av.VideoFrame]:
         for number in range(frames):
             frame = av.VideoFrame.from_ndarray(drawn(number % pictures, *size), format="rgb24")
             frame.pts = number if stamps is None else stamps[number]
             frame.time_base = time_base
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            yield frame
+
+    def prepare(stream: av.VideoStream) -> None:
+        settings = {**(tags or {}), "time_base": time_base, "gop_size": gop, "max_b_frames": b_frames}
+        for name, value in settings.items():
+            if value is not None:
+                setattr(stream.codec_context, name, value)
+        if rotation is not None:
+            stream.set_display_rotation(rotation)
+
+    write_video(
+        path,
+        numbered(),
+        rate=rate,
+        codec=codec,
+        container_format=format,
+        pix_fmt=pix_fmt,
+        options=options,
+        container_options=container_options,
+        prepare=prepare,
+    )
     return path
 
 

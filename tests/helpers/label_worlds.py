@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 
 from pseudocap.label.framing import Framing
@@ -15,6 +13,7 @@ from pseudocap.label.shard import LabelSpec
 from pseudocap.label.sources import find_sources
 from pseudocap.label.teachers.base import NullTeacher, Teacher
 from pseudocap.types import Pseudolabel
+from pseudocap.video.writer import write_video
 
 SHORT = Framing(clip_seconds=2.0, min_seconds=1.0, short_side=32)
 
@@ -22,13 +21,11 @@ SHORT = Framing(clip_seconds=2.0, min_seconds=1.0, short_side=32)
 def write_film(path: Path, *, frames: int, seed: int = 0, rate: int = 5) -> Path:
     """Noise that changes its colour with every frame; its brightness tells the frame's number."""
     rng = np.random.default_rng(seed)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4" if path.suffix == ".avi" else "libx264", rate=Fraction(rate))
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        for number in range(frames):
-            pixels = rng.integers(0, 256, (12, 16, 3)).repeat(4, 0).repeat(4, 1) * 0.5 + 2 * (number % 60)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels.astype(np.uint8), format="rgb24")))
-        container.mux(stream.encode())
+    frames = (
+        (rng.integers(0, 256, (12, 16, 3)).repeat(4, 0).repeat(4, 1) * 0.5 + 2 * (number % 60)).astype(np.uint8)
+        for number in range(frames)
+    )
+    write_video(path, frames, rate=rate, codec="mpeg4" if path.suffix == ".avi" else "libx264")
     return path
 
 

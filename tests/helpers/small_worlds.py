@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import av
 import numpy as np
 
 from pseudocap.types import Preprocess
+from pseudocap.video.writer import write_video
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230), "white": (235, 235, 235)}
 MOVES = {"left": -1, "right": 1}
@@ -17,16 +17,12 @@ PREPROCESS = Preprocess(size=16, frames=4)
 
 def write_square(path: Path, colour: str, move: str, *, lane: int = 8, frames: int = 8) -> Path:
     """A square of a colour that moves to a side."""
-    with av.open(path, "w") as container:
-        stream = container.add_stream("mpeg4", rate=4)
-        stream.width = stream.height = 32
-        for number in range(frames):
-            pixels = np.full((32, 32, 3), 60, np.uint8)
-            along = round(number * 20 / (frames - 1))
-            left = along if MOVES[move] > 0 else 20 - along
-            pixels[lane : lane + 12, left : left + 12] = COLOURS[colour]
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
-        container.mux(stream.encode())
+    pixels = np.full((frames, 32, 32, 3), 60, np.uint8)
+    for number in range(frames):
+        along = round(number * 20 / (frames - 1))
+        left = along if MOVES[move] > 0 else 20 - along
+        pixels[number, lane : lane + 12, left : left + 12] = COLOURS[colour]
+    write_video(path, pixels, rate=4, codec="mpeg4")
     return path
 
 

@@ -6,7 +6,6 @@ import io
 import json
 import shutil
 from dataclasses import replace
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from pseudocap.label.schema import read_labels
 from pseudocap.label.shard import LabelSpec
 from pseudocap.types import Clip
 from pseudocap.video.decode import open_video
+from pseudocap.video.writer import write_video
 
 SPEC = LabelSpec(framing=SHORT, shard_size=2)
 
@@ -38,15 +38,13 @@ def keyed_film(
 ) -> Path:
     """Ten frames a second, a key frame every so many frames, with B-frames."""
     rng = np.random.default_rng(0)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(10))
-        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
-        stream.options = {"x264-params": f"keyint={every}:min-keyint={every}:scenecut=0:bframes=3", **(options or {})}
-        for number in range(frames):
-            blocks = rng.integers(0, 128, (size[1] // 8, size[0] // 8, 3))
-            pixels = (blocks.repeat(8, 0).repeat(8, 1) + 2 * number % 120).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        container.mux(stream.encode())
+    keys = f"keyint={every}:min-keyint={every}:scenecut=0:bframes=3"
+    pictures = (
+        (rng.integers(0, 128, (size[1] // 8, size[0] // 8, 3)).repeat(8, 0).repeat(8, 1) + 2 * number % 120)
+        for number in range(frames)
+    )
+    options = {"x264-params": keys, **(options or {})}
+    write_video(path, (pixels.astype(np.uint8) for pixels in pictures), rate=10, options=options)
     return path
 
 

@@ -18,7 +18,7 @@ from pseudocap.video.playable import playable
 
 @pytest.fixture
 def film(tmp_path: Path) -> Path:
-    encode(tmp_path / "film.mp4", list(np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)), size=32)
+    encode(tmp_path / "film.mp4", list(np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)))
     return tmp_path / "film.mp4"
 
 

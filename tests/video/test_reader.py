@@ -14,6 +14,7 @@ from helpers.films import drawn, frame_for, full_decode, number_of, write_film
 from pseudocap.errors import InputError
 from pseudocap.video.decode import open_video, probe
 from pseudocap.video.reader import Frame, segment_centres
+from pseudocap.video.writer import write_video
 
 CLIPS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "clips"
 
@@ -34,12 +35,8 @@ def test_rotation_in_the_metadata_is_applied(tmp_path: Path, rotation: int) -> N
 
 def test_a_mirrored_picture_is_mirrored_back(tmp_path: Path) -> None:
     path = tmp_path / "mirrored.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 144, 80, "yuv420p"
-        stream.set_display_matrix([-65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30])
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn(5, 144, 80), format="rgb24")))
-        container.mux(stream.encode())
+    matrix = [-65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30]
+    write_video(path, [drawn(5, 144, 80)], rate=25, prepare=lambda stream: stream.set_display_matrix(matrix))
     with open_video(path) as video:
         np.testing.assert_array_equal(video.frames_at([0]).pixels[0], full_decode(path)[0][1][:, ::-1])
 

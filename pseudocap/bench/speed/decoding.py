@@ -12,6 +12,7 @@ anew, and the medians are compared.
 from __future__ import annotations
 
 import argparse
+import io
 import statistics
 import tempfile
 import time
@@ -27,6 +28,7 @@ from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video, probe
 from pseudocap.video.reader import Frame
 from pseudocap.video.torchcodec_reader import why_unusable
+from pseudocap.video.writer import encode_video
 
 WIDTH, HEIGHT, RATE = 640, 360, Fraction(30000, 1001)
 MINUTES = 10
@@ -87,21 +89,19 @@ def write_film(path: Path, key_interval: int, shot: int, *, minutes: int = MINUT
     """Encode a minute, scaled to so many lines, and write its packets so many times over."""
     scene = Scene(shot)
     width = lines * WIDTH // HEIGHT
+    frames = (scene.at(number).reformat(width, lines) for number in range(MINUTE))
+    minute = encode_video(frames, rate=RATE, options={"x264-params": f"keyint={key_interval}"})
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=RATE)
-        stream.width, stream.height, stream.pix_fmt = width, lines, "yuv420p"
-        stream.options = {"x264-params": f"keyint={key_interval}"}
-        frames = (scene.at(number).reformat(width, lines) for number in range(MINUTE))
-        minute = [packet for frame in frames for packet in stream.encode(frame)]
-        minute += stream.encode()
-        coded = [(bytes(packet), packet.pts, packet.dts, packet.is_keyframe) for packet in minute]
+        stream = None
         for turn in range(minutes):
-            for data, pts, dts, is_key in coded:
-                packet = av.Packet(data)
-                packet.stream, packet.time_base, packet.duration = stream, 1 / RATE, 1
-                packet.pts, packet.dts = pts + turn * MINUTE, dts + turn * MINUTE
-                packet.is_keyframe = is_key
-                container.mux(packet)
+            with av.open(io.BytesIO(minute)) as film:
+                stream = stream or container.add_stream_from_template(film.streams.video[0])
+                for packet in film.demux(video=0):
+                    if packet.size:
+                        shift = round(turn * MINUTE / RATE / packet.time_base)
+                        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                        packet.stream = stream
+                        container.mux(packet)
 
 
 def decode_everything(path: Path, times: list[float]) -> list[np.ndarray]:

@@ -48,18 +48,13 @@ class Size:
 
 def write_film(path: Path, seconds: int) -> None:
     """A small picture that slides round and round."""
-    import av
     import numpy as np
 
+    from pseudocap.video.writer import write_video
+
     picture = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FILM_FPS)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        stream.options = {"x264-params": "keyint=20", "preset": "ultrafast"}
-        for number in range(seconds * FILM_FPS):
-            frame = np.ascontiguousarray(np.roll(picture, number, axis=1))
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
-        container.mux(stream.encode())
+    frames = (np.roll(picture, number, axis=1) for number in range(seconds * FILM_FPS))
+    write_video(path, frames, rate=FILM_FPS, options={"x264-params": "keyint=20", "preset": "ultrafast"})
 
 
 def clips(folder: Path, size: int) -> Callable[[], object]:

@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import av
 import numpy as np
 import torch
 
@@ -26,6 +25,7 @@ from pseudocap.data.stream.sources import RowSource, Source
 from pseudocap.data.videos import VideoFolder
 from pseudocap.model.network import CaptionNetwork
 from pseudocap.types import Preprocess
+from pseudocap.video.writer import write_video
 
 LENGTH = 16  # tokens of a caption
 
@@ -33,13 +33,11 @@ LENGTH = 16  # tokens of a caption
 def write_film(path: Path, seed: int, *, seconds: int = 10, fps: int = 25) -> None:
     """A textured picture that slides: as hard to encode as a slow pan."""
     picture = np.random.default_rng(seed).integers(0, 255, (15, 40, 3), dtype=np.uint8).repeat(32, 0).repeat(32, 1)
-    with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=fps)
-        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
-        for number in range(seconds * fps):
-            frame = np.ascontiguousarray(picture[number // 2 : number // 2 + 240, 2 * number : 2 * number + 320])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
-        container.mux(stream.encode())
+    frames = (
+        np.ascontiguousarray(picture[number // 2 : number // 2 + 240, 2 * number : 2 * number + 320])
+        for number in range(seconds * fps)
+    )
+    write_video(path, frames, rate=fps)
 
 
 def epoch(model: CaptionNetwork, source: Source, batch_size: int) -> Callable[[], None]:

@@ -120,7 +120,7 @@ def speed(films: int, sizes: list[int], workers: int) -> None:
             between = time.process_time()
             total = 0
             for frames in drawn:
-                files.encode(path, frames, size=size)
+                files.encode(path, frames)
                 total += path.stat().st_size
             drawing, encoding = between - begin, time.process_time() - between
             print(

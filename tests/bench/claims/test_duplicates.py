@@ -18,6 +18,7 @@ from pseudocap.cli.main import main
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.render import render_film
+from pseudocap.video.writer import write_video
 
 
 def frames_of(place: int) -> list[np.ndarray]:
@@ -25,15 +26,9 @@ def frames_of(place: int) -> list[np.ndarray]:
 
 
 def write(path: Path, frames: list[np.ndarray], *, size: int = 64, crf: int = 18, brighter: float = 1.0) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=8)
-        stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
-        stream.options = {"crf": str(crf)}
-        for frame in frames:
-            picture = np.asarray(Image.fromarray(frame).resize((size, size)))
-            picture = np.clip(picture * brighter, 0, 255).astype(np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
+    pictures = (np.asarray(Image.fromarray(frame).resize((size, size))) for frame in frames)
+    brightened = (np.clip(picture * brighter, 0, 255).astype(np.uint8) for picture in pictures)
+    write_video(path, brightened, rate=8, options={"crf": str(crf)})
     return path
 
 
