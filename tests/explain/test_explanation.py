@@ -29,7 +29,7 @@ SAID = "two dogs play guitar on a stage"
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("films") / "film.mp4"
     noise = np.random.default_rng(0).integers(0, 255, (16, 32, 32, 3), np.uint8)
-    encode(path, list(noise), size=32)
+    encode(path, list(noise))
     return path
 
 
