@@ -1,4 +1,4 @@
-"""Many files captioned one after another: batches across files, a broken file costs itself only."""
+"""Caption many files: batches across files, and a broken file costs itself only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Asked = FileDecoding  # its name of 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileCaptions:
-    """What is said of a file, and what went wrong with it. A truncated file has both. A still lasts no time."""
+    """The captions of a file, and its error. A truncated file has both. A still lasts no time."""
 
     file: str
     captions: tuple[TimedCaption, ...] = ()
@@ -33,7 +33,7 @@ class FileCaptions:
 def caption_files(
     model: PseudoCap, files: Iterable[str | Path], decoding: FileDecoding = DEFAULT
 ) -> Iterator[FileCaptions]:
-    """One caption a file, in the order of the files."""
+    """Yield one caption a file, in the order of the files."""
     preprocess = model.preprocess_for(decoding.num_frames)
     waiting: list[tuple[FileCaptions, torch.Tensor | None]] = []
     for file in files:
@@ -52,7 +52,8 @@ def caption_densely(
     clip_seconds: float = CLIP_SECONDS,
     min_seconds: float = MIN_SECONDS,
 ) -> Iterator[FileCaptions]:
-    """A caption for every clip of each file; equal neighbours are one. Of a truncated file what could be read."""
+    """Yield the captions of every clip of each file, equal neighbours as one; of a truncated file those that could be
+    read."""
     for file in files:
         captions: list[TimedCaption] = []
         clips = model.caption_every_clip(file, decoding, clip_seconds=clip_seconds, min_seconds=min_seconds)

@@ -1,4 +1,4 @@
-"""`pseudocap audit LABELS --asr TRANSCRIPTS`: judge labels beside speech on a page; `--report` says the result."""
+"""`pseudocap audit LABELS --asr TRANSCRIPTS`: judge labels beside speech on a page; `--report` gives the result."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--asr",
         type=Path,
         metavar="TRANSCRIPTS",
-        help="what is said: caption.json, a folder of csv files, or the labels of speech; not needed to go on with "
+        help="the speech: caption.json, a folder of csv files, or the labels of speech; not needed to go on with "
         "an audit",
     )
     parser.add_argument("--n", type=int, metavar="N", help="clips to judge (100)")
     parser.add_argument("--seed", type=int, help="of which clips, their order and their sides (0)")
     parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos lie now, if they have moved")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="SQLite file (default: LABELS/audit.sqlite)")
-    parser.add_argument("--rater", metavar="NAME", help="who judges, unless the page is told (default: your login)")
+    parser.add_argument(
+        "--rater", metavar="NAME", help="who judges, unless the page names another (default: your login)"
+    )
     parser.add_argument("--port", type=int, default=8765, help="of the page, on this machine only; 0: any free (8765)")
     parser.add_argument("--allow-partial", action="store_true", help="go on where transcripts are broken")
-    parser.add_argument("--report", action="store_true", help="do not serve; say what was judged")
+    parser.add_argument("--report", action="store_true", help="do not serve; report what was judged")
     parser.add_argument("--html", type=Path, metavar="FILE", help="with --report: also as one HTML file")
     parser.add_argument("--json", action="store_true", help="with --report: as JSON")
 
@@ -141,10 +143,10 @@ def _print_report(report: AuditReport) -> None:
 
     print(summary(report))
     console = Console()
-    shown: list[tuple[str, tuple[Figure, ...]]] = [("all raters", report.figures)]
+    tables: list[tuple[str, tuple[Figure, ...]]] = [("all raters", report.figures)]
     if len(report.by_rater) > 1:
-        shown += list(report.by_rater.items())
-    for title, rows in shown:
+        tables += list(report.by_rater.items())
+    for title, rows in tables:
         table = Table(title=escape(title), title_justify="left")
         for heading in ("", "share %", "95 % interval", "papers"):
             table.add_column(heading, justify="right" if heading else "left")

@@ -1,4 +1,4 @@
-"""`pseudocap caption FILE...`: what a captioner says of videos and images, whole or clip by clip."""
+"""`pseudocap caption FILE...`: captions of videos and images, whole or clip by clip."""
 
 from __future__ import annotations
 
@@ -81,15 +81,15 @@ def run(args: argparse.Namespace) -> int:
         from pseudocap.cli.progress import progress_of
 
         with progress_of("captioning", "files") as progress, delivery.kept():
-            # Here, after everything that can be told without torch, which takes seconds to be imported.
+            # Here, after everything that can be checked without torch, which takes seconds to be imported.
             from pseudocap.caption_files import caption_densely, caption_files
 
             model = _model(args, captioner)
             paths = [path for _, path in files]
-            said = (
+            captioned = (
                 caption_densely(model, paths, decoding, **lengths) if dense else caption_files(model, paths, decoding)
             )
-            for number, ((name, path), found) in enumerate(zip(files, said, strict=True)):
+            for number, ((name, path), found) in enumerate(zip(files, captioned, strict=True)):
                 if found.error:
                     failures.append(found.error.replace(found.file, name))
                 delivery.take(number, name, found)
@@ -100,9 +100,9 @@ def run(args: argparse.Namespace) -> int:
                 progress(number + 1, len(files))
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
-    shown = f"previews of {counted(filmed, 'file')} in {args.preview}" if filmed else ""
-    if places := [place for place in (delivery.told(), shown) if place]:
-        print(f"written: {'; '.join(places)}", file=sys.stderr)
+    previewed = f"previews of {counted(filmed, 'file')} in {args.preview}" if filmed else ""
+    if written := [each for each in (delivery.told(), previewed) if each]:
+        print(f"written: {'; '.join(written)}", file=sys.stderr)
     return 1 if failures else 0
 
 
@@ -112,8 +112,8 @@ def _model(args: argparse.Namespace, captioner: Fetched) -> PseudoCap:
 
     quieten()
     if args.checkpoint in shipped_names():
-        told = "has seen drawn films alone: what it says of real video means nothing"
-        print(f"{args.checkpoint} {told}", file=sys.stderr)
+        warning = "has seen drawn films alone: what it says of real video means nothing"
+        print(f"{args.checkpoint} {warning}", file=sys.stderr)
     with warnings.catch_warnings(record=True) as doubts:
         model = PseudoCap.from_pretrained(captioner, device=args.device, precision=args.precision)
     for doubt in doubts:

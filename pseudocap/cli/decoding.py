@@ -29,8 +29,8 @@ def add_decoding_options(parser: Any, defaults: Decoding, names: str) -> None:
     for name in names.split():
         kind, metavar, meaning = OPTIONS[name]
         default = getattr(defaults, name)
-        shown = meaning if default in (None, "") or meaning.endswith(")") else f"{meaning} ({default:g})"
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default, metavar=metavar, help=shown)
+        text = meaning if default in (None, "") or meaning.endswith(")") else f"{meaning} ({default:g})"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default, metavar=metavar, help=text)
 
 
 def read_decoding(args: argparse.Namespace, kind: type[Options], **given: Any) -> Options:

@@ -74,18 +74,18 @@ def run(args: argparse.Namespace) -> int:
     check_target(page)
     names = _captioners(args.checkpoint, args.checkpoints)
 
-    shown = _demonstration(args, names)
+    result = _demonstration(args, names)
     from pseudocap.explain.page import write_page
 
     note = NOTE if args.files else TOY_NOTE + NOTE
     write_page(
-        page, shown.films, shown.captioners, title="Pseudocap: what was said, and where each word looked", note=note
+        page, result.films, result.captioners, title="Pseudocap: what was said, and where each word looked", note=note
     )
     seconds = time.perf_counter() - started
     if args.json:
-        print(json.dumps(_document(shown, page, seconds), ensure_ascii=False, indent=1))
+        print(json.dumps(_document(result, page, seconds), ensure_ascii=False, indent=1))
         return 0
-    _print_tables(shown)
+    _print_tables(result)
     print(f"{seconds:.0f} s on {os.cpu_count()} cores. The page, with the films and what each word looked at: {page}")
     return 0
 
@@ -124,8 +124,8 @@ def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
 def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
     from pseudocap.cli.progress import stages_of
 
-    with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as shown:
-        shown.draw("the libraries", 0, 0)  # which right after an installation takes longest
+    with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as stages:
+        stages.draw("the libraries", 0, 0)  # which right after an installation takes longest
         import torch
 
         from pseudocap.zoo.demo import demonstrate, own_film, toy_films
@@ -138,22 +138,22 @@ def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
         films: list[DemoFilm] = []
         for film in drawn:
             films.append(film)
-            shown.draw("films", len(films), total)
+            stages.draw("films", len(films), total)
         return demonstrate(
             films,
             names,
             checkpoints=args.checkpoints,
             device=args.device,
-            progress=lambda done, of: shown.draw("captions", done, of),
+            progress=lambda done, of: stages.draw("captions", done, of),
         )
 
 
-def _print_tables(shown: Demonstration) -> None:
+def _print_tables(result: Demonstration) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    for film in shown.films:
+    for film in result.films:
         table = Table(title=escape(film.title), title_justify="left")
         for heading in ("", "caption", *(["held against the scene"] if film.truth else []), "s"):
             table.add_column(heading, justify="right" if heading == "s" else "left")
@@ -165,7 +165,7 @@ def _print_tables(shown: Demonstration) -> None:
         Console().print(table)
 
 
-def _document(shown: Demonstration, page: Path, seconds: float) -> dict[str, Any]:
+def _document(result: Demonstration, page: Path, seconds: float) -> dict[str, Any]:
     films = [
         {
             "film": film.title,
@@ -180,6 +180,6 @@ def _document(shown: Demonstration, page: Path, seconds: float) -> dict[str, Any
                 for said in film.said
             ],
         }
-        for film in shown.films
+        for film in result.films
     ]
     return {"page": str(page), "seconds": round(seconds, 1), "films": films}

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
     try_to_write(args.out / "best")
 
-    # Here, after everything that can be told without torch, which takes seconds to be imported.
+    # Here, after everything that can be checked without torch, which takes seconds to be imported.
     from dataclasses import replace
 
     from pseudocap.captioner import PseudoCap
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
         raise
     named = "".join(f" --{which} OWNER/{which.upper()}" for which in homeless(model.config))
     command = f"pseudocap push {tuned.captioner} OWNER/NAME{named}"
-    _tell(args, tuned, command)
+    _report(args, tuned, command)
     return 0
 
 
@@ -134,7 +134,7 @@ def _tuned(args: argparse.Namespace, model: PseudoCap, data: CaptionData, device
     from pseudocap.regimes.finetune_run import fine_tune
     from pseudocap.regimes.optimisation import Optimisation
 
-    shown = () if args.json else (training_progress(),)
+    bars = () if args.json else (training_progress(),)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
     return fine_tune(
         FineTune(model, optimisation=optimisation, decoding=ValidationDecoding(beams=args.beams), seed=args.seed),
@@ -146,13 +146,13 @@ def _tuned(args: argparse.Namespace, model: PseudoCap, data: CaptionData, device
         accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
         devices=1 if device.index is None or device.type == "cpu" else [device.index],
         enable_model_summary=False,
-        callbacks=shown,
-        enable_progress_bar=any(isinstance(each, ProgressBar) for each in shown),
+        callbacks=bars,
+        enable_progress_bar=any(isinstance(each, ProgressBar) for each in bars),
         log_every_n_steps=1,
     )
 
 
-def _tell(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
+def _report(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
     if args.json:
         print(
             json.dumps(

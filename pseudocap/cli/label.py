@@ -1,4 +1,4 @@
-"""`pseudocap label SOURCE --teacher T --out DIR`: what a teacher says of every clip, as rows that training reads."""
+"""`pseudocap label SOURCE --teacher T --out DIR`: captions of every clip by a teacher, as rows that training reads."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EPILOG = """SOURCE is a video, a folder (with all below it), a .txt that lists p
 video2dataset writes them, or an address that fsspec knows (s3://bucket/films).
 
 T is a repo or directory of BLIP or another image-text model of transformers, what the package ships
-(pseudocap://toy-blip), a PseudoCap checkpoint by directory, name or address, `asr` (what is said, from --transcripts),
+(pseudocap://toy-blip), a PseudoCap checkpoint by directory, name or address, `asr` (speech, from --transcripts),
 or `null` (nothing: to measure the rest).
 
 Run again with the same settings to go on where a run was stopped. docs/labels.md describes the rows."""
@@ -45,7 +45,7 @@ Run again with the same settings to go on where a run was stopped. docs/labels.m
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="what to label; see below")
-    parser.add_argument("--teacher", default="Salesforce/blip-image-captioning-large", metavar="T", help="who says it")
+    parser.add_argument("--teacher", default="Salesforce/blip-image-captioning-large", metavar="T", help="who captions")
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write, or an address (s3://...)")
     _add_framing(parser)
     _add_decoding(parser)
@@ -123,7 +123,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--relabel", metavar="DIR", help="label an earlier run's least certain clips again")
     group.add_argument("--below", type=float, metavar="SCORE", help="with --relabel: those with less confidence")
     group.add_argument(
-        "--compare", metavar="DIR", help="tell the share of captions that differ from those of another run"
+        "--compare", metavar="DIR", help="report the share of captions that differ from those of another run"
     )
     group.add_argument("--json", action="store_true", help="print the summary as JSON")
 
@@ -172,7 +172,7 @@ def run(args: argparse.Namespace) -> int:
             max_failure_rate=args.max_failure_rate,
             progress=progress,
         )
-    _tell(args, result, None if args.compare is None else compare_labels(args.out, args.compare))
+    _report(args, result, None if args.compare is None else compare_labels(args.out, args.compare))
     return 1 if result.stats["failed"] else 0
 
 
@@ -281,7 +281,7 @@ def _progress() -> Iterator[Callable[[LabelProgress], None]]:
         yield report
 
 
-def _tell(args: argparse.Namespace, result: Labelled, compared: Comparison | None) -> None:
+def _report(args: argparse.Namespace, result: Labelled, compared: Comparison | None) -> None:
     speed = result.video_seconds / result.seconds
     if args.json:
         run = {
@@ -305,7 +305,7 @@ def _tell(args: argparse.Namespace, result: Labelled, compared: Comparison | Non
     )
     for name, verdict in stats["verdicts"].items():
         print(f"  {name}: {verdict['clips']:,} ({verdict['share']:.1%})")
-    _tell_failures(args, int(stats["failed"]))
+    _report_failures(args, int(stats["failed"]))
     if compared is not None:
         print(
             f"compared with {args.compare}: {compared.differing:,} of {compared.clips:,} captions differ "
@@ -313,7 +313,7 @@ def _tell(args: argparse.Namespace, result: Labelled, compared: Comparison | Non
         )
 
 
-def _tell_failures(args: argparse.Namespace, count: int) -> None:
+def _report_failures(args: argparse.Namespace, count: int) -> None:
     """Some of what failed, with its reasons, and the way on."""
     if not count:
         return

@@ -78,9 +78,9 @@ class TrainingCLI(LightningCLI):
         given = _listed(self.config_init.trainer.callbacks)
         own_bar = any(isinstance(each, ProgressBar) for each in given)
         if self.config.trainer.enable_progress_bar is not False and not own_bar:
-            shown = training_progress()
-            callbacks.append(shown)
-            kwargs["enable_progress_bar"] = isinstance(shown, ProgressBar)
+            bar = training_progress()
+            callbacks.append(bar)
+            kwargs["enable_progress_bar"] = isinstance(bar, ProgressBar)
         mine = [each for each in callbacks if not any(_same(each, one) for one in given)]
         self.config_init.trainer.callbacks = [*given, *mine]
         with lightnings_errors_as_ours():
@@ -106,7 +106,7 @@ class TrainingCLI(LightningCLI):
 
 @contextmanager
 def lightnings_errors_as_ours() -> Iterator[None]:
-    """What Lightning says of settings that cannot be right: no such accelerator, a strategy that is not installed."""
+    """Report what Lightning refuses as an error of ours: no such accelerator, a strategy that is not installed."""
     try:
         yield
     except MisconfigurationException as error:
@@ -121,7 +121,7 @@ def _listed(given: Any) -> list[Any]:
 
 
 def _same(mine: Callback, given: Callback) -> bool:
-    """Whether a callback that the user gave does what one of mine would: it then stands in its place."""
+    """Whether a callback that the user gave does what one of mine would: it then replaces mine."""
     return isinstance(mine, type(given)) or isinstance(given, type(mine))
 
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 def check_teacher(args: argparse.Namespace) -> None:
-    """What is wrong with the teacher, how it decodes and what it is shown, as far as that can be told without torch."""
+    """Check the teacher, its decoding and its frames, as far as that is possible without torch."""
     decoding_of(args)
     _framing(args, choice=args.frames, count=args.k if args.frames != "centre" else 1, short_side=args.size)
     if args.teacher == "asr" and args.transcripts is None:
-        raise ConfigError("--teacher asr says what is said: name the transcripts with --transcripts")
+        raise ConfigError("--teacher asr repeats speech: name the transcripts with --transcripts")
     if args.engine != "local":  # the machines of a cluster have disks of their own
         return
     if args.transcripts is not None and not args.transcripts.exists():
@@ -69,7 +69,7 @@ def decoding_of(args: argparse.Namespace) -> LabelDecoding:
         raise ConfigError(f"--greedy has one caption to give, and --captions is {args.captions}: leave one out")
     if args.frames == "consensus" and args.captions > 1:
         raise ConfigError(
-            f"--captions is {args.captions}, and with --frames consensus each of the --k {args.k} frames says one: "
+            f"--captions is {args.captions}, and with --frames consensus each of the --k {args.k} frames has one: "
             f"leave --captions out"
         )
     top_p = None if args.greedy or args.beams > 1 else LabelDecoding.top_p
@@ -100,7 +100,7 @@ def _framing(args: argparse.Namespace, *, choice: Any, count: int, short_side: i
 
 
 def describe_teacher(args: argparse.Namespace) -> tuple[Teacher, Framing]:
-    """The teacher as a value that travels to other machines, and how it wants its frames."""
+    """Return the teacher as a value that travels to other machines, and how it wants its frames."""
     teacher = build_teacher(args)
     framing = framing_of(args, teacher)
     if isinstance(teacher, NullTeacher | AsrTeacher):
@@ -136,7 +136,7 @@ def _captioner(args: argparse.Namespace, decoding: LabelDecoding, device: str) -
 
 
 def _is_pseudocap(name: str, revision: str | None, checkpoints: str | None) -> bool:
-    """Whether a teacher's name is that of a captioner of ours; any other mistake in it is the loader's to tell."""
+    """Whether a teacher's name is that of a captioner of ours; the loader reports any other mistake in it."""
     try:
         return is_captioner(name, revision=revision, checkpoints=checkpoints)
     except CheckpointError:

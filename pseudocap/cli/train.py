@@ -32,13 +32,13 @@ def run(args: argparse.Namespace) -> int:
     if not any(ASKS.match(word) for word in words):
         refuse_absent(words)
 
-    # Here, after everything that can be told without torch, which takes seconds to be imported.
+    # Here, after everything that can be checked without torch, which takes seconds to be imported.
     from pseudocap.cli.lightning_cli import TrainingCLI
 
     quieten()
     row = REGIMES[args.regime]
     cli = TrainingCLI(row.load(), row.load_data(), args=words, prog=f"pseudocap train {row.name}")
     cli.fit()
-    if cli.trainer.is_global_zero:  # of several processes one tells
+    if cli.trainer.is_global_zero:  # of several processes one reports
         print(f"{cli.trainer.global_step:,} steps; the captioner lies in {Path(cli.out) / 'last'}")
     return 0

@@ -28,12 +28,12 @@ class TrainingLines(Callback):
         self._open = ExitStack()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        self._tell = self._open.enter_context(progress_of("training", "steps"))
+        self._draw = self._open.enter_context(progress_of("training", "steps"))
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         total = trainer.estimated_stepping_batches
         if trainer.is_global_zero and total != float("inf"):
-            self._tell(trainer.global_step, int(total))
+            self._draw(trainer.global_step, int(total))
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._open.close()
