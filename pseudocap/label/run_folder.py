@@ -79,7 +79,7 @@ def settle(out: Place, now: Plan, extended: Callable[[Sources, Sources], Sources
     """Go on with the folder's plan, or make one. `extended` gives the earlier sources with what is new among these."""
     before = read_plan(out)
     if before is not None:
-        require_same(out, before, now)
+        require_same_plan(out, before, now)
         now = replace(now, sources=extended(before.sources, now.sources))
     if before is None or now.sources != before.sources:
         write_plan(out, now)
@@ -98,7 +98,7 @@ def write_plan(folder: Place, plan: Plan) -> None:
     write_json(folder / PLAN, document)
 
 
-def require_same(folder: Place, before: Plan, now: Plan) -> None:
+def require_same_plan(folder: Place, before: Plan, now: Plan) -> None:
     """A folder holds the labels of one teacher with one set of settings."""
     if before.sources.root != now.sources.root:
         raise DataError(

@@ -10,7 +10,7 @@ from pseudocap.files.sources import place_of
 PARTS, PART = 8, 4096  # pieces of a file that it is recognised by, and their bytes
 
 
-def identity(source: str | Path) -> str:
+def files_identity(source: str | Path) -> str:
     """Of a file, or of a folder's files, a hash of names, sizes and some of the bytes: hundreds of gigabytes are not
     read. Hidden files do not count: indices are written beside tars. A repo is known by its name."""
     root = Path(place_of(str(source))).expanduser()

@@ -16,7 +16,7 @@ from typing import Any
 
 from pseudocap.bench.claims.cells import Ground, for_seed
 from pseudocap.bench.claims.duplicates import duplicates_stage
-from pseudocap.bench.claims.identities import identity
+from pseudocap.bench.claims.identities import files_identity
 from pseudocap.bench.claims.regimes import Bench, planned
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.corpora.msrvtt import LAYOUTS, read_msrvtt
@@ -104,8 +104,8 @@ def real_bench(
     decoder, encoder = (_absolute(str(source)) for source in (files.decoder, files.encoder))
     videos = VideoFolder(Path(str(files.videos)).resolve())
     named = {name: path.resolve() for name in ("images", "clips", "asr") if (path := getattr(files, name)) is not None}
-    networks = {"decoder": identity(decoder), "encoder": identity(encoder)}
-    streams = {name: identity(path) for name, path in named.items()}
+    networks = {"decoder": files_identity(decoder), "encoder": files_identity(encoder)}
+    streams = {name: files_identity(path) for name, path in named.items()}
     sources = {name: str(path) for name, path in named.items()}
     films = cache(lambda: _test_films(shop, corpus, videos))
     limit = ("--max-failure-rate", str(files.max_failure_rate))
@@ -165,7 +165,7 @@ def _identities(
     found = {}
     for regime, seed in product(regimes, seeds):
         if regime in files.started:
-            learned = {"captioner": identity(for_seed(files.started[regime], seed))}
+            learned = {"captioner": files_identity(for_seed(files.started[regime], seed))}
         else:
             learned = {name: streams[name] for name in _streams(regime)}
         found[regime, seed] = {**networks, **learned}

@@ -6,7 +6,7 @@ import shutil
 import tarfile
 from pathlib import Path
 
-from pseudocap.bench.claims.identities import identity
+from pseudocap.bench.claims.identities import files_identity
 from pseudocap.data.tars.index import index_tars
 
 
@@ -15,15 +15,15 @@ def test_other_weights_in_the_same_place_are_others_and_the_same_elsewhere_are_n
     here.mkdir()
     (here / "weights").write_bytes(bytes(100_000))
     (here / "empty").touch()
-    first = identity(here)
+    first = files_identity(here)
     shutil.copytree(here, tmp_path / "there")
-    assert identity(tmp_path / "there") == first
+    assert files_identity(tmp_path / "there") == first
     changed = bytearray(100_000)
     changed[-1] = 1
     (here / "weights").write_bytes(changed)
-    assert identity(here) != first
-    assert identity(here / "weights") != identity(tmp_path / "there" / "weights")
-    assert identity("owner/repo") == "owner/repo"
+    assert files_identity(here) != first
+    assert files_identity(here / "weights") != files_identity(tmp_path / "there" / "weights")
+    assert files_identity("owner/repo") == "owner/repo"
 
 
 def test_an_index_beside_tars_changes_nothing(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_an_index_beside_tars_changes_nothing(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "0.tar", "w") as tar:
         for name in ("0.jpg", "0.txt"):
             tar.add(tmp_path / name, arcname=name)
-    first = identity(tmp_path)
+    first = files_identity(tmp_path)
     index_tars(tmp_path)
     assert any(path.name.startswith(".") for path in tmp_path.iterdir())
-    assert identity(tmp_path) == first
+    assert files_identity(tmp_path) == first
