@@ -147,12 +147,7 @@ def _beside(results: Document) -> Iterator[str]:
     yield ""
     yield "CIDEr-D of the same captioners, shown the films in other ways; blind is a memory of zeros."
     yield ""
-    ways = shared_views(results)
-    yield f"| regime | {' | '.join(ways)} |"
-    yield f"|---|{'---|' * len(ways)}"
-    for name, regime in results["regimes"].items():
-        yield f"| {name} | {' | '.join(shown_mean(regime['scores'][way]['CIDEr-D']) for way in ways)} |"
-    yield ""
+    yield from _means_by_regime(results, shared_views(results), lambda regime, view: regime["scores"][view]["CIDEr-D"])
 
 
 def shared_views(results: Document) -> list[str]:
@@ -165,12 +160,18 @@ def _fewer(results: Document) -> Iterator[str]:
         return
     yield "## By the number of captions that the fine-tuning had"
     yield ""
-    yield f"| regime | {' | '.join(numbers)} |"
-    yield f"|---|{'---|' * len(numbers)}"
-    for name, regime in results["regimes"].items():
-        yield f"| {name} | {' | '.join(shown_mean(regime['by captions'][number]) for number in numbers)} |"
-    yield ""
+    yield from _means_by_regime(results, numbers, lambda regime, number: regime["by captions"][number])
     yield "Which captions are drawn depends on the seed. The validation, which decides when to stop, is always whole."
+    yield ""
+
+
+def _means_by_regime(
+    results: Document, columns: Sequence[str], mean_of: Callable[[Document, str], Document]
+) -> Iterator[str]:
+    yield f"| regime | {' | '.join(columns)} |"
+    yield f"|---|{'---|' * len(columns)}"
+    for name, regime in results["regimes"].items():
+        yield f"| {name} | {' | '.join(shown_mean(mean_of(regime, column)) for column in columns)} |"
     yield ""
 
 

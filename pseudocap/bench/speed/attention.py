@@ -9,10 +9,7 @@ lightest that one would still train.
 
 from __future__ import annotations
 
-import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -20,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from pseudocap.bench.speed.measure import peak_memory, take_turns
+from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart, take_turns
 from pseudocap.model.adapter import FeedForward
 from pseudocap.model.attention import SeparableCrossAttention
 from pseudocap.model.encoders.base import pool
@@ -55,20 +52,20 @@ class CrossAttention(nn.Module):
 class Stack(nn.Module):
     """Six adapters over one kind of memory, as a plain loop."""
 
-    def __init__(self, kind: str, *, feed_forward: bool) -> None:
+    def __init__(self, kind: str, *, feed_forward: bool, adapters: int = ADAPTERS) -> None:
         super().__init__()
         self.kind = kind
-        self.norms = nn.ModuleList(nn.LayerNorm(D) for _ in range(ADAPTERS))
+        self.norms = nn.ModuleList(nn.LayerNorm(D) for _ in range(adapters))
         self.ffns = nn.ModuleList(
-            nn.Sequential(nn.LayerNorm(D), FeedForward(D)) for _ in range(ADAPTERS if feed_forward else 0)
+            nn.Sequential(nn.LayerNorm(D), FeedForward(D)) for _ in range(adapters if feed_forward else 0)
         )
         if kind == "separable":
             self.attentions = nn.ModuleList(
                 SeparableCrossAttention(width=D, memory_widths={"time": E, "space": E}, heads=HEADS)
-                for _ in range(ADAPTERS)
+                for _ in range(adapters)
             )
         else:
-            self.attentions = nn.ModuleList(CrossAttention() for _ in range(ADAPTERS))
+            self.attentions = nn.ModuleList(CrossAttention() for _ in range(adapters))
         depth = int(kind.removeprefix("resampler-")) if kind.startswith("resampler") else 0
         self.resampler = Resampler(width=E, depth=depth, feed_forward=feed_forward) if depth else None
 
@@ -110,16 +107,7 @@ def measure(frames: int, *, feed_forward: bool, rounds: int) -> list[dict[str, A
     timings = take_turns(steps, rounds=rounds)
     rows: list[dict[str, Any]] = []
     for kind in KINDS:
-        cell = [
-            sys.executable,
-            "-m",
-            "pseudocap.bench.speed.attention",
-            "--cell",
-            kind,
-            str(frames),
-            str(int(feed_forward)),
-        ]
-        peak = float(subprocess.run(cell, capture_output=True, text=True, check=True).stdout)
+        peak = float(run_apart("attention", "--cell", kind, frames, int(feed_forward)))
         rows.append(
             {
                 "frames": frames,
@@ -135,9 +123,8 @@ def measure(frames: int, *, feed_forward: bool, rounds: int) -> list[dict[str, A
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.attention", description=__doc__)
+    parser = parser_of("attention", __doc__, rounds=5)
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 16, 32, 96])
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true", help="one JSON row a line instead of the table")
     parser.add_argument(
         "--cell", nargs=3, metavar=("KIND", "FRAMES", "FFN"), help="print one cell's peak memory in MiB"

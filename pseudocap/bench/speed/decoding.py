@@ -11,11 +11,8 @@ anew, and the medians are compared.
 
 from __future__ import annotations
 
-import argparse
 import io
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +20,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pseudocap.bench.speed.measure import parser_of, take_turns
 from pseudocap.files.atomic import unfinished
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video, probe
@@ -104,6 +102,15 @@ def write_film(path: Path, key_interval: int, shot: int, *, minutes: int = MINUT
                         container.mux(packet)
 
 
+def film_at(path: Path, film: str, *, minutes: int = MINUTES, lines: int = HEIGHT) -> Path:
+    """One of FILMS, written where it is not there yet."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished(path) as scratch:
+            write_film(scratch, *FILMS[film], minutes=minutes, lines=lines)
+    return path
+
+
 def decode_everything(path: Path, times: list[float]) -> list[np.ndarray]:
     """The plain way: PyAV, its default threads, every frame decoded, those wanted converted."""
     wanted, pixels = iter(times), []
@@ -131,7 +138,7 @@ def by_torchcodec(path: Path, times: list[float], mode: str) -> list[np.ndarray]
 
 
 def race(path: Path, film: str, rounds: int) -> None:
-    """Run everyone in turn, check that the exact ones agree with the full decode, print the medians."""
+    """Check that the exact frames are those of the full decode, run everyone in turn, print the medians."""
     clips = plan_clips(str(path), probe(path).duration, min_seconds=8.0)
     times = [clip.centre for clip in clips]
     runners: dict[str, Callable[[], list[np.ndarray]]] = {
@@ -142,31 +149,22 @@ def race(path: Path, film: str, rounds: int) -> None:
     if why_unusable() is None:
         runners["torchcodec, exact"] = lambda: by_torchcodec(path, times, "exact")
         runners["torchcodec, approximate"] = lambda: by_torchcodec(path, times, "approximate")
-    seconds: dict[str, list[float]] = {name: [] for name in runners}
-    processor: dict[str, list[float]] = {name: [] for name in runners}
-    for _ in range(rounds):
-        pixels: dict[str, list[np.ndarray]] = {}
-        for name, run in runners.items():
-            begin, worked = time.perf_counter(), time.process_time()
-            pixels[name] = run()
-            seconds[name].append(time.perf_counter() - begin)
-            processor[name].append(time.process_time() - worked)
-            assert len(pixels[name]) == len(times), f"{name} gave {len(pixels[name])} of {len(times)} frames"
-        for wanted, got in zip(pixels["full decode"], pixels["exact"], strict=True):
-            np.testing.assert_array_equal(got, wanted)
-    medians = {name: statistics.median(runs) for name, runs in seconds.items()}
-    work = {name: statistics.median(runs) for name, runs in processor.items()}
-    for name, median in medians.items():
-        ratio = medians["full decode"] / median
-        less = work["full decode"] / work[name]
+    pixels = {name: run() for name, run in runners.items()}
+    for name, found in pixels.items():
+        assert len(found) == len(times), f"{name} gave {len(found)} of {len(times)} frames"
+    for wanted, got in zip(pixels["full decode"], pixels["exact"], strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    timings = take_turns(runners, rounds=rounds, warmups=0)
+    full = timings["full decode"]
+    for name, timing in timings.items():
+        ratio, less = full.median / timing.median, full.processor / timing.processor
         goal = GOALS.get((film, name))
         verdict = "" if goal is None else f"at least {goal:.0f}: {'yes' if ratio >= goal else 'NO'}"
-        print(f"| {film} | {name} | {median:.3f} | {ratio:.1f} | {less:.1f} | {verdict} |", flush=True)
+        print(f"| {film} | {name} | {timing.median:.3f} | {ratio:.1f} | {less:.1f} | {verdict} |", flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="how often everyone runs (default 5)")
+    parser = parser_of("decoding", __doc__, rounds=5)
     parser.add_argument("--films", type=Path, help="a folder to keep the films in (default: a temporary one)")
     args = parser.parse_args()
     print(f"torchcodec: {why_unusable() or 'works'}")
@@ -175,11 +173,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.films or Path(temporary)
         for film, (key_interval, shot) in FILMS.items():
-            path = folder / f"film_{key_interval}_{shot}.mp4"
-            if not path.exists():
-                with unfinished(path) as scratch:
-                    write_film(scratch, key_interval, shot)
-            race(path, film, args.rounds)
+            race(film_at(folder / f"film_{key_interval}_{shot}.mp4", film), film, args.rounds)
 
 
 if __name__ == "__main__":

@@ -6,15 +6,12 @@ at no other number. They take turns; peak memory is each one's own, in a process
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
 from collections.abc import Callable
 
 import torch
 from transformers import TimesformerConfig, TimesformerModel
 
-from pseudocap.bench.speed.measure import Timing, peak_memory, take_turns
+from pseudocap.bench.speed.measure import Timing, parser_of, peak_memory, run_apart, take_turns
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 
 KINDS = ("ours", "transformers")
@@ -47,10 +44,9 @@ def measure(batch: int, frames: int, rounds: int, depth: int = 12, *, dtype: str
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.encoding", description=__doc__)
+    parser = parser_of("encoding", __doc__, rounds=3)
     parser.add_argument("--frames", type=int, nargs="+", default=[8, 96])
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--depth", type=int, default=12, help="blocks; all are alike, so fewer give the same ratios")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of both encoders (float32)")
     parser.add_argument("--cell", choices=KINDS, help="print one's peak memory in MiB")
@@ -63,10 +59,8 @@ def main() -> None:
     for frames in args.frames:
         timings = measure(args.batch, frames, args.rounds, args.depth, dtype=args.dtype)
         for kind in KINDS:
-            cell = [sys.executable, "-m", "pseudocap.bench.speed.encoding", "--cell", kind]
-            cell += ["--frames", str(frames), "--batch", str(args.batch), "--depth", str(args.depth)]
-            cell += ["--dtype", args.dtype]
-            peak = float(subprocess.run(cell, stdout=subprocess.PIPE, text=True, check=True).stdout)
+            cell = ("--cell", kind, "--frames", frames, "--batch", args.batch, "--depth", args.depth)
+            peak = float(run_apart("encoding", *cell, "--dtype", args.dtype))
             timing = timings[kind]
             ratio = timings["transformers"].median / timing.median
             spread = f"{timing.fastest:.2f}-{timing.slowest:.2f}"

@@ -13,7 +13,6 @@ so all write as many tokens. Beside ours stand:
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,7 +26,7 @@ from transformers import BlipTextConfig, BlipTextLMHeadModel, GitConfig, GitForC
 from transformers.modeling_outputs import BaseModelOutput
 
 from pseudocap.bench.speed.attention import CrossAttention
-from pseudocap.bench.speed.measure import Timing, take_turns
+from pseudocap.bench.speed.measure import Timing, parser_of, take_turns, times_as_fast
 from pseudocap.bench.speed.shapes import PATCHES, made_up_memory, network, so_many_tokens
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.decoders.base import ProjectedMemory
@@ -183,17 +182,12 @@ def _like(model: CaptionNetwork) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m pseudocap.bench.speed.generation",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("generation", __doc__, rounds=3)
     parser.add_argument("--shape", choices=SHAPES, default="opt-350m")
     parser.add_argument("--frames", type=int, nargs="+", default=[8])
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--tokens", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--against", nargs="+", choices=AGAINST, default=["OPT without adapters", "full attention"])
     parser.add_argument("--json", action="store_true", help="one JSON row a line instead of the table")
     args = parser.parse_args()
@@ -213,7 +207,7 @@ def main() -> None:
 
 def _row(setting: Setting, timings: dict[str, Timing], name: str) -> dict[str, Any]:
     mine, theirs = timings["ours"], timings[name]
-    singles = [other / own for own, other in zip(mine.each, theirs.each, strict=True)]
+    ratio, least, most = times_as_fast(mine, theirs)
     return {
         "frames": setting.frames,
         "batch": setting.batch,
@@ -221,9 +215,9 @@ def _row(setting: Setting, timings: dict[str, Timing], name: str) -> dict[str, A
         "against": name,
         "seconds": mine.median,
         "their_seconds": theirs.median,
-        "ratio": theirs.median / mine.median,
-        "least": min(singles),
-        "most": max(singles),
+        "ratio": ratio,
+        "least": least,
+        "most": most,
     }
 
 

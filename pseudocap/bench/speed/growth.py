@@ -14,15 +14,13 @@ import argparse
 import json
 import math
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pseudocap.bench.speed.measure import peak_memory
+from pseudocap.bench.speed.measure import peak_memory, run_apart
 
 Make = Callable[[Path, int], Callable[[], object]]
 CLIPS_OF_A_FILM = 10
@@ -139,9 +137,8 @@ def power(smaller: Size, larger: Size) -> float:
 def measure_apart(name: str, sizes: Sequence[int]) -> list[Size]:
     found = []
     for size in sizes:
-        words = ("-m", "pseudocap.bench.speed.growth", name, "--cell", str(size), "--sizes", str(min(sizes)))
-        done = subprocess.run([sys.executable, *words], stdout=subprocess.PIPE, text=True, check=True)
-        found.append(Size(**json.loads(done.stdout.splitlines()[-1])))
+        printed = run_apart("growth", name, "--cell", size, "--sizes", min(sizes))
+        found.append(Size(**json.loads(printed.splitlines()[-1])))
     return found
 
 

@@ -9,7 +9,6 @@ compared. `--sizing` tells what one core labels in a second, and what that means
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 from collections.abc import Callable
@@ -18,10 +17,9 @@ from pathlib import Path
 
 import torch
 
-from pseudocap.bench.speed.decoding import FILMS, decode_everything, write_film
-from pseudocap.bench.speed.measure import Timing, take_turns
+from pseudocap.bench.speed.decoding import decode_everything, film_at
+from pseudocap.bench.speed.measure import Timing, parser_of, take_turns
 from pseudocap.decoding import LabelDecoding
-from pseudocap.files.atomic import unfinished
 from pseudocap.label.engines import LocalEngine
 from pseudocap.label.framing import Framing
 from pseudocap.label.pipeline import label
@@ -49,7 +47,7 @@ def labelled(source: Path, teacher: Teacher, workers: int, batch_size: int = 32)
 def race_null(film: str, folder: Path, rounds: int, copies: int) -> None:
     """One film in one process, then several films with workers; the plain script goes through the same films."""
     home = folder / f"every_{film}"
-    first = film_in(home, film)
+    first = film_at(home / "0.mp4", film)
     for number in range(1, copies):
         if not (home / f"{number}.mp4").exists():
             os.link(first, home / f"{number}.mp4")
@@ -65,29 +63,19 @@ def race_null(film: str, folder: Path, rounds: int, copies: int) -> None:
     _tell(f"null teacher, key frame every {film}", timings, GOALS[film])
 
 
-def film_in(home: Path, film: str) -> Path:
-    path = home / "0.mp4"
-    if not path.exists():
-        home.mkdir(exist_ok=True)
-        with unfinished(path) as scratch:
-            write_film(scratch, *FILMS[film])
-    return path
-
-
 def size_up(folder: Path, rounds: int, tokens: int) -> None:
     """What one core does in a second of its own time, which other work on the machine hardly changes."""
     from pseudocap.zoo.tiny import write_blip
 
     torch.set_num_threads(1)
-    weights, minute = folder / "blip-base", folder / "minute.mp4"
+    weights, minute = folder / "blip-base", film_at(folder / "minute.mp4", "250", minutes=1)
     write_blip(weights, image_size=384, tiny=False)
-    write_film(minute, *FILMS["250"], minutes=1)
     teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=tokens))
     print("| teacher | clips | processor ms a clip | clips a second a core | extrapolated: core hours for 50 M clips |")
     print("|---|---|---|---|---|")
     runs: list[tuple[str, Path, Teacher, int]] = [
         *(
-            (f"null, key frame every {film}", film_in(folder / f"every_{film}", film), NullTeacher(), 32)
+            (f"null, key frame every {film}", film_at(folder / f"every_{film}" / "0.mp4", film), NullTeacher(), 32)
             for film in GOALS
         ),
         (f"BLIP-base, {tokens} tokens, batches of 8", minute, teacher, 8),
@@ -103,8 +91,7 @@ def race_blip(folder: Path, rounds: int, tokens: int, lines: int) -> None:
     """Float32 against float32; the run in int8 is told beside it, for it does not do the same work."""
     from pseudocap.zoo.tiny import write_blip
 
-    path, weights = folder / f"minute-{lines}.mp4", folder / "blip-base"
-    write_film(path, *FILMS["250"], minutes=1, lines=lines)
+    weights, path = folder / "blip-base", film_at(folder / f"minute-{lines}.mp4", "250", minutes=1, lines=lines)
     write_blip(weights, image_size=384, tiny=False)
     times, decoding = centres(path), LabelDecoding(max_new_tokens=tokens)
     plain = plain_script(path, weights, times, tokens)
@@ -147,8 +134,7 @@ def _tell(what: str, timings: dict[str, Timing], goal: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="how often everyone runs (default 5)")
+    parser = parser_of("labelling", __doc__, rounds=5)
     parser.add_argument("--films", type=Path, help="a folder to keep the films in (default: a temporary one)")
     parser.add_argument("--copies", type=int, default=4, help="films of the race with workers; 1 leaves it out (4)")
     parser.add_argument("--blip", action="store_true", help="with a BLIP-base of random weights instead")

@@ -6,15 +6,12 @@ forward and backward to the hidden states. Naive is transformers' way: logits of
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 
-from pseudocap.bench.speed.measure import peak_memory, take_turns
+from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart, take_turns
 from pseudocap.model.loss import IGNORE, caption_loss
 
 N, L, D, V = 64, 32, 2048, 50272
@@ -43,8 +40,7 @@ def make_step(kind: str) -> Callable[[], float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.loss", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser = parser_of("loss", __doc__, rounds=7)
     parser.add_argument("--cell", choices=KINDS, help="print one way's peak memory in MiB")
     args = parser.parse_args()
     if args.cell:
@@ -53,8 +49,7 @@ def main() -> None:
     timings = take_turns({kind: make_step(kind) for kind in KINDS}, rounds=args.rounds)
     print("| loss | seconds | of naive | peak MiB | value |\n|---|---|---|---|---|")
     for kind in KINDS:
-        cell = [sys.executable, "-m", "pseudocap.bench.speed.loss", "--cell", kind]
-        peak = float(subprocess.run(cell, capture_output=True, text=True, check=True).stdout)
+        peak = float(run_apart("loss", "--cell", kind))
         seconds = timings[kind].median
         share = seconds / timings["naive"].median
         print(f"| {kind} | {seconds:.2f} | {share:.2f} | {peak:.0f} | {make_step(kind)():.6f} |", flush=True)

@@ -6,8 +6,10 @@ absolute time would not. Peak memory is read in a process of its own, from the k
 
 from __future__ import annotations
 
+import argparse
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -48,6 +50,28 @@ def take_turns(alternatives: Mapping[str, Callable[[], object]], *, rounds: int,
         )
         for name, times in seconds.items()
     }
+
+
+def times_as_fast(ours: Timing, theirs: Timing) -> tuple[float, float, float]:
+    """The ratio of the medians, and the least and the most of single rounds."""
+    rounds = [other / own for own, other in zip(ours.each, theirs.each, strict=True)]
+    return theirs.median / ours.median, min(rounds), max(rounds)
+
+
+def parser_of(benchmark: str, description: str | None, *, rounds: int) -> argparse.ArgumentParser:
+    """The options of `python -m pseudocap.bench.speed.BENCHMARK`, --rounds among them."""
+    formatter = argparse.RawDescriptionHelpFormatter
+    prog = f"python -m pseudocap.bench.speed.{benchmark}"
+    parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter)
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"how often everyone runs ({rounds})")
+    return parser
+
+
+def run_apart(benchmark: str, *words: object, check: bool = True) -> str:
+    """What a benchmark prints in a process of its own; nothing where that ends in failure and `check` is off."""
+    command = [sys.executable, "-m", f"pseudocap.bench.speed.{benchmark}", *map(str, words)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=check)
+    return done.stdout if done.returncode == 0 else ""
 
 
 def peak_memory(run: Callable[[], object]) -> float:

@@ -7,7 +7,6 @@ alternative that everyone has; the network, the batches and the optimiser are th
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pseudocap.bench.speed.measure import take_turns
+from pseudocap.bench.speed.measure import parser_of, take_turns
 from pseudocap.bench.speed.shapes import network
 from pseudocap.data.collate import collate
 from pseudocap.data.corpora.unlabelled import uncaptioned
@@ -64,11 +63,10 @@ def epoch(model: CaptionNetwork, source: Source, batch_size: int) -> Callable[[]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.memories", description=__doc__)
+    parser = parser_of("memories", __doc__, rounds=3)
     parser.add_argument("--clips", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     torch.manual_seed(0)
     model = network(args.frames)

@@ -8,15 +8,14 @@ belong to its rate.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudocap.bench.speed.decoding import FILMS, write_film
+from pseudocap.bench.speed.decoding import film_at
 from pseudocap.bench.speed.labelling import centres
-from pseudocap.bench.speed.measure import take_turns
+from pseudocap.bench.speed.measure import parser_of, take_turns
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frame
 
@@ -88,8 +87,7 @@ def _bytes_read() -> int:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.pipeline", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = parser_of("pipeline", __doc__, rounds=5)
     parser.add_argument("--minutes", type=int, default=2, help="of each film (2)")
     parser.add_argument("--lines", type=int, nargs="+", default=[360, 1080], help="of the films (360 1080)")
     parser.add_argument("--cores", type=float, nargs="+", default=[4, 16, 32], help="beside a GPU (4 16 32)")
@@ -99,8 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for lines in args.lines:
             for name in ("12", "250"):
-                path = Path(scratch) / f"{lines}-{name}.mp4"
-                write_film(path, *FILMS[name], minutes=args.minutes, lines=lines)
+                path = film_at(Path(scratch) / f"{lines}-{name}.mp4", name, minutes=args.minutes, lines=lines)
                 found[f"{lines} lines, a key frame every {name}"] = measure(path, args.rounds, side=min(SIDE, lines))
     _print_work(found)
     _print_needs(found)

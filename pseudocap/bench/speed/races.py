@@ -36,10 +36,10 @@ def decode(film: str, nearest: bool) -> RaceRun:
     """The centre frames of all 8 s clips of two minutes of 640x360, key frames every so many."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import decode_clips, decode_everything
+        from pseudocap.bench.speed.decoding import decode_clips, decode_everything, film_at
         from pseudocap.bench.speed.labelling import centres
 
-        path = _film(folder, film, minutes=2)
+        path = film_at(folder / f"every_{film}_2min.mp4", film, minutes=2)
         times = centres(path)
         runs: dict[str, Callable[[], object]] = {
             "ours": lambda: decode_clips(path, times, nearest),
@@ -55,11 +55,11 @@ def label(film: str) -> RaceRun:
     length (its plan, its files) to be small beside the decoding."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import decode_everything
+        from pseudocap.bench.speed.decoding import decode_everything, film_at
         from pseudocap.bench.speed.labelling import centres, labelled
         from pseudocap.label.teachers.base import NullTeacher
 
-        path = _film(folder, film, minutes=10)
+        path = film_at(folder / f"every_{film}_10min.mp4", film, minutes=10)
         times = centres(path)
         runs: dict[str, Callable[[], object]] = {
             "ours": lambda: labelled(path, NullTeacher(), workers=0),
@@ -74,14 +74,13 @@ def label_with_blip(dtype: str) -> RaceRun:
     """A minute labelled by a BLIP-base of random weights, 12 tokens a caption."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import FILMS, write_film
+        from pseudocap.bench.speed.decoding import film_at
         from pseudocap.bench.speed.labelling import centres, labelled, plain_script
         from pseudocap.decoding import LabelDecoding
         from pseudocap.label.teachers.image_text import ImageTextTeacher
         from pseudocap.zoo.tiny import write_blip
 
-        path, weights = folder / "minute.mp4", folder / "blip-base"
-        write_film(path, *FILMS["250"], minutes=1)
+        weights, path = folder / "blip-base", film_at(folder / "minute.mp4", "250", minutes=1)
         write_blip(weights, image_size=384, tiny=False)
         times = centres(path)
         teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=12), dtype=dtype)
@@ -181,15 +180,6 @@ def judge(folder: Path, rounds: int) -> Mapping[str, Timing]:
     from pseudocap.bench.speed.scoring import made_up_captions, measure
 
     return measure(made_up_captions(videos=1000, each=20), turns=rounds)
-
-
-def _film(folder: Path, film: str, minutes: int) -> Path:
-    from pseudocap.bench.speed.decoding import FILMS, write_film
-
-    path = folder / f"every_{film}_{minutes}min.mp4"
-    if not path.exists():
-        write_film(path, *FILMS[film], minutes=minutes)
-    return path
 
 
 EVERY_FRAME, FRAME_BY_FRAME, ALONE = "PyAV, every frame", "transformers, frame by frame", "OPT without adapters"

@@ -7,7 +7,6 @@ greedy captions of a captioner's toy test films change, and what CIDEr-D they co
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,7 +16,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from pseudocap.bench.speed.measure import Timing, take_turns
+from pseudocap.bench.speed.measure import Timing, parser_of, take_turns
 from pseudocap.bench.speed.shapes import build_on_meta, made_up_memory, published, so_many_tokens
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.model.network import ADAPTERS, CaptionNetwork
@@ -164,7 +163,7 @@ def quality(name: str, films: int, build: Path | None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.small_machines", description=__doc__)
+    parser = parser_of("small_machines", __doc__, rounds=3)
     parser.add_argument("what", choices=("kernels", "captions", "quality"))
     parser.add_argument("name", nargs="?", default="toy-mixed-ext", help="quality: the captioner (toy-mixed-ext)")
     parser.add_argument("--decoder", default="opt-1.3b", help="captions: a published shape (opt-1.3b)")
@@ -173,7 +172,6 @@ def main() -> None:
     parser.add_argument("--adapters", choices=("float32", "float16"), default="float32", help="captions: as stored")
     parser.add_argument("--films", type=int, default=200, help="quality: how many test films (200)")
     parser.add_argument("--build", type=Path, metavar="DIR", help="quality: a zoo's build with the films (drawn anew)")
-    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     torch.manual_seed(0)
     if args.what == "kernels":

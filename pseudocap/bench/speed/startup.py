@@ -7,7 +7,6 @@ Peak memory is the kernel's high-water mark (VmHWM), which counts pages of mappe
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import statistics
@@ -17,6 +16,8 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+
+from pseudocap.bench.speed.measure import parser_of, run_apart
 
 LIBRARIES = (
     "import torch; from transformers import AutoTokenizer, DynamicCache, GenerationMixin, OPTConfig, OPTForCausalLM,"
@@ -112,8 +113,7 @@ def memory(folder: Path, decoder: str) -> None:
     for name, dtype in (("float32", torch.float32), ("float16", torch.float16)):
         model.to(dtype).save_pretrained(folder / name)
         write_tokenizer(folder / name)
-        words = ("-m", "pseudocap.bench.speed.startup", "loading", "--source", str(folder / name))
-        print(subprocess.run([sys.executable, *words], check=True, capture_output=True, text=True).stdout, end="")
+        print(run_apart("startup", "loading", "--source", folder / name), end="")
 
 
 def loading(source: str) -> None:
@@ -134,12 +134,11 @@ def _status() -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.startup", description=__doc__)
+    parser = parser_of("startup", __doc__, rounds=3)
     parser.add_argument("what", choices=("first", "adapters", "memory", "loading"))
     parser.add_argument("--checkpoint", help="first: the captioner (default: a tiny one, made for it)")
     parser.add_argument("--decoder", default="opt-350m", help="adapters, memory: a published shape (opt-350m)")
     parser.add_argument("--source", help="loading: the decoder's folder")
-    parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     if args.what == "loading":
         loading(args.source)

@@ -7,7 +7,6 @@ in order and without shuffling; to resume, it must read all that it passes over.
 
 from __future__ import annotations
 
-import argparse
 import io
 import tarfile
 import tempfile
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pseudocap.bench.speed.measure import take_turns
+from pseudocap.bench.speed.measure import parser_of, take_turns
 from pseudocap.data.stream.batches import Stream, TrainingBatches
 from pseudocap.data.stream.mixture import Mixture
 from pseudocap.data.stream.sources import TarSource, decode_picture
@@ -66,9 +65,7 @@ def streamed(folder: Path, first: int, batches: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="how often everyone runs (default 5)")
-    rounds = parser.parse_args().rounds
+    rounds = parser_of("streams", __doc__, rounds=5).parse_args().rounds
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

@@ -6,7 +6,6 @@ same code on the same machine; whatever was measured with fewer rounds than aske
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import platform
@@ -18,6 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pseudocap.bench.speed.measure import parser_of, times_as_fast
 from pseudocap.bench.speed.races import RACES, Race
 from pseudocap.errors import DataError
 from pseudocap.files.atomic import write_text
@@ -48,13 +48,13 @@ class RaceResult:
 def measure(race: Race, folder: Path, rounds: int) -> RaceResult:
     timings = race.run(folder, rounds)
     ours, theirs = timings[race.ours], timings[race.against]
-    singles = [other / own for own, other in zip(ours.each, theirs.each, strict=True)]
+    ratio, least, most = times_as_fast(ours, theirs)
     return RaceResult(
         name=race.name,
         against=race.against,
-        ratio=theirs.median / ours.median,
-        least=min(singles),
-        most=max(singles),
+        ratio=ratio,
+        least=least,
+        most=most,
         less_processor=theirs.processor / ours.processor,
         seconds=ours.median,
         their_seconds=theirs.median,
@@ -134,9 +134,8 @@ def race_table(results: Sequence[RaceResult]) -> Iterator[str]:
 
 def main() -> None:
     """One race: what `run_races` starts."""
-    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.throughput", description=__doc__)
+    parser = parser_of("throughput", __doc__, rounds=3)
     parser.add_argument("race", choices=[race.name for race in RACES])
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, required=True, help="the JSON file of the result")
     args = parser.parse_args()
     race = next(race for race in RACES if race.name == args.race)

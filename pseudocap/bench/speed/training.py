@@ -10,14 +10,11 @@ memories in RAM; ours from frames; ours from memories.
 
 from __future__ import annotations
 
-import argparse
-import subprocess
-import sys
 from collections.abc import Callable
 
 import torch
 
-from pseudocap.bench.speed.measure import peak_memory, take_turns
+from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart, take_turns
 from pseudocap.bench.speed.shapes import network
 from pseudocap.memory import Memory
 from pseudocap.model.encoders.base import pool
@@ -78,11 +75,10 @@ def _plain_loss(model: CaptionNetwork, tokens: torch.Tensor, labels: torch.Tenso
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m pseudocap.bench.speed.training", description=__doc__)
+    parser = parser_of("training", __doc__, rounds=5)
     parser.add_argument("--videos", type=int, default=4)
     parser.add_argument("--captions", type=int, default=4, help="of each video")
     parser.add_argument("--frames", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help=", ".join(KINDS))
     parser.add_argument("--cell", choices=KINDS, help="print one way's peak memory in MiB")
     args = parser.parse_args()
@@ -100,10 +96,9 @@ def main() -> None:
     # After all that is timed: a peak needs a process of its own, which a small machine may stop.
     print("\n| step | peak MiB above the weights |\n|---|---|")
     for kind in args.kinds:
-        cell = [sys.executable, "-m", "pseudocap.bench.speed.training", "--cell", kind]
-        cell += ["--videos", str(args.videos), "--frames", str(args.frames), "--captions", str(args.captions)]
-        done = subprocess.run(cell, capture_output=True, text=True, check=False)
-        print(f"| {kind} | {float(done.stdout):.0f} |" if done.returncode == 0 else f"| {kind} | stopped |", flush=True)
+        cell = ("--cell", kind, "--videos", args.videos, "--frames", args.frames, "--captions", args.captions)
+        peak = run_apart("training", *cell, check=False)
+        print(f"| {kind} | {float(peak):.0f} |" if peak else f"| {kind} | stopped |", flush=True)
 
 
 if __name__ == "__main__":

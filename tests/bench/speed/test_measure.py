@@ -1,15 +1,16 @@
+"""How alternatives are measured: turns, medians, peaks, processes of their own."""
+
 from __future__ import annotations
 
 import functools
+import json
 import subprocess
 import sys
 import time
 
 import pytest
-import torch
 
-from pseudocap.bench.speed.attention import B, D, E, L, S, Stack
-from pseudocap.bench.speed.measure import take_turns
+from pseudocap.bench.speed.measure import Timing, run_apart, take_turns, times_as_fast
 
 
 def test_alternatives_take_turns_and_the_median_counts() -> None:
@@ -36,13 +37,15 @@ def test_peak_memory_sees_what_was_freed_again() -> None:
     assert 95 < peak < 130  # MiB
 
 
-@pytest.mark.parametrize("kind", ["separable", "full", "resampler-2"])
-def test_every_peer_attends_to_every_frame_and_trains_all_it_has(kind: str) -> None:
-    stack = Stack(kind, feed_forward=False)
-    features, words = torch.randn(B, 2, S, E), torch.randn(B, L, D)
-    out = stack(words, features)
-    assert out.shape == words.shape
-    out.sum().backward()
-    assert all(parameter.grad is not None for parameter in stack.parameters())
-    features[:, 1] += 3.0
-    assert not torch.allclose(stack(words, features), out)
+def test_a_ratio_is_of_medians_with_the_least_and_the_most_of_single_rounds() -> None:
+    ours = Timing(median=2, fastest=1, slowest=4, processor=2, each=(1, 2, 4))
+    theirs = Timing(median=8, fastest=6, slowest=8, processor=8, each=(8, 6, 8))
+    assert times_as_fast(ours, theirs) == (4, 2, 8)
+
+
+def test_what_a_benchmark_prints_apart_is_returned_and_a_failure_is_raised_or_nothing() -> None:
+    size = json.loads(run_apart("growth", "references", "--cell", 2))
+    assert size["size"] == 2
+    assert run_apart("growth", "nothing", check=False) == ""
+    with pytest.raises(subprocess.CalledProcessError):
+        run_apart("growth", "nothing")
