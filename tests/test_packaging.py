@@ -90,8 +90,19 @@ def test_the_readmes_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         exec(compile(block, "README.md", "exec"), {})
 
 
-def test_the_readmes_tree_names_real_files() -> None:
-    tree = re.search(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)[1]
-    named = [line.split()[0] for line in tree.splitlines()]
-    assert len(named) > 20
+def tree_of(page: str) -> list[str]:
+    tree = re.search(r"```text\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)[1]
+    return [line.split()[0] for line in tree.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+def test_the_trees_name_real_files(page: str) -> None:
+    named = tree_of(page)
+    assert len(named) >= 12
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_every_stage_stands_in_the_tree_of_the_architecture() -> None:
+    named = {name.split("/")[1] for name in tree_of("docs/architecture.md")}
+    stages = {path.name for path in (ROOT / "pseudocap").iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
+    assert stages - {"__init__.py", "__main__.py", "version.py"} - named == set()
