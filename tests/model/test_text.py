@@ -87,6 +87,7 @@ def test_prompts_of_different_lengths_go_on_as_each_alone(
 def test_generation_goes_on_where_training_did(model: PseudoCap, frames: torch.Tensor) -> None:
     """What a prompt is to `generate` are the very tokens that stand before the labels in training."""
     tokens = model.tokenize(["left"], "a red square moves to the")
+    assert model.decode(tokens.input_ids) == ["a red square moves to the left"]
     start = int((tokens.labels[0] == -100).sum())
     ids = model.generate(model.encode(frames[:1]), prompt="a red square moves to the", max_new_tokens=2)
     assert torch.equal(ids[0, :start], tokens.input_ids[0, :start])

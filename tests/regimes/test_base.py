@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lightning.pytorch.callbacks import Callback
 
 from pseudocap import PseudoCap
 from pseudocap.data import CaptionData, StreamData
+from pseudocap.data.collate import collate
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.memories.encode import encode
 from pseudocap.data.memories.source import MemorySource, MemorySpec
@@ -31,7 +33,7 @@ from pseudocap.regimes.checkpointing import KeepCaptioner
 from pseudocap.regimes.losses import Denoising, Objective
 from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation
-from pseudocap.types import Preprocess
+from pseudocap.types import Preprocess, Sample
 from pseudocap.zoo.tiny import write_opt, write_timesformer
 
 Build = Callable[..., PseudoCap]
@@ -311,3 +313,26 @@ def test_a_checkpoint_of_another_architecture_is_told(build: Build, tars: Path, 
     other = VideoOnly(build(fusion="convex"))
     with pytest.raises(CheckpointError, match=r"of another captioner: .* resume with the settings"):
         trainer(tmp_path / "b").fit(other, streams(tars, "video"), ckpt_path=str(tmp_path / "last.ckpt"))
+
+
+def test_a_step_learns_captions_given_their_prompts_and_validation_goes_on_from_them(
+    build: Build, frames: torch.Tensor, tmp_path: Path
+) -> None:
+    """From samples with prompts through collation and the Trainer to the loss of the captions alone."""
+    model, texts, prompts = build(), ("red", "two dogs play", "a stage"), ("a", "", "what is there?")
+    samples = [
+        Sample(key=str(row), modality="video", captions=(text,), frames=frames[row], prompt=prompt)
+        for row, (text, prompt) in enumerate(zip(texts, prompts, strict=True))
+    ]
+    batch = collate(samples, texts)
+    assert collate([replace(sample, prompt="") for sample in samples], texts).prompts == ()
+    tokens, memory = model.tokenize(texts, prompts), model.encode(frames)
+    expected = model(tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels).loss
+    losses, regime = Losses(), VideoOnly(model, optimisation=FAST)
+    loader = torch.utils.data.DataLoader([batch], batch_size=None)
+    run = trainer(tmp_path, losses, max_steps=1)
+    run.fit(regime, loader)
+    assert losses.by_step == {0: pytest.approx(expected.item(), rel=1e-5)}
+    captions = [caption for _, caption in run.predict(regime, loader)[0]]
+    assert captions == model.describe(memory, prompt=prompts, num_beams=1, max_new_tokens=32)
+    assert captions != model.describe(memory, num_beams=1, max_new_tokens=32)

@@ -143,6 +143,37 @@ def test_the_consistency_is_equations_9_to_11_token_by_token() -> None:
     assert denoising_consistency(clean, noisy, out, beta=0.0).isfinite()
 
 
+def test_a_prompt_is_neither_perturbed_nor_compared() -> None:
+    """What remains is what a caption of its own would have had, with the prompt in BOS's place."""
+    ids, mask = make_captions()
+    given, prompt = torch.arange(30, 34).repeat(len(ids), 1), torch.zeros(len(ids), 16, dtype=torch.bool)
+    prompt[:, 1:5] = True
+    options = {"unknown_id": UNKNOWN, "pad_id": PAD, "stop_words": StopWords(spaced=given[0], leading=given[0])}
+    out = perturb(
+        torch.cat((ids[:, :1], given, ids[:, 1:]), dim=1),
+        torch.cat((torch.ones_like(given), mask), dim=1),
+        noise=Noise(mask=0.5, swap=0.5, drop=1),
+        prompt_NL=prompt,
+        generator=torch.Generator().manual_seed(1),
+        **options,
+    )
+    assert torch.equal(out.input_ids[:, 1:5], given)
+    assert not out.touched_NL[prompt].any()
+    assert out.touched_NL.any()
+    assert (out.origin_NL[:, 1:5] == -1).all()
+    clean, noisy = torch.randn(*out.input_ids.shape, 20), torch.randn(*out.input_ids.shape, 20)
+    alone = PerturbedCaptions(
+        input_ids=out.input_ids[:, 4:],
+        attention_mask=out.attention_mask[:, 4:],
+        origin_NL=torch.cat((torch.zeros(len(ids), 1).long(), (out.origin_NL[:, 5:] - 4).clamp(min=-1)), dim=1),
+        touched_NL=out.touched_NL[:, 4:],
+    )
+    torch.testing.assert_close(
+        denoising_consistency(clean, noisy, out, beta=0.7),
+        denoising_consistency(clean[:, 4:], noisy[:, 4:], alone, beta=0.7),
+    )
+
+
 def test_equal_predictions_cost_nothing_and_only_the_noisy_side_learns() -> None:
     ids, _, out = perturbed_with(Noise(mask=0.5, swap=0, drop=0))
     clean = torch.randn(*ids.shape, 20, requires_grad=True)

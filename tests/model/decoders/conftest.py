@@ -27,6 +27,12 @@ def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=[name for name in FAMILIES if name != "opt"])
+def other_family(request: pytest.FixtureRequest) -> str:
+    """For laws that tests/model/test_network.py, test_packing.py and test_precision.py hold OPT to."""
+    return str(request.param)
+
+
 @pytest.fixture
 def captioner(build: Captioner, decoders: Path) -> Captioner:
     """`captioner("gpt2", gate_init=0.0)`: adapters of a useful size around that family's decoder."""

@@ -35,10 +35,10 @@ def grow_greedily(model: PseudoCap, ids: torch.Tensor, memory: object, steps: in
 
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_closed_gates_give_exactly_the_plain_models_logits(
-    captioner: Captioner, decoders: Path, frames: torch.Tensor, family: str, side: str
+    captioner: Captioner, decoders: Path, frames: torch.Tensor, other_family: str, side: str
 ) -> None:
-    model = captioner(family, gate_init=0.0)
-    plain = AutoModelForCausalLM.from_pretrained(decoders / family).eval()
+    model = captioner(other_family, gate_init=0.0)
+    plain = AutoModelForCausalLM.from_pretrained(decoders / other_family).eval()
     tokens = model.tokenize(CAPTIONS)
     ids, mask = tokens.input_ids, tokens.attention_mask
     if side == "left":
@@ -51,8 +51,10 @@ def test_closed_gates_give_exactly_the_plain_models_logits(
         )
 
 
-def test_a_changed_token_changes_no_logit_before_it(captioner: Captioner, frames: torch.Tensor, family: str) -> None:
-    model = captioner(family)
+def test_a_changed_token_changes_no_logit_before_it(
+    captioner: Captioner, frames: torch.Tensor, other_family: str
+) -> None:
+    model = captioner(other_family)
     memory, ids = model.encode(frames[:1]), model.tokenize(CAPTIONS[2:]).input_ids
     before = model(ids, memory).logits
     for place in range(1, ids.shape[1]):
@@ -78,9 +80,9 @@ def test_every_video_and_every_adapter_is_heard(captioner: Captioner, frames: to
 
 @pytest.mark.parametrize("each", [1, 2])
 def test_packed_captions_have_the_losses_and_gradients_of_captions_alone(
-    captioner: Captioner, frames: torch.Tensor, family: str, each: int
+    captioner: Captioner, frames: torch.Tensor, other_family: str, each: int
 ) -> None:
-    model, captions = captioner(family), [*CAPTIONS, "a"]
+    model, captions = captioner(other_family), [*CAPTIONS, "a"]
     memory = model.encode(frames.repeat(2, 1, 1, 1, 1)[: len(captions) // each])
     tokens = model.tokenize(captions)
     assert Packing.of(tokens.attention_mask) is not None
@@ -102,8 +104,8 @@ def test_packed_captions_have_the_losses_and_gradients_of_captions_alone(
             torch.testing.assert_close(packed[name], parameter.grad, **TOLERANCE)
 
 
-def test_no_caption_sees_another_in_its_row(captioner: Captioner, frames: torch.Tensor, family: str) -> None:
-    model = captioner(family)
+def test_no_caption_sees_another_in_its_row(captioner: Captioner, frames: torch.Tensor, other_family: str) -> None:
+    model = captioner(other_family)
     memory, tokens = model.encode(frames), model.tokenize(CAPTIONS)
     assert Packing.of(tokens.attention_mask) is not None
     other = tokens.input_ids.clone()
@@ -129,9 +131,9 @@ def test_nothing_is_computed_for_padding_and_nothing_recorded_below_the_first_ad
 
 @pytest.mark.parametrize("cache", [None, "static"])
 def test_cached_decoding_equals_uncached(
-    captioner: Captioner, frames: torch.Tensor, family: str, cache: str | None
+    captioner: Captioner, frames: torch.Tensor, other_family: str, cache: str | None
 ) -> None:
-    model = captioner(family)
+    model = captioner(other_family)
     memory = model.encode(frames)
     begin = torch.full((3, 1), model.decoder.bos_id)
     ids = model.generate(memory, **ENDLESS, **({"cache_implementation": cache} if cache else {}))
@@ -160,9 +162,9 @@ def test_a_step_with_a_static_cache_is_one_graph_for_all_steps(
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 4}, {"num_beams": 3, "no_repeat_ngram_size": 2}])
 def test_a_batch_of_videos_of_different_lengths_equals_each_alone(
-    captioner: Captioner, family: str, options: dict[str, int]
+    captioner: Captioner, other_family: str, options: dict[str, int]
 ) -> None:
-    model = captioner(family)
+    model = captioner(other_family)
     clips = [torch.randn(frames, 3, 16, 16) for frames in (2, 4, 1)]
     batch, mask = torch.zeros(3, 4, 3, 16, 16), torch.zeros(3, 4, dtype=torch.bool)
     for row, clip in enumerate(clips):
@@ -176,9 +178,9 @@ def test_a_batch_of_videos_of_different_lengths_equals_each_alone(
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 3}])
 def test_prompts_may_be_padded_on_either_side(
-    captioner: Captioner, frames: torch.Tensor, family: str, options: dict[str, int]
+    captioner: Captioner, frames: torch.Tensor, other_family: str, options: dict[str, int]
 ) -> None:
-    model = captioner(family)
+    model = captioner(other_family)
     memory, tokens = model.encode(frames), model.tokenize(CAPTIONS)
     ids, mask = tokens.input_ids, tokens.attention_mask
     from_right = model.generate(memory, input_ids=ids, attention_mask=mask, max_new_tokens=6, **options)
@@ -195,9 +197,9 @@ def test_prompts_may_be_padded_on_either_side(
 
 @pytest.mark.parametrize("options", [{}, {"num_beams": 4}, {"do_sample": True, "num_return_sequences": 3}])
 def test_each_adapter_projects_a_video_once_however_long_and_wide_the_search(
-    captioner: Captioner, frames: torch.Tensor, family: str, options: dict[str, int]
+    captioner: Captioner, frames: torch.Tensor, other_family: str, options: dict[str, int]
 ) -> None:
-    model, calls = captioner(family), []
+    model, calls = captioner(other_family), []
     for adapter in model.adapters.values():
         for axis in (adapter.attention.time, adapter.attention.space):
             for projection in (axis.key, axis.value):
@@ -206,8 +208,8 @@ def test_each_adapter_projects_a_video_once_however_long_and_wide_the_search(
     assert calls == [3] * 4 * len(model.adapters)
 
 
-def test_sampling_repeats_with_its_seed(captioner: Captioner, frames: torch.Tensor, family: str) -> None:
-    model = captioner(family)
+def test_sampling_repeats_with_its_seed(captioner: Captioner, frames: torch.Tensor, other_family: str) -> None:
+    model = captioner(other_family)
     memory = model.encode(frames)
     first, again, other = (model.generate(memory, do_sample=True, top_p=0.9, seed=seed) for seed in (5, 5, 6))
     assert torch.equal(first, again)
@@ -215,9 +217,9 @@ def test_sampling_repeats_with_its_seed(captioner: Captioner, frames: torch.Tens
 
 
 def test_saved_and_loaded_it_gives_the_same_logits(
-    captioner: Captioner, frames: torch.Tensor, family: str, tmp_path: Path
+    captioner: Captioner, frames: torch.Tensor, other_family: str, tmp_path: Path
 ) -> None:
-    model = captioner(family)
+    model = captioner(other_family)
     model.save_pretrained(tmp_path / "saved")
     again = PseudoCap.from_pretrained(tmp_path / "saved", device="cpu")
     tokens, memory = model.tokenize(CAPTIONS), model.encode(frames)
@@ -227,9 +229,9 @@ def test_saved_and_loaded_it_gives_the_same_logits(
 
 
 def test_one_step_moves_exactly_the_declared_trainables(
-    captioner: Captioner, frames: torch.Tensor, family: str
+    captioner: Captioner, frames: torch.Tensor, other_family: str
 ) -> None:
-    model = captioner(family).train()
+    model = captioner(other_family).train()
     assert not any(module.training for module in model.decoder.lm.modules())
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     tokens = model.tokenize(CAPTIONS)
@@ -276,9 +278,9 @@ def test_two_threads_do_not_see_each_others_video(captioner: Captioner, frames: 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16", "int8"])
 def test_fewer_bits_write_nearly_the_same_logits(
-    captioner: Captioner, frames: torch.Tensor, family: str, precision: str
+    captioner: Captioner, frames: torch.Tensor, other_family: str, precision: str
 ) -> None:
-    model = captioner(family)
+    model = captioner(other_family)
     tokens, memory = model.tokenize(CAPTIONS), model.encode(frames)
     before, counts = model(tokens.input_ids, memory).logits, model.parameter_counts()
     model.set_precision(precision)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.decoders import TOKENIZERS
+from helpers.decoders import TOKENIZERS, write_decoder
 from transformers import (
     AutoModelForCausalLM,
     BertConfig,
     Gemma2Config,
+    GenerationConfig,
     GPTJConfig,
     GPTNeoConfig,
     Lfm2Config,
@@ -118,3 +119,15 @@ def test_two_captioners_may_share_one_frozen_model(
         decoder.adapters.load_state_dict(model.decoder.adapters.state_dict())
     for model, decoder in zip(models, shared, strict=True):
         assert torch.equal(decoder.hidden(ids, memory), model.decoder.hidden(ids, memory))
+
+
+def test_how_a_published_model_likes_to_chat_does_not_decide_how_it_captions(
+    build: Callable[..., PseudoCap], frames: torch.Tensor, tmp_path: Path
+) -> None:
+    folder = write_decoder(tmp_path / "gpt2", "gpt2")
+    expected = build(folder)
+    GenerationConfig(do_sample=True, temperature=9.0, eos_token_id=[5, 6, 7], max_length=3).save_pretrained(folder)
+    model = build(folder)
+    memory = model.encode(frames)
+    for _ in range(2):
+        assert torch.equal(model.generate(memory), expected.generate(memory))
