@@ -251,7 +251,7 @@ def test_the_frozen_model_keeps_its_pretrained_keys(captioner: Captioner, decode
 
 
 def test_two_threads_do_not_see_each_others_video(captioner: Captioner, frames: torch.Tensor, family: str) -> None:
-    """Two captioners, each of which captions two videos at once; hidden states meet in the middle of the layers."""
+    """Two captioners, each of which captions two videos at once; they meet before the first adapter."""
     models = [captioner(family), captioner(family, adapter_layers=(1, 2), fusion="convex")]
     jobs = [(model, model.encode(frames[row : row + 1])) for model in models for row in range(2)]
     expected = [model.generate(memory, **ENDLESS) for model, memory in jobs]
@@ -262,7 +262,7 @@ def test_two_threads_do_not_see_each_others_video(captioner: Captioner, frames: 
         meeting.wait()
 
     for model in models:  # all wait for each other in every step, so that no thread is through before the next begins
-        model.decoder.layers[2].register_forward_hook(meet)
+        model.decoder.layers[0].register_forward_hook(meet)
     got: dict[int, torch.Tensor] = {}
     threads = [
         threading.Thread(target=lambda job=job: got.update({job: jobs[job][0].generate(jobs[job][1], **ENDLESS)}))
