@@ -73,7 +73,7 @@ def _show(args: argparse.Namespace) -> int:
         raise ConfigError(f"--size is {size} and must be an even number from 32 to 256")
     corpus = args.corpus[0] if args.corpus else "msrvtt"
     split = next(iter(recipe_of(corpus).films["full"]))
-    shown = show(args.out, corpus=corpus, split=split, place=args.film, seed=int(args.target), size=size)
+    shown = show(args.out, corpus=corpus, split=split, index=args.film, seed=int(args.target), size=size)
     if args.json:
         print(json.dumps(asdict(shown), indent=2, default=str))
         return 0

@@ -1,4 +1,4 @@
-"""Captions to scores, equal to coco-caption's and without its Java. `score` is the way in; numpy is all it needs."""
+"""Score captions with coco-caption's values and without its Java. `score` is the entry point; it needs numpy only."""
 
 from pseudocap.metrics.references import References
 from pseudocap.metrics.suite import Coverage, Scores, compare, score

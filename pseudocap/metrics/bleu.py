@@ -1,6 +1,6 @@
-"""BLEU-1..4 (Papineni et al., 2002) of a corpus, with the closest reference length, as coco-caption has it.
+"""Compute BLEU-1..4 (Papineni et al., 2002) of a corpus, with the closest reference length, as coco-caption has it.
 
-A corpus score is no mean of captions' scores: it is worked out from sums, so those are what each video contributes.
+A corpus score is no mean of captions' scores: it is computed from sums, so those are what each video contributes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ TINY, SMALL = 1e-15, 1e-9  # coco-caption's, so that a zero is its zero
 
 
 def counts(predictions: Predictions) -> Floats:
-    """What each video adds to the corpus."""
+    """Return what each video adds to the sums of the corpus."""
     lengths = predictions.words.lengths
     table = np.zeros((len(predictions), COLUMNS))
     for n, grams, order in zip(ORDERS, predictions.grams, predictions.references.orders, strict=True):
@@ -28,7 +28,7 @@ def counts(predictions: Predictions) -> Floats:
 
 
 def _closest(predictions: Predictions) -> Ints:
-    """The length of the reference nearest in length; of two equally near, the shorter."""
+    """Return the length of the reference nearest in length; of two equally near, the shorter."""
     references = predictions.references
     own = np.zeros(len(references), np.int64)
     own[predictions.video] = predictions.words.lengths
@@ -39,7 +39,7 @@ def _closest(predictions: Predictions) -> Ints:
 
 
 def bleu(totals: Floats, n: int) -> Floats:
-    """BLEU-n of sums of `counts`, along the last axis."""
+    """Return BLEU-n of sums of `counts`, along the last axis."""
     guessed, right = totals[..., :n], totals[..., len(ORDERS) : len(ORDERS) + n]
     precision = np.prod((right + TINY) / (guessed + SMALL), axis=-1) ** (1 / n)
     ratio = (totals[..., -2] + TINY) / (totals[..., -1] + SMALL)

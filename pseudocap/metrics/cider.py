@@ -1,4 +1,4 @@
-"""CIDEr-D and CIDEr (Vedantam et al., 2015), per video. What coco-caption prints as "CIDEr" is CIDEr-D.
+"""Compute CIDEr-D and CIDEr (Vedantam et al., 2015), per video. What coco-caption prints as "CIDEr" is CIDEr-D.
 
 Both compare the n-grams of a caption, n = 1..4, weighted by how rare they are among the videos, with those of each
 reference. CIDEr-D counts an n-gram no more often than the reference has it and punishes a difference in length
@@ -35,7 +35,7 @@ def _cider(predictions: Predictions, *, clipped: bool) -> Floats:
 
 
 def _similarity(predictions: Predictions, grams: Grams, order: NgramOrder, *, clipped: bool) -> Floats:
-    """Of each reference with its video's prediction, by n-grams of one length; 0 without a prediction."""
+    """Compare each reference with its video's prediction, by n-grams of one length; 0 without a prediction."""
     references = predictions.references
     weight = grams.times * grams.rarity
     norm = np.sqrt(np.bincount(grams.prediction, weight**2, minlength=len(predictions)))
@@ -53,21 +53,21 @@ def _similarity(predictions: Predictions, grams: Grams, order: NgramOrder, *, cl
 
 
 def _longer_by(predictions: Predictions) -> Floats:
-    """How many bigrams more than each reference the prediction has: the length that coco-caption compares."""
+    """Return how many bigrams more than each reference the prediction has: the length that coco-caption compares."""
     bigrams = np.maximum(predictions.words.lengths - 1, 0).astype(float)
     theirs = np.maximum(predictions.references.words.lengths - 1, 0)
     return _spread(bigrams, predictions)[predictions.references.video] - theirs
 
 
 def _spread(values: Floats, predictions: Predictions) -> Floats:
-    """Values of the predictions as values of all the references' videos."""
+    """Return values of the predictions as values of all the references' videos."""
     spread = np.zeros(len(predictions.references))
     spread[predictions.video] = values
     return spread
 
 
 def undefined(references: References) -> str:
-    """Why no CIDEr can be had of these references; empty when it can."""
+    """Explain why CIDEr cannot be computed with these references; empty when it can."""
     if len(references) == 1:
         return "with one video every n-gram is in every video, so none has weight"
     return ""

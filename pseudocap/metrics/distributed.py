@@ -1,4 +1,4 @@
-"""The same scores as torchmetrics classes, for validation in training, on one process or many.
+"""Compute the same scores as torchmetrics classes, for validation in training, on one process or many.
 
     metric = CiderD(references=References(captions))          # prepared once, before training
     metric.update(predictions={"video7": "a dog runs", ...})   # any batch, on any process
@@ -19,11 +19,11 @@ from torchmetrics import Metric
 from pseudocap.errors import DataError
 from pseudocap.metrics.measures import measure
 from pseudocap.metrics.references import References
-from pseudocap.metrics.suite import lay
+from pseudocap.metrics.suite import align
 
 
 class CaptionMetric(Metric):
-    """Any metric of `score` that needs no Java. Videos without a prediction are an error unless `allow_missing`."""
+    """Compute any metric of `score` without Java. Videos without a prediction are an error unless `allow_missing`."""
 
     is_differentiable = False
     higher_is_better = True
@@ -52,20 +52,20 @@ class CaptionMetric(Metric):
         self.add_state("times", torch.zeros(videos, dtype=torch.float32), "sum")
 
     def update(self, *, predictions: Mapping[Any, str]) -> None:
-        """Add captions; a batch has some of the videos only, so what is missing shows in `compute`."""
-        strange = [video for video in predictions if video not in self.references.place]
-        if strange and not self.allow_missing:
+        """Add captions; a batch has some of the videos only, so `compute` reports what is missing."""
+        unknown = [video for video in predictions if video not in self.references.index]
+        if unknown and not self.allow_missing:
             raise DataError(
-                f"{len(strange)} predictions have no references (the first is {strange[0]!r}); the ids must be those "
+                f"{len(unknown)} predictions have no references (the first is {unknown[0]!r}); the ids must be those "
                 "of the references, or allow_missing=True"
             )
-        if len(strange) == len(predictions):
+        if len(unknown) == len(predictions):
             return
-        captions = lay(predictions=predictions, references=self.references, allow_missing=True).captions
+        captions = align(predictions=predictions, references=self.references, allow_missing=True).captions
         rows = torch.from_numpy(self.measure.rows(captions)).to(self.table)
-        places = torch.from_numpy(captions.video).to(self.table.device)
-        self.table.index_add_(0, places, rows)
-        self.times.index_add_(0, places, torch.ones_like(rows[:, 0]))
+        indices = torch.from_numpy(captions.video).to(self.table.device)
+        self.table.index_add_(0, indices, rows)
+        self.times.index_add_(0, indices, torch.ones_like(rows[:, 0]))
 
     def compute(self) -> torch.Tensor:
         scored = self.times > 0
@@ -80,21 +80,21 @@ class CaptionMetric(Metric):
 
 
 class CiderD(CaptionMetric):
-    """CIDEr-D x 100."""
+    """Compute CIDEr-D x 100."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metric="CIDEr-D", **options)
 
 
 class Bleu(CaptionMetric):
-    """BLEU-n x 100, BLEU-4 unless told otherwise."""
+    """Compute BLEU-n x 100, BLEU-4 by default."""
 
     def __init__(self, *, n: int = 4, **options: Any) -> None:
         super().__init__(metric=f"BLEU-{n}", **options)
 
 
 class RougeL(CaptionMetric):
-    """ROUGE-L x 100."""
+    """Compute ROUGE-L x 100."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(metric="ROUGE-L", **options)

@@ -1,6 +1,6 @@
-"""Files of captions, in the forms that the field has, read and written.
+"""Read and write caption files, in the formats that the field has.
 
-Read, and told apart by what they hold: coco-caption's results `[{"image_id", "caption"}]` and annotations
+Read, and recognised by their content: coco-caption's results `[{"image_id", "caption"}]` and annotations
 `{"images", "annotations"}`, MSR-VTT's `{"videos", "sentences"}`, `{id: text}` and `{id: [text, ...]}`; and by their
 suffix: `.jsonl`, one such row a line, `.txt` and `.tsv`, lines of id, tab, caption. An id is text: 7 and "7" are one.
 """
@@ -28,13 +28,13 @@ FORMS = ("coco", "plain", "jsonl")
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionFile:
-    """Every caption of each video, and what else the file says of the videos (category, split, ...)."""
+    """Hold every caption of each video, and the file's other facts about the videos (category, split, ...)."""
 
     captions: dict[str, list[str]]
     facts: dict[str, dict[str, Any]]
 
     def only(self, *, field: str, value: str, path: Path) -> CaptionFile:
-        """The videos of one split, say."""
+        """Select the videos whose field has this value: those of one split, say."""
         kept = [video for video in self.captions if str(self.facts.get(video, {}).get(field)) == value]
         if not kept:
             there = sorted({str(facts[field]) for facts in self.facts.values() if field in facts})
@@ -65,7 +65,7 @@ def read_predictions(path: Path) -> dict[str, str]:
 
 
 def read_truth(path: Path) -> dict[str, dict[str, list[Any]]]:
-    """What is in each video: {id: {"objects": [...], "actions": [...]}}; a thing is a word or a list of its forms."""
+    """Read what is in each video: {id: {"objects": [...], "actions": [...]}}; a thing is a word or a list of its forms."""
     document = _json(path.read_text(encoding="utf-8"), str(path))
     for video, things in document.items() if isinstance(document, dict) else [("the file", document)]:
         lists = list(things.values()) if isinstance(things, dict) else [None]
@@ -85,7 +85,7 @@ def write_references(path: Path, references: Mapping[str, Sequence[str]], *, for
 
 
 def row_id(video: str) -> str | int:
-    """coco-caption's ids are numbers where they can be."""
+    """Return the id as coco-caption has it: a number where it can be one."""
     return int(video) if video.isdecimal() and str(int(video)) == video else video
 
 
@@ -129,9 +129,7 @@ def _json(text: str, where: str) -> Any:
         if len(found) < len(pairs):
             keys = [key for key, _ in pairs]
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise DataError(
-                f"{where}: {twice!r} stands there twice; the earlier one would be lost: rename or remove it"
-            )
+            raise DataError(f"{where}: {twice!r} appears twice; the earlier one would be lost: rename or remove it")
         return found
 
     try:

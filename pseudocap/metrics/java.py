@@ -1,9 +1,9 @@
-"""METEOR 1.5 and SPICE: other people's Java, from pycocoevalcap, made safe to call.
+"""Run METEOR 1.5 and SPICE, the Java programs of pycocoevalcap, safely.
 
 Both come with traps: METEOR reads and writes numbers as the machine's language does (and stops in Germany), a line
 break in a caption shifts every later one, a Java that dies leaves its caller waiting for ever, and SPICE downloads
-its models in the middle of an evaluation. Here Java speaks English, breaks are cleaned, there is a time limit, what
-Java said comes with the failure, and `obstacle` tells before a run begins whether it can work at all.
+its models in the middle of an evaluation. Here Java runs in English, breaks are removed, there is a time limit, a
+failure quotes Java's output, and `obstacle` checks before a run begins whether it can work at all.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ STAGE_WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])  # exact, stem, synonym, paraphra
 
 
 class JavaError(RuntimeError):
-    """Java did not deliver; the message is the reason to report. Caught by `score`, so one metric fails, not all."""
+    """Report that Java failed; the message is the reason. Caught by `score`, so one metric fails, not all."""
 
 
 def obstacle(name: str) -> str:
-    """Why METEOR or SPICE cannot run on this machine; empty when nothing is known to be in the way."""
+    """Explain why METEOR or SPICE cannot run on this machine; empty when no obstacle is known."""
     spec = importlib.util.find_spec("pycocoevalcap")
     if spec is None or not spec.submodule_search_locations:
         return "pycocoevalcap is not installed (pip install pycocoevalcap)"
@@ -59,27 +59,27 @@ def _no_java(java: str | None) -> str:
         run = subprocess.run([java, "-version"], capture_output=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"java does not start: {error}"
-    return "" if run.returncode == 0 else f"java does not start: {_last_words(run.stderr)}"
+    return "" if run.returncode == 0 else f"java does not start: {_last_lines(run.stderr)}"
 
 
 def meteor_counts(predictions: Predictions, *, timeout: float = TIMEOUT) -> Floats:
-    """What METEOR counts for each video, [n, 23]."""
+    """Return what METEOR counts for each video, [n, 23]."""
     lines = []
     for text, theirs in zip(predictions.texts, _references(predictions), strict=True):
-        lines.append(" ||| ".join(["SCORE", *map(_bare, theirs), _bare(text)]))
+        lines.append(" ||| ".join(["SCORE", *map(_one_line, theirs), _one_line(text)]))
     out = _java("meteor", ["-Xmx2G", "-jar", "meteor-1.5.jar", *METEOR_OPTIONS], lines, timeout)
     rows = [line.split() for line in out.splitlines()]
     if len(rows) != len(predictions) or any(len(row) != METEOR_NUMBERS for row in rows):
         raise JavaError(f"METEOR answered {len(rows)} of {len(predictions)} captions; it stopped at {rows[-1:]}")
     counts = np.array(rows, float)
     length, their_length, chunks, matched, their_matched = counts.T[[0, 1, 20, 21, 22]]
-    whole = (matched == length) & (their_matched == their_length) & (chunks == 1)
-    counts[whole, 20] = 0  # a caption that is its reference counts as unbroken
+    complete = (matched == length) & (their_matched == their_length) & (chunks == 1)
+    counts[complete, 20] = 0  # a caption that is its reference counts as unbroken
     return counts
 
 
 def meteor(totals: Floats) -> Floats:
-    """METEOR of sums of `meteor_counts`, along the last axis."""
+    """Return METEOR of sums of `meteor_counts`, along the last axis."""
     length, their_length, function, their_function = np.moveaxis(totals[..., :4], -1, 0)
     stages = totals[..., 4:20].reshape(*totals.shape[:-1], 4, 4)  # of each: content, theirs, function words, theirs
     chunks, matched, their_matched = np.moveaxis(totals[..., 20:], -1, 0)
@@ -96,19 +96,19 @@ def meteor(totals: Floats) -> Floats:
 
 
 def spice(predictions: Predictions, *, timeout: float = TIMEOUT) -> Floats:
-    """SPICE's F-score of each video; a caption in which it finds no scene is left at 0, as in coco-caption's sum."""
+    """Return SPICE's F-score of each video; a caption in which it finds no scene has 0, as in coco-caption's sum."""
     entries = [
         {"image_id": number, "test": text, "refs": theirs}
         for number, (text, theirs) in enumerate(zip(predictions.texts, _references(predictions), strict=True))
     ]
     with tempfile.TemporaryDirectory() as folder:
-        asked, answered = Path(folder, "in.json"), Path(folder, "out.json")
-        asked.write_text(json.dumps(entries), encoding="utf-8")
-        arguments = ["-Xmx8G", "-jar", "spice-1.0.jar", str(asked), "-out", str(answered), "-silent"]
+        request, response = Path(folder, "in.json"), Path(folder, "out.json")
+        request.write_text(json.dumps(entries), encoding="utf-8")
+        arguments = ["-Xmx8G", "-jar", "spice-1.0.jar", str(request), "-out", str(response), "-silent"]
         _java("spice", arguments, [], timeout)
-        if not answered.is_file():
+        if not response.is_file():
             raise JavaError("SPICE ended without a result")
-        results = {row["image_id"]: row["scores"]["All"]["f"] for row in json.loads(answered.read_text("utf-8"))}
+        results = {row["image_id"]: row["scores"]["All"]["f"] for row in json.loads(response.read_text("utf-8"))}
     return np.nan_to_num([float(results[number]) for number in range(len(predictions))])
 
 
@@ -118,7 +118,7 @@ def _java(package: str, arguments: Sequence[str], lines: Sequence[str], timeout:
     if spec is None or not spec.submodule_search_locations or java is None:
         raise JavaError(obstacle(package.upper()) or f"pycocoevalcap.{package} cannot be found")
     home = next(iter(spec.submodule_search_locations))
-    # The language is set on the command line, after whatever JAVA_TOOL_OPTIONS says, and for the C library too.
+    # The language is set on the command line, after whatever JAVA_TOOL_OPTIONS sets, and for the C library too.
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8"}
     try:
         run = subprocess.run(
@@ -133,12 +133,12 @@ def _java(package: str, arguments: Sequence[str], lines: Sequence[str], timeout:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        said = f"; it said: {_last_words(error.stderr)}" if error.stderr else ""
-        raise JavaError(f"java did not finish within {timeout:g} s{said}") from None
+        output = f"; its output: {_last_lines(error.stderr)}" if error.stderr else ""
+        raise JavaError(f"java did not finish within {timeout:g} s{output}") from None
     except OSError as error:
         raise JavaError(f"java does not start: {error}") from None
     if run.returncode != 0:
-        raise JavaError(f"java ended with {run.returncode}; it said: {_last_words(run.stderr)}")
+        raise JavaError(f"java ended with {run.returncode}; its output: {_last_lines(run.stderr)}")
     return run.stdout
 
 
@@ -148,12 +148,12 @@ def _references(predictions: Predictions) -> list[list[str]]:
     return [references.texts[ends[v] - references.per_video[v] : ends[v]] for v in predictions.video]
 
 
-def _bare(text: str) -> str:
-    """A caption without what METEOR takes for the end of one."""
+def _one_line(text: str) -> str:
+    """Return a caption without what METEOR takes for the end of one."""
     return " ".join(text.replace("|||", "").split())
 
 
-def _last_words(stderr: str | bytes) -> str:
+def _last_lines(stderr: str | bytes) -> str:
     text = stderr.decode("utf-8", "replace") if isinstance(stderr, bytes) else stderr
     lines = [line.strip() for line in text.splitlines() if not line.startswith("Picked up ")]
     return " / ".join([line for line in lines if line][-3:]) or "nothing"

@@ -1,6 +1,6 @@
-"""What the captions are like, beside how good they are: how varied, how long, and how much they make up.
+"""Describe the language of captions, beside their scores: how varied, how long, and how much they make up.
 
-A system that says "a man is talking" of every video can have a fair score; these figures show it.
+A system that writes "a man is talking" for every video can have a fair score; these figures reveal it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KINDS = ("objects", "actions")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Language:
-    """Shares are from 0 to 1. None where it was not asked for, or nothing was there to take a share of."""
+    """Hold the figures of `describe`. Shares are from 0 to 1; None where not requested, or with nothing to take a share of."""
 
     captions: int
     mean_length: float  # in tokens
@@ -41,10 +41,10 @@ def describe(
     training: Collection[str] | None = None,
     truth: Mapping[Any, Truth] | None = None,
 ) -> Language:
-    """`training` are the captions learned from; `truth` says what is in the videos, for those where it is known.
+    """Measure variety, length and made-up things; `training` are the captions learned from, `truth` what videos contain.
 
     A thing counts as made up when the caption names it and the truth of that video does not list it; things that the
-    truth of no video lists are not noticed.
+    truth of no video lists are not noticed, and videos without a truth do not count.
     """
     if not predictions:
         raise DataError("there are no predictions to describe; give {video: caption}")
@@ -68,7 +68,7 @@ def describe(
 
 
 def _hallucinated(texts: Mapping[Any, str], truth: Mapping[Any, Truth], kind: str) -> float | None:
-    """The share of mentions that are not in the video; a thing counts once a caption, however often it is named."""
+    """Return the share of mentions that are not in the video; a thing counts once a caption, however often it is named."""
     names = {
         form: _forms(thing)[0] for things in truth.values() for thing in things.get(kind, ()) for form in _forms(thing)
     }

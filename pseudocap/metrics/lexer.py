@@ -1,7 +1,7 @@
-"""A scanner made from a table of rules: at each place the longest match wins, and of equals the earlier row.
+"""Scan text by a table of rules: at each position the longest match wins, and of equals the earlier row.
 
 That is how JFlex's scanners choose, and Python's `re` does not (its first alternative wins), so a tokenizer that must
-equal one made by JFlex needs this. The rules become one automaton whose states are worked out when text first
+equal one made by JFlex needs this. The rules become one automaton whose states are computed when text first
 reaches them, so nothing is built that no caption needs and every later character costs one dictionary look-up.
 
 Patterns: literals match both cases, sets `[a-z]` and `[^a-z]` only what they list; `( ) | ? * + {m,n}` as ever;
@@ -30,84 +30,84 @@ TIMES = {"?": (0, 1), "*": (0, None), "+": (1, None)}
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
     rule: int
-    end: int  # where the token ends; what a rule wanted to see behind it is not part of it
+    end: int  # where the token ends; what a rule requires behind it is not part of it
 
 
 class _State(dict[str, "_State | None"]):
-    """A set of places in the patterns; as a dictionary, where each character leads (None: nowhere)."""
+    """Hold a set of positions in the patterns; as a dictionary, where each character leads (None: nowhere)."""
 
-    __slots__ = ("accepts", "machine", "places")
+    __slots__ = ("accepts", "machine", "positions")
 
-    def __init__(self, machine: Automaton, places: frozenset[int]) -> None:
+    def __init__(self, machine: Automaton, positions: frozenset[int]) -> None:
         self.machine = machine
-        self.places = places
-        self.accepts = min((machine.ends[place] for place in places if place in machine.ends), default=None)
+        self.positions = positions
+        self.accepts = min((machine.ends[position] for position in positions if position in machine.ends), default=None)
 
     def __missing__(self, char: str) -> _State | None:
         edges = self.machine.edges
-        reached = [edges[place] for place in self.places if place in edges]
+        reached = [edges[position] for position in self.positions if position in edges]
         self[char] = self.machine.state(target for test, target in reached if test(char))
         return self[char]
 
 
 class Automaton:
-    """Patterns side by side; `longest` says how far the text goes along with any of them."""
+    """Match patterns in parallel; `longest` returns how far the text matches any of them."""
 
     def __init__(self, patterns: Sequence[Node]) -> None:
         self.edges: dict[int, tuple[Test, int]] = {}
         self.free: dict[int, list[int]] = {}
         self.ends: dict[int, int] = {}
         self._states: dict[frozenset[int], _State] = {}
-        self._places = 0
+        self._positions = 0
         starts = []
         for number, pattern in enumerate(patterns):
-            end = self._place()
+            end = self._add_position()
             self.ends[end] = number
             starts.append(self._wire(pattern, end))
         start = self.state(starts)
         assert start is not None
         self.start = start
 
-    def _place(self, *free: int) -> int:
-        self._places += 1
-        self.free[self._places] = list(free)
-        return self._places
+    def _add_position(self, *free: int) -> int:
+        self._positions += 1
+        self.free[self._positions] = list(free)
+        return self._positions
 
     def _wire(self, node: Node, target: int) -> int:
-        """The place from which matching `node` leads to `target`."""
+        """Return the position from which matching `node` leads to `target`."""
         match node:
             case ("set", test):
-                place = self._place()
-                self.edges[place] = (test, target)
-                return place
+                position = self._add_position()
+                self.edges[position] = (test, target)
+                return position
             case ("all", nodes):
                 for part in reversed(nodes):
                     target = self._wire(part, target)
                 return target
             case ("any", nodes):
-                return self._place(*[self._wire(part, target) for part in nodes])
+                return self._add_position(*[self._wire(part, target) for part in nodes])
         _, body, low, high = node
         if high is None:
-            loop = self._place(target)
+            loop = self._add_position(target)
             self.free[loop].append(self._wire(body, loop))
             target = loop
         for _ in range((high or low) - low):
-            target = self._place(target, self._wire(body, target))
+            target = self._add_position(target, self._wire(body, target))
         for _ in range(low):
             target = self._wire(body, target)
         return target
 
-    def state(self, places: Any) -> _State | None:
+    def state(self, positions: Any) -> _State | None:
         seen: set[int] = set()
-        waiting = list(places)
+        waiting = list(positions)
         while waiting:
-            place = waiting.pop()
-            if place not in seen:
-                seen.add(place)
-                waiting += self.free[place]
+            position = waiting.pop()
+            if position not in seen:
+                seen.add(position)
+                waiting += self.free[position]
         if not seen:
             return None
-        key = frozenset(place for place in seen if place in self.edges or place in self.ends)
+        key = frozenset(position for position in seen if position in self.edges or position in self.ends)
         if key not in self._states:
             self._states[key] = _State(self, key)
         return self._states[key]
@@ -124,7 +124,7 @@ class Automaton:
         return Match(rule=found[0], end=found[1]) if found else None
 
     def ends_in(self, text: str, begin: int, end: int) -> list[int]:
-        """Every place up to `end` at which a match of text from `begin` may stop."""
+        """List every index up to `end` at which a match of text from `begin` may stop."""
         state, stops = self.start, []
         for position in range(begin, end):
             if state.accepts is not None:
@@ -137,18 +137,18 @@ class Automaton:
 
 
 class Lexer:
-    """Rules as (what the token is, what must stand behind it, or "")."""
+    """Match rules, each (what the token is, what must stand behind it, or "")."""
 
     def __init__(self, rules: Sequence[tuple[str, str]], names: Mapping[str, str | Test]) -> None:
         parsed = [(parse(token, names), parse(behind, names) if behind else None) for token, behind in rules]
-        self._whole = Automaton([("all", [token, behind]) if behind else token for token, behind in parsed])
+        self._complete = Automaton([("all", [token, behind]) if behind else token for token, behind in parsed])
         self._halves = {
             number: (Automaton([token]), Automaton([behind])) for number, (token, behind) in enumerate(parsed) if behind
         }
 
     def match(self, text: str, begin: int) -> Match | None:
-        """The rule that takes the most text, counting what stands behind the token; and the token's end."""
-        found = self._whole.longest(text, begin)
+        """Return the rule that takes the most text, counting what stands behind the token; and the token's end."""
+        found = self._complete.longest(text, begin)
         if found is None or found.rule not in self._halves:
             return found
         token, behind = self._halves[found.rule]
@@ -158,7 +158,7 @@ class Lexer:
 
 
 def parse(pattern: str, names: Mapping[str, str | Test]) -> Node:
-    """A pattern as a tree. `names` may use one another, but not themselves."""
+    """Parse a pattern into a tree. `names` may use one another, but not themselves."""
     stack: list[list[list[Node]]] = [[[]]]  # open groups, each a list of alternatives, each a list of nodes
     for piece in PIECE.finditer(pattern):
         kind, text = piece.lastgroup, piece[piece.lastgroup or 0]
@@ -188,7 +188,7 @@ def _either(alternatives: list[list[Node]]) -> Node:
 
 
 def parse_set(text: str, *, negated: bool = False) -> Test:
-    """The test of a bracketed set; characters are listed or given as ranges."""
+    """Return the test of a bracketed set; characters are listed or given as ranges."""
     listed: set[str] = set()
     ranges: list[tuple[str, str]] = []
     for low, high in re.findall(r"(\\.|[^\\])(?:-(\\.|[^\\]))?", text, re.DOTALL):

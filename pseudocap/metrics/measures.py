@@ -1,4 +1,4 @@
-"""The metrics by name: what each video contributes, and what becomes of the sum.
+"""Define the metrics by name: what each video contributes, and how its sum becomes a value.
 
 Every metric here is a function of a sum over videos (a mean is a sum and a count), so one table of rows gives the
 corpus, any part of it, resampled corpora, and a sum over processes.
@@ -16,7 +16,7 @@ from pseudocap.errors import DataError, nearest
 from pseudocap.metrics import bleu, cider, java, rouge
 from pseudocap.metrics.references import ORDERS, Floats, Predictions, References
 
-METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")  # what is computed and shown where none are named
+METRICS = ("CIDEr-D", "BLEU-4", "ROUGE-L")  # what is computed and reported where none are named
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class _Counted:
-    """A score per video, with a column that counts the videos."""
+    """Return a score per video, with a column that counts the videos."""
 
     score: Callable[..., Floats]
 
@@ -54,7 +54,7 @@ MEASURES = {
 
 
 def obstacles(metrics: Sequence[str]) -> dict[str, str]:
-    """Which of these metrics cannot be computed on this machine, and why: ask before a run begins."""
+    """Return which of these metrics cannot be computed on this machine, and why: call it before a run begins."""
     measures = {name: measure(name) for name in metrics}
     found = {name: java.obstacle(name) for name, entry in measures.items() if entry.java}
     return {name: reason for name, reason in found.items() if reason}

@@ -1,13 +1,13 @@
-"""The shapes of Penn Treebank tokens as Java's tokenizer cuts them, one row each; `lexer.py` takes the longest.
+"""Define the patterns of Penn Treebank tokens as Java's tokenizer cuts them, a row each; `lexer.py` takes the longest.
 
 How it was made: Java's tokenizer was run on enumerated and random strings (every string of up to four letters with a
-dot, every pair and most triples of punctuation, every character up to 0xFFFF in ten places), and the rows were fitted
+dot, every pair and most triples of punctuation, every character up to 0xFFFF in ten positions), and the rows were fitted
 to what it did. No source of a tokenizer was read for it. The first rows for telephone numbers, fractions, addresses,
-e-mail and tags were guesses with their bounds; they were thrown away and written again from tables of what Java keeps
-in one piece: every length of every group of digits, every character in every place of an address or a tag. The tables
+e-mail and tags were guesses with their bounds; they were discarded and written again from tables of what Java keeps
+in one piece: every length of every group of digits, every character in every position of an address or a tag. The tables
 are run again by `test_groups_of_digits_*` and `test_addresses_and_tags_*`.
 
-It is not the same machine: about 1 random string in 500 and 1 rare character in 300 are cut otherwise (docs/metrics.md
+It is not the same automaton: about 1 random string in 500 and 1 rare character in 300 are cut otherwise (docs/metrics.md
 lists the corners, test_tokenize.py counts them).
 
 A row is (what the token is, what must stand behind it). What stands behind counts for the length but stays in the text.
@@ -27,12 +27,12 @@ HYPHENS = frozenset("\u058a\u2010\u2011")
 
 
 def spans(text: str) -> frozenset[str]:
-    """The characters of "7f9-888 970-df4", ends included."""
+    """Return the characters of "7f9-888 970-df4", ends included."""
     ends = [[int(end, 16) for end in span.split("-")] for span in text.split()]
     return frozenset(chr(code) for low, high in ends for code in range(low, high + 1))
 
 
-# Where Java's tokenizer lets letters, marks and symbols vanish (Unicode has grown since, or it never knew them).
+# Where Java's tokenizer drops letters, marks and symbols (Unicode has grown since, or it never knew them).
 NO_LETTERS = spans(
     "528-52f 860-88e 8ad-8c9 de6-def 16f1-16f8 19b0-19c0 1c80-1cbf 4db6-4dbf 9fcd-9fff a794-a79f a7ab-a7f7 a9e0-a9fe"
     " ab30-abbf"
@@ -50,7 +50,7 @@ def is_letter(char: str) -> bool:
 
 @cache
 def is_letter_or_mark(char: str) -> bool:
-    """A letter, or what is written above or below one."""
+    """Return whether it is a letter, or what is written above or below one."""
     mark = unicodedata.category(char) in MARKS and char <= "\uffff" and char not in NO_MARKS
     return is_letter(char) or mark or "\u02c2" <= char <= "\u02ff" or char in LIKE_MARKS
 
@@ -62,7 +62,7 @@ def is_digit(char: str) -> bool:
 
 @cache
 def is_symbol(char: str) -> bool:
-    """What is a token by itself. Anything without a row vanishes, as the pictures beyond 0xFFFF do."""
+    """Return whether it is a token by itself. Anything without a row vanishes, as the pictures beyond 0xFFFF do."""
     known = char <= "\uffff" and char not in NO_SYMBOLS and char not in HYPHENS and not is_letter_or_mark(char)
     return known and unicodedata.category(char) in SYMBOLS
 
@@ -72,7 +72,7 @@ def either(words: str) -> str:
 
 
 def cased(words: str) -> str:
-    """Words whose first letter must be as written; the rest may be of either case."""
+    """Match words whose first letter must be as written; the rest may be of either case."""
     return "(" + "|".join(f"[{word[0]}]{word[1:]}" for word in words.split()) + ")"
 
 

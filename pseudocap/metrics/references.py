@@ -1,4 +1,4 @@
-"""Captions as arrays: references prepared once, predictions laid beside them.
+"""Turn captions into arrays: references prepared once, predictions aligned with them.
 
 Everything that the n-gram scores need of the references (which n-grams, how often, how rare) depends on them alone.
 Preparing it takes most of a score's time, so a training run does it once and every validation is a look-up.
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 
 
 class _Numbers(dict[str, int]):
-    """A word's number; a new word gets the next one."""
+    """Map words to numbers; a new word gets the next one."""
 
     def __missing__(self, word: str) -> int:
         self[word] = number = len(self)
@@ -35,7 +35,7 @@ class _Numbers(dict[str, int]):
 
 @dataclass(frozen=True, kw_only=True)
 class Words:
-    """The words of many captions in one row: of each, whose it is, and how many are left, itself included."""
+    """Hold the words of many captions in one row: of each, its caption, and how many are left, itself included."""
 
     word: Ints
     caption: Ints
@@ -57,9 +57,9 @@ class Words:
 
 @dataclass(frozen=True, kw_only=True)
 class NgramOrder:
-    """The references' n-grams of one length."""
+    """Hold the references' n-grams of one length."""
 
-    known: Ints  # sorted (number of the first n-1 words, number of the last): an n-gram's number is its place here
+    known: Ints  # sorted (number of the first n-1 words, number of the last): an n-gram's number is its index here
     rarity: Floats  # of each n-gram: log of videos over videos that have it
     video_gram: Ints  # sorted (video, n-gram), each once
     most: Ints  # how often, at most, one reference of the video has it
@@ -70,12 +70,12 @@ class NgramOrder:
 
 
 class References:
-    """{video: its captions}, tokenised and counted. Hand this to `score` when the same videos are scored again."""
+    """Prepare {video: its captions}: tokenise and count. Pass it to `score` when the same videos are scored again."""
 
     def __init__(self, captions: Mapping[Any, Sequence[str]]) -> None:
         _check(captions)
         self.captions = {video: list(texts) for video, texts in captions.items()}
-        self.place = {video: number for number, video in enumerate(captions)}
+        self.index = {video: number for number, video in enumerate(captions)}
         self.texts = [tokenize(text) for texts in self.captions.values() for text in texts]
         self.per_video = np.fromiter(map(len, self.captions.values()), np.int64, len(self.captions))
         self.video = np.repeat(np.arange(len(self.captions)), self.per_video)
@@ -127,7 +127,7 @@ class References:
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """The references turned on their side, for ROUGE-L: all first words, all second words, longest captions first."""
+    """Hold the references transposed, for ROUGE-L: all first words, all second words, longest captions first."""
 
     captions: Ints  # longest first
     lengths: Ints  # in that order
@@ -153,20 +153,20 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class Grams:
-    """The n-grams of the predictions, of one length: each row one n-gram of one prediction."""
+    """Hold the n-grams of the predictions, of one length: each row one n-gram of one prediction."""
 
     prediction: Ints
     times: Ints
     rarity: Floats
-    group: Ints  # its place in the order's `video_gram`, or -1: no reference of the video has it
+    group: Ints  # its index in the order's `video_gram`, or -1: no reference of the video has it
 
 
 class Predictions:
-    """One caption a video, numbered as the references are. `video` holds their places there."""
+    """Prepare one caption a video, numbered as the references are. `video` holds their indices there."""
 
     def __init__(self, captions: Mapping[Any, str], references: References) -> None:
         self.references = references
-        self.video = np.array([references.place[video] for video in captions], np.int64)
+        self.video = np.array([references.index[video] for video in captions], np.int64)
         self.texts = [tokenize(text) for text in captions.values()]
         fresh = _Numbers()
         known, start = references.numbers.get, len(references.numbers)
@@ -188,8 +188,8 @@ class Predictions:
             at = np.flatnonzero(self.words.ahead >= n)
             keys = code[at] << 32 | self.words.word[at + n - 1] if n > 1 else self.words.word[at]
             numbers = find(keys, order.known)
-            strange = numbers < 0
-            numbers[strange] = len(order.known) + np.unique(keys[strange], return_inverse=True)[1]
+            unknown = numbers < 0
+            numbers[unknown] = len(order.known) + np.unique(keys[unknown], return_inverse=True)[1]
             code = np.zeros_like(self.words.word)
             code[at] = numbers
             keys, times = np.unique(self.words.caption[at] << 32 | numbers, return_counts=True)
@@ -201,15 +201,15 @@ class Predictions:
 
 
 def find(keys: Ints, known: Ints) -> Ints:
-    """The place of each key among the sorted known ones, or -1."""
+    """Return the index of each key among the sorted known ones, or -1."""
     if not len(known):
         return np.full(len(keys), -1)
-    places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    return np.where(known[places] == keys, places, -1)
+    indices = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[indices] == keys, indices, -1)
 
 
 def split_tokens(text: str) -> list[str]:
-    """A tokenised caption's tokens. `split()` gives more pieces: some tokens hold a space that does not break."""
+    """Split a tokenised caption into its tokens. `split()` gives more pieces: some tokens hold a space that does not break."""
     return text.split(" ") if text else []
 
 

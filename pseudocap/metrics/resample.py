@@ -1,7 +1,7 @@
-"""How far a score would move with other videos of the same kind, and whether one system is really better.
+"""Estimate how far a score would move with other videos of the same kind, and whether one system is really better.
 
-Videos are drawn again with replacement (bootstrap) for intervals; for the test, the two systems' captions change
-places at random, video by video (approximate randomisation), which is what "no difference" means. The rarity of
+Videos are drawn again with replacement (bootstrap) for intervals; for the test, the two systems' captions are
+swapped at random, video by video (approximate randomisation), which is what "no difference" means. The rarity of
 words in CIDEr stays as counted over all references.
 """
 
@@ -21,7 +21,7 @@ CHUNK = 2_000_000  # draws held in memory at a time
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """The middle 95 % of the resampled values, x 100."""
+    """Hold the middle 95 % of the resampled values, x 100."""
 
     low: float
     high: float
@@ -29,7 +29,7 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """One system's value less the other's, x 100; `p` is how often chance alone would make it as large, either way."""
+    """Hold one system's value less the other's, x 100; `p`: how often chance alone makes it as large, either way."""
 
     value: float
     interval: Interval
@@ -37,7 +37,7 @@ class Difference:
 
 
 def intervals(tables: Sequence[tuple[Measure, Floats]], *, samples: int, seed: int) -> list[Interval]:
-    """One interval for each table of rows; all from the same draws, so metrics can be set beside one another."""
+    """Return one interval for each table of rows; all from the same draws, so metrics can be compared."""
     if not tables:
         return []
     draws = _draws(len(tables[0][1]), samples=samples, seed=seed)
@@ -46,7 +46,7 @@ def intervals(tables: Sequence[tuple[Measure, Floats]], *, samples: int, seed: i
 
 
 def difference(entry: Measure, ours: Floats, theirs: Floats, *, samples: int, seed: int) -> Difference:
-    """Of two systems' rows on the same videos."""
+    """Compare two systems by their rows on the same videos."""
     value = float(entry.combine(ours.sum(axis=0)) - entry.combine(theirs.sum(axis=0)))
     drawn, swapped = [], []
     for part in _draws(len(ours), samples=samples, seed=seed):
@@ -64,7 +64,7 @@ def difference(entry: Measure, ours: Floats, theirs: Floats, *, samples: int, se
 
 
 def _draws(videos: int, *, samples: int, seed: int) -> list[Floats]:
-    """How often each video is drawn, [samples, videos] in parts."""
+    """Return how often each video is drawn, [samples, videos] in parts."""
     generator = np.random.default_rng(seed)
     return [
         generator.multinomial(videos, np.full(videos, 1 / videos), size=size).astype(float)

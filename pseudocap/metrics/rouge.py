@@ -1,4 +1,4 @@
-"""ROUGE-L (Lin, 2004) per video, as coco-caption has it: the best precision and the best recall of all references.
+"""Compute ROUGE-L (Lin, 2004) per video, as coco-caption has it: the best precision and the best recall of all references.
 
 The longest common subsequence is found with one bit per word of the caption, for all references at once: a column of
 the usual table is one integer, and one step of it an addition (Hyyro, 2004).
@@ -31,16 +31,16 @@ def rouge_l(predictions: Predictions) -> Floats:
 
 
 def _longest_common(predictions: Predictions) -> Ints:
-    """With each reference, in the order of the references' columns."""
+    """Return the length in common with each reference, in the order of the references' columns."""
     columns, tokens = predictions.references.columns, predictions.tokens
     longest = int(tokens.lengths.max(initial=0))
     integer: Any = np.uint64 if longest <= 64 else object  # Python's own integers have as many bits as it takes
     ones = np.array((1 << max(longest, 1)) - 1, integer)
     position = tokens.lengths[tokens.caption] - tokens.ahead
-    place = find(predictions.video[tokens.caption] << 32 | tokens.word, columns.video_word)
-    where = np.zeros(len(columns.video_word), integer)  # of each (video, word): at which places the caption has it
+    index = find(predictions.video[tokens.caption] << 32 | tokens.word, columns.video_word)
+    where = np.zeros(len(columns.video_word), integer)  # of each (video, word): at which positions the caption has it
     bits = np.array([1 << shift for shift in range(longest)] or [1], integer)
-    np.add.at(where, place[place >= 0], bits[position[place >= 0]])
+    np.add.at(where, index[index >= 0], bits[position[index >= 0]])
     rest = np.full(len(columns.captions), ones)
     for pair in columns.pair:
         match = rest[: len(pair)] & where[pair]
@@ -49,7 +49,7 @@ def _longest_common(predictions: Predictions) -> Ints:
 
 
 def _ones(values: Any, longest: int) -> Ints:
-    """How many bits are set."""
+    """Count the bits that are set."""
     if values.dtype == object:
         return np.array([value.bit_count() for value in values], np.int64)
     return np.unpackbits(values.view(np.uint8).reshape(len(values), 8), axis=1).sum(axis=1, dtype=np.int64)

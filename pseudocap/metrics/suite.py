@@ -1,4 +1,4 @@
-"""`score`: captions and references in, {metric: value x 100} out, and what one must know to believe it.
+"""Score captions against references: `score` returns {metric: value x 100}, its coverage and its certainty.
 
     score(predictions={"video7": "a dog runs"}, references={"video7": ["the dog is running", ...], ...})
 
@@ -26,7 +26,7 @@ ManyCaptions = Mapping[Any, Sequence[str]] | References
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """Which videos a score is of."""
+    """Hold which videos a score covers."""
 
     scored: tuple[Hashable, ...]
     missing: tuple[Hashable, ...] = ()  # have references and no prediction
@@ -41,7 +41,7 @@ class Coverage:
 
 
 class Scores(dict[str, float]):
-    """{metric: value x 100}, and beside it: of which videos, how certain, and what could not be computed, and why."""
+    """Hold {metric: value x 100}, and beside it: of which videos, how certain, and what could not be computed, and why."""
 
     def __init__(
         self, *, rows: Mapping[str, Floats], coverage: Coverage, not_computed: Mapping[str, str] | None = None
@@ -61,17 +61,17 @@ class Scores(dict[str, float]):
         return self.coverage.missing
 
     def per_video(self, metric: str) -> dict[Hashable, float]:
-        """The metric of each caption alone. BLEU and METEOR of the whole are not the mean of these."""
+        """Return the metric of each caption alone. BLEU and METEOR of all videos are not the mean of these."""
         values = measure(metric).combine(self.rows[metric]) * 100
         return dict(zip(self.coverage.scored, values.tolist(), strict=True))
 
     def by(self, groups: Mapping[Any, str]) -> dict[str, Scores]:
-        """The scores of each group of videos; how rare a word is stays counted over all."""
+        """Return the scores of each group of videos; the rarity of words stays counted over all."""
         names = np.array([groups.get(video, "(none)") for video in self.coverage.scored])
         parts = {}
         for name in sorted(set(names.tolist())):
             chosen = np.flatnonzero(names == name)
-            coverage = Coverage(scored=tuple(self.coverage.scored[place] for place in chosen))
+            coverage = Coverage(scored=tuple(self.coverage.scored[row] for row in chosen))
             parts[name] = Scores(
                 rows={metric: table[chosen] for metric, table in self.rows.items()},
                 coverage=coverage,
@@ -109,23 +109,23 @@ def score(
     they cannot run; that is found out first.
     """
     not_computed = obstacles(metrics)
-    laid = lay(predictions=predictions, references=references, allow_missing=allow_missing)
+    aligned = align(predictions=predictions, references=references, allow_missing=allow_missing)
     tables: dict[object, Floats] = {}
     rows = {}
     for name in metrics:
         entry = measure(name)
-        reason = not_computed.get(name) or entry.undefined(laid.captions.references)
+        reason = not_computed.get(name) or entry.undefined(aligned.captions.references)
         if not reason and entry.rows not in tables:
             options = {"timeout": java_timeout} if entry.java else {}
             try:
-                tables[entry.rows] = entry.rows(laid.captions, **options)
+                tables[entry.rows] = entry.rows(aligned.captions, **options)
             except JavaError as error:
                 reason = str(error)
         if reason:
             not_computed[name] = reason
         else:
             rows[name] = tables[entry.rows]
-    scores = Scores(rows=rows, coverage=laid.coverage, not_computed=not_computed)
+    scores = Scores(rows=rows, coverage=aligned.coverage, not_computed=not_computed)
     if bootstrap:
         found = intervals([(measure(name), table) for name, table in rows.items()], samples=bootstrap, seed=seed)
         scores.intervals = dict(zip(rows, found, strict=True))
@@ -142,7 +142,7 @@ def compare(
     samples: int = 1000,
     seed: int = 0,
 ) -> dict[str, Difference]:
-    """How much better `predictions` are than `baseline`, metric by metric, and whether chance would do as much.
+    """Test how much better `predictions` are than `baseline`, metric by metric, and whether chance would do as much.
 
     Paired: only videos that both have captioned count. A metric that cannot be computed is left out.
     """
@@ -160,21 +160,21 @@ def compare(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Laid:
-    """Predictions beside the references they are scored against."""
+class Aligned:
+    """Hold predictions beside the references they are scored against."""
 
     captions: Predictions
     coverage: Coverage
 
 
-def lay(*, predictions: Captions, references: ManyCaptions, allow_missing: bool) -> Laid:
+def align(*, predictions: Captions, references: ManyCaptions, allow_missing: bool) -> Aligned:
     prepared = references if isinstance(references, References) else References(references)
     for video, text in predictions.items():
         if not isinstance(text, str):
             raise DataError(f"the prediction of video {video!r} must be one caption, not {text!r}")
-    missing = tuple(video for video in prepared.place if video not in predictions)
-    unknown = tuple(video for video in predictions if video not in prepared.place)
-    scored = tuple(video for video in prepared.place if video in predictions)
+    missing = tuple(video for video in prepared.index if video not in predictions)
+    unknown = tuple(video for video in predictions if video not in prepared.index)
+    scored = tuple(video for video in prepared.index if video in predictions)
     if not scored:
         raise DataError(
             f"no video has both a prediction and references: predictions are of {_some(unknown)}, "
@@ -187,7 +187,7 @@ def lay(*, predictions: Captions, references: ManyCaptions, allow_missing: bool)
             f"{'; '.join(sides)}; complete them, or score the rest with allow_missing=True (--allow-missing)"
         )
     captions = Predictions({video: predictions[video] for video in scored}, prepared)
-    return Laid(captions=captions, coverage=Coverage(scored=scored, missing=missing, unknown=unknown))
+    return Aligned(captions=captions, coverage=Coverage(scored=scored, missing=missing, unknown=unknown))
 
 
 def _value(entry: Measure, totals: Floats) -> float:

@@ -1,4 +1,4 @@
-"""A caption's tokens as coco-caption counts them: Penn Treebank, lower case, without 17 kinds of punctuation.
+"""Tokenise captions as coco-caption does: Penn Treebank, lower case, without 17 kinds of punctuation.
 
 The same tokens as Java's PTBTokenizer called by pycocoevalcap, without Java, on all that was tried of real and ordinary
 English; corners of random strings differ (docs/metrics.md says which and how many). Two differences, both on purpose: a
@@ -51,7 +51,7 @@ def lexer() -> Lexer:
 
 
 def write(token: str) -> str:
-    """A token as Java prints it, in lower case."""
+    """Write a token as Java prints it, in lower case."""
     if token in WRITTEN:
         return WRITTEN[token]
     if QUOTED.fullmatch(token):
@@ -68,7 +68,7 @@ def write(token: str) -> str:
 
 
 def cut(text: str) -> list[str]:
-    """The tokens that count, one by one from the left; what no rule knows vanishes."""
+    """Cut text into the tokens that count, from the left; what no rule matches is dropped."""
     tokens, position = [], 0
     text += " "
     while position < len(text):
@@ -84,7 +84,7 @@ def cut(text: str) -> list[str]:
 
 
 class Chunks(dict[str, str]):
-    """Chunk between two spaces -> its tokens. Captions repeat their words, so nearly all are found here."""
+    """Cache the tokens of chunks between two spaces. Captions repeat their words, so nearly all are found here."""
 
     def __missing__(self, chunk: str) -> str:
         if len(self) >= MAX_CHUNKS:
@@ -97,7 +97,7 @@ CHUNKS = Chunks()
 
 
 def tokenize(caption: str) -> str:
-    """The caption's tokens, one space between two of them; empty where nothing is left."""
+    """Return the caption's tokens, one space between two of them; empty where nothing is left."""
     text = LINE_BREAKS.sub(" ", caption)
     if REACHING.search(text):
         return " ".join(cut(text))

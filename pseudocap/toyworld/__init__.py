@@ -1,1 +1,1 @@
-"""The embedded world: films of drawn things that act, and people talking over them, in the real corpora's formats."""
+"""Generate the embedded world: films of drawn things that act, and speech over them, in the real corpora's formats."""

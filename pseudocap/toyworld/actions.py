@@ -1,4 +1,4 @@
-"""The choreographies: what each verb does to the poses of its actor and patient, and what it is called either way.
+"""Define the choreographies: what each verb does to the poses of its actor and patient, and its name either way.
 
 A choreography is a function of progress p from 0 to 1, over all times at once. Played from 1 to 0 it is the reverse
 action: one function gives both, so their pictures are the same and only their order differs.
@@ -18,7 +18,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Poses:
-    """How every thing stands at every time, [thing, time]. `angle` in degrees, clockwise; `mix` is towards `becomes`.
+    """Hold the pose of every thing at every time, [thing, time]. `angle` in degrees, clockwise; `mix` towards `becomes`.
 
     `split` is the distance of a thing's two halves from its middle, `stream` whether it pours.
     """
@@ -42,7 +42,7 @@ IDLE_LEVEL = 0.6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verb:
-    """`names` are those of the action and of its reverse; in `trades` actor and patient change roles in the reverse."""
+    """Describe a verb: `names` of the action and its reverse; in `trades` actor and patient change roles in the reverse."""
 
     play: Choreography
     names: tuple[str, str]
@@ -53,7 +53,7 @@ class Verb:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """An action as one would name it: who does what to whom, and which way. `start` and `end` in ticks."""
+    """Name an action: who does what to whom, and which way. `start` and `end` in ticks."""
 
     name: str
     actor: int
@@ -65,13 +65,13 @@ class Event:
 
 
 def ease(p: Array) -> Array:
-    """From 0 to 1, slow at both ends."""
+    """Go from 0 to 1, slow at both ends."""
     p = np.clip(p, 0.0, 1.0)
     return p * p * (3 - 2 * p)
 
 
 def hump(p: Array) -> Array:
-    """From 0 to 1 and back."""
+    """Go from 0 to 1 and back."""
     return np.sin(np.pi * np.clip(p, 0.0, 1.0))
 
 
@@ -157,7 +157,7 @@ def shake(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> N
 
 
 def circle(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    """One round of radius |way|, from its lowest point."""
+    """Move once around a circle of radius |way|, from its lowest point."""
     angle = 2 * np.pi * ease(p) * np.sign(way[0])
     poses.x[a] -= abs(way[0]) * np.sin(angle)
     poses.y[a] -= abs(way[0]) * (1 - np.cos(angle))
@@ -168,7 +168,7 @@ def orbit(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> N
 
 
 def follow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    """Both the same way: chasing, pushing, carrying differ in where the two begin."""
+    """Move both the same way: chasing, pushing, carrying differ in where the two begin."""
     _move(poses, a, way, ease(p))
     _move(poses, b, way, ease(p))
 
@@ -247,11 +247,11 @@ VERBS: dict[str, Verb] = {
     "jump over": Verb(play=jump_over, names=("jump over", "jump over"), direction=WAY, patient=True),
     "eat": Verb(play=eat, names=("eat", "spit out"), patient=True),
 }
-SAME_BOTH_WAYS = frozenset({"jump", "shake", "return", "swap"})  # nobody could tell these from their reverse
+SAME_BOTH_WAYS = frozenset({"jump", "shake", "return", "swap"})  # they look the same as their reverse
 
 
 def poses(shot: Shot, ticks: np.ndarray) -> Poses:
-    """Where everything is, and how, at these ticks of the shot (the camera's pan is not in it)."""
+    """Compute the pose of every thing at these ticks of the shot, without the camera's pan."""
     size = (len(shot.things), len(ticks))
     nothing, one = np.zeros(size), np.ones(size)
     found = Poses(
@@ -274,19 +274,19 @@ def poses(shot: Shot, ticks: np.ndarray) -> Poses:
 
 
 def progress(action: Action, ticks: np.ndarray) -> np.ndarray:
-    """0 to 1. Differences of whole ticks, so that the mirror image divides the very same numbers."""
+    """Return the progress, 0 to 1: differences of integer ticks, so that the mirror image divides the very same numbers."""
     since = action.end - ticks if action.backward else ticks - action.start
     return np.clip(since / (action.end - action.start), 0.0, 1.0)
 
 
 def camera(shot: Shot, ticks: np.ndarray) -> np.ndarray:
-    """How far to the right the camera looks, in picture widths."""
+    """Return how far to the right the camera points, in picture widths."""
     since = ticks if shot.pan > 0 else shot.ticks - ticks
     return abs(shot.pan) * (ease(since / shot.ticks) - 0.5)
 
 
 def event(action: Action) -> Event:
-    """What the action is called, given which way it is played."""
+    """Name the action, given which way it is played."""
     verb = VERBS[action.verb]
     actor, patient = action.actor, action.patient
     if verb.trades and action.backward and patient is not None:
@@ -311,10 +311,10 @@ def event(action: Action) -> Event:
 
 
 def events(shot: Shot) -> tuple[Event, ...]:
-    """What happens in the shot, in the order in which it begins."""
+    """List the events of the shot, in the order in which they begin."""
     return tuple(sorted((event(action) for action in shot.actions), key=lambda each: (each.start, each.actor)))
 
 
 def film_events(film: Film) -> list[tuple[Shot, Event]]:
-    """What happens in the film, shot by shot."""
+    """List the events of the film, shot by shot."""
     return [(shot, each) for shot in film.shots for each in events(shot)]

@@ -1,4 +1,4 @@
-"""The grounds that films play on, wider than the picture where the camera pans. Each is drawn once per shot."""
+"""Draw the backgrounds of films, wider than the picture where the camera pans. Each is drawn once per shot."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TONES: dict[str, tuple[tuple[int, int, int], ...]] = {
 
 @lru_cache(maxsize=64)
 def ground(name: str, size: int, width: int, light: float, texture: int) -> np.ndarray:
-    """[size, width, RGB] as float32, 0 to 255."""
+    """Draw a background, [size, width, RGB] as float32, 0 to 255."""
     rng = np.random.default_rng(texture)
     rows = np.arange(size) / size
     tones = np.array(TONES[name], float)
@@ -42,7 +42,7 @@ def _between(ends: np.ndarray, amount: np.ndarray) -> np.ndarray:
 
 
 def _surface(rng: np.random.Generator, size: int, width: int, spread: float) -> np.ndarray:
-    """Soft blotches and a fine grain, as every filmed surface has."""
+    """Return soft blotches and a fine grain, as every filmed surface has."""
     coarse = rng.normal(0, 1, (-(-size // 8) + 1, -(-width // 8) + 1))
     blotches = np.repeat(np.repeat(coarse, 8, 0), 8, 1)[:size, :width]
     soft = (blotches + np.roll(blotches, 3, 0) + np.roll(blotches, 3, 1) + np.roll(blotches, (5, 5), (0, 1))) / 4
@@ -50,7 +50,7 @@ def _surface(rng: np.random.Generator, size: int, width: int, spread: float) -> 
 
 
 def _details(picture: np.ndarray, name: str, rng: np.random.Generator, size: int, width: int) -> None:
-    """What a place is known by."""
+    """Draw what makes each background recognisable onto the picture."""
     line = round(HORIZON * size)
     x = np.arange(width)
     if name in ("night", "space"):

@@ -1,4 +1,4 @@
-"""Draws films by chance: which things, who does what, where they stand so that the action fits the picture.
+"""Draw films by chance: which things, who does what, where they stand so that the action fits the picture.
 
 Which way an action is played is a coin flip, and which way a thing faces is another: nothing but the order of the
 frames tells an action from its reverse.
@@ -18,7 +18,7 @@ from pseudocap.toyworld.scenes import COLOURS, MATERIALS, SIZES, TICKS, Action, 
 
 Rng = np.random.Generator
 ALL = tuple(KINDS)
-ROOTED = ("tree", "cactus", "house", "castle")  # they stand about, and what they do is not going
+ROOTED = ("tree", "cactus", "house", "castle")  # they never move to another position
 LIVELY = tuple(name for name in (*VEHICLES, *ANIMALS, *PEOPLE) if name not in ("hand", "crane"))
 MOVABLE = tuple(name for name in ALL if name not in ROOTED and name not in ("hand", "crane"))
 LITTLE = tuple(name for name in (*TOYS, *HOUSEHOLD, *NATURE) if name not in (*ROOTED, "sun", "moon", "cloud", "table"))
@@ -28,7 +28,7 @@ COMMON = ("man", "woman", "dog", "cat", "car", "ball", "bird", "box", "cup", "fi
 OFTEN = 5.0  # how much more than about any other
 BACKGROUNDS = ("meadow", "beach", "road", "room", "table top", "snow", "night", "sea", "desert", "space", "wall")
 PLAIN_MATERIAL = 0.5
-FRONT, BACK = (0.94, 1.0), (0.58, 0.8)  # the ground line of a lane, and how much of their size things keep there
+FRONT, BACK = (0.94, 1.0), (0.58, 0.8)  # the ground line of a lane, and the scale of things on it
 
 
 def able(what: str) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ BY_ONE = 0.6  # how often the same thing does the second action too
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Style:
-    """What a corpus films: its kinds and backgrounds, how long a shot is, how much happens in it."""
+    """Describe what a corpus films: its kinds and backgrounds, how long a shot is, how much happens in it."""
 
     kinds: tuple[str, ...] = ALL
     backgrounds: tuple[str, ...] = BACKGROUNDS
@@ -96,7 +96,7 @@ class Style:
 
 
 def draw_film(style: Style, rng: Rng) -> Film:
-    """One film: usually one shot, sometimes two of half the length."""
+    """Draw one film: usually one shot, sometimes two of half the length."""
     frames = int(rng.integers(style.frames[0], style.frames[1] + 1))
     if rng.random() < style.cut:
         first = int(frames * rng.uniform(0.4, 0.6))
@@ -105,7 +105,7 @@ def draw_film(style: Style, rng: Rng) -> Film:
 
 
 def draw_shot(style: Style, rng: Rng, *, frames: int, most: int = 2) -> Shot:
-    """One action, or two after one another by the same thing or by others, and who stands by."""
+    """Draw one shot: one action, or two in succession by the same thing or by others, and the bystanders."""
     two = most > 1 and rng.random() < style.second_action
     ticks = frames * TICKS
     spans = [(0.06, 0.47), (0.53, 0.94)] if two else [(rng.uniform(0.05, 0.25), rng.uniform(0.75, 0.95))]
@@ -137,7 +137,7 @@ def draw_shot(style: Style, rng: Rng, *, frames: int, most: int = 2) -> Shot:
 
 @dataclass(kw_only=True, slots=True)
 class _Draft:
-    """An action that has not found its time and its number among the shot's things yet."""
+    """Hold an action before its time and its index among the shot's things are known."""
 
     verb: str
     vector: tuple[float, float]
@@ -154,12 +154,12 @@ NEARER = ("pass in front", "eat", "chase", "pick up", "pour", "jump over", "carr
 def _one_action(
     kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]], lane: tuple[float, float]
 ) -> tuple[list[Thing], list[_Draft]]:
-    """An action and its cast, from the farthest to the nearest."""
+    """Draw an action and its cast, from the farthest to the nearest."""
     verbs = possible_verbs(kinds)
     alone = rng.random() < ALONE
     fitting = [each for each in verbs if VERBS[each].patient != alone and (lane == FRONT or each not in HIGH)]
     verb = _one_of(fitting, rng)
-    things, vector = _block(verb, _cast(verb, kinds, rng, taken), rng, lane)
+    things, vector = _position(verb, _cast(verb, kinds, rng, taken), rng, lane)
     action = _Draft(verb=verb, vector=vector, backward=bool(rng.random() < 0.5))
     if len(things) == 2:
         action.actor, action.patient = (1, 0) if verb in NEARER else (0, 1)
@@ -168,7 +168,7 @@ def _one_action(
 
 
 def _two_by_one(kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]]) -> tuple[list[Thing], list[_Draft]]:
-    """A thing that does one action after another, at most one of which takes it elsewhere."""
+    """Draw a thing that does one action after another, at most one of which moves it elsewhere."""
     verbs = possible_verbs(kinds)
     first = _one_of([each for each in BEFORE_OR_AFTER if each in verbs], rng)
     cast = _cast(first, kinds, rng, taken)
@@ -180,8 +180,8 @@ def _two_by_one(kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]]) -
         cast = [_turning(cast[0], rng)]
     if second == "grow":
         cast = [replace(cast[0], size="small")]
-    things, vector = _block(first, cast, rng, FRONT)
-    _, other = _block(second, cast, rng, FRONT)
+    things, vector = _position(first, cast, rng, FRONT)
+    _, other = _position(second, cast, rng, FRONT)
     drafts = [
         _Draft(verb=first, vector=vector, backward=bool(rng.random() < 0.5)),
         _Draft(verb=second, vector=other, backward=bool(rng.random() < 0.5)),
@@ -191,7 +191,7 @@ def _two_by_one(kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]]) -
 
 @lru_cache
 def possible_verbs(kinds: tuple[str, ...]) -> tuple[str, ...]:
-    """The verbs that these kinds can play."""
+    """List the verbs that these kinds can play."""
     return tuple(verb for verb in VERBS if all(_choices(verb, role, kinds) for role in _roles(verb)))
 
 
@@ -215,7 +215,7 @@ def _kind(names: Sequence[str], rng: Rng) -> str:
 
 
 def draw_thing(kind: str, rng: Rng, taken: set[tuple[str, str]]) -> Thing:
-    """A thing of this kind in a look that no other thing of the shot has."""
+    """Draw a thing of this kind with an appearance that no other thing of the shot has."""
     colours = [name for name in COLOURS if (kind, name) not in taken]
     colour = _one_of(colours, rng)
     taken.add((kind, colour))
@@ -244,28 +244,28 @@ def _cast(verb: str, kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str
 
 
 def _turning(thing: Thing, rng: Rng) -> Thing:
-    """The thing with another colour to turn into."""
+    """Return the thing with another colour to turn into."""
     others = [name for name in COLOURS if name != thing.colour]
     return replace(thing, becomes=_one_of(others, rng), material="plain")
 
 
-def _block(
+def _position(
     verb: str, cast: list[Thing], rng: Rng, lane: tuple[float, float]
 ) -> tuple[list[Thing], tuple[float, float]]:
-    """Places for the cast before the action, and the action's vector."""
+    """Position the cast before the action, and return the action's vector with it."""
     ground, depth = lane
     cast = [replace(each, depth=depth) for each in cast]
     if len(cast) == 1:
-        thing, vector = _block_one(verb, cast[0], rng, ground)
+        thing, vector = _position_one(verb, cast[0], rng, ground)
         return [thing], vector
-    return _block_two(verb, cast, rng, ground)
+    return _position_two(verb, cast, rng, ground)
 
 
 def _stand(thing: Thing, x: float, ground: float, lift: float = 0.0) -> Thing:
     return replace(thing, x=round(x, 4), y=round(ground - thing.height / 2 - lift, 4))
 
 
-def _block_one(verb: str, thing: Thing, rng: Rng, ground: float) -> tuple[Thing, tuple[float, float]]:
+def _position_one(verb: str, thing: Thing, rng: Rng, ground: float) -> tuple[Thing, tuple[float, float]]:
     side = float(rng.choice([-1, 1]))
     far = float(rng.uniform(0.42, 0.6))
     start = 0.5 - side * far / 2
@@ -293,24 +293,24 @@ def _block_one(verb: str, thing: Thing, rng: Rng, ground: float) -> tuple[Thing,
     return _stand(thing, middle, ground), (side, 0.0)
 
 
-def _block_two(verb: str, cast: list[Thing], rng: Rng, ground: float) -> tuple[list[Thing], tuple[float, float]]:
+def _position_two(verb: str, cast: list[Thing], rng: Rng, ground: float) -> tuple[list[Thing], tuple[float, float]]:
     actor, patient = cast
     side = float(rng.choice([-1, 1]))
     middle = float(rng.uniform(0.42, 0.58))
     if verb in ("pick up", "pour", "orbit"):
-        return _block_around(verb, actor, _stand(patient, middle, ground), side, ground)
+        return _position_around(verb, actor, _stand(patient, middle, ground), side, ground)
     touch = (actor.height + patient.height) / 2
     if verb == "meet":
         apart = 0.48 - max(actor.height, patient.height) / 2
         start, other, way = 0.5 - side * apart, 0.5 + side * apart, side * (apart - touch / 2)
     else:
-        start, other, way = _block_in_line(verb, touch, side, middle, rng)
+        start, other, way = _position_in_line(verb, touch, side, middle, rng)
     lift = actor.height * 0.8 if verb == "carry" else 0.0
     return [_stand(actor, start, ground), _stand(patient, other, ground, lift)], (way, 0.0)
 
 
-def _block_in_line(verb: str, touch: float, side: float, middle: float, rng: Rng) -> tuple[float, float, float]:
-    """Where the actor and the patient stand on their ground, and how far the actor goes to the right.
+def _position_in_line(verb: str, touch: float, side: float, middle: float, rng: Rng) -> tuple[float, float, float]:
+    """Return where the actor and the patient stand on their ground, and how far the actor goes to the right.
 
     `touch` is the distance at which the two touch, `side` whether the actor goes to the right (1) or to the left (-1).
     """
@@ -333,10 +333,10 @@ def _block_in_line(verb: str, touch: float, side: float, middle: float, rng: Rng
     return start, start + side * gap, side * far
 
 
-def _block_around(
+def _position_around(
     verb: str, actor: Thing, patient: Thing, side: float, ground: float
 ) -> tuple[list[Thing], tuple[float, float]]:
-    """The actor above the patient, or on its way around it."""
+    """Position the actor above the patient, or on its way around it."""
     if verb == "pick up":
         high = replace(actor, x=patient.x, y=round(patient.y - 0.42 - actor.height * 0.35, 4))
         return [high, patient], (0.0, -0.42)
@@ -349,12 +349,12 @@ def _block_around(
 
 
 def _bystanders(style: Style, rng: Rng, taken: set[tuple[str, str]], *, crowded: bool) -> list[Thing]:
-    """Things that do nothing, at the back, each at a place of its own."""
+    """Draw things that do nothing, at the back, each at its own position."""
     count = int(rng.choice(len(style.bystanders), p=style.bystanders))
     names = [name for name in style.kinds if name not in ("hand", "crane")]
-    places = rng.permutation([0.13, 0.5, 0.87])
+    spots = rng.permutation([0.13, 0.5, 0.87])
     found = []
-    for x in places[: min(count, 1) if crowded else count]:
+    for x in spots[: min(count, 1) if crowded else count]:
         thing = replace(draw_thing(_kind(names, rng), rng, taken), depth=0.72)
         found.append(_stand(thing, float(x), 0.3 + thing.height / 2 + 0.03))
     return found

@@ -1,6 +1,6 @@
-"""Which corpora the world has, how large each is, and the film at every place of every one.
+"""List the corpora of the world with their sizes, and draw any film of a corpus by its index.
 
-A film is drawn from (seed, corpus, place) alone and its words from another stream, so no corpus shares a draw with
+A film is drawn from (seed, corpus, split, index) alone and its words from another stream, so no corpus shares a draw with
 another, a larger world begins with the films of a smaller one, and a change of words changes no film.
 """
 
@@ -25,12 +25,12 @@ Scale = Literal["tiny", "small", "full"]
 SCALES: tuple[Scale, ...] = ("tiny", "small", "full")
 SPLITS = ("train", "val", "test")
 NARROW = ("ball", "cube", "cup", "jug", "glass", "box", "hand", "car", "cat", "man", "robot", "apple")
-LONG = (13, 17)  # shots of a talking film: fifteen of them make a greeting and a good-bye 13 % of what is said
+LONG = (13, 17)  # shots of a talking film: fifteen of them make a greeting and a good-bye 13 % of the utterances
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CorpusRecipe:
-    """A corpus: what it films, and how many films each scale has, by split."""
+    """Describe a corpus: what it films, and how many films each scale has, by split."""
 
     name: str
     number: int  # in the seed: never changed, never used twice
@@ -38,11 +38,11 @@ class CorpusRecipe:
     style: Style
     films: dict[Scale, dict[str, int]]
 
-    def places(self, scale: Scale) -> Iterator[tuple[str, int]]:
-        """Split and place of every film, in the order of the corpus's own files."""
+    def indices(self, scale: Scale) -> Iterator[tuple[str, int]]:
+        """Yield split and index of every film, in the order of the corpus's own files."""
         for split, count in self.films[scale].items():
-            for place in range(count):
-                yield split, place
+            for index in range(count):
+                yield split, index
 
 
 def _thirds(train: int, val: int, test: int) -> dict[str, int]:
@@ -108,15 +108,15 @@ def recipe_of(name: str) -> CorpusRecipe:
     return CORPORA[name]
 
 
-def entropy(recipe: CorpusRecipe, seed: int, split: str, place: int, stream: int) -> tuple[int, ...]:
-    """What a generator is seeded with: unique to the seed, the corpus, the split, the place and the stream."""
-    return (seed, recipe.number, SPLITS.index(split), place, stream)
+def entropy(recipe: CorpusRecipe, seed: int, split: str, index: int, stream: int) -> tuple[int, ...]:
+    """Return the seed of a generator: unique to the seed, the corpus, the split, the index and the stream."""
+    return (seed, recipe.number, SPLITS.index(split), index, stream)
 
 
-def film_at(name: str, split: str, place: int, *, seed: int) -> Film:
-    """The film at a place of a corpus."""
+def film_at(name: str, split: str, index: int, *, seed: int) -> Film:
+    """Draw the film at an index of a corpus."""
     recipe = recipe_of(name)
-    rng = np.random.default_rng(entropy(recipe, seed, split, place, 0))
+    rng = np.random.default_rng(entropy(recipe, seed, split, index, 0))
     if name != "talking":
         return draw_film(recipe.style, rng)
     low, high = recipe.style.frames
@@ -126,20 +126,20 @@ def film_at(name: str, split: str, place: int, *, seed: int) -> Film:
     )
 
 
-def word_generator(name: str, split: str, place: int, *, seed: int) -> np.random.Generator:
-    """The chance behind everything that is said of the film at a place."""
-    return np.random.default_rng(entropy(recipe_of(name), seed, split, place, 1))
+def word_generator(name: str, split: str, index: int, *, seed: int) -> np.random.Generator:
+    """Return the generator behind all captions and speech of the film at an index."""
+    return np.random.default_rng(entropy(recipe_of(name), seed, split, index, 1))
 
 
-def captions_at(name: str, split: str, place: int, *, seed: int, count: int | None = None) -> list[str]:
-    """What the crowd says of the film at a place; `count` people, or as many as the corpus asks."""
-    film = film_at(name, split, place, seed=seed)
-    return references(film, count or caption_count(name, split, place), word_generator(name, split, place, seed=seed))
+def captions_at(name: str, split: str, index: int, *, seed: int, count: int | None = None) -> list[str]:
+    """Return the captions of the film at an index; `count` of them, or as many as the corpus has."""
+    film = film_at(name, split, index, seed=seed)
+    return references(film, count or caption_count(name, split, index), word_generator(name, split, index, seed=seed))
 
 
-def caption_count(name: str, split: str, place: int) -> int:
-    """20 for MSR-VTT; for MSVD shares of the whole, so that a full corpus has the very number that MSVD has."""
+def caption_count(name: str, split: str, index: int) -> int:
+    """Return 20 for MSR-VTT; for MSVD shares of its total, so that a full corpus has the very number that MSVD has."""
     if name == "msvd":
         total, videos = MSVD_CAPTIONS[split], MSVD_VIDEOS[split]
-        return total * (place % videos + 1) // videos - total * (place % videos) // videos
+        return total * (index % videos + 1) // videos - total * (index % videos) // videos
     return {"msrvtt": CAPTIONS_EACH, "own": 5}.get(name, 1)

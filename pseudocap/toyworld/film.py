@@ -1,4 +1,4 @@
-"""From a scene to a file: H.264 in mp4."""
+"""Encode a scene as a file: H.264 in mp4."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1", "tune": "zerolaten
 
 
 def write_film(path: Path, film: Film, *, size: int) -> None:
-    """Render and encode; the file appears under its name only once it is whole."""
+    """Render and encode a film; the file appears under its name only once it is complete."""
     with unfinished(path) as scratch:
         encode(scratch, render_film(film, size))
 
 
 def encode(path: Path, frames: Iterable[np.ndarray]) -> None:
-    """[size, size, RGB] frames as H.264, with a key frame every two seconds."""
+    """Encode [size, size, RGB] frames as H.264, with a key frame every two seconds."""
     write_video(path, frames, rate=FPS, container_format="mp4", options={**OPTIONS, "g": str(2 * FPS)})

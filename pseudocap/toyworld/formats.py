@@ -1,4 +1,4 @@
-"""The world's annotations in the files that the real corpora come in; `pseudocap.data` reads them back, unchanged."""
+"""Write the world's annotations in the real corpora's formats; `pseudocap.data` reads them back, unchanged."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ SHARD = 1000  # stills in a tar
 YOUTUBE = "https://www.youtube.com/watch?v={}"
 
 
-def video_name(recipe: CorpusRecipe, scale: Scale, split: str, place: int, film: Film) -> str:
-    """The name of a film without its extension, as the corpus would call it."""
+def video_name(recipe: CorpusRecipe, scale: Scale, split: str, index: int, film: Film) -> str:
+    """Return the name of a film without its extension, as the corpus would name it."""
     before = sum(recipe.films[scale][name] for name in SPLITS[: SPLITS.index(split)] if name in recipe.films[scale])
     if recipe.name == "msrvtt":
-        return f"video{before + place}"
+        return f"video{before + index}"
     if recipe.name == "msvd":  # eleven characters as YouTube's, in the order of the alphabet; cut from somewhere
-        start = 7 * place % 90
-        return f"-toy{before + place:07d}_{start}_{start + max(1, round(film.seconds))}"
-    return f"{recipe.name}{before + place:06d}"
+        start = 7 * index % 90
+        return f"-toy{before + index:07d}_{start}_{start + max(1, round(film.seconds))}"
+    return f"{recipe.name}{before + index:06d}"
 
 
 def describe_film(film: Film) -> dict[str, Any]:
-    """The exact scene, and what happens in it by name, with seconds: for people and for JSON."""
+    """Return the exact scene and its named events, with seconds: for people and for JSON."""
     shots = []
     begin = 0.0
     for shot in film.shots:
@@ -51,7 +51,7 @@ def describe_film(film: Film) -> dict[str, Any]:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
-    """A text file that appears under its name once it is whole."""
+    """Write a text file that appears under its name once it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(path) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(f"{line}\n" for line in lines)
@@ -62,14 +62,14 @@ def write_document(path: Path, document: object) -> None:
 
 
 def films(recipe: CorpusRecipe, scale: Scale, seed: int) -> Iterator[tuple[str, int, str, Film]]:
-    """Split, place, name and scene of every film of a corpus."""
-    for split, place in recipe.places(scale):
-        film = film_at(recipe.name, split, place, seed=seed)
-        yield split, place, video_name(recipe, scale, split, place, film), film
+    """Yield split, index, name and scene of every film of a corpus."""
+    for split, index in recipe.indices(scale):
+        film = film_at(recipe.name, split, index, seed=seed)
+        yield split, index, video_name(recipe, scale, split, index, film), film
 
 
 def write_scenes(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
-    """scenes.jsonl: for every film what it shows, exactly. The labelled clips are pre-trained on this."""
+    """Write scenes.jsonl: the exact scene of every film. The labelled clips are pre-trained on this."""
     write_lines(
         folder / "scenes.jsonl",
         (
@@ -80,7 +80,7 @@ def write_scenes(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) ->
 
 
 def write_clip_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
-    """labels.jsonl: one line a clip, with the one action and the look of who takes part."""
+    """Write labels.jsonl: one line a clip, with the one action and the appearance of who takes part."""
     lines = []
     for split, _, name, film in films(recipe, scale, seed):
         (shot,) = film.shots
@@ -97,17 +97,17 @@ def write_clip_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: in
 
 
 def write_msrvtt(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
-    """The official pair of files."""
+    """Write the official pair of files of MSR-VTT."""
     tables: list[dict[str, Any]] = [{"info": {"description": "toy world"}, "videos": [], "sentences": []} for _ in "ab"]
     sentence = 0
-    for split, place, name, film in films(recipe, scale, seed):
+    for split, index, name, film in films(recipe, scale, seed):
         table = tables[split == "test"]
         number = int(name.removeprefix("video"))
         table["videos"].append(
             {"id": number, "video_id": name, "category": number % 20, "url": YOUTUBE.format(f"toy{number:08d}")}
             | {"start time": 0.0, "end time": film.seconds, "split": MSRVTT_SPLITS[split]}
         )
-        for caption in captions_at(recipe.name, split, place, seed=seed):
+        for caption in captions_at(recipe.name, split, index, seed=seed):
             table["sentences"].append({"sen_id": sentence, "video_id": name, "caption": caption})
             sentence += 1
     for name, table in zip(LAYOUTS[0], tables, strict=True):
@@ -115,57 +115,57 @@ def write_msrvtt(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) ->
 
 
 def write_msvd(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
-    """The three lists and the mapping."""
+    """Write the three lists and the mapping of MSVD."""
     lines: dict[str, list[str]] = {split: [] for split in SPLITS}
     mapping = []
-    for number, (split, place, name, _) in enumerate(films(recipe, scale, seed), start=1):
+    for number, (split, index, name, _) in enumerate(films(recipe, scale, seed), start=1):
         mapping.append(f"{name} vid{number}")
-        lines[split] += [f"vid{number}\t{caption}" for caption in captions_at(recipe.name, split, place, seed=seed)]
+        lines[split] += [f"vid{number}\t{caption}" for caption in captions_at(recipe.name, split, index, seed=seed)]
     for split, found in lines.items():
         write_lines(folder / SENTS[split], found)
     write_lines(folder / MAPPINGS[0], mapping)
 
 
 def write_own(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
-    """captions.jsonl, as `read_own` takes it: without a split, so that it may be learned from or tested on."""
+    """Write captions.jsonl, as `read_own` takes it: without a split, so that it serves for training or for testing."""
     write_lines(
         folder / "captions.jsonl",
         (
             json.dumps(
                 {
                     "video": f"{name}.mp4",
-                    "caption": captions_at(recipe.name, split, place, seed=seed),
+                    "caption": captions_at(recipe.name, split, index, seed=seed),
                 }
             )
-            for split, place, name, _ in films(recipe, scale, seed)
+            for split, index, name, _ in films(recipe, scale, seed)
         ),
     )
 
 
 def write_talking(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
-    """caption.json, HowTo100M's transcripts; and utterances.jsonl, the truth about what was said when and why."""
+    """Write caption.json, HowTo100M's transcripts; and utterances.jsonl, the truth about each utterance."""
     transcripts: dict[str, dict[str, list[Any]]] = {}
     truth = []
-    for split, place, name, film in films(recipe, scale, seed):
-        rng = word_generator(recipe.name, split, place, seed=seed)
-        said = talk(film, rng)
-        lines = segments(said, rng)
+    for split, index, name, film in films(recipe, scale, seed):
+        rng = word_generator(recipe.name, split, index, seed=seed)
+        utterances = talk(film, rng)
+        lines = segments(utterances, rng)
         transcripts[name] = {key: [getattr(line, key) for line in lines] for key in ("start", "end", "text")}
-        truth += [json.dumps({"video": f"{name}.mp4", **asdict(utterance)}) for utterance in said]
+        truth += [json.dumps({"video": f"{name}.mp4", **asdict(utterance)}) for utterance in utterances]
     write_document(folder / "caption.json", transcripts)
     write_lines(folder / "utterances.jsonl", truth)
 
 
-def write_stills(path: Path, places: Iterable[int], *, size: int, seed: int) -> None:
-    """A tar of stills with alt text as img2dataset writes it, and the parquet beside it; the tar is renamed last."""
+def write_stills(path: Path, indices: Iterable[int], *, size: int, seed: int) -> None:
+    """Write a tar of stills with alt text as img2dataset does, and the parquet beside it; the tar is renamed last."""
     import pyarrow
     import pyarrow.parquet
 
     rows = []
     with unfinished_group(path.with_suffix(".parquet"), path) as (listed, tar):
         with tarfile.open(tar, "w") as archive:
-            for place in places:
-                row, still = _still(place, size, seed)
+            for index in indices:
+                row, still = _still(index, size, seed)
                 rows.append(row)
                 for extension, content in (
                     ("jpg", still),
@@ -176,10 +176,10 @@ def write_stills(path: Path, places: Iterable[int], *, size: int, seed: int) -> 
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), listed)
 
 
-def _still(place: int, size: int, seed: int) -> tuple[dict[str, Any], bytes]:
-    film = film_at("stills", "train", place, seed=seed)
-    rng = word_generator("stills", "train", place, seed=seed)
+def _still(index: int, size: int, seed: int) -> tuple[dict[str, Any], bytes]:
+    film = film_at("stills", "train", index, seed=seed)
+    rng = word_generator("stills", "train", index, seed=seed)
     frame = int(rng.integers(film.frames))
-    row = {"key": f"{place // SHARD:05d}{place % SHARD:04d}", "status": "success"}
-    row |= {"caption": alt_text(film, frame, rng), "url": f"https://example.org/toyworld/{seed}/{place}.jpg"}
+    row = {"key": f"{index // SHARD:05d}{index % SHARD:04d}", "status": "success"}
+    row |= {"caption": alt_text(film, frame, rng), "url": f"https://example.org/toyworld/{seed}/{index}.jpg"}
     return row | {"width": size, "height": size}, jpeg(render(film, frame, size))

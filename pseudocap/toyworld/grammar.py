@@ -1,6 +1,6 @@
-"""Turns scenes into sentences: what people say of a film, of a still, of its things alone.
+"""Turn scenes into sentences: captions of a film, of a still, of its things alone.
 
-The same rules, with another `Choice`, give the varied captions of a crowd and the one plain caption of the whole truth:
+The same rules, with another `Choice`, give the varied captions of a crowd and the one plain caption of the full truth:
 a crowd draws every word and every detail by chance, the plain one takes the commonest.
 """
 
@@ -41,13 +41,13 @@ QUICK = 3.0  # seconds
 
 
 class Choice:
-    """How a speaker chooses: by chance if there is a generator, else the commonest word and no detail."""
+    """Choose words as a speaker does: by chance if there is a generator, else the commonest word and no detail."""
 
     def __init__(self, rng: np.random.Generator | None = None) -> None:
         self._rng = rng
 
     def of(self, options: Weighted) -> str:
-        """One of the options, by weight."""
+        """Return one of the options, by weight."""
         if self._rng is None:
             return max(options, key=lambda option: option[0])[1]
         left = self._rng.random() * sum(weight for weight, _ in options)
@@ -58,7 +58,7 @@ class Choice:
         return options[-1][1]
 
     def chance(self, probability: float) -> bool:
-        """Whether something is said at all."""
+        """Decide whether a detail is mentioned at all."""
         return probability > 0.5 if self._rng is None else bool(self._rng.random() < probability)
 
 
@@ -67,7 +67,7 @@ PLAIN = Choice()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manner:
-    """How much a speaker tells: the chances of each detail."""
+    """Hold how much a speaker mentions: the chances of each detail."""
 
     colour: float = 0.52
     material: float = 0.3
@@ -75,7 +75,7 @@ class Manner:
     part: float = 0.05
     vague: float = 0.2
     both: float = 0.7
-    place: float = 0.25
+    location: float = 0.25
     bystander: float = 0.08
     camera: float = 0.2
     speed: float = 0.06
@@ -85,26 +85,26 @@ CROWD = Manner()
 
 
 def references(film: Film, count: int, rng: np.random.Generator) -> list[str]:
-    """What so many people say of a film, each for themselves."""
+    """Return the captions of so many people, each written independently."""
     return [caption(film, Choice(rng)) for _ in range(count)]
 
 
 def full_truth(film: Film) -> str:
-    """All that happens in a film, in its order, in the commonest words."""
+    """Return all that happens in a film, in its order, in the commonest words."""
     return caption(film, PLAIN)
 
 
 def caption(film: Film, choice: Choice, manner: Manner = CROWD) -> str:
-    """One sentence about a film."""
-    told = film_events(film)
-    if len(told) > 1 and not choice.chance(manner.both):
-        told = [told[0] if choice.chance(0.55) else told[1]]
+    """Write one sentence about a film."""
+    described = film_events(film)
+    if len(described) > 1 and not choice.chance(manner.both):
+        described = [described[0] if choice.chance(0.55) else described[1]]
     form = choice.of(((4.5, "simple"), (3, "progressive"), (1.6, "participle"), (0.5, "there"), (0.25, "past")))
-    clauses = [_clause(shot, event, choice, manner) for shot, event in told[:2]]
+    clauses = [_clause(shot, event, choice, manner) for shot, event in described[:2]]
     same = len(clauses) == 2 and clauses[0].subject is not None and clauses[0].subject == clauses[1].subject
     sentence = _carried_on(clauses, form, choice) if same else _joined(clauses, form, choice)
-    shot = told[0][0]
-    sentence = _with_surroundings(sentence, shot, told, choice, manner)
+    shot = described[0][0]
+    sentence = _with_surroundings(sentence, shot, described, choice, manner)
     if form in ("participle", "there"):
         opening = (
             ((6, ""), (1, "a video of "), (0.7, "this is "), (0.5, "an animation of "), (0.4, "we see "))
@@ -117,7 +117,7 @@ def caption(film: Film, choice: Choice, manner: Manner = CROWD) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clause:
-    """Who does what. `subject` is the thing at the head, None where it is two of them."""
+    """Hold who does what. `subject` is the thing at the head, None where it is two of them."""
 
     subject: Thing | None
     noun: str
@@ -126,15 +126,15 @@ class Clause:
 
 
 def _joined(clauses: Sequence[Clause], form: str, choice: Choice) -> str:
-    said = [f"{clause.noun} {_inflected(clause.phrase, form, clause.many)}" for clause in clauses]
-    if len(said) == 1:
-        return said[0]
+    texts = [f"{clause.noun} {_inflected(clause.phrase, form, clause.many)}" for clause in clauses]
+    if len(texts) == 1:
+        return texts[0]
     links = ((5.0, "{0} and then {1}"), (2.0, "{0} and {1}"), (1.0, "{0} then {1}"), (0.5, "{1} after {0}"))
-    return choice.of(links if form == "there" else (*links, (0.8, "first {0} then {1}"))).format(*said)
+    return choice.of(links if form == "there" else (*links, (0.8, "first {0} then {1}"))).format(*texts)
 
 
 def _carried_on(clauses: Sequence[Clause], form: str, choice: Choice) -> str:
-    """Two things that the same one does; the second has no subject and no auxiliary of its own."""
+    """Join two actions of the same thing; the second has no subject and no auxiliary of its own."""
     first, second = clauses
     link = choice.of(((5.0, "and then"), (2.5, "and"), (1.0, "then"), (1.0, "and afterwards")))
     after = _inflected(second.phrase, "participle" if form == "progressive" else form, second.many)
@@ -142,17 +142,17 @@ def _carried_on(clauses: Sequence[Clause], form: str, choice: Choice) -> str:
 
 
 def _with_surroundings(
-    sentence: str, shot: Shot, told: Sequence[tuple[Shot, Event]], choice: Choice, manner: Manner
+    sentence: str, shot: Shot, described: Sequence[tuple[Shot, Event]], choice: Choice, manner: Manner
 ) -> str:
-    acting = {place for of, event in told if of is shot for place in (event.actor, event.patient)}
-    idle = [thing for place, thing in enumerate(shot.things) if place not in acting]
+    acting = {index for of, event in described if of is shot for index in (event.actor, event.patient)}
+    idle = [thing for index, thing in enumerate(shot.things) if index not in acting]
     if idle and choice.chance(manner.bystander):
         sentence += choice.of(((3, " next to {}"), (2, " near {}"), (2, " with {} in the background"))).format(
             noun_phrase(idle[-1], choice, manner)
         )
-    if choice.chance(manner.place):
-        place = choice.of(lexicon.PLACES[shot.background])
-        sentence = f"{place} {sentence}" if choice.chance(0.12) else f"{sentence} {place}"
+    if choice.chance(manner.location):
+        location = choice.of(lexicon.LOCATIONS[shot.background])
+        sentence = f"{location} {sentence}" if choice.chance(0.12) else f"{sentence} {location}"
     if shot.pan and choice.chance(manner.camera):
         way = "right" if shot.pan > 0 else "left"
         sentence += choice.of(((3, f" as the camera pans {way}"), (2, f" while the camera moves to the {way}")))
@@ -162,9 +162,9 @@ def _with_surroundings(
 def noun_phrase(
     thing: Thing, choice: Choice, manner: Manner = CROWD, *, count: int = 1, colour: str | None = None
 ) -> str:
-    """A thing with as much detail as the speaker cares for; `count` of them; in another colour than at rest."""
+    """Name a thing with as much detail as the speaker cares for; `count` of them; in another colour than at rest."""
     kind = KINDS[thing.kind]
-    nouns = tuple((4.0 / (place + 1) ** 2, noun) for place, noun in enumerate(kind.nouns))
+    nouns = tuple((4.0 / (rank + 1) ** 2, noun) for rank, noun in enumerate(kind.nouns))
     noun = kind.group if choice.chance(manner.vague) else choice.of(nouns)
     words = []
     if thing.size != "medium" and choice.chance(manner.size):
@@ -187,7 +187,7 @@ def noun_phrase(
 
 
 def _clause(shot: Shot, event: Event, choice: Choice, manner: Manner) -> Clause:
-    """Subject and verb phrase of one event, its verbs not inflected yet."""
+    """Write subject and verb phrase of one event, its verbs not inflected yet."""
     actor = shot.things[event.actor]
     patient = None if event.patient is None else shot.things[event.patient]
     phrase = choice.of(lexicon.EVENTS[event.name])
@@ -214,7 +214,7 @@ def _clause(shot: Shot, event: Event, choice: Choice, manner: Manner) -> Clause:
 def _subject(
     phrase: str, event: Event, actor: Thing, patient: Thing | None, choice: Choice, manner: Manner
 ) -> tuple[str, str]:
-    """The subject of a phrase, and the phrase without the mark of whose it is."""
+    """Return the subject of a phrase, and the phrase without the mark of whose it is."""
     if phrase.startswith("of other:"):
         assert patient is not None, f"{event.name} has a patient"
         return noun_phrase(patient, choice, manner), phrase.removeprefix("of other:")
@@ -245,14 +245,14 @@ def _way(event: Event, actor: Thing, choice: Choice) -> str:
 
 
 def _side(event: Event) -> str:
-    """Where a thing leaves or comes from: it enters on the side that it moves away from."""
+    """Return the side where a thing leaves or comes from: it enters on the side that it moves away from."""
     if event.name == "enter":
         return "left" if event.direction == "right" else "right"
     return event.direction
 
 
 def _inflected(phrase: str, form: str, many: bool) -> str:
-    """The phrase's verbs in the form of the sentence, with the auxiliary before the first."""
+    """Inflect the phrase's verbs in the form of the sentence, with the auxiliary before the first."""
     verb_form = {"simple": "base" if many else "s", "past": "past"}.get(form, "ing")
     be = "are" if many else "is"
     auxiliary = f"{be} " if form == "progressive" else ""
@@ -267,11 +267,11 @@ def _inflected(phrase: str, form: str, many: bool) -> str:
 
 
 def objects_only(film: Film) -> str:
-    """What one who knows every acting thing, and not what happens, would say."""
-    told = film_events(film)[:2]
+    """Caption a film by its acting things alone, without what happens."""
+    described = film_events(film)[:2]
     named: list[Thing] = []
-    for shot, event in told:
-        for place in (event.actor, event.patient):
-            if place is not None and shot.things[place] not in named:
-                named.append(shot.things[place])
+    for shot, event in described:
+        for index in (event.actor, event.patient):
+            if index is not None and shot.things[index] not in named:
+                named.append(shot.things[index])
     return " and ".join(noun_phrase(thing, PLAIN) for thing in named[:3])

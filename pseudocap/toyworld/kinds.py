@@ -1,4 +1,4 @@
-"""The kinds of things: silhouettes of two parts or more, what people call them, how they get about.
+"""Define the kinds of things: silhouettes of two parts or more, their nouns, how they move.
 
 Everything that faces anywhere faces right; a thing's own `facing` flips it.
 """
@@ -16,7 +16,7 @@ O, GLOW, PANE, WATER = Role.ORANGE, Role.GLOW, Role.PANE, Role.WATER  # noqa: E7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """`nouns`, the commonest first; `group` is the vaguer word; `goes` the way it moves; `can` what else it does."""
+    """Describe a kind: `nouns`, the commonest first; `group`, the vaguer word; `goes`, how it moves; `can`, what else."""
 
     nouns: tuple[str, ...]
     group: str

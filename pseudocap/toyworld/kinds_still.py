@@ -1,4 +1,4 @@
-"""The kinds that lie, stand or hang about: toys, vessels, plants, food, buildings, the sky. `KINDS` holds all kinds."""
+"""Define the kinds that do not move by themselves: toys, vessels, plants, food, buildings, sky. `KINDS` holds all."""
 
 from __future__ import annotations
 

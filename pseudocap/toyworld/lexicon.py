@@ -1,4 +1,4 @@
-"""The words for what happens: for every event the ways in which people put it, with how often they do.
+"""Hold the words for events: for each the phrases that people use, with how often they do.
 
 In a phrase, [verb] is inflected with its sentence; {way} is a direction, {side} a side of the picture, {turn} a sense
 of rotation, {other} the patient, {goes} the actor's own verb of motion, {to} and {from} colours. A phrase that begins
@@ -38,7 +38,7 @@ TURNS: dict[str, Weighted] = {
     "clockwise": ((7, "clockwise"), (1, "to the right"), (0.7, "in a clockwise direction")),
     "anticlockwise": ((5, "counterclockwise"), (3, "anticlockwise"), (1, "to the left")),
 }
-PLACES: dict[str, Weighted] = {
+LOCATIONS: dict[str, Weighted] = {
     "meadow": ((4, "on the grass"), (3, "in a field"), (1, "in a green meadow")),
     "beach": ((5, "on the beach"), (2, "on a beach"), (1, "by the sea"), (1, "on the sand")),
     "road": ((4, "on the road"), (3, "on a street"), (1, "in the street")),
@@ -165,7 +165,7 @@ EVENTS: dict[str, Weighted] = {
         (1, "of other: {is} eaten by {by}")),
     "spit out": ((5, "[spit] out {other}"), (2, "[spit] {other} out"), (1.5, "of other: [come] out of {by}")),
 }  # fmt: skip
-PLURAL = frozenset({"join", "meet", "part", "swap"})  # said of two things together
+PLURAL = frozenset({"join", "meet", "part", "swap"})  # of two things together
 
 PAST = {
     "drive": "drove", "fly": "flew", "swim": "swam", "go": "went", "come": "came", "get": "got", "grow": "grew",
@@ -204,7 +204,7 @@ DOUBLED = frozenset(
 
 
 def inflect(verb: str, form: str) -> str:
-    """`form` is "base", "s" (drives), "ing" (driving) or "past" (drove)."""
+    """Inflect a verb: `form` is "base", "s" (drives), "ing" (driving) or "past" (drove)."""
     if form == "base":
         return verb
     if form == "ing":
@@ -235,7 +235,7 @@ IRREGULAR_PLURALS = {
 
 
 def plural(noun: str) -> str:
-    """Of a noun, whose last word carries it."""
+    """Return the plural of a noun, whose last word carries it."""
     if noun in IRREGULAR_PLURALS:
         return IRREGULAR_PLURALS[noun]
     if noun.endswith(("s", "sh", "ch", "x")):
@@ -244,5 +244,5 @@ def plural(noun: str) -> str:
 
 
 def article(words: str) -> str:
-    """The indefinite article before these words."""
+    """Return the indefinite article before these words."""
     return "an" if words[0] in "aeiou" else "a"

@@ -1,8 +1,8 @@
-"""Draws frames: the ground, then every thing from the farthest to the nearest, blurred by what it does meanwhile.
+"""Draw frames: the ground, then every thing from the farthest to the nearest, blurred by its motion.
 
 A frame is exposed at four moments around its tick. What stands still in all four is drawn once; the rest is the mean
-of four sprites, which is exact, because sprites are premultiplied. The four are placed evenly around the tick and
-summed as whole numbers, so a film and its mirror image give the same pictures to the last bit.
+of four sprites, which is exact, because sprites are premultiplied. The four lie evenly around the tick and
+are summed as integers, so a film and its mirror image give the same pictures to the last bit.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ SMALLEST = 3  # pixels: a thing that has shrunk below this is gone
 
 
 def render_film(film: Film, size: int) -> Iterator[np.ndarray]:
-    """Every frame, [size, size, RGB] uint8, in order."""
+    """Render every frame, [size, size, RGB] uint8, in order."""
     for shot in film.shots:
         yield from render_shot(shot, size)
 
 
 def render(film: Film, frame: int, size: int) -> np.ndarray:
-    """One frame by its number."""
-    shot, place = film.shot_at(frame)
-    return next(_frames(shot, size, np.array([place])))
+    """Render one frame by its number."""
+    shot, index = film.shot_at(frame)
+    return next(_frames(shot, size, np.array([index])))
 
 
 def render_shot(shot: Shot, size: int) -> Iterator[np.ndarray]:
@@ -39,16 +39,16 @@ def render_shot(shot: Shot, size: int) -> Iterator[np.ndarray]:
 
 def _frames(shot: Shot, size: int, numbers: np.ndarray) -> Iterator[np.ndarray]:
     ticks = (TICKS * numbers[:, None] + TICKS // 2 + EXPOSURES).ravel()
-    placed = _Placed(shot, size, poses(shot, ticks), camera(shot, ticks))
+    exposed = _ExposedThings(shot, size, poses(shot, ticks), camera(shot, ticks))
     margin = -(-int(abs(shot.pan) * size) // 2) + 2 if shot.pan else 0
     wide = ground(shot.background, size, size + 2 * margin, shot.light, shot.texture).copy()
     looks = np.round(camera(shot, TICKS * numbers + TICKS // 2) * size * OVER).astype(int) + margin * OVER
-    resting = 0 if shot.pan else placed.resting()  # the farthest things, if they never change, belong to the ground
+    resting = 0 if shot.pan else exposed.resting()  # the farthest things, if they never change, belong to the ground
     for thing in range(resting):
-        placed.lay(wide[:, margin : margin + size], thing, 0)
+        exposed.draw(wide[:, margin : margin + size], thing, 0)
     frame = np.empty(0)
     for number, look in enumerate(looks.tolist()):
-        if number and placed.unchanged(number) and look == looks[number - 1]:
+        if number and exposed.unchanged(number) and look == looks[number - 1]:
             yield frame.copy()
             continue
         column, rest = divmod(look, OVER)
@@ -56,13 +56,13 @@ def _frames(shot: Shot, size: int, numbers: np.ndarray) -> Iterator[np.ndarray]:
         if rest:
             light += (wide[:, column + 1 : column + 1 + size] - light) * (rest / OVER)
         for thing in range(resting, len(shot.things)):
-            placed.lay(light, thing, number * len(EXPOSURES))
+            exposed.draw(light, thing, number * len(EXPOSURES))
         frame = np.minimum(light + 0.5, 255).astype(np.uint8)
         yield frame
 
 
 class Piece(NamedTuple):
-    """A sprite and where it goes; `alpha` is its opacity in STEPS."""
+    """Hold a sprite and its position; `alpha` is its opacity in STEPS."""
 
     pixels: np.ndarray
     top: int
@@ -70,23 +70,23 @@ class Piece(NamedTuple):
     alpha: int
 
 
-class _Placed:
-    """The things of a shot at every moment of exposure, rounded to what a sprite can be."""
+class _ExposedThings:
+    """Hold the things of a shot at every moment of exposure, rounded to what a sprite can be."""
 
     def __init__(self, shot: Shot, size: int, at: Poses, pan: np.ndarray) -> None:
         self._size = size
         self._things = shot.things
         self._light = shot.light
-        self._turned = _whole(at.angle / ANGLE) * ANGLE % 360
+        self._turned = _rounded(at.angle / ANGLE) * ANGLE % 360
         heights = np.array([[thing.height] for thing in shot.things]).reshape(-1, 1)
-        self._heights = _whole(heights * at.scale * size)
+        self._heights = _rounded(heights * at.scale * size)
         self._mix, self._opened, self._level, self._glow, self._alpha = (
-            _whole(each * STEPS) for each in (at.mix, at.opened, at.level, at.glow, at.alpha)
+            _rounded(each * STEPS) for each in (at.mix, at.opened, at.level, at.glow, at.alpha)
         )
         self._looks = (self._turned, self._heights, self._mix, self._opened, self._level, self._glow, self._alpha)
-        self._x = _whole((at.x - pan) * size * OVER)
-        self._y = _whole(at.y * size * OVER)
-        self._split = _whole(at.split * size * OVER)
+        self._x = _rounded((at.x - pan) * size * OVER)
+        self._y = _rounded(at.y * size * OVER)
+        self._split = _rounded(at.split * size * OVER)
         self._stream = at.stream > 0
         state = np.stack([*self._looks, self._x, self._y, self._split, self._stream], axis=-1)
         state = state.reshape(len(shot.things), state.shape[1] // len(EXPOSURES), len(EXPOSURES), state.shape[2])
@@ -96,14 +96,14 @@ class _Placed:
         self._pourers = {each.actor: each.patient for each in shot.actions if each.verb == "pour"}
 
     def resting(self) -> int:
-        """How many of the farthest things never change."""
+        """Return how many of the farthest things never change."""
         return int(np.argmin([*self._rests, False]))
 
     def unchanged(self, number: int) -> bool:
-        """Whether everything is as it was in the frame before, and nothing is blurred."""
+        """Return whether everything is as it was in the frame before, and nothing is blurred."""
         return bool(self._same[number])
 
-    def lay(self, frame: np.ndarray, thing: int, first: int) -> None:
+    def draw(self, frame: np.ndarray, thing: int, first: int) -> None:
         """Draw a thing, exposed from the moment `first` on, over the frame."""
         moments = [first] if self._still[thing, first // len(EXPOSURES)] else range(first, first + len(EXPOSURES))
         layers = [[self._water(thing, moment) for moment in moments if self._stream[thing, moment]]]
@@ -114,14 +114,14 @@ class _Placed:
                 self._blend(frame, pieces, len(moments))
 
     def _blend(self, frame: np.ndarray, pieces: list[Piece], moments: int) -> None:
-        """Lay the mean over the moments on the frame, as far as it lies within."""
+        """Blend the mean over the moments into the frame, as far as it lies within."""
         top, left = min(piece.top for piece in pieces), min(piece.left for piece in pieces)
         bottom = max(piece.top + piece.pixels.shape[0] for piece in pieces)
         right = max(piece.left + piece.pixels.shape[1] for piece in pieces)
         first, last = (max(top, 0), max(left, 0)), (min(bottom, self._size), min(right, self._size))
         if first[0] >= last[0] or first[1] >= last[1]:
             return
-        total = np.zeros((bottom - top, right - left, 4), np.float32)  # of whole numbers, so in any order the same
+        total = np.zeros((bottom - top, right - left, 4), np.float32)  # of integers, so in any order the same
         for pixels, row, column, alpha in pieces:
             area = total[row - top : row - top + len(pixels), column - left : column - left + pixels.shape[1]]
             area += pixels if alpha == STEPS else np.floor(pixels * (alpha / STEPS))
@@ -131,7 +131,7 @@ class _Placed:
         area += layer[..., :3] * np.float32(self._light / moments)
 
     def _half(self, thing: int, moment: int, side: int) -> list[Piece]:
-        """The thing at one moment, or one of the halves that it has split into; nothing where it is gone."""
+        """Return the thing at one moment, or one of the halves that it has split into; nothing where it is gone."""
         alpha, height = int(self._alpha[thing, moment]), int(self._heights[thing, moment])
         if alpha <= 0 or height < SMALLEST:
             return []
@@ -139,7 +139,7 @@ class _Placed:
         x = int(self._x[thing, moment]) + side * int(self._split[thing, moment])
         return [_piece(look, x, int(self._y[thing, moment]), alpha)]
 
-    def _look(self, thing: Thing, place: int, moment: int, height: int) -> Appearance:
+    def _look(self, thing: Thing, index: int, moment: int, height: int) -> Appearance:
         return Appearance(
             kind=thing.kind,
             colour=thing.colour,
@@ -147,15 +147,15 @@ class _Placed:
             material=thing.material,
             facing=thing.facing,
             height=height,
-            angle=int(self._turned[place, moment]),
-            mix=int(self._mix[place, moment]),
-            opened=int(self._opened[place, moment]),
-            level=int(self._level[place, moment]),
-            glow=int(self._glow[place, moment]),
+            angle=int(self._turned[index, moment]),
+            mix=int(self._mix[index, moment]),
+            opened=int(self._opened[index, moment]),
+            level=int(self._level[index, moment]),
+            glow=int(self._glow[index, moment]),
         )
 
     def _water(self, thing: int, moment: int) -> Piece:
-        """What falls from a vessel's lip into the middle of the other."""
+        """Return the stream of water from a vessel's lip into the middle of the other."""
         patient = self._pourers[thing]
         column = int(self._x[patient, moment]) // OVER
         top = int(self._y[thing, moment]) // OVER + int(self._heights[thing, moment]) // 6
@@ -172,5 +172,5 @@ def _piece(look: Appearance, x: int, y: int, alpha: int) -> Piece:
     return Piece(pixels, row - len(pixels) // 2, column - len(pixels) // 2, alpha)
 
 
-def _whole(values: np.ndarray) -> np.ndarray:
+def _rounded(values: np.ndarray) -> np.ndarray:
     return np.floor(values + 0.5).astype(np.int64)

@@ -1,7 +1,7 @@
-"""What a film shows, exactly: things, what they do and when, the ground behind them, the camera.
+"""Describe a film exactly: things, what they do and when, the ground behind them, the camera.
 
-A scene is data; `actions.poses` says where everything is at a time, `render` draws it, `grammar` talks about it. Times
-are whole ticks, so that a film and its mirror image in time hold the same pictures to the last bit.
+A scene is data; `actions.poses` says where everything is at a time, `render` draws it, `grammar` captions it. Times
+are integer ticks, so that a film and its mirror image in time hold the same pictures to the last bit.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ SIZES = {"small": 0.24, "medium": 0.32, "big": 0.42}  # of the picture's height
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thing:
-    """One object where it is before anything happens. `x`, `y` are its centre, the picture being the unit square.
+    """Describe one object before anything happens. `x`, `y` are its centre, the picture being the unit square.
 
-    `facing` is 1 or -1 and says nothing about which way it will go. `becomes` is the colour that it turns into.
+    `facing` is 1 or -1 and tells nothing about which way it will go. `becomes` is the colour that it turns into.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Thing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Action:
-    """`verb` is a choreography of `actions`; `actor` and `patient` count the shot's things; `start`, `end` in ticks.
+    """Describe an action: `verb` is one of `actions`; `actor`, `patient` index the shot's things; `start`, `end` in ticks.
 
     `vector` is how far and where the motion goes, or its sign which way it turns. `backward` plays it from its end
     to its start: a thing that grows, backward, shrinks.
@@ -70,7 +70,7 @@ class Action:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shot:
-    """What is filmed without a cut. Things are listed from the farthest to the nearest; `pan` is the camera's way."""
+    """Describe a shot, filmed without a cut: things from the farthest to the nearest; `pan` is the camera's motion."""
 
     things: tuple[Thing, ...]
     actions: tuple[Action, ...]
@@ -87,7 +87,7 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Film:
-    """Shots, one cut after the other."""
+    """Hold the shots of a film, in order."""
 
     shots: tuple[Shot, ...]
 
@@ -100,7 +100,7 @@ class Film:
         return self.frames / FPS
 
     def shot_at(self, frame: int) -> tuple[Shot, int]:
-        """The shot that a frame belongs to, and the frame's place in it."""
+        """Return the shot that a frame belongs to, and the frame's index in it."""
         for shot in self.shots:
             if frame < shot.frames:
                 return shot, frame
@@ -109,7 +109,7 @@ class Film:
 
 
 def mirrored(film: Film) -> Film:
-    """The same film run backwards, as a film of its own: every action is its reverse."""
+    """Return the film run backwards, as a film of its own: every action is its reverse."""
     return Film(shots=tuple(_mirrored(shot) for shot in reversed(film.shots)))
 
 

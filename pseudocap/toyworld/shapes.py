@@ -1,4 +1,4 @@
-"""What a silhouette is made of: polygons in a unit box, each in a role that the thing's colours fill in.
+"""Build silhouettes: polygons in a unit box, each in a role that the thing's colours fill in.
 
 The box runs from -0.5 to 0.5, y downwards, so that 0.5 is the ground. Ellipses are polygons too, because they turn.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Role(IntEnum):
-    """What fills a part. HOLE cuts away what was drawn before; MAIN carries the material."""
+    """Name what fills a part. HOLE cuts away what was drawn before; MAIN carries the material."""
 
     HOLE = 0
     MAIN = 1
@@ -35,7 +35,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """A polygon [corner, (x, y)]. `opens` is where the part moves as the thing opens; `level` is liquid that rises."""
+    """Hold a polygon [corner, (x, y)]. `opens`: where it moves as the thing opens; `level`: whether it is rising liquid."""
 
     role: Role
     points: np.ndarray
@@ -46,7 +46,7 @@ class Part:
 def ellipse(
     role: Role, cx: float, cy: float, rx: float, ry: float, begin: float = 0.0, end: float = 360.0, turn: float = 0.0
 ) -> Part:
-    """An ellipse, or the slice of it between two angles (degrees, clockwise from three o'clock), turned by `turn`."""
+    """Return an ellipse, or a slice between two angles (degrees, clockwise from three o'clock), turned by `turn`."""
     corners = 22 if end - begin >= 360 else 14
     angles = np.radians(np.linspace(begin, end, corners, endpoint=end - begin < 360))
     x, y = rx * np.cos(angles), ry * np.sin(angles)
@@ -56,7 +56,7 @@ def ellipse(
 
 
 def polygon(role: Role, *coordinates: float, opens: tuple[float, float] = (0.0, 0.0)) -> Part:
-    """A polygon from x, y, x, y, ..."""
+    """Return a polygon from x, y, x, y, ..."""
     return Part(role, np.array(coordinates, dtype=float).reshape(-1, 2), opens)
 
 
@@ -70,20 +70,20 @@ def box(
     opens: tuple[float, float] = (0.0, 0.0),
     level: bool = False,
 ) -> Part:
-    """A rectangle with upright sides."""
+    """Return a rectangle with upright sides."""
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], dtype=float)
     return Part(role, corners, opens, level)
 
 
 def star(role: Role, cx: float, cy: float, outer: float, inner: float, points: int) -> Part:
-    """A star with so many points, one of them up."""
+    """Return a star with so many points, one of them up."""
     angles = np.radians(np.arange(2 * points) * 180 / points - 90)
     radii = np.where(np.arange(2 * points) % 2 == 0, outer, inner)
     return Part(role, np.stack([cx + radii * np.cos(angles), cy + radii * np.sin(angles)], 1))
 
 
 def wheels(*centres: float, radius: float = 0.13, y: float = 0.36) -> tuple[Part, ...]:
-    """Black wheels with grey hubs."""
+    """Return black wheels with grey hubs."""
     rims = tuple(ellipse(Role.BLACK, x, y, radius, radius) for x in centres)
     return rims + tuple(ellipse(Role.GREY, x, y, radius * 0.4, radius * 0.4) for x in centres)
 

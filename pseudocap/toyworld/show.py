@@ -1,4 +1,4 @@
-"""Puts a film before one's eyes: a contact sheet, a GIF of its beginning, and all that is known and said of it."""
+"""Preview a film: write a contact sheet and a GIF of its beginning, and return its scene, captions and transcript."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ MOVING = 20 * FPS  # frames of the GIF: of a film of minutes, its beginning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Showing:
-    """Where the pictures of a film lie, and what it is: the scene in words, the plain truth, what people say."""
+class FilmPreview:
+    """Hold the paths of a film's pictures, its scene in words, the plain truth, its captions and its transcript."""
 
     sheet: Path
     gif: Path
@@ -35,40 +35,40 @@ class Showing:
 
 
 def show(
-    folder: Path, *, corpus: str = "msrvtt", split: str = "train", place: int = 0, seed: int = 0, size: int = 96
-) -> Showing:
+    folder: Path, *, corpus: str = "msrvtt", split: str = "train", index: int = 0, seed: int = 0, size: int = 96
+) -> FilmPreview:
     """Write the contact sheet and the GIF of a film into the folder."""
     recipe = recipe_of(corpus)
-    film = film_at(corpus, split, place, seed=seed)
+    film = film_at(corpus, split, index, seed=seed)
     frames = list(render_film(film, size))
     folder.mkdir(parents=True, exist_ok=True)
-    stem = f"{recipe.name}-{split}-{seed}-{place}"
-    rng = word_generator(corpus, split, place, seed=seed)
+    stem = f"{recipe.name}-{split}-{seed}-{index}"
+    rng = word_generator(corpus, split, index, seed=seed)
     lines = segments(talk(film, rng), rng)
-    showing = Showing(
+    preview = FilmPreview(
         sheet=folder / f"{stem}.png",
         gif=folder / f"{stem}.gif",
         scene=tuple(scene_lines(film)),
         truth=full_truth(film),
-        references=tuple(captions_at(corpus, split, place, seed=seed, count=20)),
+        references=tuple(captions_at(corpus, split, index, seed=seed, count=20)),
         transcript=tuple(f"{line.start:6.2f} to {line.end:6.2f}  {line.text}" for line in lines if line.text),
     )
-    _save(contact_sheet(frames), showing.sheet, "PNG")
+    _save(contact_sheet(frames), preview.sheet, "PNG")
     pictures = [_enlarged(frame) for frame in frames[:MOVING]]
     moving = {"append_images": pictures[1:], "duration": 1000 // FPS, "loop": 0, "optimize": False}
-    _save(pictures[0], showing.gif, "GIF", save_all=True, **moving)
-    return showing
+    _save(pictures[0], preview.gif, "GIF", save_all=True, **moving)
+    return preview
 
 
 def contact_sheet(frames: list[np.ndarray]) -> Image.Image:
-    """Pictures from the whole film in rows, each with its second."""
+    """Arrange pictures from the entire film in rows, each with its second."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, PICTURES).astype(int))
     side = frames[0].shape[0] * LARGER
     rows = -(-len(chosen) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * (side + EDGE) + EDGE, rows * (side + LABEL + EDGE) + EDGE), (24, 24, 28))
     draw = ImageDraw.Draw(sheet)
-    for place, number in enumerate(chosen.tolist()):
-        row, column = divmod(place, COLUMNS)
+    for position, number in enumerate(chosen.tolist()):
+        row, column = divmod(position, COLUMNS)
         left, top = EDGE + column * (side + EDGE), EDGE + row * (side + LABEL + EDGE)
         sheet.paste(_enlarged(frames[number]), (left, top + LABEL))
         draw.text((left, top), f"{number / FPS:.1f} s", fill=(220, 220, 220))
@@ -76,19 +76,19 @@ def contact_sheet(frames: list[np.ndarray]) -> Image.Image:
 
 
 def scene_lines(film: Film) -> list[str]:
-    """The scene description, for people."""
+    """Describe the scene in lines, for people."""
     lines = []
     begin = 0.0
     for number, shot in enumerate(film.shots, start=1):
         pan = {-1: ", the camera pans left", 0: "", 1: ", the camera pans right"}[int(np.sign(shot.pan))]
         lines.append(f"shot {number}: {begin:.1f} to {begin + shot.frames / FPS:.1f} s, {shot.background}{pan}")
-        lines += [f"  {place}: {_thing(thing)}" for place, thing in enumerate(shot.things)]
-        lines += _happenings(shot, begin)
+        lines += [f"  {index}: {_thing(thing)}" for index, thing in enumerate(shot.things)]
+        lines += _event_lines(shot, begin)
         begin += shot.frames / FPS
     return lines
 
 
-def _happenings(shot: Shot, begin: float) -> list[str]:
+def _event_lines(shot: Shot, begin: float) -> list[str]:
     return [
         f"  {begin + each.start / TICKS / FPS:.1f} to {begin + each.end / TICKS / FPS:.1f} s: {each.actor} does "
         f"'{each.name}'{'' if each.patient is None else f' with {each.patient}'}"

@@ -1,7 +1,7 @@
-"""What people say while a long film runs, as a recogniser writes it down; what stills are called on the web, and
-what a person says who looks at one.
+"""Write the speech over a long film as a recogniser transcribes it, the alt text of stills on the web, and
+their captions by a person.
 
-Of what is said, 45 % refers to the film, 13 % greets or says good-bye and 42 % is about something else, as the papers
+Of the utterances, 45 % refers to the film, 13 % greets or says good-bye and 42 % is about something else, as the papers
 found in HowTo100M; and what refers comes too late or too early by seconds.
 """
 
@@ -24,9 +24,9 @@ from pseudocap.types import Segment
 TalkKind = Literal["refers", "intro", "outro", "chat"]
 SHARES: dict[str, float] = {"refers": 0.45, "intro or outro": 0.13, "chat": 0.42}
 SHORTEST = 4  # shots: nobody greets and says good-bye in less
-LAG = (1.5, 1.5)  # mean and deviation, in seconds, of how much later a thing is said than shown
-GUESSES = 0.5  # of who describes a still: how many say what seems to go on
-SPOKEN = Manner(colour=0.4, material=0.08, size=0.15, part=0.0, vague=0.15, both=0.5, place=0.04, bystander=0.02)
+LAG = (1.5, 1.5)  # mean and deviation, in seconds, of how much later speech comes than its picture
+GUESSES = 0.5  # the share of a still's captions that guess at what happens
+SPOKEN = Manner(colour=0.4, material=0.08, size=0.15, part=0.0, vague=0.15, both=0.5, location=0.04, bystander=0.02)
 
 INTROS = (
     "hi everyone and welcome back to my channel", "hello friends my name is {name} and this is my show",
@@ -75,7 +75,7 @@ TITLES = (
     (0.7, "{}, vector"),
     (0.7, "vintage {} for sale"), (0.5, "Amazon.com: {}"), (0.5, "HD wallpaper: {}"),
 )  # fmt: skip
-# What a still shows of two things that act: the same for an action and its reverse.
+# What is visible in a still of two things that act: the same for an action and its reverse.
 HINTS = {
     "pick up": "{actor} holding {patient}", "put down": "{actor} holding {patient}",
     "carry": "{patient} on top of {actor}",
@@ -85,7 +85,7 @@ HINTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Utterance:
-    """What is said from `start` to `end`, in seconds. `shot` is the one that it refers to, and `lag` by how late."""
+    """Hold speech from `start` to `end`, in seconds. `shot` is the one that it refers to, and `lag` by how late."""
 
     kind: TalkKind
     start: float
@@ -96,28 +96,29 @@ class Utterance:
 
 
 def talk(film: Film, rng: np.random.Generator) -> list[Utterance]:
-    """One utterance a shot: a greeting, what the shots show or something else, a good-bye.
+    """Return one utterance a shot: a greeting, what the shots show or something else, a good-bye.
 
     Greetings are the first and the last of about fifteen, which makes their 13 %; the rest is drawn by its shares.
     """
     starts = np.cumsum([0, *(shot.frames for shot in film.shots)]) / FPS
     refers = SHARES["refers"] / (SHARES["refers"] + SHARES["chat"])
-    said: list[Utterance] = []
+    utterances: list[Utterance] = []
     free = 0.0  # nobody speaks over himself
-    for place, shot in enumerate(film.shots):
+    for index, shot in enumerate(film.shots):
         kind: TalkKind = "refers" if rng.random() < refers else "chat"
-        if len(film.shots) >= SHORTEST and place in (0, len(film.shots) - 1):
-            kind = "outro" if place else "intro"
+        if len(film.shots) >= SHORTEST and index in (0, len(film.shots) - 1):
+            kind = "outro" if index else "intro"
         lag = float(rng.normal(*LAG)) if kind == "refers" else 0.0
-        shown = float(starts[place])
-        start = round(max(free, shown + lag), 2)
+        begin = float(starts[index])
+        start = round(max(free, begin + lag), 2)
         free = round(start + shot.frames / FPS * float(rng.uniform(0.65, 0.95)), 2)
-        refers_to, late = (place, round(start - shown, 2)) if kind == "refers" else (None, 0.0)
-        said.append(Utterance(kind=kind, start=start, end=free, text=_say(kind, shot, rng), shot=refers_to, lag=late))
-    return said
+        refers_to, late = (index, round(start - begin, 2)) if kind == "refers" else (None, 0.0)
+        text = _spoken_text(kind, shot, rng)
+        utterances.append(Utterance(kind=kind, start=start, end=free, text=text, shot=refers_to, lag=late))
+    return utterances
 
 
-def _say(kind: TalkKind, shot: Shot, rng: np.random.Generator) -> str:
+def _spoken_text(kind: TalkKind, shot: Shot, rng: np.random.Generator) -> str:
     if kind == "refers":
         choice = Choice(rng)
         return _misheard(choice.of(LEADS).format(caption(Film(shots=(shot,)), choice, SPOKEN)), rng)
@@ -132,16 +133,16 @@ def _filled(line: str, rng: np.random.Generator) -> str:
 
 
 def _misheard(text: str, rng: np.random.Generator) -> str:
-    """A recogniser drops a word in thirty."""
+    """Drop a word in thirty, as a recogniser does."""
     words = text.split()
     kept = [word for word in words if rng.random() > 1 / 30]
     return " ".join(kept or words)
 
 
-def segments(said: Sequence[Utterance], rng: np.random.Generator) -> list[Segment]:
-    """The lines of a transcript: a few words each, on the screen until the next one is well under way; some empty."""
+def segments(utterances: Sequence[Utterance], rng: np.random.Generator) -> list[Segment]:
+    """Cut speech into transcript lines: a few words each, which end after the next has begun; some empty."""
     lines: list[Segment] = []
-    for utterance in said:
+    for utterance in utterances:
         words = utterance.text.split()
         marks = [0]
         while marks[-1] < len(words):
@@ -156,15 +157,15 @@ def segments(said: Sequence[Utterance], rng: np.random.Generator) -> list[Segmen
 
 
 def alt_text(film: Film, frame: int, rng: np.random.Generator) -> str:
-    """What the web calls a still: its things and perhaps its place, hardly what happens, and one in five is no use."""
+    """Write a still's alt text: its things and perhaps its location, hardly what happens, and one in five is no use."""
     if rng.random() < 0.1:
         return _filled(str(rng.choice(UNRELATED)), rng)
     choice = Choice(rng)
     if rng.random() < 0.1:  # a caption of something else
-        stranger = Thing(kind=str(rng.choice(list(KINDS))), colour=str(rng.choice(["red", "blue", "green", "white"])))
-        return choice.of(TITLES).format(noun_phrase(stranger, choice))
-    shot, place = film.shot_at(frame)
-    tick = place * TICKS + TICKS // 2
+        other = Thing(kind=str(rng.choice(list(KINDS))), colour=str(rng.choice(["red", "blue", "green", "white"])))
+        return choice.of(TITLES).format(noun_phrase(other, choice))
+    shot, index = film.shot_at(frame)
+    tick = index * TICKS + TICKS // 2
     for event in events(shot):
         if event.name in HINTS and event.start < tick < event.end and event.patient is not None and rng.random() < 0.7:
             actor, patient = (noun_phrase(shot.things[who], choice) for who in (event.actor, event.patient))
@@ -175,14 +176,14 @@ def alt_text(film: Film, frame: int, rng: np.random.Generator) -> str:
         named[0] = named[0].removeprefix("an ").removeprefix("a ").removeprefix("the ")
     text = title.format(" and ".join(named))
     if rng.random() < 0.4:
-        text += f" {choice.of(lexicon.PLACES[shot.background])}"
+        text += f" {choice.of(lexicon.LOCATIONS[shot.background])}"
     if rng.random() < 0.3:
         text = text.replace("a ", "", 1) if text.startswith("a ") else text
     return text.title() if rng.random() < 0.12 else text
 
 
 def visible(shot: Shot, tick: int) -> list[int]:
-    """The things that one frame shows, those that take part in what happens just then first."""
+    """List the things visible in one frame, those that take part in what happens just then first."""
     at = poses(shot, np.array([tick]))
     there = (at.alpha[:, 0] > 0.2) & (at.scale[:, 0] > 0.2) & (np.abs(at.x[:, 0] - 0.5) < 0.55)
     acting = [who for each in events(shot) if each.start < tick < each.end for who in (each.actor, each.patient)]
@@ -191,17 +192,17 @@ def visible(shot: Shot, tick: int) -> list[int]:
 
 
 def still_caption(film: Film, frame: int, rng: np.random.Generator) -> str:
-    """What a person says of one still: its things and its place, or what seems to go on, either way round.
+    """Caption one still as a person does: its things and its location, or what seems to happen, either way round.
 
-    A still does not tell push from pull, so whoever guesses is wrong about the way every second time.
+    A still cannot distinguish push from pull, so whoever guesses is wrong about the way every second time.
     """
     choice = Choice(rng)
-    shot, place = film.shot_at(frame)
-    tick = place * TICKS + TICKS // 2
+    shot, index = film.shot_at(frame)
+    tick = index * TICKS + TICKS // 2
     running = [action for action in shot.actions if action.start < tick < action.end]
     if running and rng.random() < GUESSES:
         alone = Film(shots=(replace(shot, actions=(running[0],), pan=0.0),))
         return caption(mirrored(alone) if rng.random() < 0.5 else alone, choice)
     named = [noun_phrase(shot.things[who], choice) for who in visible(shot, tick)[: 1 + int(rng.integers(1, 3))]]
     text = " and ".join(named) or "nothing"
-    return f"{text} {choice.of(lexicon.PLACES[shot.background])}" if rng.random() < 0.5 else text
+    return f"{text} {choice.of(lexicon.LOCATIONS[shot.background])}" if rng.random() < 0.5 else text

@@ -1,7 +1,7 @@
-"""One thing in one pose as pixels: polygons drawn four times too large in Pillow, coloured, and shrunk.
+"""Draw one thing in one pose as pixels: polygons drawn four times too large in Pillow, coloured, and shrunk.
 
-A sprite is premultiplied (colour times opacity), so that laying several over one another is a sum, and a blurred sprite
-is the mean of sharp ones. Poses are rounded to quarter pixels and a few degrees, and what was drawn once is kept.
+A sprite is premultiplied (colour times opacity), so that drawing several over one another is a sum, and a blurred sprite
+is the mean of sharp ones. Poses are rounded to quarter pixels and a few degrees, and finished sprites are cached.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ OUTLINE = len(Role)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Appearance:
-    """All that decides how a thing looks, apart from where it is. `height` in pixels; the last four in STEPS."""
+    """Hold all that decides how a thing looks, apart from its position. `height` in pixels; the last four in STEPS."""
 
     kind: str
     colour: str
@@ -53,7 +53,7 @@ class Appearance:
 
 @lru_cache(maxsize=6000)
 def sprite(look: Appearance, right: int, down: int) -> np.ndarray:
-    """Premultiplied [height, width, RGBA], whole numbers; the corner of its middle pixel is the thing's centre.
+    """Return premultiplied [height, width, RGBA] integers; the corner of the middle pixel is the thing's centre.
 
     `right` and `down` are quarters of a pixel by which the centre lies beyond that corner.
     """
@@ -64,7 +64,7 @@ def sprite(look: Appearance, right: int, down: int) -> np.ndarray:
 
 @lru_cache(maxsize=600)
 def _large(look: Appearance) -> Image.Image:
-    """The thing OVER times too large, in the middle of a square with room to turn in.
+    """Draw the thing OVER times too large, in the middle of a square with room to turn in.
 
     RGBX: shrunk as four plain bands, where RGBA would be divided by its opacity and multiplied again.
     """
@@ -77,7 +77,7 @@ def _large(look: Appearance) -> Image.Image:
     roles = Image.new("L", (2 * half, 2 * half))
     draw = ImageDraw.Draw(roles)
     for part in KINDS[look.kind].parts:
-        points = _placed(part, look) @ across + half
+        points = _posed(part, look) @ across + half
         corners = points.ravel().tolist()
         draw.polygon(corners, fill=int(part.role))
         if part.role:
@@ -91,7 +91,7 @@ def _large(look: Appearance) -> Image.Image:
     return Image.frombuffer("RGBX", (2 * half, 2 * half), pixels, "raw", "RGBX", 0, 1)
 
 
-def _placed(part: Part, look: Appearance) -> np.ndarray:
+def _posed(part: Part, look: Appearance) -> np.ndarray:
     points = part.points + np.array(part.opens) * (look.opened / STEPS)
     if part.level:  # liquid: its top edge comes down to the bottom
         top, bottom = points[:, 1].min(), points[:, 1].max()
@@ -101,7 +101,7 @@ def _placed(part: Part, look: Appearance) -> np.ndarray:
 
 
 def _pattern(look: Appearance, half: int, scale: int) -> np.ndarray:
-    """Where the second tone of a material lies, in the thing's own directions."""
+    """Return where the second tone of a material lies, in the thing's own directions."""
     y, x = (each.astype(np.float32) / scale for each in np.ogrid[-half:half, -half:half])
     turn = np.radians(look.angle)
     x, y = (x * np.cos(turn) + y * np.sin(turn)) * look.facing, y * np.cos(turn) - x * np.sin(turn)
@@ -115,7 +115,7 @@ def _pattern(look: Appearance, half: int, scale: int) -> np.ndarray:
 
 
 def _shine(pixels: np.ndarray, index: np.ndarray, half: int, scale: int) -> None:
-    """A bright streak from above, fixed to the light and not to the thing."""
+    """Add a bright streak from above, fixed to the light and not to the thing."""
     y, x = (each.astype(np.float32) / scale for each in np.ogrid[-half:half, -half:half])
     streak = np.exp(-(((x + y + 0.22) / 0.1) ** 2)) * 0.75 + np.exp(-(((x + y - 0.12) / 0.05) ** 2)) * 0.4
     on = (index == Role.MAIN) | (index == Role.SECOND)

@@ -1,7 +1,7 @@
-"""Is a caption true of a film? Every caption of the toy world can be held against the exact scene.
+"""Judge whether a caption is true of a film: every caption of the toy world can be compared with the exact scene.
 
 A caption is read by the grammar's own words: the things that it names, with their colours, and the events, with their
-direction. What it leaves out is not held against it, and words that the grammar does not know are passed over.
+direction. What it leaves out is no error, and words that the grammar does not know are ignored.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ THING = "@"  # stands for everything that is named while events are looked for
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
-    """What a caption says and what of it is wrong, each in the caption's own words."""
+    """Hold what a caption states and what of it is wrong, each in the caption's own words."""
 
     things: tuple[str, ...]
     wrong_things: tuple[str, ...]
@@ -36,7 +36,7 @@ class Verdict:
 
     @property
     def things_right(self) -> bool:
-        """It names something, and all that it names is there in the colours that it says."""
+        """Return whether it names something, and all that it names is in the scene in the stated colours."""
         return bool(self.things) and not self.wrong_things and not self.wrong_colours
 
     @property
@@ -45,7 +45,7 @@ class Verdict:
 
 
 def judge(caption: str, shots: Sequence[Shot]) -> Verdict:
-    """Hold a caption against the shots that it is of."""
+    """Compare a caption with the shots that it describes."""
     text = _without_surroundings(" ".join(re.findall(r"[\w'-]+", caption.lower())))
     things, wrong_things, wrong_colours = [], [], []
     for mention, kinds, colour in _mentions(text):
@@ -56,9 +56,9 @@ def judge(caption: str, shots: Sequence[Shot]) -> Verdict:
         elif colour and not any(colour in (thing.colour, thing.becomes) for thing in there):
             wrong_colours.append(mention)
     happens = [event for shot in shots for event in events(shot)]
-    said, wrong, reversed_ = [], [], []
-    for span, candidates, ways in _events_said(text):
-        said.append(span)
+    stated, wrong, reversed_ = [], [], []
+    for span, candidates, ways in _stated_events(text):
+        stated.append(span)
         same = [event for event in happens if event.name in candidates]
         if not same:
             wrong.append(span)
@@ -68,32 +68,32 @@ def judge(caption: str, shots: Sequence[Shot]) -> Verdict:
         things=tuple(things),
         wrong_things=tuple(wrong_things),
         wrong_colours=tuple(wrong_colours),
-        events=tuple(said),
+        events=tuple(stated),
         wrong_events=tuple(wrong),
         wrong_ways=tuple(reversed_),
     )
 
 
 def shots_between(film: Film, start: float, end: float, fps: int) -> tuple[Shot, ...]:
-    """The shots of a film that a clip of it shows."""
-    shown, first = [], 0.0
+    """Return the shots of a film that a clip of it overlaps."""
+    overlapping, first = [], 0.0
     for shot in film.shots:
         last = first + shot.frames / fps
         if first < end and last > start:
-            shown.append(shot)
+            overlapping.append(shot)
         first = last
-    return tuple(shown)
+    return tuple(overlapping)
 
 
 def _goes(event: Event, meant: frozenset[str]) -> bool:
-    """Whether an event goes one of the ways that are meant; where something enters is said by where it comes from."""
+    """Return whether an event has one of the directions meant; what enters is described by where it comes from."""
     way = {"left": "right", "right": "left"}.get(event.direction) if event.name == "enter" else event.direction
     return way in meant or way not in (*lexicon.WAYS, *lexicon.TURNS)
 
 
 @cache
 def _surroundings() -> re.Pattern[str]:
-    phrases = [phrase for options in lexicon.PLACES.values() for _, phrase in options]
+    phrases = [phrase for options in lexicon.LOCATIONS.values() for _, phrase in options]
     phrases += [f"with {kind.detail}" for kind in KINDS.values() if kind.detail]
     phrases += [r"(?:as|while) the camera \w+ (?:to the )?(?:left|right)"]
     ordered = sorted(phrases, key=len, reverse=True)
@@ -101,13 +101,13 @@ def _surroundings() -> re.Pattern[str]:
 
 
 def _without_surroundings(text: str) -> str:
-    """Places, parts and camera moves hold nouns and directions that are no claim about a thing."""
+    """Remove locations, parts and camera moves: their nouns and directions are no claim about a thing."""
     return " ".join(_surroundings().sub(" ", text).split())
 
 
 @cache
 def _nouns() -> dict[str, frozenset[str]]:
-    """What kinds each noun may mean."""
+    """Map each noun to the kinds that it may mean."""
     kinds: dict[str, set[str]] = {}
     for name, kind in KINDS.items():
         for noun in (*kind.nouns, kind.group):
@@ -122,7 +122,7 @@ def _mention() -> re.Pattern[str]:
 
 
 def _mentions(text: str) -> Iterable[tuple[str, frozenset[str], str]]:
-    """(the words, the kinds that they may mean, the colour or nothing) of everything that is named."""
+    """Yield (the words, the kinds that they may mean, the colour or nothing) of everything that is named."""
     for found in _mention().finditer(text):
         colours = [word for word in found[0].split() if word in COLOURS or word == "gray"]
         yield found[0], _nouns()[found["noun"]], colours[0].replace("gray", "grey") if colours else ""
@@ -162,7 +162,7 @@ def _any(words: Iterable[str]) -> str:
 
 @cache
 def _ways() -> dict[str, frozenset[str]]:
-    """What each way of saying a direction may mean: turning "to the right" is turning clockwise."""
+    """Map each phrase of direction to what it may mean: turning "to the right" is turning clockwise."""
     found: dict[str, set[str]] = {}
     for table in (lexicon.WAYS, lexicon.TURNS):
         for direction, options in table.items():
@@ -171,8 +171,8 @@ def _ways() -> dict[str, frozenset[str]]:
     return {phrase: frozenset(directions) for phrase, directions in found.items()}
 
 
-def _events_said(text: str) -> Iterable[tuple[str, frozenset[str], frozenset[str]]]:
-    """(the words, the events that they may mean, the ways that they may mean), the longest reading of every stretch."""
+def _stated_events(text: str) -> Iterable[tuple[str, frozenset[str], frozenset[str]]]:
+    """Yield (the words, the events, the directions that they may mean), the longest reading of every stretch."""
     named = [words for words, _, _ in _mentions(text)]
     text = _mention().sub(THING, text)
     readings = [

@@ -1,7 +1,7 @@
-"""Writes the world into a folder: films by processes side by side, then annotations, and a manifest last.
+"""Write the world into a folder: films in parallel processes, then annotations, and a manifest last.
 
-Every file appears under its name only when it is whole, so what is there is finished and is kept: an interrupted run is
-taken up again by the same command. What bounds the speed is drawing and x264, about half each (docs/experiments.md).
+Every file appears under its name only when it is complete, so existing files are finished and are kept: the same
+command resumes an interrupted run. What bounds the speed is drawing and x264, about half each (docs/experiments.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pseudocap.workers import ordered
 
 WORLD = 2  # raised whenever a seed gives another film or other words than before
 SETTINGS, MANIFEST = "toyworld.settings.json", "toyworld.json"
-TOGETHER = 16  # films that a worker takes at a time, at most
+BATCH = 16  # films that a worker takes at a time, at most
 SIZES = (32, 256)
 ANNOTATIONS: dict[str, tuple[Callable[[Path, CorpusRecipe, Scale, int], None], ...]] = {
     "clips": (formats.write_clip_labels, formats.write_scenes),
@@ -38,7 +38,7 @@ ANNOTATIONS: dict[str, tuple[Callable[[Path, CorpusRecipe, Scale, int], None], .
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilmJob:
-    """Films, or one tar of stills, that one worker makes: for each where it goes, and its split and place."""
+    """Hold the films, or one tar of stills, that one worker makes: for each its path, and its split and index."""
 
     corpus: str
     targets: tuple[tuple[Path, str, int], ...]
@@ -63,12 +63,12 @@ def write_world(
     root = Path(folder)
     recipes = [recipe_of(name) for name in corpora or CORPORA]
     _check(scale, size, seed, workers)
-    _settle(root, {"world": WORLD, "scale": scale, "size": size, "seed": seed})
-    told = progress or (lambda what, done, total: None)
+    _check_settings(root, {"world": WORLD, "scale": scale, "size": size, "seed": seed})
+    report = progress or (lambda what, done, total: None)
     started = time.perf_counter()
     for recipe in recipes:
-        _write_films(root, recipe, scale, size, seed, workers or os.cpu_count() or 1, told)
-        _write_annotations(root / recipe.name, recipe, scale, seed, told)
+        _write_films(root, recipe, scale, size, seed, workers or os.cpu_count() or 1, report)
+        _write_annotations(root / recipe.name, recipe, scale, seed, report)
     manifest = {
         "world": WORLD,
         "scale": scale,
@@ -94,15 +94,15 @@ def write_split(
     workers: int,
     progress: StageProgress | None = None,
 ) -> list[Path]:
-    """The films of one split alone, under their names in the corpus and without annotations; returned in its order."""
+    """Write the films of one split, under their names in the corpus and without annotations; return them in order."""
     _check(scale, size, seed, workers)
     folder.mkdir(parents=True, exist_ok=True)
     named = formats.films(recipe_of(corpus), scale, seed)
-    targets = [(folder / f"{name}.mp4", each, place) for each, place, name, _ in named if each == split]
+    targets = [(folder / f"{name}.mp4", each, index) for each, index, name, _ in named if each == split]
     wanted = [target for target in targets if not target[0].is_file()]
     done = len(targets) - len(wanted)
     jobs = [FilmJob(corpus=corpus, targets=tuple(group), size=size, seed=seed) for group in _grouped(wanted, workers)]
-    for finished in _made(jobs, workers):
+    for finished in _run_jobs(jobs, workers):
         done += finished
         if progress is not None:
             progress(corpus, done, len(targets))
@@ -120,8 +120,8 @@ def _check(scale: str, size: int, seed: int, workers: int | None) -> None:
         raise ConfigError(f"workers is {workers} and must be at least 1")
 
 
-def _settle(root: Path, settings: dict[str, Any]) -> None:
-    """A folder holds one world: its settings are written first, and another world is refused."""
+def _check_settings(root: Path, settings: dict[str, Any]) -> None:
+    """Check that the folder holds this world or nothing: settings are written first, and another world is refused."""
     path = root / SETTINGS
     if root.is_file():
         raise ConfigError(f"{root} is a file; name a folder")
@@ -137,13 +137,13 @@ def _settle(root: Path, settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         if found.get(name) != value:
             raise ConfigError(
-                f"{root} holds a world with {name} {found.get(name)!r}, and {value!r} is asked for; "
-                "name another folder, or ask for the same world again to complete it"
+                f"{root} holds a world with {name} {found.get(name)!r}, and {value!r} is requested; "
+                "name another folder, or request the same world again to complete it"
             )
 
 
 def _earlier(root: Path) -> dict[str, Any]:
-    """What an earlier run made in this folder, of the same world."""
+    """Return what an earlier run made in this folder, of the same world."""
     path = root / MANIFEST
     return json.loads(path.read_text(encoding="utf-8"))["corpora"] if path.is_file() else {}
 
@@ -151,11 +151,11 @@ def _earlier(root: Path) -> dict[str, Any]:
 def _write_films(
     root: Path, recipe: CorpusRecipe, scale: Scale, size: int, seed: int, workers: int, progress: StageProgress
 ) -> None:
-    jobs, there = _jobs(root / recipe.name, recipe, scale, size, seed, workers)
-    done, total = there, sum(recipe.films[scale].values())
+    jobs, existing = _jobs(root / recipe.name, recipe, scale, size, seed, workers)
+    done, total = existing, sum(recipe.films[scale].values())
     what = f"{recipe.name}: {'stills' if recipe.name == 'stills' else 'films'}"
     progress(what, done, total)
-    for finished in _made(jobs, workers):
+    for finished in _run_jobs(jobs, workers):
         done += finished
         progress(what, done, total)
 
@@ -163,37 +163,37 @@ def _write_films(
 def _jobs(
     folder: Path, recipe: CorpusRecipe, scale: Scale, size: int, seed: int, workers: int
 ) -> tuple[list[FilmJob], int]:
-    """What is still to be made, and how many films are there already."""
-    places = list(recipe.places(scale))
+    """Return the jobs still to run, and how many films exist already."""
+    indices = list(recipe.indices(scale))
     if recipe.name == "stills":
         folder.mkdir(parents=True, exist_ok=True)
-        shards = [places[first : first + formats.SHARD] for first in range(0, len(places), formats.SHARD)]
+        shards = [indices[first : first + formats.SHARD] for first in range(0, len(indices), formats.SHARD)]
         groups = [[(folder / f"{number:05d}.tar", *of) for of in shard] for number, shard in enumerate(shards)]
         missing = [group for group in groups if not group[0][0].is_file()]
     else:
         (folder / "videos").mkdir(parents=True, exist_ok=True)
         found = formats.films(recipe, scale, seed)
-        all_targets = [(folder / "videos" / f"{name}.mp4", split, place) for split, place, name, _ in found]
+        all_targets = [(folder / "videos" / f"{name}.mp4", split, index) for split, index, name, _ in found]
         wanted = [target for target in all_targets if not target[0].is_file()]
-        missing = _grouped(wanted, workers, most=1 if recipe.name == "talking" else TOGETHER)
+        missing = _grouped(wanted, workers, most=1 if recipe.name == "talking" else BATCH)
     jobs = [FilmJob(corpus=recipe.name, targets=tuple(group), size=size, seed=seed) for group in missing]
-    return jobs, len(places) - sum(len(job.targets) for job in jobs)
+    return jobs, len(indices) - sum(len(job.targets) for job in jobs)
 
 
 def _grouped(
-    wanted: list[tuple[Path, str, int]], workers: int, *, most: int = TOGETHER
+    wanted: list[tuple[Path, str, int]], workers: int, *, most: int = BATCH
 ) -> list[list[tuple[Path, str, int]]]:
     step = max(1, min(most, len(wanted) // (4 * workers)))
     return [wanted[first : first + step] for first in range(0, len(wanted), step)]
 
 
-def _made(jobs: Sequence[FilmJob], workers: int) -> Iterator[int]:
-    """Do the jobs; how many films each made, as they are done."""
+def _run_jobs(jobs: Sequence[FilmJob], workers: int) -> Iterator[int]:
+    """Run the jobs; yield how many films each made, as they are done."""
 
     def killed(job: FilmJob) -> int:
         raise DataError(
             "a process that draws films was killed (is the memory full?); run the same command again, with fewer "
-            "--workers, and it goes on where this one stopped"
+            "--workers, and it resumes where this one stopped"
         )
 
     alone = workers == 1 or len(jobs) < 2
@@ -203,11 +203,11 @@ def _made(jobs: Sequence[FilmJob], workers: int) -> Iterator[int]:
 def make(job: FilmJob) -> int:
     """Draw and write the films of a job."""
     if job.corpus == "stills":
-        formats.write_stills(job.targets[0][0], (place for _, _, place in job.targets), size=job.size, seed=job.seed)
+        formats.write_stills(job.targets[0][0], (index for _, _, index in job.targets), size=job.size, seed=job.seed)
         return len(job.targets)
-    for path, split, place in job.targets:
+    for path, split, index in job.targets:
         if not path.is_file():
-            write_film(path, film_at(job.corpus, split, place, seed=job.seed), size=job.size)
+            write_film(path, film_at(job.corpus, split, index, seed=job.seed), size=job.size)
     return len(job.targets)
 
 
@@ -219,7 +219,7 @@ def _write_annotations(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: i
 
 
 def _summary(folder: Path, recipe: CorpusRecipe, scale: Scale) -> dict[str, Any]:
-    """What the manifest says of a corpus. The films' bytes depend on the encoder's version, the rest on nothing."""
+    """Return the manifest's entry of a corpus. The films' bytes depend on the encoder's version, the rest on nothing."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     texts = [path for path in files if path.suffix in (".json", ".jsonl", ".txt")]
     return {

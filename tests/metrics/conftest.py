@@ -1,4 +1,4 @@
-"""What the tests of the metrics share: real captions, made-up ones, and Java's tokenizer as pycocoevalcap calls it."""
+"""Share fixtures of the metrics' tests: real captions, made-up ones, and Java's tokenizer as pycocoevalcap calls it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def msvd() -> Callable[[str], Captions]:
 
 @pytest.fixture(scope="session")
 def java_tokens() -> Callable[[list[str]], list[str]]:
-    """Java's tokens, a plain word after each one: Java looks into the next caption, and should find nothing."""
+    """Return Java's tokens, with a plain word after each caption: Java looks into the next caption, and should find nothing."""
     if shutil.which("java") is None:
         pytest.skip("there is no java")
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
@@ -45,7 +45,7 @@ def java_tokens() -> Callable[[list[str]], list[str]]:
 
 @pytest.fixture(scope="session")
 def made_up() -> tuple[dict[str, str], Captions]:
-    """60 videos that share words, with 1 to 6 references of 0 to 11 words, and a prediction for each."""
+    """Make 60 videos that share words, with 1 to 6 references of 0 to 11 words, and a prediction for each."""
     words = re.findall(
         r"\w+", "a man dog woman is plays runs the guitar ball with in red kitchen slowly and cooks rice"
     )

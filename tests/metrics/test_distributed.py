@@ -1,4 +1,4 @@
-"""The torchmetrics classes: batches and processes in any arrangement give the figure of one call of `score`."""
+"""Check the torchmetrics classes: batches and processes in any arrangement give the figure of one call of `score`."""
 
 from __future__ import annotations
 

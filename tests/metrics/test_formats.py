@@ -1,4 +1,4 @@
-"""Every form of caption file means the same, comes back as it was written, and says what is wrong with it."""
+"""Check that all caption formats agree, round-trip, and report what is wrong with them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_written_results_are_what_coco_caption_loads(tmp_path: Path) -> None:
     [
         ("x.json", "{'a': 1}", "x.json is not JSON: .* line 1, column 2"),
         ("x.json", '{"id": "a"}\n{"id": "b"}', "not JSON: Extra data.*name it .jsonl"),
-        ("x.json", '{"a": "x", "a": "y"}', "'a' stands there twice"),
+        ("x.json", '{"a": "x", "a": "y"}', "'a' appears twice"),
         ("x.json", "3", "must hold a list of rows or an object, not 3"),
         ("x.json", '{"a": 3}', "'a': the caption must be text or a list of texts, not 3"),
         ("x.json", '[{"caption": "x"}]', "row 0 must be an object with one of image_id, video_id"),

@@ -1,4 +1,4 @@
-"""METEOR and SPICE: Java that is absent, slow, broken or German; and METEOR's own values."""
+"""Check METEOR and SPICE: Java that is absent, slow, broken or German; and METEOR's own values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REFERENCES = {1: ["a man is eating a banana"], 2: ["the dog ran quickly", "a cat
 
 @pytest.fixture
 def fake_java(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """A `java` on the path that answers `-version` and otherwise does as told."""
+    """Put a `java` on the path that answers `-version` and otherwise runs the script given."""
 
     def make(script: str) -> None:
         program = tmp_path / "java"
@@ -47,12 +47,12 @@ def test_without_java_meteor_is_not_computed_and_that_is_known_beforehand(
 
 def test_a_java_that_fails_is_quoted(fake_java: Callable[[str], None]) -> None:
     fake_java("echo 'Could not reserve enough space' >&2; exit 1")
-    assert not_computed() == "java ended with 1; it said: Could not reserve enough space"
+    assert not_computed() == "java ended with 1; its output: Could not reserve enough space"
 
 
 def test_a_java_that_hangs_is_given_up(fake_java: Callable[[str], None]) -> None:
     fake_java("echo loading >&2; exec sleep 60")
-    assert not_computed(timeout=0.5) == "java did not finish within 0.5 s; it said: loading"
+    assert not_computed(timeout=0.5) == "java did not finish within 0.5 s; its output: loading"
 
 
 def test_a_java_that_answers_too_little_is_not_believed(fake_java: Callable[[str], None]) -> None:

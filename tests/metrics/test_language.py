@@ -1,4 +1,4 @@
-"""Variety, length and made-up things, on captions small enough to count by hand."""
+"""Check variety, length and made-up things, on captions small enough to count by hand."""
 
 from __future__ import annotations
 

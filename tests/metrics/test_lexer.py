@@ -1,4 +1,4 @@
-"""The scanner's own laws: longest first, then earliest rule; what must stand behind a token is not part of it."""
+"""Check the scanner's laws: longest first, then earliest rule; what must stand behind a token is not part of it."""
 
 from __future__ import annotations
 

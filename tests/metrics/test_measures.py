@@ -1,4 +1,4 @@
-"""CIDEr-D, BLEU and ROUGE-L against pycocoevalcap's, caption by caption; and what they do at the edges."""
+"""Compare CIDEr-D, BLEU and ROUGE-L with pycocoevalcap's, caption by caption; and check their edge cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`score`: which videos a number is of, how certain it is, and what it says when it cannot be had."""
+"""Check `score`: which videos a number covers, how certain it is, and why it cannot be computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our tokens against Java's: stored ones always, Java itself in the slow tests."""
+"""Compare our tokens with Java's: stored ones always, Java itself in the slow tests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def hard_sentences() -> list[str]:
 
 
 def nasty(generator: random.Random) -> str:
-    """Fragments glued or spaced, some cut, some in the other case; or characters of every kind in any order."""
+    """Make fragments glued or spaced, some cut, some in the other case; or characters of every kind in any order."""
     if generator.random() < 0.3:
         letters = " .'-aAnNtTsSiIkK012/,()<>=:;@&#\"!?_*\\$%uU…’`[]{}"
         return "".join(generator.choices(letters, k=generator.randint(1, 25)))
@@ -108,7 +108,7 @@ def test_at_most_210_of_the_63480_characters_have_other_tokens_than_java_s(java_
     assert not [row for row in wrong if row[0][1] < "\u0370" and row[0][1] != "\xad"]
 
 
-PLACES = """http://{c}ab
+TEMPLATES = """http://{c}ab
 http://a{c}b
 http://ab{c}
 http://a.b/c{c}d
@@ -157,7 +157,7 @@ ab@cd.com{c}
 
 
 def groups_of_digits() -> list[str]:
-    """One to four groups of one to six digits with every mixture of what may stand between and before them."""
+    """List one to four groups of one to six digits with every mixture of what may stand between and before them."""
     digits = "123456"
     lines = []
     for count in range(1, 5):
@@ -179,9 +179,9 @@ def test_groups_of_digits_are_cut_as_java_cuts_them(java_tokens: JavaTokens) -> 
 
 @pytest.mark.slow
 def test_addresses_and_tags_hold_and_end_in_what_java_lets_them(java_tokens: JavaTokens) -> None:
-    places = PLACES.split("\n")
+    templates = TEMPLATES.split("\n")
     characters = [*map(chr, range(33, 127)), "é", "É", "’", "日"]
-    lines = [f"zz {place.replace('{c}', c)} zz" for place in places for c in characters]
+    lines = [f"zz {template.replace('{c}', c)} zz" for template in templates for c in characters]
     # A quotation that nothing closes runs into Java's next caption.
     lines = [line for line in lines if line.count('"') % 2 == line.count("'") % 2 == 0]
     top = ["".join(word) for n in (2, 3) for word in itertools.product(string.ascii_lowercase, repeat=n)]

@@ -1,4 +1,4 @@
-"""An action and its reverse: the same pictures, in the other order, under another name."""
+"""Check an action and its reverse: the same pictures, in the other order, under another name."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_an_action_and_its_reverse_are_the_same_pictures_in_the_other_order(verb
     forward, backward = (pictures(film_of(verb, backward=way)) for way in (False, True))
     np.testing.assert_array_equal(backward, forward[::-1])
     if verb not in SAME_BOTH_WAYS:
-        assert (forward != backward).any(), "nobody could tell one from the other"
+        assert (forward != backward).any(), "the two look the same"
 
 
-@pytest.mark.parametrize("place", range(12))
-def test_a_mirrored_film_has_the_same_multiset_of_frames_and_another_order(place: int) -> None:
-    film = draw_film(LIVELY, np.random.default_rng(place))
+@pytest.mark.parametrize("index", range(12))
+def test_a_mirrored_film_has_the_same_multiset_of_frames_and_another_order(index: int) -> None:
+    film = draw_film(LIVELY, np.random.default_rng(index))
     forward, backward = pictures(film), pictures(mirrored(film))
     np.testing.assert_array_equal(backward, forward[::-1])
     assert sorted(map(bytes, forward)) == sorted(map(bytes, backward))
@@ -41,13 +41,13 @@ def test_a_mirrored_film_has_the_same_multiset_of_frames_and_another_order(place
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_action_and_its_reverse_are_told_apart_in_words_unless_they_look_alike(verb: str) -> None:
-    told = {full_truth(film_of(verb, backward=way)) for way in (False, True)}
-    assert len(told) == (1 if verb in SAME_BOTH_WAYS else 2), told
+    sentences = {full_truth(film_of(verb, backward=way)) for way in (False, True)}
+    assert len(sentences) == (1 if verb in SAME_BOTH_WAYS else 2), sentences
 
 
 def test_mirroring_twice_gives_the_film_back() -> None:
-    for place in range(20):
-        film = draw_film(LIVELY, np.random.default_rng(place))
+    for index in range(20):
+        film = draw_film(LIVELY, np.random.default_rng(index))
         assert mirrored(mirrored(film)) == film
 
 
@@ -73,8 +73,8 @@ def test_before_and_after_its_action_nothing_moves(verb: str) -> None:
 
 def test_neither_the_side_that_a_thing_faces_nor_its_looks_betray_which_way_an_action_is_played() -> None:
     facing: dict[bool, list[int]] = {False: [], True: []}
-    for place in range(600):
-        for shot in film_at("clips", "train", place, seed=3).shots:
+    for index in range(600):
+        for shot in film_at("clips", "train", index, seed=3).shots:
             action = shot.actions[0]
             going = event(action).direction
             if action.verb in ("slide", "chase", "push", "halt") and going in ("left", "right"):
@@ -83,21 +83,21 @@ def test_neither_the_side_that_a_thing_faces_nor_its_looks_betray_which_way_an_a
     assert min(counts.values()) > 15, counts
     for found in facing.values():
         assert abs(np.mean(found)) < 3 / np.sqrt(len(found))
-    backward = [film_at("clips", "train", place, seed=3).shots[0].actions[0].backward for place in range(600)]
+    backward = [film_at("clips", "train", index, seed=3).shots[0].actions[0].backward for index in range(600)]
     assert abs(np.mean(backward) - 0.5) < 3 * 0.5 / np.sqrt(600)
 
 
 def test_every_verb_is_played_in_the_broad_corpora_and_most_in_the_narrow_one() -> None:
     assert set(possible_verbs(ALL)) == set(VERBS)
     assert set(VERBS) - set(possible_verbs(NARROW)) <= {"carry"}
-    seen = {event.name for place in range(700) for _, event in film_events(film_at("clips", "train", place, seed=0))}
+    seen = {event.name for index in range(700) for _, event in film_events(film_at("clips", "train", index, seed=0))}
     assert seen == {name for verb in VERBS.values() for name in verb.names}
 
 
 def test_things_are_whole_numbers_of_actions_and_stand_in_the_picture_when_their_action_begins_or_ends() -> None:
     for name in CORPORA:
-        for place in range(30):
-            film = film_at(name, next(iter(CORPORA[name].films["full"])), place, seed=1)
+        for index in range(30):
+            film = film_at(name, next(iter(CORPORA[name].films["full"])), index, seed=1)
             for shot in film.shots:
                 for action in shot.actions:
                     assert 0 <= action.start < action.end <= shot.ticks

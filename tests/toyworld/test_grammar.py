@@ -1,4 +1,4 @@
-"""What is said of the films: true, varied, and of no use to whoever has not watched."""
+"""Check the captions of films: true, varied, and impossible to guess without the frames."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SENTENCE = re.compile(r"[a-z]+(?:[ -][a-z]+)*")
 @pytest.mark.parametrize("backward", [False, True])
 def test_every_way_to_say_an_event_is_plain_words(verb: str, backward: bool) -> None:
     rng = np.random.default_rng(0)
-    said = references(film_of(verb, backward=backward), 40, rng)
-    assert len(set(said)) > 20
-    for sentence in said:
+    captions = references(film_of(verb, backward=backward), 40, rng)
+    assert len(set(captions)) > 20
+    for sentence in captions:
         assert SENTENCE.fullmatch(sentence), sentence
         assert "none" not in sentence.split()
 
@@ -36,7 +36,7 @@ def test_every_way_to_say_an_event_is_plain_words(verb: str, backward: bool) -> 
 def test_there_are_words_for_everything_that_a_scene_can_hold() -> None:
     assert {name for verb in VERBS.values() for name in verb.names} == set(lexicon.EVENTS)
     assert {each.goes for each in KINDS.values()} <= set(lexicon.GOES)
-    assert set(lexicon.PLACES) == set(BACKGROUNDS)
+    assert set(lexicon.LOCATIONS) == set(BACKGROUNDS)
 
 
 def test_the_plain_truth_says_who_does_what_and_which_way() -> None:
@@ -49,7 +49,7 @@ def test_the_plain_truth_says_who_does_what_and_which_way() -> None:
 
 
 def test_a_thing_that_does_two_things_is_named_once() -> None:
-    films = [film_at("msrvtt", "train", place, seed=0) for place in range(120)]
+    films = [film_at("msrvtt", "train", index, seed=0) for index in range(120)]
     twice = [film for film in films if len({event.actor for _, event in film_events(film)}) < len(film_events(film))]
     twice = [film for film in twice if len(film.shots) == 1]
     assert len(twice) > 10
@@ -61,37 +61,37 @@ def test_a_thing_that_does_two_things_is_named_once() -> None:
 
 
 def test_twenty_references_differ_as_those_of_twenty_people_do() -> None:
-    distinct = [len(set(captions_at("msrvtt", "test", place, seed=0))) for place in range(60)]
+    distinct = [len(set(captions_at("msrvtt", "test", index, seed=0))) for index in range(60)]
     assert np.mean(distinct) > 15
     assert min(distinct) >= 8
 
 
 def test_the_words_hold_only_what_the_film_holds() -> None:
-    for place in range(80):
-        film = film_at("msrvtt", "val", place, seed=2)
-        shown = {thing.colour for shot in film.shots for thing in shot.things}
-        shown |= {thing.becomes for shot in film.shots for thing in shot.things if thing.becomes}
+    for index in range(80):
+        film = film_at("msrvtt", "val", index, seed=2)
+        displayed = {thing.colour for shot in film.shots for thing in shot.things}
+        displayed |= {thing.becomes for shot in film.shots for thing in shot.things if thing.becomes}
         brought = " ".join(each.detail for shot in film.shots for each in (KINDS[thing.kind] for thing in shot.things))
-        brought += " ".join(text for places in lexicon.PLACES.values() for _, text in places)
-        for sentence in captions_at("msrvtt", "val", place, seed=2):
+        brought += " ".join(text for phrases in lexicon.LOCATIONS.values() for _, text in phrases)
+        for sentence in captions_at("msrvtt", "val", index, seed=2):
             for word in set(sentence.replace("gray", "grey").split()) & set(COLOURS):
-                assert word in shown or word in brought, (sentence, shown)
+                assert word in displayed or word in brought, (sentence, displayed)
 
 
 def test_most_of_what_people_say_of_a_film_is_not_true_of_its_mirror_image() -> None:
     same = []
-    for place in range(100):
-        film = film_at("msrvtt", "test", place, seed=4)
-        forward, backward = (caption(each, Choice(np.random.default_rng(place))) for each in (film, mirrored(film)))
+    for index in range(100):
+        film = film_at("msrvtt", "test", index, seed=4)
+        forward, backward = (caption(each, Choice(np.random.default_rng(index))) for each in (film, mirrored(film)))
         same.append(forward == backward)
     assert np.mean(same) < 0.25
 
 
 def test_what_is_said_is_shared_out_as_in_the_papers() -> None:
     kinds: dict[str, int] = {"refers": 0, "intro": 0, "outro": 0, "chat": 0}
-    for place in range(120):
+    for index in range(120):
         for utterance in talk(
-            film_at("talking", "train", place, seed=0), word_generator("talking", "train", place, seed=0)
+            film_at("talking", "train", index, seed=0), word_generator("talking", "train", index, seed=0)
         ):
             kinds[utterance.kind] += 1
     total = sum(kinds.values())
@@ -102,13 +102,13 @@ def test_what_is_said_is_shared_out_as_in_the_papers() -> None:
 
 def test_what_refers_to_a_shot_lags_behind_it_and_nobody_speaks_over_himself() -> None:
     lags = []
-    for place in range(60):
-        film = film_at("talking", "train", place, seed=1)
+    for index in range(60):
+        film = film_at("talking", "train", index, seed=1)
         starts = np.cumsum([0, *(shot.frames for shot in film.shots)]) / FPS
-        said = talk(film, word_generator("talking", "train", place, seed=1))
-        for before, after in pairwise(said):
+        utterances = talk(film, word_generator("talking", "train", index, seed=1))
+        for before, after in pairwise(utterances):
             assert before.end <= after.start
-        for utterance in said:
+        for utterance in utterances:
             if utterance.shot is not None:
                 lags.append(utterance.start - starts[utterance.shot])
                 assert utterance.lag == pytest.approx(lags[-1], abs=0.01)
@@ -119,20 +119,20 @@ def test_what_refers_to_a_shot_lags_behind_it_and_nobody_speaks_over_himself() -
 def test_a_transcript_has_overlapping_lines_and_empty_ones_and_all_the_words() -> None:
     film = film_at("talking", "train", 0, seed=0)
     rng = np.random.default_rng(0)
-    said = talk(film, rng)
-    lines = segments(said, rng)
-    assert " ".join(line.text for line in lines if line.text) == " ".join(utterance.text for utterance in said)
+    utterances = talk(film, rng)
+    lines = segments(utterances, rng)
+    assert " ".join(line.text for line in lines if line.text) == " ".join(utterance.text for utterance in utterances)
     assert all(0 <= line.start < line.end for line in lines)
     assert any(a.end > b.start for a, b in pairwise(lines))
-    rest = [segments(said, np.random.default_rng(seed)) for seed in range(5)]
+    rest = [segments(utterances, np.random.default_rng(seed)) for seed in range(5)]
     assert any(not line.text for lines in rest for line in lines)
 
 
 def test_alt_text_names_things_and_hardly_ever_what_happens() -> None:
     texts, directed, useful = [], 0, 0
-    for place in range(400):
-        film = film_at("stills", "train", place, seed=0)
-        text = alt_text(film, film.frames // 2, word_generator("stills", "train", place, seed=0)).lower()
+    for index in range(400):
+        film = film_at("stills", "train", index, seed=0)
+        text = alt_text(film, film.frames // 2, word_generator("stills", "train", index, seed=0)).lower()
         texts.append(text)
         directed += bool(re.search(r"to the (left|right)|clockwise|bigger|smaller| up | down ", text))
         nouns = {noun for shot in film.shots for thing in shot.things for noun in KINDS[thing.kind].nouns}

@@ -1,4 +1,4 @@
-"""The film shows what the scene says: measured in pixels, most of them decoded from the written file."""
+"""Check that films show their scenes: measured in pixels, most of them decoded from the written file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def still(*things: Thing, background: str = "wall", frames: int = 4, **shot: obj
 
 
 def decoded(film: Film, folder: Path) -> list[np.ndarray]:
-    """The frames as our reader gives them from the written file."""
+    """Decode the frames of the written file with our reader."""
     path = folder / "film.mp4"
     write_film(path, film, size=SIZE)
     with open_video(path, threads=1) as video:
@@ -141,8 +141,8 @@ def test_when_the_camera_pans_everything_goes_the_other_way() -> None:
 
 
 def test_one_frame_by_its_number_is_that_frame_of_the_film() -> None:
-    for place in range(6):
-        film = film_at("msrvtt", "train", place, seed=5)
+    for index in range(6):
+        film = film_at("msrvtt", "train", index, seed=5)
         frames = list(render_film(film, 32))
         assert len(frames) == film.frames
         for number in (0, 17, film.frames // 2, film.frames - 1):
@@ -169,8 +169,8 @@ def test_every_material_and_every_ground_looks_different() -> None:
     grounds = [render(still(background=background), 0, SIZE) for background in BACKGROUNDS]
     assert set(BACKGROUNDS) == set(TONES)
     for pictures in (looks, grounds):
-        for place, picture in enumerate(pictures):
-            for other in pictures[:place]:
+        for index, picture in enumerate(pictures):
+            for other in pictures[:index]:
                 assert (np.abs(picture.astype(int) - other).max(-1) > 12).sum() > 25
 
 

@@ -1,4 +1,4 @@
-"""A caption held against the scene: the crowd is always right of its own film, and hardly ever of another."""
+"""Compare captions with the scene: the crowd is always right about its own film, and hardly ever about another."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ def push(*, backward: bool = False) -> Shot:
 
 
 def test_all_that_the_crowd_says_of_a_film_is_true_of_it() -> None:
-    for place in FILMS:
-        shots = film_at("msrvtt", "test", place, seed=0).shots
-        for text in captions_at("msrvtt", "test", place, seed=0):
+    for index in FILMS:
+        shots = film_at("msrvtt", "test", index, seed=0).shots
+        for text in captions_at("msrvtt", "test", index, seed=0):
             assert judge(text, shots).correct, (text, judge(text, shots))
 
 
 def test_what_is_said_of_one_film_is_hardly_ever_true_of_another() -> None:
-    said = [(place, text) for place in FILMS for text in captions_at("msrvtt", "test", place, seed=0)[:4]]
-    others = {place: film_at("msrvtt", "test", place + 1, seed=0).shots for place in FILMS}
-    assert sum(judge(text, others[place]).correct for place, text in said) < 0.02 * len(said)
+    captions = [(index, text) for index in FILMS for text in captions_at("msrvtt", "test", index, seed=0)[:4]]
+    others = {index: film_at("msrvtt", "test", index + 1, seed=0).shots for index in FILMS}
+    assert sum(judge(text, others[index]).correct for index, text in captions) < 0.02 * len(captions)
 
 
 def test_a_film_run_backwards_makes_captions_wrong_that_tell_the_way() -> None:
@@ -58,9 +58,9 @@ def test_a_clip_is_judged_by_the_shots_that_it_shows() -> None:
 
 def test_of_a_still_people_are_right_about_things_and_wrong_about_every_second_way() -> None:
     verdicts = []
-    for place in range(100):
-        film = film_at("stills", "train", place, seed=0)
-        rng = word_generator("stills", "train", place, seed=0)
+    for index in range(100):
+        film = film_at("stills", "train", index, seed=0)
+        rng = word_generator("stills", "train", index, seed=0)
         verdicts.append(judge(still_caption(film, int(rng.integers(film.frames)), rng), film.shots))
     assert sum(each.things_right for each in verdicts) >= 0.97 * len(verdicts)
     assert 0.05 < sum(bool(each.wrong_events or each.wrong_ways) for each in verdicts) / len(verdicts) < 0.4

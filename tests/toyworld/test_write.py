@@ -1,4 +1,4 @@
-"""The world on disk: read back by the real corpora's readers, the same on every machine, resumed where it stopped."""
+"""Check the world on disk: read back by the real corpora's readers, the same on every machine, resumable."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ QUICK = ["clips", "stills", "msrvtt", "msvd", "own"]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of the tiny world but the long films."""
+    """Write all of the tiny world but the long films."""
     folder = tmp_path_factory.mktemp("toy") / "world"
     write_world(folder, corpora=QUICK, size=SIZE, workers=1)
     return folder
@@ -102,8 +102,8 @@ def test_the_transcript_reader_takes_the_talking_films(tmp_path: Path) -> None:
     assert [each.video for each in transcripts] == ["talking000000", "talking000001"]
     truth = [json.loads(line) for line in (tmp_path / "utterances.jsonl").read_text().splitlines()]
     for transcript in transcripts:
-        said = " ".join(row["text"] for row in truth if row["video"] == f"{transcript.video}.mp4")
-        assert " ".join(segment.text for segment in transcript.segments) == said
+        spoken = " ".join(row["text"] for row in truth if row["video"] == f"{transcript.video}.mp4")
+        assert " ".join(segment.text for segment in transcript.segments) == spoken
         clips = list(join_segments(transcript))
         assert 5 < np.mean([row.end - row.start for row in clips]) < 11, "clips of about eight seconds"
     assert len(read_howto100m(tmp_path / "caption.json")) > 20
@@ -112,8 +112,8 @@ def test_the_transcript_reader_takes_the_talking_films(tmp_path: Path) -> None:
 def test_labels_name_the_action_and_the_look_of_every_clip(world: Path) -> None:
     labels = [json.loads(line) for line in (world / "clips" / "labels.jsonl").read_text().splitlines()]
     assert len(labels) == sum(CORPORA["clips"].films["tiny"].values())
-    for place, label in enumerate(row for row in labels if row["split"] == "train"):
-        ((shot, event),) = film_events(film_at("clips", "train", place, seed=0))
+    for index, label in enumerate(row for row in labels if row["split"] == "train"):
+        ((shot, event),) = film_events(film_at("clips", "train", index, seed=0))
         assert (label["action"], label["direction"]) == (event.name, event.direction)
         assert label["actor"]["colour"] == shot.things[event.actor].colour
         assert (label["patient"] is None) is (event.patient is None)
@@ -132,7 +132,7 @@ def test_a_whole_corpus_has_the_numbers_that_the_real_one_fixes() -> None:
     assert CORPORA["msrvtt"].films["full"] == MSRVTT_VIDEOS
     assert CORPORA["msvd"].films["full"] == MSVD_VIDEOS
     for split, total in MSVD_CAPTIONS.items():
-        counts = [caption_count("msvd", split, place) for place in range(MSVD_VIDEOS[split])]
+        counts = [caption_count("msvd", split, index) for index in range(MSVD_VIDEOS[split])]
         assert sum(counts) == total
         assert min(counts) >= 1
     assert {caption_count("msrvtt", split, 7) for split in SPLITS} == {20}
@@ -146,11 +146,11 @@ def test_the_annotations_of_the_full_scale_are_read_as_a_whole_corpus(tmp_path: 
 
 def test_no_corpus_split_or_stream_shares_a_seed_with_another() -> None:
     seeds = [
-        entropy(recipe, seed, split, place, stream)
+        entropy(recipe, seed, split, index, stream)
         for recipe in CORPORA.values()
         for seed in (0, 1)
         for split in SPLITS
-        for place in range(20)
+        for index in range(20)
         for stream in (0, 1)
     ]
     assert len(set(seeds)) == len(seeds)
@@ -160,11 +160,11 @@ def test_no_corpus_split_or_stream_shares_a_seed_with_another() -> None:
 
 def test_no_film_of_one_corpus_is_in_another() -> None:
     films = [
-        film_at(name, split, place, seed=0)
+        film_at(name, split, index, seed=0)
         for name, recipe in CORPORA.items()
         if name != "talking"
         for split in recipe.films["tiny"]
-        for place in range(40)
+        for index in range(40)
     ]
     assert len(set(films)) == len(films)
 
@@ -173,14 +173,14 @@ def test_a_larger_world_begins_with_the_films_of_a_smaller_one() -> None:
     for recipe in CORPORA.values():
         for small, large in pairwise(SCALES):
             assert all(recipe.films[small][split] <= recipe.films[large][split] for split in recipe.films[small])
-            assert set(recipe.places(small)) <= set(recipe.places(large))
+            assert set(recipe.indices(small)) <= set(recipe.indices(large))
 
 
 def test_the_talking_corpus_is_narrow_in_things_and_rich_in_actions() -> None:
-    films = [film_at("talking", "train", place, seed=0) for place in range(20)]
+    films = [film_at("talking", "train", index, seed=0) for index in range(20)]
     assert {thing.kind for film in films for shot in film.shots for thing in shot.things} <= set(NARROW)
     assert len({event.name for film in films for _, event in film_events(film)}) > 40
-    broad = [film_at("stills", "train", place, seed=0) for place in range(400)]
+    broad = [film_at("stills", "train", index, seed=0) for index in range(400)]
     assert len({thing.kind for film in broad for shot in film.shots for thing in shot.things}) > 5 * len(NARROW)
 
 
@@ -230,7 +230,7 @@ def test_a_finished_world_is_left_as_it_is_and_can_get_another_corpus(tmp_path: 
 
 
 def test_another_world_and_foreign_folders_are_refused(world: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="seed 0, and 1 is asked for"):
+    with pytest.raises(ConfigError, match="seed 0, and 1 is requested"):
         write_world(world, size=SIZE, seed=1)
     with pytest.raises(ConfigError, match="size 32, and 64"):
         write_world(world)

@@ -66,7 +66,7 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
         **machine(),
         "corpus": bench.corpus,
         "data": provenance(bench),
-        "test films": len(references.place),
+        "test films": len(references),
         "decoding": {"beams": 1, "max_new_tokens": 32},
         "seeds": sorted({cell.seed for cell in bench.cells}),
         "settings": dataclasses.asdict(bench.cells[0].plan),

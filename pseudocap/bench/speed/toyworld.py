@@ -45,7 +45,7 @@ def still(film: Film) -> str:
     """What the centre frame shows: its things and its place."""
     shot, tick = centre(film)
     named = " and ".join(noun_phrase(shot.things[who], PLAIN) for who in visible(shot, tick)[:2])
-    return f"{named or 'nothing'} {PLAIN.of(lexicon.PLACES[shot.background])}"
+    return f"{named or 'nothing'} {PLAIN.of(lexicon.LOCATIONS[shot.background])}"
 
 
 def still_with_a_guess(film: Film, rng: np.random.Generator) -> str:
@@ -130,7 +130,7 @@ def speed(films: int, sizes: list[int], workers: int) -> None:
         write_world(Path(temporary) / "world", scale="full", corpora=["own"], size=sizes[0], workers=workers)
         took, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
     recipe = CORPORA["own"]
-    shown = sum(film_at("own", split, place, seed=0).seconds for split, place in recipe.places("full"))
+    shown = sum(film_at("own", split, place, seed=0).seconds for split, place in recipe.indices("full"))
     work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     print(f"\n{shown:.0f} s of film by {workers} workers in {took:.1f} s: {shown / 10 / took:.1f} films of ten seconds")
     print(f"a second (processor time {work:.1f} s, the start of the processes included)")
