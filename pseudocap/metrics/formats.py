@@ -65,7 +65,7 @@ def read_predictions(path: Path) -> dict[str, str]:
 
 
 def read_truth(path: Path) -> dict[str, dict[str, list[Any]]]:
-    """Read what is in each video: {id: {"objects": [...], "actions": [...]}}; a thing is a word or a list of its forms."""
+    """Read what each video contains: {id: {"objects": [...], "actions": [...]}}; a thing is a word or its forms."""
     document = _json(path.read_text(encoding="utf-8"), str(path))
     for video, things in document.items() if isinstance(document, dict) else [("the file", document)]:
         lists = list(things.values()) if isinstance(things, dict) else [None]

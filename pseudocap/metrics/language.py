@@ -22,7 +22,7 @@ KINDS = ("objects", "actions")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Language:
-    """Hold the figures of `describe`. Shares are from 0 to 1; None where not requested, or with nothing to take a share of."""
+    """Hold the figures. Shares are from 0 to 1; None where not requested, or where there is nothing to take a share of."""
 
     captions: int
     mean_length: float  # in tokens
@@ -41,10 +41,10 @@ def describe(
     training: Collection[str] | None = None,
     truth: Mapping[Any, Truth] | None = None,
 ) -> Language:
-    """Measure variety, length and made-up things; `training` are the captions learned from, `truth` what videos contain.
+    """Measure variety, length and made-up things. `training`: the captions learned from; `truth`: what videos contain.
 
     A thing counts as made up when the caption names it and the truth of that video does not list it; things that the
-    truth of no video lists are not noticed, and videos without a truth do not count.
+    truth of no video lists are not noticed. Videos without a truth do not count.
     """
     if not predictions:
         raise DataError("there are no predictions to describe; give {video: caption}")
@@ -68,7 +68,7 @@ def describe(
 
 
 def _hallucinated(texts: Mapping[Any, str], truth: Mapping[Any, Truth], kind: str) -> float | None:
-    """Return the share of mentions that are not in the video; a thing counts once a caption, however often it is named."""
+    """Return the share of mentions not in the video; a thing counts once a caption, however often it is named."""
     names = {
         form: _forms(thing)[0] for things in truth.values() for thing in things.get(kind, ()) for form in _forms(thing)
     }

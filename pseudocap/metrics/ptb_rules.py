@@ -1,14 +1,14 @@
 """Define the patterns of Penn Treebank tokens as Java's tokenizer cuts them, a row each; `lexer.py` takes the longest.
 
 How it was made: Java's tokenizer was run on enumerated and random strings (every string of up to four letters with a
-dot, every pair and most triples of punctuation, every character up to 0xFFFF in ten positions), and the rows were fitted
-to what it did. No source of a tokenizer was read for it. The first rows for telephone numbers, fractions, addresses,
-e-mail and tags were guesses with their bounds; they were discarded and written again from tables of what Java keeps
-in one piece: every length of every group of digits, every character in every position of an address or a tag. The tables
-are run again by `test_groups_of_digits_*` and `test_addresses_and_tags_*`.
+dot, every pair and most triples of punctuation, every character up to 0xFFFF in ten positions), and the rows were
+fitted to what it did. No source of a tokenizer was read for it. The first rows for telephone numbers, fractions,
+addresses, e-mail and tags were guesses with their bounds; they were discarded and written again from tables of what
+Java keeps in one piece: every length of every group of digits, every character in every position of an address or a
+tag. The tables are run again by `test_groups_of_digits_*` and `test_addresses_and_tags_*`.
 
-It is not the same automaton: about 1 random string in 500 and 1 rare character in 300 are cut otherwise (docs/metrics.md
-lists the corners, test_tokenize.py counts them).
+It is not the same automaton: about 1 random string in 500 and 1 rare character in 300 are cut otherwise
+(docs/metrics.md lists the corners, test_tokenize.py counts them).
 
 A row is (what the token is, what must stand behind it). What stands behind counts for the length but stays in the text.
 """

@@ -209,7 +209,7 @@ def find(keys: Ints, known: Ints) -> Ints:
 
 
 def split_tokens(text: str) -> list[str]:
-    """Split a tokenised caption into its tokens. `split()` gives more pieces: some tokens hold a space that does not break."""
+    """Split a tokenised caption. `split()` gives more pieces than tokens: some hold a space that does not break."""
     return text.split(" ") if text else []
 
 

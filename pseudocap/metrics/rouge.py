@@ -1,4 +1,4 @@
-"""Compute ROUGE-L (Lin, 2004) per video, as coco-caption has it: the best precision and the best recall of all references.
+"""Compute ROUGE-L (Lin, 2004) per video, as coco-caption has it: best precision and best recall of all references.
 
 The longest common subsequence is found with one bit per word of the caption, for all references at once: a column of
 the usual table is one integer, and one step of it an addition (Hyyro, 2004).

@@ -41,7 +41,7 @@ class Coverage:
 
 
 class Scores(dict[str, float]):
-    """Hold {metric: value x 100}, and beside it: of which videos, how certain, and what could not be computed, and why."""
+    """Hold {metric: value x 100}, and beside it: of which videos, how certain, what could not be computed, and why."""
 
     def __init__(
         self, *, rows: Mapping[str, Floats], coverage: Coverage, not_computed: Mapping[str, str] | None = None

@@ -18,7 +18,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Poses:
-    """Hold the pose of every thing at every time, [thing, time]. `angle` in degrees, clockwise; `mix` towards `becomes`.
+    """Hold the pose of every thing at every time, [thing, time]. `angle` in degrees clockwise; `mix` towards `becomes`.
 
     `split` is the distance of a thing's two halves from its middle, `stream` whether it pours.
     """
@@ -42,7 +42,7 @@ IDLE_LEVEL = 0.6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verb:
-    """Describe a verb: `names` of the action and its reverse; in `trades` actor and patient change roles in the reverse."""
+    """Describe a verb: `names` of action and reverse; if `trades`, actor and patient change roles in the reverse."""
 
     play: Choreography
     names: tuple[str, str]
@@ -274,7 +274,7 @@ def poses(shot: Shot, ticks: np.ndarray) -> Poses:
 
 
 def progress(action: Action, ticks: np.ndarray) -> np.ndarray:
-    """Return the progress, 0 to 1: differences of integer ticks, so that the mirror image divides the very same numbers."""
+    """Return 0 to 1: differences of integer ticks, so that the mirror image divides the very same numbers."""
     since = action.end - ticks if action.backward else ticks - action.start
     return np.clip(since / (action.end - action.start), 0.0, 1.0)
 

@@ -1,7 +1,7 @@
 """List the corpora of the world with their sizes, and draw any film of a corpus by its index.
 
-A film is drawn from (seed, corpus, split, index) alone and its words from another stream, so no corpus shares a draw with
-another, a larger world begins with the films of a smaller one, and a change of words changes no film.
+A film is drawn from (seed, corpus, split, index) alone and its words from another stream, so no corpus shares a draw
+with another, a larger world begins with the films of a smaller one, and a change of words changes no film.
 """
 
 from __future__ import annotations

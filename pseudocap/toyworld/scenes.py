@@ -33,7 +33,7 @@ SIZES = {"small": 0.24, "medium": 0.32, "big": 0.42}  # of the picture's height
 class Thing:
     """Describe one object before anything happens. `x`, `y` are its centre, the picture being the unit square.
 
-    `facing` is 1 or -1 and tells nothing about which way it will go. `becomes` is the colour that it turns into.
+    `facing` is 1 or -1 and gives no hint which way it will go. `becomes` is the colour that it turns into.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Thing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Action:
-    """Describe an action: `verb` is one of `actions`; `actor`, `patient` index the shot's things; `start`, `end` in ticks.
+    """Describe an action: `verb` of `actions`; `actor`, `patient` index the shot's things; `start`, `end` in ticks.
 
     `vector` is how far and where the motion goes, or its sign which way it turns. `backward` plays it from its end
     to its start: a thing that grows, backward, shrinks.

@@ -35,7 +35,7 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Hold a polygon [corner, (x, y)]. `opens`: where it moves as the thing opens; `level`: whether it is rising liquid."""
+    """Hold a polygon [corner, (x, y)]. `opens` is where it moves as the thing opens; `level` marks rising liquid."""
 
     role: Role
     points: np.ndarray

@@ -1,6 +1,6 @@
 """Draw one thing in one pose as pixels: polygons drawn four times too large in Pillow, coloured, and shrunk.
 
-A sprite is premultiplied (colour times opacity), so that drawing several over one another is a sum, and a blurred sprite
+A sprite is premultiplied (colour times opacity), so that drawing several over one another is a sum, and a blurred one
 is the mean of sharp ones. Poses are rounded to quarter pixels and a few degrees, and finished sprites are cached.
 """
 

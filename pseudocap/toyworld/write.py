@@ -219,7 +219,7 @@ def _write_annotations(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: i
 
 
 def _summary(folder: Path, recipe: CorpusRecipe, scale: Scale) -> dict[str, Any]:
-    """Return the manifest's entry of a corpus. The films' bytes depend on the encoder's version, the rest on nothing."""
+    """Return the manifest's entry of a corpus. Only the films' bytes depend on the encoder's version."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     texts = [path for path in files if path.suffix in (".json", ".jsonl", ".txt")]
     return {

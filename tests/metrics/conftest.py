@@ -31,7 +31,7 @@ def msvd() -> Callable[[str], Captions]:
 
 @pytest.fixture(scope="session")
 def java_tokens() -> Callable[[list[str]], list[str]]:
-    """Return Java's tokens, with a plain word after each caption: Java looks into the next caption, and should find nothing."""
+    """Return Java's tokens, with a word after each caption: Java looks into the next one, and should find nothing."""
     if shutil.which("java") is None:
         pytest.skip("there is no java")
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
