@@ -22,7 +22,7 @@ KINDS = ("objects", "actions")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Language:
-    """Hold the figures. Shares are from 0 to 1; None where not requested, or where there is nothing to take a share of."""
+    """Hold the figures. Shares are from 0 to 1; None where not requested, or with nothing to take a share of."""
 
     captions: int
     mean_length: float  # in tokens
