@@ -16,7 +16,7 @@ O, GLOW, PANE, WATER = Role.ORANGE, Role.GLOW, Role.PANE, Role.WATER  # noqa: E7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """Describe a kind: `nouns`, commonest first; `group`, a vaguer word; `goes`, its motion; `can`, what else it does."""
+    """Describe a kind: `nouns`, commonest first; `group`, vaguer; `goes`, its motion; `can`, what else it does."""
 
     nouns: tuple[str, ...]
     group: str
