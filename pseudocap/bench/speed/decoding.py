@@ -102,7 +102,7 @@ def write_film(path: Path, key_interval: int, shot: int, *, minutes: int = MINUT
                         container.mux(packet)
 
 
-def film_at(path: Path, film: str, *, minutes: int = MINUTES, lines: int = HEIGHT) -> Path:
+def benchmark_film(path: Path, film: str, *, minutes: int = MINUTES, lines: int = HEIGHT) -> Path:
     """One of FILMS, written where it is not there yet."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.films or Path(temporary)
         for film, (key_interval, shot) in FILMS.items():
-            race(film_at(folder / f"film_{key_interval}_{shot}.mp4", film), film, args.rounds)
+            race(benchmark_film(folder / f"film_{key_interval}_{shot}.mp4", film), film, args.rounds)
 
 
 if __name__ == "__main__":

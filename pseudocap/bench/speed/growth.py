@@ -55,7 +55,7 @@ def write_film(path: Path, seconds: int) -> None:
     write_video(path, frames, rate=FILM_FPS, options={"x264-params": "keyint=20", "preset": "ultrafast"})
 
 
-def clips(folder: Path, size: int) -> Callable[[], object]:
+def grow_clips(folder: Path, size: int) -> Callable[[], object]:
     """A labelling run with a teacher that says nothing, in this process."""
     from pseudocap.bench.speed.labelling import labelled
     from pseudocap.label.teachers.base import NullTeacher
@@ -69,7 +69,7 @@ def clips(folder: Path, size: int) -> Callable[[], object]:
     return lambda: labelled(films, NullTeacher(), workers=0)
 
 
-def length(folder: Path, size: int) -> Callable[[], object]:
+def grow_length(folder: Path, size: int) -> Callable[[], object]:
     """`caption_long` by a tiny captioner."""
     import transformers
 
@@ -86,7 +86,7 @@ def length(folder: Path, size: int) -> Callable[[], object]:
     return lambda: sum(1 for _ in model.caption_long(film, clip_seconds=CLIP_SECONDS, max_new_tokens=8))
 
 
-def frames(folder: Path, size: int) -> Callable[[], object]:
+def grow_frames(folder: Path, size: int) -> Callable[[], object]:
     """One clip through a TimeSformer-B of random weights, at 224 pixels."""
     import torch
 
@@ -98,7 +98,7 @@ def frames(folder: Path, size: int) -> Callable[[], object]:
     return lambda: encoder.encode(clip)
 
 
-def references(folder: Path, size: int) -> Callable[[], object]:
+def grow_references(folder: Path, size: int) -> Callable[[], object]:
     """CIDEr-D, BLEU-4 and ROUGE-L of 500 captions, tokens included."""
     from pseudocap.bench.speed.scoring import METRICS, made_up_captions
     from pseudocap.metrics import score
@@ -110,10 +110,10 @@ def references(folder: Path, size: int) -> Callable[[], object]:
 
 
 PARTS = {
-    "clips": Growth(unit="clips", sizes=(10, 100, 1_000, 10_000), make=clips),
-    "length": Growth(unit="seconds of film", sizes=(10, 60, 600, 3_600, 7_200), make=length),
-    "frames": Growth(unit="frames", sizes=(1, 8, 32, 96), make=frames),
-    "references": Growth(unit="references a caption", sizes=(1, 5, 20, 50), make=references),
+    "clips": Growth(unit="clips", sizes=(10, 100, 1_000, 10_000), make=grow_clips),
+    "length": Growth(unit="seconds of film", sizes=(10, 60, 600, 3_600, 7_200), make=grow_length),
+    "frames": Growth(unit="frames", sizes=(1, 8, 32, 96), make=grow_frames),
+    "references": Growth(unit="references a caption", sizes=(1, 5, 20, 50), make=grow_references),
 }
 
 

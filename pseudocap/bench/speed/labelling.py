@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from pseudocap.bench.speed.decoding import decode_everything, film_at
+from pseudocap.bench.speed.decoding import benchmark_film, decode_everything
 from pseudocap.bench.speed.measure import Timing, parser_of, take_turns
 from pseudocap.decoding import LabelDecoding
 from pseudocap.label.engines import LocalEngine
@@ -47,7 +47,7 @@ def labelled(source: Path, teacher: Teacher, workers: int, batch_size: int = 32)
 def race_null(film: str, folder: Path, rounds: int, copies: int) -> None:
     """One film in one process, then several films with workers; the plain script goes through the same films."""
     home = folder / f"every_{film}"
-    first = film_at(home / "0.mp4", film)
+    first = benchmark_film(home / "0.mp4", film)
     for number in range(1, copies):
         if not (home / f"{number}.mp4").exists():
             os.link(first, home / f"{number}.mp4")
@@ -68,14 +68,19 @@ def size_up(folder: Path, rounds: int, tokens: int) -> None:
     from pseudocap.zoo.tiny import write_blip
 
     torch.set_num_threads(1)
-    weights, minute = folder / "blip-base", film_at(folder / "minute.mp4", "250", minutes=1)
+    weights, minute = folder / "blip-base", benchmark_film(folder / "minute.mp4", "250", minutes=1)
     write_blip(weights, image_size=384, tiny=False)
     teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=tokens))
     print("| teacher | clips | processor ms a clip | clips a second a core | extrapolated: core hours for 50 M clips |")
     print("|---|---|---|---|---|")
     runs: list[tuple[str, Path, Teacher, int]] = [
         *(
-            (f"null, key frame every {film}", film_at(folder / f"every_{film}" / "0.mp4", film), NullTeacher(), 32)
+            (
+                f"null, key frame every {film}",
+                benchmark_film(folder / f"every_{film}" / "0.mp4", film),
+                NullTeacher(),
+                32,
+            )
             for film in GOALS
         ),
         (f"BLIP-base, {tokens} tokens, batches of 8", minute, teacher, 8),
@@ -91,7 +96,7 @@ def race_blip(folder: Path, rounds: int, tokens: int, lines: int) -> None:
     """Float32 against float32; the run in int8 is told beside it, for it does not do the same work."""
     from pseudocap.zoo.tiny import write_blip
 
-    weights, path = folder / "blip-base", film_at(folder / f"minute-{lines}.mp4", "250", minutes=1, lines=lines)
+    weights, path = folder / "blip-base", benchmark_film(folder / f"minute-{lines}.mp4", "250", minutes=1, lines=lines)
     write_blip(weights, image_size=384, tiny=False)
     times, decoding = centres(path), LabelDecoding(max_new_tokens=tokens)
     plain = plain_script(path, weights, times, tokens)

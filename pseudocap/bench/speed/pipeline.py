@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudocap.bench.speed.decoding import film_at
+from pseudocap.bench.speed.decoding import benchmark_film
 from pseudocap.bench.speed.labelling import centres
 from pseudocap.bench.speed.measure import parser_of, take_turns
 from pseudocap.video.decode import open_video
@@ -97,7 +97,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for lines in args.lines:
             for name in ("12", "250"):
-                path = film_at(Path(scratch) / f"{lines}-{name}.mp4", name, minutes=args.minutes, lines=lines)
+                path = benchmark_film(Path(scratch) / f"{lines}-{name}.mp4", name, minutes=args.minutes, lines=lines)
                 found[f"{lines} lines, a key frame every {name}"] = measure(path, args.rounds, side=min(SIDE, lines))
     _print_work(found)
     _print_needs(found)

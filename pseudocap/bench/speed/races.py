@@ -32,14 +32,14 @@ class Race:
     note: str = ""
 
 
-def decode(film: str, nearest: bool) -> RaceRun:
+def race_decoding(film: str, nearest: bool) -> RaceRun:
     """The centre frames of all 8 s clips of two minutes of 640x360, key frames every so many."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import decode_clips, decode_everything, film_at
+        from pseudocap.bench.speed.decoding import benchmark_film, decode_clips, decode_everything
         from pseudocap.bench.speed.labelling import centres
 
-        path = film_at(folder / f"every_{film}_2min.mp4", film, minutes=2)
+        path = benchmark_film(folder / f"every_{film}_2min.mp4", film, minutes=2)
         times = centres(path)
         runs: dict[str, Callable[[], object]] = {
             "ours": lambda: decode_clips(path, times, nearest),
@@ -50,16 +50,16 @@ def decode(film: str, nearest: bool) -> RaceRun:
     return run
 
 
-def label(film: str) -> RaceRun:
+def race_labelling(film: str) -> RaceRun:
     """Ten minutes labelled by a teacher that says nothing of what it sees: long enough for what a run costs at any
     length (its plan, its files) to be small beside the decoding."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import decode_everything, film_at
+        from pseudocap.bench.speed.decoding import benchmark_film, decode_everything
         from pseudocap.bench.speed.labelling import centres, labelled
         from pseudocap.label.teachers.base import NullTeacher
 
-        path = film_at(folder / f"every_{film}_10min.mp4", film, minutes=10)
+        path = benchmark_film(folder / f"every_{film}_10min.mp4", film, minutes=10)
         times = centres(path)
         runs: dict[str, Callable[[], object]] = {
             "ours": lambda: labelled(path, NullTeacher(), workers=0),
@@ -70,17 +70,17 @@ def label(film: str) -> RaceRun:
     return run
 
 
-def label_with_blip(dtype: str) -> RaceRun:
+def race_blip(dtype: str) -> RaceRun:
     """A minute labelled by a BLIP-base of random weights, 12 tokens a caption."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import film_at
+        from pseudocap.bench.speed.decoding import benchmark_film
         from pseudocap.bench.speed.labelling import centres, labelled, plain_script
         from pseudocap.decoding import LabelDecoding
         from pseudocap.label.teachers.image_text import ImageTextTeacher
         from pseudocap.zoo.tiny import write_blip
 
-        weights, path = folder / "blip-base", film_at(folder / "minute.mp4", "250", minutes=1)
+        weights, path = folder / "blip-base", benchmark_film(folder / "minute.mp4", "250", minutes=1)
         write_blip(weights, image_size=384, tiny=False)
         times = centres(path)
         teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=12), dtype=dtype)
@@ -93,7 +93,7 @@ def label_with_blip(dtype: str) -> RaceRun:
     return run
 
 
-def attend(frames: int, other: str) -> RaceRun:
+def race_attention(frames: int, other: str) -> RaceRun:
     """Six adapters of OPT-1.3B's width, attention alone, forward and backward."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -106,7 +106,7 @@ def attend(frames: int, other: str) -> RaceRun:
     return run
 
 
-def encode(frames: int, batch: int) -> RaceRun:
+def race_encoding(frames: int, batch: int) -> RaceRun:
     """TimeSformer-B of random weights."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -117,7 +117,7 @@ def encode(frames: int, batch: int) -> RaceRun:
     return run
 
 
-def train(kind: str, other: str) -> RaceRun:
+def race_training(kind: str, other: str) -> RaceRun:
     """OPT-350M's and TimeSformer-B's shapes, four captions of each of four clips of 8 frames: forward, backward,
     AdamW."""
 
@@ -129,14 +129,14 @@ def train(kind: str, other: str) -> RaceRun:
     return run
 
 
-def lose(folder: Path, rounds: int) -> Mapping[str, Timing]:
+def race_loss(folder: Path, rounds: int) -> Mapping[str, Timing]:
     """64 captions of 8 to 24 tokens padded to 32, OPT-1.3B's width and vocabulary."""
     from pseudocap.bench.speed.loss import make_step
 
     return take_turns({"ours": make_step("chunked"), "logits of everything": make_step("naive")}, rounds=rounds)
 
 
-def stream(folder: Path, rounds: int) -> Mapping[str, Timing]:
+def race_streams(folder: Path, rounds: int) -> Mapping[str, Timing]:
     """The batches that a run resumed near the end of an epoch begins with."""
     from pseudocap.bench.speed.streams import RESUMED_AT, plain, streamed, write_tars
     from pseudocap.data.tars.index import index_tars
@@ -152,7 +152,7 @@ def stream(folder: Path, rounds: int) -> Mapping[str, Timing]:
     return take_turns(runs, rounds=rounds)
 
 
-def generate(against: str, **setting: Any) -> RaceRun:
+def race_generation(against: str, **setting: Any) -> RaceRun:
     """Greedy tokens of OPT's shapes with six adapters, after the encoder."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -164,7 +164,7 @@ def generate(against: str, **setting: Any) -> RaceRun:
     return run
 
 
-def generate_in(precision: str) -> RaceRun:
+def race_precision(precision: str) -> RaceRun:
     """20 greedy tokens of one caption, OPT-350M's shapes with six adapters over 8 frames, after the encoder."""
 
     def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -175,7 +175,7 @@ def generate_in(precision: str) -> RaceRun:
     return run
 
 
-def judge(folder: Path, rounds: int) -> Mapping[str, Timing]:
+def race_scoring(folder: Path, rounds: int) -> Mapping[str, Timing]:
     """CIDEr-D, BLEU-4 and ROUGE-L of 1,000 made-up captions with 20 references each, tokens included."""
     from pseudocap.bench.speed.scoring import made_up_captions, measure
 
@@ -190,38 +190,40 @@ TWO_STEPS = "two steps; a run of N steps is N times as long (extrapolated)"
 LONG: dict[str, Any] = {"rounds": 1, "full": True}
 
 RACES = (
-    Race("decode-12", EVERY_FRAME, 20, decode("12", False)),
-    Race("decode-250", EVERY_FRAME, 3, decode("250", False)),
-    Race("decode-250-nearest", EVERY_FRAME, 20, decode("250", True)),
-    Race("label-12", EVERY_FRAME, 15, label("12")),
-    Race("label-250", EVERY_FRAME, 3, label("250")),
-    Race("label-blip", FRAME_BY_FRAME, 1.3, label_with_blip("float32"), **LONG),
-    Race("label-blip-int8", FRAME_BY_FRAME, 1.8, label_with_blip("int8"), note=FEWER_BITS, **LONG),
-    Race("attention-8", "full", 1.5, attend(8, "full"), ours="separable"),
-    Race("attention-8-resampler", "resampler-6", 1.0, attend(8, "resampler-6"), ours="separable"),
-    Race("attention-96", "full", 20, attend(96, "full"), ours="separable", rounds=2, full=True, note=TWO_STEPS),
-    Race("train-memories", "plain", 4, train("memories", "plain"), ours="memories", rounds=2),
-    Race("train-rows", "rows", 6, train("memories", "rows"), ours="memories", **LONG),
+    Race("decode-12", EVERY_FRAME, 20, race_decoding("12", False)),
+    Race("decode-250", EVERY_FRAME, 3, race_decoding("250", False)),
+    Race("decode-250-nearest", EVERY_FRAME, 20, race_decoding("250", True)),
+    Race("label-12", EVERY_FRAME, 15, race_labelling("12")),
+    Race("label-250", EVERY_FRAME, 3, race_labelling("250")),
+    Race("label-blip", FRAME_BY_FRAME, 1.3, race_blip("float32"), **LONG),
+    Race("label-blip-int8", FRAME_BY_FRAME, 1.8, race_blip("int8"), note=FEWER_BITS, **LONG),
+    Race("attention-8", "full", 1.5, race_attention(8, "full"), ours="separable"),
+    Race("attention-8-resampler", "resampler-6", 1.0, race_attention(8, "resampler-6"), ours="separable"),
+    Race("attention-96", "full", 20, race_attention(96, "full"), ours="separable", rounds=2, full=True, note=TWO_STEPS),
+    Race("train-memories", "plain", 4, race_training("memories", "plain"), ours="memories", rounds=2),
+    Race("train-rows", "rows", 6, race_training("memories", "rows"), ours="memories", **LONG),
     Race(
         "train-packed",
         "plain, memories",
         1.5,
-        train("memories", "plain, memories"),
+        race_training("memories", "plain, memories"),
         ours="memories",
         note="memories in both",
     ),
-    Race("train-frames", "full autograd", 2, train("frames", "full autograd"), ours="frames", rounds=2, full=True),
-    Race("encode-8", "transformers", 1.0, encode(8, 2)),
-    Race("encode-96", "transformers", 1.15, encode(96, 1), **LONG),
-    Race("loss", "logits of everything", 1.3, lose),
-    Race("resume", "a plain loop", 1.3, stream),
-    Race("generate", ALONE, 0.6, generate(ALONE, batch=8)),
-    Race("generate-1", ALONE, 0.6, generate(ALONE)),
-    Race("generate-1.3b", ALONE, 0.6, generate(ALONE, shape="opt-1.3b"), **LONG),
-    Race("generate-full", FULL_ATTENTION, 2.2, generate(FULL_ATTENTION)),
-    Race("generate-8-full", FULL_ATTENTION, 7, generate(FULL_ATTENTION, batch=8), **LONG),
-    Race("generate-96-full", FULL_ATTENTION, 16, generate(FULL_ATTENTION, frames=96), **LONG),
-    Race("generate-float16", "float32", 1.3, generate_in("float16"), ours="float16", full=True, note=FEWER_BITS),
-    Race("generate-int4", "float32", 1.2, generate_in("int4"), ours="int4", full=True, note=FEWER_BITS),
-    Race("score", "pycocoevalcap", 6, judge),
+    Race(
+        "train-frames", "full autograd", 2, race_training("frames", "full autograd"), ours="frames", rounds=2, full=True
+    ),
+    Race("encode-8", "transformers", 1.0, race_encoding(8, 2)),
+    Race("encode-96", "transformers", 1.15, race_encoding(96, 1), **LONG),
+    Race("loss", "logits of everything", 1.3, race_loss),
+    Race("resume", "a plain loop", 1.3, race_streams),
+    Race("generate", ALONE, 0.6, race_generation(ALONE, batch=8)),
+    Race("generate-1", ALONE, 0.6, race_generation(ALONE)),
+    Race("generate-1.3b", ALONE, 0.6, race_generation(ALONE, shape="opt-1.3b"), **LONG),
+    Race("generate-full", FULL_ATTENTION, 2.2, race_generation(FULL_ATTENTION)),
+    Race("generate-8-full", FULL_ATTENTION, 7, race_generation(FULL_ATTENTION, batch=8), **LONG),
+    Race("generate-96-full", FULL_ATTENTION, 16, race_generation(FULL_ATTENTION, frames=96), **LONG),
+    Race("generate-float16", "float32", 1.3, race_precision("float16"), ours="float16", full=True, note=FEWER_BITS),
+    Race("generate-int4", "float32", 1.2, race_precision("int4"), ours="int4", full=True, note=FEWER_BITS),
+    Race("score", "pycocoevalcap", 6, race_scoring),
 )
