@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     captioner = _captioner(args.encoder, args.checkpoints)
     captioned = _captioned(args)
 
-    # Here, after everything that can be told without torch, which takes seconds to be imported.
+    # Here, after every check that needs no torch, which takes seconds to be imported.
     import torch
 
     from pseudocap.cli.progress import progress_of
@@ -157,16 +157,16 @@ def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missin
             f"{args.out}: {result.stored:,} samples encoded in {result.seconds:.1f} s, "
             f"{len(result.failed):,} failed; {result.total:,} clips are there in all{each}"
         )
-        told = [f"failed: {name}: {reason}" for name, reason in list(result.failed.items())[:5]]
+        lines = [f"failed: {name}: {reason}" for name, reason in list(result.failed.items())[:5]]
         if missing:
-            told.append(f"missing: {len(missing):,} videos of {args.source}: {', '.join(missing[:5])}")
-        for line in told:
+            lines.append(f"missing: {len(missing):,} videos of {args.source}: {', '.join(missing[:5])}")
+        for line in lines:
             print(line.encode(errors="backslashreplace").decode())  # a file's name may be no UTF-8
     return 1 if result.failed or missing else 0
 
 
 def _captioner(name: str, checkpoints: str | None) -> PseudoCapConfig | None:
-    """The captioner whose encoder is meant; None where an encoder itself is named. A name that is neither is told."""
+    """Return the config of the captioner whose encoder is meant; None where an encoder itself is named."""
     from pseudocap.files.sources import HUB_SCHEME, find_file
     from pseudocap.hub.checkpoint import read_config
     from pseudocap.hub.fetch import CONFIG_FILE, fetch, is_captioner

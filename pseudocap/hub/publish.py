@@ -242,9 +242,9 @@ def _reason(error: BaseException) -> str:
     if status in BUSY:
         return f"{constants.ENDPOINT} is busy or broken ({status}); {again}, later"
     if status is not None:
-        told = " ".join(re.sub(r"https?://\S+", "", str(error)).split())
-        return f"{constants.ENDPOINT} refuses it ({status}): {told[:300]}"
+        reason = " ".join(re.sub(r"https?://\S+", "", str(error)).split())
+        return f"{constants.ENDPOINT} refuses it ({status}): {reason[:300]}"
     if isinstance(error, ValueError):  # a name or a file that the client refuses
         return f"{first_line(error)}; {again}"
-    told = f"{constants.ENDPOINT} could not be reached ({first_line(error)})"
-    return f"{told}; {again}, when it can (`pseudocap doctor` tests the hub)"
+    reason = f"{constants.ENDPOINT} could not be reached ({first_line(error)})"
+    return f"{reason}; {again}, when it can (`pseudocap doctor` tests the hub)"

@@ -15,7 +15,7 @@ from pseudocap.types import Preprocess
 
 FUSIONS = ("residual", "convex")
 SEPARABLE, FULL = "separable", "full"
-RESAMPLER = "resampler"  # also its place among the adapters, with which it is learned and stored
+RESAMPLER = "resampler"  # also its key among the adapters, with which it is learned and stored
 ATTENTIONS = (SEPARABLE, FULL, RESAMPLER)
 GATES = ("vector", "scalar")
 VIDEO = "video"

@@ -1,7 +1,7 @@
 """What a run's config names as its captioner: `class_path: pseudocap.regimes.networks.from_backbones`, or another here.
 
 Not PseudoCap's class methods themselves: jsonargparse (4.53) takes none that returns `Self`, and a run must not choose
-a device or a type, which are the Trainer's to choose. Their fields and what is said of them come from there.
+a device or a type, which are the Trainer's to choose. Their fields and descriptions come from there.
 """
 
 from __future__ import annotations

@@ -137,6 +137,21 @@ def test_fewer_bits_hold_any_encoder_or_leave_the_captioner_whole(tmp_path: Path
     assert torch.equal(model(ids, memory).logits, before)
 
 
+def test_the_kind_that_a_config_records_is_the_one_that_is_loaded(tmp_path: Path) -> None:
+    decoder = write_decoder(tmp_path / "decoder", "opt")
+    encoder = write_encoder(tmp_path / "encoder", "clip")
+    PseudoCap.from_backbones(decoder=decoder, encoder=encoder, device="cpu").save_pretrained(tmp_path / "saved")
+    path = tmp_path / "saved" / CONFIG_FILE
+    document = json.loads(path.read_text())
+    document["encoders"]["video"]["kind"] = "frames"
+    path.write_text(json.dumps(document))
+    assert PseudoCap.from_pretrained(tmp_path / "saved", device="cpu").config.encoder.kind == "frames"
+    document["encoders"]["video"]["kind"] = "timesformer"
+    path.write_text(json.dumps(document))
+    with pytest.raises(CheckpointError, match="not a TimeSformer"):
+        PseudoCap.from_pretrained(tmp_path / "saved", device="cpu")
+
+
 def test_an_encoder_that_this_version_cannot_run_is_named(tmp_path: Path) -> None:
     decoder = write_decoder(tmp_path / "decoder", "opt")
     encoder = write_encoder(tmp_path / "encoder", "clip")

@@ -79,7 +79,7 @@ class Encoder(nn.Module):
             return pool(features_BTSE, mask_BT, patches=patches, time_BTE=self.time_signal(features_BTSE, mask_BT))
 
     def time_signal(self, features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> torch.Tensor | None:
-        """Return what is added to the vectors of each frame so that order can be told; None where features know it."""
+        """Return what is added to the vectors of each frame so that their order shows; None where features know it."""
         return None
 
     def pack(self, precision: str) -> None:
@@ -127,7 +127,7 @@ def pool(
     patches: bool = False,
     time_BTE: torch.Tensor | None = None,
 ) -> Memory:
-    """The one place where time and space part ways: a maximum over each, into which no padded frame enters.
+    """Pool features over space and over time: a maximum over each, into which no padded frame enters.
 
     With `patches` what was pooled is kept beside it. `time_BTE` is added to all vectors that belong to one frame.
     """

@@ -188,7 +188,7 @@ class FramesEncoder(Encoder):
         if kind is None:
             return
         first = self.layers[0]
-        places = [
+        linears = [
             (parent, name, child)
             for parent in first.modules()
             for name, child in parent.named_children()
@@ -199,7 +199,7 @@ class FramesEncoder(Encoder):
             self._grids.clear()
             self.grid(self.config.size, self.config.size)
         except InputError as error:
-            for parent, name, child in places:
+            for parent, name, child in linears:
                 setattr(parent, name, child)
             raise ConfigError(
                 f"the encoder {self.config.architecture} cannot be held in {precision} "

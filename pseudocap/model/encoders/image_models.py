@@ -172,11 +172,11 @@ def read_transformers(source: str | Path, access: Mapping[str, Any]) -> tuple[Va
     from transformers import MODEL_MAPPING, AutoConfig
     from transformers.utils import logging
 
-    place = place_of(source)
+    address = place_of(source)
     offline = {key: access[key] for key in ("revision", "token")}
     offline["local_files_only"] = access["local_files_only"] or not hub_answers(source, **offline)
     try:
-        config = AutoConfig.from_pretrained(place, **offline, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(address, **offline, trust_remote_code=False)
     except Exception as error:  # damaged and foreign configs fail in ways of every kind
         raise CheckpointError(f"{source} is no image model that transformers knows: {first_line(error)}") from error
     config = getattr(config, "vision_config", None) or config
@@ -191,7 +191,7 @@ def read_transformers(source: str | Path, access: Mapping[str, Any]) -> tuple[Va
     logging.set_verbosity_error()  # the text tower and the classifier that stay behind are no news
     try:
         network, info = kind.from_pretrained(
-            place, config=config, **offline, **options, dtype=torch.float32, output_loading_info=True
+            address, config=config, **offline, **options, dtype=torch.float32, output_loading_info=True
         )
     except Exception as error:  # and so do damaged weights
         raise CheckpointError(

@@ -43,10 +43,10 @@ def naive_memory(grids: list[list[torch.Tensor]], frames: int) -> tuple[torch.Te
     for clip in grids:
         width = clip[0].shape[1]
         for rank, grid in enumerate(clip):
-            place = rank * frames / len(clip)
+            position = rank * frames / len(clip)
             half = width // 2
-            wave = [math.sin(place / 10000 ** (k / half)) for k in range(half)]
-            wave += [math.cos(place / 10000 ** (k / half)) for k in range(half)]
+            wave = [math.sin(position / 10000 ** (k / half)) for k in range(half)]
+            wave += [math.cos(position / 10000 ** (k / half)) for k in range(half)]
             time.append(torch.stack([grid[:, e].max() + wave[e] for e in range(width)]))
         space.append(torch.stack([torch.stack([each[s] for each in clip]).max(dim=0)[0] for s in range(len(clip[0]))]))
     return torch.stack(time).unflatten(0, (len(grids), -1)), torch.stack(space)
