@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,9 @@ def test_sampled_captions_are_ranked_and_do_not_depend_on_the_batch(model: Pseud
     views = views_of(model, 3)
     answers = teacher.caption(views)
     assert [answer.captions for answer in teacher.caption(views[::-1])] == [each.captions for each in answers[::-1]]
+    other_key = dataclasses.replace(views[0], key=1)
+    assert teacher.caption([views[0]])[0].captions == answers[0].captions
+    assert teacher.caption([other_key])[0].captions != answers[0].captions
     for answer in answers:
         assert len(set(answer.captions)) > 1
         assert list(answer.log_probs) == sorted(answer.log_probs, reverse=True)
