@@ -133,7 +133,7 @@ class CaptionData(ResumableData):
 
     def train_dataloader(self) -> TrainingLoader:
         source = self._sources[self._splits["train"]]
-        rank, ranks = self.place
+        rank, ranks = self.rank_and_ranks
         stream = Stream(source, seed=self._seed, rank=rank, ranks=ranks, mix=len(source.rows))
         loader = TrainingLoader(
             TrainingBatches({"video": stream}, self._mixture),
@@ -238,9 +238,10 @@ class CaptionData(ResumableData):
         if name in self._drawn:  # what was held out is there, so a share of either part alone would mean little
             among = self.watched([row for row in corpus.rows if row.split in self._drawn])
         self.accept(source, self._max_failure_rate, among=among)
-        if len(source.rows) < self.place[1]:
+        _, ranks = self.rank_and_ranks
+        if len(source.rows) < ranks:
             raise DataError(
-                f"{name} has {len(source.rows)} videos for {self.place[1]} ranks, and each needs one; use fewer devices"
+                f"{name} has {len(source.rows)} videos for {ranks} ranks, and each needs one; use fewer devices"
             )
         self._sources[name] = source
         self._undecodable.setdefault(name, {})
@@ -263,7 +264,7 @@ class CaptionData(ResumableData):
         return VideoFolder(videos)
 
     def _evaluation(self, name: str) -> EvaluationLoader:
-        rank, ranks = self.place
+        rank, ranks = self.rank_and_ranks
         batches = EvaluationBatches(self._sources[name], batch_size=self._batch_size, rank=rank, ranks=ranks)
         loader = EvaluationLoader(
             batches,

@@ -125,7 +125,7 @@ class StreamData(ResumableData):
             self._sources = {name: self._source(name, given, preprocess) for name, given in self._given.items()}
 
     def train_dataloader(self) -> TrainingLoader:
-        rank, ranks = self.place
+        rank, ranks = self.rank_and_ranks
         mixture = self.mixture
         streams = {
             name: Stream(source, seed=self._seed, number=self._numbers[name], rank=rank, ranks=ranks, mix=self._mix)
@@ -159,7 +159,7 @@ class StreamData(ResumableData):
     @property
     def mixture(self) -> Mixture:
         """The draws of this rank."""
-        return Mixture(tuple(self._numbers), **self._draws, rank=self.place[0])
+        return Mixture(tuple(self._numbers), **self._draws, rank=self.rank_and_ranks[0])
 
     def counts(self, steps: int | None = None) -> dict[str, Drawn]:
         """What this rank has drawn of each stream, or what its first `steps` steps draw: for the log."""
@@ -168,7 +168,7 @@ class StreamData(ResumableData):
         return self.mixture.counts(steps)
 
     def provenance(self) -> dict[str, Any]:
-        """What a result says about its data, for JSON."""
+        """Describe the data for a result, in JSON's types."""
         samples = {name: {"samples": sum(s.groups), "identity": s.identity} for name, s in self._sources.items()}
         drawn = {name: asdict(counts) for name, counts in self.counts().items()}
         validation = self.validation.provenance() if self.validation is not None else None

@@ -1,7 +1,7 @@
 """How far two runs over the same videos agree: with another batch size, another machine, another teacher.
 
 Captions depend on the batch size only by rounding: kernels of another shape add in another order, and where two tokens
-are equally good, to the last bit of their noise, another one is written. How often that happens is for a run to tell.
+are equally good, to the last bit of their noise, another one is written. Comparing two runs shows how often.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ def refuse_other_shards(sources: Sources, one: str | PathLike[str], other: str |
 
 
 def _captions(folder: Place, number: int) -> dict[tuple[str, float, float], str]:
-    place = shard_path(folder, number)
-    if not place.exists():
+    path = shard_path(folder, number)
+    if not path.exists():
         return {}
-    rows = (label for label in read_rows(place) if not label.failed)
+    rows = (label for label in read_rows(path) if not label.failed)
     return {(label.clip.source, label.clip.start, label.clip.end): label.caption for label in rows}

@@ -88,20 +88,20 @@ def label(
     where this ends early."""
     started = time.monotonic()
     tolerance = Tolerance(max_failure_rate, least=FEW, option="--max-failure-rate")
-    place = place_at(out)
+    folder = place_at(out)
     earlier = None if relabel is None else Earlier.of(relabel.earlier)
     extended = partial(extend, shard_size=spec.shard_size) if earlier is None else earlier.follow
-    with alone_in(place, "labelling") as scratch:
-        plan = settle(place, _planned(sources, teacher, spec, relabel, earlier), extended)
-        works = _works(place, plan, retry_failed, relabel)
+    with alone_in(folder, "labelling") as scratch:
+        plan = settle(folder, _planned(sources, teacher, spec, relabel, earlier), extended)
+        works = _works(folder, plan, retry_failed, relabel)
         if works:
-            (place / STATS).unlink(missing_ok=True)
+            (folder / STATS).unlink(missing_ok=True)
         run = _Run(
-            out=place,
+            out=folder,
             root=plan.sources.root,
             tolerance=tolerance,
             of=sum(len(work.names) for work in works),
-            tried_before=frozenset(finished_shards(place)),
+            tried_before=frozenset(finished_shards(folder)),
         )
         recipe = LabelRecipe(
             spec=spec,
@@ -111,8 +111,8 @@ def label(
             run=plan.run,
         )
         tally = run.label(engine or LocalEngine(0), works, teacher, recipe, scratch, progress)
-        stats = statistics(place)
-        write_json(place / STATS, stats)
+        stats = statistics(folder)
+        write_json(folder / STATS, stats)
     return Labelled(
         clips=tally.clips,
         failed=tally.failed,

@@ -30,7 +30,7 @@ class Rewriter(Protocol):
     def settings(self) -> Mapping[str, object]: ...
 
     def rewrite(self, labels: Sequence[Pseudolabel]) -> Sequence[Sequence[Pseudolabel]]:
-        """Return for each label of a shard the rows that take its place: itself, changed copies, several or none."""
+        """Return for each label of a shard the rows that replace it: itself, changed copies, several or none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,11 +43,11 @@ class Earlier:
     @classmethod
     def of(cls, folder: str | PathLike[str]) -> Earlier:
         """Read the plan of a run; DataError where there is none, or where shards are missing."""
-        place = place_at(folder)
-        plan = require_plan(place)
-        if missing := len(plan.sources.shards) - len(finished_shards(place)):
+        home = place_at(folder)
+        plan = require_plan(home)
+        if missing := len(plan.sources.shards) - len(finished_shards(home)):
             raise DataError(f"{folder} is not finished: {missing} shards are missing; finish it first")
-        return cls(folder=place, plan=plan)
+        return cls(folder=home, plan=plan)
 
     def shard(self, number: int) -> Place:
         return shard_path(self.folder, number)
@@ -72,21 +72,21 @@ def rewrite(
 
     `progress` gets the number of shards that are done, and of all that this run does.
     """
-    source, place = Earlier.of(earlier), place_at(out)
+    source, folder = Earlier.of(earlier), place_at(out)
     settings = {**rewriter.settings, "rewrite": source.plan.run}
-    with alone_in(place, "rewriting"):
-        plan = settle(place, Plan(sources=source.plan.sources, settings=settings, earlier=str(earlier)), source.follow)
-        wanted = sorted(set(range(len(plan.sources.shards))) - finished_shards(place))
+    with alone_in(folder, "rewriting"):
+        plan = settle(folder, Plan(sources=source.plan.sources, settings=settings, earlier=str(earlier)), source.follow)
+        wanted = sorted(set(range(len(plan.sources.shards))) - finished_shards(folder))
         if wanted:
-            (place / STATS).unlink(missing_ok=True)
+            (folder / STATS).unlink(missing_ok=True)
         for done, number in enumerate(wanted, start=1):
             labels = tuple(read_rows(source.shard(number)))
             made = _made(labels, rewriter.rewrite(labels), plan.run)
-            write_labels(shard_path(place, number), tuple(made), root=plan.sources.root)
+            write_labels(shard_path(folder, number), tuple(made), root=plan.sources.root)
             if progress is not None:
                 progress(done, len(wanted))
-        stats = statistics(place)
-        write_json(place / STATS, stats)
+        stats = statistics(folder)
+        write_json(folder / STATS, stats)
     return stats
 
 

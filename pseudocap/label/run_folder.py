@@ -46,14 +46,14 @@ class Plan:
 
 def read_plan(folder: Place) -> Plan | None:
     """The plan of a run, None where none has begun."""
-    place = folder / PLAN
-    if not place.exists():
+    path = folder / PLAN
+    if not path.exists():
         return None
     try:
-        document = json.loads(place.read_bytes())
+        document = json.loads(path.read_bytes())
         if document["format"] != FORMAT:
             raise DataError(
-                f"{place} has format {document['format']}, and this pseudocap writes {FORMAT}; choose another --out"
+                f"{path} has format {document['format']}, and this pseudocap writes {FORMAT}; choose another --out"
             )
         shards = tuple(tuple(map(str, shard)) for shard in document["shards"])
         return Plan(
@@ -64,7 +64,7 @@ def read_plan(folder: Place) -> Plan | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{place} is damaged ({first_line(error)}); choose another --out") from error
+        raise DataError(f"{path} is damaged ({first_line(error)}); choose another --out") from error
 
 
 def require_plan(folder: Place) -> Plan:
@@ -114,9 +114,9 @@ def require_same_plan(folder: Place, before: Plan, now: Plan) -> None:
             )
 
 
-def write_json(place: Place, document: Mapping[str, Any]) -> None:
+def write_json(path: Place, document: Mapping[str, Any]) -> None:
     """All of it or nothing."""
-    write_whole(place, json.dumps(document, indent=1, sort_keys=True).encode())
+    write_whole(path, json.dumps(document, indent=1, sort_keys=True).encode())
 
 
 @contextmanager

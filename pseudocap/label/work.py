@@ -16,7 +16,7 @@ from pseudocap.types import Clip, Pseudolabel
 @dataclass(kw_only=True, slots=True)
 class Kept:
     """Labels of one source that stand; `whole` where there is nothing else to do for it. `parents` are those of the
-    labels that will take the place of others, by the times of their clips."""
+    labels that will replace others, by the times of their clips."""
 
     labels: list[Pseudolabel] = field(default_factory=list)
     parents: dict[tuple[float, float], str | None] = field(default_factory=dict)
@@ -29,7 +29,7 @@ class Errand:
 
     media: Media
     known: frozenset[tuple[float, float]] = frozenset()
-    skip: bool = False  # there is nothing to do: it only keeps its place among the others
+    skip: bool = False  # there is nothing to do: it only keeps the order
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

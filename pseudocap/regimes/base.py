@@ -21,6 +21,7 @@ from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.memory import Memory
 from pseudocap.model.text import CaptionTokens, StopWords
+from pseudocap.regimes.logs import gate_statistics
 from pseudocap.regimes.losses import Losses, Objective
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
 from pseudocap.regimes.validation import Captioned, CaptionValidation, Validation
@@ -30,7 +31,7 @@ Decoding = ValidationDecoding  # its name of 0.1
 
 
 class Regime(lightning.LightningModule):
-    """A captioner that learns. Only its adapters have gradients, optimiser state, and a place in checkpoints.
+    """A captioner that learns. Only its adapters have gradients and optimiser state, and only they are in checkpoints.
 
     Args:
         model: the captioner: pseudocap.regimes.networks.from_backbones, or from_pretrained there
@@ -78,14 +79,14 @@ class Regime(lightning.LightningModule):
 
     @property
     def run_settings(self) -> dict[str, int]:
-        """What the losses of a run depend on beside its captioner, objective and data, which tell for themselves."""
+        """What the losses of a run depend on beside captioner, objective and data, which are compared elsewhere."""
         return {"model.seed": self.seed, "trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["run_settings"] = self.run_settings
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint of another run, or of other adapters, is told before PyTorch meets it."""
+        """A checkpoint of another run, or of other adapters, is refused before PyTorch meets it."""
         fitting = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
         for name, value in checkpoint.get("run_settings", {}).items() if fitting else ():
             if self.run_settings[name] != value:
@@ -180,7 +181,7 @@ class Regime(lightning.LightningModule):
 class PreTraining(Regime):
     """A regime that starts from new adapters: the schedule of convex gates moves with the optimiser's steps.
 
-    `steps` is the papers' length, which a run has unless it says otherwise.
+    `steps` is the papers' length, by default that of a run.
     """
 
     steps: int
@@ -196,17 +197,6 @@ def compile_layers(model: PseudoCap, compiler: str) -> None:
         raise ConfigError(f"there is no compiler {compiler!r}{nearest(compiler, known)}; torch has {', '.join(known)}")
     for layer in (*model.encoder.layers, *model.decoder.layers, *model.decoder.adapters.values()):
         layer.compile(backend=compiler, dynamic=True)
-
-
-def gate_statistics(model: PseudoCap) -> dict[str, float]:
-    """How far each adapter opened: mean, spread and extremes of its gates."""
-    values: dict[str, float] = {}
-    for layer, adapter in model.adapters.items():
-        for name, gate in adapter.gates().items():
-            gate = gate.detach().float()
-            statistics = {"mean": gate.mean(), "std": gate.std(correction=0), "min": gate.min(), "max": gate.max()}
-            values |= {f"gates/{layer}/{name}/{each}": float(value) for each, value in statistics.items()}
-    return values
 
 
 def refuse_modality(batch: Batch, wanted: str, regime: str) -> None:

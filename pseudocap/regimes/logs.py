@@ -1,4 +1,4 @@
-"""Metrics as CSV that a resumed run goes on with."""
+"""What a run logs of its gates, and metrics as CSV that a resumed run appends to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
+
+from pseudocap.captioner import PseudoCap
 
 
 class _AppendingWriter(ExperimentWriter):
@@ -33,3 +35,14 @@ class RunLogger(CSVLogger):
             Path(self.log_dir).mkdir(parents=True, exist_ok=True)
             self._experiment = _AppendingWriter(log_dir=self.log_dir)
         return super().experiment
+
+
+def gate_statistics(model: PseudoCap) -> dict[str, float]:
+    """How far each adapter opened: mean, spread and extremes of its gates."""
+    values: dict[str, float] = {}
+    for layer, adapter in model.adapters.items():
+        for name, gate in adapter.gates().items():
+            gate = gate.detach().float()
+            statistics = {"mean": gate.mean(), "std": gate.std(correction=0), "min": gate.min(), "max": gate.max()}
+            values |= {f"gates/{layer}/{name}/{each}": float(value) for each, value in statistics.items()}
+    return values

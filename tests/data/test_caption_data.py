@@ -294,7 +294,7 @@ class OneOfThree(CaptionData):
     """The second of three ranks, without the other two."""
 
     @property
-    def place(self) -> tuple[int, int]:
+    def rank_and_ranks(self) -> tuple[int, int]:
         return 1, 3
 
 

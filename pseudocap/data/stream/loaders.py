@@ -79,7 +79,7 @@ class TrainingLoader:
     """Batches from where training stands: each pass over it gives `len` of them and goes on where the last one ended.
 
     What counts is what was handed out, not what workers have prepared. `run` is all that the order depends on: state
-    of a run with another one is refused. `in_flight` tells how many handed out batches the training has not finished.
+    of a run with another one is refused. `in_flight` counts batches handed out that the training has not finished.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ import numpy as np
 from pseudocap.errors import ConfigError, DataError
 
 MIX = 65_536
-# What follows the seed says what the random numbers are for, so that no two purposes share them (streams.py has 3, 4,
+# What follows the seed is what the random numbers are for, so that no two purposes share them (batches.py has 3, 4,
 # mixture.py 5).
 _GROUPS, _WITHIN = 1, 2
 
@@ -70,10 +70,10 @@ class Order:
             generator = np.random.default_rng([*self._seed, _WITHIN, number, which])
             order = generator.permutation(int(epoch.blocks[which]) - start)
             block = self._block = _Block(epoch=number, number=which, start=start, order=order)
-        place = block.start + int(block.order[offset - block.start])
-        row = int(np.searchsorted(epoch.ends, place, side="right"))
+        slot = block.start + int(block.order[offset - block.start])
+        row = int(np.searchsorted(epoch.ends, slot, side="right"))
         group = int(epoch.groups[row])
-        return number, int(self._starts[group] + place - (epoch.ends[row] - self._sizes[group]))
+        return number, int(self._starts[group] + slot - (epoch.ends[row] - self._sizes[group]))
 
     def _plan(self, number: int) -> _Epoch:
         groups = np.random.default_rng([*self._seed, _GROUPS, number]).permutation(np.flatnonzero(self._sizes))

@@ -1,4 +1,4 @@
-"""What the data modules share: their place among the ranks, the checkpoint's preprocessing, and exact resuming."""
+"""What the data modules share: the rank of the process, the checkpoint's preprocessing, and exact resuming."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ResumableData(lightning.LightningDataModule):
         self._state: dict[str, Any] | None = None
 
     @property
-    def place(self) -> tuple[int, int]:
+    def rank_and_ranks(self) -> tuple[int, int]:
         """The rank of this process and the number of ranks, as the trainer's strategy counts them for data."""
         given = self.trainer.distributed_sampler_kwargs if self.trainer is not None else None
         return (given["rank"], given["num_replicas"]) if given else (0, 1)
@@ -49,7 +49,7 @@ class ResumableData(lightning.LightningDataModule):
     def accept(self, source: RowSource, max_failure_rate: float, *, among: RowSource | None = None) -> RowSource:
         """Name the rows without a file in the log, once over all ranks; DataError where they are too many `among` all
         that belong together, by default these."""
-        for missing in source.missing if self.place[0] == 0 else ():
+        for missing in source.missing if self.rank_and_ranks[0] == 0 else ():
             _log.warning("no video file for %s", missing)
         (source if among is None else among).refuse_missing(max_failure_rate)
         return source
@@ -68,7 +68,7 @@ class ResumableData(lightning.LightningDataModule):
         return bool(getattr(getattr(getattr(module, "model", None), "config", None), "needs_patches", False))
 
     def provenance(self) -> dict[str, Any]:
-        """What a result says about its data, for JSON."""
+        """Describe the data for a result, in JSON's types."""
         raise NotImplementedError
 
     def gather_coverage(self) -> object:
@@ -87,7 +87,7 @@ class ResumableData(lightning.LightningDataModule):
     def begin(self, preprocess: Preprocess | None) -> None:
         """A new run, which starts at step 0 unless a state is loaded after this.
 
-        A preprocessing that was given becomes the model's own: what it learns to see is what it will be shown.
+        A preprocessing that was given becomes the model's own: what it learns to see is what it will see.
         """
         module = self.trainer.lightning_module if self.trainer is not None else None
         adopt = getattr(getattr(module, "model", None), "set_preprocess", None)
@@ -99,7 +99,7 @@ class ResumableData(lightning.LightningDataModule):
             raise ConfigError("overfit_batches would get other batches in every epoch; give a smaller corpus instead")
 
     def resumed(self, loader: TrainingLoader) -> TrainingLoader:
-        """The training loader at the place of the one before, or at the state that was loaded."""
+        """The training loader at the step of the one before, or at the state that was loaded."""
         state = self._training.state_dict() if self._training is not None else self._state
         if state:
             loader.load_state_dict(state)

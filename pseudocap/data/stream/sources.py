@@ -37,7 +37,7 @@ IMAGES = ("jpg", "jpeg", "png", "webp")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Described:
-    """What a sample is, told without looking at its pictures. `content` is a hash of them, and which stretch."""
+    """What a sample is, without decoding its pictures. `content` is a hash of them, and which stretch."""
 
     key: str
     content: str
@@ -117,7 +117,7 @@ class TarSource:
     def _watch_video(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
         if found.extension in IMAGES:
             raise DataError(f"a {found.extension} among videos; give tars of images as images=")
-        # FFmpeg opens files: a format is told by its content and its jumps need a seekable one.
+        # FFmpeg opens files: a format is known by its content and its jumps need a seekable one.
         with tempfile.NamedTemporaryFile(suffix=f".{found.extension}") as file:
             file.write(found.media)
             file.flush()
@@ -171,7 +171,7 @@ class RowSource:
 
 @lru_cache(maxsize=4096)
 def _file_hash(path: str, size: int, changed: int) -> str:
-    """Read once for all clips of a film; `size` and `changed` tell a file that is another one by now."""
+    """Read once for all clips of a film; `size` and `changed` notice a file that is another one by now."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -204,14 +204,14 @@ def decode_picture(media: bytes) -> np.ndarray:
 
 
 def row_fields(row: CaptionedVideo) -> list[object]:
-    """What a row says of its sample."""
+    """The fields of a row that its sample depends on."""
     return [row.id, row.video, row.start, row.end, list(row.captions)]
 
 
 def _size(path: str) -> int:
     try:
         return Path(path).stat().st_size
-    except OSError:  # whoever watches it will tell
+    except OSError:  # whoever decodes it will raise
         return -1
 
 
