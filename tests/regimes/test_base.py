@@ -33,7 +33,7 @@ from pseudocap.regimes.checkpointing import KeepCaptioner
 from pseudocap.regimes.losses import Denoising, Objective
 from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation
-from pseudocap.types import Preprocess, Sample
+from pseudocap.types import Batch, Preprocess, Sample
 from pseudocap.zoo.tiny import write_opt, write_timesformer
 
 Build = Callable[..., PseudoCap]
@@ -117,6 +117,23 @@ def test_a_resumed_mixture_logs_the_shares_of_the_whole_run(build: Build, tars: 
     run.fit(Mixed(build(), optimisation=FAST), data[1], ckpt_path=str(tmp_path / "last.ckpt"))
     images = sum(data[1].mixture.draw(step).stream == "image" for step in range(7))
     assert float(run.logged_metrics["mixture/images/batches"]) == pytest.approx(images / 7)
+
+
+def test_the_draws_of_a_step_are_a_function_of_seed_rank_and_step(build: Build) -> None:
+    model = build()
+
+    class OfAnotherRank(VideoOnly):
+        global_rank = 1
+
+    def drawn(module: Regime, step: int | None, index: int = 0) -> int:
+        batch = Batch(keys=("a",), modality="video", captions=("x",), references=(("x",),), step=step)
+        return int(torch.randint(2**62, (), generator=module.draws_of(batch, index)))
+
+    module = VideoOnly(model)
+    assert drawn(module, 3) == drawn(VideoOnly(model), 3, index=9)
+    assert drawn(module, None, index=3) == drawn(module, 3), "a batch that knows no step is counted"
+    others = [drawn(module, 4), drawn(VideoOnly(model, seed=1), 3), drawn(OfAnotherRank(model), 3)]
+    assert len({drawn(module, 3), *others}) == 4
 
 
 def test_a_preprocessing_given_to_the_data_is_the_saved_captioners(

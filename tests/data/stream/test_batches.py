@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,12 @@ from helpers.sources import Counting, batches, image_source
 from helpers.tars import SMALL, image_bytes, image_tars, video_tars, write_tar
 from PIL import Image
 
-from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches
+from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches, Stream
 from pseudocap.data.stream.sources import RowSource, TarSource, decode_picture
 from pseudocap.data.tars.index import index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
-from pseudocap.types import CaptionedVideo
+from pseudocap.types import CaptionedVideo, Modality, Sample
 from pseudocap.video.watch import watch_file
 
 
@@ -55,6 +56,46 @@ def test_crop_and_caption_belong_to_sample_and_epoch_wherever_the_sample_is_draw
     assert all(first[key][0] != second[key][0] for key in first)
     assert any(first[key][1] != second[key][1] for key in first)
     assert len({caption for _, caption in first.values()}) > 1
+
+
+class Cropping(Counting):
+    """Takes so many random numbers for every crop."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__((64,))
+        self.numbers = numbers
+
+    def sample(self, index: int, generator: torch.Generator | None) -> Sample:
+        torch.rand(self.numbers, generator=generator)
+        return super().sample(index, generator)
+
+
+def taken(stream: Stream, count: int = 64) -> list[tuple[str, str, float]]:
+    """Key, caption and crop of the first samples of a stream."""
+    samples = [stream.take(number, []) for number in range(count)]
+    return [(sample.key, caption, float(sample.frames.sum())) for sample, caption in samples]
+
+
+def test_a_caption_does_not_depend_on_how_many_numbers_a_crop_takes() -> None:
+    few, many = (taken(Stream(Cropping(numbers), seed=0)) for numbers in (0, 7))
+    assert [(key, caption) for key, caption, _ in few] == [(key, caption) for key, caption, _ in many]
+    assert len({caption for _, caption, _ in few}) == 4
+
+
+def test_streams_of_other_seeds_and_numbers_have_other_orders_captions_and_crops() -> None:
+    """Numbers are by default those of the modalities: images 0, videos 1."""
+
+    class Pictures(Counting):
+        modality: Modality = "image"
+
+    videos = [taken(Stream(Counting((64,)), seed=seed, number=number)) for seed, number in ((0, 1), (0, 0), (1, 1))]
+    assert taken(Stream(Counting((64,)), seed=0)) == videos[0]
+    assert taken(Stream(Pictures((64,)), seed=0)) == videos[1]
+    for one, other in combinations(videos, 2):
+        assert [key for key, _, _ in one] != [key for key, _, _ in other]
+        mine, theirs = ({key: rest for key, *rest in each} for each in (one, other))
+        assert sum(mine[key][1] == theirs[key][1] for key in mine) == 0
+        assert 4 < sum(mine[key][0] == theirs[key][0] for key in mine) < 40, "a quarter of the captions by chance"
 
 
 def test_a_resumed_stream_gives_what_the_uninterrupted_one_gave_and_watches_nothing_before() -> None:
