@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## install, then caption three drawn films by the five regimes, and write demo.html
 	$(BIN)/pseudocap demo
 
-test: $(STAMP)  ## install, then run the default tests (CPU, no network, six minutes on two cores)
+test: $(STAMP)  ## install, then run the default tests (CPU, no network, four minutes on two cores)
 	$(BIN)/python -m pytest -m "not slow" --durations=15
 
 slow: $(STAMP)  ## the tests that the default suite leaves out
