@@ -105,8 +105,8 @@ def yardsticks(root: Path, seed: int) -> dict[str, Any]:
     """What people reach against one another, and what the whole truth does in the commonest words."""
     films = held_out_films(root, seed)
     people = one_against_the_others({film.key: film.references for film in films})
-    told = {film.key: full_truth(film_at("msrvtt", "test", index, seed=seed)) for index, film in enumerate(films)}
-    whole = score(predictions=told, references=references_of(films))
+    truths = {film.key: full_truth(film_at("msrvtt", "test", index, seed=seed)) for index, film in enumerate(films)}
+    whole = score(predictions=truths, references=references_of(films))
     return {"one person against the other 19": rounded(people, 2), "the whole truth": dict(whole), "films": len(films)}
 
 

@@ -47,7 +47,7 @@ def arm_document(arm: Arm, reports: Sequence[Mapping[str, Any]], cell: Cell) -> 
     """Means are of the seeds that did not diverge."""
     whole = [each for each in reports if "diverged" not in each]
     document: dict[str, Any] = {
-        "settings": dict(arm.shown),
+        "settings": dict(arm.settings),
         "regime": arm.regime,
         "steps": 0 if arm.regime == "none" else cell.plan.steps_of(arm.regime),
         "training": list(cell.training),
@@ -88,8 +88,8 @@ def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
         if scores := arm["scores"]:
             cells = [shown_interval(scores[PLAIN][metric]) for metric in METRICS]
             cells.append(shown_mean(scores[ZERO_SHOT]["CIDEr-D"]))
-        shown = " | ".join(str(arm["settings"][column]) for column in columns)
-        yield f"| {shown} | {arm['steps']:,} | {' | '.join(cells)} | {arm['diverged']} of {len(seeds)} |"
+        chosen = " | ".join(str(arm["settings"][column]) for column in columns)
+        yield f"| {chosen} | {arm['steps']:,} | {' | '.join(cells)} | {arm['diverged']} of {len(seeds)} |"
 
 
 def _draw(axes: Axes, result: Mapping[str, Any]) -> None:

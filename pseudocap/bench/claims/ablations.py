@@ -1,7 +1,7 @@
 """The papers' side findings as grids of settings: `pseudocap bench ablation NAME`.
 
-Each ablation declares its arms: what is shown in the table, and the words that `pseudocap train` and `pseudocap
-finetune` are told. Arms run as cells of the benchmark's workshop, at half the zoo's length, with the same seeds.
+Each ablation declares its arms: what the table names, and the words for `pseudocap train` and
+`pseudocap finetune`. Arms run as cells of the benchmark's workshop, at half the zoo's length, with the same seeds.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ from pseudocap.zoo.recipe import ZooRecipe
 CODE = 1
 ADAPTERS = "--model.model.init_args."
 PATCHES = "patches"  # in a stage's name: what it encodes keeps every patch
-Shown = Mapping[str, str | int | float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
     """One setting of the grid. `pretrained` names what the pre-training has alone, where several arms share it."""
 
-    shown: Shown
+    settings: Mapping[str, str | int | float]
     training: tuple[str, ...] = ()
     tuning: tuple[str, ...] = ()
     regime: str = "mixed"
@@ -48,7 +47,7 @@ class Arm:
 
     @property
     def name(self) -> str:
-        return "-".join(f"{key}{value}".replace(" ", "").replace(".", "_") for key, value in self.shown.items())
+        return "-".join(f"{key}{value}".replace(" ", "").replace(".", "_") for key, value in self.settings.items())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +63,7 @@ class Ablation:
 def _gate_init(plan: TrainingPlan, size: int) -> list[Arm]:
     return [
         Arm(
-            shown={"gate init": init, "pre-trained": "yes" if regime == "mixed" else "no"},
+            settings={"gate init": init, "pre-trained": "yes" if regime == "mixed" else "no"},
             training=(f"{ADAPTERS}gate_init", str(init)),
             regime=regime,
         )
@@ -76,7 +75,7 @@ def _gate_init(plan: TrainingPlan, size: int) -> list[Arm]:
 def _gate_kind(plan: TrainingPlan, size: int) -> list[Arm]:
     return [
         Arm(
-            shown={"gate": gate, "lr": lr},
+            settings={"gate": gate, "lr": lr},
             training=(f"{ADAPTERS}gate", gate, "--model.optimisation.lr", str(lr)),
         )
         for gate in ("scalar", "vector")
@@ -87,7 +86,7 @@ def _gate_kind(plan: TrainingPlan, size: int) -> list[Arm]:
 def _beta2(plan: TrainingPlan, size: int) -> list[Arm]:
     return [
         Arm(
-            shown={"beta2": beta2, "steps": round(plan.steps * times)},
+            settings={"beta2": beta2, "steps": round(plan.steps * times)},
             training=("--model.optimisation.beta2", str(beta2)),
             steps=times,
         )
@@ -101,7 +100,7 @@ def _crop(plan: TrainingPlan, size: int) -> list[Arm]:
     and no detail."""
     return [
         Arm(
-            shown={"pre-train": before, "fine-tune": after},
+            settings={"pre-train": before, "fine-tune": after},
             training=(f"{ADAPTERS}size", str(before)),
             tuning=("--size", str(after)),
             pretrained=f"crop{before}",
@@ -116,13 +115,15 @@ def _crop(plan: TrainingPlan, size: int) -> list[Arm]:
 def _attention(plan: TrainingPlan, size: int) -> list[Arm]:
     """All learn from the same files, in which every patch is kept; the separable attention does not read those."""
     return [
-        Arm(shown={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
+        Arm(settings={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
         for attention in ATTENTIONS
     ]
 
 
 def _fusion(plan: TrainingPlan, size: int) -> list[Arm]:
-    return [Arm(shown={"fusion": fusion}, training=(f"{ADAPTERS}fusion", fusion)) for fusion in ("residual", "convex")]
+    return [
+        Arm(settings={"fusion": fusion}, training=(f"{ADAPTERS}fusion", fusion)) for fusion in ("residual", "convex")
+    ]
 
 
 def _mixture(plan: TrainingPlan, size: int) -> list[Arm]:
@@ -132,7 +133,9 @@ def _mixture(plan: TrainingPlan, size: int) -> list[Arm]:
             words += ["--data.synchronised", str(together).lower()]
             words += ["--data.batch_size", str(max(1, plan.batch // ranks))]
         draws = "synchronised" if together else "its own"
-        return Arm(shown={"p of video": video, "ranks": ranks, "draws": draws}, training=tuple(words), processes=ranks)
+        return Arm(
+            settings={"p of video": video, "ranks": ranks, "draws": draws}, training=tuple(words), processes=ranks
+        )
 
     alone = [arm(video, 1) for video in (0.0, 0.05, 0.25, 0.5, 0.75, 1.0)]
     return [*alone, *(arm(video, 2, together) for video in (0.05, 0.5) for together in (False, True))]
@@ -143,7 +146,7 @@ def _losses(plan: TrainingPlan, size: int) -> list[Arm]:
     denoising = f"{{warmup: {plan.steps // 4}, delta: {4 / plan.steps:.4g}}}"
     return [
         Arm(
-            shown={"denoising": "on" if noisy else "off", "gate entropy": entropy},
+            settings={"denoising": "on" if noisy else "off", "gate entropy": entropy},
             training=(
                 *(f"{ADAPTERS}fusion", "convex", "--model.objective.gate_entropy", str(entropy)),
                 *(("--model.objective.denoising", denoising) if noisy else ()),

@@ -85,14 +85,14 @@ def find_duplicates(
     lengths = [len(each) for each in frames]
     asked = torch.cat(frames)
     best = [Pair(test=name, seen="", alike=-1.0) for name, _ in tests]
-    sources = [_samples(place) for place in seen]
+    sources = [_samples(path) for path in seen]
     total, compared = sum(count for count, _ in sources), 0
     for _, samples in sources:
         for batch in batched(_readable(samples, unreadable), BATCH):
             likest = _likest(asked, lengths, [_unit(thumbnails) for _, thumbnails in batch])
-            for number, (value, place) in enumerate(zip(*(each.tolist() for each in likest.max(dim=1)), strict=True)):
+            for number, (value, index) in enumerate(zip(*(each.tolist() for each in likest.max(dim=1)), strict=True)):
                 if value > best[number].alike:
-                    best[number] = Pair(test=best[number].test, seen=batch[place][0], alike=round(value, 4))
+                    best[number] = Pair(test=best[number].test, seen=batch[index][0], alike=round(value, 4))
             compared += len(batch)
             progress(compared, total)
     return Found(
@@ -118,15 +118,15 @@ def _unit(thumbnails: torch.Tensor) -> torch.Tensor:
     return torch.where(norm > 1e-3, flat / norm.clamp_min(1e-3), 0.0)
 
 
-def _samples(place: Path) -> tuple[int, Iterator[tuple[str, Callable[[], torch.Tensor]]]]:
+def _samples(root: Path) -> tuple[int, Iterator[tuple[str, Callable[[], torch.Tensor]]]]:
     """How many there are, and each with its name and how to look at it."""
-    if not place.exists():
-        raise DataError(f"{place}: there is no such file or folder; name videos, images, or tars of either")
-    if place.suffix == ".tar" or (place.is_dir() and any(place.glob("*.tar"))):
-        source = _tars(place)
+    if not root.exists():
+        raise DataError(f"{root}: there is no such file or folder; name videos, images, or tars of either")
+    if root.suffix == ".tar" or (root.is_dir() and any(root.glob("*.tar"))):
+        source = _tars(root)
         count = sum(source.groups)
         return count, ((source.name(number), _of_tar(source, number)) for number in range(count))
-    paths = files_of(place)
+    paths = files_of(root)
     return len(paths), ((path.name, partial(watch_file, path, LOOK)) for path in paths)
 
 
@@ -139,9 +139,9 @@ def _of_tar(source: TarSource, number: int) -> Callable[[], torch.Tensor]:
     return look
 
 
-def _tars(place: Path) -> TarSource:
+def _tars(root: Path) -> TarSource:
     """What the first sample holds decides whether they are of images or of videos."""
-    tars = index_tars(place)
+    tars = index_tars(root)
     for modality in ("image", "video"):
         kind: Modality = "image" if modality == "image" else "video"
         source = TarSource(tars, LOOK, modality=kind)
@@ -150,17 +150,17 @@ def _tars(place: Path) -> TarSource:
         except DataError:
             continue
         return source
-    raise DataError(f"{place}: the first sample is neither an image nor a video that can be read")
+    raise DataError(f"{root}: the first sample is neither an image nor a video that can be read")
 
 
-def files_of(place: Path) -> list[Path]:
+def files_of(root: Path) -> list[Path]:
     """A file, or the videos and images below a folder."""
-    if place.is_file():
-        return [place]
-    images = sorted(path for path in place.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
-    found = [*VideoFolder(place).paths, *images]
+    if root.is_file():
+        return [root]
+    images = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
+    found = [*VideoFolder(root).paths, *images]
     if not found:
-        raise DataError(f"{place} holds no video, no image and no tar")
+        raise DataError(f"{root} holds no video, no image and no tar")
     return found
 
 

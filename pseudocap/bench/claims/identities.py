@@ -1,4 +1,4 @@
-"""What lies in a place of the user's, so that a cell notices other weights or other tars there."""
+"""Hash files and folders of the user's, so that a cell notices other weights or other tars there."""
 
 from __future__ import annotations
 

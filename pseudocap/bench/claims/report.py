@@ -226,9 +226,9 @@ def draw(path: Path, onto: Callable[[Axes], None], title: str) -> Path:
     return path
 
 
-def draw_means(axes: Axes, places: Iterable[Any], means: Sequence[Document], **style: Any) -> None:
+def draw_means(axes: Axes, positions: Iterable[Any], means: Sequence[Document], **style: Any) -> None:
     axes.errorbar(
-        list(places), [mean["mean"] for mean in means], yerr=_error_bars(means), capsize=3, marker="o", **style
+        list(positions), [mean["mean"] for mean in means], yerr=_error_bars(means), capsize=3, marker="o", **style
     )
     kinds = {"films" if "interval over films" in mean else "seeds" for mean in means}
     axes.set_ylabel(f"CIDEr-D, 95 % over {' or '.join(sorted(kinds, reverse=True))}")
@@ -250,10 +250,10 @@ def _draw_regimes(axes: Axes, results: Document) -> None:
         if any(row is None for row in rows):
             continue
         means = [row["CIDEr-D"] for row in rows]
-        places = [place + (offset - 0.5) * 0.35 for place in range(len(names))]
+        positions = [position + (offset - 0.5) * 0.35 for position in range(len(names))]
         label = "fine-tuned" if way == "as it is" else "before fine-tuning"
         heights, spread = [mean["mean"] for mean in means], _error_bars(means)
-        axes.bar(places, heights, width=0.35, yerr=spread, capsize=3, label=label)
+        axes.bar(positions, heights, width=0.35, yerr=spread, capsize=3, label=label)
     axes.set_xticks(range(len(names)), names)
     axes.set_ylabel("CIDEr-D, 95 % over seeds")
     axes.legend()
@@ -272,6 +272,6 @@ def _draw_ways(axes: Axes, results: Document) -> None:
     for number, (name, regime) in enumerate(results["regimes"].items()):
         aside = (number + 0.5) / len(results["regimes"]) - 0.5  # side by side, or they cover one another
         means = [regime["scores"][way]["CIDEr-D"] for way in ways]
-        draw_means(axes, [place + 0.7 * aside for place in range(len(ways))], means, linestyle="", label=name)
+        draw_means(axes, [position + 0.7 * aside for position in range(len(ways))], means, linestyle="", label=name)
     axes.set_xticks(range(len(ways)), ways)
     axes.legend()

@@ -50,7 +50,7 @@ def test_an_arm_of_which_one_seed_is_whole_has_its_interval_over_films(
     told: list[dict[str, Any]], over_films: bool | None
 ) -> None:
     cell = Cell(regime="mixed", seed=0, plan=FULL_RECIPE.regime, may_diverge=True)
-    arm = arm_document(Arm(shown={"lr": 0.001}), told, cell)
+    arm = arm_document(Arm(settings={"lr": 0.001}), told, cell)
     assert arm["diverged"] == told.count(DIVERGED)
     if over_films is None:
         assert arm["scores"] == {}

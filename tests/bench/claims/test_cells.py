@@ -122,7 +122,7 @@ def test_arms_of_a_crop_share_their_pre_training(tmp_path: Path) -> None:
 def test_arms_of_the_attention_differ_in_nothing_else_and_learn_from_every_patch(tmp_path: Path) -> None:
     shop = Workshop(root=tmp_path, main=main)
     bench, arms = ablation_bench("attention", shop, FULL_RECIPE, short(FULL_RECIPE.regime), seeds=(0,))
-    assert [arm.shown["attention"] for arm, _ in arms] == ["separable", "full", "resampler"]
+    assert [arm.settings["attention"] for arm, _ in arms] == ["separable", "full", "resampler"]
     words = [settings(pretraining_words(bench.ground, cell)) for cell in bench.cells]
     differ = {name for name in words[0] if len({each[name] for each in words}) > 1}
     assert differ == {"--model.model.init_args.attention", "--out"}

@@ -110,7 +110,7 @@ def test_a_run_that_diverges_is_counted_and_the_others_go_on(
 
     def arms(plan: object, size: int) -> list[Arm]:
         lrs = ("1e-3", "1e30")
-        return [Arm(shown={"lr": lr}, training=("--model.optimisation.lr", lr), regime="asr") for lr in lrs]
+        return [Arm(settings={"lr": lr}, training=("--model.optimisation.lr", lr), regime="asr") for lr in lrs]
 
     monkeypatch.setitem(ablations.ABLATIONS, "beta2", Ablation(question="?", claimed="nothing", arms=arms))
     assert main(bench(smoke_zoo, tmp_path, "ablation", "beta2", "--seeds", "1", "--steps", "4")) == 0
