@@ -91,7 +91,9 @@ class Pool:
         """As the function `ordered`, for one series of items after another."""
         left, begun = iter(items), deque[tuple[Item, Job]]()
         while True:
-            for item in islice(left, ahead * self.size + 1 - len(begun)):  # the one that is waited for, and those
+            for item in islice(
+                left, 1 + ahead * self.size - len(begun)
+            ):  # one is waited for, and so many are under way
                 begun.append((item, Job((item,))))
                 self.submit(begun[-1][1])
             if not begun:

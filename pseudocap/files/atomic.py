@@ -19,7 +19,7 @@ IDLE = 3600.0  # seconds: nobody is still writing to a file that has not grown f
 
 @contextlib.contextmanager
 def unfinished(path: Path, *, contested: bool = False, durable: bool = False) -> Iterator[Path]:
-    """Where to write meanwhile. What lies there at the end takes the place of `path`; after an error nothing is left.
+    """Where to write meanwhile. What lies there at the end replaces `path`; after an error nothing is left.
 
     Where several processes may write the same file at once it is `contested`, and each has a name of its own. A
     `durable` file is on the disk before it is renamed, so that it is whole also where the power fails.

@@ -2,8 +2,8 @@
 
 `claim.json` changes with every renewal. Who finds one watches it for longer than a renewal takes: if it changes, its
 run is alive; if not, the run was killed and the claim is taken over. No clocks are compared. Two runs that claim in the
-same moment are told apart by reading the claim back; one that slips through nevertheless wastes work and harms nothing,
-because every file is put whole and both would put the same bytes.
+same moment are distinguished by reading the claim back; one that slips through nevertheless wastes work and harms
+nothing, because every file is put whole and both would put the same bytes.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where labels lie: a folder of this machine, or one behind an address that fsspec knows (`s3://bucket/labels`).
+"""Read and write files of this machine or behind an address that fsspec knows (`s3://bucket/labels`).
 
-A file is there whole or not at all. Here it is written beside its place and renamed. In an object store (S3, GCS,
-Azure) a put is that already; in what is none (SFTP, HDFS, SMB) it is put beside its place and moved.
+A file is whole or absent. Here it is written under another name and renamed. In an object store (S3, GCS, Azure) a put
+is that already; in what is none (SFTP, HDFS, SMB) it is put under another name and moved.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXTRAS = {"s3": "pip install 'pseudocap[s3]'", "gs": "pip install gcsfs", "gcs":
 
 @dataclass(frozen=True, slots=True)
 class RemotePath:
-    """A place behind an address, with those methods of pathlib's Path that labelling needs."""
+    """A file or folder behind an address, with those methods of pathlib's Path that are needed."""
 
     url: str
 
@@ -46,19 +46,19 @@ class RemotePath:
 
     def exists(self) -> bool:
         filesystem, path = self._reach()
-        with self._told("looked up"):
+        with self._named_errors("looked up"):
             filesystem.invalidate_cache()
             return bool(filesystem.exists(path))
 
     def is_file(self) -> bool:
         filesystem, path = self._reach()
-        with self._told("looked up"):
+        with self._named_errors("looked up"):
             return bool(filesystem.isfile(path))
 
     def names(self) -> set[str]:
         """What lies directly below."""
         filesystem, path = self._reach()
-        with self._told("listed"):
+        with self._named_errors("listed"):
             filesystem.invalidate_cache()
             try:
                 found = filesystem.ls(path, detail=False)
@@ -68,19 +68,19 @@ class RemotePath:
 
     def open(self, mode: str = "rb") -> BinaryIO:
         filesystem, path = self._reach()
-        with self._told("opened"):
+        with self._named_errors("opened"):
             opened: BinaryIO = filesystem.open(path, mode)
             return opened
 
     def read_bytes(self) -> bytes:
         filesystem, path = self._reach()
-        with self._told("read"):
+        with self._named_errors("read"):
             return bytes(filesystem.cat_file(path))
 
     def put(self, content: bytes) -> None:
         filesystem, path = self._reach()
         protocol = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
-        with self._told("written"):
+        with self._named_errors("written"):
             if _OBJECT_STORES.intersection(protocol):
                 filesystem.pipe_file(path, content)
                 return
@@ -92,7 +92,7 @@ class RemotePath:
 
     def unlink(self, missing_ok: bool = False) -> None:
         filesystem, path = self._reach()
-        with self._told("removed"):
+        with self._named_errors("removed"):
             try:
                 filesystem.rm_file(path)
             except FileNotFoundError:
@@ -102,26 +102,26 @@ class RemotePath:
     def files(self) -> list[RemotePath]:
         """Every file below, by name."""
         filesystem, path = self._reach()
-        with self._told("listed"):
+        with self._named_errors("listed"):
             return [RemotePath(str(filesystem.unstrip_protocol(name))) for name in sorted(filesystem.find(path))]
 
     def matching(self) -> list[RemotePath]:
         """The files that match it where it is a pattern, else itself."""
         filesystem, path = self._reach()
-        with self._told("looked up"):
+        with self._named_errors("looked up"):
             found = sorted(filesystem.glob(path)) if glob.has_magic(path) else [path]
             return [RemotePath(str(filesystem.unstrip_protocol(name))) for name in found]
 
     def fetch(self, target: Path) -> None:
         filesystem, path = self._reach()
-        with self._told("fetched"):
+        with self._named_errors("fetched"):
             filesystem.get_file(path, str(target))
 
     def _reach(self) -> tuple[Any, str]:
         return filesystem_at(self.url)
 
     @contextlib.contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _named_errors(self, what: str) -> Iterator[None]:
         """Every file system has errors of its own; those that are no OSErrors become ours."""
         try:
             yield
@@ -131,7 +131,7 @@ class RemotePath:
             raise DataError(f"{self.url} cannot be {what}: {first_line(error)}") from error
 
 
-Place: TypeAlias = Path | RemotePath
+AnyPath: TypeAlias = Path | RemotePath
 
 
 def filesystem_at(url: str) -> tuple[Any, str]:
@@ -148,7 +148,7 @@ def filesystem_at(url: str) -> tuple[Any, str]:
         raise DataError(f"{url} cannot be reached: {first_line(error)}") from error
 
 
-def place_at(address: str | PathLike[str] | RemotePath) -> Place:
+def any_path(address: str | PathLike[str] | RemotePath) -> AnyPath:
     """A folder or file by its path or address; `file:///labels` is one of this machine."""
     if isinstance(address, RemotePath):
         return address
@@ -158,22 +158,22 @@ def place_at(address: str | PathLike[str] | RemotePath) -> Place:
     return RemotePath(text) if "://" in text else Path(text)
 
 
-def names_in(folder: Place) -> set[str]:
+def names_in(folder: AnyPath) -> set[str]:
     """The names of what lies in a folder; none where there is no folder."""
     if isinstance(folder, RemotePath):
         return folder.names()
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
-def write_whole(place: Place, content: bytes) -> None:
+def write_whole(path: AnyPath, content: bytes) -> None:
     """All of it or nothing, also where the power fails."""
     try:
-        if isinstance(place, RemotePath):
-            place.put(content)
+        if isinstance(path, RemotePath):
+            path.put(content)
         else:
-            write_bytes(place, content, durable=True)
+            write_bytes(path, content, durable=True)
     except OSError as error:
         raise DataError(
-            f"{place} cannot be written ({first_line(error)}); what is finished is whole: make room, and run again "
+            f"{path} cannot be written ({first_line(error)}); what is finished is whole: make room, and run again "
             "to go on"
         ) from error

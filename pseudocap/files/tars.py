@@ -80,7 +80,7 @@ def _members(tar: Path) -> Iterator[Member]:
     with tarfile.open(tar, mode="r:") as archive:
         start = 0  # of the next member's headers: a long name has one of its own before the member's
         for member in archive:
-            archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every member that it saw
+            archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every member that it has read
             end = member.offset_data + (member.size + BLOCK - 1) // BLOCK * BLOCK
             if member.isfile():
                 yield member.name, start, member.offset_data, member.size, end

@@ -96,11 +96,11 @@ def _unreachable(error: FileNotFoundError) -> OSError | None:
 
 
 def _version(infos: dict[str, dict[str, Any]]) -> str:
-    """The same for the same files. Where a store tells nothing of a change, nothing is taken for unchanged."""
+    """The same for the same files. Where a store reports nothing of a change, nothing is taken for unchanged."""
     marks = []
     for name, info in sorted(infos.items()):
-        told = sorted((key, str(value)) for key, value in info.items() if key.lower() in VERSION_MARKS)
-        marks.append((name, info.get("size"), told or uuid.uuid4().hex))
+        reported = sorted((key, str(value)) for key, value in info.items() if key.lower() in VERSION_MARKS)
+        marks.append((name, info.get("size"), reported or uuid.uuid4().hex))
     return hashlib.sha256(repr(marks).encode()).hexdigest()[:32]
 
 

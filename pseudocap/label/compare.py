@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from os import PathLike
 
 from pseudocap.errors import DataError
-from pseudocap.files.remote import Place, place_at
+from pseudocap.files.remote import AnyPath, any_path
 from pseudocap.label.run_folder import read_plan, require_plan
 from pseudocap.label.schema import finished_shards, read_rows, shard_path
 from pseudocap.label.sources import Sources
@@ -31,7 +31,7 @@ class Comparison:
 
 def compare_labels(one: str | PathLike[str], other: str | PathLike[str]) -> Comparison:
     """Clip by clip, a shard in memory at a time."""
-    here, there = place_at(one), place_at(other)
+    here, there = any_path(one), any_path(other)
     if require_plan(here).sources.shards != require_plan(there).sources.shards:
         raise DataError(
             f"{one} and {other} hold labels of other videos, or in other shards; compare runs over the same SOURCE "
@@ -49,8 +49,8 @@ def compare_labels(one: str | PathLike[str], other: str | PathLike[str]) -> Comp
 
 def refuse_other_shards(sources: Sources, one: str | PathLike[str], other: str | PathLike[str]) -> None:
     """Before hours of labelling: whether `one`, which would be new, could be compared with `other` at all."""
-    there = require_plan(place_at(other))
-    if read_plan(place_at(one)) is None and there.sources.shards != sources.shards:
+    there = require_plan(any_path(other))
+    if read_plan(any_path(one)) is None and there.sources.shards != sources.shards:
         size = there.settings.get("shard_size")
         raise DataError(
             f"{other} holds labels of other videos, or in other shards (--shard-size {size}); compare runs over the "
@@ -58,7 +58,7 @@ def refuse_other_shards(sources: Sources, one: str | PathLike[str], other: str |
         )
 
 
-def _captions(folder: Place, number: int) -> dict[tuple[str, float, float], str]:
+def _captions(folder: AnyPath, number: int) -> dict[tuple[str, float, float], str]:
     path = shard_path(folder, number)
     if not path.exists():
         return {}

@@ -4,7 +4,7 @@
     00000.parquet     a row for every label that was to be packed: key, caption, status, error
     pack.json         from which labels, and how; written first
 
-A tar is renamed into its place when it is whole, so an interrupted run goes on with the next one.
+A tar gets its name when it is whole, so an interrupted run goes on with the next one.
 """
 
 from __future__ import annotations

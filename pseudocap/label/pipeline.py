@@ -15,7 +15,7 @@ from os import PathLike
 from pathlib import Path
 
 from pseudocap.errors import DataError
-from pseudocap.files.remote import Place, place_at
+from pseudocap.files.remote import AnyPath, any_path
 from pseudocap.label.engines import Engine, LocalEngine
 from pseudocap.label.rewrite import Earlier
 from pseudocap.label.run_folder import STATS, Plan, alone_in, settle, write_json
@@ -88,7 +88,7 @@ def label(
     where this ends early."""
     started = time.monotonic()
     tolerance = Tolerance(max_failure_rate, least=FEW, option="--max-failure-rate")
-    folder = place_at(out)
+    folder = any_path(out)
     earlier = None if relabel is None else Earlier.of(relabel.earlier)
     extended = partial(extend, shard_size=spec.shard_size) if earlier is None else earlier.follow
     with alone_in(folder, "labelling") as scratch:
@@ -145,7 +145,7 @@ def _planned(
     return Plan(sources=sources, settings=settings, earlier=str(relabel.earlier))
 
 
-def _works(out: Place, plan: Plan, retry_failed: bool, relabel: Relabel | None) -> list[Work]:
+def _works(out: AnyPath, plan: Plan, retry_failed: bool, relabel: Relabel | None) -> list[Work]:
     """The shards that are not finished, and with `retry_failed` those with failed rows, in their order."""
     finished = finished_shards(out)
     works = []
@@ -161,7 +161,7 @@ def _works(out: Place, plan: Plan, retry_failed: bool, relabel: Relabel | None) 
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    out: Place
+    out: AnyPath
     root: str
     tolerance: Tolerance
     of: int  # videos

@@ -15,7 +15,7 @@ from os import PathLike
 from typing import Protocol
 
 from pseudocap.errors import DataError
-from pseudocap.files.remote import Place, place_at
+from pseudocap.files.remote import AnyPath, any_path
 from pseudocap.label.run_folder import STATS, Plan, alone_in, require_plan, settle, write_json
 from pseudocap.label.schema import finished_shards, identity, read_rows, shard_path, write_labels
 from pseudocap.label.sources import Sources
@@ -37,19 +37,19 @@ class Rewriter(Protocol):
 class Earlier:
     """A finished run whose rows are taken up."""
 
-    folder: Place
+    folder: AnyPath
     plan: Plan
 
     @classmethod
     def of(cls, folder: str | PathLike[str]) -> Earlier:
         """Read the plan of a run; DataError where there is none, or where shards are missing."""
-        home = place_at(folder)
+        home = any_path(folder)
         plan = require_plan(home)
         if missing := len(plan.sources.shards) - len(finished_shards(home)):
             raise DataError(f"{folder} is not finished: {missing} shards are missing; finish it first")
         return cls(folder=home, plan=plan)
 
-    def shard(self, number: int) -> Place:
+    def shard(self, number: int) -> AnyPath:
         return shard_path(self.folder, number)
 
     def follow(self, before: Sources, now: Sources) -> Sources:
@@ -72,7 +72,7 @@ def rewrite(
 
     `progress` gets the number of shards that are done, and of all that this run does.
     """
-    source, folder = Earlier.of(earlier), place_at(out)
+    source, folder = Earlier.of(earlier), any_path(out)
     settings = {**rewriter.settings, "rewrite": source.plan.run}
     with alone_in(folder, "rewriting"):
         plan = settle(folder, Plan(sources=source.plan.sources, settings=settings, earlier=str(earlier)), source.follow)

@@ -20,7 +20,7 @@ from typing import Any
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.claim import claimed
 from pseudocap.files.lock import locked
-from pseudocap.files.remote import Place, RemotePath, write_whole
+from pseudocap.files.remote import AnyPath, RemotePath, write_whole
 from pseudocap.label.sources import Sources
 
 FORMAT = 1
@@ -44,7 +44,7 @@ class Plan:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def read_plan(folder: Place) -> Plan | None:
+def read_plan(folder: AnyPath) -> Plan | None:
     """The plan of a run, None where none has begun."""
     path = folder / PLAN
     if not path.exists():
@@ -67,7 +67,7 @@ def read_plan(folder: Place) -> Plan | None:
         raise DataError(f"{path} is damaged ({first_line(error)}); choose another --out") from error
 
 
-def require_plan(folder: Place) -> Plan:
+def require_plan(folder: AnyPath) -> Plan:
     """The plan of a run; DataError where none has begun."""
     plan = read_plan(folder)
     if plan is None:
@@ -75,7 +75,7 @@ def require_plan(folder: Place) -> Plan:
     return plan
 
 
-def settle(out: Place, now: Plan, extended: Callable[[Sources, Sources], Sources]) -> Plan:
+def settle(out: AnyPath, now: Plan, extended: Callable[[Sources, Sources], Sources]) -> Plan:
     """Go on with the folder's plan, or make one. `extended` gives the earlier sources with what is new among these."""
     before = read_plan(out)
     if before is not None:
@@ -86,7 +86,7 @@ def settle(out: Place, now: Plan, extended: Callable[[Sources, Sources], Sources
     return now
 
 
-def write_plan(folder: Place, plan: Plan) -> None:
+def write_plan(folder: AnyPath, plan: Plan) -> None:
     document = {
         "format": FORMAT,
         "run": plan.run,
@@ -98,7 +98,7 @@ def write_plan(folder: Place, plan: Plan) -> None:
     write_json(folder / PLAN, document)
 
 
-def require_same_plan(folder: Place, before: Plan, now: Plan) -> None:
+def require_same_plan(folder: AnyPath, before: Plan, now: Plan) -> None:
     """A folder holds the labels of one teacher with one set of settings."""
     if before.sources.root != now.sources.root:
         raise DataError(
@@ -114,13 +114,13 @@ def require_same_plan(folder: Place, before: Plan, now: Plan) -> None:
             )
 
 
-def write_json(path: Place, document: Mapping[str, Any]) -> None:
+def write_json(path: AnyPath, document: Mapping[str, Any]) -> None:
     """All of it or nothing."""
     write_whole(path, json.dumps(document, indent=1, sort_keys=True).encode())
 
 
 @contextmanager
-def alone_in(folder: Place, doing: str) -> Iterator[Path]:
+def alone_in(folder: AnyPath, doing: str) -> Iterator[Path]:
     """Nobody else works in this folder meanwhile; gives a folder of this machine for what must be fetched."""
     if isinstance(folder, RemotePath):
         with claimed(folder, doing), tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch:

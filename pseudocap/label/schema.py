@@ -24,7 +24,7 @@ import pyarrow
 import pyarrow.parquet
 
 from pseudocap.errors import DataError, first_line
-from pseudocap.files.remote import Place, RemotePath, names_in, place_at, write_whole
+from pseudocap.files.remote import AnyPath, RemotePath, any_path, names_in, write_whole
 from pseudocap.types import Clip, Pseudolabel
 
 VERSION, READABLE = 2, (1, 2)  # rows of version 1 have no language and no parent
@@ -54,20 +54,20 @@ SCHEMA = pyarrow.schema(
 )
 
 
-def shard_path(folder: str | PathLike[str] | RemotePath, number: int) -> Place:
+def shard_path(folder: str | PathLike[str] | RemotePath, number: int) -> AnyPath:
     """Where the labels of a shard of sources lie."""
-    return place_at(folder) / f"{number:06d}.parquet"
+    return any_path(folder) / f"{number:06d}.parquet"
 
 
 def finished_shards(folder: str | PathLike[str] | RemotePath) -> set[int]:
     """The numbers of the shards whose files are there, by one look into the folder."""
-    names = names_in(place_at(folder))
+    names = names_in(any_path(folder))
     return {int(name.removesuffix(".parquet")) for name in names if re.fullmatch(r"\d+\.parquet", name)}
 
 
-def label_files(folder: str | PathLike[str] | RemotePath) -> tuple[Place, ...]:
+def label_files(folder: str | PathLike[str] | RemotePath) -> tuple[AnyPath, ...]:
     """The finished files of a labelling run, in the order of its shards."""
-    home = place_at(folder)
+    home = any_path(folder)
     if home.name.endswith(".parquet") and home.is_file():
         return (home,)
     if not isinstance(home, RemotePath) and not home.is_dir():
@@ -93,7 +93,7 @@ def read_labels(
             yield _located(label, home)
 
 
-def read_rows(path: Place) -> Iterator[Pseudolabel]:
+def read_rows(path: AnyPath) -> Iterator[Pseudolabel]:
     """The labels of one file with their sources as they are stored, relative to its root."""
     try:
         with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
@@ -105,7 +105,7 @@ def read_rows(path: Place) -> Iterator[Pseudolabel]:
         raise _unreadable(path, error) from error
 
 
-def read_root(path: Place) -> str:
+def read_root(path: AnyPath) -> str:
     """The folder that the sources of a file are relative to."""
     try:
         with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
@@ -121,7 +121,7 @@ def identity(label: Pseudolabel) -> str:
     return hashlib.sha256(json.dumps(fields).encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-def write_labels(path: Place, labels: Sequence[Pseudolabel], *, root: str) -> None:
+def write_labels(path: AnyPath, labels: Sequence[Pseudolabel], *, root: str) -> None:
     """Write a file of labels, all of it or nothing: the rename is what ends a shard."""
     rows = [_row(label) for label in labels]
     metadata = {METADATA: json.dumps({"version": VERSION, "root": root}, sort_keys=True).encode()}
@@ -131,7 +131,7 @@ def write_labels(path: Place, labels: Sequence[Pseudolabel], *, root: str) -> No
     write_whole(path, file.getvalue())
 
 
-def _metadata(file: pyarrow.parquet.ParquetFile, path: Place) -> dict[str, Any]:
+def _metadata(file: pyarrow.parquet.ParquetFile, path: AnyPath) -> dict[str, Any]:
     stored = (file.schema_arrow.metadata or {}).get(METADATA)
     if stored is None:
         raise DataError(f"{path} is no file of labels: its metadata has no {METADATA.decode()}")
@@ -144,7 +144,7 @@ def _metadata(file: pyarrow.parquet.ParquetFile, path: Place) -> dict[str, Any]:
     return document
 
 
-def _unreadable(path: Place, error: Exception) -> DataError:
+def _unreadable(path: AnyPath, error: Exception) -> DataError:
     return DataError(f"{path} cannot be read as labels ({first_line(error)}); remove it, and run the labelling again")
 
 

@@ -101,7 +101,7 @@ def _listed(path: Path, shard_size: int) -> Sources:
     if not names:
         raise DataError(f"{path} lists nothing; write one path or address a line")
     if len(set(names)) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
         raise DataError(f"{path} lists {twice} twice; leave one out")
     home = path.resolve().parent
     return _split("", [name if "://" in name else str(home / name) for name in names], shard_size)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pseudocap.files.remote import Place
+from pseudocap.files.remote import AnyPath
 from pseudocap.label.filters import words_of
 from pseudocap.label.schema import VERSION, label_files, read_rows
 
 
-def statistics(folder: Place) -> dict[str, object]:
+def statistics(folder: AnyPath) -> dict[str, object]:
     """Counts over all finished shards. Words and lengths are those of the best captions of clips that did not fail;
     a verdict's share is that of these clips, and `kept` are those without any."""
     clips = failed = kept = captions = words = 0

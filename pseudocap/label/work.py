@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pseudocap.files.remote import Place
+from pseudocap.files.remote import AnyPath
 from pseudocap.label.framing import Watched
 from pseudocap.label.schema import identity, read_rows
 from pseudocap.label.sources import Media, media_of
@@ -57,7 +57,7 @@ class Work:
     number: int
     names: tuple[str, ...]
     root: str
-    earlier: Place | None = None
+    earlier: AnyPath | None = None
     below: float | None = None
 
     def kept(self) -> dict[str, Kept]:

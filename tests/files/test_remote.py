@@ -15,7 +15,7 @@ from helpers.label_worlds import SHORT, contents, rows, run
 import pseudocap.files.claim
 from pseudocap.errors import DataError
 from pseudocap.files.claim import CLAIM, claimed
-from pseudocap.files.remote import RemotePath, names_in, place_at, write_whole
+from pseudocap.files.remote import RemotePath, any_path, names_in, write_whole
 from pseudocap.label.compare import compare_labels
 from pseudocap.label.pipeline import Relabel
 from pseudocap.label.schema import label_files, read_labels
@@ -57,7 +57,7 @@ def test_an_address_gets_the_files_of_a_folder(films: Path, tmp_path: Path, buck
 def test_an_interrupted_run_into_an_address_goes_on(films: Path, tmp_path: Path, bucket: str) -> None:
     class Tired(NullTeacher):
         def caption(self, views):  # type: ignore[no-untyped-def]
-            if len(label_files(bucket) if names_in(place_at(bucket)) > {"plan.json", CLAIM} else ()):
+            if len(label_files(bucket) if names_in(any_path(bucket)) > {"plan.json", CLAIM} else ()):
                 raise KeyboardInterrupt
             return super().caption(views)
 
@@ -121,5 +121,5 @@ storage.write_whole(storage.RemotePath({str(place)!r}), b"third")
 
 def test_what_cannot_be_reached_is_told_by_its_address() -> None:
     with pytest.raises(DataError, match=r"nosuch://bucket/labels.* cannot be reached"):
-        names_in(place_at("nosuch://bucket/labels"))
-    assert place_at("file:///labels") == Path("/labels")
+        names_in(any_path("nosuch://bucket/labels"))
+    assert any_path("file:///labels") == Path("/labels")
