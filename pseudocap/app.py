@@ -1,7 +1,7 @@
-"""The page of `pseudocap app`: drop a video, read its captions as they are made, compare captioners, correct, download.
+"""Serve the page of `pseudocap app`: drop a video, read its captions, compare captioners, correct, download.
 
-Gradio's page over `caption_long`. Uploads lie in a folder of Gradio's own, under names that it chooses; nothing that a
-visitor types is ever a path here.
+A page of Gradio over `caption_long`. Uploads lie in a folder of Gradio's own, under names that it
+chooses; nothing that a visitor types is ever a path here.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from pseudocap.types import TimedCaption
 from pseudocap.video.subtitles import clock, merge_equal, to_srt, to_vtt
 
 IN_MEMORY = 2  # captioners; two are compared
-KEPT = (600, 3600)  # seconds: how often old uploads are looked for, and how old they may become
+KEPT = (600, 3600)  # seconds: how often old uploads are searched for, and how old they may become
 HEADERS = ["video", "start", "end", "caption"]
-SHOWN = ["from", "to", "caption"]
+COLUMNS = ["from", "to", "caption"]
 Cells = list[list[Any]]
 
 
 @dataclass(kw_only=True)
 class Captioners:
-    """Those that may be picked, by name. The last used stay in memory; one at a time works."""
+    """Load the captioners of the page by name. The last used stay in memory; one at a time works."""
 
     names: Sequence[str]
     checkpoints: str | None = None
@@ -41,7 +41,7 @@ class Captioners:
     _lock: Lock = field(default_factory=Lock)
 
     def load(self, name: str) -> PseudoCap:
-        """The captioner of that name; what is not on the list is refused, whatever the browser sends."""
+        """Return the captioner of that name; what is not on the list is refused, whatever the browser sends."""
         if name not in self.names:
             raise ConfigError(f"{name!r} is none of {', '.join(self.names)}")
         with self._lock:
@@ -53,12 +53,12 @@ class Captioners:
                 del self._loaded[next(iter(self._loaded))]
         return model
 
-    def say(self, video: str, name: str, clip_seconds: float) -> Iterator[list[TimedCaption]]:
-        """All captions so far, each time that there is another; equal neighbours are one."""
-        said: list[TimedCaption] = []
+    def caption(self, video: str, name: str, clip_seconds: float) -> Iterator[list[TimedCaption]]:
+        """Yield all captions so far, each time that there is another; equal neighbours are one."""
+        captions: list[TimedCaption] = []
         for caption in self.load(name).caption_long(video, clip_seconds=clip_seconds):
-            said[-1:] = merge_equal([*said[-1:], caption])
-            yield said
+            captions[-1:] = merge_equal([*captions[-1:], caption])
+            yield captions
 
 
 def page(captioners: Captioners) -> gr.Blocks:
@@ -76,7 +76,7 @@ def page(captioners: Captioners) -> gr.Blocks:
 
 
 def _correct() -> gr.Dataframe:
-    """What the first tab fills and the third shows."""
+    """Build the table that the first tab fills and the third displays."""
     return gr.Dataframe(
         headers=HEADERS,
         datatype=["str", "number", "number", "str"],
@@ -97,7 +97,7 @@ def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
             seconds = gr.Slider(1, 60, value=8, step=1, label="Seconds of a clip")
             button = gr.Button("Caption", variant="primary", elem_id="caption")
         with gr.Column():
-            table = gr.Dataframe(headers=SHOWN, wrap=True, label="Captions", interactive=False, elem_id="captions")
+            table = gr.Dataframe(headers=COLUMNS, wrap=True, label="Captions", interactive=False, elem_id="captions")
             with gr.Row():
                 srt = gr.DownloadButton("Subtitles (.srt)", interactive=False, elem_id="srt")
                 vtt = gr.DownloadButton("Subtitles (.vtt)", interactive=False, elem_id="vtt")
@@ -105,18 +105,18 @@ def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
             looked = gr.Image(label="Where each word looked", interactive=False, elem_id="looked")
 
     def run(path: str | None, chosen: str, length: float, before: Cells) -> Iterator[tuple[Any, ...]]:
-        with mistakes(path):
-            said: list[TimedCaption] = []
-            for said in captioners.say(_given(path), chosen, length):
-                yield shown(said), gr.skip(), gr.skip(), gr.skip()
+        with errors_as_messages(path):
+            captions: list[TimedCaption] = []
+            for captions in captioners.caption(_given(path), chosen, length):
+                yield table_rows(captions), gr.skip(), gr.skip(), gr.skip()
             film = Path(_given(path)).name
-            files = [download(f"{Path(film).stem}.{kind}", text) for kind, text in subtitles(said).items()]
-            rows = [[film, round(each.start, 3), round(each.end, 3), each.text] for each in said]
+            files = [download(f"{Path(film).stem}.{kind}", text) for kind, text in subtitles(captions).items()]
+            rows = [[film, round(each.start, 3), round(each.end, 3), each.text] for each in captions]
             kept = [row for row in before if any(row) and row[0] != film]
-            yield shown(said), *(gr.update(value=each, interactive=True) for each in files), [*kept, *rows]
+            yield table_rows(captions), *(gr.update(value=each, interactive=True) for each in files), [*kept, *rows]
 
     def explain(path: str | None, chosen: str) -> str:
-        with mistakes(path):
+        with errors_as_messages(path):
             return picture(captioners.load(chosen), _given(path))
 
     button.click(run, [video, name, seconds, corrected], [table, srt, vtt, corrected], api_visibility="private")
@@ -133,7 +133,7 @@ def _compare(captioners: Captioners) -> None:
     table = gr.Dataframe(headers=["from", "to", "one", "the other"], wrap=True, interactive=False, elem_id="comparison")
 
     def run(path: str | None, one: str, other: str) -> Iterator[Cells]:
-        with mistakes(path):
+        with errors_as_messages(path):
             clips = (captioners.load(name).caption_long(_given(path)) for name in (one, other))
             rows: Cells = []
             for first, second in zip(*clips, strict=True):
@@ -150,14 +150,14 @@ def _save(corrected: gr.Dataframe) -> None:
         file = gr.DownloadButton("captions.jsonl", interactive=False, elem_id="saved")
 
     def run(rows: Cells) -> Any:
-        with mistakes(None):
+        with errors_as_messages(None):
             return gr.update(value=fine_tuning_file(rows), interactive=True)
 
     button.click(run, corrected, file, api_visibility="private")
 
 
 def fine_tuning_file(rows: Cells) -> str:
-    """The path of captions.jsonl as `pseudocap finetune --data` reads it, which is tried before it is given out."""
+    """Write captions.jsonl as `pseudocap finetune --data` reads it, read it back once, and return its path."""
     lines = []
     for video, start, end, caption in rows:
         if str(caption or "").strip():
@@ -170,30 +170,30 @@ def fine_tuning_file(rows: Cells) -> str:
     return path
 
 
-def subtitles(said: Sequence[TimedCaption]) -> dict[str, str]:
-    return {"srt": to_srt(said), "vtt": to_vtt(said)}
+def subtitles(captions: Sequence[TimedCaption]) -> dict[str, str]:
+    return {"srt": to_srt(captions), "vtt": to_vtt(captions)}
 
 
-def shown(said: Sequence[TimedCaption]) -> Cells:
-    return [[clock(each.start), clock(each.end), each.text] for each in said]
+def table_rows(captions: Sequence[TimedCaption]) -> Cells:
+    return [[clock(each.start), clock(each.end), each.text] for each in captions]
 
 
 def download(name: str, text: str) -> str:
-    """The path of a file of that name."""
+    """Write a file of that name and return its path."""
     path = _new_file(name)
     path.write_text(text, encoding="utf-8")
     return str(path)
 
 
 def picture(model: PseudoCap, video: str) -> str:
-    """The caption of the whole video, and where each of its words looked, as a PNG."""
+    """Draw the caption of the entire video, and where each of its words looked, as a PNG."""
     path = _new_file("looked.png")
     model.explain(video).save(path)
     return str(path)
 
 
 def _new_file(name: str) -> Path:
-    """In a folder of its own, below Gradio's, which removes it when it is old."""
+    """Return a path in a folder of its own, below Gradio's, which removes it when it is old."""
     return Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / Path(name).name
 
 
@@ -204,10 +204,10 @@ def _given(path: str | None) -> str:
 
 
 @contextmanager
-def mistakes(path: str | None) -> Iterator[None]:
-    """Errors of ours as the page's own message, without where the upload lies."""
+def errors_as_messages(path: str | None) -> Iterator[None]:
+    """Turn our errors into the page's own messages, without the path of the upload."""
     try:
         yield
     except PseudocapError as error:
-        told = str(error)
-        raise gr.Error(told.replace(path, Path(path).name) if path else told, print_exception=False) from error
+        message = str(error)
+        raise gr.Error(message.replace(path, Path(path).name) if path else message, print_exception=False) from error

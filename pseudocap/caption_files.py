@@ -1,4 +1,4 @@
-"""Caption many files: batches across files, and a broken file costs itself only."""
+"""Caption many files: batches span files, and a broken file stops no other."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pseudocap.decoding import FileDecoding
 from pseudocap.errors import DecodeError
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess, TimedCaption
 from pseudocap.video.subtitles import merge_equal
-from pseudocap.video.watch import watch_known
+from pseudocap.video.tensors import decode_file_and_info
 
 __all__ = ["FileCaptions", "FileDecoding", "caption_densely", "caption_files"]
 
@@ -23,7 +23,7 @@ Asked = FileDecoding  # its name of 0.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileCaptions:
-    """The captions of a file, and its error. A truncated file has both. A still lasts no time."""
+    """Hold the captions of a file, and its error. A truncated file has both. A still lasts no time."""
 
     file: str
     captions: tuple[TimedCaption, ...] = ()
@@ -37,7 +37,7 @@ def caption_files(
     preprocess = model.preprocess_for(decoding.num_frames)
     waiting: list[tuple[FileCaptions, torch.Tensor | None]] = []
     for file in files:
-        waiting.append(_watched(str(file), preprocess))
+        waiting.append(_decoded(str(file), preprocess))
         if sum(frames is not None for _, frames in waiting) == decoding.batch_size:
             yield from _captioned(model, waiting, decoding)
             waiting = []
@@ -65,15 +65,15 @@ def caption_densely(
         yield FileCaptions(file=str(file), captions=tuple(merge_equal(captions)), error=error)
 
 
-def _watched(file: str, preprocess: Preprocess) -> tuple[FileCaptions, torch.Tensor | None]:
+def _decoded(file: str, preprocess: Preprocess) -> tuple[FileCaptions, torch.Tensor | None]:
     try:
-        frames, info = watch_known(file, preprocess)
+        frames, info = decode_file_and_info(file, preprocess)
     except DecodeError as failure:
         return FileCaptions(file=file, error=str(failure)), None
     moves = len(frames) > 1  # a still lasts no time
-    whole = TimedCaption(start=0.0, end=info.duration if moves else 0.0, text="")
+    caption = TimedCaption(start=0.0, end=info.duration if moves else 0.0, text="")
     error = str(info.missing(info.duration)) if moves and not info.complete else ""
-    return FileCaptions(file=file, captions=(whole,), error=error), frames
+    return FileCaptions(file=file, captions=(caption,), error=error), frames
 
 
 def _captioned(
@@ -85,5 +85,5 @@ def _captioned(
         if frames is None:
             yield found
         else:
-            (whole,) = found.captions
-            yield replace(found, captions=(replace(whole, text=next(texts)),))
+            (caption,) = found.captions
+            yield replace(found, captions=(replace(caption, text=next(texts)),))

@@ -1,4 +1,4 @@
-"""PseudoCap, what a user holds: a captioner of files."""
+"""Caption and explain video files with one class, PseudoCap."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 from pseudocap.decoding import Decoding, FileDecoding, check_frames
 from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.types import CLIP_SECONDS, MAX_NEW_TOKENS, MIN_SECONDS, Preprocess, TimedCaption
-from pseudocap.video.watch import batched, pad_clips, view_file, watch_clips, watch_file
+from pseudocap.video.tensors import batched, decode_clips, decode_file, decode_for_display, pad_clips
 
 if TYPE_CHECKING:
     from pseudocap.explain.explanation import Explanation
 
 
 class PseudoCap(AssembledCaptioner):
-    """A captioner. Only its adapters learn (`trainable_names`), and only they are saved.
+    """Caption videos and images. Only its adapters learn (`trainable_names`), and only they are saved.
 
     What it is made of and how it is saved is in hub/assembly.py, its text in model/text_network.py, the network itself
     in model/network.py.
@@ -37,10 +37,10 @@ class PseudoCap(AssembledCaptioner):
         batch_size: int = 8,
         prompt: str = "",
     ) -> str | list[str]:
-        """One caption for a file, video or image; a list of captions for a list of files. A `prompt` is what each goes
-        on from; it is not part of the caption.
+        """Return one caption for a file, video or image; a list of captions for a list of files. Each continues the
+        `prompt`; it is not part of the caption.
 
-        Frames are spread evenly over the whole file. `top_p` samples, the same captions for the same seed and list.
+        Frames are spread evenly over the entire file. `top_p` samples, the same captions for the same seed and list.
         A file that cannot be read raises its DecodeError.
         """
         decoding = FileDecoding(
@@ -50,7 +50,7 @@ class PseudoCap(AssembledCaptioner):
         files = [video] if isinstance(video, str | Path) else list(video)
         preprocess = self.preprocess_for(num_frames)
         captions = []
-        for batch in batched((watch_file(file, preprocess) for file in files), batch_size):
+        for batch in batched((decode_file(file, preprocess) for file in files), batch_size):
             captions += self.caption_clips(batch, decoding)
         return captions[0] if isinstance(video, str | Path) else captions
 
@@ -68,7 +68,7 @@ class PseudoCap(AssembledCaptioner):
         batch_size: int = 8,
         prompt: str = "",
     ) -> Iterator[TimedCaption]:
-        """A caption for every clip of a long video, as they are made; a batch of clips is in memory at a time.
+        """Yield a caption for every clip of a long video, as they are made; a batch of clips is in memory at a time.
 
         Of a truncated file the readable clips are captioned before the DecodeError is raised.
         """
@@ -81,9 +81,9 @@ class PseudoCap(AssembledCaptioner):
     def caption_every_clip(
         self, video: str | Path, decoding: FileDecoding, *, clip_seconds: float, min_seconds: float
     ) -> Iterator[TimedCaption]:
-        """What `caption_long` gives, for options that are one value already."""
+        """Yield what `caption_long` does, for options that are one value already."""
         preprocess = self.preprocess_for(decoding.num_frames)
-        clips = watch_clips(video, preprocess, clip_seconds=clip_seconds, min_seconds=min_seconds)
+        clips = decode_clips(video, preprocess, clip_seconds=clip_seconds, min_seconds=min_seconds)
         for batch in batched(clips, decoding.batch_size):
             texts = self.caption_clips([frames for _, frames in batch], decoding)
             for (clip, _), text in zip(batch, texts, strict=True):
@@ -105,22 +105,22 @@ class PseudoCap(AssembledCaptioner):
         seed: int | None = None,
         num_frames: int | None = None,
     ) -> Explanation:
-        """Which frames and which patches each word looked at, adapter by adapter, and how far each adapter opened.
+        """Explain which frames and patches each word looked at, adapter by adapter, and how far each adapter opened.
 
         The caption is the one that `model.caption` gives with the same options, or the `caption` that is given: where
-        would these words have looked? `.save("why.png")` draws it, `.save("why.npz")` keeps the arrays.
+        would these words have looked? `.save("why.png")` draws it, `.save("why.npz")` stores the arrays.
         """
         from pseudocap.explain.explanation import explain_ids  # captioning needs none of it
 
         decoding = Decoding(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
-        sight = view_file(video, self.preprocess_for(num_frames))
-        memory = self.encode(sight.frames[None])
+        decoded = decode_for_display(video, self.preprocess_for(num_frames))
+        memory = self.encode(decoded.frames[None])
         given = None if caption is None else self.tokenize([caption]).input_ids
         ids = self.generate(memory, **decoding.generate_options()) if given is None else given
-        return explain_ids(self, self.tokenizer, ids[0], memory, sight=sight, source=str(video))
+        return explain_ids(self, self.tokenizer, ids[0], memory, sight=decoded, source=str(video))
 
     def preprocess_for(self, num_frames: int | None) -> Preprocess:
-        """The checkpoint's own preparation, with another number of frames where one is given."""
+        """Return the checkpoint's own preprocessing, with another number of frames where one is given."""
         check_frames(num_frames)
         if num_frames is None:
             return self.config.preprocess

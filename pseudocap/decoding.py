@@ -1,4 +1,4 @@
-"""How captions are decoded: by search or by sampling, how long, from which seed. Nothing here imports torch.
+"""Define how captions are decoded: by search or by sampling, how long, from which seed. Nothing here imports torch.
 
 Captioning, labelling and validation share one value, checked when it is made. What only one of them has (the frames of
 a clip, captions per clip, examples in the logs) is a field of a subclass.
@@ -15,7 +15,7 @@ from pseudocap.types import MAX_FRAMES, MAX_NEW_TOKENS
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Decoding:
-    """How captions are decoded: beams search, `top_p` samples, neither takes the likeliest token.
+    """Set how captions are decoded: beams search, `top_p` samples, neither takes the likeliest token.
 
     Args:
         beams: 1 is greedy, as in the papers' ablation
@@ -57,7 +57,7 @@ class Decoding:
 
     @property
     def limits(self) -> dict[str, Any]:
-        """What holds for search and sampling alike, as transformers calls it."""
+        """Return what applies to search and sampling alike, as transformers calls it."""
         limits: dict[str, Any] = {"max_new_tokens": self.max_new_tokens}
         if self.min_new_tokens:
             limits["min_new_tokens"] = self.min_new_tokens
@@ -66,7 +66,7 @@ class Decoding:
         return limits
 
     def generate_options(self) -> dict[str, Any]:
-        """The keyword arguments of `PseudoCap.generate`, which takes all other options of transformers too."""
+        """Return the keyword arguments of `PseudoCap.generate`, which takes all other options of transformers too."""
         if self.top_p is None:
             how: dict[str, Any] = {"do_sample": False, "num_beams": self.beams}
         else:
@@ -76,8 +76,8 @@ class Decoding:
 
 @dataclass(frozen=True, kw_only=True)
 class FileDecoding(Decoding):
-    """How files are captioned: also the frames of a clip (None: the checkpoint's own), clips of a batch, a prompt
-    that captions go on from."""
+    """Set how files are captioned: also the frames of a clip (None: the checkpoint's own), clips of a batch, a prompt
+    that captions continue."""
 
     num_frames: int | None = None
     batch_size: int = 8
@@ -91,7 +91,7 @@ class FileDecoding(Decoding):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelDecoding(Decoding):
-    """How a teacher decodes: nucleus sampling by default, several captions of a frame, a prompt that opens them."""
+    """Set how a teacher decodes: nucleus sampling by default, several captions of a frame, a prompt that opens them."""
 
     top_p: float | None = 0.9
     max_new_tokens: int = 40
@@ -107,15 +107,15 @@ class LabelDecoding(Decoding):
             raise InputError("labels are drawn from the seed of their run: leave it out of the decoding")
 
     def recorded(self) -> dict[str, object]:
-        """The part of a row's settings. Fields of later versions are recorded where they are set, so that runs from
-        before them can be resumed."""
+        """Return the part of a row's settings. Fields of later versions are recorded where they are set, so that runs
+        from before them can be resumed."""
         later = {"min_new_tokens": 0, "repetition_penalty": 1.0, "seed": None}
         return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationDecoding(Decoding):
-    """How validation decodes captions.
+    """Set how validation decodes captions.
 
     Args:
         examples: how many captions a validation logs beside a reference
@@ -129,7 +129,7 @@ class ValidationDecoding(Decoding):
 
 
 def check_frames(num_frames: int | None) -> None:
-    """None is the checkpoint's own number."""
+    """Refuse a number of frames that the encoder cannot take; None is the checkpoint's own."""
     if num_frames is not None and not 1 <= num_frames <= MAX_FRAMES:
         raise InputError(f"num_frames must be 1 to {MAX_FRAMES}, not {num_frames}")
 

@@ -1,4 +1,4 @@
-"""What can go wrong, as types that a caller can catch. Each message says what differs and what to do about it."""
+"""Define the errors that a caller can catch. Each message says what differs and what to do about it."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ from collections.abc import Iterable
 
 
 class PseudocapError(ValueError):
-    """Any error that the user of this package can mend. The command line prints it as one line and exits with 2."""
+    """Report an error that the user can fix. The command line prints it as one line and exits with 2."""
 
 
 class ConfigError(PseudocapError):
-    """A setting that cannot be right."""
+    """Report a setting that cannot be right."""
 
 
 class InputError(PseudocapError):
-    """Frames, tokens or options that the network cannot take."""
+    """Report frames, tokens or options that the network cannot take."""
 
 
 class DataError(PseudocapError):
-    """Files of captions, annotations or samples that cannot be read as what they should be, or do not fit together."""
+    """Report files of captions, annotations or samples that cannot be read as such, or do not fit together."""
 
 
 class CheckpointError(PseudocapError):
-    """Weights, or what belongs to them, that are absent, damaged, or not those that the checkpoint was made with."""
+    """Report weights, or their files, that are absent, damaged, or not those that the checkpoint was made with."""
 
 
 class TrainingError(PseudocapError):
-    """A run that must not go on: its loss is no number, or has exploded."""
+    """Report a run that must stop: its loss is no number, or has exploded."""
 
 
 class DecodeError(PseudocapError):
-    """A file, or the part of it around a time, that gives no frames.
+    """Report a file, or the part of it around a time, that gives no frames.
 
-    `path` and `time` (seconds from the first frame; None for the whole file) say which, so that a caller can
-    count it, name it and go on with the next clip. Travels between processes.
+    `path` and `time` (seconds from the first frame; None for the entire file) say which, so that a caller can
+    count it, name it and continue with the next clip. Travels between processes.
     """
 
     def __init__(self, path: str, problem: str, time: float | None = None) -> None:
@@ -46,11 +46,11 @@ class DecodeError(PseudocapError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """`" (did you mean 'x'?)"` for a near miss, else nothing: the tail of a message about an unknown name."""
+    """Return `" (did you mean 'x'?)"` for a near miss, else nothing: the tail of a message about an unknown name."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of a foreign error's message, or its type where it has none: enough to quote in one of ours."""
+    """Return the first line of a foreign error's message, or its type where it has none, to quote in one of ours."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

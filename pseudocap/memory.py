@@ -1,6 +1,6 @@
-"""The memory of a video: what frozen encoders hand on, pooled, on named axes.
+"""Hold the memory of a video: what frozen encoders return, pooled, on named axes.
 
-Pooling happens once, at the end of an encoder; adapters, caches, generation and indices see these few dozen vectors.
+Pooling happens once, at the end of an encoder; adapters, caches, generation and indices read these few dozen vectors.
 Sight has `time`, the maximum over the patches of a frame, and `space`, the maximum over the frames at a patch. Sound
 has `sound`, one vector per moment, and `pitch`, one per band of frequency.
 """
@@ -22,7 +22,7 @@ AXES = (*SIGHT, "sound", "pitch")  # the order that they always have
 
 @dataclass(slots=True)
 class Axis:
-    """The vectors [B,N,E] of B videos on one axis. In the mask [B,N] True is real; padding is zero and never read."""
+    """Hold vectors [B,N,E] of B videos on one axis. In the mask [B,N] True is real; padding is zero and never read."""
 
     vectors: torch.Tensor
     mask: torch.Tensor
@@ -34,7 +34,7 @@ class Axis:
 
 @dataclass(slots=True)
 class Memory:
-    """What encoders hand on of B videos: axes by name, each with its mask, in the order of AXES.
+    """Hold what encoders return for B videos: axes by name, each with its mask, in the order of AXES.
 
     An axis that a video lacks (a silent file has no `sound`) is absent, of length zero, or masked out, all of which
     mean the same. `patches` [B,T,S,E] is everything that `time` and `space` were pooled from, kept for the attentions
@@ -63,7 +63,7 @@ class Memory:
         space_mask: torch.Tensor | None = None,
         patches: torch.Tensor | None = None,
     ) -> Memory:
-        """Build the memory of videos that were seen. Without a mask all vectors are real."""
+        """Build the memory of pictures alone. Without a mask all vectors are real."""
         import torch
 
         def axis(vectors: torch.Tensor, mask: torch.Tensor | None) -> Axis:
@@ -74,22 +74,22 @@ class Memory:
 
     @property
     def time(self) -> torch.Tensor:
-        """One vector per frame [B,T,E]."""
+        """Return one vector per frame [B,T,E]."""
         return self.axes["time"].vectors
 
     @property
     def time_mask(self) -> torch.Tensor:
-        """Which frames are real [B,T]."""
+        """Return which frames are real [B,T]."""
         return self.axes["time"].mask
 
     @property
     def space(self) -> torch.Tensor:
-        """One vector per patch [B,S,E]."""
+        """Return one vector per patch [B,S,E]."""
         return self.axes["space"].vectors
 
     @property
     def space_mask(self) -> torch.Tensor:
-        """Which patches are real [B,S]."""
+        """Return which patches are real [B,S]."""
         return self.axes["space"].mask
 
     def __len__(self) -> int:
@@ -123,7 +123,7 @@ class _AnyMemory(type):
 
 
 class VideoMemory(Memory, metaclass=_AnyMemory):
-    """The name of Memory up to version 0.1; it builds one from the fields of then."""
+    """Build a Memory under its name of version 0.1, from the fields of then."""
 
     __slots__ = ()
 

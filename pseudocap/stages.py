@@ -1,7 +1,7 @@
-"""Run a long build as stages: each has a folder of its own, is done once, and goes on where it was killed.
+"""Run a long build as stages: each has a folder of its own, runs once, and resumes where it was killed.
 
-What a stage is made by (its settings, and those of all that it stands on) is hashed into `done.json`, which is written
-last. A stage whose hash is another one now is made anew.
+What determines a stage (its settings, and those of all stages it needs) is hashed into `done.json`, which is written
+last. A stage whose hash has changed is made anew.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ State = Literal["finished", "begun", "missing", "other"]  # other: made by other
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """`make` fills the folder and returns what is worth knowing of it; its content depends on `settings` alone."""
+    """Define a stage: `make` fills the folder and returns its report; the content depends on `settings` alone."""
 
     name: str
     settings: Mapping[str, Any]
@@ -40,10 +40,10 @@ class Stage:
 
 @dataclass(kw_only=True)
 class Workshop:
-    """The folder that all stages lie in, and what each has reported."""
+    """Run stages in one folder, and hold what each has reported."""
 
     root: Path
-    main: Callable[[Sequence[str]], int]  # the command line, handed in by whoever stands above the stages
+    main: Callable[[Sequence[str]], int]  # the command line, passed in by the caller
     progress: StageProgress = lambda what, done, total: None
     say: Callable[[str], None] = lambda text: None
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Workshop:
             )
 
     def states(self, stages: Sequence[Stage]) -> dict[str, State]:
-        """What a run would find of each stage, without touching any."""
+        """Return what a run would find of each stage, without changing any."""
         return {name: self._state(name, wanted) for name, wanted in hashes_of(stages).items()}
 
     def _state(self, name: str, wanted: str) -> State:
@@ -102,13 +102,11 @@ class Workshop:
             raise KeyboardInterrupt
         if code not in accepted:
             last = "; ".join((errors.getvalue() or output.getvalue()).strip().splitlines()[-3:])
-            raise DataError(
-                f"{last}; mend that, and run the same again (`{command_text(words)}` failed in {self.root})"
-            )
+            raise DataError(f"{last}; fix that, and run the same again (`{command_text(words)}` failed in {self.root})")
 
 
 def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:
-    """Of what each stage is made by: its settings, and the hashes of all that it stands on."""
+    """Hash what determines each stage: its settings, and the hashes of all stages it needs."""
     hashes: dict[str, str] = {}
     for stage in stages:
         content = {"settings": stage.settings, "needs": {name: hashes[name] for name in stage.needs}}
@@ -122,8 +120,8 @@ def command_text(words: Sequence[str | Path]) -> str:
 
 @functools.cache
 def commit() -> str:
-    """Of the checkout that this runs from, and a hash of what has changed in the package since. Empty for an
-    installation (also for one that lies inside another project's checkout), and where there is no git."""
+    """Return the commit of the checkout that this runs from, and a hash of what has changed in the package since. Empty
+    for an installation (also for one inside another project's checkout), and where there is no git."""
     here = Path(__file__).resolve()
     if shutil.which("git") is None:
         return ""

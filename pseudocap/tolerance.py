@@ -1,4 +1,4 @@
-"""Which share of what a run reads may fail: single files do, many at once are a fault of a path or a setting."""
+"""Limit the share of inputs that may fail in a run: single files do, many mean a wrong path or setting."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pseudocap.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """At most `share` may fail, counted over at least `least`: the first failure is no rate. `option` is its name."""
+    """Let at most `share` fail, counted over at least `least`: the first failure is no rate. `option` is its name."""
 
     share: float
     least: int = 0
@@ -20,7 +20,7 @@ class Tolerance:
             raise ConfigError(f"{self.option} must be a share from 0 to 1, not {self.share!r}")
 
     def objection(self, failed: int, of: int, what: str) -> str:
-        """What to report where more failed than may, `what` being what is wrong with them; else nothing."""
+        """Return what to report where more failed than may, `what` being what is wrong with them; else nothing."""
         if failed <= self.share * max(of, self.least):
             return ""
         return f"{failed:,} of {of:,} {what}, more than {self.option} {self.share:g} allows"

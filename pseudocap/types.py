@@ -1,4 +1,4 @@
-"""The values that travel between the stages."""
+"""Define the values that travel between the stages."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ Modality = Literal["image", "video"]
 Progress = Callable[[int, int], None]  # called with how many are done, and how many there are
 StageProgress = Callable[[str, int, int], None]  # the same of a named stage; a total of 0 is not known yet
 
-# What a folder's files are taken for videos by, in the order of preference where it holds the same video twice.
+# Extensions of videos in a folder, in the order of preference where it holds the same video twice.
 VIDEO_EXTENSIONS = (
     *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg"),
     *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
 )
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_FRAMES = 96  # of a clip, for which the encoder's positions are made
-MAX_NEW_TOKENS = 32  # of a caption, unless more are asked for
+MAX_NEW_TOKENS = 32  # of a caption, unless more are requested
 CLIP_SECONDS, MIN_SECONDS = 8.0, 1.0  # of a clip, and of the rest of a video that is a clip all the same
 PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")  # of frozen weights: pseudocap/model/precision.py
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimedCaption:
-    """What is said of a stretch of a video, in seconds from its first presented frame."""
+    """Caption a stretch of a video, in seconds from its first presented frame."""
 
     start: float
     end: float
@@ -42,7 +42,7 @@ class TimedCaption:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess:
-    """How a checkpoint wants its videos: `frames` square frames of `size` pixels, normalised by `mean` and `std`."""
+    """Describe a checkpoint's input: `frames` square frames of `size` pixels, normalised by `mean` and `std`."""
 
     size: int = 224
     mean: tuple[float, float, float] = (0.45, 0.45, 0.45)
@@ -69,7 +69,7 @@ class Preprocess:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
-    """A stretch of a video file, in seconds from its first presented frame."""
+    """Hold a stretch of a video file, in seconds from its first presented frame."""
 
     source: str
     start: float
@@ -77,13 +77,13 @@ class Clip:
 
     @property
     def centre(self) -> float:
-        """Where the one frame lies that a teacher labels."""
+        """Return the time of the one frame that a teacher labels."""
         return (self.start + self.end) / 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Origin:
-    """Where a corpus cut a clip from: a page, and seconds of the video there."""
+    """Record where a corpus cut a clip from: a page, and seconds of the video there."""
 
     url: str
     start: float
@@ -92,12 +92,12 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pseudolabel:
-    """What a teacher says of a clip, and everything that is needed to say it again.
+    """Hold a teacher's captions of a clip, and everything that is needed to make them again.
 
     A label that `failed` has no caption and an `error`. `verdicts` are the filters' objections; a label without any is
-    `kept`. `frame_times` are the moments that the teacher was shown, `log_probs` of whole captions as the model itself
-    weighs them, and `confidence` lies between 0 and 1, None where the teacher has no opinion of its captions. `run`
-    names the run that made it, which tells the rows apart that a later run carried over. `parent` is the identity of
+    `kept`. `frame_times` are the moments of the frames that the teacher got, `log_probs` of complete captions as the
+    model itself weighs them, and `confidence` lies between 0 and 1, None where the teacher has no opinion. `run` names
+    the run that made it, which distinguishes the rows that a later run carried over. `parent` is the identity of
     the row or picture that it was made from (`pseudocap.label.schema.identity`), `language` a code such as "es".
     """
 
@@ -118,26 +118,26 @@ class Pseudolabel:
 
     @property
     def failed(self) -> bool:
-        """Whether the clip could not be watched or captioned."""
+        """Return whether the clip could not be decoded or captioned."""
         return bool(self.error)
 
     @property
     def kept(self) -> bool:
-        """Whether something may be learned from it."""
+        """Return whether it may be trained on."""
         return not (self.error or self.verdicts)
 
     @property
     def caption(self) -> str:
-        """The best caption; empty where there is none."""
+        """Return the best caption; empty where there is none."""
         return self.captions[0] if self.captions else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionedVideo:
-    """One video of a corpus, or a stretch of one, and everything that is said of it.
+    """Hold one video of a corpus, or a stretch of one, and all of its captions.
 
     `video` is how the corpus names the file, with or without an extension. `start` and `end` are seconds of that file,
-    None for all of it; `origin` tells where the file itself was cut from.
+    None for all of it; `origin` records where the file itself was cut from.
     """
 
     id: str
@@ -152,7 +152,7 @@ class CaptionedVideo:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
-    """What is said in a video from `start` to `end`, in seconds, as the recogniser gave it."""
+    """Hold the speech in a video from `start` to `end`, in seconds, as the recogniser gave it."""
 
     start: float
     end: float
@@ -161,7 +161,7 @@ class Segment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transcript:
-    """The speech of one video, its segments by start; neighbours may overlap."""
+    """Hold the speech of one video, its segments by start; neighbours may overlap."""
 
     video: str
     segments: tuple[Segment, ...]
@@ -169,7 +169,7 @@ class Transcript:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitCoverage:
-    """How much of a split can be watched here: what a result says beside its score.
+    """Count how much of a split can be decoded here: what a result reports beside its score.
 
     `videos` counts the split's rows, `missing` holds the ids of those without a file, `undecodable` the reason by id.
     """
@@ -181,15 +181,15 @@ class SplitCoverage:
 
     @property
     def present(self) -> int:
-        """Rows whose file is there and can be decoded."""
+        """Count the rows whose file is present and can be decoded."""
         return self.videos - len(self.missing) - len(self.undecodable)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One video or image as a worker hands it to the collation: either its frames [T,3,H,W] or its memory of one row.
+    """Hold one video or image as a worker gives it to the collation: its frames [T,3,H,W] or its memory of one row.
 
-    `captions` is what may be learned from it, or what it is scored against; `prompt` is what they go on from.
+    `captions` is what may be learned from it, or what it is scored against; `prompt` is what they continue.
     """
 
     key: str
@@ -202,11 +202,11 @@ class Sample:
 
 @dataclass(kw_only=True, slots=True)
 class Batch:
-    """Samples of one modality, side by side: what a training step takes.
+    """Hold samples of one modality as a batch: what a training step takes.
 
     Not frozen, for Lightning's sake. `captions` holds the one text that each row learns in this step, `references`
-    everything that is said of it, `prompts` what a row's captions go on from (empty where no row has one). Either
-    `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded) or `memory` is there. `step` is the
+    all of its captions, `prompts` what a row's captions continue (empty where no row has one). Either
+    `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded) or `memory` is present. `step` is the
     position in the seeded stream that this batch was drawn at, `stream` the name of the stream that it comes from: by
     default its modality.
     """
@@ -229,7 +229,7 @@ class Batch:
         return len(self.keys)
 
     def pin_memory(self) -> Batch:
-        """In page-locked memory, from which a GPU copies while it computes: what PyTorch's loaders call."""
+        """Copy into page-locked memory, from which a GPU copies while it computes: what PyTorch's loaders call."""
 
         def pinned(tensor: torch.Tensor | None) -> torch.Tensor | None:
             return None if tensor is None else tensor.pin_memory()

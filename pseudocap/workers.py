@@ -1,9 +1,9 @@
-"""Worker processes: results in order, and what crashes a process costs only itself.
+"""Run a function in worker processes: results come in order, and an item that crashes a process fails alone.
 
-A file that crashes FFmpeg takes a process along, and nobody reports which file it was. What was under way is then done
-again one by one, in a process that does nothing else, until the one that crashes it is found; then all go on.
+A file that crashes FFmpeg ends its process, and nobody reports which file it was. The unfinished items are then done
+again one by one, in a process that does nothing else, until the one that crashes it is found; then all continue.
 
-Processes are started afresh, not forked: a fork of a process with torch's threads may hang. A script that uses them
+Processes are started anew, not forked: a fork of a process with torch's threads may hang. A script that uses them
 keeps its own work under `if __name__ == "__main__"`.
 """
 
@@ -29,12 +29,12 @@ from pseudocap.errors import PseudocapError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-AHEAD = 2  # items for each worker that are under way
+AHEAD = 2  # items for each worker that are submitted and not finished
 THREADS = 4  # at most, where threads do the work
 
 
 class CrashError(PseudocapError):
-    """What a worker was at has killed it, twice."""
+    """Report that a worker's item has killed it, twice."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -50,7 +50,7 @@ def ordered(
     crashed: Callable[[Item], Result] | None = None,
     ahead: int = AHEAD,
 ) -> Iterator[Result]:
-    """What a function gives for each item, in their order; with 0 workers computed in this process.
+    """Yield the result of a function for each item, in their order; with 0 workers computed in this process.
 
     `crashed` gives the result of an item that crashes its process; without it that is a CrashError.
     """
@@ -63,20 +63,20 @@ def ordered(
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """What a worker is to be called with, and what comes of it once it is submitted."""
+    """Hold the arguments of a call in a worker, and its future once it is submitted."""
 
     arguments: tuple[Any, ...]
     future: Future[Any] | None = None
 
 
 class Pool:
-    """Worker processes that call a function; of size 0 threads. By default a job's first argument is its function."""
+    """Call a function in worker processes; of size 0 in threads. By default a job's first argument is its function."""
 
     def __init__(self, size: int, function: Callable[..., Any] = operator.call) -> None:
         self.size = size or min(THREADS, os.cpu_count() or 1)
         self._function, self._threads = function, not size
         self._executor = self._start(self.size)
-        self._waiting: list[Job] = []  # submitted, with a result that nobody has asked for yet
+        self._waiting: list[Job] = []  # submitted, with a result that nobody has requested yet
         self._suspects: set[Job] = set()  # one of them has crashed a process
 
     def __enter__(self) -> Pool:
@@ -88,7 +88,7 @@ class Pool:
     def ordered(
         self, items: Iterable[Item], *, crashed: Callable[[Item], Any] | None = None, ahead: int = AHEAD
     ) -> Iterator[Any]:
-        """As the function `ordered`, for one series of items after another."""
+        """Yield results as the function `ordered` does, for one series of items after another."""
         left, begun = iter(items), deque[tuple[Item, Job]]()
         while True:
             for item in islice(
@@ -108,15 +108,15 @@ class Pool:
             yield result
 
     def submit(self, job: Job) -> None:
-        """Begin with a job, unless it has begun."""
+        """Start a job, unless it has started."""
         if job not in self._waiting:
             self._waiting.append(job)
         if job.future is None and not self._suspects:
-            with suppress(BrokenProcessPool):  # seen, and mended, when a result is waited for
+            with suppress(BrokenProcessPool):  # noticed, and repaired, when a result is waited for
                 job.future = self._send(job)
 
     def result(self, job: Job) -> Any:
-        """What a job gives; CrashError where it crashes a process that does nothing else."""
+        """Return a job's result; CrashError where it crashes a process that does nothing else."""
         self.submit(job)
         try:
             if job.future is not None:
@@ -133,7 +133,7 @@ class Pool:
                     self._go_on()
 
     def _suspect(self, job: Job) -> None:
-        """It, and all whose results were lost with the processes."""
+        """Mark it as a suspect, and all whose results were lost with the processes."""
         for each in self._waiting:
             future = each.future
             lost = future is not None and (not future.done() or isinstance(future.exception(), BrokenProcessPool))
@@ -180,9 +180,9 @@ def _call(*arguments: Any) -> Any:
 
 
 def _begin(function: Callable[..., Any]) -> None:
-    """In a worker: be given the function once, compute in one thread, and leave when the parent does.
+    """Set up a worker: store the function once, compute in one thread, and exit when the parent does.
 
-    A worker whose parent was killed would wait for work for ever. Ctrl-C is the parent's, who sends workers home.
+    A worker whose parent was killed would wait for work for ever. Ctrl-C is the parent's, which ends the workers.
     """
     global _function
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -192,16 +192,16 @@ def _begin(function: Callable[..., Any]) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None, "this runs in a worker"
 
-    def watch() -> None:
+    def exit_with_parent() -> None:
         wait([parent.sentinel])
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    threading.Thread(target=exit_with_parent, daemon=True).start()
 
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Processes that start in here never see Ctrl-C, not even before they can ignore it."""
+    """Start processes that never get Ctrl-C, not even before they can ignore it."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

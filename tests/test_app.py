@@ -90,22 +90,22 @@ def downloaded(browser: Chromium, button: str, path: Path) -> str:
 @needs_browser
 def test_a_video_is_captioned_and_corrected(browser: Chromium, model: PseudoCap, tmp_path: Path) -> None:
     film = write_film(tmp_path / "my film.mp4", 18)
-    said = list(merge_equal(model.caption_long(film)))
+    captions = list(merge_equal(model.caption_long(film)))
     upload(browser, "#video", film)
     browser.wait("document.querySelector('#video video') !== null")
     click(browser, "#caption")
     subtitles = downloaded(browser, "#srt", tmp_path / "got" / "my film.srt")
-    assert subtitles == to_srt(said)
-    assert [row[2] for row in rows(browser, "#captions", 3)] == [each.text for each in said]
+    assert subtitles == to_srt(captions)
+    assert [row[2] for row in rows(browser, "#captions", 3)] == [each.text for each in captions]
     click(browser, "#why")
     browser.wait("document.querySelector('#looked img')?.naturalWidth > 600", 60)
     open_tab(browser, "Correct")
-    assert [row[3] for row in rows(browser, "#corrected", 4)] == [each.text for each in said]
+    assert [row[3] for row in rows(browser, "#corrected", 4)] == [each.text for each in captions]
     click(browser, "#save")
     downloaded(browser, "#saved", tmp_path / "got" / "captions.jsonl")
     kept = read_own(tmp_path / "got" / "captions.jsonl", split="train")
     assert [(row.video, row.start, row.captions) for row in kept.rows] == [
-        ("my film.mp4", each.start, (each.text,)) for each in said
+        ("my film.mp4", each.start, (each.text,)) for each in captions
     ]
     assert browser.complaints == []
 
@@ -131,8 +131,8 @@ def test_what_is_no_video_is_told_and_too_large_a_file_is_refused(browser: Chrom
     browser.wait("document.querySelector('#video video') !== null")
     click(browser, "#caption")
     toasts = "[...document.querySelectorAll('.toast-body')].map(each => each.innerText)"
-    told = browser.wait(f"{toasts}.find(text => text.includes('broken.mp4'))", 60)
-    assert str(tmp_path) not in told
+    message = browser.wait(f"{toasts}.find(text => text.includes('broken.mp4'))", 60)
+    assert str(tmp_path) not in message
     (tmp_path / "large.mp4").write_bytes(bytes(1_200_000))
     open_tab(browser, "Compare")
     browser.wait("document.querySelector('#compared input[type=file]') !== null")
@@ -182,15 +182,15 @@ def test_corrections_are_what_finetune_reads(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--port", "70000"], "--port is 70000"),
         (["--max-upload", "0"], "--max-upload is 0 MB"),
         (["--checkpoint", "toy-mxed"], "toy-mxed is no directory here"),
     ],
 )
-def test_a_mistake_is_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["app", *words]) == 2
-    said = capsys.readouterr().err
-    assert told in said
-    assert said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert errors.count("\n") == 1

@@ -14,7 +14,7 @@ from pseudocap import PseudoCap
 from pseudocap.bench.speed.measure import peak_memory
 from pseudocap.errors import DecodeError, InputError
 from pseudocap.types import Preprocess, TimedCaption
-from pseudocap.video.watch import watch_clips, watch_file
+from pseudocap.video.tensors import decode_clips, decode_file
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_file_gives_one_caption_and_a_list_gives_a_list(model: PseudoCap, film
 
 
 def test_a_caption_is_that_of_the_encoded_frames(model: PseudoCap, film: Path) -> None:
-    frames = watch_file(film, model.config.preprocess)
+    frames = decode_file(film, model.config.preprocess)
     assert frames.shape == (4, 3, 16, 16)
     expected = model.decode(model.generate(model.encode(frames[None]), num_beams=3, max_new_tokens=6))
     assert model.caption(film, beams=3, max_new_tokens=6) == expected[0]
@@ -41,7 +41,7 @@ def test_a_caption_is_that_of_the_encoded_frames(model: PseudoCap, film: Path) -
 def test_an_image_is_a_video_of_one_frame(model: PseudoCap, film: Path, tmp_path: Path) -> None:
     with av.open(str(film)) as container:
         next(container.decode(video=0)).to_image().save(tmp_path / "still.png")
-    still = watch_file(tmp_path / "still.png", model.config.preprocess)
+    still = decode_file(tmp_path / "still.png", model.config.preprocess)
     assert still.shape == (1, 3, 16, 16)
     both = model.caption([tmp_path / "still.png", film], max_new_tokens=6)
     assert both == [model.caption(tmp_path / "still.png", max_new_tokens=6), model.caption(film, max_new_tokens=6)]
@@ -49,7 +49,7 @@ def test_an_image_is_a_video_of_one_frame(model: PseudoCap, film: Path, tmp_path
 
 def test_more_frames_than_the_film_has_repeat_the_one_on_screen(tmp_path: Path) -> None:
     short = write_film(tmp_path / "short.mp4", 1)
-    frames = watch_file(short, Preprocess(size=16, frames=16))
+    frames = decode_file(short, Preprocess(size=16, frames=16))
     assert frames.shape[0] == 16
     assert torch.equal(frames[0::2], frames[1::2])  # eight frames, each on screen for two of the moments
 
@@ -63,24 +63,24 @@ def test_a_long_film_is_captioned_clip_by_clip_as_one_goes(model: PseudoCap, tmp
     film = write_film(tmp_path / "long.mp4", 19)
     captions = model.caption_long(film, clip_seconds=4.0, max_new_tokens=6, batch_size=2)
     assert isinstance(captions, Iterator)
-    told = list(captions)
-    assert [(caption.start, caption.end) for caption in told] == [(0, 4), (4, 8), (8, 12), (12, 16), (16, 19)]
-    clips = list(watch_clips(film, model.config.preprocess, clip_seconds=4.0, min_seconds=1.0))
-    for caption, (_, frames) in zip(told, clips, strict=True):
+    captions = list(captions)
+    assert [(caption.start, caption.end) for caption in captions] == [(0, 4), (4, 8), (8, 12), (12, 16), (16, 19)]
+    clips = list(decode_clips(film, model.config.preprocess, clip_seconds=4.0, min_seconds=1.0))
+    for caption, (_, frames) in zip(captions, clips, strict=True):
         (text,) = model.decode(model.generate(model.encode(frames[None]), max_new_tokens=6))
         assert caption == TimedCaption(start=caption.start, end=caption.end, text=text)
-    assert len({caption.text for caption in told}) > 1
+    assert len({caption.text for caption in captions}) > 1
 
 
 def test_of_a_truncated_film_the_readable_clips_are_captioned_first(model: PseudoCap, tmp_path: Path) -> None:
     film = write_film(tmp_path / "cut.mkv", 20, cut_at=0.6)
-    told: list[TimedCaption] = []
+    captions: list[TimedCaption] = []
     captions = model.caption_long(film, clip_seconds=4.0, max_new_tokens=4, batch_size=8)
     with pytest.raises(DecodeError, match=r"cut.mkv.*truncated"):  # noqa: PT012 (what came before counts)
         for caption in captions:
-            told.append(caption)
-    assert [caption.start for caption in told[:2]] == [0, 4]
-    assert told[-1].end < 20
+            captions.append(caption)
+    assert [caption.start for caption in captions[:2]] == [0, 4]
+    assert captions[-1].end < 20
 
 
 def test_a_file_that_is_no_video_is_named(model: PseudoCap, film: Path, tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ def test_the_shared_clips_are_captioned(model: PseudoCap, shared_data: Path) -> 
 def test_an_hour_takes_no_more_memory_than_a_minute(model: PseudoCap, tmp_path: Path) -> None:
     films = [write_film(tmp_path / f"{seconds}.mp4", seconds) for seconds in (60, 3600)]
 
-    def said(film: Path) -> int:
+    def captioned(film: Path) -> int:
         return sum(1 for _ in model.caption_long(film, clip_seconds=8, max_new_tokens=4))
 
-    assert said(films[0]) == 8  # what is only allocated once is there from now on
-    minute, hour = (peak_memory(lambda film=film: said(film)) for film in films)
+    assert captioned(films[0]) == 8  # what is only allocated once is there from now on
+    minute, hour = (peak_memory(lambda film=film: captioned(film)) for film in films)
     assert hour < minute + 5  # MiB; all that is watched in the hour is 17, as pixels and as tensors

@@ -76,9 +76,9 @@ def test_a_checkpoint_without_its_page_and_results_is_whole(model: PseudoCap, ch
 
 
 def test_new_adapters_are_a_function_of_the_seed(backbones: Path) -> None:
-    places = {"decoder": backbones / "opt", "encoder": backbones / "timesformer", "device": "cpu"}
+    sources = {"decoder": backbones / "opt", "encoder": backbones / "timesformer", "device": "cpu"}
     state = torch.get_rng_state()
-    first, again, other = (PseudoCap.from_backbones(**places, seed=seed).adapter_state() for seed in (1, 1, 2))
+    first, again, other = (PseudoCap.from_backbones(**sources, seed=seed).adapter_state() for seed in (1, 1, 2))
     name = "2.attention.mix.weight"
     assert torch.equal(first[name], again[name])
     assert not torch.equal(first[name], other[name])
@@ -147,9 +147,9 @@ def test_a_missing_surplus_or_misshapen_key_is_named(
 
 
 def test_a_truncated_file_is_named(checkpoint: Path) -> None:
-    whole = (checkpoint / WEIGHTS_FILE).read_bytes()
-    for length in (0, 5, len(whole) - 1):
-        (checkpoint / WEIGHTS_FILE).write_bytes(whole[:length])
+    complete = (checkpoint / WEIGHTS_FILE).read_bytes()
+    for length in (0, 5, len(complete) - 1):
+        (checkpoint / WEIGHTS_FILE).write_bytes(complete[:length])
         with pytest.raises(CheckpointError, match=rf"{WEIGHTS_FILE} \({length} bytes\) is damaged or incomplete"):
             PseudoCap.from_pretrained(checkpoint)
 

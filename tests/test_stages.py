@@ -49,14 +49,14 @@ def test_a_second_run_makes_nothing_and_tells_the_same(tmp_path: Path) -> None:
 
 
 def test_every_stage_is_told_as_made_now_or_before(tmp_path: Path) -> None:
-    said: list[str] = []
+    messages: list[str] = []
     stages = Made(tmp_path)
-    stages.shop.say = said.append
+    stages.shop.say = messages.append
     stages.run()
-    assert [text.partition(" in ")[0] for text in said] == ["a: done", "b: done", "c: done"]
-    said.clear()
+    assert [text.partition(" in ")[0] for text in messages] == ["a: done", "b: done", "c: done"]
+    messages.clear()
     stages.run(settings=1)
-    assert [text.partition(" in ")[0] for text in said] == ["a: done before", "b: done", "c: done"]
+    assert [text.partition(" in ")[0] for text in messages] == ["a: done before", "b: done", "c: done"]
 
 
 def test_other_settings_make_a_stage_anew_and_all_that_stand_on_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""From the files of corpora to batches. The two data modules load on first use, for they bring torch and Lightning."""
+"""Turn the files of corpora into batches. The two data modules load on first use: they import torch and Lightning."""
 
 from __future__ import annotations
 

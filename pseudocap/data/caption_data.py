@@ -1,4 +1,4 @@
-"""CaptionData: a corpus and its videos as batches for fine-tuning and evaluation."""
+"""Batch a corpus and its videos for fine-tuning and evaluation: CaptionData."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pseudocap.types import CaptionedVideo, Preprocess, SplitCoverage
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-# The splits that a stage of the trainer cannot do without, and those that it takes where they are; None is no trainer.
+# The splits that a stage of the trainer needs, and those that it takes where they exist; None is no trainer.
 NEEDED: dict[str | None, tuple[str, ...]] = {
     "fit": ("train",),
     "validate": ("val",),
@@ -41,15 +41,15 @@ WELCOME: dict[str | None, tuple[str, ...]] = {"fit": ("val",), None: ("train", "
 
 
 class CaptionData(ResumableData):
-    """Batches of a corpus: `Trainer().fit(module, CaptionData("captions.jsonl"))`.
+    """Batch a corpus: `Trainer().fit(module, CaptionData("captions.jsonl"))`.
 
-    In training each video shows one of its captions, drawn anew every epoch; each epoch has every video once, and
-    what a step gets depends on (seed, rank, number of ranks, step) alone, not on workers. In evaluation every video
+    In training each video comes with one of its captions, drawn anew every epoch; each epoch has every video once,
+    and what a step gets depends on (seed, rank, number of ranks, step) alone, not on workers. In evaluation every video
     comes exactly once over all ranks, with all its references.
 
     Args:
         source: a file or folder of your own captions (rows without a split are for training), a Corpus from a reader,
-            or a data set of Hugging Face `datasets` with a column of videos and one of captions
+            or a dataset of Hugging Face `datasets` with a column of videos and one of captions
         videos: the folder of the videos; by default that of the captions
         memories: a folder of `pseudocap encode`, which is taken instead of the videos
         preprocess: size, colours and frames; by default those of the model that is trained
@@ -61,8 +61,8 @@ class CaptionData(ResumableData):
         val_split: the name of the split to validate on
         test_split: the name of the split to test on
         val_share: of the training videos, held out for validation where there is no such split
-        allow_leak: go on where test videos are trained on; every result then says so
-        max_failure_rate: a larger share of videos that are missing or cannot be watched stops the run
+        allow_leak: continue where test videos are trained on; every result then reports it
+        max_failure_rate: a larger share of videos that are missing or cannot be decoded stops the run
     """
 
     def __init__(
@@ -102,22 +102,22 @@ class CaptionData(ResumableData):
 
     @property
     def batch_size(self) -> int:
-        """Videos of a batch on each device."""
+        """Return the videos of a batch on each device."""
         return self._batch_size
 
     def set_batch_size(self, batch_size: int) -> None:
-        """Another one, before training begins: for whoever must look at the corpus first."""
+        """Change the batch size before training begins, for callers that must read the corpus first."""
         self._mixture = Mixture(batch_size=batch_size, probabilities={"video": 1.0}, seed=self._seed)
         self._batch_size = batch_size
 
     @property
     def learnable(self) -> int:
-        """Videos, or stretches of them, that are there to learn from."""
+        """Count the videos, or stretches of them, that are present to learn from."""
         return sum(self._is_there(row) for row in self.corpus.rows if row.split == self._splits["train"])
 
     @property
     def corpus(self) -> Corpus:
-        """The corpus with the splits that are used, read at the first look."""
+        """Return the corpus with the splits that are used, read at the first access."""
         if self._corpus is None:
             self._corpus, self._leaks = self._read()
         return self._corpus
@@ -163,7 +163,7 @@ class CaptionData(ResumableData):
 
     @property
     def coverage(self) -> dict[str, SplitCoverage]:
-        """By split that was set up: what is missing, and what this rank has met that cannot be decoded."""
+        """Return by split that was set up what is missing, and what this rank found that cannot be decoded."""
         return {
             name: SplitCoverage(
                 split=name,
@@ -175,7 +175,7 @@ class CaptionData(ResumableData):
         }
 
     def gather_coverage(self) -> dict[str, SplitCoverage]:
-        """The coverage with what all ranks have met. Every rank calls it, at the end of an evaluation for example."""
+        """Return the coverage over all ranks. Every rank calls it, at the end of an evaluation for example."""
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return self.coverage
         everyone: list[dict[str, SplitCoverage]] = [{}] * torch.distributed.get_world_size()
@@ -186,7 +186,7 @@ class CaptionData(ResumableData):
         return self.coverage
 
     def provenance(self) -> dict[str, Any]:
-        """What a result says about its data, for JSON: the corpus, its splits, and how much of it could be watched."""
+        """Describe the data of a result, for JSON: the corpus, its splits, and how much of it could be decoded."""
         corpus = self.corpus.provenance()
         return {
             **corpus,
@@ -210,8 +210,8 @@ class CaptionData(ResumableData):
             rank_zero_info(f"no split {val!r}: {held} of the videos of {train!r} are held out for it")
         return corpus, tuple(leaks)
 
-    def watched(self, rows: Sequence[CaptionedVideo]) -> RowSource:
-        """What the rows of a split are watched through: their videos, or their stored memories."""
+    def source_of(self, rows: Sequence[CaptionedVideo]) -> RowSource:
+        """Return the source of the rows of a split: their videos, or their stored memories."""
         preprocess = self.preprocess_or(self._preprocess)
         if self._memories is None:
             return RowSource(rows, self._folder, preprocess)
@@ -227,19 +227,18 @@ class CaptionData(ResumableData):
 
     @cached_property
     def _stored(self) -> MemorySource:
-        """Before anybody says which model is to learn from it; `watched` compares them."""
-        assert self._memories is not None, "it is asked for where memories are given"
+        """Open the memories before a model is known; `source_of` compares them with it."""
+        assert self._memories is not None, "it is read where memories are given"
         return MemorySource(self._memories)
 
     def _prepare(self, name: str) -> None:
-        """The source of a split; DataError where too many of its videos are not there, or fewer than ranks."""
+        """Set up the source of a split; DataError where too many of its videos are missing, or fewer than ranks."""
         corpus = self.corpus
-        source, among = self.watched(corpus.split(name).rows), None
-        if name in self._drawn:  # what was held out is there, so a share of either part alone would mean little
-            among = self.watched([row for row in corpus.rows if row.split in self._drawn])
+        source, among = self.source_of(corpus.split(name).rows), None
+        if name in self._drawn:  # what was held out is present, so a share of either part alone would mean little
+            among = self.source_of([row for row in corpus.rows if row.split in self._drawn])
         self.accept(source, self._max_failure_rate, among=among)
-        _, ranks = self.rank_and_ranks
-        if len(source.rows) < ranks:
+        if len(source.rows) < (ranks := self.rank_and_ranks[1]):
             raise DataError(
                 f"{name} has {len(source.rows)} videos for {ranks} ranks, and each needs one; use fewer devices"
             )
@@ -248,7 +247,7 @@ class CaptionData(ResumableData):
 
     @cached_property
     def _found(self) -> tuple[Corpus, Path | None]:
-        """The corpus as it is given, and where its videos lie unless `videos` says so."""
+        """Return the corpus as it is given, and the folder of its videos unless `videos` names it."""
         train, val = self._splits["train"], self._splits["val"]
         if isinstance(self._source, Corpus):
             return self._source, None
@@ -272,4 +271,4 @@ class CaptionData(ResumableData):
             reasons=self._undecodable[name],
             loading=self._loading,
         )
-        return self.remembered(loader)
+        return self.registered(loader)

@@ -1,4 +1,4 @@
-"""Samples side by side as a batch."""
+"""Collate samples into a batch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from pseudocap.errors import DataError
 from pseudocap.memory import AXES, Axis, Memory
 from pseudocap.types import Batch, Sample
-from pseudocap.video.watch import pad_clips
+from pseudocap.video.tensors import pad_clips
 
 
 def collate(samples: Sequence[Sample], captions: Sequence[str], *, step: int | None = None) -> Batch:
-    """Put samples of one modality side by side, each with the caption that it learns; what is shorter is padded."""
+    """Collate samples of one modality, each with the caption that it learns; what is shorter is padded."""
     modality = samples[0].modality
     if any(sample.modality != modality for sample in samples):
         raise DataError("a batch holds one modality, and images and videos were drawn together")

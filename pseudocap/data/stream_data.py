@@ -1,4 +1,4 @@
-"""StreamData: tars, memories, or corpora with their videos, as endless streams for pre-training."""
+"""Stream tars, memories, or corpora with their videos, without end, for pre-training: StreamData."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class StreamData(ResumableData):
-    """Batches of images, of videos, or of a mixture of any streams, for as many steps as the trainer wants.
+    """Batch images, videos, or a mixture of any streams, for as many steps as the trainer wants.
 
     What step s of a rank gets depends on (seed, rank, number of ranks, s) alone, not on workers.
 
@@ -39,7 +39,7 @@ class StreamData(ResumableData):
         images: tars of img2dataset, a folder of them, or a folder of memories
         videos: tars of video2dataset, a folder of them, a folder of memories, or a Corpus such as HowTo100M's
         streams: further ones by a name of your own, each what images or videos may be
-        video_folder: where the videos of a Corpus lie
+        video_folder: the folder of the videos of a Corpus
         preprocess: size, colours and frames; by default those of the model that is trained
         batch_size: videos of a batch on each device
         image_batch_factor: how many times as large a batch of images is, also where there are no videos
@@ -51,9 +51,9 @@ class StreamData(ResumableData):
         seed: of the draws, the order, the crops and the moments
         workers: processes that decode
         start_method: of the workers: fork, forkserver or spawn; by default Python's own
-        mix: samples among which the order is shuffled, whole tars at a time
+        mix: samples among which the order is shuffled, entire tars at a time
         index: a folder for the index of the tars, where theirs cannot be written to
-        max_failure_rate: a larger share of samples that cannot be watched stops the run
+        max_failure_rate: a larger share of samples that cannot be decoded stops the run
         validation: a captioned corpus to be scored on after every epoch
     """
 
@@ -97,17 +97,17 @@ class StreamData(ResumableData):
         if batch_factors:
             self._draws["batch_factors"] = dict(batch_factors)
         self.counts(0)
-        Account(max_failure_rate)  # both of which check what they are given
+        Account(max_failure_rate)  # both of which check their arguments
         self._video_folder, self._preprocess, self._index = video_folder, preprocess, index
         self._epoch_steps, self._seed, self._mix = epoch_steps, seed, mix
         self._max_failure_rate = max_failure_rate
         self._loading = Loading(workers=workers, start_method=start_method)
         self._sources: dict[str, Source] = {}
         self.validation = validation
-        self.unwatchable: dict[str, str] = {}
+        self.undecodable: dict[str, str] = {}
 
     def prepare_data(self) -> None:
-        """Index the tars, once a machine: every rank then finds the index made."""
+        """Index the tars, once a machine, so that every rank finds the index."""
         for name, given in self._given.items():
             if _are_tars(given) and not _are_memories(given):
                 tars = index_tars(given, folder=self._index)
@@ -139,7 +139,7 @@ class StreamData(ResumableData):
             TrainingBatches(streams, mixture),
             length=self._epoch_steps,
             run=run,
-            account=Account(self._max_failure_rate, self.unwatchable),
+            account=Account(self._max_failure_rate, self.undecodable),
             loading=self._loading,
             in_flight=self.in_flight,
         )
@@ -158,17 +158,17 @@ class StreamData(ResumableData):
 
     @property
     def mixture(self) -> Mixture:
-        """The draws of this rank."""
+        """Return the draws of this rank."""
         return Mixture(tuple(self._numbers), **self._draws, rank=self.rank_and_ranks[0])
 
     def counts(self, steps: int | None = None) -> dict[str, Drawn]:
-        """What this rank has drawn of each stream, or what its first `steps` steps draw: for the log."""
+        """Return what this rank has drawn of each stream, or what its first `steps` steps draw: for the log."""
         if steps is None:
             steps = int(self.state_dict().get("step", 0))
         return self.mixture.counts(steps)
 
     def provenance(self) -> dict[str, Any]:
-        """Describe the data for a result, in JSON's types."""
+        """Describe the data of a result, for JSON."""
         samples = {name: {"samples": sum(s.groups), "identity": s.identity} for name, s in self._sources.items()}
         drawn = {name: asdict(counts) for name, counts in self.counts().items()}
         validation = self.validation.provenance() if self.validation is not None else None
@@ -176,20 +176,20 @@ class StreamData(ResumableData):
             "stream": self._draws,
             "sources": samples,
             "drawn": drawn,
-            "unwatchable": len(self.unwatchable),
+            "unwatchable": len(self.undecodable),
             "validation": validation,
         }
 
     def gather_coverage(self) -> dict[str, str]:
-        """What cannot be watched, and why, with what all ranks have met; the validation's coverage too."""
+        """Return what cannot be decoded, and why, over all ranks; gather the validation's coverage too."""
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             everyone: list[dict[str, str]] = [{}] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(everyone, self.unwatchable)
+            torch.distributed.all_gather_object(everyone, self.undecodable)
             for found in everyone:
-                self.unwatchable |= found
+                self.undecodable |= found
         if self.validation is not None:
             self.validation.gather_coverage()
-        return self.unwatchable
+        return self.undecodable
 
     def _source(self, name: str, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
         if _are_memories(given):
@@ -208,19 +208,19 @@ class StreamData(ResumableData):
         if name in MODALITIES and given.modality != name:
             raise ConfigError(f"{name}s= was given a source of {given.modality}s")
         if isinstance(given, MemorySource):
-            given.refuse_strangers(self.encoder_fingerprint, preprocess, patches=self.needs_patches)
-            _refuse_speechless(given)
+            given.refuse_mismatches(self.encoder_fingerprint, preprocess, patches=self.needs_patches)
+            _refuse_uncaptioned(given)
         return given
 
 
-def _refuse_speechless(memories: MemorySource) -> None:
-    """A stream learns the captions that are stored beside the memories."""
-    silent = [row.key for row in memories.rows if not row.captions]
-    if silent:
+def _refuse_uncaptioned(memories: MemorySource) -> None:
+    """Refuse memories without captions: a stream learns those that are stored beside them."""
+    missing = [row.key for row in memories.rows if not row.captions]
+    if missing:
         raise DataError(
-            f"{memories.folder} has no captions of {len(silent):,} of its {len(memories):,} samples "
-            f"({', '.join(silent[:3])}, ..): they were encoded without; encode a file of captions or tars, or give the "
-            "captions to CaptionData with memories="
+            f"{memories.folder} has no captions of {len(missing):,} of its {len(memories):,} samples "
+            f"({', '.join(missing[:3])}, ..): they were encoded without; encode a file of captions or tars, or give "
+            "the captions to CaptionData with memories="
         )
 
 
@@ -235,7 +235,7 @@ def _are_tars(given: Tars | Corpus | Source) -> TypeIs[Tars]:
 def _given(
     images: Tars | Source | None, videos: Tars | Corpus | Source | None, streams: Mapping[str, Tars | Corpus | Source]
 ) -> dict[str, Tars | Corpus | Source]:
-    """Every stream by its name, images and videos first."""
+    """Return every stream by its name, images and videos first."""
     given: dict[str, Tars | Corpus | Source] = {}
     for name, one in (("image", images), ("video", videos)):
         if one is not None and name in streams:
@@ -250,7 +250,7 @@ def _plural(name: str) -> str:
 
 
 def _probabilities(given: Mapping[str, float] | None, sources: Mapping[str, object]) -> dict[str, float]:
-    """The probability of every stream that there is; the papers' for images and videos, 1 for a single one."""
+    """Return the probability of every stream; the papers' for images and videos, 1 for a single one."""
     if not sources:
         raise ConfigError("there is nothing to stream: give images=, videos= or both, or streams=")
     if given is None:

@@ -1,7 +1,7 @@
-"""Whether the videos of a corpus are there and can be decoded, split by split.
+"""Check whether the videos of a corpus are present and can be decoded, split by split.
 
-A file's first frame is decoded and its end looked up, in processes beside each other; a file that crashes FFmpeg
-takes down a worker and not the check.
+A file's first frame is decoded and its end looked up, in parallel processes; a file that crashes FFmpeg ends a worker
+and not the check.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CRASHED = "FFmpeg crashes on it; fetch the file again or convert it"
 def verify(
     corpus: Corpus, videos: VideoFolder, *, workers: int | None = None, progress: Progress | None = None
 ) -> tuple[SplitCoverage, ...]:
-    """The coverage of every split. `workers` are processes, by default as many as there are cores.
+    """Return the coverage of every split. `workers` are processes, by default as many as there are cores.
 
     A script that calls this keeps its own work under `if __name__ == "__main__"`.
     """
@@ -46,7 +46,7 @@ def verify(
 
 
 def fault_of(path: Path) -> str | None:
-    """Why the first frame of a file cannot be decoded; None where it can."""
+    """Return why the first frame of a file cannot be decoded; None where it can."""
     from pseudocap.video.decode import probe
 
     try:
@@ -57,7 +57,7 @@ def fault_of(path: Path) -> str | None:
 
 
 def _faults(paths: Sequence[Path], *, workers: int, progress: Progress) -> dict[Path, str]:
-    """The reason by path, for those that have one."""
+    """Return the reason by path, for those that have one."""
     faults: dict[Path, str] = {}
     tried = ordered(fault_of, paths, workers=workers, crashed=lambda path: CRASHED) if paths else ()
     for done, (path, fault) in enumerate(zip(paths, tried, strict=True), start=1):

@@ -1,4 +1,4 @@
-"""Find the video files that a corpus names, and watch them."""
+"""Find the video files that a corpus names, and decode them."""
 
 from __future__ import annotations
 
@@ -17,48 +17,48 @@ if TYPE_CHECKING:
 
 
 def plain_name(video: str) -> str:
-    """How a corpus names a video, without the extension that it may or may not have."""
+    """Return a corpus's name of a video, without the extension that it may or may not have."""
     name = PurePosixPath(video)
     return (name.with_suffix("") if name.suffix.lower() in VIDEO_EXTENSIONS else name).as_posix()
 
 
 def refuse_absent(missing: Sequence[str], rows: int, root: Path, max_failure_rate: float) -> None:
-    """DataError where the rows without a file are more than this share."""
+    """Raise DataError where the rows without a file are more than this share."""
     what = f"videos are not below {root} ({', '.join(missing[:3])}, ..)"
     if objection := Tolerance(max_failure_rate).objection(len(missing), rows, what):
         raise DataError(
-            f"{objection}; name another folder, see what is there with pseudocap data verify, or allow more"
+            f"{objection}; name another folder, list what is present with pseudocap data verify, or allow more"
         )
 
 
-def watch_files(files: Iterable[Path], preprocess: Preprocess) -> Iterator[torch.Tensor]:
-    """Decode whole files as evaluation sees them, [T,3,H,W] each, one after another."""
-    from pseudocap.video.watch import watch_file
+def decode_files(files: Iterable[Path], preprocess: Preprocess) -> Iterator[torch.Tensor]:
+    """Decode entire files as evaluation does, [T,3,H,W] each, one after another."""
+    from pseudocap.video.tensors import decode_file
 
-    return (watch_file(file, preprocess) for file in files)
+    return (decode_file(file, preprocess) for file in files)
 
 
 class VideoFolder:
-    """The video files below a folder, looked up by path or by name, with any common extension.
+    """Look up the video files below a folder, by path or by name, with any common extension.
 
-    The tree is walked once, at the first need. Names are told apart by case, as YouTube's are; extensions are not.
+    The tree is walked once, at the first need. Names differ by case, as YouTube's are; extensions are not.
     """
 
     def __init__(self, root: str | PathLike[str]) -> None:
         self.root = Path(root)
         if not self.root.is_dir():
-            raise DataError(f"{self.root}: there is no such folder; name where the videos lie (--videos)")
+            raise DataError(f"{self.root}: there is no such folder; name the folder of the videos (--videos)")
 
     @cached_property
     def paths(self) -> tuple[Path, ...]:
-        """Every file with the extension of a video, the preferred one of equals first."""
+        """List every file with the extension of a video, the preferred one of equals first."""
         found = [Path(folder, name) for folder, _, names in walk(self.root) for name in names]
         videos = (path for path in found if path.suffix.lower() in VIDEO_EXTENSIONS)
         return tuple(sorted(videos, key=lambda path: (VIDEO_EXTENSIONS.index(path.suffix.lower()), path)))
 
     @cached_property
     def _by_name(self) -> dict[str, Path]:
-        """By file name without its extension, and by path from the root without it."""
+        """Map file names, and paths from the root, both without extension, to files."""
         known: dict[str, Path] = {}
         for path in self.paths:
             known.setdefault(path.relative_to(self.root).with_suffix("").as_posix(), path)
@@ -67,7 +67,7 @@ class VideoFolder:
         return known
 
     def find(self, row: CaptionedVideo) -> Path | None:
-        """The file of a row, None where there is none: just where the row says, else by name with another extension."""
+        """Return the file of a row, None without one: at the row's own path, else by name with another extension."""
         if (exact := self.root / row.video).is_file():
             return exact
         return self._by_name.get(plain_name(row.video))

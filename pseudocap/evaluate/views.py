@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pseudocap.captioner import PseudoCap
-from pseudocap.data.videos import watch_files
+from pseudocap.data.videos import decode_files
 from pseudocap.memory import AXES, Axis, Memory
 from pseudocap.types import Preprocess
 
@@ -38,7 +38,7 @@ def write_views(
     """Encode videos in every view, batch by batch. `encode` makes memories of frames [B,T,3,H,W] on the CPU; a still is
     repeated to T frames. Patches are kept in float16 where there are any, as memories to learn from are stored."""
     tensors: dict[str, list[torch.Tensor]] = {}
-    waiting = (frames.expand(preprocess.frames, -1, -1, -1) for frames in watch_files(files, preprocess))
+    waiting = (frames.expand(preprocess.frames, -1, -1, -1) for frames in decode_files(files, preprocess))
     while batch := list(islice(waiting, BATCH)):
         for view, frames_of in FRAMES_OF.items():
             memory = encode(torch.stack([frames_of(video) for video in batch])).to("cpu")

@@ -22,7 +22,7 @@ from pseudocap.explain.words import Word, split_words
 from pseudocap.files.atomic import unfinished
 from pseudocap.memory import SIGHT, Memory
 from pseudocap.model.network import CaptionNetwork
-from pseudocap.video.watch import Sight
+from pseudocap.video.tensors import FileFrames
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def explain_ids(
     ids: torch.Tensor,
     memory: Memory,
     *,
-    sight: Sight,
+    sight: FileFrames,
     source: str,
 ) -> Explanation:
     """Explain a finished caption of one video, `</s>` and its tokens [L], by reading it once more."""

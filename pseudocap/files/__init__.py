@@ -1,1 +1,1 @@
-"""Bytes at rest: files that are whole or absent, remote folders, claims, locks, tars, and where weights lie."""
+"""Write files complete or not at all, reach remote folders, lock folders, read tars, and find weights."""

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent: written under another name beside their own, then renamed.
+"""Write files and folders that are complete or absent: under another name beside their own, then renamed.
 
 What a killed process leaves is named `.NAME.part` (`.NAME.unfinished` by older versions). The next writer of the same
 file writes over it; `remove_unfinished` finds the others.
@@ -19,10 +19,10 @@ IDLE = 3600.0  # seconds: nobody is still writing to a file that has not grown f
 
 @contextlib.contextmanager
 def unfinished(path: Path, *, contested: bool = False, durable: bool = False) -> Iterator[Path]:
-    """Where to write meanwhile. What lies there at the end replaces `path`; after an error nothing is left.
+    """Yield the path to write to. What is there at the end replaces `path`; after an error nothing is left.
 
     Where several processes may write the same file at once it is `contested`, and each has a name of its own. A
-    `durable` file is on the disk before it is renamed, so that it is whole also where the power fails.
+    `durable` file is on the disk before it is renamed, so that it is complete also where the power fails.
     """
     scratch = _beside(path, contested=contested)
     try:
@@ -39,7 +39,7 @@ def unfinished(path: Path, *, contested: bool = False, durable: bool = False) ->
 
 @contextlib.contextmanager
 def unfinished_folder(path: Path) -> Iterator[Path]:
-    """The same for a folder with all that is put into it; `path` must be absent or an empty folder."""
+    """Yield a folder to fill, which then replaces `path`; that must be absent or an empty folder."""
     with unfinished(path, contested=True) as scratch:
         _remove(scratch)  # of a process that was killed and had this one's number
         scratch.mkdir(parents=True)
@@ -48,7 +48,7 @@ def unfinished_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def unfinished_group(*paths: Path) -> Iterator[tuple[Path, ...]]:
-    """Files that belong together: renamed in this order once all are written, so that the last one makes them count."""
+    """Write files that belong together: renamed in this order once all are written; the last makes them count."""
     with contextlib.ExitStack() as stack:
         yield tuple(stack.enter_context(unfinished(path, contested=True)) for path in reversed(paths))[::-1]
 
@@ -58,14 +58,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_bytes(path: Path, content: bytes, *, contested: bool = False, durable: bool = False) -> None:
-    """Write a file whole or not at all, and make its folder."""
+    """Write a file completely or not at all, and make its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(path, contested=contested, durable=durable) as scratch:
         scratch.write_bytes(content)
 
 
 def try_to_write(path: Path) -> None:
-    """The system's error now, where a file could not be written there after hours. Makes the folder."""
+    """Raise the system's error now, where a file could not be written after hours. Makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = _beside(path, contested=True)
     scratch.touch()

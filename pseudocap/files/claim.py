@@ -1,9 +1,9 @@
-"""Who works in a folder behind an address: object stores have no locks, so a run claims it and renews its claim.
+"""Claim a folder behind an address for one run: object stores have no locks, so a run renews its claim.
 
-`claim.json` changes with every renewal. Who finds one watches it for longer than a renewal takes: if it changes, its
-run is alive; if not, the run was killed and the claim is taken over. No clocks are compared. Two runs that claim in the
-same moment are distinguished by reading the claim back; one that slips through nevertheless wastes work and harms
-nothing, because every file is put whole and both would put the same bytes.
+`claim.json` changes with every renewal. A run that finds one polls it for longer than a renewal takes: if it changes,
+its run is alive; if not, the run was killed and the claim is taken over. No clocks are compared. Two runs that claim in
+the same moment are distinguished by reading the claim back; one that passes nevertheless wastes work and harms nothing,
+because every file is put complete and both would put the same bytes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RENEWAL, PATIENCE = 10.0, 25.0  # seconds
 
 @contextmanager
 def claimed(folder: RemotePath, doing: str) -> Iterator[None]:
-    """Refuses if another run is alive there; claims the folder until the block ends."""
+    """Claim the folder until the block ends; refuse if another run is alive there."""
     address, mine = folder / CLAIM, {"claim": uuid.uuid4().hex, **holder(doing)}
     before = _read(address)
     if before and _changes(address, before):
@@ -72,7 +72,7 @@ def _read(address: RemotePath) -> bytes:
 
 
 def _changes(address: RemotePath, before: bytes) -> bool:
-    """Whether someone renews the claim while we watch; a claim that is given back is no longer one."""
+    """Return whether someone renews the claim while it is polled; a claim that is removed is no longer one."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         time.sleep(RENEWAL / 10)

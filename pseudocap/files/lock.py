@@ -1,4 +1,4 @@
-"""One run at a time in a folder of this machine: a lock that ends with its process, however that ends."""
+"""Lock a folder of this machine for one run at a time: the lock ends with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOCK = ".lock"
 @contextmanager
 def locked(folder: Path, doing: str) -> Iterator[None]:
     """Hold the lock of a folder, which is made; DataError where another run has it. `doing` is what this run does
-    there ("labelling"), for the others' message. What killed runs left half written is removed."""
+    there ("labelling"), for the others' message. What killed runs left unfinished is removed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / LOCK).open("a+b", buffering=0)
@@ -33,7 +33,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
             lock.seek(0)
             raise busy(folder, lock.read()) from None
         lock.truncate(0)
-        with suppress(OSError):  # a full disk costs the others no more than knowing whom they wait for
+        with suppress(OSError):  # with a full disk the others only do not learn whom they wait for
             lock.write(json.dumps(holder(doing)).encode())
         remove_unfinished(folder)
         try:
@@ -43,12 +43,12 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
 
 
 def holder(doing: str) -> dict[str, Any]:
-    """Who has a lock or a claim, and for what."""
+    """Describe who has a lock or a claim, and for what."""
     return {"doing": doing, "host": socket.gethostname(), "process": os.getpid()}
 
 
 def busy(folder: object, held: bytes) -> DataError:
-    """The refusal of who comes second; what the holder wrote may be missing, of an older version or half there."""
+    """Return the refusal of a second run; what the holder wrote may be missing, of an older version or incomplete."""
     who, doing = "", "working"
     try:
         document = json.loads(held)

@@ -1,7 +1,7 @@
-"""Read and write files of this machine or behind an address that fsspec knows (`s3://bucket/labels`).
+"""Reach files by path or by an address that fsspec knows (`s3://bucket/labels`), with one interface.
 
-A file is whole or absent. Here it is written under another name and renamed. In an object store (S3, GCS, Azure) a put
-is that already; in what is none (SFTP, HDFS, SMB) it is put under another name and moved.
+A file is complete or absent. On this machine it is written beside its path and renamed. In an object store (S3, GCS,
+Azure) a put is that already; in what is none (SFTP, HDFS, SMB) it is put beside its path and moved.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EXTRAS = {"s3": "pip install 'pseudocap[s3]'", "gs": "pip install gcsfs", "gcs":
 
 @dataclass(frozen=True, slots=True)
 class RemotePath:
-    """A file or folder behind an address, with those methods of pathlib's Path that are needed."""
+    """Offer those methods of pathlib's Path that labelling needs, for an address."""
 
     url: str
 
@@ -56,7 +56,7 @@ class RemotePath:
             return bool(filesystem.isfile(path))
 
     def names(self) -> set[str]:
-        """What lies directly below."""
+        """Return the names directly below."""
         filesystem, path = self._reach()
         with self._named_errors("listed"):
             filesystem.invalidate_cache()
@@ -100,13 +100,13 @@ class RemotePath:
                     raise
 
     def files(self) -> list[RemotePath]:
-        """Every file below, by name."""
+        """List every file below, by name."""
         filesystem, path = self._reach()
         with self._named_errors("listed"):
             return [RemotePath(str(filesystem.unstrip_protocol(name))) for name in sorted(filesystem.find(path))]
 
     def matching(self) -> list[RemotePath]:
-        """The files that match it where it is a pattern, else itself."""
+        """List the files that match it where it is a pattern, else itself."""
         filesystem, path = self._reach()
         with self._named_errors("looked up"):
             found = sorted(filesystem.glob(path)) if glob.has_magic(path) else [path]
@@ -122,7 +122,7 @@ class RemotePath:
 
     @contextlib.contextmanager
     def _named_errors(self, what: str) -> Iterator[None]:
-        """Every file system has errors of its own; those that are no OSErrors become ours."""
+        """Turn the errors of file systems into ours, but for OSErrors."""
         try:
             yield
         except OSError:
@@ -135,7 +135,7 @@ AnyPath: TypeAlias = Path | RemotePath
 
 
 def filesystem_at(url: str) -> tuple[Any, str]:
-    """The file system of fsspec behind an address, and the path in it."""
+    """Return the file system of fsspec behind an address, and the path in it."""
     import fsspec
 
     scheme = url.partition("://")[0].lower()
@@ -149,7 +149,7 @@ def filesystem_at(url: str) -> tuple[Any, str]:
 
 
 def any_path(address: str | PathLike[str] | RemotePath) -> AnyPath:
-    """A folder or file by its path or address; `file:///labels` is one of this machine."""
+    """Return a folder or file by its path or address; `file:///labels` is one of this machine."""
     if isinstance(address, RemotePath):
         return address
     text = os.fspath(address)
@@ -159,14 +159,14 @@ def any_path(address: str | PathLike[str] | RemotePath) -> AnyPath:
 
 
 def names_in(folder: AnyPath) -> set[str]:
-    """The names of what lies in a folder; none where there is no folder."""
+    """Return the names in a folder; none where there is no folder."""
     if isinstance(folder, RemotePath):
         return folder.names()
     return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
 
 
-def write_whole(path: AnyPath, content: bytes) -> None:
-    """All of it or nothing, also where the power fails."""
+def write_atomic(path: AnyPath, content: bytes) -> None:
+    """Write all of it or nothing, also where the power fails."""
     try:
         if isinstance(path, RemotePath):
             path.put(content)
@@ -174,6 +174,6 @@ def write_whole(path: AnyPath, content: bytes) -> None:
             write_bytes(path, content, durable=True)
     except OSError as error:
         raise DataError(
-            f"{path} cannot be written ({first_line(error)}); what is finished is whole: make room, and run again "
-            "to go on"
+            f"{path} cannot be written ({first_line(error)}); what is finished is complete: make room, and run "
+            "again to go on"
         ) from error

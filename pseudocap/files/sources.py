@@ -1,4 +1,4 @@
-"""Where weights lie: a directory, a repo of the hub, or inside this package; and how to come by one file of them.
+"""Find weights in a directory, a repo of the hub, or inside this package; and fetch one file of them.
 
 `pseudocap://NAME` is what the package ships: the directory zoo/shipped/NAME of the installation. A path into an
 installation differs from machine to machine; the name in a config, in checkpoints.yaml and in rows of labels does not.
@@ -18,15 +18,15 @@ SHIPPED = Path(__file__).resolve().parents[1] / "zoo" / "shipped"
 REPO = re.compile(r"[\w.-]+/[\w.-]+")
 REVISION = re.compile(r"[\w./-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-BUSY = (408, 429, 500, 502, 503, 504)  # answers after which asking again is worth while
+BUSY = (408, 429, 500, 502, 503, 504)  # answers after which to ask again
 
 
 def shipped_names() -> list[str]:
     return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else []
 
 
-def place_of(source: str | Path) -> str:
-    """`source` as the libraries take it: a directory or a repo's name, without a scheme."""
+def resolve_source(source: str | Path) -> str:
+    """Return `source` as the libraries take it: a directory or a repo's name, without a scheme."""
     text = str(source)
     if text.startswith(HUB_SCHEME):
         return text.removeprefix(HUB_SCHEME)
@@ -41,12 +41,12 @@ def place_of(source: str | Path) -> str:
 
 
 def is_directory(source: str | Path) -> bool:
-    return Path(place_of(source)).expanduser().is_dir()
+    return Path(resolve_source(source)).expanduser().is_dir()
 
 
 def check_repo(source: str | Path) -> str:
-    """The name of a repo. A mistyped path is told at once, where the hub's client would ask for half a minute."""
-    name = place_of(source)
+    """Return the name of a repo. Report a mistyped path at once, where the hub's client would ask for half a minute."""
+    name = resolve_source(source)
     if not REPO.fullmatch(name):
         raise CheckpointError(f"{source} is neither a directory nor a repo's name of the form owner/name")
     owner, wanted = name.split("/")
@@ -69,8 +69,8 @@ def find_file(
     local_files_only: bool = False,
     token: str | bool | None = None,
 ) -> Path:
-    """The path of a checkpoint's file: in a directory, or fetched from the hub into its cache."""
-    folder = Path(place_of(source))
+    """Return the path of a checkpoint's file: in a directory, or fetched from the hub into its cache."""
+    folder = Path(resolve_source(source))
     if folder.is_dir():
         if not (folder / filename).is_file():
             inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
@@ -91,7 +91,7 @@ def find_file(
 
 
 def read_json(path: Path) -> dict[str, object]:
-    """The object that a file beside weights holds, a config for example."""
+    """Read the object in a file beside weights, a config for example."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -102,8 +102,8 @@ def read_json(path: Path) -> dict[str, object]:
 
 
 def pin_revision(source: str | Path, path: Path, revision: str | None) -> str | None:
-    """The exact commit of a file that came from the hub's cache (.../snapshots/COMMIT/file), so that the next files
-    come from the same; the asked-for revision of a directory."""
+    """Return the exact commit of a file that came from the hub's cache (.../snapshots/COMMIT/file), so that the next
+    files come from the same; the requested revision of a directory."""
     return revision if is_directory(source) else path.parent.name
 
 
@@ -116,7 +116,7 @@ def hub_file(
     token: str | bool | None = None,
     force_download: bool = False,
 ) -> Path:
-    """A file of a repo by way of the hub's own cache. A file of a commit that is cached needs no network."""
+    """Fetch a file of a repo through the hub's own cache. A file of a commit that is cached needs no network."""
     from huggingface_hub import hf_hub_download
 
     if revision is not None and (not REVISION.fullmatch(revision) or ".." in revision):
@@ -134,7 +134,7 @@ def hub_file(
                 force_download=force_download,
             )
         )
-    except Exception as error:  # a connection breaks in the ways of whichever HTTP library the client stands on
+    except Exception as error:  # a connection breaks in the ways of whichever HTTP library the client uses
         where = f"{repo}{f'@{revision}' if revision else ''}"
         raise CheckpointError(f"{filename} of {where}: {_reason(error, local_files_only)}") from error
 
@@ -146,24 +146,24 @@ def is_cached(repo: str, filename: str, *, revision: str | None = None) -> bool:
 
 
 def hub_answers(source: str | Path, *, revision: str | None = None, token: str | bool | None = None) -> bool:
-    """Whether the hub can be asked about a repo at all. Where it cannot, what is cached must do: transformers would
-    otherwise ask for each small file again and again, most of a minute in all. A directory needs no hub."""
+    """Return whether the hub answers about a repo at all. Where it does not, what is cached must do: transformers would
+    otherwise request each small file again and again, most of a minute in all. A directory needs no hub."""
     from huggingface_hub.errors import HfHubHTTPError
 
     if is_directory(source):
         return True
     try:
-        _ask_once(place_of(source), "config.json", revision=revision, token=token)
+        _ask_once(resolve_source(source), "config.json", revision=revision, token=token)
     except HfHubHTTPError:
         return True  # an answer, if not a good one
-    except Exception:  # a connection fails in the ways of whichever HTTP library the client stands on
+    except Exception:  # a connection fails in the ways of whichever HTTP library the client uses
         return False
     return True
 
 
 def _ask_once(repo: str, filename: str, *, revision: str | None, token: str | bool | None) -> None:
-    """Whether the hub is there and has the file, without waiting: hf_hub_download asks an unreachable hub again and
-    again, for half a minute. A hub that is only busy is left to its patience."""
+    """Check that the hub answers and has the file, without waiting: hf_hub_download asks an unreachable hub again and
+    again, for half a minute. A hub that is only busy is left to its retries."""
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -175,7 +175,7 @@ def _ask_once(repo: str, filename: str, *, revision: str | None, token: str | bo
 
 
 def _reason(error: Exception, local_files_only: bool) -> str:
-    """What went wrong with the hub, and the way out."""
+    """Explain what went wrong with the hub, and the way out."""
     from huggingface_hub import constants, errors
 
     if local_files_only or isinstance(error, errors.OfflineModeIsEnabled):

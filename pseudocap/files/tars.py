@@ -1,4 +1,4 @@
-"""Members of tars: where each lies, read header by header, and whether the tar has its end."""
+"""Find the members of tars, header by header, and check that a tar has its end."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Member = tuple[str, int, int, int, int]  # name, where its headers begin, where 
 
 
 def tar_members(tar: Path) -> Iterable[Member]:
-    """The files of a tar in its order. One of BROKEN is raised, after the files before it, where the end is missing."""
+    """List the files of a tar in its order. Raise one of BROKEN, after these files, where the end is missing."""
     return _plain_members(tar) or _members(tar)
 
 
 def tar_fault(error: BaseException) -> str:
-    """What one of BROKEN means for the user."""
+    """Explain one of BROKEN to the user."""
     return f"{first_line(error)}: it is no tar or was cut short; fetch it again"
 
 
 def require_end(tar: Path, offset: int) -> None:
-    """ReadError unless the empty block that ends a tar stands where its reading stopped.
+    """Raise ReadError unless the empty block that ends a tar is where its reading stopped.
 
-    tarfile takes a damaged header for the end, and so does not report what it leaves out.
+    tarfile takes a damaged header for the end, and so does not report what it omits.
     """
     with tar.open("rb") as file:
         file.seek(offset)
@@ -49,7 +49,7 @@ def add_member(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 def _plain_members(tar: Path) -> list[Member] | None:
     """Read 4 to 5 times as fast as by tarfile (pseudocap/bench/speed/streams.py).
 
-    None where there is anything but whole, plain headers with right checksums: then tarfile has the word.
+    None where there is anything but complete, plain headers with right checksums: then tarfile reads them.
     """
     found: list[Member] = []
     position = 0
@@ -76,11 +76,11 @@ def _plain_members(tar: Path) -> list[Member] | None:
 
 
 def _members(tar: Path) -> Iterator[Member]:
-    """The same by tarfile, which knows every kind of header."""
+    """Read them by tarfile, which knows every kind of header."""
     with tarfile.open(tar, mode="r:") as archive:
         start = 0  # of the next member's headers: a long name has one of its own before the member's
         for member in archive:
-            archive.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every member that it has read
+            archive.members.clear()  # type: ignore[attr-defined]  # tarfile stores every member that it read
             end = member.offset_data + (member.size + BLOCK - 1) // BLOCK * BLOCK
             if member.isfile():
                 yield member.name, start, member.offset_data, member.size, end

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pseudocap.files.sources import REPO, SHIPPED_SCHEME, place_of
+from pseudocap.files.sources import REPO, SHIPPED_SCHEME, resolve_source
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.regimes.table import BY_CLASS
 
@@ -73,7 +73,7 @@ def _of_the_hub(config: PseudoCapConfig) -> list[Backbone]:
     return [
         each
         for each in config.backbones.values()
-        if not each.source.startswith(SHIPPED_SCHEME) and REPO.fullmatch(place_of(each.source))
+        if not each.source.startswith(SHIPPED_SCHEME) and REPO.fullmatch(resolve_source(each.source))
     ]
 
 

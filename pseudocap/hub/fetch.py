@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pseudocap.errors import CheckpointError, nearest
-from pseudocap.files.sources import COMMIT, HUB_SCHEME, REPO, check_repo, find_file, hub_file, is_cached, place_of
+from pseudocap.files.sources import COMMIT, HUB_SCHEME, REPO, check_repo, find_file, hub_file, is_cached, resolve_source
 from pseudocap.hub.addresses import drop_address, fetch_address
 from pseudocap.hub.manifest import URL, Row, all_rows
 
@@ -134,7 +134,7 @@ def _elsewhere(text: str, revision: str | None, access: Access, optional: tuple[
             raise CheckpointError(f"{text} and revision={revision!r} name two revisions; leave one out")
         return _hub(repo, revision or written, access, optional)
     if scheme == "pseudocap":
-        return _directory(Path(place_of(text)), revision)
+        return _directory(Path(resolve_source(text)), revision)
     if scheme == "file":
         return _directory(Path(text.partition("://")[2]), revision)
     if revision is not None:

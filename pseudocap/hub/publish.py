@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.errors import CheckpointError, ConfigError, first_line
-from pseudocap.files.sources import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, place_of, read_json
+from pseudocap.files.sources import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, read_json, resolve_source
 from pseudocap.hub.card import About, card_text, may_write
 from pseudocap.hub.checkpoint import existing, read_config
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, MODEL_TYPE, RESULTS_FILE, WEIGHTS_FILE
@@ -131,7 +131,7 @@ def homeless(config: PseudoCapConfig) -> list[str]:
 def _is_known_elsewhere(backbone: Backbone) -> bool:
     if backbone.source.startswith(SHIPPED_SCHEME):
         return True
-    return bool(REPO.fullmatch(place_of(backbone.source))) and not Path(backbone.source).is_dir()
+    return bool(REPO.fullmatch(resolve_source(backbone.source))) and not Path(backbone.source).is_dir()
 
 
 def _renamed(config: PseudoCapConfig, names: Mapping[str, str | None]) -> PseudoCapConfig:

@@ -20,7 +20,7 @@ from typing import Any
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.claim import claimed
 from pseudocap.files.lock import locked
-from pseudocap.files.remote import AnyPath, RemotePath, write_whole
+from pseudocap.files.remote import AnyPath, RemotePath, write_atomic
 from pseudocap.label.sources import Sources
 
 FORMAT = 1
@@ -116,7 +116,7 @@ def require_same_plan(folder: AnyPath, before: Plan, now: Plan) -> None:
 
 def write_json(path: AnyPath, document: Mapping[str, Any]) -> None:
     """All of it or nothing."""
-    write_whole(path, json.dumps(document, indent=1, sort_keys=True).encode())
+    write_atomic(path, json.dumps(document, indent=1, sort_keys=True).encode())
 
 
 @contextmanager

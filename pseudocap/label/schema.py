@@ -24,7 +24,7 @@ import pyarrow
 import pyarrow.parquet
 
 from pseudocap.errors import DataError, first_line
-from pseudocap.files.remote import AnyPath, RemotePath, any_path, names_in, write_whole
+from pseudocap.files.remote import AnyPath, RemotePath, any_path, names_in, write_atomic
 from pseudocap.types import Clip, Pseudolabel
 
 VERSION, READABLE = 2, (1, 2)  # rows of version 1 have no language and no parent
@@ -128,7 +128,7 @@ def write_labels(path: AnyPath, labels: Sequence[Pseudolabel], *, root: str) -> 
     table = pyarrow.Table.from_pylist(rows, schema=SCHEMA.with_metadata(metadata))
     file = io.BytesIO()
     pyarrow.parquet.write_table(table, file, compression="zstd", row_group_size=8192)
-    write_whole(path, file.getvalue())
+    write_atomic(path, file.getvalue())
 
 
 def _metadata(file: pyarrow.parquet.ParquetFile, path: AnyPath) -> dict[str, Any]:

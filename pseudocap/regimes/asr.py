@@ -53,7 +53,7 @@ class TranscriptData(StreamData):
         epoch_steps: batches between two validations: with gradients accumulated a multiple of that number
         seed: of the order, the crops and the moments
         workers: processes that decode
-        max_failure_rate: more clips that cannot be watched than this share stop the run
+        max_failure_rate: more clips that cannot be decoded than this share stop the run
         validation: a captioned corpus to be scored on along the way
     """
 

@@ -1,1 +1,1 @@
-"""From a video file to clips to frames."""
+"""Cut video files into clips, and decode and encode frames."""

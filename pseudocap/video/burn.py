@@ -1,4 +1,4 @@
-"""A preview of captions: the film, small, with its captions written below the picture."""
+"""Write a preview of captions: the film, small, with its captions below the picture."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = 2  # of text
 
 
 def burn(source: str | Path, target: str | Path, captions: Sequence[TimedCaption]) -> None:
-    """Write `target` (mp4, H.264, without sound), whole or not at all. A still or a broken film is a DecodeError."""
+    """Write `target` (mp4, H.264, without sound), complete or not at all. A still or a broken film is a DecodeError."""
     target = Path(target)
     try:
         with unfinished(target) as scratch, av.open(str(source)) as film:
@@ -46,7 +46,7 @@ def burn(source: str | Path, target: str | Path, captions: Sequence[TimedCaption
 def _frames(
     film: av.container.InputContainer, picture: av.VideoStream, captions: Sequence[TimedCaption]
 ) -> Iterator[av.VideoFrame]:
-    """The frames at their own times, each with its caption below."""
+    """Yield the frames at their own times, each with its caption below."""
     lines = min(LINES, picture.height) // 2 * 2
     width = round(picture.width * lines / picture.height / 2) * 2
     below = (ROWS * LETTER * 3 // 2) // 2 * 2
@@ -58,7 +58,7 @@ def _frames(
         begin = frame.time if begin is None else begin
         text = _at(captions, frame.time - begin)
         if text not in bands:
-            bands = {text: _band(text, width, below)}  # the one that is there now
+            bands = {text: _band(text, width, below)}  # the current one alone
         pixels = frame.to_ndarray(format="rgb24", width=width, height=lines)
         written = av.VideoFrame.from_ndarray(np.concatenate([pixels, bands[text]]), format="rgb24")
         written.pts, written.time_base = frame.pts, frame.time_base
@@ -70,7 +70,7 @@ def _at(captions: Sequence[TimedCaption], time: float) -> str:
 
 
 def _band(text: str, width: int, height: int) -> np.ndarray:
-    """White letters on black, as many as fit."""
+    """Draw white letters on black, as many as fit."""
     band = Image.new("RGB", (width, height))
     lines = textwrap.wrap(text, max(8, int(width / (0.5 * LETTER))))
     if len(lines) > ROWS:

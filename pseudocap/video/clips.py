@@ -1,4 +1,4 @@
-"""A long video as clips of fixed length that follow one another.
+"""Cut a long video into clips of fixed length that follow one another.
 
 The papers cut every video into clips of 8 s and label the frame at each clip's centre.
 """
@@ -14,9 +14,9 @@ from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Clip
 def plan_clips(
     source: str, duration: float, *, clip_seconds: float = CLIP_SECONDS, min_seconds: float = MIN_SECONDS
 ) -> list[Clip]:
-    """The clips of a video of this duration; the shorter rest is a clip of its own from `min_seconds` on.
+    """Return the clips of a video of this duration; the shorter rest is a clip of its own from `min_seconds` on.
 
-    A video shorter than `min_seconds` is one clip all the same: no video vanishes here.
+    A video shorter than `min_seconds` is one clip all the same: no video is dropped here.
     """
     if not (math.isfinite(clip_seconds) and clip_seconds > 0):
         raise InputError(f"{source}: clip_seconds is {clip_seconds} and must be positive")
@@ -26,9 +26,9 @@ def plan_clips(
         )
     if not (math.isfinite(duration) and duration > 0):
         raise InputError(f"{source}: a duration of {duration} s has no clips")
-    whole = math.floor(duration / clip_seconds)
-    clips = [Clip(source=source, start=k * clip_seconds, end=(k + 1) * clip_seconds) for k in range(whole)]
-    rest = whole * clip_seconds
+    full = math.floor(duration / clip_seconds)
+    clips = [Clip(source=source, start=k * clip_seconds, end=(k + 1) * clip_seconds) for k in range(full)]
+    rest = full * clip_seconds
     if not clips or duration - rest >= max(min_seconds, 1e-6):
         clips.append(Clip(source=source, start=rest, end=duration))
     return clips

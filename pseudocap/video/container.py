@@ -1,6 +1,6 @@
-"""An open container and its video stream: packets, jumps to key frames, the index, the true end.
+"""Read an open container and its video stream: packets, jumps to key frames, the index, the true end.
 
-Every failure of FFmpeg leaves here as a DecodeError that names the file.
+Every failure of FFmpeg becomes a DecodeError here that names the file.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from av.stream import Disposition
 
 from pseudocap.errors import DecodeError
 
-# Packets of these carry presentation times and honest key frame marks, so that one may jump among them. Not
+# Packets of these carry presentation times and reliable key frame marks, so that one may jump among them. Not
 # so AVI (no presentation times), GIF (every frame paints over the last) and bare streams: they are read from
 # the start.
 KEYED_FORMATS = {"mov", "matroska", "flv", "mpegts"}
-# A packet of these is a whole frame (in a transport stream it may be one field), so it may be skipped by its
+# A packet of these is a full frame (in a transport stream it may be one field), so it may be skipped by its
 # own mark.
-WHOLE_FRAME_FORMATS = {"mov", "matroska", "flv"}
+FULL_FRAME_FORMATS = {"mov", "matroska", "flv"}
 # Here the header states how long the video is; elsewhere FFmpeg guesses from the bit rate.
 CLAIMING_FORMATS = {"mov", "matroska", "flv", "avi"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Extent:
-    """How far the packets reach, in seconds of the file's clock.
+    """Hold how far the packets reach, in seconds of the file's clock.
 
     `last` is when the last frame of the video is presented, `video` when it ends, `any` when the last stream
     ends.
@@ -41,7 +41,7 @@ class Extent:
 
 
 class OpenVideo:
-    """One open file. `threads` is the decoder's (0 lets FFmpeg choose)."""
+    """Read one open file. `threads` is the decoder's (0 lets FFmpeg choose)."""
 
     def __init__(self, path: str, *, threads: int = 0) -> None:
         self.path = path
@@ -59,7 +59,7 @@ class OpenVideo:
             )
             self.stream = self._video_stream()
             self.time_base = Fraction(self.stream.time_base)
-            # Slices, not frames: frame threads hold back one picture each, which every jump would throw away.
+            # Slices, not frames: frame threads delay one picture each, which every jump would discard.
             self.stream.codec_context.thread_type = "SLICE"
             self.stream.codec_context.thread_count = self._threads
         except (av.FFmpegError, OSError) as error:
@@ -85,41 +85,41 @@ class OpenVideo:
         return self._container
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         if self._container is not None:
             self._container.close()
             self._container = None
 
     @property
     def formats(self) -> set[str]:
-        """The names of the container's format: `mov,mp4,m4a` are one."""
+        """Return the names of the container's format: `mov,mp4,m4a` are one."""
         return set(self.container.format.name.split(","))
 
     @property
     def codec(self) -> str:
-        """The codec's plain name: `av1`, whichever library decodes it."""
+        """Return the codec's plain name: `av1`, whichever library decodes it."""
         return self.stream.codec_context.codec.canonical_name
 
     @property
     def has_one_temporal_layer(self) -> bool:
-        """Whether this is HEVC that says so: with more, a higher layer may need what its own never does."""
+        """Return whether this is HEVC that declares it: with more, a higher layer may need what its own never does."""
         header = self.stream.codec_context.extradata or b""
         return self.codec == "hevc" and len(header) > 21 and header[0] == 1 and header[21] >> 3 & 7 == 1
 
     @property
     def fps(self) -> float | None:
-        """Frames per second on average, as the header has it."""
+        """Return frames per second on average, as the header has it."""
         rate = self.stream.average_rate or self.stream.guessed_rate
         return float(rate) if rate else None
 
     @property
     def interval(self) -> Fraction:
-        """What one frame lasts where nothing says so."""
+        """Return how long a frame lasts where the file does not state it."""
         return 1 / Fraction(self.stream.average_rate or self.stream.guessed_rate or 25)
 
     @property
     def claimed_end(self) -> float | None:
-        """Where the video ends by the header, in the file's clock."""
+        """Return where the video ends by the header, in the file's clock."""
         if not self.formats & CLAIMING_FORMATS:
             return None
         if "avi" in self.formats and self.stream.frames:  # of a cut file FFmpeg shortens the duration, not the count
@@ -131,7 +131,7 @@ class OpenVideo:
         return None
 
     def packets(self) -> Iterator[Packet]:
-        """The packets of the video from here to the end of the file."""
+        """Yield the packets of the video from here to the end of the file."""
         try:
             for packet in self.container.demux(self.stream):
                 if packet.size:  # an empty one is FFmpeg's end mark, or AVI's frame that repeats the last
@@ -140,7 +140,7 @@ class OpenVideo:
             raise DecodeError(self.path, f"the file cannot be read on: {error}") from error
 
     def seek(self, pts: int) -> bool:
-        """Go to a key frame at or before this time, as the container knows it; False where it cannot."""
+        """Seek a key frame at or before this time, as the container knows it; False where it cannot."""
         try:
             self.container.seek(pts, stream=self.stream)
         except (av.FFmpegError, OSError):
@@ -148,16 +148,16 @@ class OpenVideo:
         return True
 
     def load_index(self, first_key: int) -> None:
-        """Have the index read (Matroska leaves its own until the first jump), and learn its clock.
+        """Load the index (Matroska reads its own at the first jump only), and find its clock.
 
-        MP4 indexes decoding times and Matroska presentation times: the first key frame tells the difference.
+        MP4 indexes decoding times and Matroska presentation times: the first key frame reveals the difference.
         """
         self.seek(first_key)
         entries = self.stream.index_entries
         self._shift = first_key - entries[0].timestamp if len(entries) else 0
 
     def indexed_keys(self, pts: int) -> tuple[int | None, int | None]:
-        """When the key frames around `pts` are presented: at or before, at or after; None where unknown."""
+        """Return when the key frames around `pts` are presented: at or before, at or after; None where unknown."""
         entries = self.stream.index_entries
 
         def presented(row: int) -> int | None:
@@ -168,9 +168,9 @@ class OpenVideo:
         return before, presented(entries.search_timestamp(wanted, backward=False))
 
     def measure(self) -> Extent:
-        """How far the packets really reach: read from the claimed end's key frame on, or from the beginning.
+        """Measure how far the packets really reach: from the claimed end's key frame on, or from the beginning.
 
-        Moves the file, so measure on a Source of its own.
+        Moves the file, so measure on an OpenVideo of its own.
         """
         claimed = self.claimed_end
         if claimed is not None and self.formats & KEYED_FORMATS and self.seek(int(claimed / self.time_base)):

@@ -1,4 +1,4 @@
-"""Opening a video file: the one door to both decoders."""
+"""Open a video file with either decoder."""
 
 from __future__ import annotations
 
@@ -42,6 +42,6 @@ def open_video(
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:
-    """What the file holds; one frame is decoded and the end is looked up."""
+    """Return what the file holds; one frame is decoded and the end is looked up."""
     with open_video(path, threads=1) as reader:
         return reader.info

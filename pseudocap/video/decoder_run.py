@@ -1,8 +1,8 @@
-"""One run of a decoder from a key frame on, doing no more work than the asked frames need.
+"""Decode from a key frame on, doing no more work than the requested frames need.
 
 Packets are read ahead, which is cheap, until it is certain which one is the last presented by the time. Up to
-there the decoder may leave out frames that no other refers to; with the wanted packet in, it is drained if
-nothing else is wanted from this run.
+there the decoder may skip frames that no other refers to; with the requested packet in, it is drained if
+nothing else is requested from this run.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pseudocap.video.container import OpenVideo
 
 
 class Run:
-    """Times are ticks of the stream. `key` is where the run begins, None for the beginning of the file.
+    """Run the decoder once; times are ticks of the stream. `key`: its first packet, None for the start of the file.
 
-    `skips`: frames that no other refers to may be left out. `jumps`: a later key frame on the way may be the
+    `skips`: frames that no other refers to may be skipped. `jumps`: a later key frame on the way may be the
     start.
     """
 
@@ -41,7 +41,7 @@ class Run:
         self.key: int | None = None if key is None else key.pts
         self._queue: deque[Packet] = deque()  # read, not yet decoded
         self._known: list[int] = []  # presentation times of the packets read, from the current frame's on
-        self._ready: deque[av.VideoFrame] = deque()  # decoded, presented later than what was asked for
+        self._ready: deque[av.VideoFrame] = deque()  # decoded, presented later than what was requested
         self._current: av.VideoFrame | None = None
         self._drained = False
         if key is not None and key.pts is not None:
@@ -50,23 +50,23 @@ class Run:
 
     @property
     def latest(self) -> int | None:
-        """The latest presentation time of any packet read."""
+        """Return the latest presentation time of any packet read."""
         return max(self._known, default=None)
 
     def serves(self, pts: int) -> bool:
-        """Whether this run can still give the frame for `pts`: it has not passed it, and goes on."""
+        """Return whether this run can still give the frame for `pts`: it has not passed it, and has not ended."""
         if self._current is None or self._drained:
             return False
         return pts >= self._current.pts
 
     def ends_before(self, pts: int) -> bool:
-        """Whether the packets ended so early that one presented by `pts` may be missing."""
+        """Return whether the packets ended so early that one presented by `pts` may be missing."""
         return self._ended and (self._read_to is None or pts > self._read_to)
 
     def frame(self, pts: int, *, last: bool) -> tuple[av.VideoFrame | None, bool]:
-        """The last frame presented by `pts` of those that come out, and whether it is of the right packet.
+        """Return the last decoded frame presented by `pts`, and whether it is of the right packet.
 
-        `last` says that nothing more is wanted from this run.
+        `last` means that nothing more is requested from this run.
         """
         self._read_ahead(pts)
         target = max((known for known in self._known if known <= pts), default=None)
@@ -103,12 +103,12 @@ class Run:
             return None
         self._read_to = packet.dts if packet.dts is not None else self._read_to
         self._queue.append(packet)
-        if not packet.is_discard:  # an edit list has these decoded and not shown
+        if not packet.is_discard:  # an edit list has these decoded and not displayed
             self._known.append(packet.pts)
         return packet
 
     def _advance(self, target: int, waiting: bool, last: bool) -> bool:
-        """Give the decoder its next packet, or the end; whether the target's packet is still to come."""
+        """Feed the decoder its next packet, or the end; return whether the target's packet is still to come."""
         if not waiting and last:
             packet = None
         elif self._queue or self._read() is not None:
@@ -122,13 +122,13 @@ class Run:
 
 
 def stamp(packet: Packet) -> int:
-    """When the packet is presented; a run reads none that does not say."""
+    """Return when the packet is presented; a run reads none without a time."""
     assert packet.pts is not None
     return packet.pts
 
 
 def decode(source: OpenVideo, packet: Packet | None, *, skip_nonref: bool = False) -> list[av.VideoFrame]:
-    """The frames that come out when this packet goes in (None: the end, which drains the decoder)."""
+    """Decode this packet (None: the end, which drains the decoder) and return the frames that are ready."""
     context = source.stream.codec_context
     context.skip_frame = "NONREF" if skip_nonref else "DEFAULT"
     try:
@@ -140,7 +140,7 @@ def decode(source: OpenVideo, packet: Packet | None, *, skip_nonref: bool = Fals
 
 
 def first_frame(source: OpenVideo) -> tuple[Packet, av.VideoFrame]:
-    """The first packet and the first presented frame of a file just opened."""
+    """Return the first packet and the first presented frame of a file just opened."""
     packets = source.packets()
     first: Packet | None = None
     for packet in itertools.chain(packets, [None]):

@@ -1,8 +1,8 @@
-"""From a decoded picture to upright RGB, and from that to a JPEG.
+"""Convert a decoded picture to upright RGB, and that to a JPEG.
 
-The conversion is swscale's, with the matrix and range that the file is tagged with (BT.601 where it says
-nothing), to 8 bits a channel. HDR (PQ, HLG) is converted plainly, without tone mapping, so it looks flat;
-pixels are handed out as coded, a pixel aspect ratio is not applied.
+The conversion is swscale's, with the matrix and range that the file is tagged with (BT.601 where it has
+none), to 8 bits a channel. HDR (PQ, HLG) is converted plainly, without tone mapping, so it looks flat;
+pixels are returned as coded, a pixel aspect ratio is not applied.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 
 
 class Picture:
-    """The size and rotation of a stream's first frame, given to all of its frames.
+    """Convert all frames of a stream to the size and rotation of its first.
 
     A stream that changes its size midway is scaled to its first. `short_side` scales while converting, which
     is cheaper than resizing afterwards and gives slightly different pixels.
@@ -29,12 +29,12 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height after rotation."""
+        """Return width and height after rotation."""
         width, height = self._coded
         return (height, width) if self._transposed else (width, height)
 
     def rgb(self, frame: av.VideoFrame) -> np.ndarray:
-        """The frame as uint8 [H,W,3]."""
+        """Return the frame as uint8 [H,W,3]."""
         width, height = self._coded
         # One thread: a frame of this size is converted faster than threads are woken.
         converted = self._reformatter.reformat(frame, width=width, height=height, format="rgb24", threads=1)
@@ -56,7 +56,7 @@ def _scaled(width: int, height: int, short_side: int | None) -> tuple[int, int]:
 
 
 def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
-    """Transpose, flip in x, flip in y: the matrix [a b u; c d v; ..] sends (x, y) to (ax+cy, bx+dy)."""
+    """Return transpose, flip in x, flip in y: the matrix [a b u; c d v; ..] sends (x, y) to (ax+cy, bx+dy)."""
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
         return False, False, False
@@ -67,7 +67,7 @@ def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
 
 
 def jpeg(pixels: np.ndarray, *, quality: int = 90, sharp: bool = False) -> bytes:
-    """A picture, uint8 [H,W,3], as a file; `sharp` keeps its colours at the full resolution."""
+    """Encode a picture, uint8 [H,W,3]; `sharp` keeps its colours at the full resolution."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0 if sharp else -1)
     return file.getvalue()

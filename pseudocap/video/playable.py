@@ -1,4 +1,4 @@
-"""A video file as a browser plays it, small enough to be put into a page."""
+"""Convert a video file to one that a browser plays, small enough to be put into a page."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ OPTIONS = {"preset": "veryfast", "crf": "26"}
 
 @dataclass(frozen=True, slots=True)
 class Playable:
-    """The bytes of a video or, of a still, of a picture, and what they are."""
+    """Hold the bytes of a video or, of a still, of a picture, and their media type."""
 
     data: bytes
     media_type: str
 
 
 def playable(path: str | os.PathLike[str]) -> Playable:
-    """The file itself where browsers play it, else a small silent copy; a still becomes a JPEG."""
+    """Return the file itself where browsers play it, else a small silent copy; a still becomes a JPEG."""
     with open_video(path, short_side=SIDE) as video:
         info = video.info
         media_type, codecs = AS_IT_IS.get(Path(path).suffix.lower(), ("", ()))
@@ -53,7 +53,7 @@ def playable(path: str | os.PathLike[str]) -> Playable:
 
 
 def _pictures(video: VideoReader, times: list[float]) -> Iterator[np.ndarray]:
-    """Of a damaged film what there is."""
+    """Yield the frames that can be decoded."""
     for frame in video.decode(times):
         if not isinstance(frame, DecodeError):
             yield frame.pixels

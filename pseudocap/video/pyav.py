@@ -1,6 +1,6 @@
-"""Frames by PyAV, whose wheel brings its own FFmpeg.
+"""Decode frames by PyAV, whose wheel brings its own FFmpeg.
 
-`JumpingReader` goes from key frame to key frame and decodes what lies between only where it must;
+`JumpingReader` jumps from key frame to key frame and decodes what lies between only where it must;
 `SequentialReader` is for the formats in which jumping would be wrong.
 """
 
@@ -16,7 +16,7 @@ from fractions import Fraction
 import av
 
 from pseudocap.errors import DecodeError
-from pseudocap.video.container import KEYED_FORMATS, WHOLE_FRAME_FORMATS, OpenVideo
+from pseudocap.video.container import FULL_FRAME_FORMATS, KEYED_FORMATS, OpenVideo
 from pseudocap.video.decoder_run import Run, decode, first_frame
 from pseudocap.video.picture import Picture
 from pseudocap.video.reader import Frame, VideoInfo, VideoReader
@@ -24,14 +24,14 @@ from pseudocap.video.reader import Frame, VideoInfo, VideoReader
 MICROSECOND = Fraction(1, 1_000_000)
 # In these, what is marked as not referred to is never needed by any other frame.
 _FINAL_NONREF = {"h264", "mpeg4", "mpeg2video", "mpeg1video", "vp8"}
-# A packet of these may hold a frame that is never shown, and after a key frame every packet is decodable.
+# A packet of these may hold a frame that is never displayed, and after a key frame every packet is decodable.
 _HIDING = {"vp8", "vp9", "av1"}
 # How often to start further back: an open GOP or intra refresh needs it once or twice, damage would for ever.
 _TRIES = 8
 
 
 def open_pyav(path: str, *, threads: int, short_side: int | None) -> VideoReader:
-    """The reader that is right for the file's format."""
+    """Open a file with the reader for its format."""
     source = OpenVideo(path, threads=threads)
     try:
         return (JumpingReader if source.formats & KEYED_FORMATS else SequentialReader)(source, short_side)
@@ -41,7 +41,7 @@ def open_pyav(path: str, *, threads: int, short_side: int | None) -> VideoReader
 
 
 class _PyAVReader(VideoReader):
-    """What both readers share: the values handed out, and the measured end."""
+    """Share between both readers the values returned, and the measured end."""
 
     def __init__(self, source: OpenVideo, first: av.VideoFrame, start: Fraction, short_side: int | None) -> None:
         self.path = source.path
@@ -52,17 +52,17 @@ class _PyAVReader(VideoReader):
 
     @abstractmethod
     def _locate(self, time: Fraction, upcoming: Fraction | None, nearest: bool) -> tuple[av.VideoFrame, Fraction, bool]:
-        """The frame for a time of the file's own clock, when it is presented, and whether it is exact.
+        """Return the frame for a time of the file's own clock, when it is presented, and whether it is exact.
 
-        `upcoming` is the next time that will be asked for, None for none.
+        `upcoming` is the next time that will be requested, None for none.
         """
 
     @abstractmethod
-    def _lose_place(self) -> None:
-        """Forget where the decoder stands, after an error."""
+    def _reset_decoder(self) -> None:
+        """Discard the state of the decoder, after an error."""
 
     def close(self) -> None:
-        self._lose_place()
+        self._reset_decoder()
         self._source.close()
 
     @property
@@ -72,7 +72,7 @@ class _PyAVReader(VideoReader):
         return self._info
 
     def _measure(self) -> VideoInfo:
-        ruler = OpenVideo(self.path)  # of its own, so that this one keeps its place
+        ruler = OpenVideo(self.path)  # of its own, so that this one keeps its position
         try:
             claimed, fps, frames = ruler.claimed_end, ruler.fps, ruler.stream.frames or None
             extent = ruler.measure()
@@ -82,7 +82,7 @@ class _PyAVReader(VideoReader):
         if claimed is not None and extent.last < claimed:
             end = min(end, claimed)  # MP4 gives the last frame the duration of a decoding step
         slack = 2 / fps if fps else 0.1
-        # A header may state the longest of several streams: if that one is whole, so is the video.
+        # A header may state the longest of several streams: if that one is complete, so is the video.
         if claimed is not None and claimed <= extent.any + slack:
             claimed = min(claimed, end)
         width, height = self._picture.size
@@ -107,13 +107,13 @@ class _PyAVReader(VideoReader):
                     raise DecodeError(self.path, "the frame is damaged in the file")
                 result = Frame(pixels=self._picture.rgb(frame), time=float(presented - self._start), exact=exact)
             except DecodeError as error:
-                self._lose_place()
+                self._reset_decoder()
                 yield DecodeError(self.path, error.problem, time)
             else:
                 yield result
 
     def _after_the_end(self, time: Fraction, failure: DecodeError | None) -> None:
-        """Past the last packet: the last frame stays only if nothing is missing."""
+        """Refuse a time past the last packet if anything is missing; else the last frame stays."""
         if failure is not None:
             raise failure
         if not self.info.complete:
@@ -121,7 +121,7 @@ class _PyAVReader(VideoReader):
 
 
 class JumpingReader(_PyAVReader):
-    """Exact frames from any place of a file whose packets carry presentation times and key frame marks.
+    """Decode exact frames anywhere in a file whose packets carry presentation times and key frame marks.
 
     A frame is exact if its packet is the last presented by the time among all since a key frame presented no
     later than that (so the leading pictures of an open GOP, which need the GOP before, are never used), and
@@ -135,12 +135,12 @@ class JumpingReader(_PyAVReader):
         super().__init__(source, first, first.pts * source.time_base, short_side)
         self._run: Run | None = None
         self._beginning = min(packet.pts, first.pts)
-        self._skips = bool(source.formats & WHOLE_FRAME_FORMATS) and (
+        self._skips = bool(source.formats & FULL_FRAME_FORMATS) and (
             source.codec in _FINAL_NONREF or source.has_one_temporal_layer
         )
         source.load_index(packet.pts)
 
-    def _lose_place(self) -> None:
+    def _reset_decoder(self) -> None:
         self._run = None
 
     def _locate(self, time: Fraction, upcoming: Fraction | None, nearest: bool) -> tuple[av.VideoFrame, Fraction, bool]:
@@ -160,14 +160,14 @@ class JumpingReader(_PyAVReader):
         return after if after is not None and after - pts < pts - before else before
 
     def _go_on(self, pts: int, upcoming: int | None) -> av.VideoFrame | None:
-        """The frame from where the decoder stands, if that is right and saves work."""
+        """Return the frame from the decoder's present state, if that is right and saves work."""
         run = self._run
         if run is None or not run.serves(pts) or self._key_after(run, pts):
             return None
         try:
             frame, exact = run.frame(pts, last=self._is_last(run, upcoming))
         except DecodeError:
-            return None  # damaged on the way; a key frame beyond the damage may help
+            return None  # damaged before it; a key frame beyond the damage may help
         return frame if exact and not run.ends_before(pts) else None
 
     def _start_anew(self, pts: int, upcoming: int | None) -> av.VideoFrame:
@@ -181,12 +181,12 @@ class JumpingReader(_PyAVReader):
             if run.key is None:
                 if frame is None:
                     break
-                return frame  # what a decode of the whole file gives
+                return frame  # what a decode of the entire file gives
             run = self._restart(run.key - 1, jumps=False)
         raise DecodeError(self.path, "no undamaged frame can be decoded here, nor from the key frames before")
 
     def _key_after(self, run: Run, pts: int) -> bool:
-        """Whether the index has a key frame by `pts` that the run has not read up to."""
+        """Return whether the index has a key frame by `pts` that the run has not read up to."""
         before, _ = self._source.indexed_keys(pts)
         return before is not None and run.latest is not None and before > run.latest
 
@@ -194,7 +194,7 @@ class JumpingReader(_PyAVReader):
         return upcoming is None or self._key_after(run, upcoming)
 
     def _restart(self, pts: int, *, jumps: bool = True) -> Run:
-        """A run from the last key frame presented at or before `pts`, or from the file's beginning."""
+        """Start a run at the last key frame presented at or before `pts`, or at the file's beginning."""
         at, back = pts, math.ceil(self._source.interval / self._source.time_base)
         while at >= self._beginning and self._source.seek(at):
             packets = self._source.packets()
@@ -212,11 +212,11 @@ class JumpingReader(_PyAVReader):
 
 
 class SequentialReader(_PyAVReader):
-    """Exact frames of a file that can only be read from its beginning; asking for an earlier time starts
+    """Decode exact frames of a file that can only be read from its beginning; an earlier time starts
     over.
 
     Frames leave a decoder in the order of presentation, so each gets the earliest decoding time that is not
-    yet given away: in AVI, which has no presentation times, that is its place in the film.
+    yet assigned: in AVI, which has no presentation times, that is its index in the film.
     """
 
     def __init__(self, source: OpenVideo, short_side: int | None) -> None:
@@ -226,7 +226,7 @@ class SequentialReader(_PyAVReader):
         assert self._next is not None  # _rewind raises where there is no first frame
         super().__init__(source, self._next[1], self._next[0], short_side)
 
-    def _lose_place(self) -> None:
+    def _reset_decoder(self) -> None:
         self._current: tuple[Fraction, av.VideoFrame] | None = None
         self._next: tuple[Fraction, av.VideoFrame] | None = None
         self._frames: Iterator[tuple[Fraction, av.VideoFrame]] = iter(())

@@ -1,7 +1,7 @@
-"""What every decoder offers, and the values that it hands out.
+"""Define the interface of every decoder, and the values that it returns.
 
 Times are seconds from the first presented frame. The frame for time t is the last one presented at or before
-t; a time within a microsecond below a frame is that frame's, so that a time that a reader reported asks for
+t; a time within a microsecond below a frame is that frame's, so that a time that a reader reported gives
 the same frame again.
 """
 
@@ -24,9 +24,9 @@ from pseudocap.video.clips import plan_clips
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoInfo:
-    """What a file holds (measured) beside what its header claims.
+    """Hold what a file contains (measured) beside what its header claims.
 
-    `width` and `height` are those of the pictures as handed out, rotation applied. `duration` reaches from
+    `width` and `height` are those of the pictures as returned, rotation applied. `duration` reaches from
     the first presented frame to the end of the last one that the file really has. The claims are None where
     the format makes none. `start` is the first frame's time in the file's own clock, which all times here
     have subtracted.
@@ -44,22 +44,22 @@ class VideoInfo:
 
     @property
     def complete(self) -> bool:
-        """Whether the frames reach as far as the header claims, but for two frames of rounding."""
+        """Return whether the frames reach as far as the header claims, but for two frames of rounding."""
         slack = 2 / self.fps if self.fps else 0.1
         return self.claimed_duration is None or self.duration + slack >= self.claimed_duration
 
     def missing(self, time: float) -> DecodeError:
-        """The error for a time that the file claims and does not have."""
+        """Return the error for a time that the file claims and does not have."""
         problem = (
             f"the frames end at {self.duration:.3f} s while the file claims {self.claimed_duration:.3f} s: "
-            + "it is truncated or its header lies; fetch it again, or ask for earlier times only"
+            + "it is truncated or its header is wrong; fetch it again, or request earlier times only"
         )
         return DecodeError(self.path, problem, time)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
-    """A picture, uint8 [H,W,3], and when it is presented; not `exact` if a key frame stands in for it."""
+    """Hold a picture, uint8 [H,W,3], and when it is presented; not `exact` if a key frame replaces it."""
 
     pixels: np.ndarray
     time: float
@@ -68,7 +68,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frames:
-    """Pictures [N,H,W,3] in the order asked for, with the times [N] at which they are really presented."""
+    """Hold pictures [N,H,W,3] in the order requested, with the times [N] at which they are really presented."""
 
     pixels: np.ndarray
     times: np.ndarray
@@ -79,22 +79,22 @@ class Frames:
 
 
 class VideoReader(ABC):
-    """An open video file. Not for several threads at once: each worker opens its own."""
+    """Read an open video file. Not for several threads at once: each worker opens its own."""
 
     path: str
 
     @property
     @abstractmethod
     def info(self) -> VideoInfo:
-        """What the file holds; its end is measured at the first look."""
+        """Return what the file contains; its end is measured at the first access."""
 
     @abstractmethod
     def _decode(self, times: Sequence[float], nearest_keyframe: bool) -> Iterator[Frame | DecodeError]:
-        """One result for each of the checked, ascending times."""
+        """Yield one result for each of the checked, ascending times."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give the file back. Closing twice is no mistake."""
+        """Close the file. Closing twice is no error."""
 
     def __enter__(self) -> Self:
         return self
@@ -120,10 +120,10 @@ class VideoReader(ABC):
         return self._decode(wanted, nearest_keyframe)
 
     def frames_at(self, times: Iterable[float], *, nearest_keyframe: bool = False) -> Frames:
-        """The frames for these times, in any order and with repeats; a time without a frame raises its
+        """Return the frames for these times, in any order and with repeats; a time without a frame raises its
         DecodeError.
 
-        After the end of a whole file its last frame stays, as a player leaves it; `Frames.times` shows that.
+        After the end of a complete file its last frame stays, as in a player; `Frames.times` has its time.
         """
         wanted = list(times)
         if not wanted:
@@ -145,16 +145,16 @@ class VideoReader(ABC):
     def frames_evenly(
         self, count: int, *, start: float = 0.0, end: float | None = None, nearest_keyframe: bool = False
     ) -> Frames:
-        """The frames at the centres of `count` equal segments; a span with fewer frames repeats them."""
+        """Return the frames at the centres of `count` equal segments; a span with fewer frames repeats them."""
         end = self.info.duration if end is None else end
         return self.frames_at(segment_centres(start, end, count), nearest_keyframe=nearest_keyframe)
 
     def clip_centres(
         self, clip_seconds: float = CLIP_SECONDS, *, min_seconds: float = MIN_SECONDS, nearest_keyframe: bool = False
     ) -> Iterator[tuple[Clip, Frame | DecodeError]]:
-        """Every clip that the file has, with the frame at its centre; one of them in memory at a time.
+        """Yield every clip that the file has, with the frame at its centre; one of them in memory at a time.
 
-        Of a file that ends before its header says so the readable clips come first, then one clip for all
+        Of a file that ends before its header claims the readable clips come first, then one clip for all
         that is missing, with the DecodeError.
         """
         clips = plan_clips(self.path, self.info.duration, clip_seconds=clip_seconds, min_seconds=min_seconds)
@@ -167,7 +167,7 @@ class VideoReader(ABC):
 
 
 def segment_centres(start: float, end: float, count: int) -> list[float]:
-    """The centres of `count` equal segments between start and end."""
+    """Return the centres of `count` equal segments between start and end."""
     if count < 1 or not 0 <= start < end < math.inf:
         raise InputError(
             f"{count} frames between {start} and {end} s: a span has 0 <= start < end and at least one frame"

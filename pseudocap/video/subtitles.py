@@ -1,4 +1,4 @@
-"""Timed captions as the files that players take: SubRip and WebVTT."""
+"""Write timed captions as the files that players read: SubRip and WebVTT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pseudocap.types import TimedCaption
 
 
 def merge_equal(captions: Iterable[TimedCaption]) -> Iterator[TimedCaption]:
-    """Neighbours that say the same become one; it comes once the next says something else."""
+    """Merge neighbours with the same text; one is yielded once the next has another text."""
     held: TimedCaption | None = None
     for caption in captions:
         if held is not None and caption.text == held.text and caption.start <= held.end + 1e-3:
@@ -23,32 +23,32 @@ def merge_equal(captions: Iterable[TimedCaption]) -> Iterator[TimedCaption]:
 
 
 def to_srt(captions: Iterable[TimedCaption]) -> str:
-    """Numbered cues; the times have a comma before their thousandths."""
+    """Write SubRip: numbered cues; the times have a comma before their thousandths."""
     cues = [
         f"{number}\n{_clock(each.start, ',')} --> {_clock(each.end, ',')}\n{_one_line(each.text)}\n"
-        for number, each in enumerate(_shown(captions), start=1)
+        for number, each in enumerate(_displayable(captions), start=1)
     ]
     return "\n".join(cues)
 
 
 def to_vtt(captions: Iterable[TimedCaption]) -> str:
-    """Text that would be markup is escaped."""
+    """Write WebVTT; text that would be markup is escaped."""
     cues = [
         f"{_clock(each.start, '.')} --> {_clock(each.end, '.')}\n{_escaped(_one_line(each.text))}\n"
-        for each in _shown(captions)
+        for each in _displayable(captions)
     ]
     return "\n".join(["WEBVTT\n", *cues])
 
 
 def clock(seconds: float) -> str:
-    """12:34.5, or 1:02:03.0, for people."""
+    """Format seconds for people: 12:34.5, or 1:02:03.0."""
     minutes, rest = divmod(round(seconds, 1), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:04.1f}" if hours else f"{minutes}:{rest:04.1f}"
 
 
-def _shown(captions: Iterable[TimedCaption]) -> Iterator[TimedCaption]:
-    """Those that a player can show: a cue needs text, and ends after it begins."""
+def _displayable(captions: Iterable[TimedCaption]) -> Iterator[TimedCaption]:
+    """Keep those that a player can display: a cue needs text, and ends after it begins."""
     return (each for each in captions if each.text.strip() and round(each.end, 3) > round(each.start, 3))
 
 
@@ -60,7 +60,7 @@ def _clock(seconds: float, mark: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """An empty line would end the cue."""
+    """Join lines to one: an empty line would end the cue."""
     return " ".join(text.split()).replace("-->", "->")
 
 

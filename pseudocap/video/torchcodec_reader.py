@@ -1,7 +1,7 @@
-"""Frames by torchcodec, where it is installed and can really decode.
+"""Decode frames by torchcodec, where it is installed and can really decode.
 
-It loads the machine's FFmpeg at its first decode, not when it is imported, so only decoding shows whether it
-works.
+It loads the machine's FFmpeg at its first decode, not when it is imported, so only decoding reveals whether
+it works.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pseudocap.video.writer import encode_video
 
 @functools.cache
 def why_unusable() -> str | None:
-    """Why torchcodec cannot decode on this machine, found out by decoding a tiny clip; None where it can."""
+    """Return why torchcodec cannot decode on this machine, by decoding a tiny clip; None where it can."""
     try:
         from torchcodec.decoders import VideoDecoder
 
@@ -30,10 +30,10 @@ def why_unusable() -> str | None:
 
 
 class TorchCodecReader(VideoReader):
-    """The same frames for the same times as PyAV's, converted by torchcodec's own settings.
+    """Decode the same frames for the same times as PyAV, converted by torchcodec's own settings.
 
-    It reads the whole file's packets when it opens, and always decodes exactly, whatever `nearest_keyframe`
-    says.
+    It reads all packets of the file when it opens, and always decodes exactly, whatever `nearest_keyframe`
+    is.
     """
 
     def __init__(self, path: str, *, threads: int) -> None:

@@ -1,9 +1,9 @@
-"""From the frames of a clip to what a checkpoint's encoder takes: float32 [T,3,H,W], normalised.
+"""Turn the frames of a clip into an encoder's input: float32 [T,3,H,W], normalised.
 
 Evaluation takes the centres of T equal segments of the clip, resizes the short side and cuts out the centre.
 Training takes a random moment of each segment and a random crop. The crop is one for all frames of a clip: a
 camera that jumps from frame to frame is no motion. A clip with fewer frames than T repeats them, each segment
-showing the frame that is on screen at its moment.
+with the frame that is displayed at its moment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pseudocap.video.reader import VideoReader, segment_centres
 
 
 def sample_times(start: float, end: float, count: int, generator: torch.Generator | None = None) -> list[float]:
-    """One moment in each of `count` equal segments: its centre or, with a generator, a random one."""
+    """Return one moment in each of `count` equal segments: its centre or, with a generator, a random one."""
     centres = segment_centres(start, end, count)
     if generator is None:
         return centres
@@ -30,12 +30,12 @@ def sample_times(start: float, end: float, count: int, generator: torch.Generato
 
 
 def eval_tensor(pixels: np.ndarray, preprocess: Preprocess) -> torch.Tensor:
-    """Frames uint8 [T,H,W,3], short side to `size`, centre cut out, normalised."""
+    """Transform frames uint8 [T,H,W,3] for evaluation: short side to `size`, centre cut out, normalised."""
     return _normalised(_centre(pixels, preprocess), preprocess)
 
 
 def eval_pixels(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
-    """What `eval_tensor` normalises, uint8 [T,size,size,3]: the frames as people may look at them."""
+    """Return what `eval_tensor` normalises, uint8 [T,size,size,3]: the frames for people to look at."""
     return np.ascontiguousarray(_centre(pixels, preprocess).permute(0, 2, 3, 1).numpy())
 
 
@@ -52,7 +52,7 @@ def train_tensor(
     scale: tuple[float, float] = (0.5, 1.0),
     flip: bool = False,
 ) -> torch.Tensor:
-    """Frames uint8 [T,H,W,3], one random crop of this share of the area for all, resized and normalised.
+    """Transform frames uint8 [T,H,W,3] for training: one random crop of this share of the area, resized, normalised.
 
     `flip` mirrors half of the clips: off, because captions say left and right.
     """
@@ -70,7 +70,7 @@ def train_tensor(
 def clip_tensor(
     video: VideoReader, clip: Clip, preprocess: Preprocess, generator: torch.Generator | None = None
 ) -> torch.Tensor:
-    """A clip of an open video as the encoder takes it: for training with a generator, else for evaluation."""
+    """Decode a clip of an open video as encoder input: for training with a generator, else for evaluation."""
     times = sample_times(clip.start, clip.end, preprocess.frames, generator)
     pixels = video.frames_at(times).pixels
     if generator is None:
@@ -87,7 +87,7 @@ def _planar(pixels: np.ndarray) -> torch.Tensor:
 def _random_crop(
     height: int, width: int, scale: tuple[float, float], generator: torch.Generator
 ) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a crop with sides between 3:4 and 4:3, as Inception was trained."""
+    """Draw top, left, height and width of a crop with sides between 3:4 and 4:3, as Inception was trained."""
     for _ in range(10):
         share, tilt, down, across = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
         area = height * width * (scale[0] + share * (scale[1] - scale[0]))

@@ -1,4 +1,4 @@
-"""Frames to a video file: the only module that encodes.
+"""Encode frames to a video file; all encoding goes through here.
 
 write_video("film.mp4", frames, rate=25)                   # arrays [H,W,3] of RGB, uint8
 data = encode_video(frames, rate=25, options={"crf": "23"})  # an MP4 in memory

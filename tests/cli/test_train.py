@@ -341,7 +341,7 @@ def test_a_finetuning_that_learned_nothing_may_be_tried_again(
             path.write_bytes(b"no video")
     command = ["finetune", "--from", str(tmp_path / "start"), "--data", str(folder / "captions.jsonl")]
     assert main([*command, "--out", str(tmp_path / "r"), "--workers", "0", "--device", "cpu"]) == 2
-    assert "cannot be watched" in capsys.readouterr().err
+    assert "cannot be decoded" in capsys.readouterr().err
     assert not (tmp_path / "r" / "best").exists()
 
 

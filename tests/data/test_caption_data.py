@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import OnExceptionCheckpoint
 from pseudocap.data import CaptionData
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.video.watch import watch_file
+from pseudocap.video.tensors import decode_file
 
 CAPTIONS = ["one", "two", "three"]
 
@@ -77,8 +77,8 @@ def test_evaluation_sees_what_captioning_a_file_sees(tmp_path: Path) -> None:
     source = data(write_captions(tmp_path, {"test": 3}), batch_size=1)
     source.setup("test")
     for batch in source.test_dataloader():
-        whole = watch_file(tmp_path / f"{batch.keys[0]}.mp4", SMALL)
-        torch.testing.assert_close(batch.frames[0], whole, rtol=0, atol=0)
+        frames = decode_file(tmp_path / f"{batch.keys[0]}.mp4", SMALL)
+        torch.testing.assert_close(batch.frames[0], frames, rtol=0, atol=0)
         assert batch.references == (tuple(CAPTIONS),)
         assert batch.step is None
 
@@ -179,9 +179,9 @@ def test_what_is_missing_or_undecodable_is_named_and_travels_into_the_results(
         trainer(tmp_path).test(Recorder(tmp_path / "log"), source)
         trainer(tmp_path).test(Recorder(tmp_path / "log"), source)
     assert keys(recorded(tmp_path / "log", "test")[:2]) == ["test0", "test2", "test4"]
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("pseudocap")]
-    assert sum("no video file for test1" in line for line in told) == 2  # once a run
-    assert sum("cannot be watched: test3" in line for line in told) == 1
+    messages = [record.getMessage() for record in caplog.records if record.name.startswith("pseudocap")]
+    assert sum("no video file for test1" in line for line in messages) == 2  # once a run
+    assert sum("cannot be decoded: test3" in line for line in messages) == 1
     coverage = source.coverage["test"]
     assert (coverage.videos, coverage.present, coverage.missing) == (5, 3, ("test1",))
     assert list(coverage.undecodable) == ["test3"]
@@ -194,7 +194,7 @@ def test_too_much_that_is_missing_or_undecodable_ends_the_run(tmp_path: Path) ->
     with pytest.raises(DataError, match=r"1 of 5 videos are not below .*test1.* more than max_failure_rate 0.1"):
         trainer(tmp_path).test(Recorder(tmp_path / "log"), data(missing))
     broken = write_captions(tmp_path / "broken", {"test": 5}, broken=["test1"])
-    with pytest.raises(DataError, match=r"1 of 5 samples cannot be watched, .* test1 first"):
+    with pytest.raises(DataError, match=r"1 of 5 samples cannot be decoded, .* test1 first"):
         trainer(tmp_path).test(Recorder(tmp_path / "log"), data(broken))
 
 
@@ -205,7 +205,7 @@ def test_training_videos_that_break_are_replaced_until_they_are_too_many(tmp_pat
     train = recorded(tmp_path / "log", "train")
     assert {len(batch["keys"]) for batch in train} == {2}
     assert set(keys(train)) == {"video0", "video1", "video3"}
-    with pytest.raises(DataError, match=r"\d+ of 1\d\d samples cannot be watched"):
+    with pytest.raises(DataError, match=r"\d+ of 1\d\d samples cannot be decoded"):
         trainer(tmp_path, max_epochs=60).fit(Recorder(tmp_path / "log"), data(source, val_share=0))
 
 

@@ -192,16 +192,16 @@ def test_broken_samples_are_named_once_and_too_many_end_the_run(
     folder = image_tars(tmp_path / "tars", tars=2, each=10, broken=(3,))
     with caplog.at_level(logging.WARNING):
         trainer(tmp_path, max_steps=40).fit(Recorder(tmp_path / "log"), stream(folder))
-    told = [record.getMessage() for record in caplog.records if "cannot be watched" in record.getMessage()]
-    assert len(told) == 1
-    assert told[0].startswith("cannot be watched: 00000.tar, sample 3: no image can be decoded")
+    warnings = [record.getMessage() for record in caplog.records if "cannot be decoded" in record.getMessage()]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("cannot be decoded: 00000.tar, sample 3: no image can be decoded")
     worse = image_tars(tmp_path / "worse", tars=2, each=10, broken=(3, 4, 5, 6, 7))
-    with pytest.raises(DataError, match=r"\d+ of \d+ samples cannot be watched, more than max_failure_rate 0.1"):
+    with pytest.raises(DataError, match=r"\d+ of \d+ samples cannot be decoded, more than max_failure_rate 0.1"):
         trainer(tmp_path, max_steps=80).fit(Recorder(tmp_path / "log"), stream(worse))
     none = image_tars(tmp_path / "none", tars=1, each=3, broken=(0, 1, 2))
-    with pytest.raises(DataError, match="17 samples in a row cannot be watched") as told_why:
+    with pytest.raises(DataError, match="17 samples in a row cannot be decoded") as refusal:
         trainer(tmp_path, max_steps=1).fit(Recorder(tmp_path / "log"), stream(none, workers=1))
-    assert "Traceback" not in str(told_why.value)
+    assert "Traceback" not in str(refusal.value)
 
 
 def test_what_cannot_be_streamed_is_named(images: Path, videos: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_video_is_found_by_path_or_name_with_any_extension(tmp_path: Path) -> 
     found = {name: folder.find(row(name)) for name in wanted}
     assert {name: path and path.relative_to(tmp_path).as_posix() for name, path in found.items()} == wanted
     assert folder.find(row("a", video=str(tmp_path / "b.AVI"))) == tmp_path / "b.AVI"
-    with pytest.raises(DataError, match=r"nowhere: there is no such folder; name where the videos lie"):
+    with pytest.raises(DataError, match=r"nowhere: there is no such folder; name the folder of the videos"):
         VideoFolder(tmp_path / "nowhere")
 
 
@@ -55,13 +55,13 @@ def test_present_missing_and_undecodable_are_told_apart_by_split(tmp_path: Path)
         row("empty"),
         row("gone"),
     )
-    told: list[tuple[int, int]] = []
-    train, test = verify(corpus, VideoFolder(tmp_path), workers=2, progress=lambda *counts: told.append(counts))
+    reported: list[tuple[int, int]] = []
+    train, test = verify(corpus, VideoFolder(tmp_path), workers=2, progress=lambda *counts: reported.append(counts))
     assert (train.split, train.videos, train.present) == ("train", 1, 1)
     assert (test.videos, test.present, test.missing) == (4, 1, ("gone",))
     assert set(test.undecodable) == {"text", "empty"}
     assert all(reason and str(tmp_path) not in reason for reason in test.undecodable.values())
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert reported == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_no_video_at_all_starts_no_process(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from pseudocap import PseudoCap
 from pseudocap.evaluate.views import BLIND, FRAMES_OF, PLAIN, VIEWS, caption_memory, read_views, write_views
 from pseudocap.memory import Memory
-from pseudocap.video.watch import watch_file
+from pseudocap.video.tensors import decode_file
 
 NAMES = ("a.mp4", "b.mkv", "c.avi")
 
@@ -38,7 +38,7 @@ def test_a_view_reorders_or_drops_frames_and_invents_none() -> None:
 
 def test_memories_are_those_of_the_frames_of_each_view(model: PseudoCap, films: Path, tmp_path: Path) -> None:
     views = write(tmp_path, films, model)
-    frames = torch.stack([watch_file(films / name, model.config.preprocess) for name in NAMES])
+    frames = torch.stack([decode_file(films / name, model.config.preprocess) for name in NAMES])
     for view, chosen in ((PLAIN, frames), ("reversed", frames.flip(1)), ("centre frame", frames[:, [2]])):
         memory = model.encoder.encode(chosen)
         assert torch.allclose(views[view].time, memory.time, atol=1e-5)

@@ -20,7 +20,7 @@ from pseudocap.explain.looking import look
 from pseudocap.explain.words import split_words
 from pseudocap.memory import Axis, Memory
 from pseudocap.toyworld.film import encode
-from pseudocap.video.watch import view_file, watch_file
+from pseudocap.video.tensors import decode_file, decode_for_display
 
 SAID = "two dogs play guitar on a stage"
 
@@ -67,7 +67,7 @@ def test_the_grid_is_the_encoders_own(film: Path, backbones: Path, tmp_path: Pat
 
 
 def test_the_frames_are_those_that_the_encoder_was_given(model: PseudoCap, film: Path) -> None:
-    given = watch_file(film, model.config.preprocess)
+    given = decode_file(film, model.config.preprocess)
     mean, std = (
         torch.tensor(values).view(3, 1, 1) for values in (model.config.preprocess.mean, model.config.preprocess.std)
     )
@@ -79,7 +79,7 @@ def test_a_word_looks_from_the_token_before_it(model: PseudoCap, film: Path) -> 
     explained = model.explain(film, caption=SAID)
     ids = model.tokenize([SAID]).input_ids
     words = split_words(ids[0, 1:-1].tolist(), model.tokenizer)
-    (seen,) = look(model, ids, model.encode(watch_file(film, model.config.preprocess)[None]))
+    (seen,) = look(model, ids, model.encode(decode_file(film, model.config.preprocess)[None]))
     # The first word is chosen at the opening token, a later one at the last token of the word before it.
     assert [word.tokens[0] for word in words][:2] == [0, words[0].tokens[-1] + 1]
     for row, word in enumerate(words):
@@ -90,7 +90,7 @@ def test_a_word_looks_from_the_token_before_it(model: PseudoCap, film: Path) -> 
 
 def test_an_axis_beside_sight_is_an_array_of_its_own(model: PseudoCap, film: Path, tmp_path: Path) -> None:
     model.decoder.grow_axis("sound", memory_width=10)
-    sight, ids = view_file(film, model.config.preprocess), model.tokenize([SAID]).input_ids[0]
+    sight, ids = decode_for_display(film, model.config.preprocess), model.tokenize([SAID]).input_ids[0]
     sound = Axis(torch.randn(1, 5, 10), torch.ones(1, 5, dtype=torch.bool))
     heard = Memory({**model.encode(sight.frames[None]).axes, "sound": sound})
     explained = explain_ids(model, model.tokenizer, ids, heard, sight=sight, source="film.mp4")

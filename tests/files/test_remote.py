@@ -15,7 +15,7 @@ from helpers.label_worlds import SHORT, contents, rows, run
 import pseudocap.files.claim
 from pseudocap.errors import DataError
 from pseudocap.files.claim import CLAIM, claimed
-from pseudocap.files.remote import RemotePath, any_path, names_in, write_whole
+from pseudocap.files.remote import RemotePath, any_path, names_in, write_atomic
 from pseudocap.label.compare import compare_labels
 from pseudocap.label.pipeline import Relabel
 from pseudocap.label.schema import label_files, read_labels
@@ -104,19 +104,19 @@ def test_of_two_claims_at_once_the_later_one_wins(bucket: str, monkeypatch: pyte
 
 
 def test_where_puts_are_not_whole_a_file_is_moved_into_place(tmp_path: Path) -> None:
-    place = RemotePath(f"local://{tmp_path}/labels") / "000000.parquet"
-    write_whole(place, b"first")
-    write_whole(place, b"second")
-    assert place.read_bytes() == b"second"
+    path = RemotePath(f"local://{tmp_path}/labels") / "000000.parquet"
+    write_atomic(path, b"first")
+    write_atomic(path, b"second")
+    assert path.read_bytes() == b"second"
     assert [path.name for path in (tmp_path / "labels").iterdir()] == ["000000.parquet"]
     killed = f"""
 import os, pseudocap.files.remote as storage
 from fsspec.implementations.local import LocalFileSystem
 LocalFileSystem.mv = lambda *given, **options: os.kill(os.getpid(), 9)
-storage.write_whole(storage.RemotePath({str(place)!r}), b"third")
+storage.write_atomic(storage.RemotePath({str(path)!r}), b"third")
 """
     assert subprocess.run([sys.executable, "-c", killed]).returncode == -9
-    assert place.read_bytes() == b"second"
+    assert path.read_bytes() == b"second"
 
 
 def test_what_cannot_be_reached_is_told_by_its_address() -> None:

@@ -13,7 +13,7 @@ from pseudocap import PseudoCap
 from pseudocap.cli.main import main
 from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import CheckpointError
-from pseudocap.files import sources as places
+from pseudocap.files import sources
 from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.zoo.tiny import write_blip
 
@@ -24,7 +24,7 @@ def shipped(backbones: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     folder = tmp_path / "shipped"
     shutil.copytree(backbones / "opt", folder / "toy-opt")
     shutil.copytree(backbones / "timesformer", folder / "toy-timesformer")
-    monkeypatch.setattr(places, "SHIPPED", folder)
+    monkeypatch.setattr(sources, "SHIPPED", folder)
     return folder
 
 
@@ -38,7 +38,7 @@ def test_a_checkpoint_names_shipped_backbones_and_finds_them_in_another_installa
     assert config["encoders"]["video"]["source"] == "pseudocap://toy-timesformer"
     assert str(tmp_path) not in json.dumps(config)
 
-    monkeypatch.setattr(places, "SHIPPED", shipped.rename(tmp_path / "moved"))
+    monkeypatch.setattr(sources, "SHIPPED", shipped.rename(tmp_path / "moved"))
     again = PseudoCap.from_pretrained(tmp_path / "checkpoint", device="cpu")
     assert again.config == model.config
 
@@ -70,7 +70,7 @@ def test_other_weights_in_another_version_of_the_package_are_told(shipped: Path,
 @pytest.mark.parametrize("name", ["", "..", "../zoo", "toy-opt/../../tiny.py", "/etc"])
 def test_a_shipped_name_never_leaves_the_shipped_directory(shipped: Path, name: str) -> None:
     with pytest.raises(CheckpointError, match="ships no"):
-        places.place_of(f"pseudocap://{name}")
+        sources.resolve_source(f"pseudocap://{name}")
 
 
 def test_a_shipped_teacher_labels_under_its_name(shipped: Path) -> None:
@@ -96,7 +96,7 @@ def test_a_mistyped_path_is_told_at_once_and_the_hub_is_not_asked(
     (tmp_path / "runs" / "mixed").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     started = time.perf_counter()
-    for wrong, told in (
+    for wrong, message in (
         (
             "runs/mixd",
             r"there is no directory runs/mixd .*did you mean 'mixed'\?\); .*for the repo write hf://runs/mixd",
@@ -107,7 +107,7 @@ def test_a_mistyped_path_is_told_at_once_and_the_hub_is_not_asked(
         ("/nowhere/at/all", "is no directory here"),
         ("~/nowhere/at/all", "is no directory here"),
     ):
-        with pytest.raises(CheckpointError, match=told):
+        with pytest.raises(CheckpointError, match=message):
             PseudoCap.from_pretrained(wrong)
     with pytest.raises(CheckpointError, match="the hub was not asked"):
         PseudoCap.from_backbones(decoder="runs/opt", encoder=backbones / "timesformer")
@@ -117,4 +117,4 @@ def test_a_mistyped_path_is_told_at_once_and_the_hub_is_not_asked(
 def test_a_revision_cannot_be_a_path() -> None:
     for revision in ("../../x", "a b", "x\n"):
         with pytest.raises(CheckpointError, match="is no revision of a/b"):
-            places.hub_file("a/b", "config.json", revision=revision)
+            sources.hub_file("a/b", "config.json", revision=revision)

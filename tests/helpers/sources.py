@@ -17,19 +17,19 @@ from pseudocap.types import Modality, Sample
 
 
 class Counting:
-    """A source of numbers that says what it was asked for; `broken` ones cannot be watched."""
+    """A source of numbers that says what it was asked for; `broken` ones cannot be decoded."""
 
     modality: Modality = "video"
 
     def __init__(self, groups: Sequence[int], broken: Sequence[int] = ()) -> None:
         self.groups, self.identity = tuple(groups), "counting"
-        self.broken, self.asked = set(broken), []
+        self.broken, self.requested = set(broken), []
 
     def name(self, index: int) -> str:
         return f"sample {index}"
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
-        self.asked.append(index)
+        self.requested.append(index)
         if index in self.broken:
             raise DataError("it is broken")
         noise = torch.zeros(1) if generator is None else torch.rand(1, generator=generator)

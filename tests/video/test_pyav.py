@@ -63,12 +63,12 @@ def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_any_times_in_any_order_give_the_frames_of_a_full_decode(film: Path) -> None:
-    whole = full_decode(film)
-    assert len(whole) == 80
+    decoded = full_decode(film)
+    assert len(decoded) == 80
     rng = np.random.default_rng(0)
-    ends = whole[-1][0] + 0.02
+    ends = decoded[-1][0] + 0.02
     requests = [
-        [presented for presented, _ in whole],  # every frame in turn
+        [presented for presented, _ in decoded],  # every frame in turn
         np.sort(rng.uniform(0, ends, 7)).tolist(),  # far apart
         rng.uniform(0, ends, 12).tolist(),  # to and fro
         [rng.uniform(0, ends)],
@@ -79,21 +79,21 @@ def test_any_times_in_any_order_give_the_frames_of_a_full_decode(film: Path) -> 
             frames = video.frames_at(times)
             assert frames.exact
             for time, presented, pixels in zip(times, frames.times, frames.pixels, strict=True):
-                true_time, true_pixels = frame_for(whole, time)
+                true_time, true_pixels = frame_for(decoded, time)
                 assert presented == pytest.approx(true_time, abs=1e-6), f"{time}: shows {number_of(pixels)}"
                 np.testing.assert_array_equal(pixels, true_pixels)
 
 
 def test_the_frames_show_the_numbers_that_were_drawn(film: Path) -> None:
-    whole = full_decode(film)
+    decoded = full_decode(film)
     with open_video(film) as video:
-        frames = video.frames_at([whole[k][0] for k in (0, 11, 12, 13, 50, 79)])
+        frames = video.frames_at([decoded[k][0] for k in (0, 11, 12, 13, 50, 79)])
     assert [number_of(pixels) for pixels in frames.pixels] == [0, 11, 12, 13, 50, 79]
 
 
 def test_the_measured_end_is_that_of_the_last_frame(film: Path) -> None:
-    whole = full_decode(film)
+    decoded = full_decode(film)
     with open_video(film) as video:
         assert video.info.complete
-        assert whole[-1][0] < video.info.duration <= whole[-1][0] + 0.2
-        assert (video.info.height, video.info.width) == whole[0][1].shape[:2]
+        assert decoded[-1][0] < video.info.duration <= decoded[-1][0] + 0.2
+        assert (video.info.height, video.info.width) == decoded[0][1].shape[:2]

@@ -82,12 +82,12 @@ def long_film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
 def test_of_a_truncated_file_the_readable_clips_are_delivered_and_the_rest_is_named(
     long_film: Path, share: float
 ) -> None:
-    whole = full_decode(long_film)
+    decoded = full_decode(long_film)
     with open_video(shortened(long_film, share)) as video:
         results = list(video.clip_centres(1.0))
     readable = [(clip, frame) for clip, frame in results if isinstance(frame, Frame)]
     for clip, frame in readable:
-        np.testing.assert_array_equal(frame.pixels, frame_for(whole, clip.centre)[1])
+        np.testing.assert_array_equal(frame.pixels, frame_for(decoded, clip.centre)[1])
     assert abs(len(readable) - 16 * share) <= 2.5
     if "fragmented" not in long_film.name:  # nothing in a fragmented file says how long it was to be
         last_clip, error = results[-1]
@@ -110,7 +110,7 @@ def test_a_time_beyond_the_truncation_raises_instead_of_repeating_the_last_frame
 
 def test_a_hole_in_the_middle_costs_only_the_times_within_it(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", frames=300)
-    whole = full_decode(film)
+    decoded = full_decode(film)
     data = bytearray(film.read_bytes())
     middle = len(data) // 2
     data[middle : middle + 600] = bytes(600)
@@ -123,7 +123,7 @@ def test_a_hole_in_the_middle_costs_only_the_times_within_it(tmp_path: Path) -> 
     assert len(wrong) <= 2
     for time, result in zip(times, results, strict=True):
         if isinstance(result, Frame) and not 4 < time < 8:
-            np.testing.assert_array_equal(result.pixels, frame_for(whole, time)[1])
+            np.testing.assert_array_equal(result.pixels, frame_for(decoded, time)[1])
 
 
 def test_a_duration_that_claims_too_much_gives_every_real_clip_and_one_error(tmp_path: Path) -> None:

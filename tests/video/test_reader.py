@@ -58,11 +58,11 @@ def test_an_edit_list_that_cuts_off_the_beginning_is_obeyed(tmp_path: Path) -> N
     data[where : where + 4] = (length - 800).to_bytes(4, "big")
     data[where + 4 : where + 8] = (begin + 20 * 512).to_bytes(4, "big")  # 20 frames of 1/12800 s ticks
     film.write_bytes(data)
-    whole = full_decode(film)
-    assert number_of(whole[0][1]) == 20
+    decoded = full_decode(film)
+    assert number_of(decoded[0][1]) == 20
     with open_video(film) as video:
         for time in (0.0, 0.1, 0.2, 1.0, 2.36):
-            np.testing.assert_array_equal(video.frames_at([time]).pixels[0], frame_for(whole, time)[1])
+            np.testing.assert_array_equal(video.frames_at([time]).pixels[0], frame_for(decoded, time)[1])
 
 
 def test_nearest_keyframe_gives_key_frames_and_says_so(tmp_path: Path) -> None:
@@ -110,12 +110,12 @@ def test_of_several_video_streams_the_one_that_players_show_is_read() -> None:
 def test_real_files_give_the_frames_of_a_full_decode(name: str) -> None:
     if not CLIPS.exists():
         pytest.skip("the shared clips are not on this machine")
-    whole = full_decode(CLIPS / name)
-    times = np.random.default_rng(1).uniform(0, whole[-1][0], 15).tolist()
+    decoded = full_decode(CLIPS / name)
+    times = np.random.default_rng(1).uniform(0, decoded[-1][0], 15).tolist()
     with open_video(CLIPS / name) as video:
         frames = video.frames_at(times)
     for time, presented, pixels in zip(times, frames.times, frames.pixels, strict=True):
-        true_time, true_pixels = frame_for(whole, time)
+        true_time, true_pixels = frame_for(decoded, time)
         assert presented == pytest.approx(true_time, abs=1e-6)
         np.testing.assert_array_equal(pixels, true_pixels)
 

@@ -36,8 +36,8 @@ def test_ffmpeg_reads_every_cue_at_its_time(tmp_path: Path, suffix: str, write: 
 
 
 def test_equal_neighbours_become_one_and_others_stay() -> None:
-    said = timed((0, 8, "a"), (8, 16, "a"), (16, 20, "b"), (20, 28, "a"), (40, 48, "a"))
-    assert list(merge_equal(said)) == timed((0, 16, "a"), (16, 20, "b"), (20, 28, "a"), (40, 48, "a"))
+    captions = timed((0, 8, "a"), (8, 16, "a"), (16, 20, "b"), (20, 28, "a"), (40, 48, "a"))
+    assert list(merge_equal(captions)) == timed((0, 16, "a"), (16, 20, "b"), (20, 28, "a"), (40, 48, "a"))
     assert list(merge_equal([])) == []
 
 
@@ -54,6 +54,6 @@ def test_what_no_player_could_show_is_left_out() -> None:
     assert to_vtt([]).startswith("WEBVTT")
 
 
-@pytest.mark.parametrize(("seconds", "shown"), [(0, "0:00.0"), (59.96, "1:00.0"), (3723.04, "1:02:03.0")])
-def test_people_read_minutes(seconds: float, shown: str) -> None:
-    assert clock(seconds) == shown
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00.0"), (59.96, "1:00.0"), (3723.04, "1:02:03.0")])
+def test_people_read_minutes(seconds: float, text: str) -> None:
+    assert clock(seconds) == text

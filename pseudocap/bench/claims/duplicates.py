@@ -23,7 +23,7 @@ from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError, DecodeError
 from pseudocap.stages import Stage, Workshop
 from pseudocap.types import IMAGE_EXTENSIONS, Modality, Preprocess, Progress
-from pseudocap.video.watch import batched, watch_file
+from pseudocap.video.tensors import batched, decode_file
 
 THRESHOLD = 0.99
 CODE = 1
@@ -76,7 +76,7 @@ def find_duplicates(
     if not 0 < threshold <= 1:
         raise ConfigError(f"the threshold is a correlation, above 0 and at most 1, not {threshold:g}")
     unreadable: list[str] = []
-    tests = list(_readable(((path.name, partial(watch_file, path, LOOK)) for path in test), unreadable))
+    tests = list(_readable(((path.name, partial(decode_file, path, LOOK)) for path in test), unreadable))
     if not tests:
         raise DataError(
             f"none of the {len(test)} test videos can be read: {', '.join(unreadable[:3]) or 'none is there'}"
@@ -127,7 +127,7 @@ def _samples(root: Path) -> tuple[int, Iterator[tuple[str, Callable[[], torch.Te
         count = sum(source.groups)
         return count, ((source.name(number), _of_tar(source, number)) for number in range(count))
     paths = files_of(root)
-    return len(paths), ((path.name, partial(watch_file, path, LOOK)) for path in paths)
+    return len(paths), ((path.name, partial(decode_file, path, LOOK)) for path in paths)
 
 
 def _of_tar(source: TarSource, number: int) -> Callable[[], torch.Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pseudocap.files.sources import place_of
+from pseudocap.files.sources import resolve_source
 
 PARTS, PART = 8, 4096  # pieces of a file that it is recognised by, and their bytes
 
@@ -13,7 +13,7 @@ PARTS, PART = 8, 4096  # pieces of a file that it is recognised by, and their by
 def files_identity(source: str | Path) -> str:
     """Of a file, or of a folder's files, a hash of names, sizes and some of the bytes: hundreds of gigabytes are not
     read. Hidden files do not count: indices are written beside tars. A repo is known by its name."""
-    root = Path(place_of(str(source))).expanduser()
+    root = Path(resolve_source(str(source))).expanduser()
     if not root.exists():
         return str(source)
     digest = hashlib.sha256()

@@ -33,7 +33,7 @@ from pseudocap.metrics.resample import difference
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.types import Progress
 from pseudocap.video.decode import open_video
-from pseudocap.video.watch import batched
+from pseudocap.video.tensors import batched
 
 SAMPLES = 1000
 

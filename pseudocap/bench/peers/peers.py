@@ -29,7 +29,7 @@ from transformers import (
 from pseudocap.bench.peers.peer_specs import Spec
 from pseudocap.captioner import PseudoCap
 from pseudocap.errors import CheckpointError, first_line
-from pseudocap.files.sources import check_repo, hub_answers, place_of
+from pseudocap.files.sources import check_repo, hub_answers, resolve_source
 from pseudocap.video.transforms import eval_tensor
 
 CLASSES: dict[str, tuple[Any, Any]] = {  # of peer_specs.KINDS
@@ -83,7 +83,7 @@ class Peer:
         if not spec.source:
             self.unscored = "random weights of transformers' default shape: no repo or directory was named"
             return self._random(kind, shape())
-        folder = Path(place_of(spec.source)).expanduser()
+        folder = Path(resolve_source(spec.source)).expanduser()
         source = str(folder) if folder.is_dir() else check_repo(spec.source)
         access = {"local_files_only": not hub_answers(source), "trust_remote_code": False}
         try:

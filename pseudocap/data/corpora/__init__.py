@@ -1,1 +1,1 @@
-"""Published corpora and your own captions as rows: one file per corpus."""
+"""Read published corpora and your own captions as rows: one file per corpus."""

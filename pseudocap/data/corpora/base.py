@@ -1,4 +1,4 @@
-"""A corpus as one value: its rows, where they came from, what was checked, and hashes that go into every result."""
+"""Hold a corpus as one value: its rows, their origin, what was checked, and hashes that go into every result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mismatch:
-    """A figure that is not what it must be, kept because the caller said to go on all the same."""
+    """Record a figure that is not what it must be, where the caller chose to continue all the same."""
 
     what: str
     expected: int
@@ -30,7 +30,7 @@ class Mismatch:
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """Rows with unique ids within a split, in the order of the files. Readers make it; `split` narrows it."""
+    """Hold rows with unique ids within a split, in the order of the files. Readers make it; `split` narrows it."""
 
     name: str
     rows: tuple[CaptionedVideo, ...]
@@ -42,12 +42,12 @@ class Corpus:
 
     @cached_property
     def splits(self) -> tuple[str, ...]:
-        """The names of the splits that have rows: train, val, test, then others."""
+        """Return the names of the splits that have rows: train, val, test, then others."""
         names = {row.split for row in self.rows}
         return (*(name for name in SPLITS if name in names), *sorted(names - set(SPLITS)))
 
     def split(self, name: str) -> Corpus:
-        """The corpus of one split."""
+        """Return the corpus of one split."""
         if name not in self.splits:
             known = ", ".join(self.splits) or "none"
             raise DataError(f"{self.name} has no split {name!r}{nearest(name, self.splits)}; it has {known}")
@@ -55,7 +55,7 @@ class Corpus:
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Videos and captions by split."""
+        """Count videos and captions by split."""
         videos = Counter(row.split for row in self.rows)
         captions: Counter[str] = Counter()
         for row in self.rows:
@@ -64,18 +64,18 @@ class Corpus:
 
     @cached_property
     def content_hash(self) -> str:
-        """sha256 of what is learned from: ids, videos, times and captions, in no order, whatever file held them."""
+        """Hash what is learned from with sha256: ids, videos, times and captions, in no order, from whatever file."""
         content = sorted(
             json.dumps([row.split, row.id, row.video, row.start, row.end, sorted(row.captions)]) for row in self.rows
         )
         return _sha256(content)
 
     def split_hash(self, name: str) -> str:
-        """sha256 of the ids of a split, in no order: equal means that the same videos were used."""
+        """Hash the ids of a split with sha256, in no order: equal means that the same videos were used."""
         return _sha256(sorted(row.id for row in self.rows if row.split == name))
 
     def provenance(self) -> dict[str, Any]:
-        """What a result says about its data, for JSON; files by name, without where they lie on this machine."""
+        """Describe the data of a result, for JSON; files by name, without their folders on this machine."""
         return {
             "corpus": self.name,
             "content_sha256": self.content_hash,
@@ -93,12 +93,12 @@ def _sha256(lines: Iterable[str]) -> str:
 
 
 def stretch_id(video: str, start: float | None, end: float | None) -> str:
-    """The id of a stretch of a video, to the millisecond; of the whole video, its name."""
+    """Return the id of a stretch of a video, to the millisecond; of the entire video, its name."""
     return video if start is None or end is None else f"{video}#{start:.3f}-{end:.3f}"
 
 
 class Checks:
-    """Holds files to what their corpus fixes: a difference is an error, or with `allow_partial` a Mismatch."""
+    """Compare files with what their corpus fixes: a difference is an error, or with `allow_partial` a Mismatch."""
 
     def __init__(self, *, allow_partial: bool) -> None:
         self._allow_partial = allow_partial
@@ -106,19 +106,19 @@ class Checks:
         self._skipped: Counter[str] = Counter()
 
     def expect(self, what: str, expected: int, found: int, *, where: str, detail: str = "") -> None:
-        """`detail` names the first offender."""
+        """Compare a figure with the expected one; `detail` names the first offender."""
         if expected == found:
             return
         if not self._allow_partial:
             more = f" ({detail})" if detail else ""
             raise DataError(
                 f"{where}: {found:,} {what}, and there must be {expected:,}{more}; fetch the files again, or allow a "
-                "partial corpus (allow_partial, --allow-partial), which every result then says"
+                "partial corpus (allow_partial, --allow-partial), which every result then reports"
             )
         self._kept.append(Mismatch(what=what, expected=expected, found=found))
 
     def skip(self, what: str, error: DataError) -> None:
-        """A row that cannot be used: an error, or left out and counted."""
+        """Refuse a row that cannot be used, or leave it out and count it."""
         if not self._allow_partial:
             raise DataError(f"{error}; or leave out what is broken (allow_partial, --allow-partial)") from error
         self._skipped[what] += 1
@@ -138,7 +138,7 @@ def fixed_corpus(
     videos: Mapping[str, int],
     captions_each: int | None = None,
 ) -> Corpus:
-    """A corpus whose counts are known: the videos of every split and, unless None, the captions of every video.
+    """Build a corpus whose counts are known: the videos of every split and, unless None, the captions of every video.
 
     Videos without any caption are counted, then left out.
     """
@@ -158,14 +158,14 @@ def fixed_corpus(
 
 
 def annotation_files(annotations: Annotations, layouts: Sequence[Sequence[str]], *, corpus: str) -> tuple[Path, ...]:
-    """The files that were named, or those of the one layout, of several that a corpus comes in, in a folder."""
+    """Return the files that were named, or those of the one layout, of several of a corpus, in a folder."""
     if not isinstance(annotations, str | PathLike):
         return tuple(file for path in annotations for file in annotation_files(path, layouts, corpus=corpus))
     folder = Path(annotations)
     if folder.is_file():
         return (folder,)
     if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such file or folder; name where the annotations of {corpus} lie")
+        raise DataError(f"{folder}: there is no such file or folder; name the annotations of {corpus}")
     found = [names for names in layouts if any((folder / name).is_file() for name in names)]
     if len(found) == 1:
         return tuple(folder / name for name in found[0] if (folder / name).is_file())

@@ -1,4 +1,4 @@
-"""HowTo100M: what people say in videos, recognised, as `caption.json` or as one csv a video.
+"""Read HowTo100M: recognised speech of videos, as `caption.json` or as one csv a video.
 
 `caption.json` is one object of several gigabytes, `{video: {"start": [..], "end": [..], "text": [..]}}`, so it is
 read member by member and memory stays flat. Segments overlap (a line stays on the screen while the next is spoken);
@@ -21,7 +21,7 @@ from pseudocap.types import CLIP_SECONDS, CaptionedVideo, Segment, Transcript
 def read_howto100m(
     captions: str | PathLike[str], *, seconds: float = CLIP_SECONDS, split: str = "train", allow_partial: bool = False
 ) -> Corpus:
-    """All clips in memory, from caption.json, from one csv, or from a folder of csv files."""
+    """Read all clips into memory, from caption.json, from one csv, or from a folder of csv files."""
     checks = Checks(allow_partial=allow_partial)
     rows = tuple(
         row
@@ -34,7 +34,7 @@ def read_howto100m(
 
 
 def read_transcripts(captions: str | PathLike[str], checks: Checks | None = None) -> Iterator[Transcript]:
-    """One video after the other, without holding the others. Segments without text are left out, as in the papers."""
+    """Yield one video after another, holding no other. Segments without text are left out, as in the papers."""
     checks = checks or Checks(allow_partial=False)
     path = Path(captions)
     if path.is_dir():
@@ -51,7 +51,7 @@ def read_transcripts(captions: str | PathLike[str], checks: Checks | None = None
 def join_segments(
     transcript: Transcript, *, seconds: float = CLIP_SECONDS, split: str = "train"
 ) -> Iterator[CaptionedVideo]:
-    """Neighbouring segments as clips that come as near to `seconds` as their borders allow.
+    """Join neighbouring segments to clips that come as near to `seconds` as their borders allow.
 
     A clip ends when its last segment does, at the latest where the next clip begins; a segment that is longer by
     itself is one clip.

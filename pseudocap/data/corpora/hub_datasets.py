@@ -1,6 +1,6 @@
-"""A data set of Hugging Face `datasets` with a column of videos, as a corpus of one's own captions.
+"""Read a dataset of Hugging Face `datasets` with a column of videos as a corpus of one's own captions.
 
-Nothing is decoded here: a video that lies on this disk is read where it lies, one whose bytes are in the table is
+Nothing is decoded here: a video on this disk is read from its path, one whose bytes are in the table is
 written to a cache once, under a name that is a hash of them.
 """
 
@@ -26,12 +26,12 @@ VALIDATION = ("validation", "valid", "dev")
 
 
 def is_dataset(source: object) -> bool:
-    """Told without importing `datasets`, which whoever holds one has imported."""
+    """Recognise a dataset without importing `datasets`, which its owner has imported."""
     return type(source).__module__.partition(".")[0] == "datasets"
 
 
 def read_dataset(source: Dataset | DatasetDict, *, train: str = "train", val: str = "val") -> tuple[Corpus, Path]:
-    """The corpus, and the folder that its videos are named from. A data set without splits is for training."""
+    """Return the corpus, and the folder that its videos are named from. A dataset without splits is for training."""
     parts = source if isinstance(source, Mapping) else {train: source}
     found = []
     for name, part in parts.items():
@@ -40,7 +40,7 @@ def read_dataset(source: Dataset | DatasetDict, *, train: str = "train", val: st
             (val if name in VALIDATION else name, path, texts) for path, texts in _rows(part, column, captions, name)
         ]
     if not found:
-        raise DataError("the data set holds no row; name one with videos and captions")
+        raise DataError("the dataset holds no row; name one with videos and captions")
     root = Path(os.path.commonpath([path.parent for _, path, _ in found]))
     merged: dict[tuple[str, str], list[str]] = {}
     for name, path, texts in found:
@@ -53,15 +53,15 @@ def read_dataset(source: Dataset | DatasetDict, *, train: str = "train", val: st
 
 
 def _columns(part: Dataset) -> tuple[str, str]:
-    """The names of the column of videos and of that of captions."""
+    """Return the names of the column of videos and of that of captions."""
     videos = [name for name, feature in part.features.items() if type(feature).__name__ == "Video"]
     videos = videos or [name for name in ("video",) if name in part.features]
     captions = [name for name in CAPTIONS if name in part.features]
     there = ", ".join(part.features)
     if len(videos) != 1:
-        raise DataError(f"the data set must have one column of videos, and has {len(videos)} among {there}")
+        raise DataError(f"the dataset must have one column of videos, and has {len(videos)} among {there}")
     if not captions:
-        raise DataError(f"the data set has no column {' or '.join(CAPTIONS)}, only {there}; rename yours")
+        raise DataError(f"the dataset has no column {' or '.join(CAPTIONS)}, only {there}; rename yours")
     return videos[0], captions[0]
 
 
@@ -72,7 +72,7 @@ def _rows(part: Dataset, column: str, captions: str, split: str) -> Iterator[tup
     if type(part.features[column]).__name__ == "Video":
         part = part.cast_column(column, Video(decode=False))
     for number, row in enumerate(part):
-        where = f"the data set, split {split}, row {number}"
+        where = f"the dataset, split {split}, row {number}"
         texts = row[captions] if isinstance(row[captions], list) else [row[captions]]
         yield _video(row[column], where), [reading.caption(text, where=where) for text in texts]
 
@@ -80,15 +80,15 @@ def _rows(part: Dataset, column: str, captions: str, split: str) -> Iterator[tup
 def _video(value: Any, where: str) -> Path:
     path, content = (value.get("path"), value.get("bytes")) if isinstance(value, Mapping) else (value, None)
     if content is not None:
-        return _kept(content, Path(path or "").suffix or ".mp4")
+        return _cached(content, Path(path or "").suffix or ".mp4")
     if not isinstance(path, str):
         raise DataError(f"{where}: there is neither a path nor the bytes of a video")
     if "://" in path:
-        raise DataError(f"{where}: {path} lies elsewhere; download the data set's files first")
+        raise DataError(f"{where}: {path} is not on this machine; download the dataset's files first")
     return Path(path).absolute()
 
 
-def _kept(content: bytes, suffix: str) -> Path:
+def _cached(content: bytes, suffix: str) -> Path:
     from huggingface_hub import constants
 
     folder = Path(constants.HF_HOME) / "pseudocap" / "videos"

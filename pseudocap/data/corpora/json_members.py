@@ -1,6 +1,6 @@
-"""A huge JSON object, one member at a time, with no more of the file held than the longest of them.
+"""Read a huge JSON object one member at a time, with no more of the file in memory than the longest of them.
 
-The standard library reads a file as a whole, and objects of 10 GB take several times that in memory.
+The standard library reads a file at once, and objects of 10 GB take several times that in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST_MEMBER = 64 << 20
 
 
 def json_members(path: Path) -> Iterator[tuple[int, str, object]]:
-    """The members of a file that is one JSON object, as (line, key, value)."""
+    """Yield the members of a file that is one JSON object, as (line, key, value)."""
     return iter(_Members(path))
 
 
@@ -44,7 +44,7 @@ def _chunks(path: Path) -> Iterator[str]:
 
 
 class _Members:
-    """Holds the part of the text that is not consumed yet, which grows while a member reaches beyond it."""
+    """Hold the part of the text that is not consumed yet, which grows while a member reaches beyond it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -83,7 +83,7 @@ class _Members:
                     raise self._broken(error.pos, error.msg) from error
 
     def _peek(self) -> str:
-        """The next character that is not white space, without taking it; empty at the end of the file."""
+        """Return the next character that is not white space, without taking it; empty at the end of the file."""
         while True:
             while self._at < len(self._text) and self._text[self._at] in " \t\r\n":
                 self._at += 1

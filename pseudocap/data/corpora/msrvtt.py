@@ -1,4 +1,4 @@
-"""MSR-VTT: 10,000 clips with 20 captions each, in any of its three layouts of files.
+"""Read MSR-VTT: 10,000 clips with 20 captions each, in any of its three layouts of files.
 
 The official pair, the one file of the 2017 challenge and MSRVTT_data.json all hold the same two tables, `videos` and
 `sentences`, and split the videos alike; the validation split is called `validate` or `val`.
@@ -26,7 +26,7 @@ SPLIT_NAMES = {"train": "train", "validate": "val", "val": "val", "test": "test"
 
 
 def read_msrvtt(annotations: Annotations, *, allow_partial: bool = False) -> Corpus:
-    """From a folder that holds one of the layouts, or from its file or files by whatever name."""
+    """Read it from a folder that holds one of the layouts, or from its file or files by whatever name."""
     files = annotation_files(annotations, LAYOUTS, corpus="MSR-VTT")
     checks = Checks(allow_partial=allow_partial)
     videos: dict[str, CaptionedVideo] = {}
@@ -35,7 +35,7 @@ def read_msrvtt(annotations: Annotations, *, allow_partial: bool = False) -> Cor
         document = reading.read_document(path)
         for row in _videos(document, path):
             if row.id in videos:
-                raise DataError(f"{path}: the video {row.id!r} stands there twice, or in two of the files; keep one")
+                raise DataError(f"{path}: the video {row.id!r} appears twice, or in two of the files; keep one")
             videos[row.id], captions[row.id] = row, []
         _add_sentences(captions, document, path, checks)
     rows = [replace(row, captions=tuple(captions[row.id])) for row in videos.values()]

@@ -1,7 +1,7 @@
-"""MSVD: 1,970 short clips with about 40 captions each, named after YouTube: `<youtube>_<start>_<end>.avi`.
+"""Read MSVD: 1,970 short clips with about 40 captions each, named after YouTube: `<youtube>_<start>_<end>.avi`.
 
 The lower-cased lists `sents_{train,val,test}_lc_nopunc.txt` name the clips vid1 to vid1970 and need a mapping file;
-`AllVideoDescriptions.txt` holds the captions as they were written. The standard split goes by the alphabet: of the
+`AllVideoDescriptions.txt` holds the captions as they were written. The standard split is by the alphabet: of the
 1,970 names in order the first 1,200 train, the next 100 validate, and 670 test (the mapping files say the same).
 """
 
@@ -26,7 +26,7 @@ CLIP = re.compile(r"(?P<youtube>.{11})_(?P<start>\d+)_(?P<end>\d+)")
 
 
 def read_msvd(annotations: str | PathLike[str], *, allow_partial: bool = False) -> Corpus:
-    """From the folder of the lists or of AllVideoDescriptions.txt, or from the latter by whatever name."""
+    """Read it from the folder of the lists or of AllVideoDescriptions.txt, or from the latter by whatever name."""
     files = annotation_files(annotations, (tuple(SENTS.values()), (DESCRIPTIONS,)), corpus="MSVD")
     checks = Checks(allow_partial=allow_partial)
     if files[0].name in SENTS.values():
@@ -47,7 +47,7 @@ def _from_lists(folder: Path, checks: Checks) -> Corpus:
         checks.expect(f"captions in {split}", CAPTIONS[split], sum(map(len, captions.values())), where=str(path))
         for key, texts in captions.items():
             if key in rows:
-                raise DataError(f"{path}: {key} stands in the list of {rows[key].split} too; fetch the lists again")
+                raise DataError(f"{path}: {key} is in the list of {rows[key].split} too; fetch the lists again")
             rows[key] = _row(clips[key], texts, split)
         files += [path] if path.is_file() else []
     return fixed_corpus("msvd", list(rows.values()), files=tuple(files), checks=checks, videos=VIDEOS)
@@ -60,8 +60,8 @@ def _from_descriptions(path: Path, checks: Checks) -> Corpus:
     clips = sorted(captions if known is None else known)
     if len(clips) != sum(VIDEOS.values()):
         raise DataError(
-            f"{mapping or path}: {len(clips):,} clips; the standard split goes by the order of all "
-            f"{sum(VIDEOS.values()):,}, so fetch the file again, or put a whole {MAPPINGS[0]} beside {path.name}"
+            f"{mapping or path}: {len(clips):,} clips; the standard split is by the order of all "
+            f"{sum(VIDEOS.values()):,}, so fetch the file again, or put a complete {MAPPINGS[0]} beside {path.name}"
         )
     splits = [split for split, size in VIDEOS.items() for _ in range(size)]
     rows = [_row(clip, captions[clip], split) for clip, split in zip(clips, splits, strict=True) if clip in captions]
@@ -74,7 +74,7 @@ def _mapping_in(folder: Path) -> Path | None:
 
 
 def _read_mapping(path: Path) -> dict[str, str]:
-    """vidN -> the clip's name on YouTube."""
+    """Read vidN -> the clip's name on YouTube."""
     clips: dict[str, str] = {}
     for number, line in reading.lines(path):
         where = f"{path}, line {number}"
@@ -82,7 +82,7 @@ def _read_mapping(path: Path) -> dict[str, str]:
         if len(words) != 2 or not CLIP.fullmatch(words[0]):
             raise DataError(f"{where}: {line[:80]!r} must be <youtube>_<start>_<end> vidN")
         if words[1] in clips or words[0] in clips.values():
-            raise DataError(f"{where}: {words[0]} or {words[1]} stood there before; fetch the file again")
+            raise DataError(f"{where}: {words[0]} or {words[1]} appeared before; fetch the file again")
         clips[words[1]] = words[0]
     return clips
 
@@ -90,7 +90,7 @@ def _read_mapping(path: Path) -> dict[str, str]:
 def _captions(
     path: Path, separator: str | None, checks: Checks, *, known: Container[str] | None
 ) -> dict[str, list[str]]:
-    """Captions by the name that starts each line; a line with # is a remark. Later separators are the caption's own."""
+    """Read captions by the name that starts each line; lines with # are remarks, later separators the caption's own."""
     captions: dict[str, list[str]] = {}
     for number, line in reading.lines(path):
         if line.startswith("#"):

@@ -1,4 +1,4 @@
-"""Your own captions: JSON Lines, JSON or CSV of `video, caption[, start, end][, split]`, or a folder.
+"""Read your own captions: JSON Lines, JSON or CSV of `video, caption[, start, end][, split]`, or a folder.
 
 A video may have several captions, as a list or on several rows. In a folder every video has a text file of the same
 name with one caption a line.
@@ -21,7 +21,7 @@ COLUMNS = ("video", "caption", "start", "end", "split")
 
 
 def read_own(source: str | PathLike[str], *, split: str = "test", allow_partial: bool = False) -> Corpus:
-    """`split` is that of the rows that name none."""
+    """Read your captions; `split` is that of the rows that name none."""
     path = Path(source)
     checks = Checks(allow_partial=allow_partial)
     suffix = path.suffix.lower()
@@ -59,7 +59,7 @@ def _json(path: Path) -> Iterator[tuple[str, object]]:
 
 
 def _merged(records: Iterator[tuple[str, object]], split: str, checks: Checks) -> list[CaptionedVideo]:
-    """One row for each stretch of each video, whatever number of records speak of it."""
+    """Merge records to one row for each stretch of each video."""
     captions: dict[tuple[str, str, float | None, float | None], list[str]] = {}
     for where, record in records:
         try:
@@ -111,7 +111,7 @@ def _folder(folder: Path, split: str, checks: Checks) -> list[CaptionedVideo]:
     rows = []
     for name, path in texts.items():
         if name not in videos:
-            checks.skip("captions of unknown videos", DataError(f"{path}: no video of this name lies beside it"))
+            checks.skip("captions of unknown videos", DataError(f"{path}: no video of this name is beside it"))
             continue
         captions = tuple(reading.caption(line, where=f"{path}, line {number}") for number, line in reading.lines(path))
         if captions:

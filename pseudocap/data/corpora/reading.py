@@ -1,6 +1,6 @@
-"""Other people's text, JSON and CSV, read so that every complaint names the file and the line.
+"""Read other people's text, JSON and CSV so that every error names the file and the line.
 
-Everything is UTF-8, a byte order mark and Windows line ends are taken in stride. Lines end at line feeds only: what
+Everything is UTF-8, a byte order mark and Windows line ends are accepted. Lines end at line feeds only: what
 Unicode calls line separators may stand inside a caption.
 """
 
@@ -21,7 +21,7 @@ NOT_UTF8 = "is not UTF-8; write the file again as UTF-8 (iconv -f latin1 -t utf-
 
 
 def raw_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines with their numbers from 1, line ends left on (a quoted field of a CSV may hold one)."""
+    """Yield the lines with their numbers from 1, line ends left on (a quoted field of a CSV may hold one)."""
     try:
         with path.open("rb") as file:
             for number, raw in enumerate(file, start=1):
@@ -33,18 +33,18 @@ def raw_lines(path: Path) -> Iterator[tuple[int, str]]:
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except IsADirectoryError:
-        raise DataError(f"{path} is a folder, and a file is wanted here") from None
+        raise DataError(f"{path} is a folder, and a file is expected here") from None
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, with their numbers."""
+    """Yield the lines that are not blank, with their numbers."""
     for number, line in raw_lines(path):
         if line.strip():
             yield number, line.rstrip("\r\n")
 
 
 def read_document(path: Path) -> object:
-    """A whole JSON file."""
+    """Read a JSON file at once."""
     text = "".join(line for _, line in raw_lines(path))
     try:
         return json.loads(text)
@@ -55,7 +55,7 @@ def read_document(path: Path) -> object:
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The rows below the header by column name, each with the number of its last line; quoting is taken strictly."""
+    """Yield the rows below the header by column name, each with the number of its last line; quoting is strict."""
     reader = csv.reader((line for _, line in raw_lines(path)), strict=True)
     header: list[str] | None = None
     try:
@@ -78,35 +78,35 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _header(cells: list[str], *, where: str) -> list[str]:
     header = [cell.strip() for cell in cells]
     if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise DataError(f"{where}: the columns {', '.join(map(repr, twice))} stand there more than once")
+        raise DataError(f"{where}: the columns {', '.join(map(repr, twice))} appear more than once")
     return header
 
 
 def field(record: object, name: str, kind: type[T], *, where: str) -> T:
-    """The field of a record of JSON, of the kind it must have."""
+    """Return the field of a record of JSON, of the type it must have."""
     if not isinstance(record, Mapping):
-        raise DataError(f"{where} is {_shown(record)} and must be an object with fields")
+        raise DataError(f"{where} is {_quoted(record)} and must be an object with fields")
     if name not in record:
         raise DataError(f"{where}: the field {name!r} is missing; there are {', '.join(map(repr, record)) or 'none'}")
     value = record[name]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(f"{where}: {name} is {_shown(value)} and must be {KINDS[kind]}")
+        raise DataError(f"{where}: {name} is {_quoted(value)} and must be {KINDS[kind]}")
     return value
 
 
 def number(value: object, name: str, *, where: str) -> float:
-    """A finite number, written as one or as text (in a CSV)."""
+    """Return a finite number, written as one or as text (in a CSV)."""
     try:
         found = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
-        raise DataError(f"{where}: {name} is {_shown(value)} and must be a number (of seconds)")
+        raise DataError(f"{where}: {name} is {_quoted(value)} and must be a number (of seconds)")
     return found
 
 
 def span(start: object, end: object, *, where: str, names: tuple[str, str] = ("start", "end")) -> tuple[float, float]:
-    """A stretch of time in seconds, from 0 on, that ends after it starts."""
+    """Return a stretch of time in seconds, from 0 on, that ends after it starts."""
     first, last = number(start, names[0], where=where), number(end, names[1], where=where)
     if not 0 <= first < last:
         problem = f"{names[0]} is {first:g} and {names[1]} is {last:g}; seconds with 0 <= start < end are wanted"
@@ -115,21 +115,21 @@ def span(start: object, end: object, *, where: str, names: tuple[str, str] = ("s
 
 
 def caption(text: object, *, where: str, name: str = "caption") -> str:
-    """A caption with every run of white space made one space, which no score sees; an empty one is refused."""
+    """Return a caption with every run of white space made one space, which no score notices; refuse an empty one."""
     if not isinstance(text, str):
-        raise DataError(f"{where}: {name} is {_shown(text)} and must be a string")
+        raise DataError(f"{where}: {name} is {_quoted(text)} and must be a string")
     if plain := " ".join(text.split()):
         return plain
     raise DataError(f"{where}: {name} is empty; write one or take it out")
 
 
 def identifier(text: str, name: str, *, where: str) -> str:
-    """The name of a video, without white space around it; an empty one is refused."""
+    """Return the name of a video, without white space around it; refuse an empty one."""
     if plain := text.strip():
         return plain
     raise DataError(f"{where}: {name} is empty; it must name a video")
 
 
-def _shown(value: object) -> str:
+def _quoted(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

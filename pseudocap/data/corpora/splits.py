@@ -1,6 +1,6 @@
-"""Other splits than a corpus's own, from lists of ids, and the guard against testing on what was trained on.
+"""Split a corpus by lists of ids, and refuse to test on what was trained on.
 
-The case that it stands for: the 1k-A retrieval split of MSR-VTT trains on 9,000 videos, and 1,990 of them are test
+The case in point: the 1k-A retrieval split of MSR-VTT trains on 9,000 videos, and 1,990 of them are test
 videos of the captioning split. A caption score after such training measures memory.
 """
 
@@ -20,7 +20,7 @@ from pseudocap.types import CaptionedVideo
 
 
 def read_list(path: str | PathLike[str]) -> list[str]:
-    """Ids of videos: one a line, or of a .csv the column `video_id`."""
+    """Read ids of videos: one a line, or of a .csv the column `video_id`."""
     path = Path(path)
     ids: dict[str, None] = {}
     if path.suffix.lower() == ".csv":
@@ -33,7 +33,7 @@ def read_list(path: str | PathLike[str]) -> list[str]:
     for line, text in found:
         name = reading.identifier(text, "video_id", where=f"{path}, line {line}")
         if name in ids:
-            raise DataError(f"{path}, line {line}: {name!r} stands there twice; a split lists a video once")
+            raise DataError(f"{path}, line {line}: {name!r} appears twice; a split lists a video once")
         ids[name] = None
     if not ids:
         raise DataError(f"{path} lists no video")
@@ -41,10 +41,10 @@ def read_list(path: str | PathLike[str]) -> list[str]:
 
 
 def resplit(corpus: Corpus, lists: Mapping[str, str | PathLike[str] | None], *, allow_leak: bool = False) -> Corpus:
-    """The corpus with the splits of these lists: a file of ids, or None to leave the split out.
+    """Return the corpus with the splits of these lists: a file of ids, or None to leave the split out.
 
-    A split that is not mentioned stays as the annotations have it. What train shares with any other is refused, or
-    with `allow_leak` kept as a Mismatch that every result carries.
+    A split that is not mentioned stays as the annotations have it. Videos that train shares with any other are refused,
+    or with `allow_leak` recorded as a Mismatch that every result reports.
     """
     for name in lists:
         if name not in SPLITS:
@@ -78,11 +78,11 @@ def hold_out(
     val: str = "val",
     is_there: Callable[[CaptionedVideo], bool] = lambda row: True,
 ) -> Corpus:
-    """A validation split of this share of the training videos, at least one of them; of a single video there is none.
+    """Split off this share of the training videos for validation, at least one of them; none of a single video.
 
-    A video goes whole, with all its stretches. Which ones is a function of the seed and their names, so a corpus that
-    grows keeps those that it had where they still belong. Only videos that are there are drawn and counted: one that
-    is not would validate nothing.
+    A video goes with all its stretches. Which ones is a function of the seed and their names, so a corpus that grows
+    keeps those that it had where they still belong. Only videos that are present are drawn and counted: a missing one
+    would validate nothing.
     """
     if isinstance(share, bool) or not 0 <= share < 1:
         raise ConfigError(f"the share that is held out must be from 0 to below 1, not {share!r}")
@@ -108,9 +108,9 @@ def _known(path: str | PathLike[str], by_id: Collection[str], corpus: str) -> li
 def refuse_leak(
     train: Corpus, held_out: Corpus, *, allow_leak: bool = False, sources: Mapping[str, str] | None = None
 ) -> tuple[Mismatch, ...]:
-    """Refuse to hold out a split of which videos are trained on; `sources` says where each split comes from.
+    """Refuse to hold out a split of which videos are trained on; `sources` names the origin of each split.
 
-    Both corpora are narrowed to one split. With `allow_leak` the number comes back, for the results.
+    Both corpora are narrowed to one split. With `allow_leak` the number is returned, for the results.
     """
     trained = {row.id for row in train.rows}
     held = {row.id for row in held_out.rows}
@@ -123,6 +123,6 @@ def refuse_leak(
             f"the training list{origin.get('train', '')} holds {shared:,} of the {len(held):,} videos of "
             f"{split}{origin.get(split, '')}: a score there would measure memory, not captioning. The 9k training list "
             "of MSR-VTT belongs to the 1k-A retrieval split, not to the captioning one; take lists of one split, leave "
-            f"{split} out (--split {split}=none), or force it (allow_leak, --allow-leak), which every result then says"
+            f"{split} out (--split {split}=none), or force it (allow_leak, --allow-leak), which every result reports"
         )
     return (Mismatch(what=f"videos of {split} that are trained on", expected=0, found=shared),)

@@ -1,4 +1,4 @@
-"""Videos of which nothing is said yet, as rows: what is to be encoded, or labelled."""
+"""List videos without captions as rows, to be encoded or labelled."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def uncaptioned(
     min_seconds: float | None = None,
     progress: Progress | None = None,
 ) -> tuple[CaptionedVideo, ...]:
-    """The videos of a folder, whole or cut into clips, as rows of which nothing is said yet.
+    """List the videos of a folder, entire or cut into clips, as rows without captions.
 
     A clip at a video's end that is shorter than `min_seconds` is left out (by default 1 s, or a shorter clip's length).
-    A video that cannot be opened stays one row, so that whoever watches it counts and names it.
+    A video that cannot be opened stays one row, so that the code that decodes it counts and names it.
     """
     rows = []
     if clip_seconds is not None and min_seconds is None:

@@ -1,6 +1,6 @@
-"""VATEX: clips of ten seconds with ten English captions each (the Chinese ones are left alone).
+"""Read VATEX: clips of ten seconds with ten English captions each (the Chinese ones are ignored).
 
-A file is a list of `{"videoID": "<youtube>_<start>_<end>", "enCap": [..]}`; which split it is, its name says.
+A file is a list of `{"videoID": "<youtube>_<start>_<end>", "enCap": [..]}`; its name contains the split.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CLIP = re.compile(r"(?P<youtube>.{11})_(?P<start>\d{6})_(?P<end>\d{6})")
 
 
 def read_vatex(annotations: Annotations, *, allow_partial: bool = False) -> Corpus:
-    """From the folder of the official files, or from files whose names say train, val or test."""
+    """Read it from the folder of the official files, or from files whose names contain train, val or test."""
     files = annotation_files(annotations, (LAYOUT,), corpus="VATEX")
     checks = Checks(allow_partial=allow_partial)
     rows: dict[str, CaptionedVideo] = {}
@@ -31,7 +31,7 @@ def read_vatex(annotations: Annotations, *, allow_partial: bool = False) -> Corp
         for position, record in enumerate(records):
             row = _row(record, split, checks, where=f"{path}, row {position}")
             if row.id in rows:
-                raise DataError(f"{path}, row {position}: the video {row.id!r} stood there before; keep one of them")
+                raise DataError(f"{path}, row {position}: the video {row.id!r} appeared before; keep one of them")
             rows[row.id] = row
     return fixed_corpus(
         "vatex", list(rows.values()), files=files, checks=checks, videos=VIDEOS, captions_each=CAPTIONS_EACH

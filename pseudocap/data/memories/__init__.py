@@ -1,1 +1,1 @@
-"""What a frozen encoder computed of each clip, stored once: written, read, used as a source of samples."""
+"""Store what a frozen encoder computed of each clip, read it, and use it as a source of samples."""

@@ -1,4 +1,4 @@
-"""A source of clips through a frozen encoder, once: `pseudocap encode`.
+"""Encode a source of clips with a frozen encoder, once: `pseudocap encode`.
 
 Workers read and decode in the order of the source, this process encodes in batches and writes shards of a fixed number
 of samples. A shard begins with a new batch, so what a run writes does not depend on where earlier runs were stopped:
@@ -33,22 +33,22 @@ from pseudocap.files.lock import locked
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import Modality, Progress
-from pseudocap.video.watch import pad_clips
+from pseudocap.video.tensors import pad_clips
 from pseudocap.workers import ordered
 
 FEW = 20  # samples before a share of failures means anything
 
 
 class DescribedSource(Source, Protocol):
-    """A source that can say what a sample is without looking at its pictures."""
+    """Describe samples without decoding their pictures."""
 
     def describe(self, index: int) -> Described:
-        """Raises what `sample` raises."""
+        """Describe a sample, with the errors of `sample`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Watched:
-    """What a worker hands over: a sample with its views, with none where they are stored already, or why not."""
+class _Decoded:
+    """Hold a worker's result: a sample with its views, none where they are stored already, or why it failed."""
 
     index: int
     of: Described | None
@@ -57,20 +57,20 @@ class _Watched:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Watching:
-    """What a worker does: a sample by its index, with all of its views."""
+class _Decoding:
+    """Decode a sample by its index in a worker, with all of its views."""
 
     source: DescribedSource
     spec: MemorySpec
     known: frozenset[str]
 
-    def __call__(self, index: int) -> _Watched:
+    def __call__(self, index: int) -> _Decoded:
         try:
             of = self.source.describe(index)
             views = () if of.content in self.known else tuple(self._views(index, of.content))
         except (DataError, DecodeError, OSError) as error:
-            return _Watched(index=index, of=None, views=(), problem=first_line(error))
-        return _Watched(index=index, of=of, views=views, problem="")
+            return _Decoded(index=index, of=None, views=(), problem=first_line(error))
+        return _Decoded(index=index, of=of, views=views, problem="")
 
     def _views(self, index: int, content: str) -> Iterator[torch.Tensor]:
         for view in range(self.spec.views):
@@ -81,7 +81,7 @@ class _Watching:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
-    """What a run did. `failed` has name and reason of every sample that gave nothing, in earlier runs too."""
+    """Report what a run did. `failed` has name and reason of every sample that gave nothing, in earlier runs too."""
 
     stored: int
     already: int
@@ -104,9 +104,9 @@ def encode(
     retry_failed: bool = False,
     progress: Progress | None = None,
 ) -> Encoded:
-    """Store the memories of all samples of a source, and go on where an earlier run over it was stopped.
+    """Store the memories of all samples of a source, and continue where an earlier run over it was stopped.
 
-    `batch_size` counts views. More failures than `max_failure_rate` end the run; what was encoded is kept. What had
+    `batch_size` counts views. More failures than `max_failure_rate` end the run; what was encoded stays. What had
     failed before and fails again is not counted among them.
     """
     for name, value, least in (("batch_size", batch_size, 1), ("shard_size", shard_size, 1), ("workers", workers, 0)):
@@ -116,41 +116,41 @@ def encode(
     started = time.monotonic()
     create(out, spec)
     with locked(out, "encoding"):
-        past = Past.of(out, source.identity)
-        past.refuse_other(source.modality, out)
-        again = frozenset(past.failures) if retry_failed else frozenset()
-        wanted = [*sorted(again), *range(past.next, sum(source.groups))]
-        writer = _Writer(encoder=encoder, out=out, spec=spec, past=past, batch_size=batch_size, shard_size=shard_size)
+        state = FolderState.of(out, source.identity)
+        state.refuse_other(source.modality, out)
+        again = frozenset(state.failures) if retry_failed else frozenset()
+        wanted = [*sorted(again), *range(state.next, sum(source.groups))]
+        writer = _Writer(encoder=encoder, out=out, spec=spec, state=state, batch_size=batch_size, shard_size=shard_size)
         tried = failed = 0
-        watching = _Watching(source=source, spec=spec, known=frozenset(past.contents))
-        samples = ordered(watching, wanted, workers=workers, crashed=_crashed)
-        for done, watched in enumerate(samples, start=1):
-            writer.take(watched, name=source.name(watched.index))
-            if watched.index not in again:
-                tried, failed = tried + 1, failed + bool(watched.problem)
+        decoding = _Decoding(source=source, spec=spec, known=frozenset(state.contents))
+        samples = ordered(decoding, wanted, workers=workers, crashed=_crashed)
+        for done, decoded in enumerate(samples, start=1):
+            writer.take(decoded, name=source.name(decoded.index))
+            if decoded.index not in again:
+                tried, failed = tried + 1, failed + bool(decoded.problem)
             if objection := tolerance.objection(failed, tried, "samples failed"):
                 writer.flush()
-                raise DataError(f"{objection}; the last was {watched.problem}; what was encoded is kept in {out}")
+                raise DataError(f"{objection}; the last was {decoded.problem}; what was encoded is kept in {out}")
             if progress is not None:
                 progress(done, len(wanted))
         writer.flush()
     return Encoded(
         stored=writer.stored,
         already=len(wanted) - writer.stored - writer.failing,
-        failed={failure.name: failure.reason for failure in past.failures.values()},
-        total=len(past.contents),
+        failed={failure.name: failure.reason for failure in state.failures.values()},
+        total=len(state.contents),
         bytes=sum(path.stat().st_size for path in out.iterdir()),
         seconds=time.monotonic() - started,
     )
 
 
-def _crashed(index: int) -> _Watched:
-    return _Watched(index=index, of=None, views=(), problem=CRASHED)
+def _crashed(index: int) -> _Decoded:
+    return _Decoded(index=index, of=None, views=(), problem=CRASHED)
 
 
 @dataclass(kw_only=True, slots=True)
-class Past:
-    """What the shards of a folder say: what is stored, and how far a source is done."""
+class FolderState:
+    """Summarise the shards of a folder: what is stored, and how far a source is done."""
 
     source: str
     shards: int = 0
@@ -160,34 +160,34 @@ class Past:
     failures: dict[int, Failure] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, folder: Path, source: str) -> Past:
-        past = cls(source=source)
+    def of(cls, folder: Path, source: str) -> FolderState:
+        state = cls(source=source)
         for path in shard_paths(folder):
             index = read_index(path)
-            past.shards = int(path.stem) + 1
-            past.rows |= {row.of for row in index.rows}
-            past.contents |= {row.of.content for row in index.rows if row.place is not None}
+            state.shards = int(path.stem) + 1
+            state.rows |= {row.of for row in index.rows}
+            state.contents |= {row.of.content for row in index.rows if row.place is not None}
             if index.source == source:
-                past.next = max(past.next, index.next)
-                past.failures.update((failure.index, failure) for failure in index.failed)
+                state.next = max(state.next, index.next)
+                state.failures.update((failure.index, failure) for failure in index.failed)
                 for number in index.mended:
-                    past.failures.pop(number, None)
-        return past
+                    state.failures.pop(number, None)
+        return state
 
     def refuse_other(self, modality: Modality, folder: Path) -> None:
-        """DataError where the folder's memories are of the other kind."""
+        """Raise DataError where the folder's memories are of the other modality."""
         if there := {row.modality for row in self.rows} - {modality}:
             raise DataError(f"{folder} holds memories of {there.pop()}s, and these are {modality}s; take two folders")
 
 
 @dataclass(kw_only=True)
 class _Writer:
-    """Gathers views until they fill a batch, encodes them, and writes what has been encoded as shards."""
+    """Gather views until they fill a batch, encode them, and write what has been encoded as shards."""
 
     encoder: Encoder
     out: Path
     spec: MemorySpec
-    past: Past
+    state: FolderState
     batch_size: int
     shard_size: int
     stored: int = 0
@@ -205,27 +205,27 @@ class _Writer:
 
     @property
     def clips(self) -> int:
-        """Samples whose views are in the shard that is being gathered."""
+        """Count the samples whose views are in the shard that is being gathered."""
         return (self.vectors.views + len(self.waiting)) // self.spec.views
 
-    def take(self, watched: _Watched, *, name: str) -> None:
-        past = self.past
-        if watched.of is None:
+    def take(self, decoded: _Decoded, *, name: str) -> None:
+        state = self.state
+        if decoded.of is None:
             self.failing += 1
-            self.failed.append(Failure(index=watched.index, name=name, reason=watched.problem))
-            past.failures[watched.index] = self.failed[-1]
+            self.failed.append(Failure(index=decoded.index, name=name, reason=decoded.problem))
+            state.failures[decoded.index] = self.failed[-1]
         else:
-            if past.failures.pop(watched.index, None):
-                self.mended.append(watched.index)
-            if watched.of.content not in past.contents:
-                past.contents.add(watched.of.content)
-                self.rows.append(MemoryRow(of=watched.of, place=self.clips))
-                self.waiting += watched.views
+            if state.failures.pop(decoded.index, None):
+                self.mended.append(decoded.index)
+            if decoded.of.content not in state.contents:
+                state.contents.add(decoded.of.content)
+                self.rows.append(MemoryRow(of=decoded.of, place=self.clips))
+                self.waiting += decoded.views
                 self.stored += 1
-            elif watched.of not in past.rows:
-                self.rows.append(MemoryRow(of=watched.of, place=None))
-            past.rows.add(watched.of)
-        past.next = max(past.next, watched.index + 1)
+            elif decoded.of not in state.rows:
+                self.rows.append(MemoryRow(of=decoded.of, place=None))
+            state.rows.add(decoded.of)
+        state.next = max(state.next, decoded.index + 1)
         while len(self.waiting) >= self.batch_size:
             self._encode(self.batch_size)
         if len(self.rows) >= self.shard_size:
@@ -241,18 +241,18 @@ class _Writer:
         self.vectors.add(memory)
 
     def flush(self) -> None:
-        """End the shard: encode what waits, write everything, begin anew."""
+        """End the shard: encode the waiting views, write everything, begin the next."""
         if self.waiting:
             self._encode(len(self.waiting))
         if not (self.rows or self.failed or self.mended):
             return
         index = ShardIndex(
-            source=self.past.source,
-            next=self.past.next,
+            source=self.state.source,
+            next=self.state.next,
             rows=tuple(self.rows),
             failed=tuple(self.failed),
             mended=tuple(self.mended),
         )
-        write_shard(self.out, self.past.shards, self.vectors.tensors(), index)
-        self.past.shards += 1
+        write_shard(self.out, self.state.shards, self.vectors.tensors(), index)
+        self.state.shards += 1
         self._start_shard()

@@ -1,4 +1,4 @@
-"""Shards of memories as they are written: vectors gathered as they are stored, in files that count once complete."""
+"""Write shards of memories: vectors are gathered as they are stored, in files that count once complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pseudocap.memory import Memory
 
 
 def create(folder: Path, spec: MemorySpec) -> None:
-    """A folder for these memories, or the one that is there if it was made with the very same settings."""
+    """Make a folder for these memories, or accept the existing one if it was made with the very same settings."""
     if (folder / MANIFEST).is_file():
         there = read_spec(folder)
         if there != spec:
@@ -35,16 +35,16 @@ def create(folder: Path, spec: MemorySpec) -> None:
 
 
 def quantise(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """int8 of the same shape, and a float32 scale for each vector: its largest value is 127."""
+    """Return int8 of the same shape, and a float32 scale for each vector: its largest value is 127."""
     scale = vectors.float().abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
     return (vectors.float() / scale).round().to(torch.int8), scale
 
 
 class ShardVectors:
-    """The vectors of a shard of at most so many samples, held once and as small as they are stored.
+    """Hold the vectors of a shard of at most so many samples, once and as small as they are stored.
 
-    They are put where the file will have them from the beginning. Gathered view by view as float32 and packed at the
-    end, a shard would take several times its size. Room that is not used takes no memory.
+    They are written where the file will have them from the beginning. Gathered view by view as float32 and packed at
+    the end, a shard would take several times its size. Room that is not used takes no memory.
     """
 
     def __init__(self, spec: MemorySpec, samples: int) -> None:
@@ -74,7 +74,7 @@ class ShardVectors:
         self.views += len(memory)
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """Return them as the file has them; none where there is no sample."""
+        """Return the tensors as the file has them; none where there is no sample."""
         if not self.views:
             return {}
         views = self._spec.views
@@ -93,7 +93,7 @@ class ShardVectors:
             parts[name], parts[f"{name}_scale"] = quantise(vectors)
         for part, values in parts.items():
             needed, held = first + len(values), self._rooms.get(part)
-            if held is None or len(held) < needed:  # how long a sound is, nobody knows before
+            if held is None or len(held) < needed:  # the length of a sound is not known before
                 size = max(room, needed if held is None else 2 * needed)
                 stored = torch.float16 if self._spec.storage == "float16" else values.dtype
                 self._rooms[part] = torch.empty(size, *values.shape[1:], dtype=stored)
@@ -103,7 +103,7 @@ class ShardVectors:
 
 
 def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], index: ShardIndex) -> None:
-    """Vectors first, then the index that makes them count; each under another name until it is complete."""
+    """Write vectors first, then the index that makes them count; each under another name until it is complete."""
     # ASCII, because a file's name may be no UTF-8, and comes back as it was from an escape.
     document = json.dumps({"format": FORMAT, **asdict(index)}).encode()
     _write(folder / f"{number:05d}.safetensors", lambda scratch: safetensors.torch.save_file(tensors, scratch))
@@ -120,5 +120,5 @@ def _write(path: Path, content: bytes | Callable[[Path], None]) -> None:
                 content(scratch)
     except (OSError, SafetensorError) as error:
         raise DataError(
-            f"{path} could not be written: {first_line(error)}; the shards before it are whole, run again to go on"
+            f"{path} could not be written: {first_line(error)}; the shards before are complete, run again to go on"
         ) from error

@@ -1,14 +1,14 @@
-"""Pooled memories on disk: what a frozen encoder sees of a clip, kept so that no epoch has to look again.
+"""Read pooled memories from disk: what a frozen encoder computed of a clip, so that no epoch encodes it again.
 
 The encoder never learns, so it gives the same for the same pixels each time. A memory of T + S vectors is all that the
 separable adapters take of a clip, and a training run from memories needs neither videos nor an encoder. For captioners
-whose attention looks at every patch of every frame, the T * S vectors that were pooled can be kept beside them.
+whose attention reads every patch of every frame, the T * S vectors that were pooled can be stored beside them.
 
 A folder holds `memories.json` (what made it, with a fingerprint of that) and shards: `00000.safetensors` with the
-vectors, and `00000.json` with whose they are, written last: a shard without it does not count. Vectors are float16, or
-int8 with a scale for each vector. A sample has one or several views: view 0 is what evaluation sees, the others are
+vectors, and `00000.json` with their samples, written last: a shard without it does not count. Vectors are float16, or
+int8 with a scale for each vector. A sample has one or several views: view 0 is that of evaluation, the others are
 random crops at random moments, so that augmentation survives. Samples may have different numbers of frames, so the
-vectors of time lie one after another and `frames` says how many belong to each view; patches, where they are kept, lie
+vectors of time lie one after another and `frames` counts those of each view; patches, where they are stored, lie
 frame by frame in the same way. So do the vectors of the axes of sound, of which a view may have none.
 """
 
@@ -38,7 +38,7 @@ from pseudocap.types import CaptionedVideo, Preprocess, Sample
 
 FORMAT = 1
 MANIFEST = "memories.json"
-# The tensor that says how many vectors of an axis each view has. Of space every view has as many, one per patch.
+# The tensor that counts the vectors of an axis in each view. Of space every view has as many, one per patch.
 COUNTS = {"time": "frames", "sound": "sound_counts", "pitch": "pitch_counts"}
 Storage = Literal["float16", "int8"]
 Precision = Literal["float32", "bfloat16"]
@@ -46,15 +46,15 @@ Precision = Literal["float32", "bfloat16"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemorySpec:
-    """Everything that a memory depends on beside the clip: the encoder's weights, its frames, and the storage."""
+    """Specify what a memory depends on beside the clip: the encoder's weights, its frames, and the storage."""
 
     encoder: str  # the fingerprint of its weights
     preprocess: Preprocess
-    crops: int = 0  # random views of each clip, beside the one that evaluation sees
+    crops: int = 0  # random views of each clip, beside that of evaluation
     seed: int = 0  # of those
     storage: Storage = "float16"
     precision: Precision = "float32"  # that the encoder ran in
-    patches: bool = False  # whether all patches are kept beside the pooled vectors
+    patches: bool = False  # whether all patches are stored beside the pooled vectors
     axes: tuple[str, ...] = SIGHT  # of the memory, in their order
 
     def __post_init__(self) -> None:
@@ -95,7 +95,7 @@ class MemorySpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryRow:
-    """Whose memory it is: a sample's description, and its index among the vectors of this shard.
+    """Map a sample's description to its index among the vectors of this shard.
 
     None means that an earlier row has the same content, so its vectors serve both.
     """
@@ -106,7 +106,7 @@ class MemoryRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """The sample with this number of the source gave nothing."""
+    """Record that the sample with this number of the source failed."""
 
     index: int
     name: str
@@ -115,7 +115,7 @@ class Failure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardIndex:
-    """What stands beside a shard. With it all numbers below `next` of the source with this identity are done.
+    """Hold the index beside a shard. With it all numbers below `next` of the source with this identity are done.
 
     `mended` are numbers that had failed before and are stored here.
     """
@@ -128,7 +128,7 @@ class ShardIndex:
 
 
 def view_generator(spec: MemorySpec, content: str, view: int) -> torch.Generator | None:
-    """The randomness of one view of one clip, a function of these alone; None for the view that evaluation sees."""
+    """Return the randomness of one view of one clip, a function of these alone; None for the view of evaluation."""
     if view == 0:
         return None
     digest = hashlib.sha256(f"{spec.seed} {content} {view}".encode()).digest()
@@ -157,7 +157,7 @@ def read_spec(folder: Path) -> MemorySpec:
 
 
 def differences(there: MemorySpec, wanted: MemorySpec) -> str:
-    """`crops is 2 there and 0 here, ...`"""
+    """Describe differences: `crops is 2 there and 0 here, ...`"""
     pairs = ((name, getattr(there, name), getattr(wanted, name)) for name in MemorySpec.__slots__)
     return ", ".join(f"{name} is {_short(one)} there and {_short(two)} here" for name, one, two in pairs if one != two)
 
@@ -192,11 +192,11 @@ def _row(*, of: dict[str, Any], place: int | None) -> MemoryRow:
 
 
 class MemorySource:
-    """Memories as a source of samples: what a stream, or a data module, draws from instead of videos.
+    """Draw samples from stored memories: what a stream, or a data module, reads instead of videos.
 
     `encoder` and `preprocess` are those of the model that will learn from them; what was made with others is refused.
-    With a generator a sample is one of its random views (the one view where there is no other), without one it is what
-    evaluation sees. `patches` is whether the model looks at every patch: only then are those read.
+    With a generator a sample is one of its random views (the one view where there is no other), without one it is that
+    of evaluation. `patches` is whether the model reads every patch: only then are those loaded.
     """
 
     def __init__(
@@ -209,7 +209,7 @@ class MemorySource:
     ) -> None:
         self.folder, self.patches = Path(folder), patches
         self.spec = read_spec(self.folder)
-        self.refuse_strangers(encoder, preprocess, patches=patches)
+        self.refuse_mismatches(encoder, preprocess, patches=patches)
         self._rows_of: dict[str, tuple[int, int]] = {}  # of a content: its shard, and its index there
         rows: dict[tuple[str, str], tuple[int, Described]] = {}  # a later row about the same has the newer captions
         paths = shard_paths(self.folder)
@@ -234,9 +234,9 @@ class MemorySource:
             self._by_key.setdefault(of.key, []).append(number)
             self._by_video.setdefault(plain_name(of.key), []).append(number)
 
-    def refuse_strangers(self, encoder: str | None, preprocess: Preprocess | None, *, patches: bool = False) -> None:
-        """DataError where a model with this encoder and preprocessing sees something else; None is not compared. So it
-        is where the model looks at patches and they are not stored, or not read."""
+    def refuse_mismatches(self, encoder: str | None, preprocess: Preprocess | None, *, patches: bool = False) -> None:
+        """Raise DataError where a model with this encoder and preprocessing gets other input; None is not compared. So
+        it is where the model reads patches and they are not stored, or not loaded."""
         if encoder is not None and encoder != self.spec.encoder:
             raise DataError(
                 f"{self.folder} was encoded by weights with fingerprint {self.spec.encoder[:12]}, and the model's "
@@ -249,12 +249,12 @@ class MemorySource:
             )
         if patches and not self.spec.patches:
             raise DataError(
-                f"{self.folder} holds pooled vectors alone, and the model's attention looks at every patch of every "
+                f"{self.folder} holds pooled vectors alone, and the model's attention reads every patch of every "
                 "frame; encode into another folder with `pseudocap encode --patches`"
             )
         if patches and not self.patches:
             raise DataError(
-                f"{self.folder} was opened without its patches, and the model's attention looks at them; open it as "
+                f"{self.folder} was opened without its patches, and the model's attention reads them; open it as "
                 "MemorySource(..., patches=True)"
             )
 
@@ -278,7 +278,7 @@ class MemorySource:
         return self._only(key, self._by_key[key])
 
     def of_row(self, row: CaptionedVideo) -> int | None:
-        """Find the sample of a corpus's row: by its id or, where the row is a whole video, by the video's name."""
+        """Find the sample of a corpus's row: by its id or, where the row is an entire video, by the video's name."""
         found = self._by_key.get(row.id)
         if found is None and row.start is None:
             found = self._by_video.get(plain_name(row.video))
@@ -301,7 +301,7 @@ class MemorySource:
         return Sample(key=row.key, modality=row.modality, captions=row.captions, memory=self.memory(index, view))
 
     def memory(self, index: int, view: int = 0) -> Memory:
-        """Read one view of one sample in float32: its axes, and patches where they were asked for."""
+        """Read one view of one sample in float32: its axes, and patches where they were requested."""
         shard, row = self._rows_of[self.rows[index].content]
         path = self.folder / f"{shard:05d}.safetensors"
         try:
@@ -328,7 +328,7 @@ class MemorySource:
 
 
 class MemoryRows(RowSource):
-    """Rows of a corpus, with its captions, whose memory is stored; `missing` has the ids of the others."""
+    """Draw the rows of a corpus whose memory is stored, with its captions; `missing` has the ids of the others."""
 
     def __init__(self, rows: Iterable[CaptionedVideo], memories: MemorySource) -> None:
         found = [(row, memories.of_row(row)) for row in rows]
@@ -343,7 +343,7 @@ class MemoryRows(RowSource):
         return f"{digest_of(row_fields(row) for row in self.rows)} {self._memories.identity}"
 
     def refuse_missing(self, max_failure_rate: float) -> None:
-        """DataError where the rows without a memory are more than this share."""
+        """Raise DataError where the rows without a memory are more than this share."""
         rows = len(self.rows) + len(self.missing)
         what = f"videos have no memory in {self._root} ({', '.join(self.missing[:3])}, ..)"
         if objection := Tolerance(max_failure_rate).objection(len(self.missing), rows, what):

@@ -1,1 +1,1 @@
-"""Numbered batches in a seeded order, computed by workers, resumed exactly."""
+"""Compute numbered batches in a seeded order with workers, and resume exactly."""

@@ -1,7 +1,7 @@
-"""Batches by number: what a step of training or of an evaluation gets, whoever computes it and whenever.
+"""Compute batches by number: what a step of training or of an evaluation gets, in whichever worker and order.
 
-Nothing here remembers anything. Batch s of a rank is a function of (seed, rank, ranks, s) and of the data, so a loader
-may give any batch to any worker, and resuming at a step means to begin there. A sample that cannot be watched is
+Nothing here has state. Batch s of a rank is a function of (seed, rank, ranks, s) and of the data, so a loader
+may give any batch to any worker, and resuming at a step means to start there. A sample that cannot be decoded is
 replaced by others of its source, drawn from (seed, position): which they are depends on the data only, so a resumed
 run replaces it by the same. The price is that these few are seen twice in that epoch.
 """
@@ -24,19 +24,19 @@ from pseudocap.types import Batch, Sample
 
 REPLACEMENTS = 16
 # What random numbers are for, beside the order's.
-_WATCHING, _REPLACING = 3, 4
-UNWATCHABLE = (DataError, DecodeError, OSError)
+_SAMPLING, _REPLACING = 3, 4
+UNDECODABLE = (DataError, DecodeError, OSError)
 
 
 class BrokenSample(NamedTuple):
-    """A sample that could not be watched."""
+    """Record a sample that could not be decoded."""
 
     name: str
     reason: str
 
 
 class Delivery(NamedTuple):
-    """What comes from a worker: a batch, None if none of its samples can be watched, and what failed on the way.
+    """Hold a worker's result: a batch, None if none of its samples can be decoded, and what failed on the way.
 
     `fatal` is an error's message: raised in a worker it would arrive as a page of traceback.
     """
@@ -47,7 +47,7 @@ class Delivery(NamedTuple):
 
 
 class Stream:
-    """What one of `ranks` takes from a source, in order and for ever; together they take every sample once an epoch.
+    """Draw what one of `ranks` takes from a source, without end; together they take every sample once an epoch.
 
     `number` is that of the stream among others, so that each has an order of its own; by default its modality's.
     """
@@ -61,28 +61,28 @@ class Stream:
         self._order = Order(source.groups, seed=self._seed, mix=mix)
 
     def take(self, number: int, failures: list[BrokenSample]) -> tuple[Sample, str]:
-        """The sample of this number and the caption that it learns; what could not be watched goes to `failures`."""
+        """Return the sample of this number and the caption that it learns; append what fails to `failures`."""
         position = number * self._ranks + self._rank
         epoch, index = self._order.at(position)
         before = len(failures)
         for candidate in (index, *self._replacements(position)):
             try:
-                return self._watch(epoch, candidate)
-            except UNWATCHABLE as error:
+                return self._sample(epoch, candidate)
+            except UNDECODABLE as error:
                 failures.append(BrokenSample(self.source.name(candidate), reason_of(error)))
         first = failures[before]
         raise DataError(
-            f"{1 + REPLACEMENTS} samples in a row cannot be watched, {first.name} first ({first.reason}); "
-            "is this the right folder, and are its files whole?"
+            f"{1 + REPLACEMENTS} samples in a row cannot be decoded, {first.name} first ({first.reason}); "
+            "is this the right folder, and are its files complete?"
         )
 
     def _replacements(self, position: int) -> tuple[int, ...]:
         generator = np.random.default_rng([*self._seed, _REPLACING, position])
         return tuple(generator.integers(self._order.total, size=REPLACEMENTS).tolist())
 
-    def _watch(self, epoch: int, index: int) -> tuple[Sample, str]:
-        """Moments, crop and caption are functions of seed, epoch and sample, wherever it stands in the order."""
-        state = np.random.SeedSequence([*self._seed, _WATCHING, epoch, index]).generate_state(1, np.uint64)
+    def _sample(self, epoch: int, index: int) -> tuple[Sample, str]:
+        """Draw moments, crop and caption as functions of seed, epoch and sample, wherever it is in the order."""
+        state = np.random.SeedSequence([*self._seed, _SAMPLING, epoch, index]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(state[0]))
         sample = self.source.sample(index, generator)
         generator.manual_seed(int(state[0]))  # the caption must not depend on how many numbers a crop takes
@@ -90,7 +90,7 @@ class Stream:
 
 
 class TrainingBatches(Dataset[Delivery]):
-    """The batches of a rank by step: the mixture says which stream, and that one gives the samples."""
+    """Compute the batches of a rank by step: the mixture draws the stream, and that one gives the samples."""
 
     def __init__(self, streams: Mapping[str, Stream], mixture: Mixture) -> None:
         self.streams = dict(streams)
@@ -110,9 +110,9 @@ class TrainingBatches(Dataset[Delivery]):
 
 
 class EvaluationBatches(Dataset[Delivery]):
-    """Every sample of a source once: rank r of R has the samples r, r + R, ..., in order, the last batch shorter.
+    """Batch every sample of a source once: rank r of R has r, r + R, ..., in order, the last batch shorter.
 
-    A sample that cannot be watched has no replacement here: a score is over what was watched, and says how much it was.
+    A sample that cannot be decoded has no replacement here: a score covers what was decoded, and reports how much.
     """
 
     def __init__(self, source: Source, *, batch_size: int, rank: int = 0, ranks: int = 1) -> None:
@@ -129,7 +129,7 @@ class EvaluationBatches(Dataset[Delivery]):
         for index in self._indices[number * self._batch_size : (number + 1) * self._batch_size]:
             try:
                 samples.append(self.source.sample(index, None))
-            except UNWATCHABLE as error:
+            except UNDECODABLE as error:
                 failures.append(BrokenSample(self.source.name(index), reason_of(error)))
         if not samples:
             return Delivery(None, tuple(failures))
@@ -137,7 +137,7 @@ class EvaluationBatches(Dataset[Delivery]):
 
 
 def reason_of(error: BaseException) -> str:
-    """Why a sample cannot be watched, without the path, which results have no use for."""
+    """Return why a sample cannot be decoded, without the path, which results have no use for."""
     if not isinstance(error, DecodeError):
         return first_line(error)
     return error.problem if error.time is None else f"at {error.time:.3f} s: {error.problem}"

@@ -1,4 +1,4 @@
-"""Loaders: batches by number, computed by workers, handed out in order; and the account of what failed.
+"""Load batches by number, computed by workers, in order; and count what failed.
 
 They are iterables with a length and no DataLoader, so Lightning leaves them as they are: it puts a sampler of its own
 into every DataLoader of a distributed run, and that one repeats samples until all ranks have equally many.
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loading:
-    """How batches are computed. `start_method` is that of the worker processes, None for Python's own on the platform.
+    """Set how batches are computed. `start_method` is that of the workers, None for Python's own on the platform.
 
     No setting here changes any batch.
     """
@@ -43,7 +43,7 @@ class Loading:
 
 
 class Account:
-    """Counts the samples that could not be watched, names each once in the log, and stops a run with too many."""
+    """Count the samples that could not be decoded, log each once, and stop a run with too many."""
 
     def __init__(self, max_failure_rate: float, reasons: dict[str, str] | None = None) -> None:
         self.seen = self.failed = 0
@@ -62,24 +62,24 @@ class Account:
             self.judge()
 
     def judge(self) -> None:
-        """DataError if the share of failures is above what is allowed."""
-        if objection := self._tolerance.objection(self.failed, self.seen, "samples cannot be watched"):
+        """Raise DataError if the share of failures is above what is allowed."""
+        if objection := self._tolerance.objection(self.failed, self.seen, "samples cannot be decoded"):
             name, reason = next(iter(self.reasons.items()))
             raise DataError(
-                f"{objection}, {name} first ({reason}); mend the files (pseudocap data verify lists them) or allow more"
+                f"{objection}, {name} first ({reason}); fix the files (pseudocap data verify lists them) or allow more"
             )
 
     def _name(self, failure: BrokenSample) -> None:
         if failure.name not in self.reasons and len(self.reasons) < _REMEMBERED:
             self.reasons[failure.name] = failure.reason
-            _log.warning("cannot be watched: %s: %s", failure.name, failure.reason)
+            _log.warning("cannot be decoded: %s: %s", failure.name, failure.reason)
 
 
 class TrainingLoader:
-    """Batches from where training stands: each pass over it gives `len` of them and goes on where the last one ended.
+    """Load the batches of training: each pass yields `len` of them and continues where the last one ended.
 
-    What counts is what was handed out, not what workers have prepared. `run` is all that the order depends on: state
-    of a run with another one is refused. `in_flight` counts batches handed out that the training has not finished.
+    What counts is what was yielded, not what workers have prepared. `run` is all that the order depends on: state
+    of a run with another one is refused. `in_flight` counts yielded batches that the training has not finished.
     """
 
     def __init__(
@@ -110,11 +110,11 @@ class TrainingLoader:
             yield delivery.batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Where training stands, the same on every rank."""
+        """Return the step of training, the same on every rank."""
         return {"step": self.step - self._in_flight(), "run": self._run}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on at a state; refused, with what differs, where other samples would follow than without the stop."""
+        """Continue at a state; refuse it, with what differs, where other samples would follow than without the stop."""
         for name, value in self._run.items():
             if (before := state["run"].get(name)) != value:
                 raise ConfigError(
@@ -129,7 +129,7 @@ class TrainingLoader:
 
 
 class EvaluationLoader:
-    """All batches of an evaluation, from the beginning at each pass; one without a watchable sample is left out."""
+    """Load all batches of an evaluation, anew at each pass; one without a decodable sample is left out."""
 
     def __init__(
         self, batches: EvaluationBatches, *, max_failure_rate: float, reasons: dict[str, str], loading: Loading
@@ -156,7 +156,7 @@ class EvaluationLoader:
 
 
 class _Span(Sampler[int]):
-    """The numbers of the batches that the next pass computes."""
+    """Yield the numbers of the batches that the next pass computes."""
 
     def __init__(self) -> None:
         self.numbers = range(0)
@@ -169,7 +169,7 @@ class _Span(Sampler[int]):
 
 
 class _Workers:
-    """A DataLoader of deliveries, in order, whose workers live on from pass to pass."""
+    """Run a DataLoader of deliveries, in order, whose workers stay from pass to pass."""
 
     def __init__(self, batches: Dataset[Delivery], loading: Loading) -> None:
         self._batches, self._loading = batches, loading
@@ -177,7 +177,7 @@ class _Workers:
         self._loader: DataLoader[Delivery] | None = None
 
     def deliver(self, first: int, last: int) -> Iterator[Delivery]:
-        """Batches first to last - 1."""
+        """Yield batches first to last - 1."""
         self._span.numbers = range(first, last)
         if self._loader is None:
             self._loader = DataLoader(
@@ -203,7 +203,7 @@ class _Workers:
                 died = first_line(error)
                 break
             yield delivery
-        # Outside of the except, whose error would keep the iterator, its other workers and PyTorch's watch over them.
+        # Outside of the except, whose error would hold the iterator, its other workers and PyTorch's monitor of them.
         self._loader = None
         del deliveries
         raise DataError(

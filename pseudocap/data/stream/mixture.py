@@ -1,4 +1,4 @@
-"""Which stream each step of a rank draws from, as a function of (seed, rank, step).
+"""Draw the stream of each step of a rank, as a function of (seed, rank, step).
 
 Every batch comes from one stream. The papers have two: images with p=0.95 and video with p=0.05, drawn by each rank for
 itself, with image batches 8 times larger, so that about 99.3 in 100 samples are images. All ranks drawing the same
@@ -25,7 +25,7 @@ _DRAWING = 5  # what the random numbers are for, beside 1 to 4 in order.py and b
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draw:
-    """What a step draws: batch `number` of a stream, `size` samples."""
+    """Hold what a step draws: batch `number` of a stream, `size` samples."""
 
     stream: str
     number: int
@@ -34,20 +34,20 @@ class Draw:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drawn:
-    """How much of a stream a rank has drawn."""
+    """Count how much of a stream a rank has drawn."""
 
     batches: int
     samples: int
 
 
 def numbered(names: Iterable[str]) -> dict[str, int]:
-    """The number of each stream, of which its seed is made: image is 0, video 1, others follow in their order."""
+    """Number each stream, for its seed: image is 0, video 1, others follow in their order."""
     everyone = (*MODALITIES, *(name for name in names if name not in MODALITIES))
     return {name: number for number, name in enumerate(everyone)}
 
 
 class Mixture:
-    """The draws of one rank from named streams.
+    """Draw the steps of one rank from named streams.
 
     Args:
         names: the streams, in the order of their numbers
@@ -95,19 +95,19 @@ class Mixture:
         self._chunk: tuple[int, np.ndarray] | None = None
 
     def draw(self, step: int) -> Draw:
-        """What the step (from 0) draws."""
+        """Return what the step (from 0) draws."""
         before = self._batches(step)
         which = int(np.argmax(self._batches(step + 1) - before))
         name = self._names[which]
         return Draw(stream=name, number=int(before[which]), size=self.sizes[name])
 
     def counts(self, steps: int) -> dict[str, Drawn]:
-        """How much the first `steps` steps draw of each stream."""
+        """Return how much the first `steps` steps draw of each stream."""
         batches = dict(zip(self._names, self._batches(steps).tolist(), strict=True))
         return {name: Drawn(batches=count, samples=count * self.sizes[name]) for name, count in batches.items()}
 
     def _batches(self, steps: int) -> np.ndarray:
-        """How many batches of each stream the first steps draw."""
+        """Return how many batches of each stream the first steps draw."""
         if steps < 0:
             raise ConfigError(f"step is {steps} and must not be negative")
         number, rest = divmod(steps, _CHUNK)
@@ -116,7 +116,7 @@ class Mixture:
         return self._before[number] + self._running(number)[rest - 1] if rest else self._before[number]
 
     def _running(self, number: int) -> np.ndarray:
-        """The running count of each stream's batches within a chunk of draws [steps, streams]."""
+        """Return the running count of each stream's batches within a chunk of draws [steps, streams]."""
         if self._chunk is None or self._chunk[0] != number:
             uniform = np.random.default_rng([*self._key, _DRAWING, number]).random(_CHUNK)
             drawn = np.searchsorted(self._bounds, uniform, side="right")

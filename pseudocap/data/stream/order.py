@@ -1,9 +1,9 @@
-"""The order of an endless stream over a source, as a function of seed and position alone.
+"""Order an endless stream over a source, as a function of seed and position alone.
 
 Position p belongs to epoch p // N, and every epoch holds each of the N samples once. An epoch's order: the groups of
 the source (its tars) are permuted, neighbours are joined to blocks of at least `mix` samples, and the samples of a
-block are permuted. There is no shuffle buffer, so nothing has to be remembered or read again to resume at a position.
-What it trades: samples mix within a block only, and every rank and worker opens the tars of the block that is read.
+block are permuted. There is no shuffle buffer, so nothing has to be stored or read again to resume at a position.
+The cost: samples mix within a block only, and every rank and worker opens the tars of the block that is read.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from pseudocap.errors import ConfigError, DataError
 
 MIX = 65_536
-# What follows the seed is what the random numbers are for, so that no two purposes share them (batches.py has 3, 4,
+# The number after the seed is the purpose of the random numbers, so that no two share them (batches.py has 3, 4,
 # mixture.py 5).
 _GROUPS, _WITHIN = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Epoch:
-    """`groups` in this epoch's order, where each of them ends in the epoch, and where each block ends."""
+    """Hold `groups` in this epoch's order, where each of them ends in the epoch, and where each block ends."""
 
     number: int
     groups: np.ndarray
@@ -41,7 +41,7 @@ class _Block:
 
 
 class Order:
-    """`at(position)` gives the epoch and the index in the source. `groups` are the sizes of what lies together."""
+    """Map positions to epoch and index in the source: `at`. `groups` are the sizes of what lies together."""
 
     def __init__(self, groups: Sequence[int] | np.ndarray, *, seed: int | Sequence[int], mix: int = MIX) -> None:
         sizes = np.asarray(groups, np.int64)
@@ -58,7 +58,7 @@ class Order:
         self._block: _Block | None = None
 
     def at(self, position: int) -> tuple[int, int]:
-        """The epoch that a position lies in, and the sample there."""
+        """Return the epoch of a position, and the index of its sample."""
         number, offset = divmod(position, self.total)
         if self._epoch is None or self._epoch.number != number:
             self._epoch = self._plan(number)
@@ -87,5 +87,5 @@ class Order:
 
 
 def generator_fingerprint() -> str:
-    """What NumPy's generator makes of a seed here: it may change with NumPy's version, and with it every order."""
+    """Hash what NumPy's generator makes of a seed here: it may change with NumPy's version, and every order with it."""
     return hashlib.sha256(np.random.default_rng([0, 1, 2]).permutation(1000).tobytes()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What the data modules share: the rank of the process, the checkpoint's preprocessing, and exact resuming."""
+"""Share among data modules the rank, the checkpoint's preprocessing, and exact resuming."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _log = logging.getLogger(__name__)
 
 
 class ResumableData(lightning.LightningDataModule):
-    """A data module whose training goes on at the batch after the last one that was trained on.
+    """Resume training at the batch after the last one that was trained on.
 
-    Lightning saves the state with every checkpoint, from rank 0, and gives it back before it asks for the loader.
+    Lightning saves the state with every checkpoint, from rank 0, and loads it before it requests the loader.
     """
 
     def __init__(self) -> None:
@@ -29,12 +29,12 @@ class ResumableData(lightning.LightningDataModule):
 
     @property
     def rank_and_ranks(self) -> tuple[int, int]:
-        """The rank of this process and the number of ranks, as the trainer's strategy counts them for data."""
+        """Return the rank of this process and the number of ranks, as the trainer's strategy counts them for data."""
         given = self.trainer.distributed_sampler_kwargs if self.trainer is not None else None
         return (given["rank"], given["num_replicas"]) if given else (0, 1)
 
     def preprocess_or(self, given: Preprocess | None) -> Preprocess:
-        """What was given, else `model.config.preprocess` of the module that the trainer fits or tests."""
+        """Return what was given, else `model.config.preprocess` of the module that the trainer fits or tests."""
         if given is not None:
             return given
         module = self.trainer.lightning_module if self.trainer is not None else None
@@ -47,8 +47,8 @@ class ResumableData(lightning.LightningDataModule):
         )
 
     def accept(self, source: RowSource, max_failure_rate: float, *, among: RowSource | None = None) -> RowSource:
-        """Name the rows without a file in the log, once over all ranks; DataError where they are too many `among` all
-        that belong together, by default these."""
+        """Log the rows without a file, once over all ranks; DataError where they are too many `among` all that belong
+        together, by default these."""
         for missing in source.missing if self.rank_and_ranks[0] == 0 else ():
             _log.warning("no video file for %s", missing)
         (source if among is None else among).refuse_missing(max_failure_rate)
@@ -56,23 +56,23 @@ class ResumableData(lightning.LightningDataModule):
 
     @property
     def encoder_fingerprint(self) -> str | None:
-        """Of the model that the trainer fits, None where it is no PseudoCap: memories must be of the same weights."""
+        """Return that of the model in training, None where it is no PseudoCap: memories must be of the same weights."""
         module = self.trainer.lightning_module if self.trainer is not None else None
         config = getattr(getattr(module, "model", None), "config", None)
         return getattr(getattr(config, "encoder", None), "fingerprint", None)
 
     @property
     def needs_patches(self) -> bool:
-        """Whether the attention of the model that the trainer fits looks at every patch."""
+        """Return whether the attention of the model that the trainer fits reads every patch."""
         module = self.trainer.lightning_module if self.trainer is not None else None
         return bool(getattr(getattr(getattr(module, "model", None), "config", None), "needs_patches", False))
 
     def provenance(self) -> dict[str, Any]:
-        """Describe the data for a result, in JSON's types."""
+        """Describe the data of a result, for JSON."""
         raise NotImplementedError
 
     def gather_coverage(self) -> object:
-        """Learn what all ranks have met that cannot be watched. Every rank calls it."""
+        """Gather from all ranks what cannot be decoded. Every rank calls it."""
         raise NotImplementedError
 
     def state_dict(self) -> dict[str, Any]:
@@ -81,13 +81,13 @@ class ResumableData(lightning.LightningDataModule):
         return self._state or {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the state until training starts: an evaluation of the same checkpoint has no use for it."""
+        """Store the state until training starts: an evaluation of the same checkpoint has no use for it."""
         self._state = state_dict
 
     def begin(self, preprocess: Preprocess | None) -> None:
-        """A new run, which starts at step 0 unless a state is loaded after this.
+        """Begin a new run, at step 0 unless a state is loaded after this.
 
-        A preprocessing that was given becomes the model's own: what it learns to see is what it will see.
+        A preprocessing that was given becomes the model's own: it learns from the input that it will get.
         """
         module = self.trainer.lightning_module if self.trainer is not None else None
         adopt = getattr(getattr(module, "model", None), "set_preprocess", None)
@@ -99,7 +99,7 @@ class ResumableData(lightning.LightningDataModule):
             raise ConfigError("overfit_batches would get other batches in every epoch; give a smaller corpus instead")
 
     def resumed(self, loader: TrainingLoader) -> TrainingLoader:
-        """The training loader at the step of the one before, or at the state that was loaded."""
+        """Return the training loader at the step of the one before, or at the state that was loaded."""
         state = self._training.state_dict() if self._training is not None else self._state
         if state:
             loader.load_state_dict(state)
@@ -108,13 +108,13 @@ class ResumableData(lightning.LightningDataModule):
         self._training = loader
         return loader
 
-    def remembered(self, loader: EvaluationLoader) -> EvaluationLoader:
-        """An evaluation loader whose workers end with this module's."""
+    def registered(self, loader: EvaluationLoader) -> EvaluationLoader:
+        """Register an evaluation loader, whose workers end with this module's."""
         self._evaluations.append(loader)
         return loader
 
     def in_flight(self) -> int:
-        """Batches that the trainer has taken and not finished: one while a step is being interrupted."""
+        """Count the batches that the trainer has taken and not finished: one while a step is being interrupted."""
         if self.trainer is None:
             return 0
         progress = self.trainer.fit_loop.epoch_loop.batch_progress.current

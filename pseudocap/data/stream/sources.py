@@ -1,8 +1,8 @@
-"""What a stream draws from: numbered samples of one modality, each watched when it is asked for.
+"""Draw numbered samples of one modality, each decoded on request: the sources of a stream.
 
 A source is a value that every worker gets a copy of; it keeps no file open between samples. Tars of images or videos,
-and rows of a corpus over a folder of videos, are here; whatever else has samples by number (memories on disk) is a
-source by offering the same.
+and rows of a corpus over a folder of videos, are here; anything else with samples by number (memories on disk) is a
+source if it has the same methods.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import VideoReader
+from pseudocap.video.tensors import decode_clip
 from pseudocap.video.transforms import clip_tensor, eval_tensor, train_tensor
-from pseudocap.video.watch import watch_clip
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Described:
-    """What a sample is, without decoding its pictures. `content` is a hash of them, and which stretch."""
+    """Describe a sample without decoding its pictures. `content` is a hash of them, and which stretch."""
 
     key: str
     content: str
@@ -46,7 +46,7 @@ class Described:
 
 
 class Source(Protocol):
-    """Samples by number, from 0 on.
+    """Draw samples by number, from 0 on.
 
     `groups` are the sizes of what lies together (the tars), in order; their sum is the number of samples. `identity`
     changes with whatever changes which sample a number means.
@@ -60,17 +60,17 @@ class Source(Protocol):
     def identity(self) -> str: ...
 
     def name(self, index: int) -> str:
-        """What a log line calls a sample, also one that cannot be read."""
+        """Return the name of a sample in the log, also of one that cannot be read."""
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
-        """One sample, with random moments and a random crop from the generator, or as evaluation sees it.
+        """Return one sample, with random moments and a random crop from the generator, or as evaluation sees it.
 
-        A sample that cannot be watched raises DataError, DecodeError or OSError.
+        A sample that cannot be decoded raises DataError, DecodeError or OSError.
         """
 
 
 class TarSource:
-    """Samples of indexed tars. Whether they are images or videos is by default what the first sample is."""
+    """Draw the samples of indexed tars. They are images or videos as the first sample is, by default."""
 
     def __init__(self, tars: Iterable[IndexedTar], preprocess: Preprocess, *, modality: Modality | None = None) -> None:
         self.tars = tuple(tars)
@@ -84,13 +84,13 @@ class TarSource:
         return digest_of([tar.path.name, tar.bytes, tar.samples] for tar in self.tars)
 
     def name(self, index: int) -> str:
-        tar, row = self._place(index)
+        tar, row = self._locate(index)
         return f"{tar.path.name}, sample {row}"
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         found = self._read(index)
-        watch = self._watch_image if self.modality == "image" else self._watch_video
-        frames = watch(found, generator)
+        frames_of = self._image_frames if self.modality == "image" else self._video_frames
+        frames = frames_of(found, generator)
         return Sample(key=found.key, modality=self.modality, captions=(found.caption,), frames=frames)
 
     def describe(self, index: int) -> Described:
@@ -99,14 +99,14 @@ class TarSource:
         return Described(key=found.key, content=content, modality=self.modality, captions=(found.caption,))
 
     def _read(self, index: int) -> ShardSample:
-        tar, row = self._place(index)
+        tar, row = self._locate(index)
         return read_sample(tar.path, *span_of(tar, row))
 
-    def _place(self, index: int) -> tuple[IndexedTar, int]:
+    def _locate(self, index: int) -> tuple[IndexedTar, int]:
         which = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self.tars[which], index - int(self._starts[which])
 
-    def _watch_image(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
+    def _image_frames(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
         if found.extension not in IMAGES:
             raise DataError(f"a {found.extension} among images; images are {', '.join(IMAGES)}")
         pixels = decode_picture(found.media)[None]
@@ -114,22 +114,22 @@ class TarSource:
             return eval_tensor(pixels, self._preprocess)
         return train_tensor(pixels, self._preprocess, generator)
 
-    def _watch_video(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
+    def _video_frames(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
         if found.extension in IMAGES:
             raise DataError(f"a {found.extension} among videos; give tars of images as images=")
-        # FFmpeg opens files: a format is known by its content and its jumps need a seekable one.
+        # FFmpeg opens files: a format is recognised by its content and its jumps need a seekable one.
         with tempfile.NamedTemporaryFile(suffix=f".{found.extension}") as file:
             file.write(found.media)
             file.flush()
             try:
                 with open_video(file.name, threads=1) as video:
-                    return _watch(video, None, None, self._preprocess, generator)
+                    return _stretch_frames(video, None, None, self._preprocess, generator)
             except DecodeError as error:
                 raise DataError(error.problem) from error  # the name of the temporary file helps nobody
 
 
 class RowSource:
-    """Rows of a corpus whose video file is there. `missing` has the ids of the others."""
+    """Draw the rows of a corpus whose video file is present. `missing` has the ids of the others."""
 
     groups: tuple[int, ...]
     modality: Modality = "video"
@@ -144,12 +144,12 @@ class RowSource:
         self._root = videos.root
 
     def refuse_missing(self, max_failure_rate: float) -> None:
-        """DataError where the rows without a file are more than this share."""
+        """Raise DataError where the rows without a file are more than this share."""
         refuse_absent(self.missing, len(self.rows) + len(self.missing), self._root, max_failure_rate)
 
     @property
     def identity(self) -> str:
-        """Of the rows and of their files' sizes: a file of another size is another video."""
+        """Hash the rows and their files' sizes: a file of another size is another video."""
         sizes = (_size(path) for path in self._paths)
         return digest_of([*row_fields(row), size] for row, size in zip(self.rows, sizes, strict=True))
 
@@ -159,7 +159,7 @@ class RowSource:
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         row = self.rows[index]
         with open_video(self._paths[index], threads=1) as video:
-            frames = _watch(video, row.start, row.end, self._preprocess, generator)
+            frames = _stretch_frames(video, row.start, row.end, self._preprocess, generator)
         return Sample(key=row.id, modality="video", captions=row.captions, frames=frames)
 
     def describe(self, index: int) -> Described:
@@ -171,31 +171,31 @@ class RowSource:
 
 @lru_cache(maxsize=4096)
 def _file_hash(path: str, size: int, changed: int) -> str:
-    """Read once for all clips of a film; `size` and `changed` notice a file that is another one by now."""
+    """Hash a file once for all clips of a film; `size` and `changed` differ where it was replaced."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _watch(
+def _stretch_frames(
     video: VideoReader,
     start: float | None,
     end: float | None,
     preprocess: Preprocess,
     generator: torch.Generator | None,
 ) -> torch.Tensor:
-    """A stretch of an open video, as far as the video goes."""
+    """Decode a stretch of an open video, as far as the video goes."""
     duration = video.info.duration
     first, last = start or 0.0, duration if end is None else min(end, duration)
     if first >= last:
         raise DecodeError(video.path, f"the video ends at {duration:.3f} s, before this stretch of it", first)
     clip = Clip(source=video.path, start=first, end=last)
     if generator is None:
-        return watch_clip(video, clip, preprocess)
+        return decode_clip(video, clip, preprocess)
     return clip_tensor(video, clip, preprocess, generator)
 
 
 def decode_picture(media: bytes) -> np.ndarray:
-    """An encoded image, upright, uint8 [H,W,3]; transparency is dropped."""
+    """Decode an image, upright, uint8 [H,W,3]; transparency is dropped."""
     try:
         with Image.open(io.BytesIO(media)) as image:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
@@ -204,14 +204,14 @@ def decode_picture(media: bytes) -> np.ndarray:
 
 
 def row_fields(row: CaptionedVideo) -> list[object]:
-    """The fields of a row that its sample depends on."""
+    """List the fields of a row that determine its sample."""
     return [row.id, row.video, row.start, row.end, list(row.captions)]
 
 
 def _size(path: str) -> int:
     try:
         return Path(path).stat().st_size
-    except OSError:  # whoever decodes it will raise
+    except OSError:  # decoding it will report why
         return -1
 
 

@@ -1,1 +1,1 @@
-"""Tars of samples: read, indexed, drawn from in any order."""
+"""Read and index tars of samples, and draw from them in any order."""

@@ -1,12 +1,12 @@
-"""Where the samples of tars begin, so that a stream can take any one of them without reading the others.
+"""Index where the samples of tars begin, so that a stream can take any one of them without reading the others.
 
 webdataset reads tars from their beginning and keeps no state (1.0.2), so a resumed run would read all that it skips,
 and what its shuffle buffer held is lost. With an index every order is possible and resuming costs nothing; the price
-is that tars must be files, not pipes or addresses, and that each is gone through once, header by header.
+is that tars must be files, not pipes or addresses, and that each is read once, header by header.
 
 The index of `00000.tar` is `.pseudocap/00000.tar.offsets` beside it, where every sample begins and the last one ends;
-and `.pseudocap/counts.json`, written last, says of every tar how many samples it has and, by size and time of the last
-change, of which state of the tar that is true.
+and `.pseudocap/counts.json`, written last, has for every tar its number of samples and, as its size and time of the
+last change, the state of the tar for which that holds.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Tars = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexedTar:
-    """A tar, its size, how many samples it has, and the file of their offsets. `fault` says why its end is missing."""
+    """Hold a tar, its size, its number of samples, and the file of their offsets. `fault`: why its end is missing."""
 
     path: Path
     bytes: int
@@ -50,7 +50,7 @@ class IndexedTar:
 
 
 def find_tars(source: Tars) -> tuple[Path, ...]:
-    """A tar, the tars of a folder by name, or those of several such, in the order given."""
+    """Find a tar, the tars of a folder by name, or those of several such, in the order given."""
     if not isinstance(source, str | PathLike):
         return tuple(tar for each in source for tar in find_tars(each))
     path = Path(source)
@@ -66,7 +66,7 @@ def find_tars(source: Tars) -> tuple[Path, ...]:
 def index_tars(
     source: Tars, *, folder: str | PathLike[str] | None = None, progress: Progress | None = None
 ) -> tuple[IndexedTar, ...]:
-    """The tars with what their index says, made anew for those that are new or have changed.
+    """Index tars, reading only those that are new or have changed.
 
     `folder` holds the index where the tars' own folder must not be written to.
     """
@@ -84,11 +84,11 @@ def index_tars(
                 dirty.add(tar.parent)
             entry = {name: counts[tar.name][name] for name in ("bytes", "samples", "fault")}
             if entry["fault"]:
-                _log.warning("%s: %s; its %d whole samples are used", tar, entry["fault"], entry["samples"])
+                _log.warning("%s: %s; its %d complete samples are used", tar, entry["fault"], entry["samples"])
             indexed.append(IndexedTar(path=tar, offsets=offsets, **entry))
             if progress is not None:
                 progress(done, len(tars))
-    finally:  # what is done is kept, also where a long indexing is interrupted
+    finally:  # what is done is stored, also where a long indexing is interrupted
         for parent in dirty:
             document = json.dumps({"format": FORMAT, "tars": known[parent]}, indent=1)
             _write(homes[parent] / COUNTS, document.encode())
@@ -117,7 +117,7 @@ def _state(tar: Path) -> dict[str, int]:
 
 
 def _read_counts(path: Path) -> dict[str, dict[str, Any]]:
-    """What is known; nothing where the file is missing, of another version or not ours, since it can be made anew."""
+    """Read the counts; none where the file is missing, of another version or not ours, since it can be made anew."""
     try:
         document = json.loads(path.read_bytes())
         if document["format"] == FORMAT:
@@ -129,7 +129,7 @@ def _read_counts(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def _index(tar: Path, offsets: Path) -> dict[str, Any]:
-    state = _state(tar)  # before it is read: what changes meanwhile is seen the next time
+    state = _state(tar)  # before it is read: what changes meanwhile is noticed the next time
     starts, fault = scan(tar)
     _write(offsets, np.asarray(starts, OFFSET).tobytes())
     return {**state, "samples": len(starts) - 1, "fault": fault}
@@ -144,7 +144,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def span_of(tar: IndexedTar, row: int) -> tuple[int, int]:
-    """Where a sample of a tar begins and ends: two numbers are read, and no file stays open."""
+    """Return where a sample of a tar begins and ends: two numbers are read, and no file stays open."""
     try:
         start, end = np.fromfile(tar.offsets, OFFSET, count=2, offset=row * OFFSET.itemsize).tolist()
     except (OSError, ValueError) as error:
@@ -154,7 +154,7 @@ def span_of(tar: IndexedTar, row: int) -> tuple[int, int]:
 
 
 def scan(tar: Path) -> tuple[list[int], str]:
-    """The offset of every sample and of the last one's end; and why the end of the tar is missing, if it is.
+    """Return the offset of every sample and of the last one's end; and why the end of the tar is missing, if it is.
 
     Only headers are read. A sample that the end of the file may have cut is left out, as `read_shard` does.
     """

@@ -1,8 +1,8 @@
-"""Tars of samples as img2dataset and video2dataset write them: `000000012.jpg` or `.mp4`, with `.txt` and `.json`.
+"""Read tars of samples by img2dataset and video2dataset: `000000012.jpg` or `.mp4`, with `.txt` and `.json`.
 
-Members of one sample stand next to each other and share their name up to its first dot. Beside `00000.tar` lies
-`00000.parquet`, a row for every address that was tried, whose `status` says which became samples. A tar is read here in
-order, or one sample at a time by where `tar_index.py` says that it lies.
+Members of one sample follow one another and share their name up to its first dot. Beside `00000.tar` lies
+`00000.parquet`, a row for every address that was tried, whose `status` marks those that became samples. A tar is read
+here in order, or one sample at a time by the offsets of `index.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MEDIA = ("jpg", "jpeg", "png", "webp", "mp4", "webm", "mkv", "avi", "mov", "gif"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardSample:
-    """One image or video, still encoded, with its caption and whatever its json says of it."""
+    """Hold one image or video, still encoded, with its caption and the fields of its json."""
 
     key: str
     media: bytes
@@ -38,7 +38,7 @@ class ShardSample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardSummary:
-    """What a tar holds. `content_hash` is a sha256 of keys, media and captions in order."""
+    """Summarise a tar. `content_hash` is a sha256 of keys, media and captions in order."""
 
     path: Path
     samples: int
@@ -49,9 +49,9 @@ class ShardSummary:
 def read_shard(
     path: str | PathLike[str], *, on_broken: Callable[[DataError], None] | None = None
 ) -> Iterator[ShardSample]:
-    """The samples of one tar in its order, none but the current one in memory.
+    """Yield the samples of one tar in its order, none but the current one in memory.
 
-    A broken sample is raised, or handed to `on_broken` and passed over; of a tar that ends too early the whole samples
+    A broken sample is raised, or passed to `on_broken` and skipped; of a tar that ends too early the complete samples
     are delivered first.
     """
     tar = Path(path)
@@ -66,14 +66,14 @@ def read_shard(
 
 
 def split_name(member: str) -> tuple[str, str]:
-    """The key of the sample that a member belongs to, and the member's extension."""
+    """Return the key of the sample that a member belongs to, and the member's extension."""
     folder, slash, name = member.rpartition("/")
     stem, _, extension = name.partition(".")
     return folder + slash + stem, extension.lower()
 
 
 def read_sample(path: str | PathLike[str], start: int, end: int) -> ShardSample:
-    """The one sample whose members lie between these two offsets of a tar; nothing else is read."""
+    """Read the one sample whose members lie between these two offsets of a tar, and nothing else."""
     tar = Path(path)
     members: list[tuple[str, bytes]] = []
     key = f"at byte {start:,}"
@@ -94,7 +94,7 @@ def read_sample(path: str | PathLike[str], start: int, end: int) -> ShardSample:
 
 
 def summarise_shard(path: str | PathLike[str], *, allow_partial: bool = False) -> ShardSummary:
-    """Read a whole tar, and compare its number of samples with the successes in the parquet beside it, if any."""
+    """Read an entire tar, and compare its number of samples with the successes in the parquet beside it, if any."""
     tar = Path(path)
     checks = Checks(allow_partial=allow_partial)
     digest = hashlib.sha256()
@@ -120,7 +120,7 @@ def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 
 
 def _groups(tar: Path, refuse: Callable[[DataError], None]) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
-    """Key and members (extension, content) of every sample; one that the end of the file may have cut is left out."""
+    """Yield key and members (extension, content) of every sample but one that the end of the file may have cut."""
     key = ""
     members: list[tuple[str, bytes]] = []
     try:

@@ -10,8 +10,8 @@ import torch
 from pseudocap.decoding import LabelDecoding
 from pseudocap.label.sampling import KeyedSampling
 from pseudocap.label.teachers.base import Answer, View
+from pseudocap.video.tensors import pad_clips
 from pseudocap.video.transforms import eval_tensor
-from pseudocap.video.watch import pad_clips
 
 
 class PseudoCapTeacher:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError, first_line
-from pseudocap.files.sources import check_repo, hub_answers, place_of
+from pseudocap.files.sources import check_repo, hub_answers, resolve_source
 from pseudocap.label.teachers.base import Answer, View
 
 BLIP = "Salesforce/blip-image-captioning-large"
@@ -69,7 +69,7 @@ class ImageTextTeacher:
     def _load(self, name: str, revision: str | None, size: int | None) -> None:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
-        folder = Path(place_of(name)).expanduser()
+        folder = Path(resolve_source(name)).expanduser()
         source = str(folder) if folder.is_dir() else check_repo(name)
         options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
         options["local_files_only"] = not hub_answers(source, revision=revision)  # or it asks again for minutes

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from pseudocap.errors import CheckpointError, first_line
-from pseudocap.files.sources import find_file, hub_answers, pin_revision, place_of, read_json
+from pseudocap.files.sources import find_file, hub_answers, pin_revision, read_json, resolve_source
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.decoders.base import Decoder
 from pseudocap.model.decoders.causal import AdaptedCausalLM, require_adaptable
@@ -84,7 +84,7 @@ def load_decoder(
         )
     offline = local_files_only or not hub_answers(source, revision=revision, token=token)
     access: dict[str, Any] = {"revision": revision, "local_files_only": offline, "token": token}
-    return _load(source, place_of(source), _single_file(source, access), access, as_stored=as_stored)
+    return _load(source, resolve_source(source), _single_file(source, access), access, as_stored=as_stored)
 
 
 def _load(
@@ -142,7 +142,7 @@ def _single_file(source: str | Path, access: Mapping[str, Any]) -> Path | None:
 
 def _gguf_file(source: str | Path) -> Path | None:
     """The GGUF file that is named, or that is all a directory holds of a model."""
-    path = Path(place_of(source)).expanduser()
+    path = Path(resolve_source(source)).expanduser()
     files = [path]
     if path.is_dir():
         files = [] if (path / "config.json").is_file() else sorted(path.glob("*.gguf"))

@@ -16,7 +16,7 @@ import torch
 from transformers import TimesformerConfig, TimesformerModel
 
 from pseudocap.errors import CheckpointError, first_line
-from pseudocap.files.sources import hub_answers, place_of
+from pseudocap.files.sources import hub_answers, resolve_source
 from pseudocap.model.weights import read_torch, transformers_reason
 
 StateDict = dict[str, torch.Tensor]
@@ -58,7 +58,7 @@ def read_huggingface(
     """A TimesformerModel or TimesformerForVideoClassification; the classifier is left behind."""
     try:
         model, info = TimesformerModel.from_pretrained(
-            place_of(source),
+            resolve_source(source),
             revision=revision,
             local_files_only=local_files_only or not hub_answers(source, revision=revision, token=token),
             token=token,

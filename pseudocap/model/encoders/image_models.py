@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line, nearest
-from pseudocap.files.sources import find_file, hub_answers, place_of, read_json
+from pseudocap.files.sources import find_file, hub_answers, read_json, resolve_source
 from pseudocap.model.weights import read_tensors, read_torch, transformers_reason
 
 State = dict[str, torch.Tensor]
@@ -172,7 +172,7 @@ def read_transformers(source: str | Path, access: Mapping[str, Any]) -> tuple[Va
     from transformers import MODEL_MAPPING, AutoConfig
     from transformers.utils import logging
 
-    address = place_of(source)
+    address = resolve_source(source)
     offline = {key: access[key] for key in ("revision", "token")}
     offline["local_files_only"] = access["local_files_only"] or not hub_answers(source, **offline)
     try:

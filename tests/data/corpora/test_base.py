@@ -48,6 +48,6 @@ def test_a_splits_hash_is_that_of_its_ids_alone() -> None:
 
 
 def test_provenance_is_json_and_names_no_folder_of_this_machine() -> None:
-    told = json.dumps(corpus_of(*ROWS).provenance())
-    assert "letters.csv" in told
-    assert "somewhere" not in told
+    document = json.dumps(corpus_of(*ROWS).provenance())
+    assert "letters.csv" in document
+    assert "somewhere" not in document

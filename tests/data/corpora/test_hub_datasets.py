@@ -64,14 +64,14 @@ def test_splits_have_our_names(films: list[Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "message"),
     [
         ({"video": ["a.mp4"], "words": ["x"]}, "no column caption or captions or text, only video, words"),
         ({"film": ["a.mp4"], "caption": ["x"]}, "one column of videos, and has 0 among film, caption"),
-        ({"video": ["s3://bucket/a.mp4"], "caption": ["x"]}, "row 0: s3://bucket/a.mp4 lies elsewhere"),
+        ({"video": ["s3://bucket/a.mp4"], "caption": ["x"]}, "row 0: s3://bucket/a.mp4 is not on this machine"),
         ({"video": [None], "caption": ["x"]}, "row 0: there is neither a path nor the bytes"),
     ],
 )
-def test_what_cannot_be_trained_on_is_told(columns: dict[str, list[Any]], told: str) -> None:
-    with pytest.raises(DataError, match=told):
+def test_what_cannot_be_trained_on_is_told(columns: dict[str, list[Any]], message: str) -> None:
+    with pytest.raises(DataError, match=message):
         read_dataset(datasets.Dataset.from_dict(columns))

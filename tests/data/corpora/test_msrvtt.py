@@ -76,7 +76,7 @@ def test_a_video_with_another_number_of_captions_is_named(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("table", "row", "change", "message"),
     [
-        ("videos", 1, {"video_id": "video0"}, "the video 'video0' stands there twice"),
+        ("videos", 1, {"video_id": "video0"}, "the video 'video0' appears twice"),
         ("videos", 1, {"video_id": " "}, r"videos\[1\]: video_id is empty"),
         ("videos", 1, {"split": "training"}, r"videos\[1\] \(video1\): split is 'training' and must be one of train"),
         ("videos", 1, {"end time": 3}, r"videos\[1\] \(video1\): start time is 137.72 and end time is 3; seconds with"),

@@ -82,7 +82,7 @@ def test_tabs_marks_and_line_ends_of_windows_stay_out_of_captions(tmp_path: Path
         ("vid1\t ", r"line 1 \(vid1\): caption is empty"),
         ("vid1 a dog runs", r"line 1: 'vid1 a dog runs' is not in the mapping file"),
         ("vid99\ta dog runs", r"line 1: 'vid99' is not in the mapping file"),
-        ("vid6\ta dog runs", r"sents_test_lc_nopunc.txt: vid6 stands in the list of train too"),
+        ("vid6\ta dog runs", r"sents_test_lc_nopunc.txt: vid6 is in the list of train too"),
         ("vid1\ta dog\nvid1\ta cat", r"sents_train_lc_nopunc.txt: 7 captions in train, and there must be 6"),
     ],
 )
@@ -115,7 +115,7 @@ def test_a_partial_corpus_counts_what_it_left_out(tmp_path: Path) -> None:
     ("line", "message"),
     [
         ("clip vid1", r"line 1: 'clip vid1' must be <youtube>_<start>_<end> vidN"),
-        ("-0000000001_1_6 vid1", r"line 2: -0000000001_1_6 or vid2 stood there before"),
+        ("-0000000001_1_6 vid1", r"line 2: -0000000001_1_6 or vid2 appeared before"),
         ("-0000000000_5_5 vid1", "start is 5 and end is 5; seconds with 0 <= start < end"),
     ],
 )
@@ -130,7 +130,7 @@ def test_a_wrong_mapping_is_named_by_line(tmp_path: Path, line: str, message: st
 def test_fewer_descriptions_need_the_mapping_file(tmp_path: Path) -> None:
     path = tmp_path / "AllVideoDescriptions.txt"
     path.write_text("".join(f"{clip} A dog runs.\n" for clip in msvd_clips(6)[1:]))
-    with pytest.raises(DataError, match=r"5 clips; the standard split goes by the order of all 6.*youtube_mapping"):
+    with pytest.raises(DataError, match=r"5 clips; the standard split is by the order of all 6.*youtube_mapping"):
         read_msvd(path, allow_partial=True)
     (tmp_path / "youtube_mapping.txt").write_text("".join(f"{c} vid{k + 1}\n" for k, c in enumerate(msvd_clips(6))))
     with pytest.raises(DataError, match="2 videos in train, and there must be 3"):

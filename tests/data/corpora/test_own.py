@@ -29,7 +29,7 @@ def test_json_lines_json_and_csv_say_the_same(tmp_path: Path) -> None:
         {"video": "b", "caption": "一只猫", "start": 2.5, "end": 4},
     ]
     lines = write(tmp_path / "x.jsonl", "\n".join(json.dumps(record) for record in records))
-    whole = write(tmp_path / "x.json", json.dumps(records))
+    complete = write(tmp_path / "x.json", json.dumps(records))
     table = write(
         tmp_path / "x.csv",
         b"\xef\xbb\xbfvideo,caption,start,end\r\na.mp4,a dog runs,,\r\n"
@@ -41,7 +41,7 @@ def test_json_lines_json_and_csv_say_the_same(tmp_path: Path) -> None:
         ("b#1.000-2.500", "b", ('she says "stop"',), 1.0, 2.5, "test"),
         ("b#2.500-4.000", "b", ("a cat", "一只猫"), 2.5, 4.0, "test"),
     ]
-    assert rows_of(lines) == rows_of(whole) == rows_of(table) == expected
+    assert rows_of(lines) == rows_of(complete) == rows_of(table) == expected
     assert read_own(lines).content_hash == read_own(table).content_hash
 
 
@@ -65,7 +65,7 @@ def test_a_folder_of_videos_with_text_files(tmp_path: Path) -> None:
     ("name", "text", "message"),
     [
         ("b.mp4", "x", r"b.mp4 has no captions; write b.txt beside it"),
-        ("b.txt", "a dog", r"b.txt: no video of this name lies beside it"),
+        ("b.txt", "a dog", r"b.txt: no video of this name is beside it"),
         ("a.txt", " \n", r"a.txt is empty; write one caption a line"),
         ("a.txt", b"caf\xe9", r"a.txt, line 1: byte 4, 0xe9, is not UTF-8"),
     ],
@@ -112,7 +112,7 @@ def test_a_wrong_line_of_json_is_named(tmp_path: Path, line: str, message: str) 
         ("video,caption\na,x\nb,one, two\n", "line 3: 3 cells under 2 columns; quote a cell that holds a comma"),
         ('video,caption\na,"x\n', r"broken CSV: unexpected end of data"),
         ('video,caption\na,"x"y\n', r"line 2: broken CSV: "),
-        ("video,caption,video\n", "line 1: the columns 'video' stand there more than once"),
+        ("video,caption,video\n", "line 1: the columns 'video' appear more than once"),
         ("video;caption\na;x\n", "line 2: the field 'video' is missing; there are 'video;caption'"),
         ("video,caption,start,end\na,x,one,2\n", r"line 2 \(a\): start is 'one' and must be a number"),
         ("video,caption\n", "holds no caption"),
@@ -147,8 +147,8 @@ def test_the_samples_of_the_page_are_read(tmp_path: Path) -> None:
     corpus = read_own(write(tmp_path / "x.jsonl", sample))
     assert [row.id for row in corpus.rows] == ["dog.mp4", "film#12.500-20.000", "film#20.000-24.000"]
     spoken, *table = re.search(r"```text\n(\{.*?\"text\".*?)```", page, flags=re.DOTALL)[1].splitlines()
-    whole = read_howto100m(write(tmp_path / "caption.json", spoken))
-    assert whole.rows[0].captions == ("hi guys today we sew",)
+    complete = read_howto100m(write(tmp_path / "caption.json", spoken))
+    assert complete.rows[0].captions == ("hi guys today we sew",)
     table[0] = table[0].split("   ")[0]
     part = read_howto100m(write(tmp_path / "nVbIUDjzWY4.csv", "\n".join(table)))
-    assert part.rows[0].video == whole.rows[0].video
+    assert part.rows[0].video == complete.rows[0].video

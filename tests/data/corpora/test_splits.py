@@ -89,7 +89,7 @@ def test_a_list_may_be_a_csv_with_other_columns(tmp_path: Path, corpus: Corpus) 
 
 def test_wrong_lists_are_named_by_line(tmp_path: Path, corpus: Corpus) -> None:
     path = tmp_path / "list.txt"
-    with pytest.raises(DataError, match=r"list.txt, line 3: 'a' stands there twice"):
+    with pytest.raises(DataError, match=r"list.txt, line 3: 'a' appears twice"):
         read_list(write_list(path, "a", "b", "a"))
     with pytest.raises(DataError, match=r"list.txt lists no video"):
         read_list(write_list(path, " ", ""))

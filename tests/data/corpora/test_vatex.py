@@ -46,7 +46,7 @@ def test_real_counts_are_demanded(folder: Path, monkeypatch: pytest.MonkeyPatch)
         ({"enCap": ["a dog runs"] * 9}, r"5 videos with 10 captions, and .* 6 \(xxxxtrain_1_000122_000132 has 9\)"),
         ({"enCap": ["a dog runs"] * 9 + [""]}, r"row 1 \(xxxxtrain_1_000122_000132\): enCap\[9\] is empty"),
         ({"enCap": "a dog runs"}, "enCap is 'a dog runs' and must be a list"),
-        (clip("train_0"), "row 1: the video 'xxxxtrain_0_000122_000132' stood there before"),
+        (clip("train_0"), "row 1: the video 'xxxxtrain_0_000122_000132' appeared before"),
         (clip("train_1", times="000132_000122"), "start is 132 and end is 122; seconds with 0 <= start < end"),
     ],
 )

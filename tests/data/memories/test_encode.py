@@ -35,7 +35,7 @@ from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.memory import Memory
 from pseudocap.types import CaptionedVideo, Preprocess
-from pseudocap.video.watch import pad_clips, watch_file
+from pseudocap.video.tensors import decode_file, pad_clips
 from pseudocap.zoo.tiny import write_timesformer
 
 PREPROCESS = Preprocess(size=16, frames=4)
@@ -518,7 +518,7 @@ def test_the_verb_encodes_and_tells_mistakes_in_one_line(
     empty.mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "other.txt").write_text("mine")
-    for source, folder, more, told in (
+    for source, folder, more, message in (
         (str(tmp_path / "nothing"), out, [], "no such file"),
         (str(empty), str(tmp_path / "x"), [], "no video file"),
         (str(films / "captions.jsonl"), str(tmp_path / "full"), [], "is not empty"),
@@ -532,7 +532,7 @@ def test_the_verb_encodes_and_tells_mistakes_in_one_line(
         error = capsys.readouterr().err
         assert error.startswith("error: ")
         assert error.count("\n") == 1
-        assert told in error
+        assert message in error
 
 
 def test_the_verb_names_missing_videos_and_does_not_take_a_stray_text_for_captions(
@@ -596,7 +596,7 @@ def test_the_verb_takes_any_image_model_and_the_captioner_of_one(
     index = next(number for number, row in enumerate(stored.rows) if row.key == "3.mp4")
     memory = stored.sample(index, torch.Generator()).memory
     assert memory is not None
-    frames = watch_file(films / "3.mp4", start.config.preprocess)[None]
+    frames = decode_file(films / "3.mp4", start.config.preprocess)[None]
     again = start.encode(frames)
     tolerance = 0.1 if flags else 0.01
     torch.testing.assert_close(memory.time, again.time, rtol=0, atol=tolerance)

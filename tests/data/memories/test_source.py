@@ -24,7 +24,7 @@ from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError
 from pseudocap.regimes import FineTune
 from pseudocap.types import Batch, Preprocess
-from pseudocap.video.watch import pad_clips
+from pseudocap.video.tensors import pad_clips
 
 PREPROCESS = Preprocess(size=16, frames=4)
 LENGTHS = (30, 1, 8, 3)
@@ -146,7 +146,7 @@ def test_memories_without_patches_are_refused_with_the_command_that_makes_them(s
     with pytest.raises(DataError, match=r"plain holds pooled vectors alone.*`pseudocap encode --patches`"):
         MemorySource(plain, patches=True)
     with pytest.raises(DataError, match=r"opened without its patches.*MemorySource\(\.\.\., patches=True\)"):
-        MemorySource(rich).refuse_strangers(None, None, patches=True)
+        MemorySource(rich).refuse_mismatches(None, None, patches=True)
     with pytest.raises(DataError, match="patches is False there and True here"):
         store("plain")
 

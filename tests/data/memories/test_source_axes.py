@@ -53,8 +53,8 @@ def pooled() -> tuple[dict[str, torch.Tensor], list[Memory]]:
     time, space = torch.randn(sum(counts), WIDTH), torch.randn(3, 2, PATCHES, WIDTH)
     patches = torch.randn(sum(counts), PATCHES, WIDTH)
     views = [
-        Memory.of_sight(time=one[None], space=other[None], patches=whole[None])
-        for one, other, whole in zip(time.split(counts), space.flatten(0, 1), patches.split(counts), strict=True)
+        Memory.of_sight(time=one[None], space=other[None], patches=patch[None])
+        for one, other, patch in zip(time.split(counts), space.flatten(0, 1), patches.split(counts), strict=True)
     ]
     return {"time": time, "space": space, "patches": patches}, views
 

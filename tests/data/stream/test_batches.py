@@ -20,7 +20,7 @@ from pseudocap.data.tars.index import index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.types import CaptionedVideo, Modality, Sample
-from pseudocap.video.watch import watch_file
+from pseudocap.video.tensors import decode_file
 
 
 def keys(deliveries: Sequence[Delivery]) -> list[tuple[str, ...]]:
@@ -99,8 +99,8 @@ def test_streams_of_other_seeds_and_numbers_have_other_orders_captions_and_crops
 
 
 def test_a_resumed_stream_gives_what_the_uninterrupted_one_gave_and_watches_nothing_before() -> None:
-    whole = batches(Counting((5, 7, 4), broken=(3, 9)))
-    straight = keys([whole[step] for step in range(12)])
+    all_batches = batches(Counting((5, 7, 4), broken=(3, 9)))
+    straight = keys([all_batches[step] for step in range(12)])
     source = Counting((5, 7, 4), broken=(3, 9))
     resumed = batches(source)
     assert keys([resumed[step] for step in range(7, 12)]) == straight[7:]
@@ -108,9 +108,9 @@ def test_a_resumed_stream_gives_what_the_uninterrupted_one_gave_and_watches_noth
     alone = batches(fresh)
     for step in range(7, 12):
         alone.__getitem__(step)
-    assert source.asked == fresh.asked
+    assert source.requested == fresh.requested
     assert (
-        len(source.asked) < 5 * 4 + 2 * 8
+        len(source.requested) < 5 * 4 + 2 * 8
     )  # five batches, and the broken ones of about an epoch with what came for them
 
 
@@ -135,7 +135,7 @@ def test_broken_samples_are_replaced_by_different_ones() -> None:
 def test_a_source_without_a_watchable_sample_ends_the_stream_with_the_reason() -> None:
     delivery = batches(Counting((3,), broken=range(3)))[0]
     assert delivery.batch is None
-    assert "17 samples in a row cannot be watched, sample" in delivery.fatal
+    assert "17 samples in a row cannot be decoded, sample" in delivery.fatal
     assert "(it is broken)" in delivery.fatal
 
 
@@ -167,7 +167,7 @@ def test_videos_in_tars_are_watched_as_files_are(tmp_path: Path) -> None:
     source = TarSource(index_tars(video_tars(tmp_path / "tars")), SMALL, modality="video")
     sample = source.sample(4, None)
     assert (sample.key, sample.captions) == ("v4", ("film 4",))
-    torch.testing.assert_close(sample.frames, watch_file(write_clip(tmp_path / "clip.mp4"), SMALL), rtol=0, atol=0)
+    torch.testing.assert_close(sample.frames, decode_file(write_clip(tmp_path / "clip.mp4"), SMALL), rtol=0, atol=0)
 
 
 def test_what_is_in_a_tar_of_the_other_kind_is_named(tmp_path: Path) -> None:
@@ -205,10 +205,10 @@ def test_a_stretch_of_a_video_shows_its_own_frames_as_far_as_the_video_goes(tmp_
     write_clip(tmp_path / "film.mp4", frames=6)  # 1.2 s
     rows = [row("film", 0.3, 0.7), row("film", 0.7, 9.0), row("film", 1.3, 3.0)]
     source = RowSource(rows, VideoFolder(tmp_path), SMALL)
-    whole = watch_file(tmp_path / "film.mp4", SMALL)
+    whole_film = decode_file(tmp_path / "film.mp4", SMALL)
     for index in range(2):
-        assert source.sample(index, None).frames.shape == whole.shape
-        assert not torch.equal(source.sample(index, None).frames, whole)
+        assert source.sample(index, None).frames.shape == whole_film.shape
+        assert not torch.equal(source.sample(index, None).frames, whole_film)
     with pytest.raises(DecodeError, match=r"ends at 1.200 s, before this stretch"):
         source.sample(2, None)
 

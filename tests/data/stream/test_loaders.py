@@ -34,8 +34,8 @@ def contents(batch: Batch) -> tuple[object, ...]:
 
 
 def test_each_pass_goes_on_where_the_last_one_ended_also_if_it_was_left_early() -> None:
-    whole = loader(20)
-    straight = [contents(batch) for batch in whole]
+    uninterrupted = loader(20)
+    straight = [contents(batch) for batch in uninterrupted]
     parts = loader(3)
     seen = []
     for stop in (3, 1, 2, 3):
@@ -101,7 +101,7 @@ def test_failures_are_counted_as_they_are_handed_out_and_judged_over_enough_samp
         account.add(Delivery(batch, (failure, failure, failure)))
     assert (account.seen, account.failed, account.reasons) == (96, 72, {"film": "no frames"})
     with pytest.raises(
-        DataError, match=r"75 of 100 samples cannot be watched, .* 0.2 allows, film first \(no frames\)"
+        DataError, match=r"75 of 100 samples cannot be decoded, .* 0.2 allows, film first \(no frames\)"
     ):
         account.add(Delivery(batch, (failure, failure, failure)))
 

@@ -10,9 +10,9 @@ GROUPS = (3, 0, 5, 1, 4)
 
 
 def epoch_of(order: Order, number: int) -> list[int]:
-    places = [order.at(number * order.total + offset) for offset in range(order.total)]
-    assert {epoch for epoch, _ in places} == {number}
-    return [index for _, index in places]
+    positions = [order.at(number * order.total + offset) for offset in range(order.total)]
+    assert {epoch for epoch, _ in positions} == {number}
+    return [index for _, index in positions]
 
 
 @pytest.mark.parametrize(("groups", "mix"), [(GROUPS, 1), (GROUPS, 4), (GROUPS, 100), ((13,), 100), ((1,) * 13, 1)])
@@ -25,9 +25,9 @@ def test_every_epoch_has_every_sample_once_in_an_order_of_its_own(groups: tuple[
 
 def test_what_stands_at_a_position_does_not_depend_on_what_was_asked_before() -> None:
     fresh = [Order(GROUPS, seed=0, mix=4).at(position) for position in range(40)]
-    asked = Order(GROUPS, seed=0, mix=4)
+    jumping = Order(GROUPS, seed=0, mix=4)
     jumps = np.random.default_rng(0).permutation(40)
-    assert [asked.at(int(position)) for position in jumps] == [fresh[position] for position in jumps]
+    assert [jumping.at(int(position)) for position in jumps] == [fresh[position] for position in jumps]
 
 
 def test_samples_mix_within_blocks_of_whole_groups() -> None:

@@ -48,20 +48,20 @@ def test_a_damaged_header_is_seen(tmp_path: Path) -> None:
     content[start] ^= 1  # the name changes, the checksum does not
     path.write_bytes(content)
     starts, fault = scan(path)
-    told: list[DataError] = []
-    assert len(starts) - 1 == len(list(read_shard(path, on_broken=told.append))) == 1
+    errors: list[DataError] = []
+    assert len(starts) - 1 == len(list(read_shard(path, on_broken=errors.append))) == 1
     assert "is damaged: it is no tar or was cut short" in fault
-    assert fault in str(told[0])
+    assert fault in str(errors[0])
 
 
 @pytest.mark.parametrize("left", [100, 2000, 4000, 5120, 5200, 6144])
 def test_of_a_tar_cut_short_the_index_has_what_a_plain_read_delivers(tmp_path: Path, left: int) -> None:
     path = write_tar(tmp_path / "x.tar", [(f"{k}.{end}", b"x") for k in range(3) for end in ("jpg", "txt", "json")])
     path.write_bytes(path.read_bytes()[:left])
-    told: list[DataError] = []
-    whole = [sample.key for sample in read_shard(path, on_broken=told.append) if told or sample]
+    errors: list[DataError] = []
+    complete = [sample.key for sample in read_shard(path, on_broken=errors.append) if errors or sample]
     starts, fault = scan(path)
-    assert len(starts) - 1 == len(whole) + sum("sample" in str(error) for error in told)
+    assert len(starts) - 1 == len(complete) + sum("sample" in str(error) for error in errors)
     assert "cut short" in fault
 
 

@@ -69,9 +69,9 @@ def test_a_broken_sample_is_named_and_may_be_passed_over(
     with pytest.raises(DataError, match=message) as refused:
         list(read_shard(path))
     assert str(path) in str(refused.value)
-    told: list[DataError] = []
-    assert [each.key for each in read_shard(path, on_broken=told.append)] == ["0", "2"]
-    assert len(told) == 1
+    errors: list[DataError] = []
+    assert [each.key for each in read_shard(path, on_broken=errors.append)] == ["0", "2"]
+    assert len(errors) == 1
 
 
 @pytest.mark.parametrize("left", [4000, 5120, 5200])
@@ -79,9 +79,9 @@ def test_of_a_tar_cut_short_the_whole_samples_are_delivered(tmp_path: Path, left
     """Every member takes two blocks of 512 bytes, so the second sample begins at 3,072 and ends at 6,144."""
     path = write_shard(tmp_path / "x.tar", sample("0") + sample("1") + sample("2"))
     path.write_bytes(path.read_bytes()[:left])
-    told: list[DataError] = []
-    assert [each.key for each in read_shard(path, on_broken=told.append)] == ["0"]
-    assert any("cut short" in str(error) for error in told)
+    errors: list[DataError] = []
+    assert [each.key for each in read_shard(path, on_broken=errors.append)] == ["0"]
+    assert any("cut short" in str(error) for error in errors)
     with pytest.raises(DataError, match="cut short"):
         list(read_shard(path))
 
@@ -97,16 +97,16 @@ def test_what_is_no_tar_and_what_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_the_parquet_beside_it_says_how_many_samples_there_must_be(tmp_path: Path) -> None:
     members = sample("0") + sample("2")
-    whole = summarise_shard(write_shard(tmp_path / "0.tar", members, ["success", "failed_to_download", "success"]))
-    assert (whole.samples, whole.mismatches) == (2, ())
+    complete = summarise_shard(write_shard(tmp_path / "0.tar", members, ["success", "failed_to_download", "success"]))
+    assert (complete.samples, complete.mismatches) == (2, ())
     path = write_shard(tmp_path / "1.tar", members, ["success"] * 3)
     with pytest.raises(DataError, match=r"1.tar: 2 samples, and there must be 3 \(1.parquet lists them\)"):
         summarise_shard(path)
     partial = summarise_shard(path, allow_partial=True)
     assert [(each.what, each.expected, each.found) for each in partial.mismatches] == [("samples", 3, 2)]
-    assert partial.content_hash == whole.content_hash
+    assert partial.content_hash == complete.content_hash
     other = summarise_shard(write_shard(tmp_path / "2.tar", sample("0") + sample("2", caption="a cat")))
-    assert other.content_hash != whole.content_hash
+    assert other.content_hash != complete.content_hash
     path.with_suffix(".parquet").write_bytes(b"x")
     with pytest.raises(DataError, match=r"1.parquet: no column 'status' can be read"):
         summarise_shard(path)

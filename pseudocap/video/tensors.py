@@ -1,4 +1,4 @@
-"""Files and long videos as tensors for an encoder, one after the other."""
+"""Decode files and long videos to tensors for an encoder, one after the other."""
 
 from __future__ import annotations
 
@@ -20,52 +20,52 @@ from pseudocap.video.transforms import eval_pixels, eval_tensor
 Item = TypeVar("Item")
 
 
-def watch_file(path: str | os.PathLike[str], preprocess: Preprocess) -> torch.Tensor:
-    """A whole file, [T,3,H,W], its frames at the centres of T equal segments; an image is a video of one frame."""
-    return watch_known(path, preprocess)[0]
+def decode_file(path: str | os.PathLike[str], preprocess: Preprocess) -> torch.Tensor:
+    """Decode an entire file, [T,3,H,W], at the centres of T equal segments; an image is a video of one frame."""
+    return decode_file_and_info(path, preprocess)[0]
 
 
-def watch_known(path: str | os.PathLike[str], preprocess: Preprocess) -> tuple[torch.Tensor, VideoInfo]:
-    """The same, with what is known of the file."""
+def decode_file_and_info(path: str | os.PathLike[str], preprocess: Preprocess) -> tuple[torch.Tensor, VideoInfo]:
+    """Decode an entire file, and return its VideoInfo too."""
     with open_video(path) as video:
         return _tensor(video.frames_evenly(preprocess.frames), preprocess), video.info
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Sight:
-    """A whole file as an encoder takes it, [T,3,H,W], and the same frames for people, uint8 [T,H,W,3], with times."""
+class FileFrames:
+    """Hold a file as encoder input, [T,3,H,W], and the same frames for people, uint8 [T,H,W,3], with times."""
 
     frames: torch.Tensor
     pixels: np.ndarray
     times: np.ndarray
 
 
-def view_file(path: str | os.PathLike[str], preprocess: Preprocess) -> Sight:
-    """The very frames that `watch_file` gives, kept to be shown."""
+def decode_for_display(path: str | os.PathLike[str], preprocess: Preprocess) -> FileFrames:
+    """Decode the very frames of `decode_file`, and keep their pixels for display."""
     with open_video(path) as video:
         found = video.frames_evenly(preprocess.frames)
     real = 1 if _still(found) else len(found)
-    return Sight(
+    return FileFrames(
         frames=_tensor(found, preprocess),
         pixels=eval_pixels(found.pixels[:real], preprocess),
         times=found.times[:real],
     )
 
 
-def watch_clips(
+def decode_clips(
     path: str | os.PathLike[str], preprocess: Preprocess, *, clip_seconds: float, min_seconds: float
 ) -> Iterator[tuple[Clip, torch.Tensor]]:
-    """Every clip of a long video; where the file ends before its header says so, its DecodeError after the last."""
+    """Yield every clip of a long video; raise DecodeError after the last where its header claims more."""
     with open_video(path) as video:
         info = video.info
         for clip in plan_clips(info.path, info.duration, clip_seconds=clip_seconds, min_seconds=min_seconds):
-            yield clip, watch_clip(video, clip, preprocess)
+            yield clip, decode_clip(video, clip, preprocess)
         if not info.complete:
             raise info.missing(info.duration)
 
 
-def watch_clip(video: VideoReader, clip: Clip, preprocess: Preprocess) -> torch.Tensor:
-    """A clip of an open video as captioning and evaluation see it, [T,3,H,W]; a still one has one frame."""
+def decode_clip(video: VideoReader, clip: Clip, preprocess: Preprocess) -> torch.Tensor:
+    """Decode a clip of an open video for captioning and evaluation, [T,3,H,W]; a still one has one frame."""
     return _tensor(video.frames_evenly(preprocess.frames, start=clip.start, end=clip.end), preprocess)
 
 
@@ -78,7 +78,7 @@ def _still(frames: Frames) -> bool:
 
 
 def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clips of different lengths as one batch [B,T,3,H,W], with the mask [B,T] of the frames that are real."""
+    """Pad clips of different lengths to one batch [B,T,3,H,W], with the mask [B,T] of the frames that are real."""
     longest = max(len(clip) for clip in clips)
     batch = clips[0].new_zeros(len(clips), longest, *clips[0].shape[1:])
     mask = torch.zeros(len(clips), longest, dtype=torch.bool)
@@ -88,7 +88,7 @@ def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Lists of at most `size` items. An error among them comes after the items before it."""
+    """Yield lists of at most `size` items. An error among them comes after the items before it."""
     if size < 1:
         raise InputError(f"batch_size must be at least 1, not {size}")
     batch: list[Item] = []
