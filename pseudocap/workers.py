@@ -171,11 +171,10 @@ class Pool:
             return self._executor.submit(_call, *job.arguments)
 
 
-_function: Callable[..., Any] | None = None  # in a worker: what it calls
+_function: Callable[..., Any] = operator.call  # in a worker: what it calls
 
 
 def _call(*arguments: Any) -> Any:
-    assert _function is not None, "this runs in a worker"
     return _function(*arguments)
 
 

@@ -7,7 +7,6 @@ and not the check.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from pseudocap.data.corpora.base import Corpus
@@ -30,7 +29,13 @@ def verify(
         raise ConfigError(f"workers is {workers} and must be at least 1")
     files = {(row.split, row.id): videos.find(row) for row in corpus.rows}
     paths = sorted({path for path in files.values() if path is not None})
-    faults = _faults(paths, workers=workers or os.cpu_count() or 1, progress=progress or (lambda done, total: None))
+    faults: dict[Path, str] = {}
+    tried = ordered(fault_of, paths, workers=workers or os.cpu_count() or 1, crashed=lambda path: CRASHED)
+    for done, (path, fault) in enumerate(zip(paths, tried, strict=True), start=1):
+        if fault is not None:
+            faults[path] = fault
+        if progress is not None:
+            progress(done, len(paths))
     coverages = []
     for split in corpus.splits:
         rows = {row_id: path for (of, row_id), path in files.items() if of == split}
@@ -54,14 +59,3 @@ def fault_of(path: Path) -> str | None:
     except DecodeError as error:
         return error.problem  # without the path, which results have no use for
     return None
-
-
-def _faults(paths: Sequence[Path], *, workers: int, progress: Progress) -> dict[Path, str]:
-    """Return the reason by path, for those that have one."""
-    faults: dict[Path, str] = {}
-    tried = ordered(fault_of, paths, workers=workers, crashed=lambda path: CRASHED) if paths else ()
-    for done, (path, fault) in enumerate(zip(paths, tried, strict=True), start=1):
-        if fault is not None:
-            faults[path] = fault
-        progress(done, len(paths))
-    return faults

@@ -45,19 +45,19 @@ class RemotePath:
         return PurePosixPath(self.name).stem
 
     def exists(self) -> bool:
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         with self._named_errors("looked up"):
             filesystem.invalidate_cache()
             return bool(filesystem.exists(path))
 
     def is_file(self) -> bool:
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         with self._named_errors("looked up"):
             return bool(filesystem.isfile(path))
 
     def names(self) -> set[str]:
         """Return the names directly below."""
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         with self._named_errors("listed"):
             filesystem.invalidate_cache()
             try:
@@ -67,18 +67,18 @@ class RemotePath:
             return {str(name).rstrip("/").rpartition("/")[2] for name in found}
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         with self._named_errors("opened"):
             opened: BinaryIO = filesystem.open(path, mode)
             return opened
 
     def read_bytes(self) -> bytes:
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         with self._named_errors("read"):
             return bytes(filesystem.cat_file(path))
 
     def put(self, content: bytes) -> None:
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         protocol = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
         with self._named_errors("written"):
             if _OBJECT_STORES.intersection(protocol):
@@ -91,7 +91,7 @@ class RemotePath:
             filesystem.mv(beside, path)
 
     def unlink(self, missing_ok: bool = False) -> None:
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         with self._named_errors("removed"):
             try:
                 filesystem.rm_file(path)
@@ -101,24 +101,21 @@ class RemotePath:
 
     def files(self) -> list[RemotePath]:
         """List every file below, by name."""
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         with self._named_errors("listed"):
             return [RemotePath(str(filesystem.unstrip_protocol(name))) for name in sorted(filesystem.find(path))]
 
     def matching(self) -> list[RemotePath]:
         """List the files that match it where it is a pattern, else itself."""
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         with self._named_errors("looked up"):
             found = sorted(filesystem.glob(path)) if glob.has_magic(path) else [path]
             return [RemotePath(str(filesystem.unstrip_protocol(name))) for name in found]
 
     def fetch(self, target: Path) -> None:
-        filesystem, path = self._reach()
+        filesystem, path = filesystem_at(self.url)
         with self._named_errors("fetched"):
             filesystem.get_file(path, str(target))
-
-    def _reach(self) -> tuple[Any, str]:
-        return filesystem_at(self.url)
 
     @contextlib.contextmanager
     def _named_errors(self, what: str) -> Iterator[None]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pseudocap.errors import first_line
 
-BLOCK = tarfile.BLOCKSIZE
+BLOCK, PIECE = tarfile.BLOCKSIZE, 1 << 18
 BROKEN = (tarfile.TarError, EOFError, OSError)  # what reading a damaged tar raises
 Member = tuple[str, int, int, int, int]  # name, where its headers begin, where its content begins, bytes, where it ends
 
@@ -37,6 +37,15 @@ def require_end(tar: Path, offset: int) -> None:
         raise tarfile.ReadError("its end is missing")
     if any(block):
         raise tarfile.ReadError(f"the header at byte {offset:,} is damaged")
+
+
+def read_span(path: Path, offset: int, size: int) -> Iterator[bytes]:
+    """So many bytes of a file, such as a member's, in pieces; fewer where the file ends before."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        while size and (piece := file.read(min(PIECE, size))):
+            size -= len(piece)
+            yield piece
 
 
 def add_member(archive: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import functools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.files.remote import RemotePath
-from pseudocap.files.tars import BROKEN, tar_fault, tar_members
+from pseudocap.files.tars import BROKEN, read_span, tar_fault, tar_members
 from pseudocap.label.schema import locate
 from pseudocap.types import VIDEO_EXTENSIONS
 
@@ -152,31 +152,19 @@ def fetch_media(media: Media, scratch: Path) -> str:
     handle, path = tempfile.mkstemp(suffix=suffix, dir=scratch)
     try:
         with os.fdopen(handle, "wb") as copy:
-            if media.offset is None:
+            if media.offset is None or media.size is None:
                 with RemotePath(media.address).open() as original:
-                    _copy(original, copy, None, media)
+                    shutil.copyfileobj(original, copy, 1 << 20)
             else:
-                with Path(media.address).open("rb") as original:
-                    original.seek(media.offset)
-                    _copy(original, copy, media.size, media)
+                copy.writelines(read_span(Path(media.address), media.offset, media.size))
+                if copy.tell() < media.size:
+                    raise DecodeError(media.name, "the tar ends within this video; fetch it again")
     except BaseException as error:
         Path(path).unlink(missing_ok=True)
         if isinstance(error, DecodeError) or not isinstance(error, Exception):
             raise
         raise DecodeError(media.name, f"it cannot be fetched: {first_line(error)}") from error
     return path
-
-
-def _copy(original: Any, copy: Any, size: int | None, media: Media) -> None:
-    left = size
-    while left is None or left > 0:
-        block = original.read(1 << 20 if left is None else min(left, 1 << 20))
-        if not block:
-            break
-        copy.write(block)
-        left = None if left is None else left - len(block)
-    if left:
-        raise DecodeError(media.name, "the tar ends within this video; fetch it again")
 
 
 def member_of(source: str) -> Media:

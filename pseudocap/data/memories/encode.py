@@ -51,9 +51,9 @@ class _Decoded:
     """Hold a worker's result: a sample with its views, none where they are stored already, or why it failed."""
 
     index: int
-    of: Described | None
-    views: tuple[torch.Tensor, ...]
-    problem: str
+    of: Described | None = None
+    views: tuple[torch.Tensor, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,8 +69,8 @@ class _Decoding:
             of = self.source.describe(index)
             views = () if of.content in self.known else tuple(self._views(index, of.content))
         except (DataError, DecodeError, OSError) as error:
-            return _Decoded(index=index, of=None, views=(), problem=first_line(error))
-        return _Decoded(index=index, of=of, views=views, problem="")
+            return _Decoded(index=index, problem=first_line(error))
+        return _Decoded(index=index, of=of, views=views)
 
     def _views(self, index: int, content: str) -> Iterator[torch.Tensor]:
         for view in range(self.spec.views):
@@ -123,7 +123,9 @@ def encode(
         writer = _Writer(encoder=encoder, out=out, spec=spec, state=state, batch_size=batch_size, shard_size=shard_size)
         tried = failed = 0
         decoding = _Decoding(source=source, spec=spec, known=frozenset(state.contents))
-        samples = ordered(decoding, wanted, workers=workers, crashed=_crashed)
+        samples = ordered(
+            decoding, wanted, workers=workers, crashed=lambda index: _Decoded(index=index, problem=CRASHED)
+        )
         for done, decoded in enumerate(samples, start=1):
             writer.take(decoded, name=source.name(decoded.index))
             if decoded.index not in again:
@@ -142,10 +144,6 @@ def encode(
         bytes=sum(path.stat().st_size for path in out.iterdir()),
         seconds=time.monotonic() - started,
     )
-
-
-def _crashed(index: int) -> _Decoded:
-    return _Decoded(index=index, of=None, views=(), problem=CRASHED)
 
 
 @dataclass(kw_only=True, slots=True)

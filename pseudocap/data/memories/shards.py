@@ -30,8 +30,8 @@ def create(folder: Path, spec: MemorySpec) -> None:
     # A hidden file is what a run left that was killed as it began.
     if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
         raise DataError(f"{folder} is not empty and holds no {MANIFEST}; choose another folder for the memories")
-    document = {**spec.to_dict(), "fingerprint": spec.fingerprint}
-    _write(folder / MANIFEST, json.dumps(document, indent=2).encode() + b"\n")
+    document = json.dumps({**spec.to_dict(), "fingerprint": spec.fingerprint}, indent=2) + "\n"
+    _write(folder / MANIFEST, lambda scratch: scratch.write_text(document))
 
 
 def quantise(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,17 +107,14 @@ def write_shard(folder: Path, number: int, tensors: dict[str, torch.Tensor], ind
     # ASCII, because a file's name may be no UTF-8, and comes back as it was from an escape.
     document = json.dumps({"format": FORMAT, **asdict(index)}).encode()
     _write(folder / f"{number:05d}.safetensors", lambda scratch: safetensors.torch.save_file(tensors, scratch))
-    _write(folder / f"{number:05d}.json", document + b"\n")
+    _write(folder / f"{number:05d}.json", lambda scratch: scratch.write_bytes(document + b"\n"))
 
 
-def _write(path: Path, content: bytes | Callable[[Path], None]) -> None:
+def _write(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished(path, contested=True, durable=True) as scratch:
-            if isinstance(content, bytes):
-                scratch.write_bytes(content)
-            else:
-                content(scratch)
+            write(scratch)
     except (OSError, SafetensorError) as error:
         raise DataError(
             f"{path} could not be written: {first_line(error)}; the shards before are complete, run again to go on"

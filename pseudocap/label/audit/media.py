@@ -11,12 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from pseudocap.errors import DataError, DecodeError
+from pseudocap.files.tars import read_span
 from pseudocap.label.sources import member_of
 
 # A player looks at the bytes, not at this, but refuses types that it has not heard of.
 CONTENT_TYPES = {".webm": "video/webm", ".mkv": "video/x-matroska", ".ogv": "video/ogg", ".avi": "video/x-msvideo"}
 QUALITY = 88
-CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,12 +35,7 @@ class AuditMedia:
 
     def read(self, wanted: range) -> Iterator[bytes]:
         """These bytes of it, in pieces."""
-        with self.file.open("rb") as file:
-            file.seek(self.offset + wanted.start)
-            left = len(wanted)
-            while left and (block := file.read(min(CHUNK, left))):
-                left -= len(block)
-                yield block
+        return read_span(self.file, self.offset + wanted.start, len(wanted))
 
 
 def locate_media(source: str) -> AuditMedia | None:

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from pseudocap.errors import DataError, DecodeError, first_line
-from pseudocap.files.atomic import unfinished
+from pseudocap.files.atomic import write_text
 from pseudocap.label.audit.judgement import AuditPair, Judgement
 from pseudocap.label.audit.media import centre_jpeg
 from pseudocap.label.audit.report import Agreement, AuditReport, Figure
@@ -55,8 +55,7 @@ def write_report_page(path: Path, report: AuditReport, judged: Iterable[tuple[Au
         f"clips of their own.</p>{_agreements(report.agreements)}{by_rater}<h2>Pair by pair</h2>{pairs}</body></html>\n"
     )
     try:
-        with unfinished(path) as scratch:
-            scratch.write_text(page, encoding="utf-8")
+        write_text(path, page)
     except OSError as error:
         raise DataError(f"{path}: the report cannot be written ({first_line(error)})") from error
 
