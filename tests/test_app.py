@@ -56,7 +56,7 @@ def browser(tmp_path: Path, address: str) -> Iterator[Chromium]:
 
 
 def upload(browser: Chromium, where: str, file: Path) -> None:
-    """As a person does who picks a file in the dialog."""
+    """Upload a file as a person does who picks it in the dialog."""
     root = browser.call("DOM.getDocument")["root"]["nodeId"]
     node = browser.call("DOM.querySelector", nodeId=root, selector=f"{where} input[type=file]")["nodeId"]
     browser.call("DOM.setFileInputFiles", files=[str(file)], nodeId=node)

@@ -1,4 +1,4 @@
-"""Captions of real files: the whole way from an encoded video to text."""
+"""Captions of real files, from an encoded video to text."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def test_a_long_film_is_captioned_clip_by_clip_as_one_goes(model: PseudoCap, tmp
 
 def test_of_a_truncated_film_the_readable_clips_are_captioned_first(model: PseudoCap, tmp_path: Path) -> None:
     film = write_film(tmp_path / "cut.mkv", 20, cut_at=0.6)
-    captions: list[TimedCaption] = []
+    readable: list[TimedCaption] = []
     captions = model.caption_long(film, clip_seconds=4.0, max_new_tokens=4, batch_size=8)
     with pytest.raises(DecodeError, match=r"cut.mkv.*truncated"):  # noqa: PT012 (what came before counts)
         for caption in captions:
-            captions.append(caption)
-    assert [caption.start for caption in captions[:2]] == [0, 4]
-    assert captions[-1].end < 20
+            readable.append(caption)
+    assert [caption.start for caption in readable[:2]] == [0, 4]
+    assert readable[-1].end < 20
 
 
 def test_a_file_that_is_no_video_is_named(model: PseudoCap, film: Path, tmp_path: Path) -> None:
@@ -124,4 +124,4 @@ def test_an_hour_takes_no_more_memory_than_a_minute(model: PseudoCap, tmp_path: 
 
     assert captioned(films[0]) == 8  # what is only allocated once is there from now on
     minute, hour = (peak_memory(lambda film=film: captioned(film)) for film in films)
-    assert hour < minute + 5  # MiB; all that is watched in the hour is 17, as pixels and as tensors
+    assert hour < minute + 5  # MiB; all that is decoded in the hour is 17, as pixels and as tensors

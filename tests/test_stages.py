@@ -1,4 +1,4 @@
-"""Stages: made once, made anew where what they stand on has changed, gone on with where they were killed."""
+"""Stages: made once, made anew where what they need has changed, resumed where they were killed."""
 
 from __future__ import annotations
 

@@ -105,10 +105,9 @@ class VideoReader(ABC):
         self.close()
 
     def decode(self, times: Iterable[float], *, nearest_keyframe: bool = False) -> Iterator[Frame | DecodeError]:
-        """For each of the ascending times its frame or, as a value, the reason why it has none; one after the
-        other.
+        """Yield for each of the ascending times its frame or, as a value, the reason why it has none.
 
-        With `nearest_keyframe` the nearest frame that needs no other to be decoded: many times faster, marked
+        With `nearest_keyframe` it is the nearest frame that needs no other to be decoded: many times faster, marked
         as not `exact`, and up to half a key frame interval away.
         """
         wanted = list(times)

@@ -1,4 +1,4 @@
-"""Labels behind an address: the same files, whole or absent, one run at a time."""
+"""Labels behind an address: the same files, complete or absent, one run at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPEC = LabelSpec(framing=SHORT, shard_size=2, batch_size=4)
 
 @pytest.fixture
 def bucket() -> Iterator[str]:
-    """A folder of fsspec's store in memory, whose objects are put whole as in S3."""
+    """A folder of fsspec's store in memory, whose objects are put at once as in S3."""
     address = f"memory://{uuid.uuid4().hex}/labels"
     yield address
     filesystem, path = fsspec.core.url_to_fs(address)

@@ -1,4 +1,4 @@
-"""Where weights lie: what the package ships goes by the same name wherever a backbone or a teacher is named."""
+"""Sources of weights: what the package ships goes by the same name wherever a backbone or a teacher is named."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pseudocap.types import Modality, Sample
 
 
 class Counting:
-    """A source of numbers that says what it was asked for; `broken` ones cannot be decoded."""
+    """A source of numbers that records its requests; `broken` ones cannot be decoded."""
 
     modality: Modality = "video"
 

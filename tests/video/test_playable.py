@@ -1,4 +1,4 @@
-"""What a page is given of a file: itself where browsers play it, else a copy that they do."""
+"""What a page gets of a file: itself where browsers play it, else a copy that they do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a reader tells of a file, and how its frames lie, turn, scale and approximate."""
+"""What a reader reports of a file, and how its frames are stored, rotated, scaled and approximated."""
 
 from __future__ import annotations
 

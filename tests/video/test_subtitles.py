@@ -1,4 +1,4 @@
-"""Subtitles that players read: FFmpeg's own parsers are asked."""
+"""Subtitles that players read: FFmpeg's own parsers read them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_equal_neighbours_become_one_and_others_stay() -> None:
 def test_merging_waits_for_the_next_only() -> None:
     def endless() -> object:
         yield from timed((0, 8, "a"), (8, 16, "b"))
-        raise AssertionError("it should not have been asked for more")
+        raise AssertionError("no more should have been requested")
 
     assert next(merge_equal(endless())) == timed((0, 8, "a"))[0]  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Memories on disk: the same as looking again, whole after any end, refused where they are of other weights."""
+"""Memories on disk: the same as encoding again, complete after any end, refused where they are of other weights."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ def test_int8_is_off_by_at_most_half_a_step_of_each_vector(
     films: Path, tmp_path: Path, run: Run, spec: MemorySpec
 ) -> None:
     vectors = torch.randn(5, 7, 16) * torch.logspace(-4, 4, 5)[:, None, None]
-    whole, scale = quantise(vectors)
-    assert bool(((whole * scale - vectors).abs() <= scale * 0.5001).all())
+    quantised, scale = quantise(vectors)
+    assert bool(((quantised * scale - vectors).abs() <= scale * 0.5001).all())
     assert not quantise(torch.zeros(2, 4))[0].any()
     run(rows_of(films), tmp_path / "float")
     run(rows_of(films), tmp_path / "int", spec=replace(spec, storage="int8"))
@@ -229,10 +229,10 @@ def test_a_broken_video_is_named_and_may_be_retried(films: Path, tmp_path: Path,
     result = run(rows_of(folder), tmp_path / "m")
     assert list(result.failed) == ["3.mp4"]
     assert result.failed["3.mp4"]
-    assert run(rows_of(folder), tmp_path / "m").failed == result.failed, "what failed stays told"
+    assert run(rows_of(folder), tmp_path / "m").failed == result.failed, "what failed stays reported"
     shutil.copy(films / "3.mp4", folder)
-    mended = run(rows_of(folder), tmp_path / "m", retry_failed=True)
-    assert (mended.stored, mended.failed) == (1, {})
+    retried = run(rows_of(folder), tmp_path / "m", retry_failed=True)
+    assert (retried.stored, retried.failed) == (1, {})
     assert run(rows_of(folder), tmp_path / "m").failed == {}
     assert MemorySource(tmp_path / "m").find("3.mp4") == 6
 
@@ -247,8 +247,8 @@ def test_what_fails_again_on_a_retry_does_not_end_the_run(tmp_path: Path, run: R
     write_film(folder / "00.mp4", frames=9, size=(32, 32))  # as if it had been fetched again
     shutil.copy(folder / "00.mp4", folder / "22.mp4")
     Path(folder / "00.mp4").write_bytes(b"text")
-    mended = run(rows_of(folder), tmp_path / "m", retry_failed=True)
-    assert list(mended.failed) == ["00.mp4", "01.mp4"]
+    retried = run(rows_of(folder), tmp_path / "m", retry_failed=True)
+    assert list(retried.failed) == ["00.mp4", "01.mp4"]
 
 
 def test_videos_of_two_folders_under_one_name_are_told_apart_or_refused(tmp_path: Path, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Memories that keep every patch: what the encoder saw, read by those alone who look at it, told where it lacks."""
+"""Memories that keep every patch: as the encoder gave them, read only by models that need them, else refused."""
 
 from __future__ import annotations
 

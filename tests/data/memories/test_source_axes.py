@@ -48,7 +48,7 @@ def rows(count: int) -> tuple[MemoryRow, ...]:
 
 
 def pooled() -> tuple[dict[str, torch.Tensor], list[Memory]]:
-    """What an old shard holds in float32, and the memory of every view."""
+    """Return what an old shard holds in float32, and the memory of every view."""
     counts = [count for clip in FRAMES for count in clip]
     time, space = torch.randn(sum(counts), WIDTH), torch.randn(3, 2, PATCHES, WIDTH)
     patches = torch.randn(sum(counts), PATCHES, WIDTH)

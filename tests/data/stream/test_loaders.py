@@ -61,11 +61,11 @@ def test_what_counts_is_what_was_handed_out_not_what_workers_prepared() -> None:
 
 
 class Deadly(Counting):
-    """A source whose fifth sample takes down the process that watches it, as some files do with FFmpeg."""
+    """A source whose fifth sample ends the process that decodes it, as some files do with FFmpeg."""
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         if index == 4:
-            time.sleep(0.2)  # the batch before is to arrive whole
+            time.sleep(0.2)  # the batch before is to arrive first
             os.kill(os.getpid(), signal.SIGKILL)
         return super().sample(index, generator)
 
@@ -113,7 +113,7 @@ def test_an_evaluation_of_few_is_judged_at_its_end_and_each_pass_for_itself() ->
 
     lenient = evaluation(0.5)
     for _ in range(3):
-        assert [batch.keys for batch in lenient] == [("2", "3"), ("5",)]  # nothing of the first two can be watched
+        assert [batch.keys for batch in lenient] == [("2", "3"), ("5",)]  # nothing of the first two can be decoded
     with pytest.raises(DataError, match="3 of 6 samples"):
         list(evaluation(0.4))
 
