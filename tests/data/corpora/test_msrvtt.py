@@ -133,5 +133,5 @@ def test_a_folder_without_annotations_says_what_is_wanted(tmp_path: Path) -> Non
         DataError, match=r"holds no annotations of MSR-VTT; wanted are train_val_videodatainfo.json with"
     ):
         read_msrvtt(tmp_path)
-    with pytest.raises(DataError, match=r"nowhere: there is no such file or folder; name where the annotations"):
+    with pytest.raises(DataError, match=r"nowhere: there is no such file or folder; name the annotations"):
         read_msrvtt(tmp_path / "nowhere")
