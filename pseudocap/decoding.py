@@ -12,6 +12,8 @@ from typing import Any
 from pseudocap.errors import InputError
 from pseudocap.types import MAX_FRAMES, MAX_NEW_TOKENS
 
+NEWER = {"min_new_tokens": 0, "repetition_penalty": 1.0}  # and what switches each off
+
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Decoding:
@@ -58,12 +60,8 @@ class Decoding:
     @property
     def limits(self) -> dict[str, Any]:
         """Return what applies to search and sampling alike, as transformers calls it."""
-        limits: dict[str, Any] = {"max_new_tokens": self.max_new_tokens}
-        if self.min_new_tokens:
-            limits["min_new_tokens"] = self.min_new_tokens
-        if self.repetition_penalty != 1:
-            limits["repetition_penalty"] = self.repetition_penalty
-        return limits
+        newer = {name: getattr(self, name) for name, off in NEWER.items() if getattr(self, name) != off}
+        return {"max_new_tokens": self.max_new_tokens, **newer}
 
     def generate_options(self) -> dict[str, Any]:
         """Return the keyword arguments of `PseudoCap.generate`, which takes all other options of transformers too."""
@@ -109,8 +107,8 @@ class LabelDecoding(Decoding):
     def recorded(self) -> dict[str, object]:
         """Return the part of a row's settings. Fields of later versions are recorded where they are set, so that runs
         from before them can be resumed."""
-        later = {"min_new_tokens": 0, "repetition_penalty": 1.0, "seed": None}
-        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
+        since = {name: value for name, value in asdict(self).items() if name not in (*NEWER, "seed")}
+        return {**since, **self.limits}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,25 +19,21 @@ UNTRAINED = "none"  # in comparisons: fine-tuning that starts from new adapters
 class RegimeRow:
     """A regime. `steps` is the papers' length; `claimed` their CIDEr-D on MSR-VTT's validation after fine-tuning."""
 
-    name: str  # on the command line and in checkpoints.yaml
+    name: str  # on the command line and in checkpoints.yaml; its module in pseudocap.regimes has underscores
     class_name: str  # in pseudocap.regimes, and in results.json
-    module: str
     learns_from: str
-    streams: tuple[str, ...]  # images, clips (pseudolabelled) or asr (clips with their speech)
-    data: str = "pseudocap.data.stream_data.StreamData"
+    streams: tuple[str, ...] = ()  # images, clips (pseudolabelled) or asr (clips with their speech)
+    data: str = "pseudocap.data.stream_data:StreamData"
     steps: int = STEPS
     claimed: float | None = None
 
-    def load(self) -> type[Any]:
+    def load(self) -> Any:
         """Import the LightningModule."""
-        regime: type[Any] = getattr(importlib.import_module(self.module), self.class_name)
-        return regime
+        return pkgutil.resolve_name(f"pseudocap.regimes.{self.name.replace('-', '_')}:{self.class_name}")
 
-    def load_data(self) -> type[Any]:
+    def load_data(self) -> Any:
         """Import its data module."""
-        module, _, name = self.data.rpartition(".")
-        data: type[Any] = getattr(importlib.import_module(module), name)
-        return data
+        return pkgutil.resolve_name(self.data)
 
     def data_words(self, sources: Mapping[str, str]) -> tuple[str, ...]:
         """What it learns from as options of `pseudocap train`: tars or memories by stream; left out where not given."""
@@ -53,16 +49,14 @@ _PRE_TRAINING = (
     RegimeRow(
         name="asr",
         class_name="AsrBaseline",
-        module="pseudocap.regimes.asr",
         learns_from="speech (`asr`): what is said in the clips, as transcribed",
         streams=("asr",),
-        data="pseudocap.regimes.asr.TranscriptData",
+        data="pseudocap.regimes.asr:TranscriptData",
         claimed=49.0,
     ),
     RegimeRow(
         name="image-only",
         class_name="ImageOnly",
-        module="pseudocap.regimes.image_only",
         learns_from="images with alt text (`image-only`), each a video of one frame",
         streams=("images",),
         claimed=49.6,
@@ -70,7 +64,6 @@ _PRE_TRAINING = (
     RegimeRow(
         name="video-only",
         class_name="VideoOnly",
-        module="pseudocap.regimes.video_only",
         learns_from="pseudolabelled video (`video-only`): an image captioner's captions of the centre frames of clips",
         streams=("clips",),
         claimed=49.7,
@@ -78,7 +71,6 @@ _PRE_TRAINING = (
     RegimeRow(
         name="mixed",
         class_name="Mixed",
-        module="pseudocap.regimes.mixed",
         learns_from="images with alt text and pseudolabelled video (`mixed`)",
         streams=("images", "clips"),
         claimed=54.0,
@@ -86,7 +78,6 @@ _PRE_TRAINING = (
     RegimeRow(
         name="mixed-ext",
         class_name="MixedExtended",
-        module="pseudocap.regimes.mixed_ext",
         learns_from="images with alt text and pseudolabelled video, for longer (`mixed-ext`)",
         streams=("images", "clips"),
         steps=40_000,
@@ -97,10 +88,8 @@ REGIMES = {row.name: row for row in _PRE_TRAINING}
 FINE_TUNING = RegimeRow(
     name="finetune",
     class_name="FineTune",
-    module="pseudocap.regimes.finetune",
     learns_from="captions written by people (fine-tuning)",
-    streams=(),
-    data="pseudocap.data.caption_data.CaptionData",
+    data="pseudocap.data.caption_data:CaptionData",
     steps=0,
 )
 BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING)}
