@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 ROW = 256  # tokens of a row: the mask of a row is square, so longer ones cost more than they save
-WORTH = 0.9  # of the places of the batch; above it packing moves tokens about for little
+WORTH = 0.9  # of the batch with its padding; above it packing moves tokens about for little
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """`source_PS` is the place among N * L of each packed token, `target_NL` the place among P * S of each token; where
+    """`source_PS` is the index among N * L of each packed token, `target_NL` the index among P * S of each token; where
     there is padding either names some real token, whose copy nobody looks at."""
 
     source_PS: torch.Tensor
@@ -59,7 +59,7 @@ class Packing:
 
 
 def _laid_out(lengths: list[int]) -> tuple[list[tuple[int, int]], int, int]:
-    """(row, first place) of each caption in their order, the number of rows, and how wide they are."""
+    """(row, first column) of each caption in their order, the number of rows, and how wide they are."""
     wide = max(ROW, *lengths, 1)
     starts, row, filled, width = [], 0, 0, 0
     for length in lengths:
