@@ -90,13 +90,13 @@ def _resumed(args: argparse.Namespace, answers: Path) -> AuditStore:
 def _spoken(args: argparse.Namespace, clips: list[Clip]) -> dict[Clip, str]:
     from pseudocap.data.corpora.base import Checks
     from pseudocap.data.corpora.howto100m import read_transcripts
-    from pseudocap.label.audit.pairs import said_in_labels, said_in_transcripts
+    from pseudocap.label.audit.pairs import speech_in_labels, speech_in_transcripts
     from pseudocap.label.schema import read_labels
 
     if args.asr.suffix == ".parquet" or any(args.asr.glob("*.parquet")):
-        return said_in_labels(clips, counted(read_labels(args.asr), "reading speech"))
+        return speech_in_labels(clips, counted(read_labels(args.asr), "reading speech"))
     transcripts = read_transcripts(args.asr, Checks(allow_partial=args.allow_partial))
-    return said_in_transcripts(clips, counted(transcripts, "reading transcripts"))
+    return speech_in_transcripts(clips, counted(transcripts, "reading transcripts"))
 
 
 def _serve(args: argparse.Namespace, store: AuditStore) -> int:

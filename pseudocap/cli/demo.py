@@ -159,9 +159,9 @@ def _print_tables(result: Demonstration) -> None:
             table.add_column(heading, justify="right" if heading == "s" else "left")
         if film.truth:
             table.add_row("truth", escape(film.truth), "", "", end_section=True)
-        for said in film.said:
-            verdict = [escape(said.verdict)] if film.truth else []
-            table.add_row(said.captioner, escape(said.explanation.caption), *verdict, f"{said.seconds:.2f}")
+        for each in film.captions:
+            verdict = [escape(each.verdict)] if film.truth else []
+            table.add_row(each.captioner, escape(each.explanation.caption), *verdict, f"{each.seconds:.2f}")
         Console().print(table)
 
 
@@ -172,12 +172,12 @@ def _document(result: Demonstration, page: Path, seconds: float) -> dict[str, An
             "truth": film.truth,
             "captions": [
                 {
-                    "checkpoint": said.captioner,
-                    "caption": said.explanation.caption,
-                    "verdict": said.verdict,
-                    "seconds": round(said.seconds, 3),
+                    "checkpoint": each.captioner,
+                    "caption": each.explanation.caption,
+                    "verdict": each.verdict,
+                    "seconds": round(each.seconds, 3),
                 }
-                for said in film.said
+                for each in film.captions
             ],
         }
         for film in result.films

@@ -26,7 +26,7 @@ Judge = Callable[[Mapping[str, str]], Mapping[str, float]]  # captions by key to
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOut:
-    """A video of a test split with the captions that people wrote."""
+    """Hold a video of a test split with the captions that people wrote."""
 
     key: str
     path: Path
@@ -66,7 +66,7 @@ def score_files(
 def report_captions(
     captions: Mapping[str, Mapping[str, str]], videos: Sequence[HeldOut], judge: Judge | None = None
 ) -> dict[str, Any]:
-    """One document of a captioner: scores by view, intervals, language and, where a judge is there, truth."""
+    """Return one document of a captioner: scores by view, intervals, language and, where a judge is there, truth."""
     scores = score_views(captions, videos)
     report: dict[str, Any] = {
         "films": len(videos),

@@ -1,4 +1,4 @@
-"""Held-out videos in several views: as they are, the centre frame, reversed, shuffled, and blind.
+"""Encode held-out videos in several views: as they are, the centre frame, reversed, shuffled, and blind.
 
 A captioner that scores as well on shuffled frames does not use time; what it scores blind, on a memory of zeros, is
 what its language alone is worth. Captioners that share an encoder share the memories, so each video is encoded once a
@@ -52,7 +52,7 @@ def write_views(
 
 
 def read_views(folder: Path) -> dict[str, Memory]:
-    """The memories of all videos by view; blind, they are zeros."""
+    """Read the memories of all videos by view; blind, they are zeros."""
     tensors = load_file(folder / FILE)
     views = {}
     for view in FRAMES_OF:

@@ -1,1 +1,1 @@
-"""What a caption was written from: where each word looked, how far each adapter opened; as arrays, figures, a page."""
+"""Explain a caption: where each word looked, how far each adapter opened; as arrays, figures, a page."""

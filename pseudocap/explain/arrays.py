@@ -1,4 +1,4 @@
-"""The arrays of one explained caption, by name: what is saved and what is drawn."""
+"""Hold the arrays of one explained caption, by name: what is saved and what is drawn."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExplanationArrays:
-    """Where each word of a caption looked, and how far each adapter opened.
+    """Hold where each word of a caption looked, and how far each adapter opened.
 
     `shares` are attention weights by axis, the mean over the heads, each row of which sums to one: `time` [word,
     adapter, frame], `space` [word, adapter, patch], and whatever else the captioner attends to. The patches stand row
@@ -34,16 +34,16 @@ class ExplanationArrays:
 
     @property
     def time(self) -> np.ndarray:
-        """The weights of the frames [word, adapter, frame]."""
+        """Return the weights of the frames [word, adapter, frame]."""
         return self.shares["time"]
 
     @property
     def space(self) -> np.ndarray:
-        """The weights of the patches [word, adapter, patch]."""
+        """Return the weights of the patches [word, adapter, patch]."""
         return self.shares["space"]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All of it by name, for np.savez; shares by their axis, gates as `gates.NAME`."""
+        """Return all of it by name, for np.savez; shares by their axis, gates as `gates.NAME`."""
         named = {
             "source": np.array(self.source),
             "caption": np.array(self.caption),
@@ -57,13 +57,13 @@ class ExplanationArrays:
         return named | {f"gates.{name}": values for name, values in self.gates.items()}
 
     def looked(self, word: int, layer: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Weights of the frames and of the patches [height, width]: of the adapter before a layer, or the mean."""
+        """Return weights of frames and of patches [height, width]: of the adapter before a layer, or the mean."""
         adapters = slice(None) if layer is None else [self.layers.index(layer)]
         return self.time[word, adapters].mean(axis=0), self.space[word, adapters].mean(axis=0).reshape(self.grid)
 
 
 def heat(weights: np.ndarray) -> np.ndarray:
-    """0 where no more than an even share is looked at, 1 at the most; full heat takes four times the even share.
+    """Return 0 where no more than an even share is looked at, 1 at the most; full heat takes four times the even share.
 
     So attention that is spread evenly shows no picture, however its maximum is scaled.
     """

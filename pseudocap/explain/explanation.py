@@ -1,4 +1,4 @@
-"""One caption of one file, explained: a value of named arrays that can be saved and drawn.
+"""Explain one caption of one file: a value of named arrays that can be saved and drawn.
 
 A word is chosen at the token before it, so what a word attends to is what the adapters attend to there; of a word of
 several tokens it is the mean. docs/explain.md: how to read it, and what it does not show.
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation(ExplanationArrays):
-    """The arrays of an explained caption, to be drawn and saved."""
+    """Hold the arrays of an explained caption, to be drawn and saved."""
 
     def figure(self, *, layer: int | None = None) -> Figure:
-        """Heat over the frame that each word looked at most, frames as bars below; the mean over the adapters, or the
+        """Draw heat over the frame that each word looked at most, frames as bars below; the mean over adapters, or the
         adapter before one `layer`."""
         from pseudocap.explain.figure import draw_explanation
 
@@ -45,7 +45,7 @@ class Explanation(ExplanationArrays):
         return draw_explanation(self, layer=layer)
 
     def save(self, path: str | Path, *, layer: int | None = None) -> None:
-        """The arrays as .npz, or the figure as .png, .pdf or .svg; a file that is there is replaced."""
+        """Save the arrays as .npz, or the figure as .png, .pdf or .svg; a file that is there is replaced."""
         from pseudocap.explain.figure import save_figure
 
         path = Path(path)
@@ -86,7 +86,7 @@ def explain_ids(
 
 
 def _by_word(measured: Sequence[torch.Tensor], words: Sequence[Word]) -> np.ndarray:
-    """[word, adapter, ...] from [1, token, ...] of each adapter; token k is chosen at position k, one before itself."""
+    """Gather [word, adapter, ...] from each adapter's [1, token, ...]; token k is chosen at position k, before itself."""
     tokens = torch.stack([each[0] for each in measured], dim=1).cpu()  # [token, adapter, ...]
     rows = [tokens[list(word.tokens)].mean(dim=0) for word in words]
     return (torch.stack(rows) if rows else tokens[:0]).numpy()

@@ -1,4 +1,4 @@
-"""Explanations and gates as pictures. matplotlib without pyplot: nothing is shown, no state is kept."""
+"""Draw explanations and gates with matplotlib, without pyplot: nothing is displayed, no state is kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLUE, ORANGE = "#2f6db5", "#e0823d"
 
 
 def draw_explanation(explanation: ExplanationArrays, *, layer: int | None = None) -> Figure:
-    """A cell for each word: heat of space over the frame it looked at most, all frames as bars; the adapters below."""
+    """Draw a cell for each word: heat over the frame it looked at most, all frames as bars; the adapters below."""
     words = len(explanation.words)
     rows = max(1, -(-words // COLUMNS))
     figure = new_figure(1.9 * COLUMNS, 2.75 * rows + 2.6)
@@ -38,7 +38,7 @@ def draw_explanation(explanation: ExplanationArrays, *, layer: int | None = None
 
 
 def draw_gates(histograms: Histograms, title: str) -> Figure:
-    """A histogram for each gate, all over the same bins."""
+    """Draw a histogram for each gate, all over the same bins."""
     names = list(dict.fromkeys(gate.name for gate in histograms.gates))
     layers = list(dict.fromkeys(gate.layer for gate in histograms.gates))
     figure = new_figure(4.6 * len(names), 1.0 + 1.35 * len(layers))
@@ -60,7 +60,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Under its name only once it is whole."""
+    """Write a figure under its name only once it is complete."""
     if path.suffix not in PICTURES:
         raise InputError(f"{path}: a figure is a {', '.join(PICTURES)} file; an explanation's arrays are .npz")
     with unfinished(path) as scratch:
@@ -68,7 +68,7 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 
 def _plain(text: str) -> str:
-    """matplotlib would take what stands between dollars for a formula."""
+    """Escape dollars: matplotlib would take what stands between them for a formula."""
     return text.replace("$", r"\$")
 
 
@@ -77,10 +77,10 @@ def _draw_word(picture: Axes, bars: Axes, explanation: ExplanationArrays, word: 
     most = int(time.argmax())
     height, width = explanation.frames.shape[1:3]
     picture.imshow(explanation.frames[most])
-    shown = heat(space)
+    cells = heat(space)
     # Faint where little is looked at: the picture stays to be seen.
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
-    picture.imshow(shown, cmap="inferno", alpha=0.75 * shown, vmin=0, vmax=1, extent=extent, interpolation="nearest")
+    picture.imshow(cells, cmap="inferno", alpha=0.75 * cells, vmin=0, vmax=1, extent=extent, interpolation="nearest")
     picture.set_title(_plain(explanation.words[word]), fontsize=10)
     bars.axis("on")
     colours = [ORANGE if frame == most else BLUE for frame in range(len(time))]
@@ -92,14 +92,16 @@ def _draw_word(picture: Axes, bars: Axes, explanation: ExplanationArrays, word: 
 
 
 def _draw_adapters(pair: np.ndarray, explanation: ExplanationArrays) -> None:
-    """How much the adapters add, on the average over the words, and how far their gates are open."""
-    places = np.arange(len(explanation.layers))
+    """Draw how much the adapters add, on the average over the words, and how far their gates are open."""
+    positions = np.arange(len(explanation.layers))
     labels = [f"layer {layer}" for layer in explanation.layers]
     shares, gates = pair
     if explanation.words:
-        shares.bar(places - 0.2, explanation.added.mean(axis=0), width=0.4, color=BLUE, label="what the adapter adds")
         shares.bar(
-            places + 0.2, explanation.by_video.mean(axis=0), width=0.4, color=ORANGE, label="of it, by the video"
+            positions - 0.2, explanation.added.mean(axis=0), width=0.4, color=BLUE, label="what the adapter adds"
+        )
+        shares.bar(
+            positions + 0.2, explanation.by_video.mean(axis=0), width=0.4, color=ORANGE, label="of it, by the video"
         )
         shares.legend(fontsize=7)
     shares.set_title("share of the stream's norm", fontsize=9)
@@ -107,8 +109,8 @@ def _draw_adapters(pair: np.ndarray, explanation: ExplanationArrays) -> None:
     for number, name in enumerate(names):
         width = 0.8 / len(names)
         rows = list(explanation.gates[name].astype(float))
-        gates.boxplot(rows, positions=places + (number - (len(names) - 1) / 2) * width, widths=0.8 * width, sym="")
+        gates.boxplot(rows, positions=positions + (number - (len(names) - 1) / 2) * width, widths=0.8 * width, sym="")
     gates.set_title(f"gates: {', '.join(names)}", fontsize=9)
     for axes in (shares, gates):
-        axes.set_xticks(places, labels)
+        axes.set_xticks(positions, labels)
         axes.tick_params(labelsize=7)

@@ -1,4 +1,4 @@
-"""How far the adapters of a checkpoint opened, read from its weights alone: no backbone is needed."""
+"""Read how far the adapters of a checkpoint opened, from its weights alone: no backbone is needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BARS = "▁▂▃▄▅▆▇█"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """One gate of the adapter before a layer: a value for each dimension, or a single one."""
+    """Hold one gate of the adapter before a layer: a value for each dimension, or a single one."""
 
     layer: int
     name: str
@@ -32,7 +32,7 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Histograms:
-    """All gates of a checkpoint over the same bins: `counts` [gate, bin] between `edges` [bin + 1]."""
+    """Count all gates of a checkpoint over the same bins: `counts` [gate, bin] between `edges` [bin + 1]."""
 
     gates: tuple[Gate, ...]
     edges: np.ndarray
@@ -40,7 +40,7 @@ class Histograms:
 
 
 def read_gates(weights: Path, config: PseudoCapConfig) -> tuple[Gate, ...]:
-    """The gates as the words feel them, by layer. Of the file only the gates' own tensors are read."""
+    """Read the opened gates, by layer. Of the file only the gates' own tensors are read."""
     try:
         with safe_open(weights, framework="pt") as file:
             names = set(file.keys())
@@ -52,7 +52,7 @@ def read_gates(weights: Path, config: PseudoCapConfig) -> tuple[Gate, ...]:
 
 
 def _gates_before(layer: int, config: PseudoCapConfig, file: safe_open, names: set[str], weights: Path) -> list[Gate]:
-    """What an adapter holds itself, not in its parts, are its gates: an empty one is filled with those and asked."""
+    """Read an adapter's gates, which it holds itself and not in its parts: an empty adapter is filled with them."""
     with torch.device("meta"):
         adapter = build_adapter(config, width=1, memory_widths=dict.fromkeys(config.axes, 1), heads=1)
     own = [*adapter._parameters, *adapter._buffers]
@@ -70,7 +70,7 @@ def _gates_before(layer: int, config: PseudoCapConfig, file: safe_open, names: s
 
 
 def count_gates(gates: Sequence[Gate], *, bins: int = BINS) -> Histograms:
-    """Histograms that can be laid side by side: from the smallest gate to the largest of all, rounded outwards."""
+    """Count comparable histograms: from the smallest gate to the largest of all, rounded outwards."""
     values = np.concatenate([gate.values for gate in gates]).astype(np.float64)
     low, high = math.floor(values.min() / STEP), math.ceil(values.max() / STEP)
     edges = np.linspace(low * STEP, max(high, low + 1) * STEP, bins + 1)
@@ -79,6 +79,6 @@ def count_gates(gates: Sequence[Gate], *, bins: int = BINS) -> Histograms:
 
 
 def sparkline(counts: np.ndarray) -> str:
-    """A bar for every bin, the fullest as high as a line; an empty bin is empty."""
+    """Return a bar for every bin, the fullest as high as a line; an empty bin is empty."""
     fullest = max(int(counts.max()), 1)
     return "".join(" " if not count else BARS[math.ceil(count / fullest * len(BARS)) - 1] for count in counts.tolist())

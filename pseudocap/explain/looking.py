@@ -1,4 +1,4 @@
-"""What the adapters do while a caption is read: where they look, and how much they change what they pass on.
+"""Record what the adapters do while a caption is read: where they look, and how much they change what they pass on.
 
 The attention runs fused and shows no weights, so the finished caption goes through the decoder once more, the inputs of
 each adapter are kept on the way, and its weights are worked out beside the network. Nothing is recorded in training
@@ -23,7 +23,7 @@ from pseudocap.model.network import CaptionNetwork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """One adapter at every token of N captions, all in float32.
+    """Record one adapter at every token of N captions, all in float32.
 
     `shares` are the weights [N,L,S] of each axis by name, the mean over the heads; each row sums to one, or to zero
     where the video has nothing on that axis. A full attention has one map of time and space, of which these are the
@@ -40,7 +40,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What went into an adapter and what came out."""
+    """Hold what went into an adapter and what came out."""
 
     h_NLD: torch.Tensor
     seen: Projected
@@ -49,7 +49,7 @@ class Passage:
 
 @torch.no_grad()
 def look(network: CaptionNetwork, input_ids: torch.Tensor, memory: Memory) -> list[Look]:
-    """Every adapter, the lowest first, over N unpadded captions of B videos, as `network(input_ids, memory)` reads."""
+    """Observe all adapters, lowest first, over N unpadded captions of B videos, as `network(input_ids, memory)` reads."""
     passages: dict[int, Passage] = {}
     handles = [
         adapter.register_forward_hook(partial(_keep, passages, layer)) for layer, adapter in network.adapters.items()
@@ -87,7 +87,7 @@ def _look(layer: int, adapter: Adapter, passage: Passage) -> Look:
 
 
 def _blind(seen: Projected) -> Projected:
-    """A video of which nothing is brought, whatever is looked at."""
+    """Return a memory that adds nothing, whatever is looked at."""
 
     def dark(part: KeysValues) -> KeysValues:
         return replace(part, v_BHSK=torch.zeros_like(part.v_BHSK))

@@ -1,4 +1,4 @@
-"""Films, what captioners say of them and where each word looked, as one HTML file that needs nothing beside itself.
+"""Write films, their captions and where each word looked as one HTML file that needs nothing beside itself.
 
 The captions, their truth, the gates and the timings stand in the page as text; page.html's script draws the attention
 over the frames. All of it (films, frames, weights) is inside the file, and its policy forbids the browser to fetch
@@ -29,8 +29,8 @@ SCALE = 10_000  # weights travel as whole numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
-    """What one captioner says of a film, the seconds that it took, and what is to be said of that (or nothing)."""
+class FilmCaption:
+    """Hold a captioner's explained caption of a film, the seconds that it took, and a verdict (or nothing)."""
 
     captioner: str
     explanation: Explanation
@@ -39,19 +39,19 @@ class Said:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShownFilm:
-    """A film, what is known of it, and what captioners say of it."""
+class PageFilm:
+    """Hold a film, what is known of it, and its captions."""
 
     title: str
     media: Playable
     truth: str
     references: tuple[str, ...]
-    said: tuple[Said, ...]
+    captions: tuple[FilmCaption, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ShownCaptioner:
-    """A captioner beside the others, with the seconds that loading it took."""
+class PageCaptioner:
+    """Hold a captioner of the page, with the seconds that loading it took."""
 
     name: str
     gates: tuple[Gate, ...]
@@ -59,16 +59,16 @@ class ShownCaptioner:
 
 
 def gates_of(explanation: Explanation) -> tuple[Gate, ...]:
-    """The gates that an explanation carries, as a checkpoint's file would give them."""
+    """Return the gates that an explanation carries, as a checkpoint's file would give them."""
     return tuple(
-        Gate(layer=layer, name=name, values=values[place])
-        for place, layer in enumerate(explanation.layers)
+        Gate(layer=layer, name=name, values=values[index])
+        for index, layer in enumerate(explanation.layers)
         for name, values in explanation.gates.items()
     )
 
 
 def write_page(
-    path: Path, films: Sequence[ShownFilm], captioners: Sequence[ShownCaptioner], *, title: str, note: str
+    path: Path, films: Sequence[PageFilm], captioners: Sequence[PageCaptioner], *, title: str, note: str
 ) -> None:
     """Write the page, all of it or nothing."""
     check_target(path)
@@ -86,7 +86,7 @@ def write_page(
     write_text(path, "".join((head, body, middle, data, tail)))
 
 
-def _film(number: int, film: ShownFilm) -> str:
+def _film(number: int, film: PageFilm) -> str:
     source = f"data:{film.media.media_type};base64,{base64.b64encode(film.media.data).decode()}"
     if film.media.media_type.startswith("image/"):
         player = f"<img class=film alt='' src='{source}'>"
@@ -97,10 +97,10 @@ def _film(number: int, film: ShownFilm) -> str:
         people = "".join(f"<li>{escape(each)}</li>" for each in film.references)
         truth += f"<details><summary>what people say of it</summary><ul>{people}</ul></details>"
     rows = "".join(
-        f"<tr><th><button class=said aria-pressed=false data-said={place}>{escape(said.captioner)}</button></th>"
-        f"<td class=caption>{escape(said.explanation.caption) or '<i>nothing</i>'}"
-        f"{f'<small class=verdict>{escape(said.verdict)}</small>' if said.verdict else ''}</td></tr>"
-        for place, said in enumerate(film.said)
+        f"<tr><th><button class=said aria-pressed=false data-said={index}>{escape(each.captioner)}</button></th>"
+        f"<td class=caption>{escape(each.explanation.caption) or '<i>nothing</i>'}"
+        f"{f'<small class=verdict>{escape(each.verdict)}</small>' if each.verdict else ''}</td></tr>"
+        for index, each in enumerate(film.captions)
     )
     return (
         f"<section data-film={number}><h2>{escape(film.title)}</h2><div class=pair><div>{player}{truth}</div>"
@@ -108,7 +108,7 @@ def _film(number: int, film: ShownFilm) -> str:
     )
 
 
-def _gates(captioners: Sequence[ShownCaptioner]) -> str:
+def _gates(captioners: Sequence[PageCaptioner]) -> str:
     if not captioners:
         return ""
     parts = [
@@ -146,16 +146,16 @@ def _histogram(counts: np.ndarray, mean: float) -> str:
     )
 
 
-def _timings(films: Sequence[ShownFilm], captioners: Sequence[ShownCaptioner]) -> str:
-    """As measured in this one run."""
+def _timings(films: Sequence[PageFilm], captioners: Sequence[PageCaptioner]) -> str:
+    """Tabulate the seconds measured in this one run."""
     heads = "".join(f"<th class=n>{escape(film.title)}</th>" for film in films)
     rows = ""
     for captioner in captioners:
         cells = "".join(
-            f"<td class=n>{said.seconds:.2f} s</td>"
+            f"<td class=n>{each.seconds:.2f} s</td>"
             for film in films
-            for said in film.said
-            if said.captioner == captioner.name
+            for each in film.captions
+            if each.captioner == captioner.name
         )
         rows += f"<tr><td>{escape(captioner.name)}</td><td class=n>{captioner.seconds:.2f} s</td>{cells}</tr>"
     return (
@@ -164,34 +164,34 @@ def _timings(films: Sequence[ShownFilm], captioners: Sequence[ShownCaptioner]) -
     )
 
 
-def _data(film: ShownFilm) -> dict[str, Any]:
-    """What the script draws. Captioners that watched the same frames share them."""
-    sights: dict[bytes, int] = {}
+def _data(film: PageFilm) -> dict[str, Any]:
+    """Return what the script draws. Captioners that saw the same frames share them."""
+    known: dict[bytes, int] = {}
     frames: list[list[str]] = []
-    said = []
-    for each in film.said:
+    captions = []
+    for each in film.captions:
         explained = each.explanation
         key = explained.frames.tobytes()
-        if key not in sights:
-            sights[key] = len(frames)
+        if key not in known:
+            known[key] = len(frames)
             files = (base64.b64encode(jpeg(one, sharp=True)).decode() for one in explained.frames)
             frames.append([f"data:image/jpeg;base64,{file}" for file in files])
-        said.append(
+        captions.append(
             {
                 "captioner": each.captioner,
                 "words": explained.words,
                 "layers": explained.layers,
                 "grid": explained.grid,
-                "frames": sights[key],
+                "frames": known[key],
                 "times": explained.times.round(2).tolist(),
-                "time": _whole(explained.time),
-                "space": _whole(explained.space),
-                "added": _whole(explained.added),
-                "by_video": _whole(explained.by_video),
+                "time": _integers(explained.time),
+                "space": _integers(explained.space),
+                "added": _integers(explained.added),
+                "by_video": _integers(explained.by_video),
             }
         )
-    return {"frames": frames, "said": said, "scale": SCALE}
+    return {"frames": frames, "said": captions, "scale": SCALE}
 
 
-def _whole(values: np.ndarray) -> Any:
+def _integers(values: np.ndarray) -> Any:
     return (values.astype(np.float64) * SCALE).round().astype(int).tolist()

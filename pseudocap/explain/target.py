@@ -1,4 +1,4 @@
-"""Where a page may be written, told without torch."""
+"""Check where a page may be written, without torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MARK = '<meta name="generator" content="pseudocap demo">'  # by which a page is 
 
 
 def check_target(path: Path) -> None:
-    """An earlier page of ours is replaced; anything else is somebody's own."""
+    """Refuse to replace anything but an earlier page of ours."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; name the page, {path / 'demo.html'} for instance")
     if path.is_file():

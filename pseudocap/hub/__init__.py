@@ -1,1 +1,1 @@
-"""Weights and the people who use them."""
+"""Share weights: find, fetch, check and publish checkpoints."""

@@ -1,4 +1,4 @@
-"""Files at an address that fsspec knows (s3://, https://, gs://, memory://): fetched once, whole or not at all.
+"""Fetch files at an address that fsspec knows (s3://, https://, gs://, memory://): once, completely or not at all.
 
 They lie beside the hub's own cache, under the address and the version (ETag, date, size) that the store reports.
 """
@@ -27,7 +27,7 @@ GRACE = 3600.0  # seconds that a version is kept after a newer one came
 def fetch_address(
     address: str, required: Sequence[str], optional: Sequence[str] = (), *, local_files_only: bool = False
 ) -> Path:
-    """A directory on this disk with the named files of the folder at `address`. Only they are fetched."""
+    """Fetch the named files of the folder at `address` into a directory on this disk, and nothing else."""
     from huggingface_hub import constants
     from huggingface_hub.utils import WeakFileLock
 
@@ -51,7 +51,7 @@ def fetch_address(
 
 
 def drop_address(folder: Path) -> None:
-    """Out of the cache: the next to ask fetches anew."""
+    """Remove an address from the cache: the next request fetches it again."""
     (folder.parent / LATEST).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -76,7 +76,7 @@ def _open(address: str) -> tuple[Any, str]:
 
 
 def _info(store: Any, root: str, name: str, address: str, *, needed: bool) -> dict[str, Any] | None:
-    """What the store says of a file; None where a file that is not needed is not there."""
+    """Return what the store reports of a file; None where a file that is not needed is not there."""
     try:
         return dict(store.info(f"{root}/{name}"))
     except FileNotFoundError as error:
@@ -90,13 +90,13 @@ def _info(store: Any, root: str, name: str, address: str, *, needed: bool) -> di
 
 
 def _unreachable(error: FileNotFoundError) -> OSError | None:
-    """fsspec's HTTP says of every failure that the file is not there; where no server answered, nobody knows."""
+    """Tell an unreachable server from a missing file: fsspec's HTTP reports every failure as a missing file."""
     cause = error.__cause__
     return cause if isinstance(cause, OSError) and not hasattr(cause, "status") else None
 
 
 def _version(infos: dict[str, dict[str, Any]]) -> str:
-    """The same for the same files. Where a store reports nothing of a change, nothing is taken for unchanged."""
+    """Identify a version of files. Where a store reports nothing of a change, nothing is taken for unchanged."""
     marks = []
     for name, info in sorted(infos.items()):
         reported = sorted((key, str(value)) for key, value in info.items() if key.lower() in VERSION_MARKS)
@@ -121,7 +121,7 @@ def _fetch(store: Any, root: str, infos: dict[str, dict[str, Any]], folder: Path
 
 
 def _remember(home: Path, folder: Path) -> None:
-    """Which version is the newest. Older ones are dropped, once nobody can still be on the way to read them."""
+    """Record which version is the newest. Older ones are dropped, once nobody can still be on the way to read them."""
     write_text(home / LATEST, folder.name)
     for other in home.iterdir():
         if other.is_dir() and other != folder and time.time() - other.stat().st_mtime > GRACE:

@@ -1,4 +1,4 @@
-"""A captioner put together: new adapters between two frozen networks, or those of a checkpoint; saved and published as
+"""Assemble a captioner: new adapters between two frozen networks, or those of a checkpoint; save and publish it as
 adapters and config alone."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pseudocap.version import __version__
 
 
 class AssembledCaptioner(TextNetwork):
-    """The network with the config that names its parts."""
+    """Hold the network with the config that names its parts."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class AssembledCaptioner(TextNetwork):
             adapter_width: the width that adapters attend in; null is the decoder's own
             seed: of the adapters' first weights
             device: where the captioner computes; auto is the best that this machine has
-            dtype: of the whole network
+            dtype: of the complete network
         """
         target = pick_device(device)
         check_dtype(dtype)
@@ -143,7 +143,7 @@ class AssembledCaptioner(TextNetwork):
         their weights and the tokenizer are compared with what the checkpoint recorded before anything is built.
 
         `precision` (bfloat16, float16, int8, int4) holds the frozen weights in fewer bits, to caption on small machines
-        (docs/small_machines.md); the adapters stay as they are. `dtype` is of the whole network.
+        (docs/small_machines.md); the adapters stay as they are. `dtype` is of the complete network.
         """
         target = pick_device(device)
         check_dtype(dtype)
@@ -188,7 +188,7 @@ class AssembledCaptioner(TextNetwork):
         return model.to(target)
 
     def save_pretrained(self, path: str | Path, *, results: Mapping[str, Any] | None = None) -> None:
-        """Adapters and config, what is known of them (`results`: scores, data, regime) and a page that says so.
+        """Save adapters and config, what is known of them (`results`: scores, data, regime) and a page that says so.
 
         No frozen weight is saved. A page that somebody has made their own is left alone.
         """

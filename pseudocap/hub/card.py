@@ -1,4 +1,4 @@
-"""The page of a published captioner, written from its config and its results. It states what these say, and no more.
+"""Write the page of a published captioner from its config and results. It states what these report, and no more.
 
 The limits are those that the papers name for everything trained their way; they hold whatever the scores.
 """
@@ -33,7 +33,7 @@ LIMITS = """\
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class About:
-    """What the files of a checkpoint do not know: what it is called, and under which terms it is given away."""
+    """Hold what the files of a checkpoint do not record: its name, and the terms under which it is published."""
 
     name: str | None = None
     license: str | None = None
@@ -43,10 +43,10 @@ UNKNOWN = About()
 
 
 def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About = UNKNOWN) -> str:
-    """The whole page: metadata as the hub reads it, then text."""
+    """Return the complete page: metadata as the hub reads it, then text."""
     from huggingface_hub import ModelCardData
 
-    shown = about.name or "a video captioner"
+    title = about.name or "a video captioner"
     data = ModelCardData(
         language="en",
         license=about.license,
@@ -54,10 +54,10 @@ def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About 
         pipeline_tag="video-text-to-text",
         tags=["video-captioning", "pseudolabels", "adapters", f"fusion-{config.fusion}"],
         base_model=[each.source.removeprefix("hf://") for each in _of_the_hub(config)] or None,
-        model_name=shown,
+        model_name=title,
         eval_results=_eval_results(results) or None,
     )
-    lines = ["---", data.to_yaml(), "---", "", MARK, "", f"# {shown}", "", *_what(config, results), ""]
+    lines = ["---", data.to_yaml(), "---", "", MARK, "", f"# {title}", "", *_what(config, results), ""]
     lines += ["## How to use it", "", *_use(about), "", "## Scores", "", *_scores(results), ""]
     lines += ["## Data", "", *_data(results), "", "## Limits and biases", "", LIMITS, ""]
     lines += ["## Licence", "", *_licence(about), ""]
@@ -65,7 +65,7 @@ def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About 
 
 
 def may_write(card: Path) -> bool:
-    """Whether a page may be written there: none is, or one of ours that nobody has made their own."""
+    """Return whether a page may be written there: none is, or one of ours that nobody has edited."""
     return not card.is_file() or MARK in card.read_text(encoding="utf-8", errors="replace")
 
 
@@ -171,7 +171,7 @@ def _licence(about: About) -> Iterator[str]:
 
 
 def _eval_results(results: Mapping[str, Any]) -> list[Any]:
-    """The scores as the hub's `model-index` has them."""
+    """Return the scores as the hub's `model-index` has them."""
     from huggingface_hub import EvalResult
 
     data = results.get("data") or {}

@@ -34,7 +34,7 @@ def existing(path: Path) -> Path:
 
 
 def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[PseudoCapConfig, Path]:
-    """Its config and its weights. `moved` has the new address of backbones, by their names in `config.backbones`; the
+    """Return config and weights. `moved` has the new address of backbones, by their names in `config.backbones`; the
     others must lie where the config says, and all directories that do not are reported at once."""
     config = read_config(folder)
     weights = existing(folder / WEIGHTS_FILE)
@@ -54,7 +54,7 @@ def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[
 
 
 def absolute(source: str | Path) -> str:
-    """A directory by its full path, so that a checkpoint still finds it from elsewhere; a repo's name as it is."""
+    """Return a directory's full path, so that a checkpoint still finds it from elsewhere; a repo's name as it is."""
     path = Path(source).expanduser()
     return str(path.resolve()) if path.exists() else str(source)
 

@@ -1,4 +1,4 @@
-"""A checkpoint by its name, to a directory on this disk: a row, a repo of the hub, a directory, or an address.
+"""Fetch a checkpoint by its name to a directory on this disk: a row, a repo of the hub, a directory, or an address.
 
 Only the files of a checkpoint are fetched, by names that stand here. Weights are safetensors, which run no code; what
 a registry's row says of them (revision, sha256) is checked before anyone loads them.
@@ -23,12 +23,12 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 CARD_FILE = "README.md"
 RESULTS_FILE = "results.json"
 NEEDED = (CONFIG_FILE, WEIGHTS_FILE)
-BESIDE = (CARD_FILE, RESULTS_FILE)  # a checkpoint without them is whole
+BESIDE = (CARD_FILE, RESULTS_FILE)  # a checkpoint without them is complete
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fetched:
-    """A checkpoint that lies on this disk: where, whence, and the row that named it."""
+    """Locate a checkpoint on this disk: where it lies, where it came from, and the row that named it."""
 
     folder: Path
     source: str
@@ -37,7 +37,7 @@ class Fetched:
 
     @property
     def public_name(self) -> str | None:
-        """What others may call it; a directory of this machine has no such name."""
+        """Return the name that others may use; a directory of this machine has no such name."""
         if self.row is not None and self.row.shipped:
             return self.row.name
         if not URL.match(self.source):
@@ -47,7 +47,7 @@ class Fetched:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """How a hub may be asked. `token` as huggingface_hub takes it: None is the one that was logged in with."""
+    """Set how a hub is reached. `token` as huggingface_hub takes it: None is the one that was logged in with."""
 
     local_files_only: bool = False
     token: str | bool | None = None
@@ -64,7 +64,7 @@ def fetch(
     access: Access = ORDINARY,
     optional: tuple[str, ...] = (),
 ) -> Fetched:
-    """`name` is a directory, a row's name, `owner/repo`, `owner/repo@revision`, `hf://...`, `pseudocap://...` or any
+    """Fetch `name`: a directory, a row's name, `owner/repo`, `owner/repo@revision`, `hf://...`, `pseudocap://...` or any
     other address. A directory goes before a row of the same name, as it does in transformers."""
     text = str(name)
     if isinstance(name, Path) or not URL.match(text):
@@ -82,7 +82,7 @@ def fetch(
 
 
 def _is_bare(text: str) -> bool:
-    """Whether it can only be a row's name: a repo or a path has a slash."""
+    """Return whether it can only be a row's name: a repo or a path has a slash."""
     return "/" not in text and "@" not in text
 
 
@@ -109,11 +109,11 @@ def _row(
 
 
 def fetch_row(row: Row, *, access: Access = ORDINARY, optional: tuple[str, ...] = ()) -> Fetched:
-    """What a row names, once it is what the row says."""
+    """Fetch what a row names, and check that it is what the row declares."""
     source = row.weights
     if not URL.match(source):
         if not Path(source).is_dir():
-            raise CheckpointError(f"{row.name} of {row.registry}: there is no directory {source}; mend weights.source")
+            raise CheckpointError(f"{row.name} of {row.registry}: there is no directory {source}; fix weights.source")
         found = _directory(Path(source), row.revision)
     else:
         found = _elsewhere(source, row.revision, access, optional)
@@ -144,7 +144,7 @@ def _elsewhere(text: str, revision: str | None, access: Access, optional: tuple[
 
 
 def is_captioner(name: str, *, revision: str | None = None, checkpoints: str | Path | None = None) -> bool:
-    """Whether `name` is a PseudoCap checkpoint, by its config.json alone, and not a backbone or somebody's teacher."""
+    """Return whether `name` is a PseudoCap checkpoint, by config.json alone, and not a backbone or a teacher."""
     scheme = name.partition("://")[0].lower() if URL.match(name) else ""
     if scheme not in ("", "hf", "pseudocap"):
         return True  # nothing else of ours is loaded from an address
@@ -187,13 +187,13 @@ def _hub(name: str, revision: str | None, access: Access, optional: tuple[str, .
     for name_beside in optional:
         try:
             hub_file(repo, name_beside, revision=commit, **options)  # type: ignore[arg-type]
-        except CheckpointError:  # whether it is not there or cannot be had, the checkpoint is whole without it
+        except CheckpointError:  # whether it is not there or cannot be had, the checkpoint is complete without it
             continue
     return Fetched(folder=weights.parent, source=f"{HUB_SCHEME}{repo}", revision=commit)
 
 
 def _check_arrival(repo: str, commit: str, weights: Path, access: Access) -> None:
-    """The hub names a large file by its sha256; the client compares sizes only."""
+    """Check a large file's sha256, by which the hub names it; the client compares sizes only."""
     promised = weights.resolve().name
     if not re.fullmatch(r"[0-9a-f]{64}", promised) or sha256_of(weights) == promised:
         return
@@ -219,7 +219,7 @@ def _check_sha256(found: Fetched, row: Row, access: Access) -> None:
         actual = sha256_of(hub_file(repo, WEIGHTS_FILE, revision=found.revision, token=access.token))
     if actual != row.sha256:
         if URL.match(found.source) and found.revision is None and not access.local_files_only:
-            drop_address(found.folder)  # perhaps it arrived damaged: asked again, it is fetched again
+            drop_address(found.folder)  # perhaps it arrived damaged: requested again, it is fetched again
         raise CheckpointError(
             f"{row.name} of {row.registry} has the sha256 {row.sha256[:12]}..., and {WEIGHTS_FILE} of {found.source} "
             f"has {actual[:12]}...: these are other weights, and they are not used"
@@ -232,7 +232,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _drop(cached: Path) -> None:
-    """Out of the hub's cache: the name in the snapshot, and the bytes that it points at."""
+    """Remove from the hub's cache the name in the snapshot, and the bytes that it points at."""
     blob = cached.resolve()
     cached.unlink(missing_ok=True)
     blob.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""checkpoints.yaml: one row per released weight, read without torch and checked before anyone relies on it.
+"""Read checkpoints.yaml: one row per released weight, without torch, checked before anyone relies on it.
 
 A registry of one's own is another such file, on a disk or at an address (`PSEUDOCAP_CHECKPOINTS`, `--checkpoints`).
 Its rows come beside the shipped ones, and in place of those of the same name: whoever names a registry means it, and
@@ -39,7 +39,7 @@ URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """A released weight, and the registry that names it. `values` are the fields as the file has them."""
+    """Describe a released weight, and the registry that names it. `values` are the fields as the file has them."""
 
     values: Mapping[str, Any]
     registry: str
@@ -61,7 +61,7 @@ class Row:
 
     @property
     def weights(self) -> str:
-        """Where the checkpoint lies, in full: a path in a registry is relative to the registry's own place."""
+        """Return where the checkpoint lies, in full: a path in a registry is relative to the registry's own folder."""
         source = str(self.values["weights"]["source"])
         if URL.match(self.registry):
             return self._beside_address(source)
@@ -75,7 +75,7 @@ class Row:
         return f"hf://{source}" if REPO.fullmatch(source) else str(folder / source)
 
     def _beside_address(self, source: str) -> str:
-        """A registry that came from elsewhere names what lies beside it or a repo, and nothing on this machine."""
+        """Require that a registry from elsewhere names what lies beside it or a repo, and nothing on this machine."""
         inside = source.removeprefix("./")
         if URL.match(source) and not source.lower().startswith(("file:", "local:")):
             return source
@@ -83,14 +83,14 @@ class Row:
             return f"hf://{source}"
         if URL.match(source) or inside.startswith(("/", "~")) or ".." in inside.split("/"):
             raise CheckpointError(
-                f"{self.registry} ({self.name}): weights.source {source!r} leaves the registry's own place; write a "
+                f"{self.registry} ({self.name}): weights.source {source!r} leaves the registry's own folder; write a "
                 "path below it, an address, or hf://owner/repo"
             )
         return f"{self.registry.rpartition('/')[0]}/{inside}"
 
 
 def find_manifest() -> Path:
-    """The shipped checkpoints.yaml: inside the package in a wheel, beside it in a source tree or editable install."""
+    """Find the shipped checkpoints.yaml: inside the package in a wheel, beside it in a source tree or editable one."""
     package = Path(__file__).resolve().parent.parent
     for candidate in (package / "checkpoints.yaml", package.parent / "checkpoints.yaml"):
         if candidate.is_file():
@@ -101,14 +101,14 @@ def find_manifest() -> Path:
 
 
 def list_checkpoints(path: Path | str | None = None) -> list[dict[str, Any]]:
-    """The rows of the manifest at `path`; without it the shipped rows and those that PSEUDOCAP_CHECKPOINTS adds."""
+    """Return the rows of the manifest at `path`; without it shipped rows and those that PSEUDOCAP_CHECKPOINTS adds."""
     if path is not None:
         return read_manifest(path)
     return [dict(row.values) for row in all_rows().values()]
 
 
 def all_rows(registry: str | Path | None = None, *, local_files_only: bool = False) -> dict[str, Row]:
-    """The shipped rows and those of a registry (by default that of PSEUDOCAP_CHECKPOINTS), by name."""
+    """Return the shipped rows and those of a registry (by default that of PSEUDOCAP_CHECKPOINTS), by name."""
     shipped = str(find_manifest())
     rows = {values["name"]: Row(values=values, registry=shipped, shipped=True) for values in read_manifest(shipped)}
     chosen = str(registry) if registry is not None else os.environ.get(ENVIRONMENT, "")
@@ -121,7 +121,7 @@ def all_rows(registry: str | Path | None = None, *, local_files_only: bool = Fal
 
 
 def read_manifest(source: str | Path, *, local_files_only: bool = False) -> list[dict[str, Any]]:
-    """The checked rows of one file, on this disk or at an address."""
+    """Return the checked rows of one file, on this disk or at an address."""
     try:
         document = yaml.safe_load(_text(str(source), local_files_only))
     except FileNotFoundError:

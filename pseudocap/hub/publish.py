@@ -1,4 +1,4 @@
-"""A checkpoint to a repo of the hub, in one commit: visible as a whole or not at all, and safe to repeat.
+"""Publish a checkpoint to a repo of the hub, in one commit: visible completely or not at all, and safe to repeat.
 
 Only adapters, config, results and the page leave this machine. Backbones are named, never sent; one that is named by a
 directory of this machine would be of use to nobody, so it must get a name that others find it by.
@@ -28,7 +28,7 @@ TRUNK = "main"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parcel:
-    """What would be sent: the files by their names in the repo."""
+    """Hold what would be sent: the files by their names in the repo."""
 
     repo: str
     files: Mapping[str, bytes | Path]
@@ -57,7 +57,7 @@ def pack_checkpoint(
     decoder: str | None = None,
     encoder: str | None = None,
 ) -> Parcel:
-    """Check a checkpoint and make what would be sent of it. Asks nobody and changes nothing."""
+    """Check a checkpoint and prepare what would be sent of it. Makes no request and changes nothing."""
     name = repo.removeprefix(HUB_SCHEME)
     if not REPO.fullmatch(name):
         raise ConfigError(f"{repo!r} is no repo to publish in; write owner/name")
@@ -86,7 +86,7 @@ def send(
     message: str | None = None,
     token: str | bool | None = None,
 ) -> Published:
-    """One commit with all files. A new repo is made for it, except where a pull request is asked for."""
+    """Send all files in one commit. A new repo is made for it, except where a pull request is requested."""
     from huggingface_hub import CommitOperationAdd, HfApi
 
     if private and pull_request:
@@ -118,13 +118,13 @@ def send(
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """results.json of a checkpoint; nothing where there is none."""
+    """Read results.json of a checkpoint; nothing where there is none."""
     path = folder / RESULTS_FILE
     return read_json(path) if path.is_file() else {}
 
 
 def homeless(config: PseudoCapConfig) -> list[str]:
-    """Which of the backbones are named by a directory of this machine, which nobody else has."""
+    """Return which of the backbones are named by a directory of this machine, which nobody else has."""
     return [which for which, backbone in config.backbones.items() if not _is_known_elsewhere(backbone)]
 
 
@@ -162,7 +162,7 @@ def _words(which: str) -> str:
 
 
 def _check_weights(path: Path, config: PseudoCapConfig) -> None:
-    """Whole, and adapters of this config's layers alone (and their resampler): no frozen weight leaves the machine by
+    """Check that these are all adapters of this config (and resampler) and nothing else: no frozen weight leaves by
     mistake."""
     from safetensors import SafetensorError, safe_open
 
@@ -205,7 +205,7 @@ def _make_repo(api: HfApi, repo: str, *, private: bool) -> None:
 
 
 def _refuse_foreign(api: HfApi, repo: str, revision: str | None) -> None:
-    """A checkpoint may be published over one of its own kind, never over another model."""
+    """Refuse to publish over another model: a checkpoint may replace only one of its own kind."""
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
     try:
@@ -222,7 +222,7 @@ def _refuse_foreign(api: HfApi, repo: str, revision: str | None) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """Of an upload that failed; the client wraps the cause of some."""
+    """Return the reason of an upload that failed; the client wraps the cause of some."""
     from huggingface_hub import constants, errors
 
     while isinstance(error, RuntimeError | errors.LocalEntryNotFoundError) and error.__cause__ is not None:

@@ -1,1 +1,1 @@
-"""Clips -> pseudolabels: a teacher says what it sees in every clip, and each label says where it came from."""
+"""Turn clips into pseudolabels: a teacher captions every clip, and each label records where it came from."""

@@ -1,4 +1,4 @@
-"""How far two runs over the same videos agree: with another batch size, another machine, another teacher.
+"""Measure how far two runs over the same videos agree: with another batch size, another machine, another teacher.
 
 Captions depend on the batch size only by rounding: kernels of another shape add in another order, and where two tokens
 are equally good, to the last bit of their noise, another one is written. Comparing two runs shows how often.
@@ -18,7 +18,7 @@ from pseudocap.label.sources import Sources
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Clips that both runs have captioned, and of how many the best captions differ; `only_one` has the others."""
+    """Count clips that both runs captioned, and of how many the best captions differ; `only_one` has the others."""
 
     clips: int
     differing: int
@@ -30,7 +30,7 @@ class Comparison:
 
 
 def compare_labels(one: str | PathLike[str], other: str | PathLike[str]) -> Comparison:
-    """Clip by clip, a shard in memory at a time."""
+    """Compare two runs clip by clip, a shard in memory at a time."""
     here, there = any_path(one), any_path(other)
     if require_plan(here).sources.shards != require_plan(there).sources.shards:
         raise DataError(
@@ -48,7 +48,7 @@ def compare_labels(one: str | PathLike[str], other: str | PathLike[str]) -> Comp
 
 
 def refuse_other_shards(sources: Sources, one: str | PathLike[str], other: str | PathLike[str]) -> None:
-    """Before hours of labelling: whether `one`, which would be new, could be compared with `other` at all."""
+    """Check, before hours of labelling, that `one`, which would be new, can be compared with `other` at all."""
     there = require_plan(any_path(other))
     if read_plan(any_path(one)) is None and there.sources.shards != sources.shards:
         size = there.settings.get("shard_size")

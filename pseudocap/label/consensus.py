@@ -1,4 +1,4 @@
-"""Several captions of one clip vote: the one that agrees best with the others stands, its agreement is the confidence.
+"""Choose among several captions of one clip the one that agrees best with the others; its agreement is the confidence.
 
 A teacher that makes something up rarely makes up the same twice, so what most frames' captions say is likelier seen.
 Agreement is CIDEr-D against the other captions of the clip, divided by its maximum of 10; how rare an n-gram is, is
@@ -17,7 +17,7 @@ from pseudocap.metrics.rouge import rouge_l
 
 
 def agreements(captions: Mapping[int, Sequence[str]]) -> dict[int, list[float]]:
-    """For every clip the agreement of each caption with the others, 0 to 1. Clips have equally many, at least two."""
+    """Return for every clip the agreement of each caption with the others, 0 to 1. All have as many, two or more."""
     count = min(map(len, captions.values()), default=0)
     scores: dict[int, list[float]] = {clip: [] for clip in captions}
     for one in range(count):
@@ -30,5 +30,5 @@ def agreements(captions: Mapping[int, Sequence[str]]) -> dict[int, list[float]]:
 
 
 def medoid_first(scores: Sequence[float]) -> list[int]:
-    """Places by agreement, the best first, the earlier of equals first."""
-    return sorted(range(len(scores)), key=lambda place: (-scores[place], place))
+    """Return indices by agreement, the best first, the earlier of equals first."""
+    return sorted(range(len(scores)), key=lambda index: (-scores[index], index))

@@ -1,4 +1,4 @@
-"""A clip of a video as a file of its own: its packets as they are where key frames allow, else encoded anew.
+"""Cut a clip of a video into a file of its own: its packets as they are where key frames allow, else encoded anew.
 
 Packets are copied where the clip begins with a key frame and ends before one (or with the film), none of its frames
 needs another clip's, and players would show it as it is. Sound is left out.
@@ -30,7 +30,7 @@ _JUMPING = {"mov", "matroska", "mp4", "webm"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cutting:
-    """How clips are written. `short_side` scales them, so that they are always encoded anew."""
+    """Set how clips are written. `short_side` scales them, so that they are always encoded anew."""
 
     form: Form = "video"
     short_side: int | None = None
@@ -40,7 +40,7 @@ class Cutting:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cut:
-    """The bytes of a clip and how they came about, or why there are none."""
+    """Hold the bytes of a clip and how they were made, or why there are none."""
 
     media: bytes = b""
     how: How = "encoded"
@@ -52,7 +52,7 @@ ENCODER = {"preset": "veryfast", "threads": "1", "mbtree": "0"}
 
 
 def cut_clips(path: str, clips: Sequence[tuple[Clip, float]], cutting: Cutting) -> list[Cut]:
-    """Every clip of one file, each with the moment that its label is of. Failures are said in their place."""
+    """Cut every clip of one file, each with the moment that its label is of. A failure is in its clip's `Cut`."""
     try:
         with open_video(path, threads=1, short_side=cutting.short_side) as video:
             return [_cut(video, path, clip, moment, cutting) for clip, moment in clips]
@@ -81,7 +81,7 @@ def _jpeg(video: VideoReader, moment: float, quality: int) -> bytes:
 
 
 def _copied(path: str, clip: Clip, video: VideoReader) -> bytes | None:
-    """The clip's packets in an MP4; None where they do not stand by themselves."""
+    """Return the clip's packets in an MP4; None where they do not stand by themselves."""
     with av.open(f"file:{path}", options={"protocol_whitelist": "file"}, metadata_errors="replace") as container:
         stream = container.streams.best("video")
         formats = set(container.format.name.split(","))
@@ -101,7 +101,7 @@ def _copied(path: str, clip: Clip, video: VideoReader) -> bytes | None:
 def _packets(
     container: av.container.InputContainer, stream: av.VideoStream, first: int, start: float, end: float
 ) -> list[av.Packet] | None:
-    """What is decoded from the clip's key frame up to the next clip's, if that is just what is presented in it."""
+    """Return what is decoded from a clip's key frame up to the next one's, if that is just what is presented in it."""
     container.seek(max(0, first), stream=stream)
     taken: list[av.Packet] = []
     for packet in container.demux(stream):
@@ -127,7 +127,7 @@ def _packets(
 def _none_inside(
     container: av.container.InputContainer, stream: av.VideoStream, start: float, end: float, key: av.Packet
 ) -> bool:
-    """Whether no frame that is decoded after the next key frame belongs before it (as in an open GOP)."""
+    """Return whether no frame that is decoded after the next key frame belongs before it (as in an open GOP)."""
     for packet in container.demux(stream):
         if not packet.size or packet.pts is None or packet.dts is None:
             break
@@ -139,7 +139,7 @@ def _none_inside(
 
 
 def _is_turned(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
-    """Whether the file asks players to rotate or mirror it, which a copy would forget."""
+    """Return whether the file requests rotation or mirroring of players, which a copy would lose."""
     container.seek(0)
     frame = next(container.decode(stream), None)
     return frame is None or frame.side_data.get("DISPLAYMATRIX") is not None
@@ -162,7 +162,7 @@ def _muxed(stream: av.VideoStream, packets: list[av.Packet]) -> bytes:
 
 
 def _encoded(video: VideoReader, clip: Clip, cutting: Cutting) -> bytes:
-    """Its frames at a constant rate in H.264, upright, cut to even sides."""
+    """Encode its frames at a constant rate in H.264, upright, cut to even sides."""
     rate = Fraction(video.info.fps or 25).limit_denominator(1001)
     count = max(1, round((clip.end - clip.start) * rate))
     # A quarter of a frame late: where the film has this very rate, each time then falls safely within its frame.

@@ -1,6 +1,6 @@
-"""What is wrong with a caption, by its text alone. Rows are kept with their verdicts: who trains decides.
+"""Judge a caption by its text alone. Rows are kept with their verdicts: who trains decides.
 
-Verdicts: `empty`, `short`, `long` (in words), `repeated` (an n-gram said over and over, where decoding got stuck),
+Verdicts: `empty`, `short`, `long` (in words), `repeated` (an n-gram repeated over and over, where decoding got stuck),
 `duplicate` (an earlier clip of the same video has the same caption) and `word:X` (X is on the user's list).
 """
 
@@ -18,7 +18,7 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filters:
-    """Limits of what passes. `repeats` is how often one n-gram of `ngram` words may occur; 0 switches a filter off."""
+    """Limit what passes. `repeats` is how often one n-gram of `ngram` words may occur; 0 switches a filter off."""
 
     min_words: int = 3
     max_words: int = 50
@@ -38,12 +38,12 @@ class Filters:
 
 
 def words_of(caption: str) -> list[str]:
-    """The words of a caption in lower case, without marks."""
+    """Return the words of a caption in lower case, without marks."""
     return _WORD.findall(caption.lower())
 
 
 def verdicts(captions: Sequence[str | None], filters: Filters) -> list[tuple[str, ...]]:
-    """The objections to each caption of one video, in the order of its clips. None stands for a clip without caption,
+    """Return the objections to each caption of a video, in the order of clips. None stands for a clip without caption,
     which has failed and needs no verdict."""
     seen: set[tuple[str, ...]] = set()
     found: list[tuple[str, ...]] = []

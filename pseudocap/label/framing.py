@@ -1,9 +1,9 @@
-"""Which frames of a clip a teacher is shown, and what a decoding worker does to get them.
+"""Choose the frames of a clip that a teacher captions, and decode them in a worker.
 
 - `centre`: the frame at the clip's centre, as in the papers.
 - `sharpest`: of `count` frames around the centre the one with the most detail; the papers' frames are often blurred.
 - `consensus`: `count` frames spread over the clip, each captioned by itself; the captions vote (consensus.py).
-- `spread`: `count` frames spread over the clip, watched as one film, for teachers of video.
+- `spread`: `count` frames spread over the clip, decoded as one film, for teachers of video.
 - `none`: no frame is decoded, for teachers that do not look.
 """
 
@@ -31,7 +31,7 @@ _JUMPING = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".flv", ".ts")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Framing:
-    """How videos are cut into clips and clips into frames; part of every label's settings.
+    """Set how videos are cut into clips and clips into frames; part of every label's settings.
 
     `window` is the stretch around the centre, in seconds, that `sharpest` chooses from. `short_side` is what frames
     are scaled to while they are decoded, None for as they are.
@@ -61,11 +61,11 @@ class Framing:
 
     @property
     def frames(self) -> int:
-        """How many frames of a clip are decoded."""
+        """Return how many frames of a clip are decoded."""
         return {"centre": 1, "none": 0}.get(self.choice, self.count)
 
     def times(self, clip: Clip) -> list[float]:
-        """The moments of a clip at which frames are decoded, ascending."""
+        """Return the moments of a clip at which frames are decoded, ascending."""
         if self.choice == "none":
             return []
         if self.choice == "centre":
@@ -78,8 +78,8 @@ class Framing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Planned:
-    """The clips of a video, or why it has none. `path` is where it can be opened, `gap` what its end is missing,
-    `framing` how it is watched: as asked, but frames that are smaller already are not blown up for it."""
+    """Hold the clips of a video, or why it has none. `path` is where it can be opened, `gap` what its end is missing,
+    `framing` how it is decoded: as requested, but frames that are smaller already are not blown up for it."""
 
     clips: tuple[Clip, ...] = ()
     path: str = ""
@@ -89,8 +89,8 @@ class Planned:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Watched:
-    """A clip with the frames that the teacher is to see, uint8 [T,H,W,3], or why there are none."""
+class DecodedClip:
+    """Hold a clip with the frames that the teacher captions, uint8 [T,H,W,3], or why there are none."""
 
     clip: Clip
     frames: np.ndarray | None = None
@@ -99,7 +99,7 @@ class Watched:
 
 
 def plan_video(media: Media, framing: Framing, scratch: Path) -> Planned:
-    """Look how long a video is and cut it into clips; what lies elsewhere is fetched first."""
+    """Read the length of a video and cut it into clips; what lies elsewhere is fetched first."""
     path = ""
     try:
         path = media.address if media.is_local else fetch_media(media, scratch)
@@ -121,7 +121,7 @@ def plan_video(media: Media, framing: Framing, scratch: Path) -> Planned:
 
 
 def _fitted(framing: Framing, info: VideoInfo) -> Framing:
-    """Without a scaling that only costs time: the teacher resizes to its own shape anyway. A teacher of video is shown
+    """Drop a scaling that only costs time: the teacher resizes to its own shape anyway. A teacher of video receives
     what `PseudoCap.caption` would show it, pixel for pixel."""
     side = framing.short_side
     if side is None or framing.choice == "spread" or min(info.width, info.height) > side:
@@ -130,35 +130,35 @@ def _fitted(framing: Framing, info: VideoInfo) -> Framing:
 
 
 def pieces(media: Media, clips: Sequence[Clip], framing: Framing) -> list[tuple[Clip, ...]]:
-    """The clips in runs that are decoded at once: about 16 frames, more where every run starts from the beginning."""
+    """Split clips into runs decoded at once: about 16 frames, more where every run starts from the beginning."""
     size = max(1, 16 // max(1, framing.frames))
     if not media.name.lower().endswith(_JUMPING):
         size *= 16
     return [tuple(clips[first : first + size]) for first in range(0, len(clips), size)]
 
 
-def watch_planned(path: str, clips: Sequence[Clip], framing: Framing) -> list[Watched]:
-    """The frames of some clips of a video. What cannot be decoded is said in its place."""
+def decode_planned(path: str, clips: Sequence[Clip], framing: Framing) -> list[DecodedClip]:
+    """Decode the frames of some clips of a video. What cannot be decoded is reported in its `DecodedClip`."""
     times = [framing.times(clip) for clip in clips]
     try:
         with open_video(path, threads=1, short_side=framing.short_side) as video:
             # Windows of neighbouring clips may touch but never overlap, so the times ascend.
             frames = iter(video.decode([t for some in times for t in some], nearest_keyframe=framing.nearest_keyframe))
             return [
-                _watched(clip, [next(frames) for _ in some], framing) for clip, some in zip(clips, times, strict=True)
+                _decoded(clip, [next(frames) for _ in some], framing) for clip, some in zip(clips, times, strict=True)
             ]
     except Exception as error:
-        return [Watched(clip=clip, problem=_reason(error)) for clip in clips]
+        return [DecodedClip(clip=clip, problem=_reason(error)) for clip in clips]
 
 
-def _watched(clip: Clip, frames: list[Frame | DecodeError], framing: Framing) -> Watched:
+def _decoded(clip: Clip, frames: list[Frame | DecodeError], framing: Framing) -> DecodedClip:
     found = [frame for frame in frames if isinstance(frame, Frame)]
     if len(found) < len(frames):
         lost = next(frame for frame in frames if isinstance(frame, DecodeError))
-        return Watched(clip=clip, problem=_reason(lost))
+        return DecodedClip(clip=clip, problem=_reason(lost))
     if framing.choice == "sharpest":
         found = [max(found, key=lambda frame: sharpness(frame.pixels))]  # the earliest of equals
-    return Watched(
+    return DecodedClip(
         clip=clip,
         frames=np.stack([frame.pixels for frame in found]) if found else None,
         times=tuple(frame.time for frame in found),
@@ -166,7 +166,7 @@ def _watched(clip: Clip, frames: list[Frame | DecodeError], framing: Framing) ->
 
 
 def sharpness(pixels: np.ndarray) -> float:
-    """The variance of the Laplacian of the brightness: blur takes it away."""
+    """Return the variance of the Laplacian of the brightness: blur takes it away."""
     light = pixels.astype(np.float32).mean(axis=2)
     if min(light.shape) < 3:
         return 0.0
@@ -175,5 +175,5 @@ def sharpness(pixels: np.ndarray) -> float:
 
 
 def _reason(error: Exception) -> str:
-    """Why, without the path, which the row has and which may be that of a copy."""
+    """Return why, without the path, which the row has and which may be that of a copy."""
     return error.problem if isinstance(error, DecodeError) else first_line(error)

@@ -1,4 +1,4 @@
-"""Labelling on many machines: Ray Data deals shards out to actors, each of which holds a teacher and decodes for it.
+"""Label on many machines: Ray Data deals shards out to actors, each of which holds a teacher and decodes for it.
 
     shards -> [actor: plan, decode in processes of its own, batch, ask the teacher, filter] -> here: one file per shard
 
@@ -33,7 +33,7 @@ AT_ONCE = 2  # shards that an actor is at, so that its teacher is not idle while
 
 
 class RayEngine:
-    """A Ray cluster, joined while the `with` block lasts: that at `address`, or one of this machine alone.
+    """Label on a Ray cluster, joined while the `with` block lasts: that at `address`, or one of this machine alone.
 
     `gpus` may be a fraction, so that several teachers share a GPU; None is one where the cluster has any. Beside each
     teacher `workers` processes decode, for which CPUs are set aside. `teachers` is how many there are at least and at
@@ -81,7 +81,7 @@ class RayEngine:
         return self
 
     def _require_room(self, there: dict[str, float]) -> None:
-        """A cluster may grow, this machine does not: what does not fit would be waited for, for ever."""
+        """Refuse what does not fit on this machine, which cannot grow as a cluster may: it would wait for ever."""
         least = self._teachers[0]
         for name, each, option in (("CPU", self._workers, "workers"), ("GPU", self._gpus or 0, "gpus-per-teacher")):
             if least * each > there.get(name, 0):
@@ -99,7 +99,7 @@ class RayEngine:
             self._joined = False
 
     def there(self, run: Callable[[], Result]) -> Result:
-        """What a function gives on a machine that has what a teacher gets: with a GPU, where teachers have one."""
+        """Run a function on a machine that has what a teacher gets: with a GPU, where teachers have one."""
         import ray
 
         with _ours():
@@ -110,7 +110,7 @@ class RayEngine:
     def label(
         self, works: Iterable[Work], teacher: Teacher, recipe: LabelRecipe, scratch: Path
     ) -> Iterator[Done | Step]:
-        """Shards as they are done, in whatever order. What must be fetched lies where it is decoded, not here."""
+        """Give shards as they are done, in whatever order. What must be fetched lies where it is decoded, not here."""
         import ray
 
         rows = [{"content": pickle.dumps(work)} for work in works]
@@ -123,7 +123,7 @@ class RayEngine:
         with _ours(), _quiet_context(ray.data.DataContext):
             there = [ray.put((teacher, recipe))]  # once, and not with every actor
             labelled = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-                _Desk,
+                _ShardWorker,
                 fn_constructor_args=(there, max(1, self._workers // AT_ONCE)),
                 batch_size=1,
                 compute=compute,
@@ -137,8 +137,8 @@ class RayEngine:
                     yield done
 
 
-class _Desk:
-    """Where a teacher sits: an actor that labels the shards it is dealt."""
+class _ShardWorker:
+    """Label the shards that Ray deals to this actor, with one teacher."""
 
     def __init__(self, there: list[Any], workers: int) -> None:
         import ray
@@ -159,7 +159,7 @@ class _Desk:
 
 
 class _OneAtATime:
-    """A teacher for several shards at once, which asks for one batch after the other."""
+    """Share a teacher among several shards, one batch after the other."""
 
     def __init__(self, teacher: Teacher) -> None:
         self._teacher, self._turn = teacher, threading.Lock()
@@ -177,7 +177,7 @@ def _called(run: Callable[[], Result]) -> Result:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """Ray wraps what went wrong elsewhere into errors of its own; a user's mistake is still a user's mistake."""
+    """Unwrap what Ray wraps into errors of its own; a user's mistake is still a user's mistake."""
     import ray
 
     try:
@@ -189,13 +189,13 @@ def _ours() -> Iterator[None]:
         if isinstance(cause, PseudocapError):
             raise cause from None
         raise DataError(
-            f"the Ray cluster could not go on: {first_line(error)}; what is finished is whole: run again to go on"
+            f"the Ray cluster could not go on: {first_line(error)}; what is finished is complete: run again to go on"
         ) from error
 
 
 @contextmanager
 def _quiet_context(context: Any) -> Iterator[None]:
-    """Ray Data's settings while we run: we show how far it is ourselves."""
+    """Set Ray Data's options while we run: we report progress ourselves."""
     current = context.get_current()
     ours = {"enable_progress_bars": False, "print_on_execution_start": False}
     before = {name: getattr(current, name) for name in ours}

@@ -1,10 +1,10 @@
-"""Labels and videos as WebDataset tars in video2dataset's layout: what streams, and other people's loaders, read.
+"""Pack labels and videos as WebDataset tars in video2dataset's layout: what streams, and other people's loaders, read.
 
     00000.tar         000000000.mp4 (or .jpg), 000000000.txt, 000000000.json, then 000000001...
     00000.parquet     a row for every label that was to be packed: key, caption, status, error
     pack.json         from which labels, and how; written first
 
-A tar gets its name when it is whole, so an interrupted run goes on with the next one.
+A tar gets its name when it is complete, so an interrupted run goes on with the next one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PIECE = 16  # clips of one video that a worker cuts at once
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipPacking:
-    """Which labels are packed, and how. `verdicts` lets those through that the filters object to."""
+    """Set which labels are packed, and how. `verdicts` lets those through that the filters object to."""
 
     cutting: Cutting = field(default_factory=Cutting)
     shard_size: int = 1000
@@ -64,7 +64,7 @@ class ClipPacking:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Packed:
-    """What a run wrote: tars, samples by how they were cut, and why some are missing."""
+    """Count what a run wrote: tars, samples by how they were cut, and why some are missing."""
 
     tars: int
     samples: int
@@ -110,7 +110,7 @@ def pack(
 
 
 def _is_whole(tar: Path) -> bool:
-    """Whether a tar is there that lacks nothing: what failed, because the videos had moved, say, is tried again."""
+    """Return whether a complete tar is there: what failed, because the videos had moved, say, is tried again."""
     listed = tar.with_suffix(".parquet")
     if not (tar.exists() and listed.exists()):
         return False
@@ -118,7 +118,7 @@ def _is_whole(tar: Path) -> bool:
 
 
 def _fingerprint(labels: str | PathLike[str]) -> str:
-    """Of the rows' files, so that tars of other labels are not mixed in."""
+    """Hash the rows' files, so that tars of other labels are not mixed in."""
     digest = hashlib.sha256()
     for path in label_files(labels):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -144,7 +144,7 @@ Piece = list[tuple[Clip, float]]
 
 
 def _pieces(shard: list[Pseudolabel]) -> Iterator[Piece]:
-    """Clips of one video at a time, each with the moment that its label is of."""
+    """Return the clips of one video at a time, each with the moment that its label is of."""
     piece: Piece = []
     for label in shard:
         if piece and (label.clip.source != piece[0][0].source or len(piece) == PIECE):
@@ -156,7 +156,7 @@ def _pieces(shard: list[Pseudolabel]) -> Iterator[Piece]:
 
 
 def _moment(label: Pseudolabel) -> float:
-    """When the frame is presented that the label is of; of several the middle one."""
+    """Return when the frame is presented that the label is of; of several the middle one."""
     times = label.frame_times
     return times[len(times) // 2] if times else label.clip.centre
 
@@ -205,12 +205,12 @@ def _write_shard(
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), listed)
     except OSError as error:
         raise DataError(
-            f"{tar} cannot be written ({first_line(error)}); the tars before it are whole: make room, and run again"
+            f"{tar} cannot be written ({first_line(error)}); the tars before it are complete: make room, and run again"
         ) from error
 
 
 class _EmptyError(Exception):
-    """A tar of nothing is none: the next run tries again."""
+    """Report a tar without samples, which is not written: the next run tries again."""
 
 
 def _metadata(key: str, label: Pseudolabel, cut: Cut) -> dict[str, object]:

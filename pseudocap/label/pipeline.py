@@ -1,4 +1,4 @@
-"""A labelling run: plan -> frames -> batches across files -> teacher -> filters -> one file of rows per shard.
+"""Run labelling: plan -> frames -> batches across files -> teacher -> filters -> one file of rows per shard.
 
 What a shard's file holds is a function of its sources, the teacher and the settings alone: clips are batched in their
 order, a shard begins with a new batch, a batch that is not full is filled up with its last view, and sampling noise
@@ -41,7 +41,7 @@ class Relabel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelProgress:
-    """How far a run is: videos, of how many, clips, and seconds of video."""
+    """Report how far a run is: videos, of how many, clips, and seconds of video."""
 
     videos: int
     of: int
@@ -51,7 +51,7 @@ class LabelProgress:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Labelled:
-    """What a run did (`clips`, `failed`, `video_seconds`, `seconds`), and what the folder holds now (`stats`)."""
+    """Report what a run did (`clips`, `failed`, `video_seconds`, `seconds`), and what its folder holds (`stats`)."""
 
     clips: int
     failed: int
@@ -146,7 +146,7 @@ def _planned(
 
 
 def _works(out: AnyPath, plan: Plan, retry_failed: bool, relabel: Relabel | None) -> list[Work]:
-    """The shards that are not finished, and with `retry_failed` those with failed rows, in their order."""
+    """Return the shards that are not finished, and with `retry_failed` those with failed rows, in their order."""
     finished = finished_shards(out)
     works = []
     for number, names in enumerate(plan.sources.shards):
@@ -194,5 +194,5 @@ class _Run:
             last = [label for label in labels if label.failed]
             example = f"; the last: {last[-1].clip.source}: {last[-1].error}" if last else ""
             raise DataError(
-                f"{objection}{example}; finished shards are kept in {self.out}: mend the cause, and run again to go on"
+                f"{objection}{example}; finished shards are kept in {self.out}: fix the cause, and run again to go on"
             )

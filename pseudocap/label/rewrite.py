@@ -1,4 +1,4 @@
-"""Labels from labels: a stage that reads the rows of a finished run and writes those of another, shard by shard.
+"""Make labels from labels: a stage that reads the rows of a finished run and writes those of another, shard by shard.
 
     rewrite("labels", "spanish", translator)
 
@@ -24,7 +24,7 @@ from pseudocap.types import Progress, Pseudolabel
 
 
 class Rewriter(Protocol):
-    """Makes rows from rows. `settings` is everything that they depend on beside the earlier rows, for plan.json."""
+    """Make rows from rows. `settings` is everything that they depend on beside the earlier rows, for plan.json."""
 
     @property
     def settings(self) -> Mapping[str, object]: ...
@@ -35,7 +35,7 @@ class Rewriter(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Earlier:
-    """A finished run whose rows are taken up."""
+    """Hold a finished run whose rows are rewritten."""
 
     folder: AnyPath
     plan: Plan
@@ -53,7 +53,7 @@ class Earlier:
         return shard_path(self.folder, number)
 
     def follow(self, before: Sources, now: Sources) -> Sources:
-        """The sources of a run that goes on: those of this one, whose shards must begin with what was planned."""
+        """Return the sources of a resumed run: those of this one, whose shards must begin with what was planned."""
         if now.shards[: len(before.shards)] != before.shards:
             raise DataError(
                 f"{self.folder} has other shards than when its labels were first taken; choose another --out"

@@ -1,4 +1,4 @@
-"""The folder of a labelling run: its plan and settings, its finished shards, its statistics, and who is at work there.
+"""Hold the folder of a labelling run: plan and settings, finished shards, statistics, and the lock of who works there.
 
 plan.json         which sources belong to which shard, and every setting; written first
 000000.parquet    a finished shard; its rename is what ends it
@@ -30,7 +30,7 @@ SCRATCH = ".fetched"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """What a run is to do: its sources, and the settings that every row is a function of. `earlier` is the folder of
+    """Plan a run: its sources, and the settings that every row is a function of. `earlier` is the folder of
     the run whose labels are carried over, where there is one."""
 
     sources: Sources
@@ -39,13 +39,13 @@ class Plan:
 
     @property
     def run(self) -> str:
-        """The name of the run, which is in its rows: the same for the same settings, wherever the folder lies."""
+        """Return the run's name, which is in its rows: the same for the same settings, wherever the folder lies."""
         text = json.dumps(dict(self.settings), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_plan(folder: AnyPath) -> Plan | None:
-    """The plan of a run, None where none has begun."""
+    """Return the plan of a run, None where none has begun."""
     path = folder / PLAN
     if not path.exists():
         return None
@@ -68,7 +68,7 @@ def read_plan(folder: AnyPath) -> Plan | None:
 
 
 def require_plan(folder: AnyPath) -> Plan:
-    """The plan of a run; DataError where none has begun."""
+    """Return the plan of a run; DataError where none has begun."""
     plan = read_plan(folder)
     if plan is None:
         raise DataError(f"{folder} holds no labelling run (plan.json); name the --out of one")
@@ -76,7 +76,7 @@ def require_plan(folder: AnyPath) -> Plan:
 
 
 def settle(out: AnyPath, now: Plan, extended: Callable[[Sources, Sources], Sources]) -> Plan:
-    """Go on with the folder's plan, or make one. `extended` gives the earlier sources with what is new among these."""
+    """Continue the folder's plan, or make one. `extended` gives the earlier sources with what is new among these."""
     before = read_plan(out)
     if before is not None:
         require_same_plan(out, before, now)
@@ -99,7 +99,7 @@ def write_plan(folder: AnyPath, plan: Plan) -> None:
 
 
 def require_same_plan(folder: AnyPath, before: Plan, now: Plan) -> None:
-    """A folder holds the labels of one teacher with one set of settings."""
+    """Require that a folder holds the labels of one teacher with one set of settings."""
     if before.sources.root != now.sources.root:
         raise DataError(
             f"{folder} holds labels of {before.sources.root or 'a list'}, not of {now.sources.root or 'a list'}; "
@@ -115,13 +115,13 @@ def require_same_plan(folder: AnyPath, before: Plan, now: Plan) -> None:
 
 
 def write_json(path: AnyPath, document: Mapping[str, Any]) -> None:
-    """All of it or nothing."""
+    """Write JSON, all of it or nothing."""
     write_atomic(path, json.dumps(document, indent=1, sort_keys=True).encode())
 
 
 @contextmanager
 def alone_in(folder: AnyPath, doing: str) -> Iterator[Path]:
-    """Nobody else works in this folder meanwhile; gives a folder of this machine for what must be fetched."""
+    """Lock this folder against other runs; give a folder of this machine for what must be fetched."""
     if isinstance(folder, RemotePath):
         with claimed(folder, doing), tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch:
             yield Path(scratch)

@@ -1,4 +1,4 @@
-"""Sampling that does not depend on who else is in the batch: noise is a function of (row's key, step, token).
+"""Sample tokens independently of what else is in the batch: noise is a function of (row's key, step, token).
 
 A token is drawn by adding Gumbel noise to the log-probabilities and taking the largest, which is a draw from their
 softmax (Gumbel, 1954). The noise comes from a hash of the key, so the same clip gets the same noise in any batch,
@@ -17,7 +17,7 @@ _STEP, _FIRST, _SECOND = (
 
 
 def gumbel(keys: torch.Tensor, step: int, width: int) -> torch.Tensor:
-    """Noise [N, width] in float64 for rows with these int64 keys, the same on every device but for rounding."""
+    """Return noise [N, width] in float64 for rows with these int64 keys, the same on every device but for rounding."""
     base = _mixed(keys + _mixed(torch.tensor(step, dtype=torch.int64, device=keys.device)))
     counter = torch.arange(1, width + 1, dtype=torch.int64, device=keys.device) * _STEP
     bits = _shifted(_mixed(base[:, None] + counter), 11)  # 53 of them, evenly spread
@@ -32,21 +32,21 @@ def _mixed(x: torch.Tensor) -> torch.Tensor:
 
 
 def _shifted(x: torch.Tensor, by: int) -> torch.Tensor:
-    """To the right, with zeros from the left: torch copies the sign."""
+    """Shift to the right, with zeros from the left: torch copies the sign."""
     return (x >> by) & ((1 << (64 - by)) - 1)
 
 
 def nucleus(log_probs: torch.Tensor, top_p: float) -> torch.Tensor:
-    """The likeliest tokens that together have at least `top_p`; minus infinity for the others."""
-    ordered, places = log_probs.sort(dim=-1, descending=True, stable=True)
+    """Keep the likeliest tokens that together have at least `top_p`; give minus infinity to the others."""
+    ordered, indices = log_probs.sort(dim=-1, descending=True, stable=True)
     probs = ordered.exp()
     beyond = probs.cumsum(dim=-1) - probs >= top_p  # those before them have enough; the first stays in any case
     beyond[..., 0] = False
-    return log_probs.masked_fill(beyond.scatter(-1, places, beyond), -torch.inf)
+    return log_probs.masked_fill(beyond.scatter(-1, indices, beyond), -torch.inf)
 
 
 class KeyedSampling(LogitsProcessor):
-    """Chooses every next token itself and leaves transformers no choice; remembers how likely the model finds it.
+    """Choose every next token in place of transformers, and record how likely the model finds it.
 
     For `generate(do_sample=True, top_k=0, ...)`, the last of the processors. Without `top_p` the likeliest is taken.
     """
@@ -70,11 +70,11 @@ class KeyedSampling(LogitsProcessor):
 
     @property
     def steps(self) -> int:
-        """How many tokens have been chosen for each row."""
+        """Return how many tokens have been chosen for each row."""
         return len(self._log_probs)
 
     def of_captions(self, sequences: torch.Tensor, ends: list[int]) -> tuple[list[float], list[int]]:
-        """The log-probability of every caption up to its end mark, and how many tokens that is."""
+        """Return the log-probability of every caption up to its end mark, and how many tokens that is."""
         steps = torch.stack(self._log_probs, dim=1)
         ended = torch.isin(sequences[:, -steps.shape[1] :], torch.tensor(ends, device=sequences.device))
         counted = ended.long().cumsum(dim=1) - ended.long() == 0  # up to and with the first end mark

@@ -1,4 +1,4 @@
-"""The rows that labelling writes: one parquet file per shard of sources, one row per clip, in the order of the sources.
+"""Read and write labels: one parquet file per shard of sources, one row per clip, in the order of the sources.
 
     for label in read_labels("labels"):
         label.clip.source, label.clip.start, label.caption, label.kept
@@ -55,18 +55,18 @@ SCHEMA = pyarrow.schema(
 
 
 def shard_path(folder: str | PathLike[str] | RemotePath, number: int) -> AnyPath:
-    """Where the labels of a shard of sources lie."""
+    """Return where the labels of a shard of sources lie."""
     return any_path(folder) / f"{number:06d}.parquet"
 
 
 def finished_shards(folder: str | PathLike[str] | RemotePath) -> set[int]:
-    """The numbers of the shards whose files are there, by one look into the folder."""
+    """Return the numbers of the shards whose files are there, by one listing of the folder."""
     names = names_in(any_path(folder))
     return {int(name.removesuffix(".parquet")) for name in names if re.fullmatch(r"\d+\.parquet", name)}
 
 
 def label_files(folder: str | PathLike[str] | RemotePath) -> tuple[AnyPath, ...]:
-    """The finished files of a labelling run, in the order of its shards."""
+    """Return the finished files of a labelling run, in the order of its shards."""
     home = any_path(folder)
     if home.name.endswith(".parquet") and home.is_file():
         return (home,)
@@ -83,7 +83,7 @@ def label_files(folder: str | PathLike[str] | RemotePath) -> tuple[AnyPath, ...]
 def read_labels(
     folder: str | PathLike[str] | RemotePath, *, root: str | PathLike[str] | None = None
 ) -> Iterator[Pseudolabel]:
-    """Every label of a run, one row group in memory at a time; or those of one file.
+    """Read every label of a run, one row group in memory at a time; or those of one file.
 
     Each clip's source is a path that can be opened, below `root` where the videos have moved.
     """
@@ -94,7 +94,7 @@ def read_labels(
 
 
 def read_rows(path: AnyPath) -> Iterator[Pseudolabel]:
-    """The labels of one file with their sources as they are stored, relative to its root."""
+    """Read the labels of one file with their sources as they are stored, relative to its root."""
     try:
         with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
             _metadata(file, path)
@@ -106,7 +106,7 @@ def read_rows(path: AnyPath) -> Iterator[Pseudolabel]:
 
 
 def read_root(path: AnyPath) -> str:
-    """The folder that the sources of a file are relative to."""
+    """Read the folder that the sources of a file are relative to."""
     try:
         with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
             return str(_metadata(file, path)["root"])
@@ -115,7 +115,7 @@ def read_root(path: AnyPath) -> str:
 
 
 def identity(label: Pseudolabel) -> str:
-    """What names a row as it is stored (`read_rows`): a hash of its run, clip, language and parent."""
+    """Return what names a row as it is stored (`read_rows`): a hash of its run, clip, language and parent."""
     clip = label.clip
     fields = [label.run, clip.source, clip.start, clip.end, label.language, label.parent]
     return hashlib.sha256(json.dumps(fields).encode("utf-8", "surrogateescape")).hexdigest()[:24]
@@ -154,7 +154,7 @@ def _located(label: Pseudolabel, root: str) -> Pseudolabel:
 
 
 def locate(source: str, root: str) -> str:
-    """A stored source as an address: below the root, unless it is an address by itself."""
+    """Return a stored source as an address: below the root, unless it is an address by itself."""
     return source if not root or "://" in source else f"{root.rstrip('/')}/{source}"
 
 

@@ -1,4 +1,4 @@
-"""The rows of one shard: watched clips go in, are captioned in batches, and come out as labels with their verdicts.
+"""Make the rows of one shard: decoded clips go in, are captioned in batches, and come out as labels with verdicts.
 
 A shard decides alone what is batched with what, so wherever it is done, and beside whatever, it gives the same rows.
 """
@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from pseudocap.errors import ConfigError
 from pseudocap.label.consensus import agreements, medoid_first
 from pseudocap.label.filters import Filters, verdicts
-from pseudocap.label.framing import Framing, Watched
+from pseudocap.label.framing import DecodedClip, Framing
 from pseudocap.label.teachers.base import Answer, Teacher, View
-from pseudocap.label.work import Done, Kept, WatchedClips
+from pseudocap.label.work import DecodedClips, Done, Kept
 from pseudocap.types import Clip, Pseudolabel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelSpec:
-    """Everything besides sources and teacher that rows depend on. `batch_size` counts views, `shard_size` files."""
+    """Hold what rows depend on besides sources and teacher. `batch_size` counts views, `shard_size` files."""
 
     framing: Framing = field(default_factory=Framing)
     filters: Filters = field(default_factory=Filters)
@@ -38,7 +38,7 @@ class LabelSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelRecipe:
-    """What the rows of a run are made with, as they state it."""
+    """Hold what the rows of a run are made with, as they record it."""
 
     spec: LabelSpec
     teacher: str
@@ -49,14 +49,14 @@ class LabelRecipe:
 
 @dataclass(kw_only=True, slots=True)
 class _Entry:
-    """A clip on its way to a label: what the teacher has said of it so far."""
+    """Hold a clip on its way to a label, with the teacher's answers so far."""
 
-    watched: Watched
+    decoded: DecodedClip
     answers: list[Answer] = field(default_factory=list)
 
 
 class Shard:
-    """Takes what is watched, in the order of the sources; `finish` gives the labels of all of it."""
+    """Take decoded clips in the order of the sources; `finish` returns the labels of all of them."""
 
     def __init__(self, *, number: int, teacher: Teacher, recipe: LabelRecipe, kept: Mapping[str, Kept]) -> None:
         self.number = number
@@ -69,31 +69,31 @@ class Shard:
         self._fresh = self._failed = self._videos = 0
         self._seconds = 0.0
 
-    def take(self, sight: WatchedClips) -> None:
-        """Line clips up for the teacher, who is asked as soon as a batch is full."""
-        source = sight.media.name
+    def take(self, part: DecodedClips) -> None:
+        """Queue clips for the teacher, which captions as soon as a batch is full."""
+        source = part.media.name
         entries = self._entries.setdefault(source, [])
-        self._videos += sight.ends
-        if sight.clips is not None:
-            self._plans[source] = frozenset((clip.start, clip.end) for clip in sight.clips)
-        for watched in sight.watched:
-            clip = watched.clip
+        self._videos += part.ends
+        if part.clips is not None:
+            self._plans[source] = frozenset((clip.start, clip.end) for clip in part.clips)
+        for decoded in part.decoded:
+            clip = decoded.clip
             self._fresh += 1
-            self._failed += bool(watched.problem)
-            self._seconds += clip.end - clip.start if not watched.problem else 0.0
-            entry = _Entry(watched=replace(watched, frames=None))
+            self._failed += bool(decoded.problem)
+            self._seconds += clip.end - clip.start if not decoded.problem else 0.0
+            entry = _Entry(decoded=replace(decoded, frames=None))
             entries.append(entry)
-            if not watched.problem:
+            if not decoded.problem:
                 self._waiting += [(entry, view) for view in self._views(watched)]
         while len(self._waiting) >= self._recipe.spec.batch_size:
             self._ask()
 
-    def _views(self, watched: Watched) -> list[View]:
-        """One for each frame where they are captioned by themselves, else one with all of them."""
-        spec, frames = self._recipe.spec, watched.frames
+    def _views(self, decoded: DecodedClip) -> list[View]:
+        """Return a view for each frame where they are captioned by themselves, else one with all of them."""
+        spec, frames = self._recipe.spec, decoded.frames
         groups = [frames] if frames is None or spec.framing.choice != "consensus" else [f[None] for f in frames]
         return [
-            View(clip=watched.clip, frames=group, key=view_key(spec.seed, watched.clip, number))
+            View(clip=decoded.clip, frames=group, key=view_key(spec.seed, decoded.clip, number))
             for number, group in enumerate(groups)
         ]
 
@@ -107,7 +107,7 @@ class Shard:
             entry.answers.append(answer)
 
     def finish(self) -> Done:
-        """Ask for the rest, and give all there is to say of the shard."""
+        """Caption the rest, and return all labels of the shard."""
         if self._waiting:
             self._ask()
         return Done(
@@ -120,7 +120,7 @@ class Shard:
         )
 
     def _labels(self) -> list[Pseudolabel]:
-        """By source, start and end, those that were kept among the new ones."""
+        """Return labels by source, start and end, those that were kept among the new ones."""
         votes = self._votes()
         labels: list[Pseudolabel] = []
         for source, entries in self._entries.items():
@@ -139,7 +139,7 @@ class Shard:
         return labels
 
     def _votes(self) -> dict[int, list[float]]:
-        """Where each frame was captioned by itself: how well its caption agrees with the others of the clip."""
+        """Return, where each frame was captioned by itself, how well its caption agrees with the others of the clip."""
         if self._recipe.spec.framing.choice != "consensus":
             return {}
         voting = {id(entry): entry for entries in self._entries.values() for entry in entries if entry.answers}
@@ -153,30 +153,30 @@ class Shard:
         confidence: float | None = None
         if votes is not None:
             order = medoid_first(votes)
-            captions = tuple(entry.answers[place].captions[0] for place in order)
-            log_probs = tuple(value for place in order for value in entry.answers[place].log_probs[:1])
+            captions = tuple(entry.answers[index].captions[0] for index in order)
+            log_probs = tuple(value for index in order for value in entry.answers[index].log_probs[:1])
             confidence = votes[order[0]]
         elif entry.answers:
             (answer,) = entry.answers
             captions, log_probs, confidence = answer.captions, answer.log_probs, answer.confidence
         return Pseudolabel(
-            clip=entry.watched.clip,
+            clip=entry.decoded.clip,
             captions=captions,
             log_probs=log_probs,
             confidence=confidence,
-            frame_times=entry.watched.times,
+            frame_times=entry.decoded.times,
             teacher=self._recipe.teacher,
             revision=self._recipe.revision,
             settings=self._recipe.settings,
             seed=self._recipe.spec.seed,
             run=self._recipe.run,
-            parent=parents.get((entry.watched.clip.start, entry.watched.clip.end)),
-            error=entry.watched.problem,
+            parent=parents.get((entry.decoded.clip.start, entry.decoded.clip.end)),
+            error=entry.decoded.problem,
         )
 
 
 def view_key(seed: int, clip: Clip, number: int) -> int:
-    """63 bits that name one view of one clip in one run: what its sampling noise is a function of."""
+    """Return 63 bits that name one view of one clip in one run: what its sampling noise is a function of."""
     text = f"{seed}\0{clip.source}\0{clip.start!r}\0{number}"
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8], "little") >> 1

@@ -1,4 +1,4 @@
-"""What is to be labelled: files, folders, lists, tars and addresses, as one fixed plan of shards.
+"""Find what is to be labelled: files, folders, lists, tars and addresses, as one fixed plan of shards.
 
 A shard is a tar, or a fixed number of files in the order of their names: what is finished, named and repeated as one.
 What lies elsewhere (in a tar, behind an address) is fetched once, into a folder of the run, and removed after use.
@@ -23,7 +23,7 @@ from pseudocap.types import VIDEO_EXTENSIONS
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
-    """Names below a root, shard by shard. An empty root means that the names are addresses themselves."""
+    """List names below a root, shard by shard. An empty root means that the names are addresses themselves."""
 
     root: str
     shards: tuple[tuple[str, ...], ...]
@@ -35,7 +35,7 @@ class Sources:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Media:
-    """One video: how the labels name it, and where its bytes are. `offset` and `size` are those within a tar."""
+    """Locate one video: how the labels name it, and where its bytes are. `offset` and `size` are those within a tar."""
 
     name: str
     address: str
@@ -45,12 +45,12 @@ class Media:
 
     @property
     def is_local(self) -> bool:
-        """Whether it can be opened where it lies."""
+        """Return whether it can be opened where it lies."""
         return self.offset is None and "://" not in self.address
 
 
 def find_sources(source: str, *, shard_size: int = 32) -> Sources:
-    """SOURCE of the command line: a video, a folder, a .txt of paths, a .tar, a folder of tars, or an address."""
+    """Resolve SOURCE of the CLI: a video, a folder, a .txt of paths, a .tar, a folder of tars, or an address."""
     if shard_size < 1:
         raise DataError(f"shard_size is {shard_size} and must be at least 1 file")
     if "://" in source:
@@ -66,7 +66,7 @@ def find_sources(source: str, *, shard_size: int = 32) -> Sources:
 
 
 def extend(planned: Sources, found: Sources, *, shard_size: int) -> Sources:
-    """The plan with new shards for what has been added since; what was planned stays where it is."""
+    """Return the plan with new shards for what has been added since; what was planned stays where it is."""
     known = planned.names
     new = [name for shard in found.shards for name in shard if name not in known]
     if not new:
@@ -82,7 +82,7 @@ def _split(root: str, names: Sequence[str], shard_size: int) -> Sources:
 
 
 def _below(folder: Path) -> list[str]:
-    """Tars if the folder itself holds any, else every video below it."""
+    """Return tars if the folder itself holds any, else every video below it."""
     if tars := sorted(path.name for path in folder.glob("*.tar")):
         return tars
     found = [Path(home, name).relative_to(folder).as_posix() for home, _, names in os.walk(folder) for name in names]
@@ -92,7 +92,7 @@ def _below(folder: Path) -> list[str]:
 
 
 def _listed(path: Path, shard_size: int) -> Sources:
-    """One path or address a line, relative to where the list lies."""
+    """Read one path or address a line, relative to where the list lies."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
@@ -122,7 +122,7 @@ def _addresses(url: str) -> list[str]:
 
 
 def media_of(shard: Sequence[str], root: str, *, scratch: Path) -> Iterator[Media]:
-    """The videos of a shard in their order. Of a damaged tar the whole members come first, then its problem.
+    """Return the videos of a shard in their order. Of a damaged tar the complete members come first, then its problem.
 
     A tar behind an address is fetched into `scratch`, where its videos are read until the caller removes it.
     """
@@ -147,7 +147,7 @@ def _members(name: str, address: str, scratch: Path) -> Iterator[Media]:
 
 
 def fetch_media(media: Media, scratch: Path) -> str:
-    """A copy of a video that cannot be opened where it lies; the caller removes it."""
+    """Fetch a copy of a video that cannot be opened where it lies; the caller removes it."""
     suffix = Path(media.name).suffix
     handle, path = tempfile.mkstemp(suffix=suffix, dir=scratch)
     try:
@@ -168,7 +168,7 @@ def fetch_media(media: Media, scratch: Path) -> str:
 
 
 def member_of(source: str) -> Media:
-    """The video that a located row names, which may lie within a tar: `films/00000.tar/000000012.mp4`."""
+    """Return the video that a located row names, which may lie within a tar: `films/00000.tar/000000012.mp4`."""
     before, slash, inside = source.partition(".tar/")
     if not slash or "://" in source or not Path(f"{before}.tar").is_file():
         return Media(name=source, address=source)

@@ -1,4 +1,4 @@
-"""What the labels of a run are like, all shards together: a function of the rows, so it repeats to the byte."""
+"""Compute statistics of the labels of a run, all shards together: a function of the rows, so it repeats to the byte."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pseudocap.label.schema import VERSION, label_files, read_rows
 
 
 def statistics(folder: AnyPath) -> dict[str, object]:
-    """Counts over all finished shards. Words and lengths are those of the best captions of clips that did not fail;
+    """Count over all finished shards. Words and lengths are those of the best captions of clips that did not fail;
     a verdict's share is that of these clips, and `kept` are those without any."""
     clips = failed = kept = captions = words = 0
     seconds = confidence = 0.0
@@ -31,9 +31,9 @@ def statistics(folder: AnyPath) -> dict[str, object]:
             kept += label.kept
             captions += len(label.captions)
             seconds += label.clip.end - label.clip.start
-            said = words_of(label.caption)
-            words += len(said)
-            vocabulary.update(said)
+            in_caption = words_of(label.caption)
+            words += len(in_caption)
+            vocabulary.update(in_caption)
             objections.update(label.verdicts)
             if label.confidence is not None:
                 confidence, confident = confidence + label.confidence, confident + 1

@@ -1,4 +1,4 @@
-"""What is to be done for one shard, and what is seen on the way: values that travel between processes and machines."""
+"""Hold the work of one shard and what is decoded on the way: values that travel between processes and machines."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pseudocap.files.remote import AnyPath
-from pseudocap.label.framing import Watched
+from pseudocap.label.framing import DecodedClip
 from pseudocap.label.schema import identity, read_rows
 from pseudocap.label.sources import Media, media_of
 from pseudocap.types import Clip, Pseudolabel
@@ -15,17 +15,17 @@ from pseudocap.types import Clip, Pseudolabel
 
 @dataclass(kw_only=True, slots=True)
 class Kept:
-    """Labels of one source that stand; `whole` where there is nothing else to do for it. `parents` are those of the
+    """Hold labels of one source that stand; `complete` where nothing else is to do for it. `parents` are those of the
     labels that will replace others, by the times of their clips."""
 
     labels: list[Pseudolabel] = field(default_factory=list)
     parents: dict[tuple[float, float], str | None] = field(default_factory=dict)
-    whole: bool = True
+    complete: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Errand:
-    """A video to watch; clips whose times are in `known` are labelled already."""
+class VideoTask:
+    """Name a video to decode; clips whose times are in `known` are labelled already."""
 
     media: Media
     known: frozenset[tuple[float, float]] = frozenset()
@@ -34,24 +34,24 @@ class Errand:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShardEnd:
-    """Stands after the last errand of a shard, and after the last sight of it."""
+    """Mark the end: it stands after the last task of a shard, and after the last decoded clips of it."""
 
     number: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WatchedClips:
-    """Some clips of a video; `ends` with the last of them. The first one brings `clips`, all that the video has."""
+class DecodedClips:
+    """Hold some clips of a video; `ends` with the last of them. The first brings `clips`, all that the video has."""
 
     media: Media
-    watched: tuple[Watched, ...] = ()
+    decoded: tuple[DecodedClip, ...] = ()
     clips: tuple[Clip, ...] | None = None
     ends: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Work:
-    """A shard that is to be labelled. Of the labels in `earlier` those stand that did not fail and, where `below` is
+    """Name a shard to be labelled. Of the labels in `earlier` those stand that did not fail and, where `below` is
     given, have at least that confidence."""
 
     number: int
@@ -61,14 +61,14 @@ class Work:
     below: float | None = None
 
     def kept(self) -> dict[str, Kept]:
-        """What is labelled already and need not be again, by source."""
+        """Return what is labelled already and need not be again, by source."""
         kept: dict[str, Kept] = {}
         for label in () if self.earlier is None else read_rows(self.earlier):
             mine = kept.setdefault(label.clip.source, Kept())
             if self._stands(label):
                 mine.labels.append(label)
             else:
-                mine.whole = False
+                mine.complete = False
                 again = self.below is None  # in the same folder, where a failed row leaves no trace
                 mine.parents[label.clip.start, label.clip.end] = label.parent if again else identity(label)
         return kept
@@ -78,20 +78,20 @@ class Work:
             return not label.failed
         return label.confidence is not None and label.confidence >= self.below
 
-    def errands(self, kept: dict[str, Kept], scratch: Path) -> Iterator[Errand]:
-        """Every video of the shard. A tar that lies elsewhere is fetched into `scratch`, which the caller removes."""
+    def tasks(self, kept: dict[str, Kept], scratch: Path) -> Iterator[VideoTask]:
+        """List the shard's videos. A tar that lies elsewhere is fetched into `scratch`, which the caller removes."""
         for media in media_of(self.names, self.root, scratch=scratch):
             mine = kept.get(media.name)
             if mine is None:
-                yield Errand(media=media)
+                yield VideoTask(media=media)
             else:
                 known = frozenset((label.clip.start, label.clip.end) for label in mine.labels)
-                yield Errand(media=media, known=known, skip=mine.whole)
+                yield VideoTask(media=media, known=known, skip=mine.complete)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """How far a run has come since the last one."""
+    """Report how far a run has come since the last step."""
 
     videos: int
     clips: int
@@ -100,7 +100,7 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Done:
-    """All labels of a shard, and how many videos, clips, failures and seconds of video were new among them."""
+    """Hold all labels of a shard, and how many videos, clips, failures and seconds of video were new among them."""
 
     number: int
     labels: tuple[Pseudolabel, ...]

@@ -251,7 +251,7 @@ def check_precision(precision: str, device: torch.device, dtype: torch.dtype = t
                 "take precision='bfloat16' there, or device='cpu'"
             )
         kinds = {kind for kind in (ENCODER[precision], DECODER[precision], VOCABULARY[precision]) if kind is not None}
-        try_kernels(*kinds, asked=f"precision={precision!r}", instead="take precision='bfloat16' or 'float32'")
+        try_kernels(*kinds, requested=f"precision={precision!r}", instead="take precision='bfloat16' or 'float32'")
 
 
 def warn_where_slow(precision: str, device: torch.device) -> None:
@@ -270,7 +270,7 @@ def computes_in_bfloat16() -> bool:
     return any(flags.get(flag, False) for flag in BFLOAT16_FLAGS)
 
 
-def try_kernels(*kinds: LinearKind, asked: str, instead: str) -> None:
+def try_kernels(*kinds: LinearKind, requested: str, instead: str) -> None:
     """A layer of each kind, multiplied once: builds of torch differ, and none says what it has."""
     layer = nn.Linear(64, 64).requires_grad_(False)
     try:
@@ -278,6 +278,6 @@ def try_kernels(*kinds: LinearKind, asked: str, instead: str) -> None:
             kind(layer)(torch.ones(2, 64))
     except (RuntimeError, AttributeError, NotImplementedError) as error:
         raise ConfigError(
-            f"{asked} cannot be computed here: torch {torch.__version__} has no kernel for it on this CPU "
+            f"{requested} cannot be computed here: torch {torch.__version__} has no kernel for it on this CPU "
             f"({first_line(error)}); {instead}"
         ) from error

@@ -201,4 +201,4 @@ def compile_layers(model: PseudoCap, compiler: str) -> None:
 
 def refuse_modality(batch: Batch, wanted: str, regime: str) -> None:
     if batch.modality != wanted:
-        raise InputError(f"{regime} learns from {wanted}s, and a batch of {batch.modality}s came: mend its data")
+        raise InputError(f"{regime} learns from {wanted}s, and a batch of {batch.modality}s came: fix its data")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pseudocap.captioner import PseudoCap
-from pseudocap.explain.page import Said, ShownCaptioner, ShownFilm, gates_of
+from pseudocap.explain.page import FilmCaption, PageCaptioner, PageFilm, gates_of
 from pseudocap.toyworld.corpora import captions_at, film_at
 from pseudocap.toyworld.film import write_film
 from pseudocap.toyworld.grammar import full_truth
@@ -41,8 +41,8 @@ class DemoFilm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demonstration:
-    films: tuple[ShownFilm, ...]
-    captioners: tuple[ShownCaptioner, ...]
+    films: tuple[PageFilm, ...]
+    captioners: tuple[PageCaptioner, ...]
 
 
 def toy_films(folder: Path, count: int) -> Iterator[DemoFilm]:
@@ -76,7 +76,7 @@ def demonstrate(
     progress: Progress = lambda done, total: None,
 ) -> Demonstration:
     """Load one captioner after the other; caption each film, timed, and explain the caption."""
-    said: dict[str, list[Said]] = {}
+    said: dict[str, list[FilmCaption]] = {}
     captioners = []
     for name in names:
         started = time.perf_counter()
@@ -87,26 +87,26 @@ def demonstrate(
             said[name].append(_told(model, name, film))
             progress(sum(map(len, said.values())), len(names) * len(films))
         gates = gates_of(said[name][0].explanation)
-        captioners.append(ShownCaptioner(name=name, gates=gates, seconds=seconds))
+        captioners.append(PageCaptioner(name=name, gates=gates, seconds=seconds))
     shown = tuple(
-        ShownFilm(
+        PageFilm(
             title=film.title,
             media=film.media,
             truth=film.truth,
             references=film.references,
-            said=tuple(said[name][place] for name in names),
+            captions=tuple(said[name][place] for name in names),
         )
         for place, film in enumerate(films)
     )
     return Demonstration(films=shown, captioners=tuple(captioners))
 
 
-def _told(model: PseudoCap, name: str, film: DemoFilm) -> Said:
+def _told(model: PseudoCap, name: str, film: DemoFilm) -> FilmCaption:
     started = time.perf_counter()
     caption = model.caption(film.path)
     seconds = time.perf_counter() - started
     verdict = truth_in_words(str(caption), film.shots) if film.shots else ""
-    return Said(captioner=name, explanation=model.explain(film.path), seconds=seconds, verdict=verdict)
+    return FilmCaption(captioner=name, explanation=model.explain(film.path), seconds=seconds, verdict=verdict)
 
 
 def truth_in_words(caption: str, shots: Sequence[Shot]) -> str:

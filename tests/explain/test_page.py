@@ -14,7 +14,7 @@ from helpers.chromium import Chromium, find_chromium
 
 from pseudocap.errors import InputError
 from pseudocap.explain.explanation import Explanation
-from pseudocap.explain.page import Said, ShownCaptioner, ShownFilm, gates_of, write_page
+from pseudocap.explain.page import FilmCaption, PageCaptioner, PageFilm, gates_of, write_page
 from pseudocap.toyworld.film import encode
 from pseudocap.video.playable import playable
 
@@ -51,14 +51,14 @@ def page(tmp_path: Path) -> Path:
     pictures = np.random.default_rng(0).integers(0, 255, (20, 32, 32, 3), np.uint8)
     encode(tmp_path / "film.mp4", list(pictures))
     said = (
-        Said(captioner=f"one {NASTY}", explanation=explained(("a", "dog", NASTY)), seconds=0.5, verdict=NASTY),
-        Said(captioner="other", explanation=explained(("two", "cats")), seconds=0.25),
-        Said(captioner="silent", explanation=explained(()), seconds=0.1),
+        FilmCaption(captioner=f"one {NASTY}", explanation=explained(("a", "dog", NASTY)), seconds=0.5, verdict=NASTY),
+        FilmCaption(captioner="other", explanation=explained(("two", "cats")), seconds=0.25),
+        FilmCaption(captioner="silent", explanation=explained(()), seconds=0.1),
     )
-    film = ShownFilm(
-        title=f"film {NASTY}", media=playable(tmp_path / "film.mp4"), truth=NASTY, references=(NASTY,), said=said
+    film = PageFilm(
+        title=f"film {NASTY}", media=playable(tmp_path / "film.mp4"), truth=NASTY, references=(NASTY,), captions=said
     )
-    captioners = [ShownCaptioner(name=each.captioner, gates=gates_of(said[0].explanation), seconds=1) for each in said]
+    captioners = [PageCaptioner(name=each.captioner, gates=gates_of(said[0].explanation), seconds=1) for each in said]
     write_page(tmp_path / "page.html", [film], captioners, title=NASTY, note=NASTY)
     return tmp_path / "page.html"
 

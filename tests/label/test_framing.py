@@ -10,7 +10,7 @@ import pytest
 from helpers.label_worlds import SHORT, write_film
 
 from pseudocap.errors import ConfigError
-from pseudocap.label.framing import Framing, pieces, plan_video, sharpness, watch_planned
+from pseudocap.label.framing import Framing, decode_planned, pieces, plan_video, sharpness
 from pseudocap.label.sources import Media
 from pseudocap.types import Clip
 from pseudocap.video.decode import open_video
@@ -24,13 +24,13 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_centre_frame_is_the_readers(film: Path, tmp_path: Path) -> None:
     framing = replace(SHORT, short_side=None)
     planned = plan_video(Media(name="a.mp4", address=str(film)), framing, tmp_path)
-    seen = watch_planned(planned.path, planned.clips, framing)
+    seen = decode_planned(planned.path, planned.clips, framing)
     with open_video(film) as video:
-        for watched, (clip, frame) in zip(seen, video.clip_centres(2.0), strict=True):
-            assert (watched.clip.start, watched.clip.end) == (clip.start, clip.end)
-            assert watched.frames is not None
-            np.testing.assert_array_equal(watched.frames[0], frame.pixels)  # type: ignore[union-attr]
-            assert watched.times == (frame.time,)
+        for decoded, (clip, frame) in zip(seen, video.clip_centres(2.0), strict=True):
+            assert (decoded.clip.start, decoded.clip.end) == (clip.start, clip.end)
+            assert decoded.frames is not None
+            np.testing.assert_array_equal(decoded.frames[0], frame.pixels)  # type: ignore[union-attr]
+            assert decoded.times == (frame.time,)
 
 
 @pytest.mark.parametrize(("asked", "choice", "got"), [(32, "centre", 32), (96, "centre", 48), (96, "spread", 96)])
@@ -40,19 +40,19 @@ def test_small_films_are_not_blown_up_for_teachers_of_images(
     framing = replace(SHORT, short_side=asked, choice=choice)
     planned = plan_video(Media(name="a.mp4", address=str(film)), framing, tmp_path)
     assert planned.framing is not None
-    seen = watch_planned(planned.path, planned.clips, planned.framing)
-    assert {min(watched.frames.shape[1:3]) for watched in seen if watched.frames is not None} == {got}
+    seen = decode_planned(planned.path, planned.clips, planned.framing)
+    assert {min(decoded.frames.shape[1:3]) for decoded in seen if decoded.frames is not None} == {got}
 
 
 def test_the_sharpest_frame_is_chosen_within_the_window(film: Path) -> None:
     clip = Clip(source="a.mp4", start=2.0, end=10.0)
     framing = Framing(choice="sharpest", count=5, window=2.0)
-    (watched,) = watch_planned(str(film), [clip], framing)
+    (decoded,) = decode_planned(str(film), [clip], framing)
     with open_video(film) as video:
         frames = video.frames_at(framing.times(clip))
     assert all(5.0 <= time <= 7.0 for time in framing.times(clip))
     best = int(np.argmax([sharpness(pixels) for pixels in frames.pixels]))
-    np.testing.assert_array_equal(watched.frames[0], frames.pixels[best])  # type: ignore[index]
+    np.testing.assert_array_equal(decoded.frames[0], frames.pixels[best])  # type: ignore[index]
 
 
 def test_blur_is_less_sharp() -> None:

@@ -1,1 +1,1 @@
-"""People judge pseudolabels beside what was said in the same clip: which pairs, a local page, the answers, a report."""
+"""Let people judge pseudolabels beside the speech of the same clip: draw pairs, serve a page, store answers, report."""

@@ -1,4 +1,4 @@
-"""What a rater says of a pair, and the blind order in which the pairs are laid before each rater.
+"""Hold a rater's judgement of a pair, and the blind order in which each rater meets the pairs.
 
 The order of the pairs and the side on which a caption stands are functions of (seed, rater, pair), so that a reload, a
 second tab and a restarted server all show the same, and a report can be checked.
@@ -26,7 +26,7 @@ RATER_LENGTH = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditPair:
-    """A clip of a video file and the two texts that are weighed against each other."""
+    """Hold a clip of a video file and the two texts that are compared."""
 
     id: str
     source: str
@@ -38,7 +38,7 @@ class AuditPair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """One rater's answer to one pair. `left` is the caption that stood on the left."""
+    """Hold one rater's answer to one pair. `left` is the caption that stood on the left."""
 
     rater: str
     pair: str
@@ -49,19 +49,19 @@ class Judgement:
 
 
 def left_of(pair: str, *, seed: int, rater: str) -> Caption:
-    """Which caption of a pair stands on the left for this rater."""
+    """Return which caption of a pair stands on the left for this rater."""
     return "pseudolabel" if _digest("side", seed, rater, pair)[0] & 1 else "asr"
 
 
 def order_of(pairs: Iterable[str], *, seed: int, rater: str) -> list[str]:
-    """The pairs' ids as this rater meets them."""
+    """Return the pairs' ids in the order in which this rater meets them."""
     return sorted(pairs, key=lambda pair: _digest("order", seed, rater, pair))
 
 
 def judgement_of_sides(
     *, rater: str, pair: str, seed: int, better: Side | Literal["tie"], left: JudgementKind, right: JudgementKind
 ) -> Judgement:
-    """What a rater said of the left and the right text, said of the captions that they were."""
+    """Turn a rater's answer about the left and the right text into a judgement of the captions that they were."""
     on_left = left_of(pair, seed=seed, rater=rater)
     pseudolabel, asr = (left, right) if on_left == "pseudolabel" else (right, left)
     other: Caption = "asr" if on_left == "pseudolabel" else "pseudolabel"
@@ -70,7 +70,7 @@ def judgement_of_sides(
 
 
 def sides_of_judgement(judgement: Judgement) -> dict[str, str]:
-    """The other way round: the answer as the page shows it."""
+    """Turn a judgement back into the answer as the page displays it."""
     first = judgement.left == "pseudolabel"
     better = "tie" if judgement.better == "tie" else "left" if judgement.better == judgement.left else "right"
     left, right = (judgement.pseudolabel, judgement.asr) if first else (judgement.asr, judgement.pseudolabel)
@@ -78,7 +78,7 @@ def sides_of_judgement(judgement: Judgement) -> dict[str, str]:
 
 
 def checked_rater(name: str) -> str:
-    """A rater's name without the spaces around it, or an error that says what a name may be."""
+    """Return a rater's name without the spaces around it; raise an error that states what a name may be."""
     plain = name.strip()
     if not plain or len(plain) > RATER_LENGTH or not plain.isprintable():
         raise InputError(f"rater is {name[:80]!r} and must be 1 to {RATER_LENGTH} printable characters")
@@ -86,7 +86,7 @@ def checked_rater(name: str) -> str:
 
 
 def one_of(value: object, known: tuple[str, ...], *, field: str) -> str:
-    """The value, if it is one of the known words."""
+    """Return the value if it is one of the known words."""
     if not isinstance(value, str) or value not in known:
         hint = nearest(value, known) if isinstance(value, str) else ""
         raise InputError(f"{field} is {value!r} and must be one of {', '.join(known)}{hint}")

@@ -1,4 +1,4 @@
-"""What a browser is given of a video: where its bytes lie, a range of them, their type, the centre frame."""
+"""Give a browser a video: where its bytes lie, a range of them, their type, the centre frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUALITY = 88
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditMedia:
-    """A video as `size` bytes of a file from `offset` on: all of it, or a member of a tar. `name` has its extension."""
+    """Locate a video: `size` bytes of a file from `offset` on, all or a member of a tar. `name` has its extension."""
 
     file: Path
     offset: int
@@ -30,16 +30,16 @@ class AuditMedia:
 
     @property
     def content_type(self) -> str:
-        """What a browser is told that it is."""
+        """Return the media type that the browser receives."""
         return CONTENT_TYPES.get(Path(self.name).suffix.lower(), "video/mp4")
 
     def read(self, wanted: range) -> Iterator[bytes]:
-        """These bytes of it, in pieces."""
+        """Read these bytes of the video, in pieces."""
         return read_span(self.file, self.offset + wanted.start, len(wanted))
 
 
 def locate_media(source: str) -> AuditMedia | None:
-    """A source of the labels on this machine: a file, or `00000.tar/000000012.mp4`; None where there is none."""
+    """Find a source of the labels on this machine: a file, or `00000.tar/000000012.mp4`; None where there is none."""
     path = Path(source)
     if path.is_file():
         return AuditMedia(file=path, offset=0, size=path.stat().st_size, name=path.name)
@@ -54,7 +54,7 @@ def locate_media(source: str) -> AuditMedia | None:
 
 @contextmanager
 def opened(media: AuditMedia) -> Iterator[Path]:
-    """A file with just this video in it, for decoders; a member of a tar is copied out for as long as it is used."""
+    """Give decoders a file with just this video in it; a member of a tar is copied out for as long as it is used."""
     if media.file.name == media.name:
         yield media.file
         return
@@ -65,7 +65,7 @@ def opened(media: AuditMedia) -> Iterator[Path]:
 
 
 def wanted_range(header: str | None, size: int) -> range | None:
-    """The bytes that a Range header asks for; all where it is absent or of a form that may be ignored (RFC 9110).
+    """Return the bytes that a Range header requests; all where it is absent or may be ignored (RFC 9110).
 
     None where it asks for nothing that the file has.
     """
@@ -74,17 +74,17 @@ def wanted_range(header: str | None, size: int) -> range | None:
         return range(size)
     first, last = match[1], match[2]
     if not first:
-        asked = range(max(0, size - int(last)), size)
+        requested = range(max(0, size - int(last)), size)
     elif last and int(last) < int(first):
         return range(size)
     else:
-        asked = range(int(first), min(int(last) + 1, size) if last else size)
-    return asked or None
+        requested = range(int(first), min(int(last) + 1, size) if last else size)
+    return requested or None
 
 
 @lru_cache(maxsize=64)
 def centre_jpeg(source: str, start: float, end: float, short_side: int = 480) -> bytes:
-    """The frame that the teacher saw, as a JPEG file. Raises DecodeError."""
+    """Return the frame that the teacher captioned, as a JPEG file. Raises DecodeError."""
     from pseudocap.video.decode import open_video
     from pseudocap.video.picture import jpeg
 

@@ -1,4 +1,4 @@
-"""Which clips are audited: a random sample of the labels, each beside what was said while the clip played.
+"""Draw the clips to audit: a random sample of the labels, each beside the speech heard while the clip played.
 
 The sample is a function of the seed and of the clips, whatever the order or number of the files that hold them, and
 takes one pass over the labels and one over the transcripts, with only the sample in memory.
@@ -24,7 +24,7 @@ CANDIDATES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """Labels in the random order in which they are tried, and of how many they were drawn."""
+    """Hold labels in the random order in which they are tried, and of how many they were drawn."""
 
     labels: tuple[Pseudolabel, ...]
     kept: int
@@ -32,7 +32,7 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class PairDraw:
-    """The pairs to judge, and why other clips that were drawn before them are not among them."""
+    """Hold the pairs to judge, and why other clips that were drawn before them are not among them."""
 
     pairs: tuple[AuditPair, ...]
     silent: int
@@ -40,7 +40,7 @@ class PairDraw:
 
 
 def draw_candidates(labels: Iterable[Pseudolabel], *, n: int, seed: int) -> Candidates:
-    """A sample without replacement of the labels that a model would learn from: filters have kept them."""
+    """Draw, without replacement, labels that a model would learn from: filters have kept them."""
     if n < 1:
         raise DataError(f"--n is {n} and must be at least 1")
     kept = 0
@@ -56,8 +56,8 @@ def draw_candidates(labels: Iterable[Pseudolabel], *, n: int, seed: int) -> Cand
     return Candidates(labels=tuple(drawn), kept=kept)
 
 
-def said_in_transcripts(clips: Iterable[Clip], transcripts: Iterable[Transcript]) -> dict[Clip, str]:
-    """What is said in each clip, as the teacher `asr` hears it: the segments whose middle lies in it.
+def speech_in_transcripts(clips: Iterable[Clip], transcripts: Iterable[Transcript]) -> dict[Clip, str]:
+    """Return the speech in each clip, as the teacher `asr` hears it: the segments whose middle lies in it.
 
     Silent clips are left out. A transcript belongs to the files that are called as its video, whatever their extension
     and folder.
@@ -73,15 +73,15 @@ def said_in_transcripts(clips: Iterable[Clip], transcripts: Iterable[Transcript]
     return spoken
 
 
-def said_in_labels(clips: Iterable[Clip], labels: Iterable[Pseudolabel]) -> dict[Clip, str]:
-    """The same from the rows of a labelling run whose teacher was the speech: those of the very same clips."""
-    wanted = {_stretch(clip): clip for clip in clips}
-    found = ((wanted.get(_stretch(label.clip)), label.caption) for label in labels)
+def speech_in_labels(clips: Iterable[Clip], labels: Iterable[Pseudolabel]) -> dict[Clip, str]:
+    """Return the same from the rows of a labelling run whose teacher was the speech: those of the very same clips."""
+    wanted = {_interval(clip): clip for clip in clips}
+    found = ((wanted.get(_interval(label.clip)), label.caption) for label in labels)
     return {clip: text for clip, text in found if clip is not None and text}
 
 
 def pair_up(candidates: Candidates, spoken: Mapping[Clip, str], *, n: int) -> PairDraw:
-    """The first `n` candidates in which somebody speaks and whose video can be opened."""
+    """Pair the first `n` candidates in which somebody speaks and whose video can be opened."""
     pairs: dict[str, AuditPair] = {}
     silent, missing = 0, []
     for label in candidates.labels:
@@ -101,23 +101,23 @@ def pair_up(candidates: Candidates, spoken: Mapping[Clip, str], *, n: int) -> Pa
 
 
 def video_of(source: str) -> str:
-    """The video's name without folder and extension, which is how transcripts call it."""
+    """Return the video's name without folder and extension, as transcripts name it."""
     return PurePosixPath(source).stem
 
 
-def _pair(label: Pseudolabel, said: str) -> AuditPair:
+def _pair(label: Pseudolabel, speech: str) -> AuditPair:
     clip = label.clip
-    content = (*_stretch(clip), label.caption, said)
+    content = (*_interval(clip), label.caption, speech)
     name = hashlib.sha256("\0".join(map(str, content)).encode()).hexdigest()[:16]
-    return AuditPair(id=name, source=clip.source, start=clip.start, end=clip.end, pseudolabel=label.caption, asr=said)
+    return AuditPair(id=name, source=clip.source, start=clip.start, end=clip.end, pseudolabel=label.caption, asr=speech)
 
 
 def _rank(label: Pseudolabel, seed: int) -> bytes:
-    return hashlib.sha256("\0".join(map(str, (seed, *_stretch(label.clip)))).encode()).digest()
+    return hashlib.sha256("\0".join(map(str, (seed, *_interval(label.clip)))).encode()).digest()
 
 
-def _stretch(clip: Clip) -> tuple[str, float, float]:
-    """A clip wherever its file lies."""
+def _interval(clip: Clip) -> tuple[str, float, float]:
+    """Identify a clip wherever its file lies."""
     return video_of(clip.source), clip.start, clip.end
 
 
@@ -127,7 +127,7 @@ def _said(clip: Clip, segments: Sequence[Segment]) -> str:
 
 
 def _problem(source: str) -> str:
-    """Why the video cannot be shown; empty where it can."""
+    """Return why the video cannot be displayed; empty where it can."""
     media = locate_media(source)
     if media is None:
         return "there is no such file on this machine"

@@ -1,4 +1,4 @@
-"""What an audit says: the papers' figures as these raters see them, how certain, and how far the raters agree.
+"""Report an audit: the papers' figures as these raters see them, how certain, and how far the raters agree.
 
 A clip counts once, however many raters judged it: its value is the share of them who said so. The intervals are
 Wilson's for that many clips, the sample being of clips and not of raters.
@@ -22,7 +22,7 @@ REFERRING = ("correct", "wrong")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """One figure: who is counted. `papers` is what the papers found in 100 clips, in percent, where they say."""
+    """Define one figure: whom it counts. `papers` is what the papers found in 100 clips, in percent, where they say."""
 
     name: str
     says: str
@@ -55,7 +55,7 @@ SUBJECTS: Mapping[str, Callable[[Judgement], str]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """A share of the judged clips with its 95 % interval, in percent."""
+    """Hold a share of the judged clips with its 95 % interval, in percent."""
 
     name: str
     says: str
@@ -67,7 +67,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """Of two raters on the `clips` that both judged: in percent, and Cohen's kappa.
+    """Hold the agreement of two raters on the `clips` that both judged: in percent, and Cohen's kappa.
 
     Kappa is None where both gave one and the same answer throughout, or judged no clip in common: then it is undefined.
     """
@@ -81,9 +81,9 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditReport:
-    """An audit's result: over all raters, of each, and between each two of them.
+    """Hold an audit's result: over all raters, of each, and between each two of them.
 
-    `left` is the percentage of left among the judgements that prefer a side: far from 50, a rater follows the place.
+    `left` is the percentage of left among the judgements that prefer a side: far from 50, a rater prefers a side.
     """
 
     pairs: int
@@ -98,7 +98,7 @@ class AuditReport:
 
 
 def report_of(store: AuditStore) -> AuditReport:
-    """The figures of all the answers that are there now."""
+    """Compute the figures of all the answers stored so far."""
     judgements = store.judgements()
     if not judgements:
         raise DataError(
@@ -127,7 +127,7 @@ def report_of(store: AuditStore) -> AuditReport:
 
 
 def figures(judgements: Sequence[Judgement]) -> tuple[Figure, ...]:
-    """Every question's share of clips; there is at least one judgement."""
+    """Return every question's share of clips; there is at least one judgement."""
     raters = Counter(judgement.pair for judgement in judgements)
     rows = []
     for question in QUESTIONS:
@@ -141,7 +141,7 @@ def figures(judgements: Sequence[Judgement]) -> tuple[Figure, ...]:
 
 
 def wilson(count: float, of: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval for `count` out of `of`, in percent; never wider than 0 to 100."""
+    """Return Wilson's 95 % score interval for `count` out of `of`, in percent; never wider than 0 to 100."""
     share, spread = count / of, Z * Z / of
     centre = (share + spread / 2) / (1 + spread)
     reach = math.sqrt(share * (1 - share) * spread + spread * spread / 4) / (1 + spread)
@@ -149,7 +149,7 @@ def wilson(count: float, of: int) -> tuple[float, float]:
 
 
 def agreement(ours: Sequence[Judgement], theirs: Sequence[Judgement], subject: str) -> Agreement:
-    """Of two raters' judgements, one a clip each, on one subject."""
+    """Compute the agreement of two raters' judgements, one a clip each, on one subject."""
     of = SUBJECTS[subject]
     first, second = ({judgement.pair: of(judgement) for judgement in side} for side in (ours, theirs))
     both = [(first[pair], second[pair]) for pair in first if pair in second]
@@ -164,7 +164,7 @@ def agreement(ours: Sequence[Judgement], theirs: Sequence[Judgement], subject: s
 
 
 def cohen(answers: Sequence[tuple[str, str]]) -> float | None:
-    """Cohen's kappa: what two raters agree beyond the chance that their habits give, as a share of what was left."""
+    """Return Cohen's kappa: agreement beyond the chance that two raters' habits give, as a share of what was left."""
     total = len(answers)
     ours, theirs = Counter(one for one, _ in answers), Counter(other for _, other in answers)
     by_chance = sum(ours[answer] * theirs[answer] for answer in ours)  # x total^2, whole numbers: 1 is exactly 1
@@ -175,6 +175,6 @@ def cohen(answers: Sequence[tuple[str, str]]) -> float | None:
 
 
 def judged_pairs(store: AuditStore) -> list[tuple[AuditPair, list[Judgement]]]:
-    """Every pair with what was said of it, for who wants to read along."""
+    """Return every pair with its judgements, for people who read along."""
     judgements = store.judgements()
     return [(pair, [each for each in judgements if each.pair == pair.id]) for pair in store.pairs.values()]

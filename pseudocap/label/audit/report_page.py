@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing beside itself: figures, agreement, and every pair with its frame."""
+"""Write the report as one self-contained HTML file: figures, agreement, and every pair with its frame."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def write_report_page(path: Path, report: AuditReport, judged: Iterable[tuple[Au
 
 
 def summary(report: AuditReport) -> str:
-    """How much was judged, and whether places were preferred: what a figure must be read beside."""
+    """Summarise how much was judged, and whether a side was preferred: the context of every figure."""
     raters = ", ".join(f"{rater} {count}" for rater, count in report.judged_by.items())
     left = "" if report.left is None else f"; {report.left:.0f} % of the preferences are for the left side"
     return f"{report.clips} of {report.pairs} clips judged ({raters}; seed {report.seed}){left}"
@@ -101,7 +101,7 @@ def _agreements(rows: Sequence[Agreement]) -> str:
 
 
 def _pair(pair: AuditPair, judgements: Sequence[Judgement]) -> str:
-    said = "<br>".join(
+    verdicts = "<br>".join(
         f"{escape(each.rater)}: better is {each.better}; pseudolabel {each.pseudolabel}, speech {each.asr}"
         for each in judgements
     )
@@ -113,5 +113,5 @@ def _pair(pair: AuditPair, judgements: Sequence[Judgement]) -> str:
     return (
         f"<article>{picture}<div><p><small>pseudolabel</small><br>{escape(pair.pseudolabel)}</p>"
         f"<p><small>speech</small><br>{escape(pair.asr)}</p><small>{escape(Path(pair.source).name)}, "
-        f"{pair.start:g} to {pair.end:g} s<br>{said or 'not judged'}</small></div></article>"
+        f"{pair.start:g} to {pair.end:g} s<br>{verdicts or 'not judged'}</small></div></article>"
     )

@@ -1,4 +1,4 @@
-"""The page on which a rater judges: bound to localhost, and what it can reach are the clips of the audit, by number.
+"""Serve the page on which a rater judges: on localhost, and only the clips of the audit, by number.
 
     GET  /                                  the page
     GET  /api/next?rater=R                  the first pair that R has not judged, and how far R has come
@@ -47,7 +47,7 @@ LONGEST_BODY = 10_000  # bytes; an answer has some hundred
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """The page and the policy that lets it run its own script and style, and nothing else."""
+    """Hold the page and the policy that lets it run its own script and style, and nothing else."""
 
     body: bytes
     policy: str
@@ -69,14 +69,14 @@ def _hash_of(tag: str, page: str) -> str:
 
 
 class Audit:
-    """What the page asks for, apart from HTTP. `rater` is the name for whoever gives none."""
+    """Answer what the page requests, apart from HTTP. `rater` is the name for whoever gives none."""
 
     def __init__(self, store: AuditStore, *, rater: str) -> None:
         self.store = store
         self.rater = checked_rater(rater)
 
     def next(self, rater: str) -> dict[str, Any]:
-        """The first pair in this rater's order that is not judged; `pair` is None when all are."""
+        """Return the first pair in this rater's order that is not judged; `pair` is None when all are."""
         given = self.store.judgements(rater)
         judged = {judgement.pair for judgement in given}
         order = order_of(self.store.pairs, seed=self.store.seed, rater=rater)
@@ -85,11 +85,11 @@ class Audit:
             "judged": len(judged),
             "total": len(order),
             "last": given[-1].pair if given else None,
-            "pair": next((self._shown(pair, rater) for pair in order if pair not in judged), None),
+            "pair": next((self._pair_data(pair, rater) for pair in order if pair not in judged), None),
         }
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Keep an answer and go on."""
+        """Store an answer and go on."""
         rater, pair = self._named(request)
         judgement = judgement_of_sides(
             rater=rater,
@@ -103,10 +103,10 @@ class Audit:
         return self.next(rater)
 
     def undo(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Take an answer back; the pair is shown with it, so that only what was wrong needs saying again."""
+        """Take an answer back and display the pair with it, so that only what was wrong needs another answer."""
         rater, pair = self._named(request)
         taken = self.store.take_back(rater, pair)
-        return {**self.next(rater), "pair": self._shown(pair, rater, taken)}
+        return {**self.next(rater), "pair": self._pair_data(pair, rater, taken)}
 
     def _named(self, request: dict[str, Any]) -> tuple[str, str]:
         rater, pair = request.get("rater"), request.get("pair")
@@ -114,17 +114,17 @@ class Audit:
             raise ConfigError(f"rater is {rater!r} and must be a name")
         return checked_rater(rater), one_of(pair, tuple(self.store.pairs), field="pair")
 
-    def _shown(self, pair_id: str, rater: str, answer: Judgement | None = None) -> dict[str, Any]:
+    def _pair_data(self, pair_id: str, rater: str, answer: Judgement | None = None) -> dict[str, Any]:
         pair = self.store.pairs[pair_id]
         texts = [pair.pseudolabel, pair.asr]
         if left_of(pair_id, seed=self.store.seed, rater=rater) == "asr":
             texts.reverse()
-        shown = {"id": pair_id, "start": pair.start, "end": pair.end, "left": texts[0], "right": texts[1]}
-        return {**shown, "answer": sides_of_judgement(answer) if answer else None}
+        data = {"id": pair_id, "start": pair.start, "end": pair.end, "left": texts[0], "right": texts[1]}
+        return {**data, "answer": sides_of_judgement(answer) if answer else None}
 
 
 class AuditServer(ThreadingHTTPServer):
-    """Serves one audit on 127.0.0.1; `port` 0 takes any free one. Run `serve_forever`, stop it with `shutdown`."""
+    """Serve one audit on 127.0.0.1; `port` 0 takes any free one. Run `serve_forever`, stop it with `shutdown`."""
 
     daemon_threads = True
 
@@ -142,11 +142,11 @@ class AuditServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Return the address of the page."""
         return f"http://127.0.0.1:{self.server_port}/"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that closes a video midway is no error."""
+        """Ignore a browser that closes a video midway."""
         if not isinstance(sys.exception(), ConnectionError | TimeoutError):
             super().handle_error(request, client_address)
 
@@ -168,10 +168,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond(reading=False)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's word
-        """Requests are not logged: they would tear the terminal's progress apart."""
+        """Log no requests: they would break the terminal's progress lines."""
 
     def _respond(self, *, reading: bool) -> None:
-        self._place, _, self._query = self.path.partition("?")
+        self._route, _, self._query = self.path.partition("?")
         try:
             if problem := self._foreign(reading=reading):
                 self._text(HTTPStatus.FORBIDDEN, problem)
@@ -183,14 +183,14 @@ class _Handler(BaseHTTPRequestHandler):
             self._text(HTTPStatus.BAD_REQUEST, str(error))
 
     def _foreign(self, *, reading: bool) -> str | None:
-        """Why a request must have been sent by another page than ours, None where it is ours."""
+        """Return why a request must have been sent by another page than ours, None where it is ours."""
         host = self.headers.get("Host", "")
         if re.sub(r":\d+$", "", host) not in LOCAL_NAMES:  # any port: a tunnel may end at another one
             return f"this page is for this machine alone, and was asked for as {host!r}"
         if reading:
             # A link to the page may be followed from anywhere; its clips and texts are for itself.
             elsewhere = self.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site")
-            return "asked for by another site" if elsewhere and self._place != "/" else None
+            return "asked for by another site" if elsewhere and self._route != "/" else None
         if self.headers.get("Origin") != f"http://{host}":
             return f"sent by another site: Origin is {self.headers.get('Origin')!r}"
         if self.headers.get_content_type() != "application/json":
@@ -198,11 +198,11 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _read(self) -> None:
-        area, _, name = self._place.removeprefix("/").partition("/")
+        area, _, name = self._route.removeprefix("/").partition("/")
         audit = self.server.audit
-        if self._place == "/":
+        if self._route == "/":
             self._send(HTTPStatus.OK, self.server.page.body, "text/html; charset=utf-8")
-        elif self._place == "/api/next":
+        elif self._route == "/api/next":
             rater = parse_qs(self._query).get("rater", [audit.rater])[0]
             self._json(audit.next(checked_rater(rater)))
         elif area in ("clip", "frame") and name in audit.store.pairs:
@@ -226,7 +226,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not isinstance(request, dict):
             return self._text(HTTPStatus.BAD_REQUEST, "an answer is one JSON object")
         calls = {"/api/answer": self.server.audit.answer, "/api/undo": self.server.audit.undo}
-        if call := calls.get(self._place):
+        if call := calls.get(self._route):
             return self._json(call(request))
         return self._text(HTTPStatus.NOT_FOUND, "there is no such page")
 

@@ -1,4 +1,4 @@
-"""The answers of an audit in one SQLite file: the pairs that were drawn, and one row for each rater and pair.
+"""Store the answers of an audit in one SQLite file: the pairs that were drawn, and one row for each rater and pair.
 
 Every call opens its own connection, so that the server's threads, two tabs, a second server and a report that runs
 meanwhile share nothing but the file. A call that has returned is on disk.
@@ -46,7 +46,7 @@ PAIR_COLUMNS, JUDGEMENT_COLUMNS = _columns(AuditPair), _columns(Judgement)
 
 
 class AuditStore:
-    """One audit: `create` starts it, `open` goes on with it."""
+    """Store one audit: `create` starts it, `open` goes on with it."""
 
     def __init__(self, path: Path, *, seed: int, pairs: Sequence[AuditPair]) -> None:
         self.path = path
@@ -80,7 +80,7 @@ class AuditStore:
 
     @classmethod
     def open(cls, path: str | PathLike[str]) -> AuditStore:
-        """An audit that was begun before."""
+        """Open an audit that was begun before."""
         file = Path(path)
         if not file.is_file():
             raise DataError(f"{file}: there are no answers here; begin with pseudocap audit LABELS --asr TRANSCRIPTS")
@@ -95,7 +95,7 @@ class AuditStore:
         return cls(file, seed=seed, pairs=[AuditPair(**row) for row in _named(rows, AuditPair)])
 
     def put(self, judgement: Judgement) -> None:
-        """Keep an answer; a later one of the same rater to the same pair takes its place."""
+        """Store an answer; a later one of the same rater to the same pair replaces it."""
         marks = ", ".join("?" * len(fields(Judgement)))
         with _connection(self.path) as connection:
             connection.execute(
@@ -111,7 +111,7 @@ class AuditStore:
         return next((Judgement(**row) for row in _named(rows, Judgement)), None)
 
     def judgements(self, rater: str | None = None) -> list[Judgement]:
-        """All answers, or one rater's, in the order in which they were given."""
+        """Return all answers, or one rater's, in the order in which they were given."""
         query = f"SELECT {JUDGEMENT_COLUMNS} FROM judgements"
         with _connection(self.path) as connection:
             rows = (
@@ -133,7 +133,7 @@ def _version(connection: sqlite3.Connection) -> int:
 
 @contextmanager
 def _connection(file: Path) -> Iterator[sqlite3.Connection]:
-    """A connection whose changes are kept if the block ends well, and none of them otherwise."""
+    """Give a connection whose changes are committed if the block ends well, and none of them otherwise."""
     try:
         connection = sqlite3.connect(file, timeout=PATIENCE, isolation_level=None)
         try:

@@ -1,1 +1,1 @@
-"""What captions clips: an image-text model, transcripts of speech, a captioner of ours."""
+"""Caption clips: an image-text model, transcripts of speech, a captioner of ours."""

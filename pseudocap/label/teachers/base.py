@@ -1,4 +1,4 @@
-"""What a teacher is: it takes views of clips and answers with captions and their log-probabilities.
+"""Define a teacher: it takes views of clips and returns captions and their log-probabilities.
 
 A view is a clip, the frames of it that the teacher sees, and a key that its sampling noise depends on. Whatever fits
 `Teacher` will do; image_text.py, transcript.py and captioner.py are the teachers of this package.
@@ -20,7 +20,7 @@ from pseudocap.types import Clip
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
-    """What a teacher captions at once: frames uint8 [T,H,W,3], one for teachers of images, None for transcripts."""
+    """Hold what is captioned at once: frames uint8 [T,H,W,3], one for teachers of images, None for transcripts."""
 
     clip: Clip
     frames: np.ndarray | None
@@ -29,7 +29,7 @@ class View:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """Captions of a view, the best first, with log-probabilities and lengths in tokens, or none where they are unknown.
+    """Hold captions of a view, best first, with log-probabilities and lengths in tokens, or none where unknown.
 
     `confidence` is in the best caption, from 0 to 1, None for a teacher that has none.
     """
@@ -49,7 +49,7 @@ class Answer:
 
 
 class Teacher(Protocol):
-    """`settings` is all that its captions depend on besides its weights; every row records it."""
+    """Caption views. `settings` is all that captions depend on besides the weights; every row records it."""
 
     name: str
     revision: str | None
@@ -62,7 +62,7 @@ class Teacher(Protocol):
 
 @dataclass(kw_only=True)
 class NullTeacher:
-    """Names the second that a clip starts at: for measuring everything but the teacher."""
+    """Caption a clip with the second that it starts at: for measuring everything but the teacher."""
 
     short_side: int | None = 384
     name: str = "null"
@@ -74,7 +74,7 @@ class NullTeacher:
 
 
 class LateTeacher:
-    """A teacher that is built where it first captions: only its description and `build` are pickled."""
+    """Build a teacher where it first captions: only its description and `build` are pickled."""
 
     def __init__(self, teacher: Teacher, build: Callable[[], Teacher]) -> None:
         self._build = build
@@ -104,5 +104,5 @@ class LateTeacher:
 
 
 def as_settings(*parts: Mapping[str, object]) -> str:
-    """Settings as JSON, the same text for the same settings."""
+    """Return settings as JSON, the same text for the same settings."""
     return json.dumps({name: value for part in parts for name, value in part.items()}, sort_keys=True)

@@ -1,4 +1,4 @@
-"""BLIP, faster than transformers runs it: the vision tower's attention in one kernel; on CPUs, if asked, int8.
+"""Run BLIP faster than transformers does: the vision tower's attention in one kernel; on CPUs, if requested, int8.
 
 transformers' BLIP writes every attention matrix out (`_supports_sdpa` is False), and the tower is most of a label's
 cost. Eight bits are an option: they change some captions.
@@ -18,7 +18,7 @@ from pseudocap.model.precision import Int8Linear, pack_linears, try_kernels
 
 
 class FusedAttention(nn.Module):
-    """What BlipAttention computes, with its weights."""
+    """Compute what BlipAttention does, with its weights."""
 
     def __init__(self, attention: Any) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class FusedAttention(nn.Module):
 
 
 class OneByOne(nn.Module):
-    """The layers of BLIP's encoder, for one image after the other: what lies between two layers stays in the cache."""
+    """Run BLIP's encoder layers for one image after the other: what lies between two layers stays in the cache."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ def fuse(model: BlipForConditionalGeneration) -> None:
 
 def to_int8(model: BlipForConditionalGeneration) -> None:
     """Replace the linear layers of a fused vision tower and of the decoder. For CPUs."""
-    try_kernels(Int8Linear, asked="dtype=int8", instead="leave dtype at auto")
+    try_kernels(Int8Linear, requested="dtype=int8", instead="leave dtype at auto")
     pack_linears(model.vision_model.encoder, Int8Linear)
     pack_linears(model.text_decoder, Int8Linear)
     model.vision_model.encoder = OneByOne(model.vision_model.encoder)

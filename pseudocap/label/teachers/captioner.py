@@ -1,4 +1,4 @@
-"""A captioner of this package as the teacher of the next, for self-refinement: it sees a clip as a whole."""
+"""Use a captioner of this package as the teacher of the next, for self-refinement: it sees a complete clip."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pseudocap.video.transforms import eval_tensor
 
 
 class PseudoCapTeacher:
-    """`model` is a PseudoCap, which the caller loads: labelling does not depend on captioners. `name` and `revision`
-    are recorded in every row."""
+    """Caption with `model`, a PseudoCap that the caller loads: labelling does not depend on captioners. `name` and
+    `revision` are recorded in every row."""
 
     def __init__(self, model: Any, *, name: str, decoding: LabelDecoding, revision: str | None = None) -> None:
         self._model = model

@@ -1,4 +1,4 @@
-"""Image-text models of transformers as teachers: BLIP and its like caption the middle frame of every view."""
+"""Use image-text models of transformers as teachers: BLIP and its like caption the middle frame of every view."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INT8 = "int8"  # the linear layers of a BLIP; all else stays float32
 
 
 class ImageTextTeacher:
-    """BLIP, or any image-text model of transformers that its Auto classes load: GIT, BLIP-2, a chat-style one.
+    """Run BLIP, or any image-text model of transformers that its Auto classes load: GIT, BLIP-2, a chat-style one.
 
     Its own processor resizes (on the tensor, on the model's device) and normalises. A chat-style model is asked its
     prompt through its own chat template.
@@ -90,7 +90,7 @@ class ImageTextTeacher:
             self._resize_positions = {}
 
     def _framed_prompt(self) -> str:
-        """The text that goes in with every image."""
+        """Return the text that goes in with every image."""
         prompt = self._decoding.prompt
         if not getattr(self._processor, "chat_template", None):
             return prompt
@@ -165,7 +165,7 @@ class ImageTextTeacher:
         return list(end) if isinstance(end, list) else [end]
 
     def _answers(self, written: Any, log_probs: list[float], tokens: list[int], rows: int) -> list[Answer]:
-        """Answers of the tokens that were written, without the prompt; the captions of a view follow one another."""
+        """Make answers of the generated tokens, without the prompt; the captions of a view follow one another."""
         texts = (" ".join(text.split()) for text in self._processor.batch_decode(written, skip_special_tokens=True))
         captions = list(zip(texts, log_probs, tokens, strict=True))
         count = len(captions) // rows
@@ -184,7 +184,7 @@ def _precision(dtype: str, device: Any) -> Any:
 
 
 def _side(processor: Any) -> int | None:
-    """The shorter side of the images that a processor makes, where it has one size for all."""
+    """Return the shorter side of the images that a processor makes, where it has one size for all."""
     size = getattr(getattr(processor, "image_processor", None), "size", None) or {}
     sides = [size[name] for name in ("height", "width", "shortest_edge") if name in size]
     return max(sides) if sides else None

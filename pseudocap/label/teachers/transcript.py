@@ -1,4 +1,4 @@
-"""The teacher of the ASR baseline: its captions are the transcribed speech of a clip."""
+"""Caption clips with their transcribed speech: the teacher of the ASR baseline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pseudocap.types import Clip, Transcript
 
 @dataclass(kw_only=True)
 class AsrTeacher:
-    """Captions a clip with its speech: the segments whose middle lies in it, joined. It needs no frames."""
+    """Caption a clip with its speech: the segments whose middle lies in it, joined. It needs no frames."""
 
     transcripts: Mapping[str, Transcript]  # by the file's name without its extension
     name: str = "asr"

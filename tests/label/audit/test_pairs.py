@@ -14,7 +14,7 @@ from pseudocap.cli.main import main
 from pseudocap.data.corpora.howto100m import read_transcripts
 from pseudocap.errors import DataError
 from pseudocap.label.audit.media import centre_jpeg, locate_media, opened, wanted_range
-from pseudocap.label.audit.pairs import Candidates, draw_candidates, pair_up, said_in_labels, said_in_transcripts
+from pseudocap.label.audit.pairs import Candidates, draw_candidates, pair_up, speech_in_labels, speech_in_transcripts
 from pseudocap.label.schema import read_labels
 from pseudocap.label.teachers.base import View
 from pseudocap.label.teachers.transcript import AsrTeacher
@@ -25,7 +25,7 @@ MANY = [label(f"film{film}.mp4", 8.0 * k, 8.0 * k + 8, f"{film} {k}") for film i
 
 def said(clip: Clip, *segments: tuple[float, float, str]) -> str | None:
     spoken = tuple(Segment(start=start, end=end, text=text) for start, end, text in segments)
-    return said_in_transcripts([clip], [Transcript(video="film", segments=spoken)]).get(clip)
+    return speech_in_transcripts([clip], [Transcript(video="film", segments=spoken)]).get(clip)
 
 
 def test_the_sample_depends_on_the_seed_and_not_on_the_order_of_the_labels() -> None:
@@ -64,7 +64,7 @@ def test_the_words_of_a_clip_are_those_that_the_teacher_of_speech_hears(tmp_path
     transcript = Transcript(video="film", segments=segments)
     teacher = AsrTeacher(transcripts={"film": transcript})
     heard = teacher.caption([View(clip=clip, frames=None, key=0) for clip in clips])
-    spoken = said_in_transcripts(clips, [transcript])
+    spoken = speech_in_transcripts(clips, [transcript])
     assert [spoken.get(clip, "") for clip in clips] == [answer.captions[0] for answer in heard]
 
 
@@ -76,7 +76,7 @@ def test_a_clip_in_which_nobody_speaks_has_no_words() -> None:
 def test_speech_that_was_labelled_is_found_clip_by_clip() -> None:
     here, other = Clip(source="videos/film.mp4", start=0.0, end=8.0), Clip(source="film.mp4", start=8.0, end=16.0)
     rows = [label("moved/film.mp4", 0.0, 8.0, "hello"), label("moved/film.mp4", 8.0, 16.0, "")]
-    assert said_in_labels([here, other], rows) == {here: "hello"}
+    assert speech_in_labels([here, other], rows) == {here: "hello"}
 
 
 def test_pairs_are_taken_in_the_order_of_the_draw_past_silent_clips_and_lost_files(tmp_path: Path) -> None:
@@ -154,8 +154,8 @@ def test_what_the_labelling_writes_is_audited_also_from_tars_and_beside_labelled
     assert main(["label", source, *speech, "--out", heard, *cut]) == 0
     drawn = draw_candidates(read_labels(seen), n=10, seed=0)
     clips = [each.clip for each in drawn.labels]
-    spoken = said_in_labels(clips, read_labels(heard))
-    assert spoken == said_in_transcripts(clips, read_transcripts(tmp_path / "caption.json"))
+    spoken = speech_in_labels(clips, read_labels(heard))
+    assert spoken == speech_in_transcripts(clips, read_transcripts(tmp_path / "caption.json"))
     draw = pair_up(drawn, spoken, n=10)
     assert (len(draw.pairs), draw.silent, draw.missing) == (4, 0, ())
     assert all(pair.asr.endswith(f"at {pair.start:g}") for pair in draw.pairs)
