@@ -86,7 +86,7 @@ def explain_ids(
 
 
 def _by_word(measured: Sequence[torch.Tensor], words: Sequence[Word]) -> np.ndarray:
-    """Gather [word, adapter, ...] from each adapter's [1, token, ...]; token k is chosen at position k, before itself."""
+    """Gather [word, adapter, ...] from each adapter's [1, token, ...]; token k is chosen one position before itself."""
     tokens = torch.stack([each[0] for each in measured], dim=1).cpu()  # [token, adapter, ...]
     rows = [tokens[list(word.tokens)].mean(dim=0) for word in words]
     return (torch.stack(rows) if rows else tokens[:0]).numpy()

@@ -93,24 +93,20 @@ def _draw_word(picture: Axes, bars: Axes, explanation: ExplanationArrays, word: 
 
 def _draw_adapters(pair: np.ndarray, explanation: ExplanationArrays) -> None:
     """Draw how much the adapters add, on the average over the words, and how far their gates are open."""
-    positions = np.arange(len(explanation.layers))
+    ticks = np.arange(len(explanation.layers))
     labels = [f"layer {layer}" for layer in explanation.layers]
     shares, gates = pair
     if explanation.words:
-        shares.bar(
-            positions - 0.2, explanation.added.mean(axis=0), width=0.4, color=BLUE, label="what the adapter adds"
-        )
-        shares.bar(
-            positions + 0.2, explanation.by_video.mean(axis=0), width=0.4, color=ORANGE, label="of it, by the video"
-        )
+        shares.bar(ticks - 0.2, explanation.added.mean(axis=0), width=0.4, color=BLUE, label="what the adapter adds")
+        shares.bar(ticks + 0.2, explanation.by_video.mean(axis=0), width=0.4, color=ORANGE, label="of it, by the video")
         shares.legend(fontsize=7)
     shares.set_title("share of the stream's norm", fontsize=9)
     names = list(explanation.gates)
     for number, name in enumerate(names):
         width = 0.8 / len(names)
         rows = list(explanation.gates[name].astype(float))
-        gates.boxplot(rows, positions=positions + (number - (len(names) - 1) / 2) * width, widths=0.8 * width, sym="")
+        gates.boxplot(rows, positions=ticks + (number - (len(names) - 1) / 2) * width, widths=0.8 * width, sym="")
     gates.set_title(f"gates: {', '.join(names)}", fontsize=9)
     for axes in (shares, gates):
-        axes.set_xticks(positions, labels)
+        axes.set_xticks(ticks, labels)
         axes.tick_params(labelsize=7)

@@ -49,7 +49,7 @@ class Passage:
 
 @torch.no_grad()
 def look(network: CaptionNetwork, input_ids: torch.Tensor, memory: Memory) -> list[Look]:
-    """Observe all adapters, lowest first, over N unpadded captions of B videos, as `network(input_ids, memory)` reads."""
+    """Record adapters, lowest first, over N unpadded captions of B videos, as `network(input_ids, memory)` reads."""
     passages: dict[int, Passage] = {}
     handles = [
         adapter.register_forward_hook(partial(_keep, passages, layer)) for layer, adapter in network.adapters.items()

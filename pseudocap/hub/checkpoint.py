@@ -1,5 +1,5 @@
-"""A captioner's folder, judged without torch: is it one, what is it made of, are its backbones where it says and the
-same."""
+"""Check a captioner's folder without torch: its kind, its parts, and whether its backbones lie where it names them and
+are the same."""
 
 from __future__ import annotations
 

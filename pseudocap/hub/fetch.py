@@ -64,8 +64,8 @@ def fetch(
     access: Access = ORDINARY,
     optional: tuple[str, ...] = (),
 ) -> Fetched:
-    """Fetch `name`: a directory, a row's name, `owner/repo`, `owner/repo@revision`, `hf://...`, `pseudocap://...` or any
-    other address. A directory goes before a row of the same name, as it does in transformers."""
+    """Fetch `name`: a directory, a row's name, `owner/repo`, `owner/repo@revision`, `hf://...`, `pseudocap://...` or
+    any other address. A directory goes before a row of the same name, as it does in transformers."""
     text = str(name)
     if isinstance(name, Path) or not URL.match(text):
         folder = Path(name).expanduser()

@@ -84,7 +84,7 @@ class Shard:
             entry = _Entry(decoded=replace(decoded, frames=None))
             entries.append(entry)
             if not decoded.problem:
-                self._waiting += [(entry, view) for view in self._views(watched)]
+                self._waiting += [(entry, view) for view in self._views(decoded)]
         while len(self._waiting) >= self._recipe.spec.batch_size:
             self._ask()
 

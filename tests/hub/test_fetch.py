@@ -142,7 +142,7 @@ def test_a_registry_at_an_address_names_what_lies_beside_it(model: PseudoCap, ch
 def test_a_registry_from_elsewhere_names_nothing_on_this_machine(checkpoint: Path, tmp_path: Path, source: str) -> None:
     registry(tmp_path / "zoo", checkpoint, weights={"source": source, "sha256": "0" * 64})
     put(tmp_path / "zoo", "memory://foreign")
-    with pytest.raises(CheckpointError, match="leaves the registry's own place"):
+    with pytest.raises(CheckpointError, match="leaves the registry's own folder"):
         fetch("mine", checkpoints="memory://foreign/checkpoints.yaml")
 
 
