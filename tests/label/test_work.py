@@ -43,4 +43,4 @@ def test_a_label_that_takes_anothers_place_has_it_for_a_parent_unless_the_run_tr
     write_labels(path, [SURE, DOUBTED, FAILED], root="")
     work = Work(number=0, names=("a.mp4",), root="", earlier=path, below=below)
     found = work.kept()["a.mp4"]
-    assert (found.labels, found.parents, found.whole) == (kept, parents, False)
+    assert (found.labels, found.parents, found.complete) == (kept, parents, False)
