@@ -90,4 +90,4 @@ def _scored(folder: Path, root: Path) -> dict[str, float]:
     from pseudocap.zoo.baselines import held_out_films
 
     model, films = PseudoCap.from_pretrained(folder), held_out_films(root, FULL_RECIPE.seed)
-    return score_files(model, films, max_new_tokens=32, batch_size=50)[1]
+    return dict(score_files(model, films, max_new_tokens=32, batch_size=50)[1])
