@@ -1,1 +1,1 @@
-"""The command line: one module per verb, imported only when its verb is asked for."""
+"""Run the command line: one module per verb, imported only when its verb is called."""

@@ -1,4 +1,4 @@
-"""The actions of a verb that does several things (`pseudocap zoo list | show | ...`), each with its own help."""
+"""Add actions to a verb that does several things (`pseudocap zoo list | show | ...`), each with its own help."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subcommand:
-    """One thing that the verb can do. `add` declares without importing anything heavy, as a verb's does."""
+    """Describe one action of a verb. `add` declares without importing anything heavy, as a verb's does."""
 
     summary: str
     example: str
@@ -18,7 +18,7 @@ class Subcommand:
 
 
 def add_actions(parser: argparse.ArgumentParser, actions: Mapping[str, Subcommand]) -> None:
-    """Their names become `args.action`."""
+    """Add the actions to a parser; their names become `args.action`."""
     parsers = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, action in actions.items():
         epilog = f"example:\n  {action.example}"

@@ -1,4 +1,4 @@
-"""`pseudocap app`: the web page, on this machine."""
+"""Serve the web page on this machine: `pseudocap app`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _names(args: argparse.Namespace) -> list[str]:
-    """What is offered; a name that cannot be found is told now, and not on the page."""
+    """Return what is offered; a name that cannot be found is reported now, and not on the page."""
     from pseudocap.hub.manifest import all_rows
 
     names = args.checkpoint or list(all_rows(args.checkpoints))

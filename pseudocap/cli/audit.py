@@ -1,4 +1,4 @@
-"""`pseudocap audit LABELS --asr TRANSCRIPTS`: judge labels beside speech on a page; `--report` gives the result."""
+"""Judge labels beside speech on a page: `pseudocap audit LABELS --asr TRANSCRIPTS`; `--report` gives the result."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _begun(args: argparse.Namespace, answers: Path) -> AuditStore:
 
 
 def _resumed(args: argparse.Namespace, answers: Path) -> AuditStore:
-    """An audit that was begun before, without reading labels and transcripts again."""
+    """Resume an audit that was begun before, without reading labels and transcripts again."""
     from pseudocap.label.audit.store import AuditStore
 
     drawing = [name for name in ("n", "seed", "videos") if getattr(args, name) is not None]
@@ -107,7 +107,7 @@ def _serve(args: argparse.Namespace, store: AuditStore) -> int:
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            print(f"\n{len(store.judgements()):,} answers are in {store.path}; --report says what they come to")
+            print(f"\n{len(store.judgements()):,} answers are in {store.path}; --report sums them up")
     return 0
 
 

@@ -1,5 +1,5 @@
-"""`pseudocap bench regimes | ablation NAME | model N | throughput | duplicates A B`: what the papers claim, measured,
-one command each."""
+"""Measure what the papers claim, one command each: `pseudocap bench regimes | ablation NAME | model N | throughput |
+duplicates A B`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pseudocap bench duplicates A B`: which test videos were, very nearly, learned from."""
+"""Find the test videos that were, very nearly, learned from: `pseudocap bench duplicates A B`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pseudocap bench model N`: a checkpoint beside its peers on the same frames."""
+"""Compare a checkpoint with its peers on the same frames: `pseudocap bench model N`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pseudocap.bench.peers.peer_specs import Spec, read_peer
 from pseudocap.cli.actions import Subcommand
-from pseudocap.cli.bench_options import command, positive, show_result, tell
+from pseudocap.cli.bench_options import command, log, positive, show_result
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
@@ -89,8 +89,8 @@ def _model(args: argparse.Namespace) -> int:
 
 
 def _corpus(args: argparse.Namespace) -> Callable[[], tuple[Corpus, Path]]:
-    """What is captioned and where its videos lie. Of files that are here it is read now, so that what is wrong with
-    them is told at once; toy films that are not are drawn when it is called."""
+    """Return what is captioned and where its videos lie. Files that are here are read now, so that what is wrong with
+    them is reported at once; toy films that are not are drawn when it is called."""
     from pseudocap.data.corpora.own import read_own
     from pseudocap.data.videos import VideoFolder
 
@@ -109,7 +109,7 @@ def _corpus(args: argparse.Namespace) -> Callable[[], tuple[Corpus, Path]]:
     source = Path(args.data)
     videos = args.videos or (source if source.is_dir() else source.parent)
     VideoFolder(videos)
-    corpus.split(args.split)  # both of which say what is not there
+    corpus.split(args.split)  # both of which report what is not there
     return lambda: (corpus, videos)
 
 
@@ -128,7 +128,7 @@ def _toy_films(build: Path | None, split: str) -> Callable[[], tuple[Corpus, Pat
             from pseudocap.zoo.verify import write_test_world
 
             home = Path("build/toy-films")
-            tell(f"drawing the toy films into {home}")
+            log(f"drawing the toy films into {home}")
             with progress_of("drawing", "films") as progress:
                 write_test_world(home, progress=progress)
         corpus = read_own(home / "captions.jsonl", split=split)

@@ -1,4 +1,4 @@
-"""What the actions of `pseudocap bench` share: where a benchmark is built, what was typed, lines for people."""
+"""Share options between the actions of `pseudocap bench`: where a benchmark is built, what was typed, log lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_build(parser: argparse.ArgumentParser, *, out: str) -> None:
 
 
 def folders(args: argparse.Namespace, name: str) -> tuple[Path, Path]:
-    """Where the cells lie, and where the result goes."""
+    """Return the folder of the cells, and that of the result."""
     smoke, data = "-smoke" if args.smoke else "", getattr(args, "data", "toy")
     whose = "" if data == "toy" else f"-{data}"
     build = args.build or Path("build") / (f"bench{whose}{smoke}" if whose else "smoke" if args.smoke else "zoo")
@@ -44,31 +44,31 @@ def positive(value: int | None, option: str, default: int) -> int:
 
 
 def command(args: argparse.Namespace) -> str:
-    """What was typed, for the result: files by name, without where they lie on this machine."""
+    """Return what was typed, for the result: files by name, without where they lie on this machine."""
     words = ["pseudocap", "bench", args.action]
     for name, value in vars(args).items():
         if name in ("action", "json", "workers", "out", "build") or value in (None, False, []):
             continue
         option = () if name == "name" else (f"--{name.replace('_', '-')}",)
         values = [] if value is True else value if isinstance(value, list) else [value]
-        words += [*option, *(_placeless(str(each)) for each in values)]
+        words += [*option, *(_without_folder(str(each)) for each in values)]
     return shlex.join(words)
 
 
-def _placeless(word: str) -> str:
-    """A file or folder of this machine by its name alone, also behind a `KIND=`."""
+def _without_folder(word: str) -> str:
+    """Return a file or folder of this machine by its name alone, also behind a `KIND=`."""
     before, equals, path = word.rpartition("=")
     local = path and (Path(path).exists() or "{seed}" in path)
     return f"{before}{equals}{Path(path).name}" if local else word
 
 
-def tell(line: str) -> None:
+def log(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
 def show_result(
     args: argparse.Namespace, result: Mapping[str, Any], table: Iterable[str], made: Sequence[Path]
 ) -> None:
-    """The result as a table, or as JSON; and which files hold it."""
+    """Print the result as a table, or as JSON; and which files hold it."""
     print(json.dumps(result, indent=1) if args.json else "\n".join(table))
-    tell(f"written: {', '.join(map(str, made))}")
+    log(f"written: {', '.join(map(str, made))}")

@@ -1,4 +1,4 @@
-"""`pseudocap bench regimes` and `ablation NAME`: captioners that are trained for it, side by side."""
+"""Train captioners and compare them side by side: `pseudocap bench regimes` and `ablation NAME`."""
 
 from __future__ import annotations
 
@@ -88,16 +88,16 @@ def _regimes(args: argparse.Namespace) -> int:
     quieten(many_trainings=True)
     recipe = _recipe(args)
     options = {"regimes": regimes, "seeds": seeds, "counts": counts, "workers": args.workers}
-    with stages_of("bench") as shown:
-        shop = Workshop(root=build.resolve(), main=main, progress=shown.draw)
+    with stages_of("bench") as stages:
+        shop = Workshop(root=build.resolve(), main=main, progress=stages.draw)
         if args.data == "toy":
             bench = toy_bench(shop, recipe, **options)
         else:
-            places = {name: value for name in Files.__slots__ if (value := getattr(args, name, None)) is not None}
-            files = Files(corpus=args.data, started=_started(args.pretrained), **places)
+            paths = {name: value for name in Files.__slots__ if (value := getattr(args, name, None)) is not None}
+            files = Files(corpus=args.data, started=_started(args.pretrained), **paths)
             bench = real_bench(shop, recipe.regime, files, **options)
         build.mkdir(parents=True, exist_ok=True)
-        run_bench(bench, tell=shown.say)
+        run_bench(bench, log=stages.log)
     results = gather(bench, command=command(args))
     show_result(args, results, results_table(results), write_results(out, results))
     return 0
@@ -170,12 +170,12 @@ def _ablation(args: argparse.Namespace) -> int:
 
     quieten(many_trainings=True)
     recipe = SMOKE_RECIPE if args.smoke else FULL_RECIPE
-    with stages_of("bench") as shown:
-        shop = Workshop(root=build.resolve(), main=main, progress=shown.draw)
+    with stages_of("bench") as stages:
+        shop = Workshop(root=build.resolve(), main=main, progress=stages.draw)
         plan = short(recipe.regime, steps)
         bench, arms = ablation_bench(args.name, shop, recipe, plan, seeds=seeds, workers=args.workers)
         build.mkdir(parents=True, exist_ok=True)
-        run_bench(bench, tell=shown.say)
+        run_bench(bench, log=stages.log)
     result = gather_ablation(args.name, bench, arms, command=command(args))
     show_result(args, result, ablation_table(result), write_ablation(out, result))
     return 0

@@ -1,5 +1,5 @@
-"""`pseudocap bench throughput`: every race against its named alternative, and a failure where one falls below its
-floor."""
+"""Race every part against its named alternative, and fail where one falls below its floor: `pseudocap bench
+throughput`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from pseudocap.cli.actions import Subcommand
-from pseudocap.cli.bench_options import tell
+from pseudocap.cli.bench_options import log
 from pseudocap.errors import ConfigError, nearest
 
 
@@ -43,14 +43,14 @@ def _throughput(args: argparse.Namespace) -> int:
         if name not in known:
             raise ConfigError(f"{name} is no race{nearest(name, known)}; there are {', '.join(known)}")
     chosen = [known[name] for name in args.races] or [race for race in RACES if args.full or not race.full]
-    results = run_races(chosen, args.out, rounds=args.rounds, tell=tell)
+    results = run_races(chosen, args.out, rounds=args.rounds, log=log)
     if args.json:
         print(json.dumps([asdict(each) | {"holds": each.holds} for each in results], indent=1))
     else:
         print("\n".join(race_table(results)))
     low = [each.name for each in results if not each.holds]
     if low:
-        tell(f"below the floor: {', '.join(low)}")
+        log(f"below the floor: {', '.join(low)}")
     return 1 if low else 0
 
 

@@ -1,4 +1,4 @@
-"""`pseudocap convert timesformer SRC.pyth OUT`: the original repository's encoder weights into a directory of ours."""
+"""Convert the original repository's encoder weights to a directory of ours: `pseudocap convert timesformer SRC OUT`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`pseudocap data verify CORPUS ...`: which videos of a corpus are there and can be decoded, split by split.
+"""Check which videos of a corpus are there and can be decoded, split by split: `pseudocap data verify CORPUS ...`.
 
-Exit code 0 says that all are, 1 that some are missing or undecodable, 2 that something must be mended first.
+Exit code 0 means that all are, 1 that some are missing or undecodable, 2 that something must be fixed first.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="take train, val or test from this list of ids (.txt, or .csv with video_id); NAME=none leaves it out",
     )
-    parser.add_argument("--allow-partial", action="store_true", help="go on where counts are wrong, and say so")
-    parser.add_argument("--allow-leak", action="store_true", help="go on where test videos are trained on, and say so")
+    parser.add_argument("--allow-partial", action="store_true", help="go on where counts are wrong, and report it")
+    parser.add_argument(
+        "--allow-leak", action="store_true", help="go on where test videos are trained on, and report it"
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="processes that decode; default: one per core")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 

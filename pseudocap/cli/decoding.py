@@ -1,4 +1,4 @@
-"""The options of decoding on the command line: each is declared here, and read here into one checked value."""
+"""Declare the options of decoding on the command line, and read them into one checked value."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ def add_decoding_options(parser: Any, defaults: Decoding, names: str) -> None:
 
 
 def read_decoding(args: argparse.Namespace, kind: type[Options], **given: Any) -> Options:
-    """Those options that a verb has, checked; `given` goes before them."""
+    """Return the options that a verb has, checked; `given` goes before them."""
     options = {each.name: getattr(args, each.name) for each in fields(kind) if hasattr(args, each.name)}
     return kind(**{**options, **given})

@@ -1,4 +1,4 @@
-"""Where captions go: to standard output, to a file for each video, or to one file of all."""
+"""Write captions to standard output, to a file for each video, or to one file of all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF_ALL = {"json": ".jsonl", "parquet": ".parquet"}  # one file for all videos
 
 @dataclass(kw_only=True, slots=True)
 class CaptionDelivery:
-    """Takes each file's captions as they come. What is for one file of all is gathered and written at the end, also at
+    """Take each file's captions as they come. What is for one file of all is gathered and written at the end, also at
     one that comes too early."""
 
     form: str
@@ -58,7 +58,7 @@ class CaptionDelivery:
             self._deliver(self.targets[number], name, _formatted(name, found, self.form, self.dense))
 
     def told(self) -> str:
-        """What was written where, for people."""
+        """Summarise for people what was written where."""
         if self.form == "parquet":
             return f"{counted(self.captions, 'caption')} in {self.out}"
         return f"captions of {counted(self.files, 'file')} in {self.out}" if self.files else ""
@@ -81,7 +81,7 @@ class CaptionDelivery:
 
 
 def plan_delivery(files: Sequence[tuple[str, Path]], *, form: str, dense: bool, out: Path | None) -> CaptionDelivery:
-    """Refuses, before anything is captioned, a place that does not fit the format or that cannot be written to."""
+    """Refuse, before anything is captioned, a path that does not fit the format or that cannot be written to."""
     targets: Sequence[Path | None] = [None] * len(files)
     named = _form_of(out)
     if form == "parquet" and named != "parquet":
@@ -105,14 +105,14 @@ def plan_delivery(files: Sequence[tuple[str, Path]], *, form: str, dense: bool, 
 
 
 def _form_of(out: Path | None) -> str | None:
-    """The format that a file's name speaks of; None of a folder."""
+    """Return the format that a file's name implies; None of a folder."""
     if out is None or out.is_dir():
         return None
     return next((form for form, suffix in (*SUFFIX.items(), *OF_ALL.items()) if suffix == out.suffix.lower()), None)
 
 
 def in_folder(files: Sequence[tuple[str, Path]], folder: Path, suffix: str, option: str) -> list[Path]:
-    """A file for each. Nothing is overwritten by another's."""
+    """Return a file for each. Nothing is overwritten by another's."""
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{option} {folder} is a file; name a folder")
     taken: dict[str, str] = {}
@@ -136,7 +136,7 @@ def _rows(name: str, found: FileCaptions) -> list[dict[str, Any]]:
 
 
 def _write_table(rows: list[dict[str, Any]], target: Path) -> None:
-    """What `datasets.load_dataset("parquet", data_files=...)` reads: a row for each caption."""
+    """Write what `datasets.load_dataset("parquet", data_files=...)` reads: a row for each caption."""
     import pyarrow as pa
     from pyarrow import parquet
 

@@ -1,4 +1,4 @@
-"""`pseudocap demo [FILE...]`: films captioned by every shipped regime, as a table and as a page that shows why.
+"""Caption films by every shipped regime, as a table and as a page that explains it: `pseudocap demo [FILE...]`.
 
 `--from-nothing` is the check of the network that needs no weights (from_nothing.py).
 """
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from-nothing",
         action="store_true",
-        help="teach a tiny captioner to tell which way a square moves: a check of the whole network, without weights",
+        help="teach a tiny captioner which way a square moves: a check of the complete network, without weights",
     )
     parser.add_argument("--steps", type=int, metavar="N", help="from nothing: optimiser steps (300)")
     parser.add_argument("--seed", type=int, metavar="N", help="from nothing: of films, weights and batches (0)")
@@ -105,7 +105,7 @@ def _from_nothing(args: argparse.Namespace) -> int:
 
 
 def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
-    """Names that differ; the five shipped ones are looked for before anything is drawn."""
+    """Return the captioners' names, each once; the five shipped ones are looked for before anything is drawn."""
     if given:
         for name in given:
             find_captioner(name, checkpoints)

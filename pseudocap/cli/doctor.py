@@ -1,6 +1,6 @@
-"""`pseudocap doctor`: tries each thing that captioning may need, and says what its absence costs.
+"""Try each thing that captioning may need, and report what its absence costs: `pseudocap doctor`.
 
-Whatever can be tried is tried (a clip is encoded and decoded, Java is started, the hub is asked), because an import
+Whatever can be tried is tried (a clip is encoded and decoded, Java is started, the hub is reached), because an import
 that succeeds proves little: torchcodec imports without FFmpeg and fails at the first frame.
 """
 
@@ -48,7 +48,7 @@ EXTRAS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """`status` is ok, missing (something optional, whose cost is told) or broken (Pseudocap will not work)."""
+    """Hold a finding: `status` is ok, missing (something optional, at a `cost`) or broken (Pseudocap will not work)."""
 
     part: str
     status: str
@@ -137,7 +137,7 @@ def check_gpu() -> Finding:
 
 
 def tiny_film() -> bytes:
-    """Eight frames of MPEG-4, which every FFmpeg can write and read."""
+    """Encode eight frames of MPEG-4, which every FFmpeg can write and read."""
     import numpy as np
 
     from pseudocap.video.writer import encode_video
@@ -199,7 +199,7 @@ def check_hub(timeout: float) -> Finding:
 
 
 def check_disk() -> Finding:
-    """Free space where the hub's cache grows and where temporary files go."""
+    """Check the free space where the hub's cache grows and where temporary files go."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     cache = Path(HF_HUB_CACHE)

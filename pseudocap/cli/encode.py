@@ -1,4 +1,4 @@
-"""`pseudocap encode SOURCE --encoder E --out MEMORIES`: what the frozen encoder sees of every clip, stored once."""
+"""Encode every clip by the frozen encoder, stored once: `pseudocap encode SOURCE --encoder E --out MEMORIES`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PATCHES_IN_SHARD = 2**28  # ... but no more bytes of patches, since a shard is g
 EPILOG = """SOURCE is one of
   captions.jsonl, .json, .csv   your captions (video, caption[, start, end]), videos beside them or in --videos
   a folder of tars, or a .tar   as img2dataset (--images) and video2dataset write them
-  a folder of videos            each whole, or cut into clips with --clip-seconds; captions in .txt files if there are
+  a folder of videos            one clip, or cut into clips with --clip-seconds; captions in .txt files if there are
 
 Run again with the same settings to go on where a run was stopped, or to add what is new in SOURCE."""
 
@@ -185,7 +185,7 @@ def _expanded(name: str) -> str:
 
 
 def _encoder(name: str, captioner: PseudoCapConfig | None) -> tuple[Encoder, Preprocess]:
-    """An encoder by itself, or that of a captioner with the preprocessing that it was trained with."""
+    """Load an encoder by itself, or that of a captioner with the preprocessing that it was trained with."""
     from pseudocap.model.encoders.load import load_encoder
 
     if captioner is not None:
@@ -202,7 +202,7 @@ def _encoder(name: str, captioner: PseudoCapConfig | None) -> tuple[Encoder, Pre
 
 
 def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], VideoFolder] | None:
-    """The rows of captions, or of videos without any, and where the videos lie; None of tars, which hold both."""
+    """Read the rows of captions, or of videos without any, and where the videos lie; None of tars, which hold both."""
     from pseudocap.cli.progress import progress_of
     from pseudocap.data.corpora.own import read_own
     from pseudocap.data.corpora.unlabelled import uncaptioned
@@ -245,5 +245,5 @@ def _source(
 
 
 def _has_captions(videos: VideoFolder) -> bool:
-    """Whether a text lies beside a video: another text in the folder says nothing of any."""
+    """Test whether a text lies beside a video: another text in the folder describes none."""
     return any(path.with_suffix(".txt").is_file() for path in videos.paths)

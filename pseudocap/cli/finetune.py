@@ -1,4 +1,4 @@
-"""`pseudocap finetune --from N --data captions.jsonl --videos DIR --out RUN`: your captions, no config."""
+"""Fine-tune on your captions, no config: `pseudocap finetune --from N --data captions.jsonl --videos DIR --out RUN`."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def _report(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
 
 
 def _corpus(args: argparse.Namespace) -> Corpus:
-    """The captions, and whether there is something to learn from and a folder to watch."""
+    """Read the captions, and check that there is something to learn from and a folder of videos."""
     from pseudocap.data.corpora.own import read_own
     from pseudocap.data.videos import VideoFolder, refuse_absent
 
@@ -224,7 +224,7 @@ def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> Caption
 
 
 def _command(args: argparse.Namespace, batch_size: int) -> str:
-    """What was run, for the page of the captioner: files by name, without where they lie on this machine."""
+    """Return what was run, for the page of the captioner: files by name, without where they lie on this machine."""
     start = Path(args.start).name if Path(args.start).expanduser().exists() else args.start
     settings = {"--from": start, "--data": args.data.name, "--out": args.out.name, "--batch-size": batch_size}
     for name in ("lr", "max_epochs", "patience", "val_share", "beams", "seed"):

@@ -1,6 +1,6 @@
-"""`pseudocap demo --from-nothing`: a tiny captioner learns to say which way a square moves.
+"""Teach a tiny captioner which way a square moves: `pseudocap demo --from-nothing`.
 
-A check of the whole network that needs no weights: the frozen backbones here are random. What runs is the real thing
+A check of the complete network that needs no weights: the frozen backbones here are random. What runs is the real thing
 all the same: the encoder, the pooled memory, the adapters, the loss, generation, and a checkpoint that is saved and
 loaded again.
 """
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
 
 
 def teach_and_examine(*, steps: int, seed: int, out: Path | None, as_json: bool) -> int:
-    """The whole job; `out` keeps the backbones and the checkpoint in a directory."""
+    """Build, teach, save and examine the captioner; `out` keeps the backbones and the checkpoint in a directory."""
     if steps < 1:
         raise ConfigError(f"--steps must be at least 1, not {steps}")
     if not 0 <= seed < 2**62:
         raise ConfigError(f"--seed must be from 0 to 2**62, not {seed}")
     if out is not None and out.exists() and (out.is_file() or any(out.iterdir())):
         raise ConfigError(f"--out {out} holds something already; name a new or empty directory")
-    say: Callable[[str], None] = (lambda text: None) if as_json else print
+    log: Callable[[str], None] = (lambda text: None) if as_json else print
     with tempfile.TemporaryDirectory() as scratch:
         folder = out or Path(scratch)
-        model = build_tiny(folder, seed=seed, say=say)
-        seconds = teach(model, steps=steps, seed=seed, say=say)
+        model = build_tiny(folder, seed=seed, log=log)
+        seconds = teach(model, steps=steps, seed=seed, log=log)
         model.save_pretrained(folder / "checkpoint")
-        say("Saved, and loaded again from disk.")
-        right, films = examine_squares(folder / "checkpoint", seed=seed + 1, say=say)
-    say(f"\n{right} of {films} captions of unseen films are right, after {steps} steps in {seconds:.0f} s.")
-    say("The backbones are random, so this shows that the parts work together, and nothing about real video.")
+        log("Saved, and loaded again from disk.")
+        right, films = examine_squares(folder / "checkpoint", seed=seed + 1, log=log)
+    log(f"\n{right} of {films} captions of unseen films are right, after {steps} steps in {seconds:.0f} s.")
+    log("The backbones are random, so this shows that the parts work together, and nothing about real video.")
     if as_json:
         print(json.dumps({"right": right, "films": films, "steps": steps, "seconds": round(seconds, 1)}))
     return 0
 
 
-def build_tiny(folder: Path, *, seed: int, say: Callable[[str], None]) -> PseudoCap:
+def build_tiny(folder: Path, *, seed: int, log: Callable[[str], None]) -> PseudoCap:
     from pseudocap.captioner import PseudoCap
     from pseudocap.zoo import squares
     from pseudocap.zoo.tiny import write_opt, write_timesformer
 
     quieten()
-    say("Frozen backbones: a random TimeSformer and a random OPT, written to disk and read back.")
+    log("Frozen backbones: a random TimeSformer and a random OPT, written to disk and read back.")
     sizes = {"hidden_size": 64, "num_attention_heads": 4}
     write_opt(folder / "opt", text=squares.captions(), seed=seed, num_hidden_layers=4, ffn_dim=128, **sizes)
     film = {"image_size": squares.SIZE, "num_frames": squares.FRAMES}
@@ -58,20 +58,20 @@ def build_tiny(folder: Path, *, seed: int, say: Callable[[str], None]) -> Pseudo
     model = PseudoCap.from_backbones(decoder=folder / "opt", encoder=folder / "timesformer", seed=seed, device="cpu")
     counts, (layer,) = model.parameter_counts(), model.config.adapter_layers
     learning = f"{counts.trainable:,} of {counts.total:,} parameters, in an adapter before layer {layer} of 4"
-    say(f"Learning: {learning}.")
+    log(f"Learning: {learning}.")
     return model
 
 
-def teach(model: PseudoCap, *, steps: int, seed: int, say: Callable[[str], None]) -> float:
-    """Seconds that it took."""
+def teach(model: PseudoCap, *, steps: int, seed: int, log: Callable[[str], None]) -> float:
+    """Train the captioner; return the seconds that it took."""
     import torch
 
     from pseudocap.zoo import squares
 
     torch.set_num_threads(1)  # tiny tensors: a second thread only waits for the first
-    # Pool first: every film is watched once, and from then on it is T + S vectors.
-    films, told = squares.draw_films(16, seed=seed)
-    memory, tokens = model.encode(films), model.tokenize(told)
+    # Pool first: every film is encoded once, and from then on it is T + S vectors.
+    films, texts = squares.draw_films(16, seed=seed)
+    memory, tokens = model.encode(films), model.tokenize(texts)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learned, lr=2e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=2e-3, total_steps=steps)
@@ -79,7 +79,7 @@ def teach(model: PseudoCap, *, steps: int, seed: int, say: Callable[[str], None]
     started = time.perf_counter()
     model.train()
     for step in range(1, steps + 1):
-        rows = torch.randint(0, len(told), (48,), generator=batches)
+        rows = torch.randint(0, len(texts), (48,), generator=batches)
         ids, mask, labels = tokens.input_ids[rows], tokens.attention_mask[rows], tokens.labels[rows]
         loss = model(ids, memory[rows], attention_mask=mask, labels=labels).loss
         optimiser.zero_grad()
@@ -88,21 +88,21 @@ def teach(model: PseudoCap, *, steps: int, seed: int, say: Callable[[str], None]
         optimiser.step()
         schedule.step()
         if step % 100 == 0 or step in (1, steps):
-            say(f"  step {step:4d}  loss {loss.item():.3f}")
+            log(f"  step {step:4d}  loss {loss.item():.3f}")
     return time.perf_counter() - started
 
 
-def examine_squares(checkpoint: Path, *, seed: int, say: Callable[[str], None]) -> tuple[int, int]:
-    """Right captions and films in all, by the checkpoint as loaded again, on films it has not seen."""
+def examine_squares(checkpoint: Path, *, seed: int, log: Callable[[str], None]) -> tuple[int, int]:
+    """Return the right captions and all films, by the checkpoint as loaded again, on films it has not seen."""
     from pseudocap.captioner import PseudoCap
     from pseudocap.zoo import squares
 
     model = PseudoCap.from_pretrained(checkpoint, device="cpu")
-    films, told = squares.draw_films(4, seed=seed)
+    films, texts = squares.draw_films(4, seed=seed)
     forwards, backwards = (
         model.decode(model.generate(model.encode(frames), max_new_tokens=12)) for frames in (films, films.flip(1))
     )
-    say(f"\n{'truth':<34}{'caption':<34}caption of the film run backwards")
-    for truth, said, reverse in list(zip(told, forwards, backwards, strict=True))[: len(squares.captions())]:
-        say(f"{truth:<34}{said:<34}{reverse}")
-    return sum(said == truth for said, truth in zip(forwards, told, strict=True)), len(told)
+    log(f"\n{'truth':<34}{'caption':<34}caption of the film run backwards")
+    for truth, caption, reverse in list(zip(texts, forwards, backwards, strict=True))[: len(squares.captions())]:
+        log(f"{truth:<34}{caption:<34}{reverse}")
+    return sum(caption == truth for caption, truth in zip(forwards, texts, strict=True)), len(texts)

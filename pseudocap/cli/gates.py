@@ -1,4 +1,4 @@
-"""`pseudocap zoo show N --gates`: how far the adapters of a checkpoint opened, layer by layer."""
+"""Report how far the adapters of a checkpoint opened, layer by layer: `pseudocap zoo show N --gates`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def show_gates(name: str, *, checkpoints: str | None, out: Path | None, as_json: bool) -> int:
-    """Of any checkpoint: a row, a directory, a repo. Its backbones are not needed."""
+    """Report the gates of a checkpoint: a row, a directory, a repo. Its backbones are not needed."""
     from pseudocap.explain.gates import count_gates, read_gates
     from pseudocap.hub.checkpoint import read_config
     from pseudocap.hub.fetch import WEIGHTS_FILE, fetch

@@ -1,4 +1,4 @@
-"""`pseudocap label SOURCE --teacher T --out DIR`: captions of every clip by a teacher, as rows that training reads."""
+"""Caption every clip by a teacher, as rows that training reads: `pseudocap label SOURCE --teacher T --out DIR`."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _add_decoding(parser: argparse.ArgumentParser) -> None:
         LabelDecoding(top_p=None),  # where neither --greedy nor --beams is given, cli/teachers.py samples
         "top_p temperature beams captions max_new_tokens min_new_tokens repetition_penalty prompt",
     )
-    group.add_argument("--size", type=int, metavar="PX", help="320, say; default: the teacher's own")
+    group.add_argument("--size", type=int, metavar="PX", help="such as 320; default: the teacher's own")
     group.add_argument(
         "--dtype",
         default="auto",
@@ -178,7 +178,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _hired(args: argparse.Namespace) -> Iterator[tuple[Engine, Teacher, Framing]]:
-    """Where it runs, and the teacher, who on a cluster is described where it will work and built there."""
+    """Return where it runs, and the teacher, which on a cluster is described here and built where it will work."""
     from pseudocap.cli.teachers import build_teacher, describe_teacher, framing_of
     from pseudocap.label.engines import LocalEngine
 
@@ -209,7 +209,7 @@ def _cluster(args: argparse.Namespace) -> RayEngine:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """What argparse cannot see."""
+    """Check what argparse cannot see."""
     if (args.relabel is None) != (args.below is None):
         raise ConfigError("--relabel and --below belong together: which run, and below which confidence")
     if (args.source is None) == (args.relabel is None):
@@ -269,7 +269,7 @@ def _word_list(path: Path | None) -> tuple[str, ...]:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[LabelProgress], None]]:
-    """Videos, and the rate in clips and in seconds of video."""
+    """Report videos, and the rate in clips and in seconds of video."""
     with progress_of("labelling", "videos") as draw:
         started = time.monotonic()
 
@@ -314,7 +314,7 @@ def _report(args: argparse.Namespace, result: Labelled, compared: Comparison | N
 
 
 def _report_failures(args: argparse.Namespace, count: int) -> None:
-    """Some of what failed, with its reasons, and the way on."""
+    """Print some of what failed, with its reasons, and the way on."""
     if not count:
         return
     from pseudocap.label.schema import read_labels
@@ -323,4 +323,4 @@ def _report_failures(args: argparse.Namespace, count: int) -> None:
     for label in islice(failed, SHOWN):
         print(f"failed: {label.clip.source}: {label.error}", file=sys.stderr)
     rest = f"{count - SHOWN:,} more failed; " if count > SHOWN else ""
-    print(f"{rest}mend them and run the same command with --retry-failed", file=sys.stderr)
+    print(f"{rest}fix them and run the same command with --retry-failed", file=sys.stderr)

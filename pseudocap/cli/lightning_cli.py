@@ -1,4 +1,4 @@
-"""A run's settings as LightningCLI reads them, and its errors as one line."""
+"""Read a run's settings by LightningCLI, and report its errors as one line."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from pseudocap.regimes.loss_guards import StopOnBadLoss, ctrl_c_as_usual
 
 
 class TrainingCLI(LightningCLI):
-    """Model, data and trainer from typed settings. The run's folder `out` gets its config, logs, captions, checkpoints
-    and captioners."""
+    """Build model, data and trainer from typed settings. The run's folder `out` gets its config, logs, captions,
+    checkpoints and captioners."""
 
     def __init__(self, module: type[PreTraining], data: type, *, args: list[str], prog: str) -> None:
         with warnings.catch_warnings():
@@ -94,7 +94,7 @@ class TrainingCLI(LightningCLI):
         return checkpoint_of(self.out, resume=self.config.resume)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """jsonargparse's complaint as one line that offers the nearest right setting."""
+        """Parse, and report jsonargparse's complaint as one line that offers the nearest right setting."""
         try:
             super().parse_arguments(parser, args)
         except ArgumentError as error:
@@ -114,19 +114,19 @@ def lightnings_errors_as_ours() -> Iterator[None]:
 
 
 def _listed(given: Any) -> list[Any]:
-    """One, several or none, as the trainer takes them."""
+    """Return one, several or none as the list that the trainer takes."""
     if given is None:
         return []
     return list(given) if isinstance(given, list | tuple) else [given]
 
 
 def _same(mine: Callback, given: Callback) -> bool:
-    """Whether a callback that the user gave does what one of mine would: it then replaces mine."""
+    """Test whether a callback of the user's does what one of mine would: it then replaces mine."""
     return isinstance(mine, type(given)) or isinstance(given, type(mine))
 
 
 def _known(parser: LightningArgumentParser) -> set[str]:
-    """Every setting by its whole name and from each group on, and what a captioner is built with."""
+    """List every setting by its full name and from each group on, and what a captioner is built with."""
     names = set(parser.get_defaults().keys())
     names |= {name.partition(".")[2] for name in names if "." in name}
     for builder in (networks.from_backbones, networks.from_pretrained):

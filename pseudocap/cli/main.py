@@ -1,4 +1,4 @@
-"""`pseudocap VERB ...`: finds the verb's module, hands it the arguments, and turns a user's mistake into one line.
+"""Run `pseudocap VERB ...`: find the verb's module, hand it the arguments, turn a user's mistake into one line.
 
 A verb's module has `add_arguments(parser)`, which declares without importing anything heavy, and `run(args) -> int`.
 """
@@ -21,7 +21,7 @@ from pseudocap.version import __version__
 # verb -> (what it does, an example). The module is pseudocap/cli/<verb>.py.
 VERBS = {
     "caption": (
-        "describe videos and images, whole or clip by clip, as text, JSON lines or subtitles",
+        "describe videos and images, as one clip or clip by clip, as text, JSON lines or subtitles",
         "pseudocap caption film.mp4 --checkpoint runs/mine/best\n"
         "  pseudocap caption films/ --checkpoint runs/mine/best --format srt --out subtitles/",
     ),
@@ -66,7 +66,7 @@ VERBS = {
         "pseudocap encode captions.jsonl --encoder encoders/timesformer-8 --out memories/ --crops 4",
     ),
     "toyworld": (
-        "write the embedded world in the real corpora's formats, or show one of its films",
+        "write the embedded world in the real corpora's formats, or draw one of its films",
         "pseudocap toyworld write world --scale tiny\n  pseudocap toyworld show 7 --out pictures",
     ),
     "zoo": (
@@ -98,7 +98,7 @@ REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, 
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """argparse, but a mistake is one `error:` line, and no word is completed by guessing."""
+    """Parse as argparse does, but report a mistake in one `error:` line, and complete no word by guessing."""
 
     def __init__(self, **options: object) -> None:
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)  # type: ignore[arg-type]
@@ -110,7 +110,7 @@ class OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         offer = ""
         if message.startswith("the following arguments are required:"):
-            # Perhaps they are there and misspelt: argparse would tell that only once nothing is missing.
+            # Perhaps they are there and misspelt: argparse would report that only once nothing is missing.
             options = (word.partition("=")[0] for word in self._given if word.startswith("--") and len(word) > 2)
             unknown = [option for option in options if option not in self._option_string_actions]
             near = {option: nearest(option, self._option_string_actions) for option in unknown}
@@ -123,7 +123,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 
 def root_parser() -> OneLineParser:
-    """For everything before the verb; a verb's own parser is made when its module is imported."""
+    """Build the parser of everything before the verb; a verb's own is made when its module is imported."""
     lines = "\n".join(f"  {verb:<10}{summary}" for verb, (summary, _) in VERBS.items())
     parser = OneLineParser(
         prog="pseudocap",
@@ -170,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _of_the_system(error: OSError, options: argparse.Namespace) -> str:
-    """What the system refused; where it was a place to write to, which option named it."""
+    """Return what the system refused; where it was a path to write to, with the option that named it."""
     where = f"{error.filename or 'the system'}: {error.strerror or error}"
     for name in DESTINATIONS if error.errno in REFUSED else ():
         given = getattr(options, name, None)
@@ -179,7 +179,7 @@ def _of_the_system(error: OSError, options: argparse.Namespace) -> str:
         target, refused = Path(given).absolute(), Path(error.filename).absolute()
         scratch = refused.parent == target.parent and refused.name.startswith(f".{target.name}.")
         if scratch or refused.is_relative_to(target) or target.is_relative_to(refused):
-            return f"--{name} {given} cannot be written ({where}); name a place where you may write and that has room"
+            return f"--{name} {given} cannot be written ({where}); name a path where you may write and that has room"
     return where
 
 

@@ -1,4 +1,4 @@
-"""`pseudocap pack LABELS --out SHARDS`: labels and their clips as WebDataset tars, in video2dataset's layout."""
+"""Pack labels and their clips into WebDataset tars, in video2dataset's layout: `pseudocap pack LABELS --out SHARDS`."""
 
 from __future__ import annotations
 

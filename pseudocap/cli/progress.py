@@ -1,4 +1,4 @@
-"""The progress of a long run, on stderr: a bar where it is a terminal, elsewhere a line now and then."""
+"""Report the progress of a long run on stderr: a bar where it is a terminal, elsewhere a line now and then."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PATIENCE = 2.0  # seconds before progress is worth a line where no terminal draw
 EVERY = 10.0  # seconds between lines where the total is unknown
 
 
-class Drawing(Protocol):
-    """`draw` a stage as it goes on: its name ("" for the only one), a total of 0 where it is unknown, and a note.
-    `say` a line that stays."""
+class Display(Protocol):
+    """Display progress: `draw` a stage as it goes on, with its name ("" for the only one), a total of 0 where it is
+    unknown, and a note; `log` a line that stays."""
 
     def draw(self, stage: str, done: int, total: int, note: str = "") -> None: ...
 
-    def say(self, text: str) -> None: ...
+    def log(self, text: str) -> None: ...
 
 
 class Counting(Protocol):
@@ -33,22 +33,22 @@ class Counting(Protocol):
 
 @contextmanager
 def progress_of(doing: str, noun: str) -> Iterator[Counting]:
-    """Progress of one stage, counted in `noun`. A run that is over soon prints no line."""
-    with stages_of(doing, noun, patience=PATIENCE) as drawing:
-        yield lambda done, total, note="": drawing.draw("", done, total, note)
+    """Report progress of one stage, counted in `noun`. A run that is over soon prints no line."""
+    with stages_of(doing, noun, patience=PATIENCE) as display:
+        yield lambda done, total, note="": display.draw("", done, total, note)
 
 
 def counted(items: Iterable[Item], doing: str) -> Iterator[Item]:
     """Pass items on, and count them on stderr: for what nobody knows the number of."""
-    with stages_of(doing, patience=PATIENCE) as drawing:
+    with stages_of(doing, patience=PATIENCE) as display:
         for count, item in enumerate(items, start=1):
             yield item
-            drawing.draw("", count, 0)
+            display.draw("", count, 0)
 
 
 @contextmanager
-def stages_of(doing: str, noun: str = "", *, patience: float = 0.0) -> Iterator[Drawing]:
-    """Progress of a run of several stages; lines come once a stage has taken `patience` seconds."""
+def stages_of(doing: str, noun: str = "", *, patience: float = 0.0) -> Iterator[Display]:
+    """Report progress of a run of several stages; lines come once a stage has taken `patience` seconds."""
     if not sys.stderr.isatty():
         yield _Lines(doing, noun, patience)
         return
@@ -83,12 +83,12 @@ class _Bar:
             self._bar.reset(self._task, description=_joined(": ", self._doing, stage))
         self._bar.update(self._task, completed=done, total=total or None, note=_joined(", ", self._noun, note))
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         self._bar.console.print(_joined(": ", self._doing, text), markup=False, highlight=False)
 
 
 class _Lines:
-    """A line for every tenth of a stage, or every few seconds where its total is unknown."""
+    """Print a line for every tenth of a stage, or every few seconds where its total is unknown."""
 
     def __init__(self, doing: str, noun: str, patience: float) -> None:
         self._doing, self._noun, self._patience = doing, noun, patience
@@ -105,9 +105,9 @@ class _Lines:
             return
         self._mark = mark
         far = f"{done:,} of {total:,}" if total else f"{done:,}" if done else "begins"
-        self.say(_joined(": ", stage, _joined(", ", f"{far} {self._noun}".strip(), note)))
+        self.log(_joined(": ", stage, _joined(", ", f"{far} {self._noun}".strip(), note)))
 
-    def say(self, text: str) -> None:
+    def log(self, text: str) -> None:
         print(_joined(": ", self._doing, text), file=sys.stderr, flush=True)
 
 

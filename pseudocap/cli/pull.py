@@ -1,4 +1,4 @@
-"""`pseudocap pull N --to DIR`: a checkpoint into a folder of one's own, whole or not at all."""
+"""Pull a checkpoint into a folder of one's own, completely or not at all: `pseudocap pull N --to DIR`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`pseudocap push DIR owner/repo`: adapters, config, results and a page about them, in one commit."""
+"""Publish adapters, config, results and a page about them in one commit: `pseudocap push DIR owner/repo`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decoder", metavar="NAME", help="where others find the decoder, if it is a directory here")
     parser.add_argument("--encoder", metavar="NAME", help="where others find the encoder, likewise")
     parser.add_argument("--message", metavar="TEXT", help="of the commit")
-    parser.add_argument("--dry-run", action="store_true", help="show what would be sent, ask nobody")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be sent, without any request")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 

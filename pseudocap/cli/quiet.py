@@ -1,4 +1,4 @@
-"""What the libraries say in every run and no user can act upon is left out here, for all verbs; what matters stays."""
+"""Silence what the libraries print in every run and no user can act upon, for all verbs; what matters stays."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ LOGGERS = (
 
 
 def quieten(*, many_trainings: bool = False) -> None:
-    """Where a verb is about to load networks or to train. Bars of downloads, which may take minutes, stay. Of many
-    trainings that are made on the way to something else, only warnings are told."""
+    """Silence the libraries before a verb loads networks or trains. Bars of downloads, which may take minutes, stay.
+    Of many trainings that are made on the way to something else, only warnings stay."""
     import transformers
     from huggingface_hub.utils import are_progress_bars_disabled, enable_progress_bars
 

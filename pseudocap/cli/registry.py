@@ -1,4 +1,4 @@
-"""The checkpoints that a verb names: `--checkpoints`, and a captioner found before torch is imported."""
+"""Find the checkpoints that a verb names: `--checkpoints`, and a captioner before torch is imported."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add_checkpoints_option(parser: argparse._ActionsContainer) -> None:
 def find_captioner(
     name: str, checkpoints: str | None, *, decoder: str | None = None, encoder: str | None = None
 ) -> Fetched:
-    """Where the captioner lies; a name that is none, a folder that holds none and a backbone that has gone are told
+    """Locate the captioner; a name that is none, a folder that holds none and a backbone that has gone are reported
     now, and not after the seconds that torch takes to be imported."""
     from pseudocap.hub.checkpoint import check_folder
     from pseudocap.hub.fetch import fetch

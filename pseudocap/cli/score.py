@@ -1,4 +1,4 @@
-"""`pseudocap score PREDICTIONS REFERENCES`: what captions are worth, and what one needs to believe the number."""
+"""Score captions, with what one needs to believe the number: `pseudocap score PREDICTIONS REFERENCES`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreReport:
-    """All that was asked for."""
+    """Hold all requested scores."""
 
     scores: Scores
     by: Mapping[str, Scores]
@@ -132,7 +132,7 @@ def _by(args: argparse.Namespace, read: CaptionFile, scores: Scores) -> Mapping[
 
 
 def _ranked(scores: Scores, predictions: Mapping[str, str], references: Mapping[str, list[str]]) -> Any:
-    """By the first metric that was computed."""
+    """Rank by the first metric that was computed."""
     if not scores:
         return []
     values = scores.per_video(next(iter(scores)))
@@ -203,8 +203,8 @@ def _lines(report: ScoreReport) -> Iterator[str]:
     if report.language:
         yield "\nlanguage"
         for name, figure in asdict(report.language).items():
-            shown = "not asked for or unknown" if figure is None else f"{figure:.3f}".removesuffix(".000")
-            yield f"{name.replace('_', ' '):<22} {shown}"
+            text = "not asked for or unknown" if figure is None else f"{figure:.3f}".removesuffix(".000")
+            yield f"{name.replace('_', ' '):<22} {text}"
     if report.ranked and report.examples > 0:
         metric = next(iter(report.scores))
         for title, rows in (("worst", report.ranked), ("best", report.ranked[::-1])):

@@ -1,4 +1,4 @@
-"""The teacher that the command line names, and how it wants its frames."""
+"""Check and describe the teacher that the command line names, and how it wants its frames."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_teacher(args: argparse.Namespace) -> None:
 
 
 def _only_the_whole_clip(args: argparse.Namespace) -> ConfigError:
-    return ConfigError(f"--frames {args.frames} is for teachers of images; a PseudoCap watches the whole clip")
+    return ConfigError(f"--frames {args.frames} is for teachers of images; a PseudoCap samples the complete clip")
 
 
 def build_teacher(args: argparse.Namespace) -> Teacher:
@@ -80,7 +80,7 @@ def framing_of(args: argparse.Namespace, teacher: Teacher) -> Framing:
     choice, count = args.frames, args.k if args.frames != "centre" else 1
     if isinstance(teacher, AsrTeacher):
         choice, count = "none", 1
-    elif (frames := getattr(teacher, "frames", None)) is not None:  # a PseudoCap sees the whole clip
+    elif (frames := getattr(teacher, "frames", None)) is not None:  # a PseudoCap sees the complete clip
         if choice != "centre":
             raise _only_the_whole_clip(args)
         choice, count = "spread", frames
@@ -136,7 +136,7 @@ def _captioner(args: argparse.Namespace, decoding: LabelDecoding, device: str) -
 
 
 def _is_pseudocap(name: str, revision: str | None, checkpoints: str | None) -> bool:
-    """Whether a teacher's name is that of a captioner of ours; the loader reports any other mistake in it."""
+    """Test whether a teacher's name is that of a captioner of ours; the loader reports any other mistake in it."""
     try:
         return is_captioner(name, revision=revision, checkpoints=checkpoints)
     except CheckpointError:

@@ -1,4 +1,4 @@
-"""`pseudocap toyworld write DIR`, `pseudocap toyworld show SEED`: the embedded world, on disk and before one's eyes."""
+"""Write the embedded world to disk, or draw one of its films: `pseudocap toyworld write DIR`, `toyworld show SEED`."""
 
 from __future__ import annotations
 
@@ -73,18 +73,18 @@ def _show(args: argparse.Namespace) -> int:
         raise ConfigError(f"--size is {size} and must be an even number from 32 to 256")
     corpus = args.corpus[0] if args.corpus else "msrvtt"
     split = next(iter(recipe_of(corpus).films["full"]))
-    shown = show(args.out, corpus=corpus, split=split, index=args.film, seed=int(args.target), size=size)
+    film = show(args.out, corpus=corpus, split=split, index=args.film, seed=int(args.target), size=size)
     if args.json:
-        print(json.dumps(asdict(shown), indent=2, default=str))
+        print(json.dumps(asdict(film), indent=2, default=str))
         return 0
     for heading, lines in (
-        ("scene", shown.scene),
-        ("the plain truth", (shown.truth,)),
-        ("references", shown.references),
-        ("transcript", shown.transcript),
+        ("scene", film.scene),
+        ("the plain truth", (film.truth,)),
+        ("references", film.references),
+        ("transcript", film.transcript),
     ):
         print(f"{heading}:", *(f"  {line}" for line in lines), "", sep="\n")
-    print(f"contact sheet: {shown.sheet}\nGIF:           {shown.gif}")
+    print(f"contact sheet: {film.sheet}\nGIF:           {film.gif}")
     return 0
 
 

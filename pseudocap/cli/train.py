@@ -1,4 +1,4 @@
-"""`pseudocap train REGIME --config FILE --trainer.max_steps ...`: pre-training, every setting typed and explained.
+"""Pre-train, every setting typed and explained: `pseudocap train REGIME --config FILE --trainer.max_steps ...`.
 
 On LightningCLI, so `--print_config` prints all settings, a run saves those it had, and each can be given in a file, on
 the command line, or both.

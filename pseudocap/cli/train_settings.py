@@ -1,4 +1,4 @@
-"""Settings of `pseudocap train` as far as they are judged without torch: shipped configs, files, the run's folder."""
+"""Check the settings of `pseudocap train` as far as it needs no torch: shipped configs, files, the run's folder."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def refuse_absent(words: list[str]) -> None:
 
 
 def _settings(words: list[str]) -> dict[str, str]:
-    """Plain settings by their dotted names, of config files and of options: the later one counts."""
+    """Read plain settings by their dotted names, of config files and of options: the later one counts."""
     found: dict[str, object] = {}
     for word, following in zip(words, [*words[1:], ""], strict=True):
         option, equals, value = word.partition("=")
@@ -65,7 +65,7 @@ def _settings(words: list[str]) -> dict[str, str]:
 
 
 def _read(config: Path) -> object:
-    """The config file; one that cannot be read is left to jsonargparse, which reports why."""
+    """Read the config file; one that cannot be read is left to jsonargparse, which reports why."""
     try:
         return yaml.safe_load(config.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -81,7 +81,7 @@ def _flat(document: object, where: str = "") -> Iterator[tuple[str, object]]:
 
 
 def checkpoint_of(out: str, *, resume: bool) -> str | None:
-    """The checkpoint to resume from. A run that exists is neither overwritten nor resumed unasked."""
+    """Return the checkpoint to resume from. A run that exists is neither overwritten nor resumed unasked."""
     last = Path(out) / LAST
     if resume:
         if not last.exists():  # a file, or the folder that DeepSpeed writes

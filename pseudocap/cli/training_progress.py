@@ -1,4 +1,4 @@
-"""How far a training has come, on stderr: Lightning's bar where it is a terminal, elsewhere a line for every tenth."""
+"""Report a training's progress on stderr: Lightning's bar where it is a terminal, elsewhere a line for every tenth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pseudocap.cli.progress import progress_of
 
 
 class TrainingBar(RichProgressBar):
-    """Lightning's own, which prints on stdout and, where steps end a run and not epochs, "Epoch 0/-2"."""
+    """Draw Lightning's bar on stderr: its own prints on stdout, and "Epoch 0/-2" where steps end a run, not epochs."""
 
     def __init__(self) -> None:
         super().__init__(console_kwargs={"stderr": True})
@@ -40,5 +40,5 @@ class TrainingLines(Callback):
 
 
 def training_progress() -> ProgressBar | TrainingLines:
-    """A bar is a `ProgressBar` to Lightning; lines go with `enable_progress_bar=False`."""
+    """Return the callback: a bar is a `ProgressBar` to Lightning; lines go with `enable_progress_bar=False`."""
     return TrainingBar() if sys.stderr.isatty() else TrainingLines()

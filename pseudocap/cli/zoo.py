@@ -1,5 +1,5 @@
-"""`pseudocap zoo list | show N | verify | build`: which weights have a name here, what is known of one of them, whether
-it is true, and how all that the package ships is made from nothing."""
+"""List the weights that have a name here, describe and verify them, and build all that the package ships from nothing:
+`pseudocap zoo list | show N | verify | build`."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def _verify(args: argparse.Namespace) -> int:
             None if args.no_scores or not any(row.values["scores"] for row in chosen) else args.data or Path(scratch)
         )
         if world is not None:
-            with progress_of("drawing the films", "films") as told:
-                write_test_world(world, progress=told)
-        with progress_of("verifying", "rows") as told:
+            with progress_of("drawing the films", "films") as progress:
+                write_test_world(world, progress=progress)
+        with progress_of("verifying", "rows") as progress:
             for row in chosen:
                 findings.append(verify_row(row, world=world, tolerance=tolerance))
-                told(len(findings), len(chosen))
+                progress(len(findings), len(chosen))
     if args.json:
         print(json.dumps([asdict(each) for each in findings], indent=2))
     else:
@@ -131,7 +131,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smoke", action="store_true", help="all stages at a size that teaches nothing, in minutes")
     parser.add_argument("--install", action="store_true", help="put the result where this source tree ships it from")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw and decode (2)")
-    parser.add_argument("--json", action="store_true", help="print what every stage told as JSON")
+    parser.add_argument("--json", action="store_true", help="print the report of every stage as JSON")
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -143,17 +143,19 @@ def _build(args: argparse.Namespace) -> int:
 
     quieten()
     if args.smoke and args.install:
-        raise ConfigError("--smoke makes weights that have learned nothing; --install is for the whole build")
+        raise ConfigError("--smoke makes weights that have learned nothing; --install is for the full build")
     if args.out.is_file():
         raise ConfigError(f"--out {args.out} is a file; name a folder")
-    with stages_of("zoo") as shown:
+    with stages_of("zoo") as stages:
         recipe = SMOKE_RECIPE if args.smoke else FULL_RECIPE
-        told = build(args.out.resolve(), recipe, main=main, workers=args.workers, progress=shown.draw, say=shown.say)
+        reports = build(
+            args.out.resolve(), recipe, main=main, workers=args.workers, progress=stages.draw, log=stages.log
+        )
     if args.json:
-        print(json.dumps(told, indent=1))
+        print(json.dumps(reports, indent=1))
     else:
-        print("\n".join(told["zoo"]["table"]))
-        print(f"{told['zoo']['bytes']:,} bytes in {args.out / 'zoo' / 'shipped'}")
+        print("\n".join(reports["zoo"]["table"]))
+        print(f"{reports['zoo']['bytes']:,} bytes in {args.out / 'zoo' / 'shipped'}")
     if args.install:
         install(args.out.resolve() / "zoo")
     return 0
@@ -192,17 +194,17 @@ def _print_table(rows: dict[str, Row]) -> None:
 
 
 def _scores(row: Row) -> str:
-    """The first figure of each data set, in two short lines; `zoo show` has all."""
-    told = []
+    """Return the first figure of each dataset, in two short lines; `zoo show` has all."""
+    lines = []
     for score in row.values["scores"]:
         first = list((score.get("metrics") or {}).items())[:1]
         where = " ".join(str(score[part]) for part in ("dataset", "split") if score.get(part))
-        told += [f"{where}:", *(f"{name} {_figure(value)}" for name, value in first)]
-    return "\n".join(told)
+        lines += [f"{where}:", *(f"{name} {_figure(value)}" for name, value in first)]
+    return "\n".join(lines)
 
 
 def _figure(value: object) -> str:
-    """A metric is a number, or a mapping with its value and interval."""
+    """Format a metric: a number, or a mapping with its value and interval."""
     if isinstance(value, dict):
         value = value.get("value")
     return f"{value:.1f}" if isinstance(value, int | float) else str(value)

@@ -1,4 +1,4 @@
-"""What only the toy world can measure: captions and labels held against the exact scenes, and what people reach."""
+"""Measure what only the toy world can: captions and labels against the exact scenes, and the scores of people."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from pseudocap.toyworld.truth import Verdict, judge, shots_between
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToyFilm(HeldOut):
-    """A film of the MSR-VTT-like test split, and what it shows."""
+    """Hold a film of the MSR-VTT-like test split, and its scene."""
 
     shots: tuple[Shot, ...]
 
 
 def held_out_films(root: Path, seed: int) -> list[ToyFilm]:
-    """In the order of the corpus, which is that of their indices."""
+    """List the test films in the order of the corpus, which is that of their indices."""
     lines = (root / "captions.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [row for row in map(json.loads, lines) if row["split"] == "test"]
     return [
@@ -58,7 +58,7 @@ def write_held_out(folder: Path, root: Path, encoder: Path, seed: int) -> dict[s
 
 
 def measure_captioner(folder: Path, root: Path, seed: int) -> dict[str, Any]:
-    """Captions of the test films in every view, their scores, and how many are true."""
+    """Caption the test films in every view; return the scores, and how many captions are true."""
     films = held_out_films(root, seed)
     captions = caption_views(PseudoCap.from_pretrained(folder, device="cpu"), read_views(root / "views"), films)
     scores, plain = score_views(captions, films), captions[PLAIN]
@@ -76,7 +76,7 @@ def verdicts_on(captions: Mapping[str, str], films: Sequence[ToyFilm]) -> list[V
 
 
 def truth(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Shares of captions, in per cent: all of a caption right; its things; what is wrong in the others."""
+    """Return shares of captions, in per cent: all of a caption right; its things; what is wrong in the others."""
     count = max(1, len(verdicts))
 
     def share(of: Callable[[Verdict], object]) -> float:
@@ -94,24 +94,28 @@ def truth(verdicts: Sequence[Verdict]) -> dict[str, float]:
 
 
 def hallucinations(captions: Mapping[str, str], films: Sequence[ToyFilm]) -> dict[str, float]:
-    """The same shares, and of all things named those that are not there."""
+    """Return the same shares, and of all things named those that are not there."""
     verdicts = verdicts_on(captions, films)
     named = sum(len(verdict.things) for verdict in verdicts)
     wrong = sum(len(verdict.wrong_things) for verdict in verdicts)
     return truth(verdicts) | {"made up of the things named": round(100 * wrong / max(1, named), 1)}
 
 
-def yardsticks(root: Path, seed: int) -> dict[str, Any]:
-    """What people reach against one another, and what the whole truth does in the commonest words."""
+def measure_baselines(root: Path, seed: int) -> dict[str, Any]:
+    """Score people against one another, and the complete truth in the commonest words."""
     films = held_out_films(root, seed)
     people = one_against_the_others({film.key: film.references for film in films})
     truths = {film.key: full_truth(film_at("msrvtt", "test", index, seed=seed)) for index, film in enumerate(films)}
-    whole = score(predictions=truths, references=references_of(films))
-    return {"one person against the other 19": rounded(people, 2), "the whole truth": dict(whole), "films": len(films)}
+    complete = score(predictions=truths, references=references_of(films))
+    return {
+        "one person against the other 19": rounded(people, 2),
+        "the whole truth": dict(complete),
+        "films": len(films),
+    }
 
 
 def measure_labels(run: Path, talking: Path, seed: int) -> dict[str, Any]:
-    """The audit that only a toy world allows: every label held against the scene that its clip shows."""
+    """Audit labels as only a toy world allows: compare every one with the scene of its clip."""
     verdicts, refers, spoken = [], 0, 0
     for label in read_labels(run):
         index = int(Path(label.clip.source).stem.removeprefix("talking"))

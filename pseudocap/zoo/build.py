@@ -1,4 +1,4 @@
-"""`pseudocap zoo build`: from nothing to the shipped zoo, every stage with fixed seeds.
+"""Build the shipped zoo from nothing (`pseudocap zoo build`), every stage with fixed seeds.
 
 World -> tokenizer and OPT, TimeSformer, BLIP (on a world of their own) -> pseudolabels by `pseudocap label` -> memories
 by `pseudocap encode` -> five regimes by `pseudocap train` -> `pseudocap finetune` -> scores -> what is shipped.
@@ -19,15 +19,15 @@ from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.toyworld.write import WORLD, write_world
 from pseudocap.types import Progress, StageProgress
-from pseudocap.zoo.baselines import measure_captioner, measure_labels, write_held_out, yardsticks
+from pseudocap.zoo.baselines import measure_baselines, measure_captioner, measure_labels, write_held_out
 from pseudocap.zoo.blip import build_blip
-from pseudocap.zoo.opt import build_writer
+from pseudocap.zoo.opt import build_opt
 from pseudocap.zoo.recipe import ZooRecipe
 from pseudocap.zoo.ship import ship
-from pseudocap.zoo.timesformer import build_watcher
-from pseudocap.zoo.vit import build_eye
+from pseudocap.zoo.timesformer import build_timesformer
+from pseudocap.zoo.vit import build_vit
 
-Told = Mapping[str, Any]
+Report = Mapping[str, Any]
 Main = Callable[[Sequence[str]], int]
 CODE = 1  # raised when the code of a stage makes other weights of the same recipe
 LABELS = {
@@ -44,14 +44,14 @@ def build(
     main: Main,
     workers: int = 2,
     progress: StageProgress = lambda what, done, total: None,
-    say: Callable[[str], None] = lambda text: None,
+    log: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Make everything below `root`, or go on with it, and return what each stage told. `root/zoo` is what is shipped.
+    """Make everything below `root`, or go on with it, and return the report of each stage. `root/zoo` is shipped.
 
     `main` is the command line (`pseudocap.cli.main.main`), by which labelling, encoding and training are run.
     """
     root.mkdir(parents=True, exist_ok=True)
-    shop = Workshop(root=root, main=main, progress=progress, say=say)
+    shop = Workshop(root=root, main=main, progress=progress, say=log)
     shop.run(stages(shop, recipe, workers))
     return shop.reports
 
@@ -74,7 +74,7 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
         Stage(
             name="yardsticks",
             settings={"code": CODE},
-            make=lambda folder, report: yardsticks(home, recipe.seed),
+            make=lambda folder, report: measure_baselines(home, recipe.seed),
             needs=("world",),
         ),
         Stage(
@@ -87,7 +87,7 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
 
 
 def _backbones(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
-    """Two drawn worlds, and the frozen networks that have seen only the first of them."""
+    """List the stages of two drawn worlds, and of the frozen networks that have seen only the first of them."""
     home, world = shop.root, {"world": WORLD, "code": CODE, "scale": recipe.scale, "size": recipe.size}
     seed = recipe.seed
     return [
@@ -105,23 +105,23 @@ def _backbones(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
         ),
         Stage(
             name="writer",
-            settings=world | dataclasses.asdict(recipe.writer) | {"seed": seed + 1},
-            make=lambda folder, report: build_writer(folder, recipe.writer, seed=seed + 1, progress=report),
+            settings=world | dataclasses.asdict(recipe.opt) | {"seed": seed + 1},
+            make=lambda folder, report: build_opt(folder, recipe.opt, seed=seed + 1, progress=report),
         ),
         Stage(
             name="eye",
-            settings=world | dataclasses.asdict(recipe.eye) | {"seed": seed + 1},
-            make=lambda folder, report: build_eye(folder, recipe.eye, seed=seed + 1, progress=report),
+            settings=world | dataclasses.asdict(recipe.vit) | {"seed": seed + 1},
+            make=lambda folder, report: build_vit(folder, recipe.vit, seed=seed + 1, progress=report),
         ),
         Stage(
             name="watcher",
-            settings=dataclasses.asdict(recipe.watcher),
-            make=lambda folder, report: build_watcher(
+            settings=dataclasses.asdict(recipe.timesformer),
+            make=lambda folder, report: build_timesformer(
                 folder,
                 home / "world-backbones" / "clips",
                 home / "eye",
-                recipe.eye,
-                recipe.watcher,
+                recipe.vit,
+                recipe.timesformer,
                 seed=seed + 1,
                 progress=report,
             ),
@@ -131,7 +131,7 @@ def _backbones(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
             name="teacher",
             settings=world | dataclasses.asdict(recipe.teacher) | {"seed": seed + 1},
             make=lambda folder, report: build_blip(
-                folder, home / "eye", recipe.eye, recipe.teacher, seed=seed + 1, progress=report
+                folder, home / "eye", recipe.vit, recipe.teacher, seed=seed + 1, progress=report
             ),
             needs=("eye",),
         ),
@@ -140,9 +140,9 @@ def _backbones(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
 
 def make_world(
     folder: Path, report: Progress, *, recipe: ZooRecipe, corpora: tuple[str, ...], seed: int, workers: int
-) -> Told:
-    """Corpora below `folder`, and beside it MSR-VTT's captions as one's own. A world must have a folder of its own, so
-    it lies beside the stage's marks."""
+) -> Report:
+    """Write corpora below `folder`, and beside it MSR-VTT's captions as a user's own. A world must have a folder of its
+    own, so it lies beside the stage's marks."""
     manifest = write_world(
         folder / "files",
         scale=recipe.scale,
@@ -162,7 +162,7 @@ def make_world(
 
 
 def write_captions(annotations: Path, path: Path) -> None:
-    """MSR-VTT's annotations in the form of one's own captions, with the splits that they have."""
+    """Write MSR-VTT's annotations in the form of a user's own captions, with the splits that they have."""
     names = {"train": "train", "validate": "val", "test": "test"}
     rows = [
         {"video": row.video, "caption": list(row.captions), "split": names.get(row.split, row.split)}
@@ -172,7 +172,7 @@ def write_captions(annotations: Path, path: Path) -> None:
 
 
 def _labelling(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
-    def label(folder: Path, report: Progress, *, name: str) -> Told:
+    def label(folder: Path, report: Progress, *, name: str) -> Report:
         run = ("--out", f"{name}/run", "--seed", str(recipe.seed), "--workers", str(workers), "--min-words", "1")
         shop.verb("label", "world/talking/videos", *LABELS[name], *run)
         shop.verb("pack", f"{name}/run", "--out", f"{name}/clips", "--workers", str(workers))
@@ -197,7 +197,7 @@ def _memories(shop: Workshop, workers: int) -> list[Stage]:
         "memories-msrvtt": (("captions.jsonl", "--videos", "world/msrvtt/videos"), ("world",)),
     }
 
-    def encode(folder: Path, report: Progress, *, source: tuple[str, ...]) -> Told:
+    def encode(folder: Path, report: Progress, *, source: tuple[str, ...]) -> Report:
         name = folder.name
         shop.verb("encode", *source, "--encoder", "watcher", "--out", f"{name}/store", "--workers", str(workers))
         return {"bytes": sum(path.stat().st_size for path in (folder / "store").rglob("*") if path.is_file())}
@@ -214,17 +214,17 @@ def _memories(shop: Workshop, workers: int) -> list[Stage]:
 
 
 def _regime(shop: Workshop, recipe: ZooRecipe, regime: str) -> list[Stage]:
-    """Pre-training and fine-tuning, the same settings for every regime."""
+    """List the stages of pre-training and fine-tuning, with the same settings for every regime."""
     plan = recipe.regime
     of = {"code": CODE, "regime": regime, "seed": recipe.seed}
 
-    def train(folder: Path, report: Progress) -> Told:
+    def train(folder: Path, report: Progress) -> Report:
         words = training_words(recipe, regime)
         resume = ("--resume",) if (folder / "run" / "checkpoints" / "last.ckpt").is_file() else ()
         shop.verb(*words, *resume)
         return {"command": command_text(words)}
 
-    def tune(folder: Path, report: Progress) -> Told:
+    def tune(folder: Path, report: Progress) -> Report:
         words = tuning_words(recipe, regime)
         shutil.rmtree(folder / "run", ignore_errors=True)  # fine-tuning does not go on; it takes minutes
         shop.verb(*words)
@@ -248,7 +248,7 @@ def _regime(shop: Workshop, recipe: ZooRecipe, regime: str) -> list[Stage]:
 
 
 def data_words(regime: str) -> tuple[str, ...]:
-    """What a regime learns from, as the words of `pseudocap train`."""
+    """Return what a regime learns from, as the words of `pseudocap train`."""
     return REGIMES[regime].data_words({stream: f"{folder}/store" for stream, folder in MEMORIES.items()})
 
 

@@ -1,7 +1,7 @@
-"""The demo: films that no captioner was trained on, captioned by several and explained, side by side.
+"""Caption films that no captioner was trained on by several, and explain the captions side by side: the demo.
 
 Toy films are the first of the zoo's test split, drawn anew from their seed: nobody has chosen them for their captions.
-Captioners watch them as they were trained, at 64 pixels; the page plays the same scene drawn larger.
+Captioners get them as they were trained, at 64 pixels; the page plays the same scene drawn larger.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REFERENCES = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoFilm:
-    """A film to be captioned, what plays on the page, and, of a toy film, the truth."""
+    """Hold a film to be captioned, what plays on the page, and, of a toy film, the truth."""
 
     title: str
     path: Path
@@ -46,24 +46,24 @@ class Demonstration:
 
 
 def toy_films(folder: Path, count: int) -> Iterator[DemoFilm]:
-    """The first films of the test split of the zoo's world, drawn into the folder."""
-    for place in range(count):
-        film = film_at(CORPUS, SPLIT, place, seed=FULL_RECIPE.seed)
-        watched, shown = folder / f"{CORPUS}-{SPLIT}-{place}.mp4", folder / f"{place}-large.mp4"
-        write_film(watched, film, size=FULL_RECIPE.size)
-        write_film(shown, film, size=LARGE)
+    """Draw the first films of the test split of the zoo's world into the folder."""
+    for index in range(count):
+        film = film_at(CORPUS, SPLIT, index, seed=FULL_RECIPE.seed)
+        small, large = folder / f"{CORPUS}-{SPLIT}-{index}.mp4", folder / f"{index}-large.mp4"
+        write_film(small, film, size=FULL_RECIPE.size)
+        write_film(large, film, size=LARGE)
         yield DemoFilm(
-            title=f"toy film {place} of the test split",
-            path=watched,
-            media=playable(shown),
+            title=f"toy film {index} of the test split",
+            path=small,
+            media=playable(large),
             truth=full_truth(film),
-            references=tuple(captions_at(CORPUS, SPLIT, place, seed=FULL_RECIPE.seed, count=REFERENCES)),
+            references=tuple(captions_at(CORPUS, SPLIT, index, seed=FULL_RECIPE.seed, count=REFERENCES)),
             shots=film.shots,
         )
 
 
 def own_film(path: Path) -> DemoFilm:
-    """A video or an image of the user's. Raises DecodeError."""
+    """Take a video or an image of the user's. Raises DecodeError."""
     return DemoFilm(title=path.name, path=path, media=playable(path))
 
 
@@ -76,32 +76,32 @@ def demonstrate(
     progress: Progress = lambda done, total: None,
 ) -> Demonstration:
     """Load one captioner after the other; caption each film, timed, and explain the caption."""
-    said: dict[str, list[FilmCaption]] = {}
+    captions: dict[str, list[FilmCaption]] = {}
     captioners = []
     for name in names:
         started = time.perf_counter()
         model = PseudoCap.from_pretrained(name, checkpoints=checkpoints, device=device)
         seconds = time.perf_counter() - started
-        said[name] = []
+        captions[name] = []
         for film in films:
-            said[name].append(_told(model, name, film))
-            progress(sum(map(len, said.values())), len(names) * len(films))
-        gates = gates_of(said[name][0].explanation)
+            captions[name].append(_captioned(model, name, film))
+            progress(sum(map(len, captions.values())), len(names) * len(films))
+        gates = gates_of(captions[name][0].explanation)
         captioners.append(PageCaptioner(name=name, gates=gates, seconds=seconds))
-    shown = tuple(
+    displayed = tuple(
         PageFilm(
             title=film.title,
             media=film.media,
             truth=film.truth,
             references=film.references,
-            captions=tuple(said[name][place] for name in names),
+            captions=tuple(captions[name][index] for name in names),
         )
-        for place, film in enumerate(films)
+        for index, film in enumerate(films)
     )
-    return Demonstration(films=shown, captioners=tuple(captioners))
+    return Demonstration(films=displayed, captioners=tuple(captioners))
 
 
-def _told(model: PseudoCap, name: str, film: DemoFilm) -> FilmCaption:
+def _captioned(model: PseudoCap, name: str, film: DemoFilm) -> FilmCaption:
     started = time.perf_counter()
     caption = model.caption(film.path)
     seconds = time.perf_counter() - started
@@ -110,7 +110,7 @@ def _told(model: PseudoCap, name: str, film: DemoFilm) -> FilmCaption:
 
 
 def truth_in_words(caption: str, shots: Sequence[Shot]) -> str:
-    """The caption against the exact scene."""
+    """Compare the caption with the exact scene."""
     verdict = judge(caption, shots)
     wrong = (*verdict.wrong_things, *verdict.wrong_colours, *verdict.wrong_events, *verdict.wrong_ways)
     if wrong:

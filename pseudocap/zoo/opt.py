@@ -1,4 +1,4 @@
-"""The zoo's OPT: a byte-level BPE tokenizer, and a small OPT that has read toy text of all kinds.
+"""Train the zoo's OPT: a byte-level BPE tokenizer, and a small OPT on toy text of all kinds.
 
 Its text is of another world than the regimes learn from: captions of films and stills, alt texts, transcripts.
 """
@@ -26,7 +26,7 @@ BUCKETS = 6  # of lengths, in what a batch is drawn from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WriterRecipe:
+class OPTRecipe:
     films: int = 12_000  # each gives a caption of a film, of a still, and an alt text
     talks: int = 400
     vocabulary: int = 1200
@@ -37,23 +37,21 @@ class WriterRecipe:
     course: Course = field(default_factory=lambda: Course(steps=1800, lr=2e-3))
 
 
-def toy_text(recipe: WriterRecipe, seed: int) -> Iterator[str]:
-    """What a language model of the toy world has read."""
-    for place in range(recipe.films):
-        rng = word_generator("stills", "train", place, seed=seed)
-        film = film_at("stills", "train", place, seed=seed)
+def toy_text(recipe: OPTRecipe, seed: int) -> Iterator[str]:
+    """Yield the text that a language model of the toy world learns from."""
+    for index in range(recipe.films):
+        rng = word_generator("stills", "train", index, seed=seed)
+        film = film_at("stills", "train", index, seed=seed)
         frame = int(rng.integers(film.frames))
         yield alt_text(film, frame, rng)
         yield still_caption(film, frame, rng)
         yield caption(film, Choice(rng))
-    for place in range(recipe.talks):
-        film = film_at("talking", "train", place, seed=seed)
-        yield from (said.text for said in talk(film, word_generator("talking", "train", place, seed=seed)))
+    for index in range(recipe.talks):
+        film = film_at("talking", "train", index, seed=seed)
+        yield from (utterance.text for utterance in talk(film, word_generator("talking", "train", index, seed=seed)))
 
 
-def build_writer(
-    folder: Path, recipe: WriterRecipe, *, seed: int, progress: Progress | None = None
-) -> dict[str, float]:
+def build_opt(folder: Path, recipe: OPTRecipe, *, seed: int, progress: Progress | None = None) -> dict[str, float]:
     """Train the tokenizer and the OPT, and write both as the hub has them. Returns the perplexity on held-out text."""
     text = list(toy_text(recipe, seed))
     held_out = text[:: max(2, len(text) // 500)]

@@ -1,6 +1,6 @@
-"""What every patch of every frame shows, and how it moves: the exact answers that only a drawn world has.
+"""Compute what every patch of every frame holds, and how it moves: the exact answers that only a drawn world has.
 
-An encoder that must name the thing under each patch, and tell how that thing changes from frame to frame, has many
+An encoder that must name the thing under each patch, and predict how that thing changes from frame to frame, has many
 answers to learn from in every clip. Published encoders and teachers start from millions of labelled pictures and clips,
 which this stands for.
 """
@@ -35,8 +35,8 @@ CHANGES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchAnswers:
-    """Of every patch, [T, S] uint8: kind, colour and number of the nearest thing over its middle; and of every thing
-    how it stands, float32 [T, MOST, CHANGES], in units of what it changes by."""
+    """Hold of every patch, [T, S] uint8, kind, colour and number of the nearest thing over its middle; and of every
+    thing how it stands, float32 [T, MOST, CHANGES], in units of what it changes by."""
 
     kinds: np.ndarray
     colours: np.ndarray
@@ -50,8 +50,8 @@ def patch_answers(film: Film, frames: Sequence[int], grid: int) -> PatchAnswers:
     stand = np.zeros((len(frames), MOST, len(CHANGES)), np.float32)
     middles = (np.arange(grid) + 0.5) / grid
     for number, frame in enumerate(frames):
-        shot, place = film.shot_at(frame)
-        tick = np.array([place * TICKS + TICKS // 2])
+        shot, index = film.shot_at(frame)
+        tick = np.array([index * TICKS + TICKS // 2])
         at, pan = poses(shot, tick), camera(shot, tick)
         for who, thing in enumerate(shot.things):  # from the farthest to the nearest
             stand[number, who] = [getattr(at, name)[who, 0] / unit for name, unit in CHANGES.items()]
@@ -73,8 +73,8 @@ def patch_answers(film: Film, frames: Sequence[int], grid: int) -> PatchAnswers:
 
 
 def changes(things: np.ndarray, stand: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """How the thing under every patch has changed since the frame before, and will until the next: float [B, T, S, 2,
-    CHANGES], and where that is known, bool [B, T, S, 2]."""
+    """Return how the thing under every patch has changed since the frame before, and will until the next: float [B, T,
+    S, 2, CHANGES], and where that is known, bool [B, T, S, 2]."""
     between = np.clip(np.diff(stand, axis=1), -3, 3)  # [B, T - 1, MOST, CHANGES]
     each = np.zeros((*stand.shape[:3], 2, stand.shape[3]), np.float32)
     each[:, 1:, :, 0], each[:, :-1, :, 1] = between, between
@@ -87,7 +87,7 @@ def changes(things: np.ndarray, stand: np.ndarray) -> tuple[torch.Tensor, torch.
 
 
 class PatchHeads(nn.Module):
-    """Names the thing and its colour under every patch, and how it changes. Only the encoder below is kept."""
+    """Name the thing and its colour under every patch, and how it changes. Only the encoder below is kept."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -96,23 +96,23 @@ class PatchHeads(nn.Module):
         self.change = nn.Linear(width, 2 * len(CHANGES))
 
     def loss(self, features: torch.Tensor, kinds: np.ndarray, colours: np.ndarray) -> torch.Tensor:
-        """`features` [..., E] of as many patches as there are answers. Ground, four patches in five, counts less."""
-        said = self.kind(features).flatten(0, -2)
-        weights = torch.ones(said.shape[1])
+        """Score `features` [..., E] of as many patches as answers. Ground, four patches in five, counts less."""
+        logits = self.kind(features).flatten(0, -2)
+        weights = torch.ones(logits.shape[1])
         weights[NOTHING] = 0.1
         right = torch.from_numpy(kinds.astype(np.int64)).flatten()
         tones = torch.from_numpy(colours.astype(np.int64)).flatten()
-        return F.cross_entropy(said, right, weight=weights) + 0.5 * F.cross_entropy(
+        return F.cross_entropy(logits, right, weight=weights) + 0.5 * F.cross_entropy(
             self.colour(features).flatten(0, -2), tones
         )
 
     def change_loss(self, features: torch.Tensor, things: np.ndarray, stand: np.ndarray) -> torch.Tensor:
-        """`features` [B, T, S, E] of several frames."""
+        """Score `features` [B, T, S, E] of several frames."""
         right, known = changes(things, stand)
-        said = self.change(features).unflatten(-1, (2, len(CHANGES)))
-        return F.smooth_l1_loss(said[known], right[known])
+        predicted = self.change(features).unflatten(-1, (2, len(CHANGES)))
+        return F.smooth_l1_loss(predicted[known], right[known])
 
     def right(self, features: torch.Tensor, kinds: np.ndarray) -> float:
-        """How often the thing is named right where there is one."""
+        """Return how often the thing is named right where there is one."""
         there = kinds != NOTHING
         return float((self.kind(features).argmax(-1).numpy() == kinds)[there].mean()) if there.any() else 0.0

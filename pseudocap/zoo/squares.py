@@ -1,7 +1,7 @@
-"""The smallest world in which time matters: one square that moves. That of `pseudocap demo --from-nothing`.
+"""Draw the smallest world in which time matters, one square that moves: that of `pseudocap demo --from-nothing`.
 
 Red, green or blue, to the left, to the right, up or down. A film and its reverse hold the same frames, so the caption
-can be told from their order alone.
+follows from their order alone.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ def captions() -> list[str]:
 
 
 def draw_films(takes: int, *, seed: int) -> tuple[torch.Tensor, list[str]]:
-    """`takes` films of every caption, each in its own random lane: normalised frames [B, T, 3, H, W], and captions."""
+    """Draw `takes` films of every caption, each in its own random lane: normalised frames [B, T, 3, H, W], captions."""
     generator = torch.Generator().manual_seed(seed)
-    films, told = [], []
+    films, texts = [], []
     for _ in range(takes):
         for colour in COLOURS:
             for move in MOVES:
                 films.append(_draw(COLOURS[colour], MOVES[move], generator))
-                told.append(f"a {colour} square moves {move}")
-    return (torch.stack(films) - MEAN) / STD, told
+                texts.append(f"a {colour} square moves {move}")
+    return (torch.stack(films) - MEAN) / STD, texts
 
 
 def _draw(colour: tuple[float, float, float], step: tuple[int, int], generator: torch.Generator) -> torch.Tensor:

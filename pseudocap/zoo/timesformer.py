@@ -1,7 +1,7 @@
-"""The zoo's TimeSformer: it has learned to name action, actor, patient and ground in clips, and what each patch does.
+"""Train the zoo's TimeSformer to name action, actor, patient and ground in clips, and what each patch does.
 
-It begins with the zoo's eye, as the published one with ImageNet's, and as a K400 encoder it never saw a caption. The
-heads of whole clips read what adapters will read, the pooled memory; all heads are dropped.
+It begins with the zoo's ViT, as the published one with ImageNet's, and as a K400 encoder it never saw a caption. The
+heads of complete clips read what adapters will read, the pooled memory; all heads are dropped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from pseudocap.types import Progress
 from pseudocap.video.decode import open_video
 from pseudocap.zoo.patches import PatchAnswers, PatchHeads, patch_answers
 from pseudocap.zoo.train_loop import Course, learn
-from pseudocap.zoo.vit import MEAN, STD, EyeRecipe, normalised, read_eye
+from pseudocap.zoo.vit import MEAN, STD, ViTRecipe, normalised, read_vit
 
 FRAMES = 8
 QUERIES = {"action": 0, "actor": 1, "patient": 2, "background": 3}
@@ -35,7 +35,7 @@ QUERIES = {"action": 0, "actor": 1, "patient": 2, "background": 3}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lessons:
-    """So many steps with clips of so many frames."""
+    """Set so many steps with clips of so many frames."""
 
     frames: int
     batch: int
@@ -43,8 +43,8 @@ class Lessons:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WatcherRecipe:
-    """Its size is the eye's. A few frames first, which cost less."""
+class TimeSformerRecipe:
+    """Set the lessons; the size is the ViT's. A few frames first, which cost less."""
 
     lessons: tuple[Lessons, ...] = (Lessons(frames=4, batch=24, steps=1000), Lessons(frames=8, batch=16, steps=1200))
     lr: float = 1e-3
@@ -62,7 +62,7 @@ class WatcherRecipe:
 
 
 class Recogniser(nn.Module):
-    """The encoder, and one query for each thing asked, which looks at the whole memory."""
+    """Classify clips: the encoder, and one query for each question, which attends to the complete memory."""
 
     def __init__(self, encoder: TimeSformer, classes: Mapping[str, int]) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Recogniser(nn.Module):
         self.heads = nn.ModuleDict({name: nn.Linear(width, count) for name, count in classes.items()})
 
     def forward(self, features_BTSE: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What is said of whole clips, from what the encoder makes of them."""
+        """Return the logits of complete clips, from the features of the encoder."""
         memory = pool(features_BTSE)
         tokens_BNE = torch.cat([memory.time, memory.space], dim=1)
         queries_BQE = self.queries.expand(len(tokens_BNE), -1, -1)
@@ -84,7 +84,7 @@ class Recogniser(nn.Module):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clips:
-    """Decoded clips [N, 8, H, W, 3] uint8, for each question the class of every clip, and what every patch shows."""
+    """Hold decoded clips [N, 8, H, W, 3] uint8, for each question the class of every clip, and the patches' answers."""
 
     frames: np.ndarray
     labels: dict[str, np.ndarray]
@@ -94,8 +94,8 @@ class Clips:
         return len(self.frames)
 
 
-def asked(label: Mapping[str, Any]) -> dict[str, str]:
-    """The questions about a line of labels.jsonl, with their answers as text."""
+def questions_of(label: Mapping[str, Any]) -> dict[str, str]:
+    """Return the questions about a line of labels.jsonl, with their answers as text."""
     answers = {"action": f"{label['action']} {label['direction']}".strip(), "background": label["background"]}
     for role in ("actor", "patient"):
         for key in ("kind", "colour", "material", "size"):
@@ -106,9 +106,9 @@ def asked(label: Mapping[str, Any]) -> dict[str, str]:
 def read_clips(
     corpus: Path, store: Path, *, grid: int, seed: int, progress: Progress | None = None
 ) -> tuple[dict[str, Clips], dict[str, int]]:
-    """Every clip decoded once; the pixels lie in `store` (.npy), so that memory holds only what is used."""
+    """Decode every clip once; the pixels lie in `store` (.npy), so that memory holds only what is used."""
     rows = [json.loads(line) for line in (corpus / "labels.jsonl").read_text(encoding="utf-8").splitlines()]
-    answers = [asked(row) for row in rows]
+    answers = [questions_of(row) for row in rows]
     words = {name: sorted({each[name] for each in answers}) for name in answers[0]}
     labels = {
         name: np.array([words[name].index(each[name]) for each in answers], dtype=np.int64) for name in answers[0]
@@ -116,20 +116,20 @@ def read_clips(
     frames = _decoded([corpus / "videos" / row["video"] for row in rows], store, progress)
     clips = {}
     for split in ("train", "val"):
-        places = np.array([place for place, row in enumerate(rows) if row["split"] == split])
+        rows_of_split = np.array([index for index, row in enumerate(rows) if row["split"] == split])
         clips[split] = Clips(
-            frames=frames[places[0] : places[-1] + 1],
-            labels={name: values[places] for name, values in labels.items()},
-            answers=_patch_answers(split, len(places), grid, seed),
+            frames=frames[rows_of_split[0] : rows_of_split[-1] + 1],
+            labels={name: values[rows_of_split] for name, values in labels.items()},
+            answers=_patch_answers(split, len(rows_of_split), grid, seed),
         )
     return clips, {name: len(each) for name, each in words.items()}
 
 
 def _patch_answers(split: str, count: int, grid: int, seed: int) -> PatchAnswers:
-    """Of the very frames that `frames_evenly` gives: those at the middles of equal parts."""
+    """Answer for the very frames that `frames_evenly` gives: those at the middles of equal parts."""
     answers = []
-    for place in range(count):
-        film = film_at("clips", split, place, seed=seed)
+    for index in range(count):
+        film = film_at("clips", split, index, seed=seed)
         frames = [int((number + 0.5) * film.frames / FRAMES) for number in range(FRAMES)]
         answers.append(patch_answers(film, frames, grid))
     parts = {each.name: np.stack([getattr(answer, each.name) for answer in answers]) for each in fields(PatchAnswers)}
@@ -142,10 +142,10 @@ def _decoded(paths: list[Path], store: Path, progress: Progress | None) -> np.nd
     first = _spread(paths[0])
     with unfinished(store) as scratch, ThreadPool(2) as threads:
         frames = np.lib.format.open_memmap(scratch, "w+", dtype=np.uint8, shape=(len(paths), *first.shape))
-        for place, clip in enumerate(threads.imap(_spread, paths, chunksize=16)):
-            frames[place] = clip
+        for index, clip in enumerate(threads.imap(_spread, paths, chunksize=16)):
+            frames[index] = clip
             if progress is not None:
-                progress(place + 1, len(paths))
+                progress(index + 1, len(paths))
         frames.flush()
     return np.load(store, mmap_mode="r")
 
@@ -155,40 +155,43 @@ def _spread(path: Path) -> np.ndarray:
         return video.frames_evenly(FRAMES).pixels
 
 
-def build_watcher(
+def build_timesformer(
     folder: Path,
     corpus: Path,
-    eye: Path,
-    eyes: EyeRecipe,
-    recipe: WatcherRecipe,
+    weights: Path,
+    vit: ViTRecipe,
+    recipe: TimeSformerRecipe,
     *,
     seed: int,
     progress: Progress | None = None,
 ) -> dict[str, float]:
     """Train on the labelled clips and write the TimeSformer. Returns how often it is right on held-out clips."""
-    grid = eyes.size // eyes.patch
+    grid = vit.size // vit.patch
     clips, classes = read_clips(corpus, folder / "clips.npy", grid=grid, seed=seed, progress=progress)
-    values, state = inflate(read_eye(eye, eyes), num_frames=FRAMES, mean=[MEAN] * 3, std=[STD] * 3, source=str(eye))
+    values, state = inflate(
+        read_vit(weights, vit), num_frames=FRAMES, mean=[MEAN] * 3, std=[STD] * 3, source=str(weights)
+    )
     config = TimeSformerConfig(**values)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = Recogniser(TimeSformer.from_state(config, state, source=eye), classes)
+        model = Recogniser(TimeSformer.from_state(config, state, source=weights), classes)
 
     train = clips["train"]
 
     def loss_at(step: int) -> torch.Tensor:
         lesson = recipe.lesson(step)
         rng = np.random.default_rng((seed, 2, step))
-        places = np.sort(rng.integers(len(train), size=lesson.batch))
-        chosen = np.ix_(places, _some_frames(lesson.frames, rng))
+        indices = np.sort(rng.integers(len(train), size=lesson.batch))
+        chosen = np.ix_(indices, _some_frames(lesson.frames, rng))
         features = model.encoder(normalised(train.frames[chosen]))
-        said = model(features)
-        answers = {name: torch.from_numpy(values[places]) for name, values in train.labels.items()}
-        shown = train.answers
-        losses = {name: F.cross_entropy(said[name], answers[name]) for name in answers}
-        whole = torch.stack([*losses.values()]).mean() + 0.3 * losses["action"]
-        patches = model.patches.loss(features, shown.kinds[chosen], shown.colours[chosen])
-        return whole + patches + 3 * model.patches.change_loss(features, shown.things[chosen], shown.poses[chosen])
+        logits = model(features)
+        answers = {name: torch.from_numpy(values[indices]) for name, values in train.labels.items()}
+        patches = train.answers
+        losses = {name: F.cross_entropy(logits[name], answers[name]) for name in answers}
+        clip_loss = torch.stack([*losses.values()]).mean() + 0.3 * losses["action"]
+        patch_loss = model.patches.loss(features, patches.kinds[chosen], patches.colours[chosen])
+        change_loss = model.patches.change_loss(features, patches.things[chosen], patches.poses[chosen])
+        return clip_loss + patch_loss + 3 * change_loss
 
     learn(model, loss_at, recipe.course, state=folder / "state.pt", progress=progress)
     report = {f"{name} right": share for name, share in _tested(model, clips["val"])}
@@ -198,7 +201,7 @@ def build_watcher(
 
 
 def _some_frames(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Of the clip's frames so many, evenly, from a drawn one on."""
+    """Choose so many of the clip's frames, evenly, from a drawn one on."""
     step = FRAMES // count
     return int(rng.integers(step)) + step * np.arange(count)
 
@@ -210,9 +213,9 @@ def _tested(model: Recogniser, clips: Clips) -> Iterator[tuple[str, float]]:
         for first in range(0, len(clips), 32):
             part = slice(first, first + 32)
             features = model.encoder(normalised(clips.frames[part]))
-            said = model(features)
+            logits = model(features)
             for name, answers in clips.labels.items():
-                right[name].append(said[name].argmax(-1).numpy() == answers[part])
+                right[name].append(logits[name].argmax(-1).numpy() == answers[part])
             patches.append(model.patches.right(features, clips.answers.kinds[part]))
     for name, found in right.items():
         yield name, float(np.concatenate(found).mean())

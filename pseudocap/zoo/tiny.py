@@ -1,4 +1,4 @@
-"""Tiny untrained backbones in the real formats: what the tests and `demo --from-nothing` stand on.
+"""Write tiny untrained backbones in the real formats: what the tests and `demo --from-nothing` stand on.
 
 A byte-level BPE tokenizer laid out as OPT's on the hub, a two-layer OPT and a two-layer TimeSformer, all written by
 the libraries' own save_pretrained, so that reading them is reading the real thing.
@@ -33,7 +33,7 @@ TEXT = (
 
 
 def write_tokenizer(folder: str | Path, text: Iterable[str] = TEXT, *, vocabulary: int = 400) -> GPT2Tokenizer:
-    """A byte-level BPE learned from `text`, with OPT's special tokens at OPT's ids."""
+    """Learn a byte-level BPE from `text`, with OPT's special tokens at OPT's ids."""
     learned = ByteLevelBPETokenizer()
     learned.train_from_iterator(
         text, vocab_size=vocabulary, min_frequency=1, special_tokens=list(SPECIAL), show_progress=False
@@ -63,7 +63,7 @@ def write_opt(folder: str | Path, *, text: Iterable[str] = TEXT, seed: int = 0, 
 
 
 def write_timesformer(folder: str | Path, *, seed: int = 0, **shape: int | bool) -> None:
-    """Time embeddings are drawn too: at zero, as transformers starts them, the order of frames could not be seen."""
+    """Write a TimeSformer whose time embeddings are drawn too: at zero, as transformers has them, no order is seen."""
     sizes = {
         "image_size": 16,
         "patch_size": 8,
@@ -87,7 +87,7 @@ def write_timesformer(folder: str | Path, *, seed: int = 0, **shape: int | bool)
 def write_blip(
     folder: str | Path, *, text: Iterable[str] = TEXT, image_size: int = 32, seed: int = 0, tiny: bool = True
 ) -> None:
-    """A BLIP captioner of random weights with its processor, as `Salesforce/blip-image-captioning-base` has them.
+    """Write a BLIP captioner of random weights with its processor, as `Salesforce/blip-image-captioning-base` has them.
 
     Not `tiny` it has that model's sizes, to measure with; the words are those of `text` all the same.
     """
@@ -99,12 +99,12 @@ def write_blip(
     tokenizer = BertTokenizer(vocab=vocabulary, bos_token="[DEC]")
     marks = {"bos_token_id": 5, "eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0}
     vision: dict[str, int] = {"image_size": image_size}
-    writer: dict[str, int] = {"vocab_size": len(tokens) if tiny else 30524, **marks}
+    text_sizes: dict[str, int] = {"vocab_size": len(tokens) if tiny else 30524, **marks}
     if tiny:
         small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
         vision |= {**small, "patch_size": 8}
-        writer |= {**small, "encoder_hidden_size": 16, "max_position_embeddings": 64}
-    config = BlipConfig(text_config=writer, vision_config=vision, projection_dim=16 if tiny else 512)
+        text_sizes |= {**small, "encoder_hidden_size": 16, "max_position_embeddings": 64}
+    config = BlipConfig(text_config=text_sizes, vision_config=vision, projection_dim=16 if tiny else 512)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BlipForConditionalGeneration(config)

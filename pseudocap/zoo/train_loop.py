@@ -1,7 +1,7 @@
-"""The loop that trains what the shipped zoo is frozen around: its OPT, its TimeSformer, its teacher.
+"""Train what the shipped zoo is frozen around: its OPT, its TimeSformer, its teacher.
 
 Adapters learn by Lightning and the regimes; these three are made once, from nothing, and need only this. A batch is a
-function of the step, so a killed run goes on where its last state was kept and ends in the same weights.
+function of the step, so a killed run goes on where its last state was stored and ends in the same weights.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from torch import nn
 from pseudocap.files.atomic import unfinished
 from pseudocap.types import Progress
 
-KEPT_EVERY = 200  # steps
+STATE_EVERY = 200  # steps
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Course:
-    """How long and how fast: linear warm-up, then half a cosine down to nothing."""
+    """Set how long and how fast to learn: linear warm-up, then half a cosine down to nothing."""
 
     steps: int
     lr: float
@@ -44,17 +44,17 @@ def learn(
     state: Path,
     progress: Progress | None = None,
 ) -> list[float]:
-    """Take every step of the course and return its losses. `state` keeps the way so far, and is removed at the end."""
+    """Take every step of the course and return its losses. `state` keeps the progress so far, and goes at the end."""
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=course.lr, betas=(0.9, 0.98), weight_decay=course.weight_decay)
     losses: list[float] = []
     if state.is_file():
-        kept = torch.load(state, weights_only=True)
-        model.load_state_dict(kept["model"])
-        optimiser.load_state_dict(kept["optimiser"])
-        losses = kept["losses"]
+        stored = torch.load(state, weights_only=True)
+        model.load_state_dict(stored["model"])
+        optimiser.load_state_dict(stored["optimiser"])
+        losses = stored["losses"]
     model.train()
     for step in range(len(losses), course.steps):
         for group in optimiser.param_groups:
@@ -65,8 +65,8 @@ def learn(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         losses.append(loss.item())
-        if (step + 1) % KEPT_EVERY == 0:
-            keep({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}, state)
+        if (step + 1) % STATE_EVERY == 0:
+            write_state({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}, state)
         if progress is not None:
             progress(step + 1, course.steps)
     model.eval()
@@ -74,7 +74,7 @@ def learn(
     return losses
 
 
-def keep(content: dict[str, Any], path: Path) -> None:
-    """Whole or not at all."""
+def write_state(content: dict[str, Any], path: Path) -> None:
+    """Write a training state, completely or not at all."""
     with unfinished(path) as scratch:
         torch.save(content, scratch)

@@ -1,7 +1,7 @@
-"""`pseudocap zoo verify`: is a row what it says? The hash of its weights, and its scores, computed again.
+"""Verify the rows of a registry (`pseudocap zoo verify`): compute the hash of the weights, and the scores, again.
 
 A row's scores are computed on the data that they name: the toy films are drawn anew from their seed, MSR-VTT and MSVD
-are the user's. What cannot be computed here is told as such and is no failure.
+are the user's. What cannot be computed here is reported as such and is no failure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOLERANCE = 0.5  # of a metric x 100: another version of x264 or torch moves a c
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowFinding:
-    """What came of one row. `problems` is what it says and is not; `not_scored` why scores were left out."""
+    """Hold the result for one row. `problems` lists what the row claims wrongly; `not_scored` why it has no scores."""
 
     name: str
     sha256: str
@@ -36,23 +36,23 @@ class RowFinding:
 
 
 def verify_row(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) -> RowFinding:
-    """`world` holds what `write_test_world` wrote; None leaves the scores out."""
+    """Check a row. `world` holds what `write_test_world` wrote; None leaves the scores out."""
     try:
         folder = fetch(row.name, checkpoints=None if row.shipped else row.registry).folder
     except CheckpointError as error:  # its hash is wrong, or it is not there: the other rows are looked at all the same
         return RowFinding(name=row.name, sha256="", problems=(str(error),))
     problems: list[str] = []
     scores: dict[str, float] = {}
-    told: list[dict[str, Any]] = [each for each in row.values["scores"] if each.get("dataset") == DATASET]
+    toy: list[dict[str, Any]] = [each for each in row.values["scores"] if each.get("dataset") == DATASET]
     others = sorted({str(each.get("dataset")) for each in row.values["scores"]} - {DATASET})
     not_scored = f"{', '.join(others)}: score it where the data is, with the row's command" if others else ""
     if not row.values["scores"]:
         not_scored = "the row has no scores"
-    if told and world is None:
-        not_scored = "left out, as asked"
-    if told and world is not None:
+    if toy and world is None:
+        not_scored = "left out, as requested"
+    if toy and world is not None:
         scores = _scored(folder, world)
-        for name, value in told[0]["metrics"].items():
+        for name, value in toy[0]["metrics"].items():
             if abs(scores[name] - value) > tolerance:
                 problems.append(f"{name} is {scores[name]:.2f}, and the row says {value:.2f}")
     return RowFinding(
@@ -65,8 +65,8 @@ def verify_row(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) ->
 
 
 def write_test_world(root: Path, *, workers: int = 2, progress: Progress | None = None) -> None:
-    """The films that the toy rows were scored on, drawn anew, and what people say of them; a second call finds the
-    films there."""
+    """Draw the films that the toy rows were scored on anew, and write their captions; a second call finds the films
+    there."""
     paths = write_split(
         root / "world" / "msrvtt" / "videos",
         "msrvtt",
@@ -78,8 +78,8 @@ def write_test_world(root: Path, *, workers: int = 2, progress: Progress | None 
         progress=lambda what, done, total: progress(done, total) if progress is not None else None,
     )
     lines = (
-        {"video": path.stem, "caption": captions_at("msrvtt", "test", place, seed=FULL_RECIPE.seed), "split": "test"}
-        for place, path in enumerate(paths)
+        {"video": path.stem, "caption": captions_at("msrvtt", "test", index, seed=FULL_RECIPE.seed), "split": "test"}
+        for index, path in enumerate(paths)
     )
     write_text(root / "captions.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 

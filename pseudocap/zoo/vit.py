@@ -1,4 +1,4 @@
-"""The zoo's eye: a small ViT of timm that has learned to name what each patch of a still shows.
+"""Train the zoo's ViT, a small one of timm, to name what each patch of a still holds.
 
 Published TimeSformers and BLIPs begin with a ViT that ImageNet has taught. So do the zoo's TimeSformer and BLIP: both
 with this one.
@@ -33,7 +33,7 @@ WEIGHTS = "vit.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EyeRecipe:
+class ViTRecipe:
     size: int = 64
     patch: int = 8
     width: int = 128
@@ -46,7 +46,7 @@ class EyeRecipe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stills:
-    """Pictures [N, H, W, 3] uint8, what people say of each, and what each patch shows [N, S]."""
+    """Hold pictures [N, H, W, 3] uint8, the captions of each, and what each patch holds [N, S]."""
 
     pictures: np.ndarray
     captions: Sequence[Sequence[str]]
@@ -55,44 +55,44 @@ class Stills:
 
 
 Still = tuple[np.ndarray, list[str], np.ndarray, np.ndarray]
-StillJob = tuple[int, int, int, int, int]  # place, seed, size, grid, captions
+StillJob = tuple[int, int, int, int, int]  # index, seed, size, grid, captions
 
 
 def draw_still(job: StillJob) -> Still:
-    """A still of the corpus `stills`, through JPEG, what people say of it, and the kind and colour of each patch."""
-    place, seed, size, grid, captions = job
-    film = film_at("stills", "train", place, seed=seed)
-    rng = word_generator("stills", "train", place, seed=seed)
+    """Draw a still of the corpus `stills`, through JPEG, with its captions, and the kind and colour of each patch."""
+    index, seed, size, grid, captions = job
+    film = film_at("stills", "train", index, seed=seed)
+    rng = word_generator("stills", "train", index, seed=seed)
     frame = int(rng.integers(film.frames))
     picture = np.asarray(Image.open(io.BytesIO(jpeg(render(film, frame, size)))).convert("RGB"))
-    shown = patch_answers(film, [frame], grid)
-    return picture, [still_caption(film, frame, rng) for _ in range(captions)], shown.kinds[0], shown.colours[0]
+    answers = patch_answers(film, [frame], grid)
+    return picture, [still_caption(film, frame, rng) for _ in range(captions)], answers.kinds[0], answers.colours[0]
 
 
 def draw_stills(
     count: int, *, seed: int, size: int, grid: int, captions: int = 0, progress: Progress | None = None
 ) -> Stills:
     pictures = np.empty((count, size, size, 3), np.uint8)
-    said, kinds, colours = [], [], []
-    jobs = ((place, seed, size, grid, captions) for place in range(count))
-    for place, (picture, texts, kind, colour) in enumerate(ordered(draw_still, jobs, workers=2, ahead=64)):
-        pictures[place] = picture
-        said.append(texts)
+    texts_of_all, kinds, colours = [], [], []
+    jobs = ((index, seed, size, grid, captions) for index in range(count))
+    for index, (picture, texts, kind, colour) in enumerate(ordered(draw_still, jobs, workers=2, ahead=64)):
+        pictures[index] = picture
+        texts_of_all.append(texts)
         kinds.append(kind)
         colours.append(colour)
         if progress is not None:
-            progress(place + 1, count)
-    return Stills(pictures=pictures, captions=said, kinds=np.stack(kinds), colours=np.stack(colours))
+            progress(index + 1, count)
+    return Stills(pictures=pictures, captions=texts_of_all, kinds=np.stack(kinds), colours=np.stack(colours))
 
 
 def normalised(pictures: np.ndarray) -> torch.Tensor:
-    """[..., H, W, 3] uint8 to [..., 3, H, W] float."""
+    """Turn [..., H, W, 3] uint8 into [..., 3, H, W] float."""
     pixels = torch.from_numpy((pictures / np.float32(255) - np.float32(MEAN)) / np.float32(STD))
     return pixels.movedim(-1, -3).contiguous()
 
 
 class Naming(nn.Module):
-    """The eye, and heads that name what is under each patch."""
+    """Name what is under each patch: the ViT, and heads on it."""
 
     def __init__(self, vit: VisionTransformer, width: int) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class Naming(nn.Module):
         return features[:, 1:]  # without the class token
 
 
-def new_vit(recipe: EyeRecipe) -> VisionTransformer:
+def new_vit(recipe: ViTRecipe) -> VisionTransformer:
     return VisionTransformer(
         img_size=recipe.size,
         patch_size=recipe.patch,
@@ -115,7 +115,7 @@ def new_vit(recipe: EyeRecipe) -> VisionTransformer:
     )
 
 
-def build_eye(folder: Path, recipe: EyeRecipe, *, seed: int, progress: Progress | None = None) -> dict[str, float]:
+def build_vit(folder: Path, recipe: ViTRecipe, *, seed: int, progress: Progress | None = None) -> dict[str, float]:
     """Draw the stills, train, and write the ViT. Returns how often it names a held-out patch right."""
     grid = recipe.size // recipe.patch
     stills = draw_stills(recipe.stills, seed=seed, size=recipe.size, grid=grid, progress=progress)
@@ -126,7 +126,7 @@ def build_eye(folder: Path, recipe: EyeRecipe, *, seed: int, progress: Progress 
 
     def loss_at(step: int) -> torch.Tensor:
         rng = np.random.default_rng((seed, 5, step))
-        places = rng.integers(held_out, recipe.stills, size=recipe.batch)
+        indices = rng.integers(held_out, recipe.stills, size=recipe.batch)
         turned = rng.random(recipe.batch) < 0.5  # left and right are alike to a still
 
         def each(values: np.ndarray, axis: int) -> np.ndarray:
@@ -134,9 +134,9 @@ def build_eye(folder: Path, recipe: EyeRecipe, *, seed: int, progress: Progress 
             return np.where(flags, np.flip(values, axis), values)
 
         kinds, colours = (
-            each(answers[places].reshape(-1, grid, grid), 2) for answers in (stills.kinds, stills.colours)
+            each(classes[indices].reshape(-1, grid, grid), 2) for classes in (stills.kinds, stills.colours)
         )
-        return model.patches.loss(model(normalised(each(stills.pictures[places], 2))), kinds, colours)
+        return model.patches.loss(model(normalised(each(stills.pictures[indices], 2))), kinds, colours)
 
     losses = learn(model, loss_at, recipe.course, state=folder / "state.pt", progress=progress)
     with torch.no_grad():
@@ -146,7 +146,7 @@ def build_eye(folder: Path, recipe: EyeRecipe, *, seed: int, progress: Progress 
     return {"patch kind right": right, "loss": float(np.mean(losses[-100:])), "stills": recipe.stills}
 
 
-def read_eye(folder: Path, recipe: EyeRecipe) -> VisionTransformer:
+def read_vit(folder: Path, recipe: ViTRecipe) -> VisionTransformer:
     vit = new_vit(recipe)
     vit.load_state_dict(load_file(folder / WEIGHTS))
     return vit

@@ -113,7 +113,7 @@ def test_a_place_that_cannot_be_written_to_is_named_by_its_option(
             assert main([*words, f"--{option}", target]) == 2
             told = capsys.readouterr().err
             assert told.startswith(f"error: --{option} {target} cannot be written (")
-            assert told.endswith("name a place where you may write and that has room\n")
+            assert told.endswith("name a path where you may write and that has room\n")
             assert told.count("\n") == 1
 
 

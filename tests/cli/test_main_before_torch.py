@@ -107,7 +107,7 @@ def test_finetune(words: str, told: str, place: Path) -> None:
         ("film.mp4 --batch-size 0", "--batch-size is 0"),
         ("film.mp4 --teacher gone", "gone is neither a directory nor a repo"),
         ("film.mp4 --teacher asr --transcripts gone.json", "--transcripts gone.json: there is no such file"),
-        ("film.mp4 --teacher toy-mixed --frames sharpest", "a PseudoCap watches the whole clip"),
+        ("film.mp4 --teacher toy-mixed --frames sharpest", "a PseudoCap samples the complete clip"),
     ],
 )
 def test_label(words: str, told: str, place: Path) -> None:

@@ -21,7 +21,7 @@ with progress_of("captioning", "files") as progress:
 with stages_of("demo") as stages:
     stages.draw("films", 1, 1)
     print("a cat sleeps")
-    stages.say("[almost] done")
+    stages.log("[almost] done")
 assert list(counted("ab", "reading")) == ["a", "b"]
 """
 

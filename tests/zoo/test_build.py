@@ -34,12 +34,12 @@ def shipped(built: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_second_build_makes_nothing(built: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in built.rglob("*") if path.is_file()}
     assert main(["zoo", "build", "--smoke", "--out", str(built), "--json"]) == 0
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    reports: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert {path: path.stat().st_mtime_ns for path in built.rglob("*") if path.is_file()} == before
-    assert told["zoo"]["bytes"] < LIMIT
+    assert reports["zoo"]["bytes"] < LIMIT
     for regime in REGIMES:
-        assert {"as it is", "centre frame", "reversed", "shuffled", "blind"} <= told[f"tuned-{regime}"].keys()
-    assert told["labels"]["labels"] > 0
+        assert {"as it is", "centre frame", "reversed", "shuffled", "blind"} <= reports[f"tuned-{regime}"].keys()
+    assert reports["labels"]["labels"] > 0
 
 
 def test_every_regime_has_a_row_before_and_after_fine_tuning(shipped: Path) -> None:

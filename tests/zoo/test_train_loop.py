@@ -27,13 +27,13 @@ def fitted(state: Path, *, kill_at: int | None = None) -> tuple[nn.Module, list[
 
 
 def test_a_course_that_was_killed_ends_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning, "KEPT_EVERY", 10)
-    whole, losses = fitted(tmp_path / "whole.pt")
+    monkeypatch.setattr(learning, "STATE_EVERY", 10)
+    uninterrupted, losses = fitted(tmp_path / "whole.pt")
     with pytest.raises(KeyboardInterrupt):
         fitted(tmp_path / "state.pt", kill_at=17)
     resumed, again = fitted(tmp_path / "state.pt")
     assert again == losses
-    assert torch.equal(whole.weight, resumed.weight)
+    assert torch.equal(uninterrupted.weight, resumed.weight)
     assert not (tmp_path / "state.pt").exists()
 
 

@@ -13,9 +13,9 @@ from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.scenes import TICKS
 from pseudocap.zoo.blip import TeacherRecipe, as_vision, new_blip
 from pseudocap.zoo.patches import CHANGES, NOBODY, changes, patch_answers
-from pseudocap.zoo.vit import MEAN, STD, EyeRecipe, draw_stills, new_vit, normalised
+from pseudocap.zoo.vit import MEAN, STD, ViTRecipe, draw_stills, new_vit, normalised
 
-SMALL = EyeRecipe(size=32, width=32, depth=2, heads=2)
+SMALL = ViTRecipe(size=32, width=32, depth=2, heads=2)
 
 
 def test_timesformer_and_blip_begin_with_what_the_eye_sees() -> None:
@@ -34,25 +34,25 @@ def test_timesformer_and_blip_begin_with_what_the_eye_sees() -> None:
 
 @pytest.mark.slow
 def test_the_captions_drawn_with_stills_change_nothing_of_them() -> None:
-    alone, told = (draw_stills(2, seed=3, size=32, grid=4, captions=count) for count in (0, 2))
-    assert np.array_equal(alone.pictures, told.pictures)
-    assert np.array_equal(alone.kinds, told.kinds)
-    assert [len(each) for each in told.captions] == [2, 2]
+    alone, with_captions = (draw_stills(2, seed=3, size=32, grid=4, captions=count) for count in (0, 2))
+    assert np.array_equal(alone.pictures, with_captions.pictures)
+    assert np.array_equal(alone.kinds, with_captions.kinds)
+    assert [len(each) for each in with_captions.captions] == [2, 2]
 
 
 def test_changes_are_the_differences_of_the_poses_of_what_lies_under_a_patch() -> None:
     film = film_at("clips", "train", 5, seed=1)
     frames = [int((number + 0.5) * film.frames / 4) for number in range(4)]
-    shown = patch_answers(film, frames, 8)
-    assert ((shown.things == NOBODY) == (shown.kinds == 0)).all()
-    found, known = changes(shown.things[None], shown.poses[None])
+    answers = patch_answers(film, frames, 8)
+    assert ((answers.things == NOBODY) == (answers.kinds == 0)).all()
+    found, known = changes(answers.things[None], answers.poses[None])
     assert not known[0, 0, :, 0].any()
     assert not known[0, -1, :, 1].any()
     shot = film.shots[0]
     at = poses(shot, np.array([frame * TICKS + TICKS // 2 for frame in frames]))
     for number in range(3):
-        for patch in np.flatnonzero(shown.things[number] != NOBODY):
-            who = shown.things[number, patch]
+        for patch in np.flatnonzero(answers.things[number] != NOBODY):
+            who = answers.things[number, patch]
             for channel, (name, unit) in enumerate(CHANGES.items()):
                 values = getattr(at, name)[who]
                 expected = np.clip((values[number + 1] - values[number]) / unit, -3, 3)

@@ -52,18 +52,18 @@ def planned(regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int],
     return [*plain, *(replace(cell, captions=count) for count in counts for cell in plain)]
 
 
-def run(bench: Bench, *, tell: Callable[[str], None]) -> None:
+def run(bench: Bench, *, log: Callable[[str], None]) -> None:
     """Make what is missing. Nothing of the zoo and no pre-training that was made by other settings is thrown away."""
     states = bench.shop.states(bench.stages)
     others = [name for name, state in states.items() if state == "other"]
     _refuse_to_lose(bench, others)
     if others:
-        tell(f"{', '.join(others)}: made by other settings or of other videos, so anew")
+        log(f"{', '.join(others)}: made by other settings or of other videos, so anew")
     missing = [name for name, state in states.items() if state != "finished" and not name.startswith(CELLS)]
     if missing and bench.on_a_zoo:
-        tell(f"{bench.shop.root} lacks {', '.join(missing)}: made first, as `pseudocap zoo build` does")
+        log(f"{bench.shop.root} lacks {', '.join(missing)}: made first, as `pseudocap zoo build` does")
     waiting = [name for name, state in states.items() if state != "finished"]
-    bench.shop.run([_announced(stage, bench.shop, waiting, tell) for stage in bench.stages])
+    bench.shop.run([_announced(stage, bench.shop, waiting, log) for stage in bench.stages])
 
 
 def _refuse_to_lose(bench: Bench, others: Sequence[str]) -> None:
@@ -92,14 +92,14 @@ def _pretrained_here(folder: Path) -> bool:
     return str(json.loads(done.read_text(encoding="utf-8")).get("command", "")).startswith(TRAIN)
 
 
-def _announced(stage: Stage, shop: Workshop, waiting: Sequence[str], tell: Callable[[str], None]) -> Stage:
+def _announced(stage: Stage, shop: Workshop, waiting: Sequence[str], log: Callable[[str], None]) -> Stage:
     """Says where we are and how long it may take before a stage is made."""
     if stage.name not in waiting:
         return stage
 
     def make(folder: Path, report: Progress) -> Mapping[str, Any]:
         here = list(waiting).index(stage.name)
-        tell(f"{stage.name}: {here + 1} of {len(waiting)} to make, {time_left(shop, waiting[here:])}")
+        log(f"{stage.name}: {here + 1} of {len(waiting)} to make, {time_left(shop, waiting[here:])}")
         return stage.make(folder, report)
 
     return replace(stage, make=make)

@@ -84,7 +84,7 @@ def state_of_things() -> dict[str, Any]:
     }
 
 
-def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, tell: Callable[[str], None]) -> list[RaceResult]:
+def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, log: Callable[[str], None]) -> list[RaceResult]:
     """Those that are kept, and the others measured now. A race that fails is told at the end; the others are kept."""
     out.mkdir(parents=True, exist_ok=True)
     now, results, failures = state_of_things(), [], []
@@ -93,9 +93,9 @@ def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, tell: Cal
         kept = out / f"{race.name}.json"
         result = _kept(kept, race, now, wanted)
         if result is not None:
-            tell(f"{race.name}: kept from before ({kept})")
+            log(f"{race.name}: kept from before ({kept})")
         else:
-            tell(f"{race.name}: {number} of {len(races)}")
+            log(f"{race.name}: {number} of {len(races)}")
             words = ("-m", "pseudocap.bench.speed.throughput", race.name, "--rounds", str(wanted), "--out", str(kept))
             done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=False)
             if done.returncode != 0:

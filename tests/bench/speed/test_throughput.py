@@ -63,7 +63,7 @@ def test_a_race_that_cannot_run_costs_no_other(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", str(tmp_path))  # no Java, which pycocoevalcap needs
     chosen = [each for each in RACES if each.name in ("resume", "score")]
     with pytest.raises(DataError, match=r"score: .*the others are kept"):
-        run_races(chosen, tmp_path / "out", rounds=1, tell=lambda line: None)
+        run_races(chosen, tmp_path / "out", rounds=1, log=lambda line: None)
     assert (tmp_path / "out" / "resume.json").is_file()
 
 
