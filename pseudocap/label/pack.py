@@ -95,7 +95,7 @@ def pack(
             for number, first in enumerate(range(0, total, packing.shard_size)):
                 shard = list(islice(wanted, packing.shard_size))
                 tar = out / f"{number:05d}.tar"
-                if not _is_whole(tar):
+                if not _is_complete(tar):
                     found = pool.ordered(_pieces(shard), crashed=lambda piece: [Cut(problem=CRASHED) for _ in piece])
                     _write_shard(tar, number, shard, chain.from_iterable(found), cuts, failed)
                 if progress is not None:
@@ -109,7 +109,7 @@ def pack(
     return Packed(tars=number + 1, samples=cuts.total(), cuts=dict(sorted(cuts.items())), failed=failed)
 
 
-def _is_whole(tar: Path) -> bool:
+def _is_complete(tar: Path) -> bool:
     """Return whether a complete tar is there: what failed, because the videos had moved, say, is tried again."""
     listed = tar.with_suffix(".parquet")
     if not (tar.exists() and listed.exists()):

@@ -1,4 +1,4 @@
-"""The only weights that learn: one adapter sits before a decoder layer and lets its words attend to the memory.
+"""Let a decoder's words attend to the memory, by the only weights that learn: an adapter before a decoder layer.
 
 Two fusions, both from the papers, and three attentions (docs/network.md). Each adapter declares its own trainable
 parameters; the gate is a value one can read (`gates()`), because how far the adapters opened is a result. Legend: N
@@ -29,7 +29,7 @@ ATTENTION: dict[str, type[Attention]] = {
 
 
 class FeedForward(nn.Module):
-    """D -> 4A -> D. A is the words' own width unless given."""
+    """Map D -> 4A -> D. A is the words' own width unless given."""
 
     def __init__(self, width: int, inner: int | None = None) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class FeedForward(nn.Module):
 
 
 class Adapter(nn.Module):
-    """What both fusions share: an attention to the memory and a feed-forward."""
+    """Hold what both fusions share: an attention to the memory and a feed-forward."""
 
     def __init__(self, *, width: int, attention: Attention, ffn: FeedForward) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Adapter(nn.Module):
         self.ffn = ffn
 
     def reset_parameters(self) -> None:
-        """Small normal weights and zero biases, as OPT itself starts."""
+        """Draw small normal weights and zero biases, as OPT itself starts."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=START)
@@ -77,7 +77,7 @@ class Adapter(nn.Module):
 
 
 class ResidualAdapter(Adapter):
-    """FrozenCaptioner: h + tanh(g1) * attention, then h + tanh(g2) * feed-forward, both pre-norm."""
+    """Add as FrozenCaptioner does: h + tanh(g1) * attention, then h + tanh(g2) * feed-forward, both pre-norm."""
 
     def __init__(
         self, *, width: int, attention: Attention, ffn: FeedForward, gate_width: int, gate_init: float
@@ -127,7 +127,7 @@ class ConvexAdapter(Adapter):
         return torch.sigmoid(self.theta.float() + self.eta).to(self.theta.dtype)
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
-        """eta stays float32 in a half-precision captioner: bfloat16 would turn its slow drift into a staircase."""
+        """Keep eta in float32 in a half-precision captioner: bfloat16 would turn its slow drift into a staircase."""
         eta = self.eta
         super()._apply(fn, recurse)
         if not eta.is_meta:
@@ -146,7 +146,7 @@ class ConvexAdapter(Adapter):
 
 
 def build_adapter(config: PseudoCapConfig, *, width: int, memory_widths: Mapping[str, int], heads: int) -> Adapter:
-    """`memory_widths` has the width of each axis that the config names; heads are as wide as the decoder's."""
+    """Build from `memory_widths`, the width of each axis that the config names; heads are as wide as the decoder's."""
     assert config.gate_init is not None  # PseudoCapConfig fills it at birth
     inner, head_width = config.adapter_width or width, width // heads
     if inner % head_width:

@@ -1,4 +1,4 @@
-"""Cross-attention from words to the memory, at a cost linear in its vectors.
+"""Attend from words to the memory, at a cost linear in its vectors.
 
 The video has been pooled once, at the end of its encoders, so for the separable attention it is a few dozen vectors on
 each axis and never T * S. Keys and values are projected once per video (`project`) and then serve every decoding step,
@@ -29,7 +29,7 @@ from pseudocap.model.packing import Packing
 
 @dataclass(frozen=True, slots=True)
 class KeysValues:
-    """One axis of B videos as one adapter sees it; `mask` is None where nothing is padded.
+    """Hold one axis of B videos as one adapter sees it; `mask` is None where nothing is padded.
 
     `present` is False for the videos that have nothing on a padded axis. The mask hides nothing of those, since a
     softmax over nothing is NaN; their values are zero instead, so that exactly zero is what they give.
@@ -43,7 +43,7 @@ class KeysValues:
 
 @dataclass(frozen=True, slots=True)
 class ProjectedAxes:
-    """Each axis of B videos as one adapter sees it, by name. With a `packing` the words come in packed rows."""
+    """Hold each axis of B videos as one adapter sees it, by name. With a `packing` the words come in packed rows."""
 
     axes: dict[str, KeysValues]
     packing: Packing | None = None
@@ -51,7 +51,7 @@ class ProjectedAxes:
 
 @dataclass(frozen=True, slots=True)
 class ProjectedVectors:
-    """B videos as an adapter with a single set of vectors sees them: those of `frames` frames, one after another, or
+    """Hold B videos as an adapter with one set of vectors sees them: those of `frames` frames, one after another, or
     with None a resampler's, which are of no frame and of no patch."""
 
     vectors: KeysValues
@@ -66,7 +66,7 @@ START = 0.02  # standard deviation of new weights, as OPT itself starts
 
 
 class AxisAttention(nn.Module):
-    """Multi-head attention from words to one axis of the memory, without an output projection.
+    """Attend with multiple heads from words to one axis of the memory, without an output projection.
 
     `inner` is the width of all heads together, the words' own unless given.
     """
@@ -121,7 +121,7 @@ class AxisAttention(nn.Module):
 
 
 class SeparableCrossAttention(nn.Module):
-    """W_mix [Attn(h, LN(axis)) of every axis]: separate weights per axis, no output projection but W_mix.
+    """Compute W_mix [Attn(h, LN(axis)) of every axis]: separate weights per axis, no output projection but W_mix.
 
     `inner` is the width of the attention to each axis, the words' own unless given.
     """
@@ -194,7 +194,7 @@ def _nothing(memory: Memory, width: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class FullCrossAttention(nn.Module):
-    """W_out Attn(h, LN(vectors)): one attention over every patch of every frame, or over a resampler's latents.
+    """Compute W_out Attn(h, LN(vectors)): one attention over every patch of every frame, or over a resampler's latents.
 
     It has as many heads, as wide, as the separable one has for both axes together (2H of K), and W_out the shape of
     W_mix. So the weights are as many; only the LayerNorm is one where the separable one has two, 2E numbers fewer.
@@ -220,7 +220,7 @@ class FullCrossAttention(nn.Module):
         self.out = nn.Linear(inner, width, bias=False)
 
     def project(self, seen: Memory | torch.Tensor, *, padded: Collection[str] = AXES) -> ProjectedVectors:
-        """A memory that has patches, or latents [B,R,E], of which none is padding."""
+        """Project a memory that has patches, or latents [B,R,E], of which none is padding."""
         if isinstance(seen, torch.Tensor):
             return ProjectedVectors(self.vectors.project(seen, None), frames=None)
         return ProjectedVectors(self.vectors.project(*every_patch(seen, padded=padded)), frames=seen.time.shape[1])

@@ -1,4 +1,4 @@
-"""What a PseudoCap is made of, as one value that is checked at birth and stored beside the weights."""
+"""Describe what a PseudoCap is made of, as one value that is checked at birth and stored beside the weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Kind = TypeVar("Kind")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backbone:
-    """A frozen network, named so exactly that another training of it is not taken for it.
+    """Name a frozen network so exactly that another training of it is not taken for it.
 
     `fingerprint` is a sha256 over samples of every stored tensor and `tokenizer` a hash of what the tokenizer does;
     both are empty only before the backbone has been loaded for the first time. `kind` names the family to load it as,
@@ -51,7 +51,7 @@ class Backbone:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateSchedule:
-    """The push on convex gates over the optimiser's steps t: eta = start + (end - start)(1 - exp(-rate t)).
+    """Schedule the push on convex gates over the optimiser's steps t: eta = start + (end - start)(1 - exp(-rate t)).
 
     The papers give no values. At our default of 0 and 0 the gate is sigmoid(theta), 0.5 at first, as their equation 4
     says. `learned=False` freezes theta, which leaves the printed equation 12.
@@ -69,13 +69,13 @@ class GateSchedule:
             raise ConfigError(f"gate_schedule.rate must not be negative, not {self.rate}")
 
     def eta(self, step: int) -> float:
-        """Equation 12 at an optimiser step."""
+        """Compute equation 12 at an optimiser step."""
         return self.start + (self.end - self.start) * -math.expm1(-self.rate * step)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PseudoCapConfig:
-    """The whole recipe of a captioner except the numbers in its weights.
+    """Hold the complete recipe of a captioner except the numbers in its weights.
 
     `gate_init` is the value inside tanh for the residual fusion (1.0 unless given; 0.0 leaves plain OPT) and the
     start of theta for the convex one (0.0 unless given). `axes` are those of the memory that the adapters attend to;
@@ -149,27 +149,27 @@ class PseudoCapConfig:
 
     @property
     def encoder(self) -> Backbone:
-        """The encoder of video."""
+        """Return the encoder of video."""
         return self.encoders[VIDEO]
 
     @property
     def backbones(self) -> dict[str, Backbone]:
-        """Every frozen network by the option that names it: decoder, encoder (of video), audio_encoder."""
+        """Return every frozen network by the option that names it: decoder, encoder (of video), audio_encoder."""
         return {"decoder": self.decoder} | {_option(modality): each for modality, each in self.encoders.items()}
 
     def with_backbones(self, **changed: Backbone) -> PseudoCapConfig:
-        """The same config with some of its `backbones` replaced, by their names there."""
+        """Return the same config with some of its `backbones` replaced, by their names there."""
         found = {**self.backbones, **changed}
         encoders = {modality: found[_option(modality)] for modality in self.encoders}
         return dataclasses.replace(self, decoder=found["decoder"], encoders=encoders)
 
     @property
     def needs_patches(self) -> bool:
-        """Whether memories must hold the patch vectors beside the pooled ones."""
+        """Return whether memories must hold the patch vectors beside the pooled ones."""
         return self.attention != SEPARABLE
 
     def to_dict(self) -> dict[str, Any]:
-        """Fields that came later are not written at their defaults, which are what configs without them mean."""
+        """Omit later fields at their defaults, which are what configs without them mean."""
         fields = dataclasses.asdict(self)
         for name, default in LATER.items():
             if fields[name] == default:
@@ -210,7 +210,7 @@ def _option(modality: str) -> str:
 
 
 def default_adapter_layers(layers: int) -> tuple[int, ...]:
-    """Before every second layer of the upper half: 12, 14, ... 22 of 24."""
+    """Return every second layer of the upper half: 12, 14, ... 22 of 24."""
     return tuple(range(layers // 2, layers, 2))
 
 

@@ -1,4 +1,4 @@
-"""Where a network computes and in which type, checked before anything is loaded."""
+"""Choose where a network computes and in which type, checked before anything is loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The caption loss: cross-entropy of the next token, over real tokens only and in chunks of the vocabulary's logits.
+"""Compute the caption loss: cross-entropy of the next token, over real tokens only and in chunks of the logits.
 
 With 50 K words the logits are by far the largest tensor of a training step. Padding is about half of a batch of
 captions, and no logit is ever computed for it; the rest is done a chunk of tokens at a time, each chunk leaving only
@@ -28,7 +28,7 @@ def caption_loss(
     *,
     chunk: int | None = CHUNK,
 ) -> torch.Tensor:
-    """The mean over the tokens that have a label; `labels` stand beside their input, the shift happens here.
+    """Return the mean over the tokens that have a label; `labels` stand beside their input, the shift happens here.
 
     `chunk=None` computes all logits at once. The vocabulary is frozen: no gradient is made for it.
     """
@@ -55,7 +55,7 @@ def caption_loss(
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
-    """Mean cross-entropy of hidden @ vocabulary.T that never holds more than `chunk` rows of logits."""
+    """Compute the mean cross-entropy of hidden @ vocabulary.T that never holds more than `chunk` rows of logits."""
 
     @staticmethod
     def forward(

@@ -1,4 +1,4 @@
-"""The network: a frozen encoder, one memory, a frozen decoder with adapters. Knows no files and no text.
+"""Connect a frozen encoder, one memory, and a frozen decoder with adapters. Knows no files and no text.
 
 Legend: B videos, N captions (a multiple of B), T frames, L tokens, V vocabulary.
 """
@@ -42,7 +42,7 @@ GENERATION_ARGUMENTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class CaptionOutput:
-    """`logits` is None where labels were given and the logits not asked for: the loss never makes all of them."""
+    """Hold an output. `logits` is None where labels were given and logits not requested: the loss never makes all."""
 
     loss: torch.Tensor | None
     logits: torch.Tensor | None
@@ -79,19 +79,19 @@ class CaptionNetwork(nn.Module):
 
     @property
     def adapters(self) -> dict[int, Adapter]:
-        """The adapters by the index of the decoder layer behind each."""
+        """Return the adapters by the index of the decoder layer behind each."""
         return self.decoder.adapters_by_layer
 
     @property
     def trainable_names(self) -> set[str]:
-        """The exact set of parameters that learn, as the adapters declare them; of a resampler all."""
+        """Return the exact set of parameters that learn, as the adapters declare them; of a resampler all."""
         declared: dict[int | str, set[str]] = {layer: each.trainable_names() for layer, each in self.adapters.items()}
         if self.decoder.resampler is not None:
             declared[RESAMPLER] = {name for name, _ in self.decoder.resampler.named_parameters()}
         return {f"{ADAPTERS}{part}.{name}" for part, names in declared.items() for name in names}
 
     def train(self, mode: bool = True) -> Self:
-        """What is frozen stays in evaluation mode, also after a bare `.train()`."""
+        """Keep what is frozen in evaluation mode, also after a bare `.train()`."""
         if mode:
             self.require_full_precision("be trained")
         super().train(mode)
@@ -126,7 +126,7 @@ class CaptionNetwork(nn.Module):
                 adapter.set_gate_step(step)
 
     def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> Memory:
-        """Frames float [B,T,3,H,W], normalised, to the memory that everything downstream sees.
+        """Encode frames float [B,T,3,H,W], normalised, into the memory that everything downstream sees.
 
         It keeps all patches where this captioner's attention looks at them, and only there.
         """
@@ -144,7 +144,7 @@ class CaptionNetwork(nn.Module):
         labels: torch.Tensor | None = None,
         return_logits: bool = False,
     ) -> CaptionOutput:
-        """N captions of B videos, N a multiple of B and the captions of a video side by side.
+        """Read N captions of B videos, N a multiple of B and the captions of a video side by side.
 
         `memory=None` is the plain decoder. `labels` are the input ids with -100 where nothing is to be learned; with
         them nothing is computed for padding on the right, and what `return_logits` gives for it means nothing.
@@ -170,7 +170,7 @@ class CaptionNetwork(nn.Module):
         seed: int | None = None,
         **options: Any,
     ) -> torch.Tensor:
-        """Token ids [N, prompt + new] through transformers' generation, with its options (num_beams, do_sample, ...).
+        """Generate ids [N, prompt + new] by transformers' generation, with its options (num_beams, do_sample, ...).
 
         The prompt is BOS unless given; right-padded prompts are shifted to the left first. With a seed, sampling
         repeats exactly and leaves torch's own random state alone.
@@ -195,7 +195,7 @@ class CaptionNetwork(nn.Module):
             )
 
     def adapter_state(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint holds: the adapters' parameters and saved buffers, and nothing frozen."""
+        """Return what a checkpoint holds: the adapters' parameters and saved buffers, and nothing frozen."""
         return self.decoder.adapters.state_dict()
 
     def parameter_counts(self) -> ParameterCounts:
@@ -235,13 +235,13 @@ class CaptionNetwork(nn.Module):
 
 
 def _leave_out_frozen(network: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
-    """Whoever saves a state dict, Lightning's checkpoints among them, saves the adapters and nothing frozen."""
+    """Leave what is frozen out of every state dict, Lightning's checkpoints among them."""
     for name in [name for name in state if name.startswith(prefix) and not name.startswith(f"{prefix}{ADAPTERS}")]:
         del state[name]
 
 
 def _fill_in_frozen(network: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
-    """A state dict without the frozen parts is complete: they stay what they are. Buffers that are worked out and not
+    """Complete a state dict without the frozen parts, which stay what they are. Buffers that are worked out and not
     stored (rotary positions) belong to no state dict."""
     for path, module in network.named_modules(remove_duplicate=False):
         inside = f"{path}." if path else ""
@@ -257,7 +257,7 @@ def _pad_left(ids_NL: torch.Tensor, mask_NL: torch.Tensor) -> tuple[torch.Tensor
 
 
 def _check_options(options: Mapping[str, Any], seed: int | None) -> None:
-    """The options that are mistaken most often, before transformers meets them."""
+    """Check the options that are mistaken most often, before transformers meets them."""
     known = GenerationConfig().to_dict().keys() | GENERATION_ARGUMENTS
     for name, value in options.items():
         if name not in known:
@@ -272,15 +272,15 @@ def _check_options(options: Mapping[str, Any], seed: int | None) -> None:
 
 
 def _final_length(prompt: int, options: Mapping[str, Any]) -> int:
-    """How long a caption may become with these options of transformers."""
+    """Return how long a caption may become with these options of transformers."""
     inner = options.get("generation_config")
-    new, whole = (options.get(name) or getattr(inner, name, None) for name in ("max_new_tokens", "max_length"))
-    return prompt + new if new else whole or prompt
+    new, length = (options.get(name) or getattr(inner, name, None) for name in ("max_new_tokens", "max_length"))
+    return prompt + new if new else length or prompt
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draws from `seed` on every device inside, and torch's own random state as it was outside."""
+    """Draw from `seed` on every device inside; leave torch's own random state outside as it was."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)
     kind = accelerator.type if accelerator is not None and accelerator.type != "mps" else "cuda"
     devices = range(torch.accelerator.device_count()) if kind != "cuda" or torch.cuda.is_available() else ()

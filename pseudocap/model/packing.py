@@ -1,4 +1,4 @@
-"""Captions of a batch side by side in rows, so that nothing is computed for padding.
+"""Pack captions of a batch side by side in rows, so that nothing is computed for padding.
 
 About half of a batch of captions is padding. The frozen layers and the adapters' own weights see the packed rows, where
 positions that start again from 0 keep captions apart; the attention to the videos alone sees one row for each caption,
@@ -19,7 +19,7 @@ WORTH = 0.9  # of the batch with its padding; above it packing moves tokens abou
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """`source_PS` is the index among N * L of each packed token, `target_NL` the index among P * S of each token; where
+    """Map tokens: `source_PS` is the index in N * L of a packed token, `target_NL` that in P * S of each token; where
     there is padding either names some real token, whose copy nobody looks at."""
 
     source_PS: torch.Tensor
@@ -28,7 +28,7 @@ class Packing:
 
     @classmethod
     def of(cls, attention_mask_NL: torch.Tensor | None) -> Self | None:
-        """None where it would gain little, and where the padding is not on the right."""
+        """Return a packing, None where it would gain little, and where the padding is not on the right."""
         if attention_mask_NL is None:
             return None
         N, L = attention_mask_NL.shape
@@ -50,16 +50,16 @@ class Packing:
         return cls(*(torch.from_numpy(each).to(lengths_N.device) for each in (source, target, positions)))
 
     def pack(self, x_NL: torch.Tensor) -> torch.Tensor:
-        """[N,L,...] to [P,S,...]"""
+        """Turn [N,L,...] into [P,S,...]."""
         return x_NL.flatten(0, 1)[self.source_PS]
 
     def unpack(self, x_PS: torch.Tensor) -> torch.Tensor:
-        """[P,S,...] to [N,L,...]"""
+        """Turn [P,S,...] into [N,L,...]."""
         return x_PS.flatten(0, 1)[self.target_NL]
 
 
 def _laid_out(lengths: list[int]) -> tuple[list[tuple[int, int]], int, int]:
-    """(row, first column) of each caption in their order, the number of rows, and how wide they are."""
+    """Return (row, first column) of each caption in their order, the number of rows, and how wide they are."""
     wide = max(ROW, *lengths, 1)
     starts, row, filled, width = [], 0, 0, 0
     for length in lengths:

@@ -1,4 +1,4 @@
-"""The frozen backbones in fewer bits: for captioning on small machines, where every word waits for all the weights.
+"""Hold frozen backbones in fewer bits: for captioning on small machines, where every word waits for all the weights.
 
 A decoder that writes one word at a time multiplies a handful of rows by all its weights, so the bytes of the weights
 are its time. Here the linear layers of the frozen encoder and decoder are replaced by layers that hold the same weights
@@ -30,7 +30,7 @@ BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, of x86's matrix 
 
 
 class PackedLinear(nn.Module):
-    """A frozen linear layer in fewer bits. What its weights became is no parameter: nobody learns or saves it."""
+    """Hold a frozen linear layer in fewer bits. Its packed weights are no parameter: nobody learns or saves it."""
 
     in_features: int
     out_features: int
@@ -57,7 +57,7 @@ class PackedLinear(nn.Module):
 
 
 class BFloat16Linear(PackedLinear):
-    """Weights and inputs in bfloat16. Half the bytes; the only one that also runs on a GPU."""
+    """Compute with weights and inputs in bfloat16. Half the bytes; the only one that also runs on a GPU."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__(linear)
@@ -70,7 +70,7 @@ class BFloat16Linear(PackedLinear):
 
 
 class CPULinear(PackedLinear):
-    """What the others share: they have kernels for the CPU alone."""
+    """Hold what the others share: they have kernels for the CPU alone."""
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
         if (device := fn(torch.empty(0)).device).type != "cpu":
@@ -82,7 +82,7 @@ class CPULinear(PackedLinear):
 
 
 class Float16Linear(CPULinear):
-    """Weights in float16, everything computed in float32 (FBGEMM's kernel). Of a file in float16, as OPT's are,
+    """Hold weights in float16 and compute in float32 (FBGEMM's kernel). Of a file in float16, as OPT's are,
     nothing is rounded: half the bytes, and sums that differ by their order alone."""
 
     def __init__(self, linear: nn.Linear) -> None:
@@ -96,7 +96,7 @@ class Float16Linear(CPULinear):
 
 
 class StoredFloat16Linear(Float16Linear):
-    """A layer of an adapter whose weights are float16 numbers anyway, as a checkpoint saved in half precision has them.
+    """Hold an adapter's layer whose weights are float16 numbers anyway, as those of a checkpoint in half precision.
 
     It computes what the layer in float32 computed. Its weights stay parameters, since they are what is saved.
     """
@@ -114,7 +114,7 @@ class StoredFloat16Linear(Float16Linear):
 
 
 class Int8Linear(CPULinear):
-    """A scale for each output, and a scale and an offset for each row of the input, found as it comes.
+    """Hold a scale for each output, and a scale and an offset for each row of the input, found as it comes.
 
     Each row by itself, so that a caption does not depend on its neighbours in the batch: the least of a row becomes 0
     and its most 127, and the kernel sees one range for all. Seven bits of input, not eight: without VNNI the products
@@ -160,7 +160,7 @@ class Int8Linear(CPULinear):
 
 
 class Int4Linear(CPULinear):
-    """Four bits with a scale and an offset for each 32 weights of an output; the inputs in bfloat16.
+    """Hold four bits with a scale and an offset for each 32 weights of an output; the inputs in bfloat16.
 
     The fewest bytes, so the fastest for a few rows; many rows (an encoder's) unpack the weights again and again, and
     are better off in int8.
@@ -193,7 +193,7 @@ class Int4Linear(CPULinear):
 
 
 class HalfEmbedding(nn.Module):
-    """The rows of a table in 16 bits, handed out in float32: OPT's own files hold no more."""
+    """Hold the rows of a table in 16 bits, return them in float32: OPT's own files hold no more."""
 
     def __init__(self, table: nn.Embedding) -> None:
         super().__init__()
@@ -235,7 +235,7 @@ def pack_linears(
 
 
 def check_precision(precision: str, device: torch.device, dtype: torch.dtype = torch.float32) -> None:
-    """Before anything is loaded: is there such a precision, does the dtype suit it, can this device compute in it?"""
+    """Check, before anything is loaded, that a precision exists, the dtype suits it, and this device has it."""
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise ConfigError(f"precision must be one of {known}, not {precision!r}{nearest(str(precision), PRECISIONS)}")
@@ -255,7 +255,7 @@ def check_precision(precision: str, device: torch.device, dtype: torch.dtype = t
 
 
 def warn_where_slow(precision: str, device: torch.device) -> None:
-    """What a CPU can do, but not well, is told and done."""
+    """Warn of what a CPU can do, but not well."""
     if precision == "bfloat16" and device.type == "cpu" and not computes_in_bfloat16():
         warnings.warn(
             "this CPU has no bfloat16 instructions: precision='bfloat16' halves the memory here, but may be slower "
@@ -265,13 +265,13 @@ def warn_where_slow(precision: str, device: torch.device) -> None:
 
 
 def computes_in_bfloat16() -> bool:
-    """Whether this CPU has instructions for it; a torch that cannot tell is taken at its best."""
+    """Return whether this CPU has instructions for it; a torch that cannot tell is taken at its best."""
     flags = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else dict.fromkeys(BFLOAT16_FLAGS, 1)
     return any(flags.get(flag, False) for flag in BFLOAT16_FLAGS)
 
 
 def try_kernels(*kinds: LinearKind, requested: str, instead: str) -> None:
-    """A layer of each kind, multiplied once: builds of torch differ, and none says what it has."""
+    """Try a layer of each kind once: builds of torch differ, and none reports what it has."""
     layer = nn.Linear(64, 64).requires_grad_(False)
     try:
         for kind in kinds:

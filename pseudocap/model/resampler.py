@@ -1,4 +1,4 @@
-"""A Perceiver resampler: a few latents look at all vectors of a video, and stand for it from then on.
+"""Resample as a Perceiver: a few latents look at all vectors of a video, and stand for it from then on.
 
 As in Flamingo and OpenFlamingo, one for all adapters, run once per video. Each word then looks at R latents, however
 long the video. It learns, so what it makes of a video cannot be stored as the pooled memory can: every training step
@@ -24,7 +24,7 @@ DEPTH = 6
 
 
 class ResamplerLayer(nn.Module):
-    """Latents to the features and to themselves; heads of 64, as in OpenFlamingo."""
+    """Attend from latents to the features and to themselves; heads of 64, as in OpenFlamingo."""
 
     def __init__(self, *, width: int, feed_forward: bool = True, heads: int = 8, head_width: int = 64) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class ResamplerLayer(nn.Module):
     def forward(
         self, latents_BRE: torch.Tensor, features_BME: torch.Tensor, mask_B11M: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The mask is of the features and of the latents behind them."""
+        """Update the latents. The mask is of the features and of the latents behind them."""
         normed_BRE = self.norm_latents(latents_BRE)
         both_BME = torch.cat((self.norm_features(features_BME), normed_BRE), dim=1)
         q, k, v = (
@@ -51,7 +51,7 @@ class ResamplerLayer(nn.Module):
 
 
 class Resampler(nn.Module):
-    """`depth` layers over learned latents. It starts as OpenFlamingo's: PyTorch's own start, latents of deviation 1."""
+    """Run `depth` layers over learned latents. It starts as OpenFlamingo's: PyTorch's start, latents of deviation 1."""
 
     def __init__(self, *, width: int, latents: int = LATENTS, depth: int = DEPTH, feed_forward: bool = True) -> None:
         super().__init__()

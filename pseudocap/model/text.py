@@ -1,4 +1,4 @@
-"""Text as the network reads it: framing, prompts, padding, stop words, the mask token, and ids back to text.
+"""Prepare text as the network reads it: framing, prompts, padding, stop words, the mask token, and ids back to text.
 
 A caption is framed by the tokenizer's own special tokens, `BOS caption EOS`. A prompt stands between BOS and the
 caption and is never learned. Prompt and caption are joined by a space and encoded together, so that a caption has the
@@ -25,7 +25,7 @@ WORDS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Marks:
-    """The ids that open, close and pad a text.
+    """Hold the ids that open, close and pad a text.
 
     A text opens with what the tokenizer itself puts in front of one (XGLM's is `</s>`), or with BOS (GPT-2's tokenizer
     puts nothing there), or where there is none (Qwen), with EOS. Where there is no padding token EOS pads, so padding
@@ -50,7 +50,7 @@ class Marks:
 
 @dataclass(kw_only=True, slots=True)
 class CaptionTokens:
-    """Captions as the network learns them: `BOS prompt caption EOS`, padded on the right.
+    """Hold captions as the network learns them: `BOS prompt caption EOS`, padded on the right.
 
     Only the caption and its EOS have labels: nothing predicts where a caption begins, and a prompt is given.
     """
@@ -68,13 +68,13 @@ class CaptionTokens:
 
 
 def encode(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The ids of a text alone. A caption from the web may contain `</s>`: there it is text, and ends nothing."""
+    """Return the ids of a text alone. A caption from the web may contain `</s>`: there it is text, and ends nothing."""
     ids: list[int] = tokenizer(text.strip(), add_special_tokens=False, split_special_tokens=True)["input_ids"]
     return ids
 
 
 def encode_after(prompt: str, caption: str, tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """The ids of a prompt, and those of the caption that follows it. The prompt's are those it has alone, as in
+    """Return the ids of a prompt, and those of the caption that follows it. The prompt's are those it has alone, as in
     generation, even with a tokenizer that would merge its end with the caption's start."""
     given = encode(prompt, tokenizer)
     if not given:
@@ -91,7 +91,7 @@ def tokenize_captions(
     prompts: str | Sequence[str] | None = None,
     max_tokens: int | None = None,
 ) -> CaptionTokens:
-    """Captions to learn from. A caption longer than `max_tokens` with its frame is cut and has no EOS, for it does not
+    """Tokenize captions. A caption longer than `max_tokens` with its frame is cut and has no EOS, for it does not
     end there; a prompt comes on top and is not cut."""
     captions = [] if isinstance(captions, str) else list(captions)
     if not captions:
@@ -115,13 +115,13 @@ def tokenize_captions(
 def tokenize_prompts(
     prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase, marks: Marks
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask [N,L] of prompts to go on from, padded on the left."""
+    """Return ids and mask [N,L] of prompts to go on from, padded on the left."""
     ids_NL, real_NL = _side_by_side([[marks.bos, *encode(prompt, tokenizer)][::-1] for prompt in prompts], marks.pad)
     return ids_NL.flip(1), real_NL.long().flip(1)
 
 
 def check_prompts(prompts: str | Sequence[str] | None, count: int) -> list[str]:
-    """One prompt for each of `count` captions: a single text is everybody's, and none is empty."""
+    """Return one prompt for each of `count` captions: a single text serves all, and none is empty."""
     each = [prompts or ""] * count if isinstance(prompts, str | None) else list(prompts) or [""] * count
     if len(each) != count or not all(isinstance(prompt, str) for prompt in each):
         raise InputError(f"prompts must be one text or {count} of them, one for each row, not {prompts!r:.80}")
@@ -129,19 +129,19 @@ def check_prompts(prompts: str | Sequence[str] | None, count: int) -> list[str]:
 
 
 def _side_by_side(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows of ids padded on the right, and where they are real."""
+    """Return rows of ids padded on the right, and where they are real."""
     longest = max(len(row) for row in rows)
     ids_NL = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
     return ids_NL, torch.arange(longest) < torch.tensor([len(row) for row in rows])[:, None]
 
 
 def detokenize(ids_NL: torch.Tensor, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Generated ids as captions, without what only frames them."""
+    """Decode generated ids as captions, without what only frames them."""
     return [text.strip() for text in tokenizer.batch_decode(ids_NL, skip_special_tokens=True)]
 
 
 def mask_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The token that replaces a masked word: the mask token, or `<unk>` (OPT has it in the vocabulary, though the hub's
+    """Return what replaces a masked word: the mask token, or `<unk>` (OPT has it in the vocabulary, though the hub's
     tokenizer calls `</s>` its unknown), or the unknown token, or EOS (GPT-2, whose only special token it is)."""
     found = _first(tokenizer.mask_token_id, tokenizer.convert_tokens_to_ids("<unk>"), tokenizer.eos_token_id)
     assert found is not None, "Marks.of requires EOS"
@@ -150,7 +150,7 @@ def mask_token_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StopWords:
-    """Their ids, of those that are a single token: behind a space, and as a caption's first word, which has none.
+    """Hold ids of single-token stop words: behind a space, and as a caption's first word, which has none.
 
     Elsewhere a token without a space is a part of a word: the `it` of rabbit.
     """
@@ -172,7 +172,7 @@ class StopWords:
         )
 
     def within(self, ids_NL: torch.Tensor) -> torch.Tensor:
-        """Where captions `BOS ...` have one."""
+        """Return where captions `BOS ...` have one."""
         found_NL = torch.isin(ids_NL, self.spaced.to(ids_NL.device))
         found_NL[:, 1:2] |= torch.isin(ids_NL[:, 1:2], self.leading.to(ids_NL.device))
         return found_NL

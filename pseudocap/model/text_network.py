@@ -1,4 +1,4 @@
-"""The network with its tokenizer: captions and prompts go in and come out as text."""
+"""Join the network and its tokenizer: captions and prompts go in and come out as text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from pseudocap.model.text import (
 
 
 class TextNetwork(CaptionNetwork):
-    """A CaptionNetwork whose decoder has a tokenizer."""
+    """Caption in text: a CaptionNetwork whose decoder has a tokenizer."""
 
     def tokenize(
         self,
@@ -32,7 +32,7 @@ class TextNetwork(CaptionNetwork):
         *,
         max_tokens: int | None = None,
     ) -> CaptionTokens:
-        """Captions to learn from, framed and padded on the right, each after its prompt, which is not learned.
+        """Tokenize captions to learn from, framed and padded on the right, each after its prompt, which is not learned.
 
         A caption longer than `max_tokens` is cut and has no closing token, for it does not end there.
         """
@@ -41,7 +41,7 @@ class TextNetwork(CaptionNetwork):
         return tokens.to(self.device)
 
     def generate(self, memory: Memory, *, prompt: str | Sequence[str] | None = None, **options: Any) -> torch.Tensor:
-        """Token ids [N, prompt + new] as CaptionNetwork.generate gives them, which go on from a `prompt`: one text for
+        """Generate ids [N, prompt + new] as CaptionNetwork.generate does, which go on from a `prompt`: one text for
         all videos or one for each, of any lengths."""
         if prompt is None or not any(prompt):
             return super().generate(memory, **options)
@@ -52,7 +52,7 @@ class TextNetwork(CaptionNetwork):
         return super().generate(memory, input_ids=ids, attention_mask=mask, **options)
 
     def describe(self, memory: Memory, *, prompt: str | Sequence[str] | None = None, **options: Any) -> list[str]:
-        """The captions that `generate` writes, without their prompt."""
+        """Return the captions that `generate` writes, without their prompt."""
         ids = self.generate(memory, prompt=prompt, **options)
         if prompt is not None and any(prompt):
             given, _ = tokenize_prompts(check_prompts(prompt, len(memory)), self.tokenizer, self.decoder.marks)
@@ -61,7 +61,7 @@ class TextNetwork(CaptionNetwork):
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """The decoder's own."""
+        """Return the decoder's own tokenizer."""
         assert self.decoder.tokenizer is not None, "a captioner has text"
         return self.decoder.tokenizer
 
@@ -71,9 +71,9 @@ class TextNetwork(CaptionNetwork):
 
     @property
     def mask_token_id(self) -> int:
-        """What stands in for a masked word."""
+        """Return the token that stands in for a masked word."""
         return mask_token_id(self.tokenizer)
 
     def decode(self, ids: torch.Tensor) -> list[str]:
-        """Generated ids as captions, without what only frames them."""
+        """Decode generated ids as captions, without what only frames them."""
         return detokenize(ids, self.tokenizer)

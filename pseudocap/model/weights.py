@@ -1,4 +1,4 @@
-"""Tensors on disk: read safely, loaded by exact key set, recognised by fingerprint. Never pickle of our own."""
+"""Read tensors from disk safely, load them by exact key set, recognise them by fingerprint. Never pickle of our own."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_torch(path: Path, *, inside: str = "state_dict") -> dict[str, torch.Ten
 
 
 def only_dtype(path: Path) -> torch.dtype:
-    """The type that all weights of a safetensors file have, by its header; float32 where they differ."""
+    """Return the type that all weights of a safetensors file have, by its header; float32 where they differ."""
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             kinds = {file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118 - it is no mapping
@@ -66,7 +66,7 @@ def only_dtype(path: Path) -> torch.dtype:
 
 
 def widen(model: nn.Module, path: Path) -> None:
-    """The parameters of a model whose file is in 16 bits, in float32, read again one by one.
+    """Read the parameters of a model whose file is in 16 bits again in float32, one by one.
 
     Not cast from where they are: those are pages of the mapped file, which would stay in memory beside their casts,
     half as much again as the model needs. Closing the file after each tensor lets its pages go.
@@ -83,7 +83,7 @@ def widen(model: nn.Module, path: Path) -> None:
 
 
 def transformers_reason(error: Exception) -> str:
-    """Why transformers could not load a model, in words that help: its own speak of options that nobody set."""
+    """Return why transformers could not load a model, in words that help: its own name options that nobody set."""
     if "ignore_mismatched_sizes" in str(error):
         return "its weights have other shapes than its config.json says"
     return first_line(error)
@@ -100,7 +100,7 @@ def write_checkpoint(
 ) -> None:
     """Write all files (`beside` are texts), the config last.
 
-    A full disk leaves what stood there untouched, a killed process leaves whole files, and a directory without a config
+    A full disk leaves what stood there untouched, a killed process leaves intact files, and a directory without a config
     is no checkpoint.
     """
     if not str(folder).strip("."):
@@ -125,7 +125,7 @@ def write_checkpoint(
 
 
 def _refuse_foreign(config: Path, document: Mapping[str, object]) -> None:
-    """A checkpoint may be written over one of its own kind, never over a backbone."""
+    """Refuse to write over a backbone: a checkpoint may replace only one of its own kind."""
     if config.is_file() and (there := read_json(config).get("model_type")) != document["model_type"]:
         raise CheckpointError(
             f"{config.parent} holds a {there!r}, which a {document['model_type']!r} must not overwrite; "
@@ -155,10 +155,10 @@ def load_exactly(
         problems.append(f"misshapen: {_some(misshapen)}")
     if not problems:
         not_numbers = [name for name, tensor in tensors.items() if not _all_finite(tensor)]
-        whole = [
+        whole_numbers = [
             name for name, tensor in tensors.items() if expected[name].is_floating_point() != tensor.is_floating_point()
         ]
-        if broken := sorted({*not_numbers, *whole}):
+        if broken := sorted({*not_numbers, *whole_numbers}):
             raise CheckpointError(
                 f"{source} holds NaN, infinite or whole numbers in {_some(broken)}; train or copy again"
             )
@@ -172,7 +172,7 @@ def load_exactly(
 
 
 def _all_finite(tensor: torch.Tensor) -> bool:
-    """In one pass and without a second tensor: adapters of a gigabyte are looked through in a fraction of a second."""
+    """Check in one pass without a second tensor: adapters of a gigabyte take a fraction of a second."""
     if not tensor.numel():
         return True
     low, high = torch.aminmax(tensor)
@@ -185,7 +185,7 @@ def _some(names: list[str], most: int = 4) -> str:
 
 
 def fingerprint(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
-    """A sampled sha256 over every tensor: its name, its shape, and up to 64 evenly spaced values.
+    """Return a sampled sha256 over every tensor: its name, its shape, and up to 64 evenly spaced values.
 
     Shapes alone prove nothing (K400 and HowTo100M encoders share them all). Values are hashed as float32, which holds
     float16 and bfloat16 exactly, so a file and its exact upcast agree. Weights must be hashed as stored, before any

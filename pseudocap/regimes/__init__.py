@@ -1,4 +1,4 @@
-"""How a captioner learns: five pre-training regimes and fine-tuning, LightningModules around a PseudoCap.
+"""Train a captioner: five pre-training regimes and fine-tuning, LightningModules around a PseudoCap.
 
 They load on first use, for they bring torch and Lightning.
 """

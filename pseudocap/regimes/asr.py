@@ -1,4 +1,4 @@
-"""The baseline to beat: what people say over their videos, as speech recognition heard it.
+"""Train the baseline to beat: on what people say over their videos, as speech recognition heard it.
 
 The same 8-second clips as the pseudolabels, with HowTo100M's transcripts, whose neighbouring segments are joined to
 about 8 s. The papers: 4,000 steps at a batch of 1,200; 45 of 100 transcripts refer to the video, 13 are intros or
@@ -21,7 +21,7 @@ from pseudocap.types import CLIP_SECONDS, Batch, Preprocess
 
 
 class AsrBaseline(PreTraining):
-    """Learns from transcripts of speech: `TranscriptData(transcripts, videos)`."""
+    """Learn from transcripts of speech: `TranscriptData(transcripts, videos)`."""
 
     steps = REGIMES["asr"].steps
 
@@ -41,12 +41,12 @@ class AsrBaseline(PreTraining):
 
 
 class TranscriptData(StreamData):
-    """HowTo100M's transcripts over its videos, as clips of about `clip_seconds`.
+    """Pair HowTo100M's transcripts with its videos, as clips of about `clip_seconds`.
 
     Args:
         transcripts: caption.json, or a folder of one csv a video; null where `videos` brings its own text
         videos: the folder of the videos; without `transcripts` tars of `pseudocap pack`, or memories of them, that
-            `pseudocap label --teacher asr` has captioned with what is said
+            `pseudocap label --teacher asr` has captioned with their speech
         clip_seconds: neighbouring segments are joined up to this length
         preprocess: size, colours and frames; by default those of the model
         batch_size: clips of a step on each device

@@ -1,4 +1,4 @@
-"""What every regime does around its training step: optimise, resume, move the gates' schedule, log, validate.
+"""Do what every regime does around its training step: optimise, resume, move the gates' schedule, log, validate.
 
 A regime's own file has what it learns from, how long, and its whole training step; validation.py what is measured.
 """
@@ -31,7 +31,7 @@ Decoding = ValidationDecoding  # its name of 0.1
 
 
 class Regime(lightning.LightningModule):
-    """A captioner that learns. Only its adapters have gradients and optimiser state, and only they are in checkpoints.
+    """Train a captioner. Only its adapters have gradients and optimiser state, and only they are in checkpoints.
 
     Args:
         model: the captioner: pseudocap.regimes.networks.from_backbones, or from_pretrained there
@@ -79,14 +79,14 @@ class Regime(lightning.LightningModule):
 
     @property
     def run_settings(self) -> dict[str, int]:
-        """What the losses of a run depend on beside captioner, objective and data, which are compared elsewhere."""
+        """Return what a run's losses depend on beside captioner, objective and data, which are compared elsewhere."""
         return {"model.seed": self.seed, "trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["run_settings"] = self.run_settings
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint of another run, or of other adapters, is refused before PyTorch meets it."""
+        """Refuse a checkpoint of another run, or of other adapters, before PyTorch reads it."""
         fitting = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
         for name, value in checkpoint.get("run_settings", {}).items() if fitting else ():
             if self.run_settings[name] != value:
@@ -109,7 +109,7 @@ class Regime(lightning.LightningModule):
     # What a training step is made of
 
     def memory_of(self, batch: Batch) -> Memory:
-        """Stored, or seen now by the frozen encoder, which records nothing for autograd."""
+        """Return the stored memory, or encode frames with the frozen encoder, which records nothing for autograd."""
         if batch.memory is not None:
             return batch.memory
         if batch.frames is None:
@@ -120,13 +120,13 @@ class Regime(lightning.LightningModule):
         return self.model.tokenize(batch.captions, batch.prompts, max_tokens=self.objective.max_tokens)
 
     def draws_of(self, batch: Batch, batch_index: int) -> torch.Generator:
-        """The step's randomness: a function of (seed, rank, step), so that a resumed run draws the same."""
+        """Return the step's randomness: a function of (seed, rank, step), so that a resumed run draws the same."""
         step = batch.step if batch.step is not None else batch_index
         state = np.random.SeedSequence([self.seed, self.global_rank, step]).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
     def log_losses(self, losses: Losses, batch: Batch) -> None:
-        """By stream, so that the losses of a mixture stay apart."""
+        """Log losses by stream, so that those of a mixture stay apart."""
         values = {"train/loss": losses.total.detach()}
         values |= {f"train/{name}/{batch.stream}": part.detach() for name, part in losses.parts.items()}
         self.log_dict(values, batch_size=len(batch))
@@ -135,23 +135,23 @@ class Regime(lightning.LightningModule):
     # Validation
 
     def captions_of(self, batch: Batch) -> list[str]:
-        """The captions of a batch's videos, decoded as validation does."""
+        """Caption a batch's videos, decoded as validation does."""
         options = self.decoding.generate_options()
         return self.model.describe(self.memory_of(batch), prompt=batch.prompts, **options)
 
     @property
     def scores(self) -> Mapping[str, float] | None:
-        """Those of the latest validation."""
+        """Return the scores of the latest validation."""
         return self.validation.scores
 
     @property
     def scored_at(self) -> int | None:
-        """The step that the scores are of."""
+        """Return the step that the scores are of."""
         return self.validation.scored_at
 
     @property
     def captioned(self) -> list[Captioned]:
-        """What the latest validation captioned."""
+        """Return what the latest validation captioned."""
         return getattr(self.validation, "captioned", [])
 
     def on_validation_epoch_start(self) -> None:
@@ -179,7 +179,7 @@ class Regime(lightning.LightningModule):
 
 
 class PreTraining(Regime):
-    """A regime that starts from new adapters: the schedule of convex gates moves with the optimiser's steps.
+    """Train from new adapters: the schedule of convex gates moves with the optimiser's steps.
 
     `steps` is the papers' length, by default that of a run.
     """
@@ -191,7 +191,7 @@ class PreTraining(Regime):
 
 
 def compile_layers(model: PseudoCap, compiler: str) -> None:
-    """Each layer by itself, in place: equal layers share what was compiled, and names of weights stay."""
+    """Compile each layer by itself, in place: equal layers share what was compiled, and names of weights stay."""
     known = torch.compiler.list_backends()
     if compiler not in (*known, "eager", "aot_eager"):
         raise ConfigError(f"there is no compiler {compiler!r}{nearest(compiler, known)}; torch has {', '.join(known)}")

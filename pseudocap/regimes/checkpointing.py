@@ -1,4 +1,4 @@
-"""Keeping what was learned: captioners that `PseudoCap.from_pretrained` loads, and whole training checkpoints."""
+"""Save what was learned: captioners that `PseudoCap.from_pretrained` loads, and complete training checkpoints."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ SAMPLES = 1000  # resampled sets of videos, of which the intervals are
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
-    """Writes a training checkpoint beside its target and renames it; what goes wrong is one clear error.
+    """Write a training checkpoint beside its target and rename it; what goes wrong is one clear error.
 
-    Lightning's own is whole or absent too, but is held in memory a second time while it is written, and a full disk
+    Lightning's own is complete or absent too, but is held in memory a second time while it is written, and a full disk
     ends in a traceback.
     """
 
@@ -40,13 +40,13 @@ class AtomicCheckpoints(TorchCheckpointIO):
                 torch.save(checkpoint, file)
         except (OSError, RuntimeError) as error:  # torch tells a full disk as a RuntimeError
             raise CheckpointError(
-                f"{target} could not be written: {first_line(error)}; the checkpoints before it are whole: make room "
+                f"{target} could not be written: {first_line(error)}; earlier checkpoints are complete: make room "
                 "and go on from there (--resume)"
             ) from error
 
 
 class Checkpoints(ModelCheckpoint):
-    """Lightning's, made exact for runs that go on from them.
+    """Make Lightning's checkpoints exact for runs that resume from them.
 
     A checkpoint of a step that validation follows is written after it: else a resumed run never has that validation.
     And a resumed run knows which step it comes from: else it writes that one's checkpoint again after the next batch,
@@ -74,7 +74,7 @@ class Checkpoints(ModelCheckpoint):
 
 
 def _validation_follows(trainer: lightning.Trainer) -> bool:
-    """Asked at the end of a batch, as Lightning asks itself a moment later."""
+    """Return, at the end of a batch, whether Lightning validates next."""
     fetcher, epoch = trainer.fit_loop._data_fetcher, trainer.fit_loop.epoch_loop
     if fetcher is None or epoch.val_loop.skip:  # nothing to validate on, of which Lightning takes no notice until then
         return False
@@ -82,7 +82,7 @@ def _validation_follows(trainer: lightning.Trainer) -> bool:
 
 
 class KeepCaptioner(Callback):
-    """Saves the captioner as `best` whenever validation finds it better than before, and as `last` at the end.
+    """Save the captioner as `best` whenever validation finds it better than before, and as `last` at the end.
 
     Beside each lies `results.json`: its step, the scores with the step that they are of, and the data.
 
@@ -101,7 +101,7 @@ class KeepCaptioner(Callback):
         return self._generate_state_key(monitor=self.monitor)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """A resumed run may find a better captioner than its checkpoint knows of."""
+        """Read the best score again: a resumed run may find a better captioner than its checkpoint knows of."""
         path = self.where(trainer, "best") / RESULTS
         if trainer.ckpt_path is not None and path.is_file():
             scores = read_json(path).get("scores")
@@ -124,11 +124,11 @@ class KeepCaptioner(Callback):
 
     @property
     def _name(self) -> str:
-        """The monitored score as it is called in `scores`."""
+        """Return the name of the monitored score in `scores`."""
         return self.monitor.removeprefix("val/")
 
     def _monitored(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> float:
-        """A score as it was computed: what Lightning logs of it is rounded to float32, up as often as down."""
+        """Return a score as it was computed: Lightning logs it rounded to float32, up as often as down."""
         if isinstance(module, Regime) and module.scores is not None and self._name in module.scores:
             return module.scores[self._name]
         return float(trainer.callback_metrics.get(self.monitor, -math.inf))
@@ -152,7 +152,7 @@ class KeepCaptioner(Callback):
 def save_captioner(
     target: Path, module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
 ) -> None:
-    """The captioner as it is after so many steps, with what is known of it.
+    """Save the captioner as it is after so many steps, with what is known of it.
 
     The results of an earlier one go first, so that a kill in between leaves none rather than another's.
     """
@@ -163,9 +163,9 @@ def save_captioner(
 def results_of(
     module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
 ) -> dict[str, Any]:
-    """What is known of a captioner, as results.json and its page have it: how it learned, how it scores, on what.
+    """Return what is known of a captioner, as results.json and page have it: how it learned, how it scores, on what.
 
-    Videos that could not be watched are counted, not named: their names are nobody else's business.
+    Videos that could not be decoded are counted, not named: their names are nobody else's business.
     """
     scores = module.scores
     rows = scores.rows if isinstance(scores, Scores) else {}  # of each video, for captions alone
@@ -189,7 +189,7 @@ def results_of(
 
 
 def _unnamed(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data with its videos counted by split."""
+    """Return the data with its videos counted by split."""
     if "coverage" not in data:
         return dict(data)
     counts = {name: {key: part[key] for key in ("videos", "present")} for name, part in data["coverage"].items()}

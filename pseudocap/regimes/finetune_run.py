@@ -1,4 +1,4 @@
-"""Fine-tuning from end to end without a config: batch size by memory, an early stop, a captioner, a report.
+"""Fine-tune from end to end without a config: batch size by memory, an early stop, a captioner, a report.
 
 The way of the data: the captioner captions what is held out as it is; it learns, and is kept whenever validation finds
 it better; the best one captions the same videos again; both stand side by side in the report.
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tuned:
-    """What fine-tuning came to. `captioner` is the directory that `from_pretrained` loads."""
+    """Hold the result of fine-tuning. `captioner` is the directory that `from_pretrained` loads."""
 
     captioner: Path
     report: Path
@@ -47,7 +47,7 @@ class Tuned:
 
     @property
     def improved(self) -> bool:
-        """Whether `captioner` has learned anything, or is the one that was started from."""
+        """Return whether `captioner` has learned anything, or is the one that was started from."""
         return self.after["CIDEr-D"] > self.before["CIDEr-D"]
 
 
@@ -64,7 +64,7 @@ def fine_tune(
 ) -> Tuned:
     """Fit until validation CIDEr-D has not risen for `patience` epochs. `trainer_options` go to Lightning's Trainer;
     `command` is what was run, for the results."""
-    keep = KeepCaptioner(str(out), MONITOR, command)
+    saver = KeepCaptioner(str(out), MONITOR, command)
     stop = EarlyStopping(MONITOR, mode="max", patience=patience, check_on_train_epoch_end=False, strict=True)
     trainer = lightning.Trainer(
         default_root_dir=out,
@@ -73,7 +73,7 @@ def fine_tune(
         max_epochs=max_epochs,
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
-        callbacks=[keep, StopOnBadLoss(), stop, *callbacks],
+        callbacks=[saver, StopOnBadLoss(), stop, *callbacks],
         **trainer_options,
     )
     before, captions_before = _validated(module, data, callbacks, trainer_options)
@@ -83,12 +83,12 @@ def fine_tune(
             "out a larger share (--val-share), add videos, or mark some with split 'val'"
         )
     save_captioner(out / "best", module, step=0, data=data.provenance(), command=command)  # what must be beaten
-    keep.best = before["CIDEr-D"]
+    saver.best = before["CIDEr-D"]
     try:
         with ctrl_c_as_usual():
             trainer.fit(module, datamodule=data)
     except BaseException:
-        if keep.best == before["CIDEr-D"]:  # nothing was learned that the next try would overwrite
+        if saver.best == before["CIDEr-D"]:  # nothing was learned that the next try would overwrite
             shutil.rmtree(out / "best")
         raise
     adapters = read_tensors(out / "best" / "adapter_model.safetensors")
@@ -115,7 +115,7 @@ def fine_tune(
 def _validated(
     module: FineTune, data: CaptionData, callbacks: Sequence[Callback], trainer_options: dict[str, Any]
 ) -> tuple[dict[str, float], list[Captioned]]:
-    """By a trainer of its own, so that neither the logs nor what is kept take it for a step of the training."""
+    """Validate with a separate trainer, so that neither logs nor saved captioners take it for a step of training."""
     names = ("accelerator", "devices", "precision", "enable_progress_bar")
     options = {name: trainer_options[name] for name in names if name in trainer_options}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
@@ -125,7 +125,7 @@ def _validated(
 
 
 def largest_batch(model: PseudoCap, *, tokens: int = 32, most: int = LARGEST) -> int:
-    """How many clips a training step can take here: by trying on a GPU, by what memory is free elsewhere.
+    """Return how many clips a training step can take here: by trying on a GPU, by what memory is free elsewhere.
 
     A power of two, with half of the memory left for what grows: longer captions, the optimiser, the decoding.
     """
@@ -144,7 +144,7 @@ def largest_batch(model: PseudoCap, *, tokens: int = 32, most: int = LARGEST) ->
 
 
 def _step_memory(model: PseudoCap, clips: int, tokens: int) -> float:
-    """Bytes that one step takes. On a CPU from what a step of a single clip records, which is nearly proportional."""
+    """Measure one step's bytes. On a CPU from what a step of a single clip records, which is nearly proportional."""
     preprocess = model.config.preprocess
     on_gpu = model.device.type == "cuda"
     rows = clips if on_gpu else 1
@@ -170,7 +170,7 @@ def _step_memory(model: PseudoCap, clips: int, tokens: int) -> float:
 
 
 def _memory(device: torch.device) -> float:
-    """Bytes that a step may use: of a GPU all, elsewhere what is free."""
+    """Return the bytes that a step may use: of a GPU all, elsewhere what is free."""
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
     meminfo = Path("/proc/meminfo")

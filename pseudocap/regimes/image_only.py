@@ -1,4 +1,4 @@
-"""Images only: pictures with alt text, each a video of one frame. No video is ever seen before fine-tuning.
+"""Train on images only: pictures with alt text, each a video of one frame. No video is seen before fine-tuning.
 
 The papers: 4,000 steps at a batch of 1,200 from LAION; MSR-VTT validation CIDEr-D 49.6 after fine-tuning.
 """
@@ -14,7 +14,7 @@ from pseudocap.types import Batch
 
 
 class ImageOnly(PreTraining):
-    """Learns from images: `StreamData(images=tars)`."""
+    """Learn from images: `StreamData(images=tars)`."""
 
     steps = REGIMES["image-only"].steps
 

@@ -1,4 +1,4 @@
-"""What a run logs of its gates, and metrics as CSV that a resumed run appends to."""
+"""Log a run's gates, and its metrics as CSV that a resumed run appends to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pseudocap.captioner import PseudoCap
 
 
 class _AppendingWriter(ExperimentWriter):
-    """Lightning's deletes the metrics that it finds. Steps that a resumed run takes again stand twice in the file."""
+    """Append to metrics, which Lightning's writer deletes. Steps that a resumed run takes again are there twice."""
 
     def _check_log_dir_exists(self) -> None:
         path = Path(self.metrics_file_path)
@@ -23,7 +23,7 @@ class _AppendingWriter(ExperimentWriter):
 
 
 class RunLogger(CSVLogger):
-    """`metrics.csv` in the run's folder itself, gone on with where it is there."""
+    """Write `metrics.csv` in the run's folder itself, continuing the one that is there."""
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__(folder, name="", version="")
@@ -38,7 +38,7 @@ class RunLogger(CSVLogger):
 
 
 def gate_statistics(model: PseudoCap) -> dict[str, float]:
-    """How far each adapter opened: mean, spread and extremes of its gates."""
+    """Compute how far each adapter opened: mean, spread and extremes of its gates."""
     values: dict[str, float] = {}
     for layer, adapter in model.adapters.items():
         for name, gate in adapter.gates().items():

@@ -1,4 +1,4 @@
-"""What keeps a long run trustworthy: stop at a loss that is no number or explodes; leave out a spike; Ctrl-C as usual.
+"""Guard a long run: stop at a loss that is no number or explodes; leave out a spike; let Ctrl-C work as usual.
 
 The two callbacks judge the optimiser's step before it is taken, by the worst loss of its batches on any rank, so that
 all ranks do the same and nothing bad reaches the weights.
@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def ctrl_c_as_usual() -> Iterator[None]:
-    """Around a trainer's fit: where a user stops it, Lightning tidies up, ignores every further Ctrl-C and ends the
-    process with exit code 1. Whoever called gets Python's own KeyboardInterrupt instead."""
+    """Raise Python's own KeyboardInterrupt where a user stops a trainer's fit: Lightning tidies up, ignores every
+    further Ctrl-C and ends the process with exit code 1."""
     try:
         yield
     except SystemExit as end:
@@ -42,7 +42,7 @@ def ctrl_c_as_usual() -> Iterator[None]:
 
 
 class _JudgesSteps(Callback):
-    """Gathers the losses and the keys of one optimiser step, and hands its worst loss to `judge`."""
+    """Gather the losses and the keys of one optimiser step, and hand its worst loss to `judge`."""
 
     def __init__(self) -> None:
         self._losses: list[torch.Tensor] = []
@@ -74,7 +74,7 @@ class _JudgesSteps(Callback):
 
 
 class StopOnBadLoss(_JudgesSteps):
-    """Ends a run whose loss is NaN, infinite or above a limit, and names the step, the batch and the last checkpoint.
+    """End a run whose loss is NaN, infinite or above a limit, and name the step, the batch and the last checkpoint.
 
     Args:
         limit: a loss above it is an explosion; an untrained captioner starts near log(vocabulary), 10.8 for OPT
@@ -90,14 +90,14 @@ class StopOnBadLoss(_JudgesSteps):
         if worst <= self.limit:
             return
         what = "no finite number" if math.isinf(worst) else f"{worst:.4g}, above {self.limit:g}"
-        shown = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+        listed = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
         raise TrainingError(
-            f"{BAD_LOSS} {trainer.global_step} is {what}; its batch on this rank: {shown}; {_way_out(trainer)}"
+            f"{BAD_LOSS} {trainer.global_step} is {what}; its batch on this rank: {listed}; {_way_out(trainer)}"
         )
 
 
 def _way_out(trainer: lightning.Trainer) -> str:
-    """From the last checkpoint, or from the beginning, with calmer settings."""
+    """Suggest to go on from the last checkpoint, or from the beginning, with calmer settings."""
     paths = [
         str(path)
         for callback in trainer.checkpoint_callbacks
@@ -111,7 +111,7 @@ def _way_out(trainer: lightning.Trainer) -> str:
 
 
 class SkipLossSpikes(_JudgesSteps):
-    """Leaves out an optimiser step whose loss stands far above the recent ones, and logs it.
+    """Leave out an optimiser step whose loss stands far above the recent ones, and log it.
 
     Args:
         factor: how many times the median of the recent losses is a spike

@@ -1,4 +1,4 @@
-"""What a step learns: the caption loss, and what PseudoCap-Vid adds to it, denoising consistency and the gates'
+"""Compute what a step learns: the caption loss, and what PseudoCap-Vid adds to it, denoising consistency and the gates'
 entropy. Pure functions.
 
 The papers leave beta, delta, the dropping probability and the warm-up without values; the defaults of `Noise` and
@@ -24,12 +24,12 @@ from pseudocap.model.text import CaptionTokens, StopWords
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Noise:
-    """How a caption's prefix is perturbed: each real token but the first is masked, or swapped with its right
+    """Set how a caption's prefix is perturbed: each real token but the first is masked, or swapped with its right
     neighbour, or, where it is a stop word, dropped, each with its own probability.
 
     Args:
         mask: probability that a token is masked
-        swap: probability that it changes places with the next one
+        swap: probability that it is swapped with the next one
         drop: probability that a stop word is left out
     """
 
@@ -45,7 +45,7 @@ class Noise:
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Denoising:
-    """Equations 9 to 11 as settings.
+    """Set equations 9 to 11.
 
     Args:
         noise: how prefixes are perturbed
@@ -67,16 +67,16 @@ class Denoising:
                 raise ConfigError(f"denoising.{name} must be 0 or more, not {getattr(self, name)!r}")
 
     def weight_at(self, step: int) -> float:
-        """Equation 11: nothing up to `warmup` optimiser steps, then weight * (1 - exp(-delta step))."""
+        """Compute equation 11: nothing up to `warmup` optimiser steps, then weight * (1 - exp(-delta step))."""
         return self.weight * -math.expm1(-self.delta * step) if step > self.warmup else 0.0
 
 
 @dataclass(kw_only=True, slots=True)
 class PerturbedCaptions:
-    """Perturbed captions, padded on the right, and how they stand to the originals.
+    """Hold perturbed captions, padded on the right, and how they align with the originals.
 
     `origin_NL` is the original index of each token (-1 for padding and prompts, which nobody predicts), so that the two
-    can be aligned after tokens were dropped; two swapped tokens have changed places, so each has the other's.
+    can be aligned after tokens were dropped; two swapped tokens have changed positions, so each has the other's.
     `touched_NL` marks the original indices where something was masked, swapped or dropped.
     """
 
@@ -134,7 +134,7 @@ def perturb(
 
 
 def _alternate(first_NL: torch.Tensor) -> torch.Tensor:
-    """True at every second member of a run of chosen tokens, which therefore must not start a swap of its own."""
+    """Mark every second member of a run of chosen tokens, which therefore must not start a swap of its own."""
     index_L = torch.arange(first_NL.shape[1], device=first_NL.device)
     run_start_NL = torch.where(first_NL, -1, index_L).cummax(dim=1).values + 1
     return first_NL & ((index_L - run_start_NL) % 2 == 1)
@@ -143,7 +143,7 @@ def _alternate(first_NL: torch.Tensor) -> torch.Tensor:
 def denoising_consistency(
     logits_NLV: torch.Tensor, perturbed_NLV: torch.Tensor, perturbed: PerturbedCaptions, *, beta: float
 ) -> torch.Tensor:
-    """Equations 9 to 11: the mean over tokens of gamma_t KL(P(w_t | y_<t, V) || P(w_t | y'_<t, V)).
+    """Compute equations 9 to 11: the mean over tokens of gamma_t KL(P(w_t | y_<t, V) || P(w_t | y'_<t, V)).
 
     gamma_t = exp(-beta |t - t*|) with t* the nearest perturbed token. A token that was dropped has no counterpart and
     is skipped; the others are aligned by their original index. The clean prediction is the target and gets no
@@ -165,14 +165,14 @@ def denoising_consistency(
 
 
 def _distance_to_touched(touched_NL: torch.Tensor) -> torch.Tensor:
-    """How far each token is from the nearest perturbed one; infinite where there is none."""
+    """Return how far each token is from the nearest perturbed one; infinite where there is none."""
     index_L = torch.arange(touched_NL.shape[1], device=touched_NL.device, dtype=torch.float32)
     apart_NLL = (index_L[:, None] - index_L[None, :]).abs().expand(touched_NL.shape[0], -1, -1)
     return apart_NLL.masked_fill(~touched_NL[:, None, :], torch.inf).amin(dim=2)
 
 
 def gate_entropy(gates: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Equation 13 for convex gates: the mean of g log g + (1 - g) log(1 - g) over all dimensions and adapters.
+    """Compute equation 13 for convex gates: the mean of g log g + (1 - g) log(1 - g) over all dimensions and adapters.
 
     It is the negative entropy: adding it with a positive weight pulls the gates towards one half. A gate that is shut
     or open in its precision adds 0 and gets no gradient, where the plain formula would give NaN.
@@ -184,13 +184,13 @@ def gate_entropy(gates: Iterable[torch.Tensor]) -> torch.Tensor:
 
 
 def total_loss(caption: torch.Tensor, *added: tuple[float, torch.Tensor]) -> torch.Tensor:
-    """Equation 14: the caption loss, and each further loss times its weight."""
+    """Compute equation 14: the caption loss, and each further loss times its weight."""
     return caption + sum(weight * loss for weight, loss in added)
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Objective:
-    """What is added to the caption loss. By default nothing, as in FrozenCaptioner.
+    """Set what is added to the caption loss. By default nothing, as in FrozenCaptioner.
 
     Args:
         denoising: PseudoCap-Vid's denoising consistency; null leaves it out
@@ -211,7 +211,7 @@ class Objective:
 
 @dataclass(kw_only=True, slots=True)
 class Losses:
-    """Of one batch: the total, which is learned, and its parts as they are before their weights."""
+    """Hold the losses of one batch: the total, which is learned, and its parts as they are before their weights."""
 
     total: torch.Tensor
     parts: dict[str, torch.Tensor]
@@ -227,7 +227,7 @@ def caption_losses(
     generator: torch.Generator,
     stop_words: StopWords,
 ) -> Losses:
-    """Equation 14 at an optimiser step: the caption loss, the denoising consistency, the gates' entropy."""
+    """Compute equation 14 at an optimiser step: the caption loss, the denoising consistency, the gates' entropy."""
     denoising = objective.denoising
     weight = 0.0 if denoising is None else denoising.weight_at(step)
     output = model(
@@ -260,7 +260,7 @@ def caption_losses(
 
 
 def _prompts(tokens: CaptionTokens) -> torch.Tensor:
-    """Where captions `BOS prompt caption EOS` have their prompt: what is neither learned nor padding, but for BOS."""
+    """Mask the prompt of captions `BOS prompt caption EOS`: what is neither learned nor padding, but for BOS."""
     given_NL = (tokens.labels == IGNORE) & tokens.attention_mask.bool()
     given_NL[:, 0] = False
     return given_NL

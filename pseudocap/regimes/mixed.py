@@ -1,4 +1,4 @@
-"""Images and pseudolabelled video together: 95 % of the batches are images, 5 % video, each of one modality.
+"""Train on images and pseudolabelled video together: 95 % of the batches are images, 5 % video, each of one modality.
 
 Every rank draws for itself, and image batches are 8 times larger, so of the examples about 99.3 in 100 are images. The
 papers: 4,000 steps at a batch of 1,200; MSR-VTT validation CIDEr-D 54.0 after fine-tuning, the best of the four regimes
@@ -18,7 +18,7 @@ from pseudocap.types import Batch
 
 
 class Mixed(PreTraining):
-    """Learns from images and pseudolabelled clips: `StreamData(images=tars, videos=tars)`.
+    """Learn from images and pseudolabelled clips: `StreamData(images=tars, videos=tars)`.
 
     Any number of streams may join: `StreamData(streams={"asr": tars, ...}, probabilities={"asr": 0.5, ...})`.
     Logs the share of batches and of examples that this rank has seen of each but video: the two differ.
@@ -27,7 +27,7 @@ class Mixed(PreTraining):
     steps = REGIMES["mixed"].steps
 
     def on_train_start(self) -> None:
-        """A resumed run has seen what its stream had drawn."""
+        """Restore the stream: a resumed run has seen what it had drawn."""
         self.seen: dict[str, list[int]] = {name: [0, 0] for name in MODALITIES}
         data = getattr(self.trainer, "datamodule", None)
         for name, drawn in data.counts().items() if isinstance(data, StreamData) else ():

@@ -1,4 +1,4 @@
-"""What a run's config names as its captioner: `class_path: pseudocap.regimes.networks.from_backbones`, or another here.
+"""Build a run's captioner from its config: `class_path: pseudocap.regimes.networks.from_backbones`, or another here.
 
 Not PseudoCap's class methods themselves: jsonargparse (4.53) takes none that returns `Self`, and a run must not choose
 a device or a type, which are the Trainer's to choose. Their fields and descriptions come from there.
@@ -28,7 +28,7 @@ def from_pretrained(
     num_frames: int | None = None,
     size: int | None = None,
 ) -> PseudoCap:
-    """A captioner that has learned before.
+    """Load a captioner that has learned before.
 
     Args:
         source: a row of checkpoints.yaml, a repo of the hub, an address or a directory

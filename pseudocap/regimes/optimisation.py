@@ -1,4 +1,4 @@
-"""How the adapters are optimised: AdamW with a warm-up and a cosine. Gates, norms and biases are never decayed."""
+"""Optimise the adapters: AdamW with a warm-up and a cosine. Gates, norms and biases are never decayed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pseudocap.model.network import CaptionNetwork
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
 class Optimisation:
-    """The settings of the optimiser and of its schedule. Without weight decay AdamW is the papers' Adam.
+    """Set the optimiser and its schedule. Without weight decay AdamW is the papers' Adam.
 
     Args:
         lr: the highest learning rate; the papers go up to 7e-3 with vector gates, and scalar gates diverge above 1e-3
@@ -46,7 +46,7 @@ class Optimisation:
             raise ConfigError(f"optimisation.final_share must be from 0 to 1, not {self.final_share!r}")
 
     def share(self, step: int, steps: int) -> float:
-        """Of lr, at an optimiser step (from 0) of a run of so many: up in a line, down in a half cosine."""
+        """Return the share of lr at an optimiser step (from 0) of so many: up in a line, down in a half cosine."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
         left = max(1, steps - self.warmup_steps)
@@ -55,7 +55,7 @@ class Optimisation:
 
 
 def build_optimiser(model: CaptionNetwork, settings: Optimisation, *, mixed: bool = False) -> torch.optim.AdamW:
-    """One group that decays, the matrices, and one that does not. `mixed` is a run in mixed precision.
+    """Build one group that decays, the matrices, and one that does not. `mixed` is a run in mixed precision.
 
     There AdamW is not fused: the fused one unscales gradients itself, after they should have been clipped.
     """

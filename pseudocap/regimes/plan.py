@@ -1,4 +1,4 @@
-"""How long and how fast the regimes of one comparison learn, and the command lines that this makes."""
+"""Plan how long and how fast the regimes of one comparison learn, and write the command lines for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pseudocap.regimes.table import REGIMES, STEPS, UNTRAINED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingPlan:
-    """Pre-training and fine-tuning, the same for every regime but for the data and mixed-ext's length."""
+    """Set pre-training and fine-tuning, the same for every regime but for the data and mixed-ext's length."""
 
     steps: int = 400
     longer: int = 10  # times as many steps for mixed-ext, as in the papers
@@ -27,11 +27,11 @@ class TrainingPlan:
         return self.steps * (self.longer if extended else 1)
 
     def settings(self, *, tuning: bool) -> dict[str, Any]:
-        """What pre-training or fine-tuning is made by: another fine-tuning leaves the pre-training as it is."""
+        """Return what pre-training or fine-tuning is made by: another fine-tuning leaves the pre-training as it is."""
         return {name: value for name, value in asdict(self).items() if name.startswith("tuning_") == tuning}
 
     def training_words(self, regime: str, *, seed: int, decoder: str, encoder: str, out: str) -> tuple[str, ...]:
-        """The words of `pseudocap train` but for the data."""
+        """Return the arguments of `pseudocap train` but for the data."""
         return (
             *("train", regime, "--config", "toy", "--out", out, "--seed_everything", str(seed)),
             *("--model.model.init_args.decoder", decoder, "--model.model.init_args.encoder", encoder),
@@ -42,7 +42,7 @@ class TrainingPlan:
         )
 
     def tuning_words(self, *, start: str, captions: str, memories: str, out: str, seed: int) -> tuple[str, ...]:
-        """The words of `pseudocap finetune`."""
+        """Return the arguments of `pseudocap finetune`."""
         return (
             *("finetune", "--from", start, "--data", captions, "--videos", "world/msrvtt/videos"),
             *("--memories", memories, "--out", out, "--lr", str(self.tuning_lr)),

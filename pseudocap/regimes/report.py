@@ -1,4 +1,4 @@
-"""What fine-tuning came to, for people: curves as PNG, scores and captions before and after, as Markdown."""
+"""Report fine-tuning for people: curves as PNG, scores and captions before and after, as Markdown."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write_report(
     captions_after: Sequence[Captioned],
     data: Mapping[str, Any],
 ) -> Path:
-    """`report.md` and `curves.png` in the run's folder; gives the path of the first."""
+    """Write `report.md` and `curves.png` in the run's folder; return the path of the first."""
     curves = draw_curves(out / "metrics.csv", out / "curves.png")
     lines = ["# Fine-tuning", "", "| | before | after |", "|---|---|---|"]
     lines += [f"| {name} | {before[name]:.2f} | {value:.2f} |" for name, value in after.items()]
@@ -37,10 +37,10 @@ def write_report(
     lines += ["", f"Validation videos that could be watched: {coverage.get('val', 'all')}."]
     if curves:
         lines += ["", f"![loss and CIDEr-D over the steps]({curves.name})"]
-    said = {each.key: each.caption for each in captions_before}
+    earlier = {each.key: each.caption for each in captions_before}
     lines += ["", "| video | before | after | a reference |", "|---|---|---|---|"]
     for each in sorted(captions_after, key=lambda each: each.key)[:EXAMPLES]:
-        lines.append(table_row(each.key, said.get(each.key, ""), each.caption, each.references[0]))
+        lines.append(table_row(each.key, earlier.get(each.key, ""), each.caption, each.references[0]))
     lines += ["", "```json", json.dumps(dict(data), indent=1), "```", ""]
     path = out / "report.md"
     write_text(path, "\n".join(lines))
@@ -48,7 +48,7 @@ def write_report(
 
 
 def draw_curves(metrics: Path, target: Path) -> Path | None:
-    """Training loss and validation CIDEr-D over the optimiser's steps; None where nothing was logged."""
+    """Draw training loss and validation CIDEr-D over the optimiser's steps; None where nothing was logged."""
     loss, score = _column(metrics, "train/loss"), _column(metrics, "val/CIDEr-D")
     if not loss and not score:
         return None

@@ -1,4 +1,4 @@
-"""The regimes as rows: what each is called, which class it is, what it learns from. Nothing here imports torch."""
+"""List the regimes as rows: name, class, and what each learns from. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNTRAINED = "none"  # in comparisons: fine-tuning that starts from new adapters
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RegimeRow:
-    """A regime. `steps` is the papers' length; `claimed` their CIDEr-D on MSR-VTT's validation after fine-tuning."""
+    """Hold a regime. `steps` is the papers' length; `claimed` their CIDEr-D on MSR-VTT validation after fine-tuning."""
 
     name: str  # on the command line and in checkpoints.yaml; its module in pseudocap.regimes has underscores
     class_name: str  # in pseudocap.regimes, and in results.json
@@ -36,7 +36,7 @@ class RegimeRow:
         return pkgutil.resolve_name(self.data)
 
     def data_words(self, sources: Mapping[str, str]) -> tuple[str, ...]:
-        """What it learns from as options of `pseudocap train`: tars or memories by stream; left out where not given."""
+        """Return its data as options of `pseudocap train`: tars or memories by stream; left out where not given."""
         given = [stream for stream in self.streams if stream in sources]
         words = [word for stream in given for word in (STREAM_OPTIONS[stream], sources[stream])]
         return (*(("--data.transcripts", "null") if "asr" in self.streams else ()), *words)

@@ -1,4 +1,4 @@
-"""What a regime measures on held-out data: by default it captions the videos there and scores the captions.
+"""Measure a regime on held-out data: by default, caption the videos there and score the captions.
 
 A regime that measures something else assigns another Validation in its constructor:
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Validation:
-    """Measures a regime on held-out batches. `scores` are the latest ones and `scored_at` the step that they are of;
+    """Measure a regime on held-out batches. `scores` are the latest ones and `scored_at` the step that they are of;
     captioners are kept by them (`KeepCaptioner`)."""
 
     scores: Mapping[str, float] | None = None
@@ -50,7 +50,7 @@ class Validation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Captioned:
-    """The caption of a video, and its references."""
+    """Hold the caption of a video, and its references."""
 
     key: str
     caption: str
@@ -58,7 +58,7 @@ class Captioned:
 
 
 class CaptionValidation(Validation):
-    """Captions every video and scores the captions of all ranks.
+    """Caption every video and score the captions of all ranks.
 
     Args:
         caption: captions the videos of a batch
@@ -80,7 +80,7 @@ class CaptionValidation(Validation):
         return list(zip(batch.keys, captions, strict=True))
 
     def end(self, module: lightning.LightningModule, stage: str) -> None:
-        """Every rank scores what all ranks captioned, so the figure is that of one process."""
+        """Score on every rank what all ranks captioned, so that the figure is that of one process."""
         self.captioned = gathered(self.captioned)
         if self.captioned:
             scores = score(
@@ -94,7 +94,7 @@ class CaptionValidation(Validation):
             self._write_examples(module.trainer)
 
     def _write_examples(self, trainer: lightning.Trainer) -> None:
-        """A table beside the logs, for people: the same videos each time, so that one sees them change."""
+        """Write a table beside the logs, for people: the same videos each time, so that one sees them change."""
         if trainer.sanity_checking or not trainer.loggers or self._examples == 0:
             return
         where = trainer.log_dir  # which all ranks must ask
@@ -110,7 +110,7 @@ class CaptionValidation(Validation):
 
 
 def gathered(measured: list[T]) -> list[T]:
-    """What all ranks have measured, in the order of the ranks."""
+    """Return what all ranks have measured, in the order of the ranks."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return measured
     parts: list[Any] = [None] * distributed.get_world_size()

@@ -1,4 +1,4 @@
-"""Pseudolabelled video only: clips of real films, captioned by the teacher from their centre frames.
+"""Train on pseudolabelled video only: clips of real films, captioned by the teacher from their centre frames.
 
 The papers: 4,000 steps at a batch of 1,200; MSR-VTT validation CIDEr-D 49.7 after fine-tuning.
 """
@@ -14,7 +14,7 @@ from pseudocap.types import Batch
 
 
 class VideoOnly(PreTraining):
-    """Learns from pseudolabelled clips: `StreamData(videos=tars)`, or memories of them."""
+    """Learn from pseudolabelled clips: `StreamData(videos=tars)`, or memories of them."""
 
     steps = REGIMES["video-only"].steps
 

@@ -1,4 +1,4 @@
-"""Frozen language models with adapters between their layers."""
+"""Adapt frozen language models with adapters between their layers."""
 
 from pseudocap.model.decoders.base import Decoder
 from pseudocap.model.decoders.load import LoadedDecoder, load_decoder

@@ -1,4 +1,4 @@
-"""What every adapted decoder is: a frozen causal language model, and adapters before some of its layers.
+"""Define every adapted decoder: a frozen causal language model, and adapters before some of its layers.
 
 A family (opt.py, causal.py) says only how hidden states come to be; adapters, projection, packing, generation and
 fewer bits are here, once. What the layers are conditioned on is an argument of each forward pass (`Conditioning`), and
@@ -43,21 +43,21 @@ from pseudocap.model.weights import load_exactly
 
 @dataclass(frozen=True, slots=True)
 class ProjectedMemory:
-    """The videos as every adapter sees them, by the index of the layer behind the adapter."""
+    """Hold the videos as every adapter sees them, by the index of the layer behind the adapter."""
 
     layers: dict[int, Projected]
 
 
 @dataclass(frozen=True, slots=True)
 class Conditioning:
-    """What one forward pass of the layers is conditioned on. Without a memory the layers are the plain model's."""
+    """Hold what one forward pass is conditioned on. Without a memory the layers are the plain model's."""
 
     adapters: nn.ModuleDict
     memory: ProjectedMemory | None
     packing: Packing | None = None
 
     def before(self, layer: int, h_NLD: torch.Tensor) -> torch.Tensor:
-        """The hidden states as a layer sees them: through the adapter that stands before it, if any."""
+        """Return the hidden states as a layer sees them: through the adapter that stands before it, if any."""
         if self.memory is None or layer not in self.memory.layers:
             return h_NLD
         seen = self.memory.layers[layer]
@@ -67,7 +67,7 @@ class Conditioning:
 
 
 class Decoder(PreTrainedModel, GenerationMixin):
-    """A frozen language model `lm`, which keeps its pretrained keys and never learns, and its adapters."""
+    """Hold a frozen language model `lm`, which keeps its pretrained keys and never learns, and its adapters."""
 
     # The frozen model has chosen its attention already; what it was loaded with is right for it.
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
@@ -117,7 +117,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
         source: str | Path,
         tokenizer: PreTrainedTokenizerBase | None = None,
     ) -> Self:
-        """Stored adapters between the layers of a loaded model: without a random start first, or a second copy."""
+        """Put stored adapters between the layers of a loaded model: without a random start first, or a second copy."""
         with torch.device("meta"):
             adapted = cls(lm, config, memory_width=memory_width, tokenizer=tokenizer)
         load_exactly(adapted.adapters, adapters, source=source, adopt=True)
@@ -127,7 +127,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
 
     @property
     def layers(self) -> nn.ModuleList:
-        """The frozen layers, the lowest first."""
+        """Return the frozen layers, the lowest first."""
         raise NotImplementedError
 
     def states(
@@ -140,7 +140,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
         past_key_values: Cache | None,
         packed: bool,
     ) -> torch.Tensor:
-        """The last hidden states, ready for the vocabulary. `packed` rows hold several texts, whose positions start
+        """Return last hidden states, ready for the vocabulary. `packed` rows hold several texts, whose positions start
         from 0 each and which must not attend to one another; they come without an attention_mask."""
         raise NotImplementedError
 
@@ -148,7 +148,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
-        """None only in a decoder of a shape alone, which has no text."""
+        """Return the tokenizer; None only in a decoder of a shape alone, which has no text."""
         return self._tokenizer
 
     @tokenizer.setter
@@ -162,7 +162,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
 
     @property
     def bos_id(self) -> int:
-        """What opens a text."""
+        """Return the id that opens a text."""
         return self.marks.bos
 
     @property
@@ -171,17 +171,17 @@ class Decoder(PreTrainedModel, GenerationMixin):
 
     @property
     def pad_id(self) -> int:
-        """What pads. It may be the id of EOS as well, so padding is known by its mask."""
+        """Return the id that pads. It may be the id of EOS as well, so padding is known by its mask."""
         return self.marks.pad
 
     def frame(self, text: str) -> list[int]:
-        """The ids of a whole text with what opens and what ends it."""
+        """Return the ids of a complete text with what opens and what ends it."""
         assert self._tokenizer is not None, "a decoder of a shape alone has no text"
         return [self.bos_id, *encode(text, self._tokenizer), self.eos_id]
 
     @property
     def width(self) -> int:
-        """D of the layers, which may differ from that of the vocabulary's table."""
+        """Return D of the layers, which may differ from that of the vocabulary's table."""
         return int(self.config.hidden_size)
 
     @property
@@ -190,43 +190,43 @@ class Decoder(PreTrainedModel, GenerationMixin):
 
     @property
     def positions(self) -> int | None:
-        """The longest text; None where the model has no limit."""
+        """Return the longest text's length; None where the model has no limit."""
         return getattr(self.config, "max_position_embeddings", None)
 
     @property
     def embed(self) -> nn.Module:
-        """From ids to vectors."""
+        """Turn ids into vectors."""
         return cast(nn.Module, self.lm.get_input_embeddings())
 
     def logits(self, h: torch.Tensor) -> torch.Tensor:
-        """From last hidden states to the vocabulary's logits."""
+        """Turn last hidden states into the vocabulary's logits."""
         logits: torch.Tensor = self.lm.get_output_embeddings()(h)
         return logits
 
     @property
     def vocabulary(self) -> torch.Tensor:
-        """The weights [V, width] of `logits`."""
+        """Return the weights [V, width] of `logits`."""
         return cast(torch.Tensor, self.lm.get_output_embeddings().weight)
 
     def train(self, mode: bool = True) -> Self:
-        """The language model stays in evaluation mode, also after a bare `.train()`."""
+        """Keep the language model in evaluation mode, also after a bare `.train()`."""
         super().train(mode)
         self.lm.eval()
         return self
 
     @property
     def adapters_by_layer(self) -> dict[int, Adapter]:
-        """By the index of the decoder layer behind each."""
+        """Return adapters by the index of the decoder layer behind each."""
         return {int(name): cast(Adapter, each) for name, each in self.adapters.items() if name != RESAMPLER}
 
     @property
     def resampler(self) -> Resampler | None:
-        """What all adapters look through, where there is one."""
+        """Return the resampler before all adapters, where there is one."""
         return cast(Resampler, self.adapters[RESAMPLER]) if RESAMPLER in self.adapters else None
 
     @property
     def memory_width(self) -> int:
-        """How wide the vectors of the first axis are."""
+        """Return how wide the vectors of the first axis are."""
         return next(iter(self.memory_widths.values()))
 
     def grow_axis(self, name: str, *, memory_width: int) -> None:
@@ -236,7 +236,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
         self.memory_widths[name] = memory_width
 
     def project(self, memory: Memory, *, rows: int | None = None) -> ProjectedMemory:
-        """Each adapter's keys and values of each video, once for all steps, beams and captions; and before them the
+        """Compute each adapter's keys and values of each video once for all steps, beams and captions; before them the
         resampler's latents, where there is one."""
         require_memory(memory)
         rows = len(memory) if rows is None else rows
@@ -261,7 +261,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
         past_key_values: Cache | None = None,
         packing: Packing | None = None,
     ) -> torch.Tensor:
-        """The last hidden states, ready for the vocabulary. Without a memory this is the plain model.
+        """Return the last hidden states, ready for the vocabulary. Without a memory this is the plain model.
 
         Positions that start again from 0 within a row mark packed captions, which then do not see one another;
         give no attention_mask with them. A `packing` of right-padded captions makes such rows here and undoes them at
@@ -296,7 +296,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
         logits_to_keep: int = 0,
         return_dict: bool = True,
     ) -> CausalLMOutputWithPast:
-        """One step of transformers' generation loop, which calls it by these names."""
+        """Run one step of transformers' generation loop, which calls it by these names."""
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         h_NLD = self.hidden(
@@ -333,7 +333,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
 
 
 def _positions(ids_NL: torch.Tensor, attention_mask: torch.Tensor | None, seen: int) -> torch.Tensor:
-    """Real tokens are counted, padding gets -1."""
+    """Count real tokens; padding gets -1."""
     N, L = ids_NL.shape
     if attention_mask is None:
         return torch.arange(seen, seen + L, device=ids_NL.device)[None].expand(N, L)
@@ -342,7 +342,7 @@ def _positions(ids_NL: torch.Tensor, attention_mask: torch.Tensor | None, seen: 
 
 
 def _swap(root: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put one module in another's stead, wherever it stands."""
+    """Put one module in place of another, wherever it stands."""
     for parent in list(root.modules()):
         for name, child in list(parent.named_children()):
             if child is old:

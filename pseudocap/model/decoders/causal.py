@@ -1,4 +1,4 @@
-"""Every causal language model of transformers whose layers stand in one list: GPT-2, Llama, SmolLM2, Qwen2, XGLM, ...
+"""Adapt any causal language model of transformers with its layers in one list: GPT-2, Llama, SmolLM2, Qwen2, XGLM, ...
 
 The model's own forward runs, so that embeddings, positions, rotary angles, masks and norms are its own in whatever
 family. It passes unknown arguments on to each layer, and so the conditioning comes to the layers as an argument; a
@@ -80,7 +80,7 @@ class AdaptedCausalLM(Decoder):
 def _condition(
     index: int, _: nn.Module, args: tuple[Any, ...], arguments: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Before a layer: its hidden states through the adapter, and the conditioning out of the arguments."""
+    """Pass a layer's hidden states through its adapter, and take the conditioning out of the arguments."""
     rest = {name: value for name, value in arguments.items() if name != ARGUMENT}
     conditioning: Conditioning | None = arguments.get(ARGUMENT)
     if conditioning is None:
@@ -91,7 +91,7 @@ def _condition(
 
 
 def find_layers(lm: PreTrainedModel) -> nn.ModuleList:
-    """The list of a model's layers: of the lists as long as the config says, the one that holds the most weights."""
+    """Find a model's list of layers: of the lists as long as the config says, the one that holds the most weights."""
     depth = lm.config.num_hidden_layers
     lists = [each for each in lm.modules() if isinstance(each, nn.ModuleList) and len(each) == depth]
     if not lists:
@@ -100,7 +100,7 @@ def find_layers(lm: PreTrainedModel) -> nn.ModuleList:
 
 
 class _Trace:
-    """In the place of a conditioning: which layers it comes to."""
+    """Stand in for a conditioning, and record which layers it reaches."""
 
     def __init__(self) -> None:
         self.layers: list[int] = []

@@ -1,4 +1,4 @@
-"""From a directory, a repo of the hub or a GGUF file to a frozen language model, with its tokenizer and identity.
+"""Load a frozen language model with tokenizer and identity from a directory, a repo of the hub or a GGUF file.
 
 config.json's `model_type` decides the family: OPT has its own, every other causal language model of transformers is
 loaded by `AutoModelForCausalLM`.
@@ -32,7 +32,7 @@ GGUF_NEEDS = ("gguf", "accelerate")  # what transformers reads such a file with
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadedDecoder:
-    """A frozen language model with its tokenizer, as loaded; adapters are yet to come (`adapt`)."""
+    """Hold a frozen language model with its tokenizer, as loaded; adapters are yet to come (`adapt`)."""
 
     lm: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
@@ -40,7 +40,7 @@ class LoadedDecoder:
 
     @property
     def depth(self) -> int:
-        """How many layers there are for adapters to stand before."""
+        """Return how many layers there are for adapters to stand before."""
         return int(self.lm.config.num_hidden_layers)
 
     def adapt(
@@ -51,7 +51,7 @@ class LoadedDecoder:
         adapters: Mapping[str, torch.Tensor] | None = None,
         source: str | Path = "",
     ) -> Decoder:
-        """The decoder with the adapters of a config: those stored in the file `source`, or new ones."""
+        """Build the decoder with the adapters of a config: those stored in the file `source`, or new ones."""
         family = FAMILIES.get(self.lm.config.model_type, AdaptedCausalLM)
         if adapters is None:
             return family(self.lm, config, memory_width=memory_width, tokenizer=self.tokenizer)
@@ -122,7 +122,7 @@ def _load(
 def _read(
     source: str | Path, address: str, file: Path | None, access: Mapping[str, Any]
 ) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model in the type of its file, or without one in float32, and transformers' report on its keys."""
+    """Read the model in the type of its file, or without one in float32, and transformers' report on its keys."""
     options: dict[str, Any] = {**access, "trust_remote_code": False, "output_loading_info": True}
     try:
         options["dtype"] = torch.float32 if file is None else only_dtype(file)
@@ -133,7 +133,7 @@ def _read(
 
 
 def _single_file(source: str | Path, access: Mapping[str, Any]) -> Path | None:
-    """The safetensors file of all weights; None where they are in several, or in PyTorch's own format."""
+    """Return the safetensors file of all weights; None where they are in several, or in PyTorch's own format."""
     try:
         return find_file(source, "model.safetensors", **access)
     except CheckpointError:
@@ -141,7 +141,7 @@ def _single_file(source: str | Path, access: Mapping[str, Any]) -> Path | None:
 
 
 def _gguf_file(source: str | Path) -> Path | None:
-    """The GGUF file that is named, or that is all a directory holds of a model."""
+    """Return the GGUF file that is named, or that is all a directory holds of a model."""
     path = Path(resolve_source(source)).expanduser()
     files = [path]
     if path.is_dir():
@@ -160,7 +160,7 @@ def _gguf_file(source: str | Path) -> Path | None:
 
 
 def check_tokenizer(tokenizer: PreTrainedTokenizerBase, lm: PreTrainedModel, source: str | Path) -> None:
-    """transformers makes up an empty tokenizer where the files of one are absent; it must be the decoder's own."""
+    """Refuse the empty tokenizer that transformers makes up where files are absent; it must be the decoder's own."""
     config, needed = lm.config, "are tokenizer_config.json, vocab.json and merges.txt there, or tokenizer.json?"
     for name in ("bos_token_id", "eos_token_id", "pad_token_id") if config.model_type == "opt" else ():
         if getattr(tokenizer, name) != getattr(config, name):
@@ -185,7 +185,7 @@ PROBES = ("a man is playing guitar", " Two DOGS run, don't they?", "3.5 m — ca
 
 
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
-    """What the tokenizer does, not how a library version writes it down: vocabulary, special ids, sample encodings."""
+    """Hash what a tokenizer does, not how a library version writes it: vocabulary, special ids, sample encodings."""
     behaviour = {
         "vocabulary": sorted(tokenizer.get_vocab().items()),
         "special": [

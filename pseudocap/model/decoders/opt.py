@@ -1,4 +1,4 @@
-"""OPT with adapters between its layers: the one family whose loop over the layers is ours.
+"""Adapt OPT with adapters between its layers: the one family whose loop over the layers is ours.
 
 transformers' layers, weights and keys are used as they are. The loop is ours because it is the architecture (one sees
 where an adapter sits) and because OPT's own forward gives its mask no position ids, so that packed captions would see
@@ -26,7 +26,7 @@ class AdaptedOPT(Decoder):
 
     @property
     def opt(self) -> OPTForCausalLM:
-        """The frozen OPT."""
+        """Return the frozen OPT."""
         return cast(OPTForCausalLM, self.lm)
 
     @property
@@ -70,12 +70,12 @@ class AdaptedOPT(Decoder):
 
 
 def untrained(shape: OPTConfig, config: PseudoCapConfig, *, memory_width: int) -> AdaptedOPT:
-    """A decoder of a shape alone, for the meta device and for timing without weights."""
+    """Build a decoder of a shape alone, for the meta device and for timing without weights."""
     return AdaptedOPT(OPTForCausalLM(shape), config, memory_width=memory_width)
 
 
 def full_size(name: str) -> OPTConfig:
-    """The published shapes."""
+    """Return the published shapes."""
     if name not in SHAPES:
         raise ConfigError(f"there is no published OPT shape {name!r}; there are {', '.join(SHAPES)}")
     return OPTConfig(**SHAPES[name])

@@ -1,4 +1,4 @@
-"""Frozen networks that turn frames into a memory."""
+"""Encode frames into a memory with frozen networks."""
 
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.encoders.load import load_encoder

@@ -1,4 +1,4 @@
-"""What every frozen encoder of video is: frames in, a memory out, and the identity of its weights.
+"""Define every frozen encoder of video: frames in, a memory out, and the identity of its weights.
 
 Families subclass `Encoder` and give the features of every patch of every frame; checking frames, pooling and identity
 are here. Loading by any name: load.py.
@@ -22,7 +22,7 @@ from pseudocap.types import MAX_FRAMES, Preprocess
 
 
 class Encoder(nn.Module):
-    """Frames [B,T,3,H,W] to the features of their patches [B,T,S,E], and to a pooled Memory."""
+    """Encode frames [B,T,3,H,W] as the features of their patches [B,T,S,E], and as a pooled Memory."""
 
     kind: str  # the family's name in load.py
     axes: tuple[str, ...] = SIGHT
@@ -34,7 +34,7 @@ class Encoder(nn.Module):
 
     @property
     def preprocess(self) -> Preprocess:
-        """The frames that the encoder expects, unless a captioner says otherwise."""
+        """Return the frames that the encoder expects, unless a captioner sets others."""
         raise NotImplementedError
 
     def width(self, axis: str) -> int:
@@ -47,12 +47,12 @@ class Encoder(nn.Module):
 
     @property
     def layers(self) -> Sequence[nn.Module]:
-        """The repeated layers, which torch.compile takes one by one."""
+        """Return the repeated layers, which torch.compile takes one by one."""
         raise NotImplementedError
 
     @property
     def fingerprint(self) -> str:
-        """The identity of the weights; of loaded ones as they are stored."""
+        """Return the identity of the weights; of loaded ones as they are stored."""
         return self.compute_fingerprint() if self.origin is None else self.origin.fingerprint
 
     def compute_fingerprint(self) -> str:

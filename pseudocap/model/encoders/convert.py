@@ -1,4 +1,4 @@
-"""Other people's encoder weights under our keys, which are the original TimeSformer repository's.
+"""Convert other people's encoder weights to our keys, which are the original TimeSformer repository's.
 
 Each reader returns the fields of a TimeSformerConfig and a state dict. Loading then demands the exact key set, so a
 checkpoint of another architecture is refused with the keys that differ.
@@ -55,7 +55,7 @@ def read_huggingface(
     local_files_only: bool = False,
     token: str | bool | None = None,
 ) -> tuple[dict[str, Any], StateDict]:
-    """A TimesformerModel or TimesformerForVideoClassification; the classifier is left behind."""
+    """Read a TimesformerModel or TimesformerForVideoClassification; the classifier is left behind."""
     try:
         model, info = TimesformerModel.from_pretrained(
             resolve_source(source),
@@ -99,7 +99,7 @@ def _one_side(size: int | list[int] | tuple[int, int], source: str | Path) -> in
 
 
 def read_timm(name: str, *, num_frames: int, pretrained: bool) -> tuple[dict[str, Any], StateDict]:
-    """A plain timm ViT, its temporal parts started as in the original repository."""
+    """Read a plain timm ViT, its temporal parts started as in the original repository."""
     import timm  # takes seconds to import, and only this reader needs it
 
     try:
@@ -113,7 +113,7 @@ def read_timm(name: str, *, num_frames: int, pretrained: bool) -> tuple[dict[str
 def inflate(
     vit: Any, *, num_frames: int, mean: Sequence[float], std: Sequence[float], source: str
 ) -> tuple[dict[str, Any], StateDict]:
-    """A ViT of timm as a TimeSformer that sees each frame as the ViT does, until it learns of time."""
+    """Make a ViT of timm a TimeSformer that sees each frame as the ViT does, until it learns of time."""
     state: StateDict = dict(vit.state_dict())
     if not {"cls_token", "pos_embed", "patch_embed.proj.weight"} <= state.keys():
         raise CheckpointError(f"{source} is no plain ViT with a class token; try vit_base_patch16_224")
@@ -133,7 +133,7 @@ def inflate(
 
 
 def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, Any], StateDict]:
-    """A `.pyth` file of facebookresearch/TimeSformer, read without running any code in it; the head is left behind."""
+    """Read a `.pyth` file of facebookresearch/TimeSformer without running any code in it; the head is left behind."""
     state = read_torch(path, inside="model_state")
     state = {key.removeprefix("model."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith("head.")}
@@ -152,7 +152,7 @@ def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, An
 
 
 def _shapes(state: StateDict, *, heads: int, source: str | Path) -> dict[str, Any]:
-    """What a state dict's own shapes say of the architecture."""
+    """Read the architecture from a state dict's own shapes."""
     positions = state["pos_embed"].shape[1]
     grid = math.isqrt(max(positions - 1, 0))
     if not grid or grid**2 != positions - 1:

@@ -1,4 +1,4 @@
-"""Any image model as an encoder of video: it sees every frame by itself, and its grids are pooled over time and space.
+"""Encode video with any image model: it sees every frame by itself, and its grids are pooled over time and space.
 
 The image model knows nothing of order, so a sinusoidal position is added to the vectors of each frame (`time`, and the
 whole grid where it is kept): the frame's rank among the real ones, stretched to the number of frames that the encoder
@@ -48,7 +48,7 @@ GridOf = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FramesConfig:
-    """Which image model, and the frames that it expects.
+    """Name the image model, and the frames that it expects.
 
     `stage` is the stride of the feature map that is taken (32, 16), None for the model's last features. `frames` is how
     many a clip has unless a captioner says otherwise. `architecture` is a name of timm's, with `model_args` for it.
@@ -75,7 +75,7 @@ class FramesConfig:
 
 
 class FramesEncoder(Encoder):
-    """An image model applied to every frame, its features standardised per channel where the checkpoint says how."""
+    """Apply an image model to every frame, its features standardised per channel where the checkpoint says how."""
 
     kind = "frames"
 
@@ -111,7 +111,7 @@ class FramesEncoder(Encoder):
         return self._width
 
     def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Found by running the network once on an empty image of a size that is new; InputError where it takes none."""
+        """Find the grid by running the network once on an empty image of a new size; InputError where it takes none."""
         if (height, width) not in self._grids:
             try:
                 with torch.no_grad():
@@ -127,15 +127,15 @@ class FramesEncoder(Encoder):
 
     @property
     def layers(self) -> Sequence[nn.Module]:
-        """The children of the list that holds most of the weights; the whole network where none holds half."""
+        """Return the children of the list that holds most of the weights; the network where none holds half."""
         sizes = {
             module: sum(parameter.numel() for parameter in module.parameters())
             for module in self.network.modules()
             if isinstance(module, nn.ModuleList | nn.Sequential) and len(module) > 1
         }
         largest = max(sizes, key=lambda module: sizes[module], default=None)
-        whole = sum(parameter.numel() for parameter in self.network.parameters())
-        return [self.network] if largest is None or sizes[largest] < whole / 2 else list(largest)
+        total = sum(parameter.numel() for parameter in self.network.parameters())
+        return [self.network] if largest is None or sizes[largest] < total / 2 else list(largest)
 
     def compute_fingerprint(self, stored: State | None = None) -> str:
         """Hash the weights, `stored` where their names in memory are a library version's, and what reads them:
@@ -156,7 +156,7 @@ class FramesEncoder(Encoder):
         self.grid(*frames_BT3HW.shape[-2:])
 
     def forward(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> torch.Tensor:
-        """Padded frames are never looked at; their features are zero."""
+        """Compute features; padded frames are never looked at, and theirs are zero."""
         self.check_frames(frames_BT3HW, frame_mask_BT)
         real_BT = torch.ones(frames_BT3HW.shape[:2], dtype=torch.bool) if frame_mask_BT is None else frame_mask_BT
         real_BT = real_BT.to(frames_BT3HW.device)
@@ -183,7 +183,7 @@ class FramesEncoder(Encoder):
         return sinusoids(rank_BT * (self.config.frames / real_B1), E).to(features_BTSE.dtype)
 
     def pack(self, precision: str) -> None:
-        """Tried on one layer before the others: some networks read a layer's weights where others call the layer."""
+        """Pack one layer as a trial first: some networks read a layer's weights where others call the layer."""
         kind = ENCODER[precision]
         if kind is None:
             return
@@ -281,7 +281,7 @@ class FramesEncoder(Encoder):
 
 
 class Standardise(nn.Module):
-    """Features minus their mean, by their standard deviation, channel by channel, over some data."""
+    """Standardise features: minus their mean, by their standard deviation, channel by channel, over some data."""
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -304,5 +304,5 @@ def sinusoids(positions_BT: torch.Tensor, width: int) -> torch.Tensor:
 
 
 def _is_plain(linear: nn.Linear) -> bool:
-    """Not a subclass of a Linear, which does something of its own."""
+    """Return whether it is a Linear and not a subclass, which may compute something else."""
     return type(linear) is nn.Linear

@@ -1,4 +1,4 @@
-"""Image models of timm and transformers: built, loaded by exact key set, and read as grids of features.
+"""Build image models of timm and transformers, load them by exact key set, and read them as grids of features.
 
 A grid is [N, rows, columns, E] in the order of the image, from the top left along the rows: a CNN's last feature map,
 or a ViT's patch tokens without the class and register tokens before them. Nothing is unpickled but through
@@ -53,7 +53,7 @@ def build_timm(architecture: str, *, size: int, stage: int | None, model_args: M
 
 
 def _on_meta(create: functools.partial[nn.Module]) -> nn.Module:
-    """Without drawing weights that are replaced anyway; but what a model computes and does not store must be there."""
+    """Build without drawing weights, replaced anyway; what a model computes and does not store must be there."""
     with torch.device("meta"):
         network = create()
     if all(name in network.state_dict() for name, _ in network.named_buffers()):
@@ -208,7 +208,7 @@ def read_transformers(source: str | Path, access: Mapping[str, Any]) -> tuple[Va
 
 
 def _check_keys(network: nn.Module, info: Mapping[str, Any], source: str | Path) -> None:
-    """Keys of a classifier or a text tower may be left over; of the image model itself none."""
+    """Check that only keys of a classifier or a text tower are left over; of the image model itself none."""
     parts = {name.partition(".")[0] for name in network.state_dict()}
     prefixes = ("vision_model", getattr(network, "base_model_prefix", "") or "vision_model")
     surplus = {

@@ -1,4 +1,4 @@
-"""One way to every encoder: a directory, a repo of the hub, timm/NAME, or pseudocap://NAME; its config.json names the
+"""Load any encoder: from a directory, a repo of the hub, timm/NAME, or pseudocap://NAME; its config.json names the
 family."""
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _family_of(source: str | Path, access: Mapping[str, Any]) -> str:
 
 
 def _offer(source: str) -> str:
-    """What the name may have meant, where it looks like one of timm's."""
+    """Suggest what the name may have meant, where it looks like one of timm's."""
     name = source.removeprefix("hf://").removeprefix("timm/")
     if "/" in name or "\\" in name or is_directory(source):
         return ""

@@ -1,4 +1,4 @@
-"""A TimeSformer with divided space-time attention that is right for any clip.
+"""Run a TimeSformer with divided space-time attention that is right for any clip.
 
 transformers has one too, but its layers read the frame count and image size from the config, so it is wrong for
 one-frame images, other lengths and other sizes; this one takes 1 to 96 frames of any size that the patches divide,
@@ -39,7 +39,7 @@ TOKENS_AT_ONCE = 1024  # on a CPU, without gradients
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeSformerConfig:
-    """`image_size` and `num_frames` are those of the stored position embeddings, not limits on the input."""
+    """Set shapes. `image_size` and `num_frames` are those of stored position embeddings, not limits on the input."""
 
     image_size: int = 224
     patch_size: int = 16
@@ -72,7 +72,7 @@ class TimeSformerConfig:
 
 
 class TimeSformer(Encoder):
-    """Frames float [B,T,3,H,W] in; the features of every patch of every frame, [B,T,S,E], out."""
+    """Turn frames, float [B,T,3,H,W], into the features of every patch of every frame, [B,T,S,E]."""
 
     kind = "timesformer"
 
@@ -114,7 +114,7 @@ class TimeSformer(Encoder):
         return list(self.blocks)
 
     def reset_parameters(self) -> None:
-        """The ViT's usual start, the temporal parts included."""
+        """Draw the ViT's usual start, the temporal parts included."""
         for parameter in (self.cls_token, self.pos_embed, self.time_embed):
             nn.init.trunc_normal_(parameter, std=0.02)
         for module in self.modules():
@@ -124,7 +124,7 @@ class TimeSformer(Encoder):
                     nn.init.zeros_(module.bias)
 
     def forward(self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None) -> torch.Tensor:
-        """Features after the final LayerNorm, the class token dropped; those of padded frames mean nothing."""
+        """Return features after the final LayerNorm, the class token dropped; those of padded frames mean nothing."""
         self.check_frames(frames_BT3HW, frame_mask_BT)
         B, T, _, height, width = frames_BT3HW.shape
         mask_BT = None
@@ -145,7 +145,7 @@ class TimeSformer(Encoder):
         return self.norm(x_BTSE)
 
     def _space_positions(self, rows: int, columns: int) -> torch.Tensor:
-        """The patches' position embeddings, resized by nearest as in the original repository."""
+        """Return the patches' position embeddings, resized by nearest as in the original repository."""
         grid = self.config.grid
         positions_1SE = self.pos_embed[:, 1:]
         if (rows, columns) == (grid, grid):
@@ -154,7 +154,7 @@ class TimeSformer(Encoder):
         return F.interpolate(positions_1EHW, size=(rows, columns), mode="nearest").flatten(2).transpose(1, 2)
 
     def _time_positions(self, T: int, mask_BT: torch.Tensor | None) -> torch.Tensor:
-        """The frames' position embeddings, resized by nearest to each clip's own number of real frames.
+        """Return the frames' position embeddings, resized by nearest to each clip's own number of real frames.
 
         A clip therefore means the same alone and padded in a batch.
         """
@@ -178,7 +178,7 @@ class TimeSformer(Encoder):
         token: str | bool | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> Self:
-        """Weights in our format or Hugging Face's, from a directory, the hub or this package; frozen, to evaluate."""
+        """Load weights, ours or Hugging Face's, from a directory, the hub or this package; frozen, to evaluate."""
         access: dict[str, Any] = {"local_files_only": local_files_only, "token": token}
         config_path = find_file(source, "config.json", revision=revision, **access)
         revision = pin_revision(source, config_path, revision)
@@ -247,7 +247,7 @@ class PatchEmbed(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention over the frames at each patch, then over the patches (and the class token) of each frame, then MLP.
+    """Attend over the frames at each patch, then over the patches (and the class token) of each frame, then MLP.
 
     Without gradients the tokens that are given are changed in place.
     """
@@ -276,7 +276,7 @@ class Block(nn.Module):
             return update_NTE.view(B, S, T, E).transpose(1, 2)
 
         def over_space(x_BTSE: torch.Tensor) -> torch.Tensor:
-            """Every frame attends to its own copy of the class token; the copies' updates are averaged."""
+            """Attend within every frame, each to its own copy of the class token; the copies' updates are averaged."""
             B, T, S, E = x_BTSE.shape
             each_frame_BTLE = torch.cat((cls_B1E[:, None].expand(B, T, 1, E), x_BTSE), dim=2)
             update_BTLE = self.attn(self.norm1(each_frame_BTLE).flatten(0, 1)).view(B, T, 1 + S, E)
@@ -292,7 +292,7 @@ class Block(nn.Module):
         return cls_B1E + think(cls_B1E), add(x_BTSE, think, dim=1)
 
     def _leave_time(self, *, tokens: int) -> Callable[[torch.Tensor], torch.Tensor]:
-        """The temporal attention's projection and the dense layer behind it. Nothing stands between these two linear
+        """Apply the temporal attention's projection and the dense layer behind it. Nothing lies between the two linear
         layers, so for many tokens one layer, their product, does the work of both."""
         first, second = self.temporal_attn.proj, self.temporal_fc
         plain = type(first) is nn.Linear and type(second) is nn.Linear  # not where someone has quantised them
@@ -303,7 +303,7 @@ class Block(nn.Module):
 
 
 def add(x: torch.Tensor, update: Callable[[torch.Tensor], torch.Tensor], *, dim: int) -> torch.Tensor:
-    """x + update(x). Without gradients in place, and on a CPU in slices along a dimension that the update does not
+    """Add update(x) to x. Without gradients in place, and on a CPU in slices along a dimension that the update does not
     mix."""
     if torch.is_grad_enabled():
         return x + update(x)
