@@ -100,7 +100,7 @@ def write_checkpoint(
 ) -> None:
     """Write all files (`beside` are texts), the config last.
 
-    A full disk leaves what stood there untouched, a killed process leaves intact files, and a directory without a config
+    A full disk leaves what stood there untouched, a killed process leaves sound files, and a directory without a config
     is no checkpoint.
     """
     if not str(folder).strip("."):
