@@ -1,1 +1,1 @@
-"""Measurements: ratios against named alternatives, interleaved in one process, medians of repeats."""
+"""Measure ratios against named alternatives, interleaved in one process, medians of repeats."""

@@ -1,1 +1,1 @@
-"""Do the papers' claims hold: regimes and ablations, trained and scored cell by cell."""
+"""Check whether the papers' claims hold: train and score regimes and ablations cell by cell."""

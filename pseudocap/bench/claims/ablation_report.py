@@ -1,4 +1,4 @@
-"""An ablation's result: one document, one table, one figure."""
+"""Report an ablation's result: one document, one table, one figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pseudocap.bench.claims.ablations import Arm, find_ablation
 from pseudocap.bench.claims.cells import Cell
 from pseudocap.bench.claims.regimes import Bench, provenance
-from pseudocap.bench.claims.report import draw, draw_means, kind_of_intervals, shown_interval, shown_mean, write_table
+from pseudocap.bench.claims.report import draw, draw_means, interval_text, kind_of_intervals, mean_text, write_table
 from pseudocap.bench.claims.results import machine, mean_document, over_films
 from pseudocap.evaluate.captioner import ZERO_SHOT
 from pseudocap.evaluate.views import PLAIN
@@ -44,24 +44,24 @@ def gather_ablation(
 
 
 def arm_document(arm: Arm, reports: Sequence[Mapping[str, Any]], cell: Cell) -> dict[str, Any]:
-    """Means are of the seeds that did not diverge."""
-    whole = [each for each in reports if "diverged" not in each]
+    """Summarise an arm. Means are of the seeds that did not diverge."""
+    finished = [each for each in reports if "diverged" not in each]
     document: dict[str, Any] = {
         "settings": dict(arm.settings),
         "regime": arm.regime,
         "steps": 0 if arm.regime == "none" else cell.plan.steps_of(arm.regime),
         "training": list(cell.training),
         "tuning": list(cell.tuning),
-        "diverged": len(reports) - len(whole),
+        "diverged": len(reports) - len(finished),
         "scores": {},
     }
-    if whole:
+    if finished:
         document["scores"] = {
-            way: {name: mean_document([each["scores"][way][name] for each in whole]) for name in METRICS}
+            way: {name: mean_document([each["scores"][way][name] for each in finished]) for name in METRICS}
             for way in (PLAIN, ZERO_SHOT)
         }
-        if len(whole) == 1:
-            document["scores"][PLAIN]["CIDEr-D"] |= over_films(whole[0])
+        if len(finished) == 1:
+            document["scores"][PLAIN]["CIDEr-D"] |= over_films(finished[0])
     return document
 
 
@@ -86,8 +86,8 @@ def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
     for arm in result["arms"]:
         cells = ["-"] * (len(METRICS) + 1)
         if scores := arm["scores"]:
-            cells = [shown_interval(scores[PLAIN][metric]) for metric in METRICS]
-            cells.append(shown_mean(scores[ZERO_SHOT]["CIDEr-D"]))
+            cells = [interval_text(scores[PLAIN][metric]) for metric in METRICS]
+            cells.append(mean_text(scores[ZERO_SHOT]["CIDEr-D"]))
         chosen = " | ".join(str(arm["settings"][column]) for column in columns)
         yield f"| {chosen} | {arm['steps']:,} | {' | '.join(cells)} | {arm['diverged']} of {len(seeds)} |"
 

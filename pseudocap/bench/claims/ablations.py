@@ -1,4 +1,4 @@
-"""The papers' side findings as grids of settings: `pseudocap bench ablation NAME`.
+"""Declare the papers' side findings as grids of settings: `pseudocap bench ablation NAME`.
 
 Each ablation declares its arms: what the table names, and the words for `pseudocap train` and
 `pseudocap finetune`. Arms run as cells of the benchmark's workshop, at half the zoo's length, with the same seeds.
@@ -32,7 +32,7 @@ PATCHES = "patches"  # in a stage's name: what it encodes keeps every patch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Arm:
-    """One setting of the grid. `pretrained` names what the pre-training has alone, where several arms share it."""
+    """Hold one setting of the grid. `pretrained` names what the pre-training has alone, where several arms share it."""
 
     settings: Mapping[str, str | int | float]
     training: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Arm:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ablation:
-    """A question of the papers. `arms` gets the ablation's plan and the encoder's own size of a picture."""
+    """Hold a question of the papers. `arms` gets the ablation's plan and the encoder's own size of a picture."""
 
     question: str
     claimed: str
@@ -96,8 +96,8 @@ def _beta2(plan: TrainingPlan, size: int) -> list[Arm]:
 
 
 def _crop(plan: TrainingPlan, size: int) -> list[Arm]:
-    """The encoder's own size, and half as large again; toy films are drawn at the first, so the second adds patches
-    and no detail."""
+    """List the encoder's own size, and half as large again; toy films are drawn at the first, so the second adds
+    patches and no detail."""
     return [
         Arm(
             settings={"pre-train": before, "fine-tune": after},
@@ -113,7 +113,7 @@ def _crop(plan: TrainingPlan, size: int) -> list[Arm]:
 
 
 def _attention(plan: TrainingPlan, size: int) -> list[Arm]:
-    """All learn from the same files, in which every patch is kept; the separable attention does not read those."""
+    """Vary the attention. All learn from the same files of all patches, which the separable attention does not read."""
     return [
         Arm(settings={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
         for attention in ATTENTIONS
@@ -142,7 +142,7 @@ def _mixture(plan: TrainingPlan, size: int) -> list[Arm]:
 
 
 def _losses(plan: TrainingPlan, size: int) -> list[Arm]:
-    """In a short run the weight of the denoising must rise sooner than the default's 500 steps of warm-up."""
+    """Vary the losses. In a short run the denoising's weight must rise sooner than in the default's 500 steps."""
     denoising = f"{{warmup: {plan.steps // 4}, delta: {4 / plan.steps:.4g}}}"
     return [
         Arm(
@@ -199,7 +199,7 @@ ABLATIONS = {
     ),
     "losses": Ablation(
         question="Do denoising consistency and gate entropy help?",
-        claimed="PseudoCap-Vid adds both to its loss; neither is shown alone",
+        claimed="PseudoCap-Vid adds both to its loss; neither is reported alone",
         arms=_losses,
         note="Convex fusion throughout; both losses are pre-training's, fine-tuning has the caption loss alone.",
     ),
@@ -213,14 +213,14 @@ def find_ablation(name: str) -> Ablation:
 
 
 def short(plan: TrainingPlan, steps: int | None = None) -> TrainingPlan:
-    """Half the zoo's length, in pre-training and in fine-tuning. No early stop: it would cut off the end of the
+    """Return half the zoo's length, in pre-training and in fine-tuning. No early stop: it would cut off the end of the
     schedule, where most is learned, of some arms and not of others. The best epoch is kept all the same."""
     epochs = max(1, plan.tuning_epochs // 2)
     return replace(plan, steps=steps or max(2, plan.steps // 2), tuning_epochs=epochs, tuning_patience=epochs)
 
 
 def ablation_cells(name: str, plan: TrainingPlan, *, size: int, seeds: Sequence[int]) -> list[tuple[Arm, list[Cell]]]:
-    """The arms, each with its cells by seed."""
+    """Return the arms, each with its cells by seed."""
     arms = find_ablation(name).arms(plan, size)
     return [(arm, [_cell(name, arm, plan, size, seed) for seed in seeds]) for arm in arms]
 
@@ -228,7 +228,7 @@ def ablation_cells(name: str, plan: TrainingPlan, *, size: int, seeds: Sequence[
 def ablation_bench(
     name: str, shop: Workshop, recipe: ZooRecipe, plan: TrainingPlan, *, seeds: Sequence[int], workers: int = 2
 ) -> tuple[Bench, list[tuple[Arm, list[Cell]]]]:
-    """On the same ground as the regimes; of the zoo's own captioners none is taken, for they are of another length."""
+    """Plan an ablation on the regimes' ground; the zoo's own captioners are not taken, being of another length."""
     ground, made_first = toy_ground(shop, recipe, regimes=(), workers=workers)
     arms = ablation_cells(name, plan, size=recipe.size, seeds=seeds)
     cells = [cell for _, each in arms for cell in each]
@@ -267,7 +267,7 @@ def _cell(name: str, arm: Arm, plan: TrainingPlan, size: int, seed: int) -> Cell
 
 
 def _encoded_as(arm: Arm, pixels: int, size: int) -> str | None:
-    """How its pictures are encoded otherwise than the zoo encodes them: `96px`, or with every patch."""
+    """Return how its pictures are encoded otherwise than the zoo encodes them: `96px`, or with every patch."""
     assert not (arm.patches and pixels != size), "one or the other"
     return PATCHES if arm.patches else f"{pixels}px" if pixels != size else None
 
@@ -277,7 +277,7 @@ def _encoded(stage: str, how: str) -> str:
 
 
 def encoded_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, workers: int) -> list[Stage]:
-    """What cells stand on whose pictures are encoded otherwise: the same sources, larger or with every patch."""
+    """List the stages of cells whose pictures are encoded otherwise: the same sources, larger or with every patch."""
     wanted = {stage for cell in cells for stage in (*cell.needs, cell.memories, cell.views) if stage is not None}
     sources: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         "memories-stills": (("world/stills", "--images"), ("world", "watcher")),

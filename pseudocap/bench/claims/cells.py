@@ -1,4 +1,4 @@
-"""The benchmark's cells: one regime, one seed, one set of settings, as stages of a workshop that are made once.
+"""Make the benchmark's cells: one regime, one seed, one set of settings, as stages of a workshop that are made once.
 
 A cell is pre-trained by `pseudocap train`, fine-tuned by `pseudocap finetune` and measured on the test films. The words
 of both verbs are its plan's, with what differs after them: a later word of the same option wins.
@@ -34,11 +34,11 @@ STEPS_EACH = 8  # that an epoch has at least, as in `pseudocap finetune`; where 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ground:
-    """What all cells stand on, made once. Paths are as the verbs take them in the workshop's folder.
+    """Hold what all cells stand on, made once. Paths are as the verbs take them in the workshop's folder.
 
     `training` and `tuning` go behind the plan's words; `streams` has what each regime learns from, `needs` the stages
     that make it. `own` are the cells that the zoo itself has trained and tuned. `started` are captioners that were
-    pre-trained elsewhere, by regime. `identities` tell which of the user's files the pre-training of a regime and seed
+    pre-trained elsewhere, by regime. `identities` name which of the user's files the pre-training of a regime and seed
     is made of, wherever these lie. `running` has words for both that change nothing of what is learned. `judge` holds
     captions against the truth, where that is known.
     """
@@ -62,7 +62,7 @@ class Ground:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One run. `variant` names what an ablation sets; `captions` is how many the fine-tuning has, None for all."""
+    """Hold one run. `variant` names what an ablation sets; `captions` is how many the fine-tuning has, None for all."""
 
     regime: str
     seed: int
@@ -87,7 +87,7 @@ class Cell:
         return "-".join(filter(None, (self.regime, self.variant.replace("+", "-"), number, f"s{self.seed}")))
 
     def stage(self, ground: Ground, part: str) -> str:
-        """The name of the stage that trains, tunes or measures it: the zoo's, where the zoo has made it."""
+        """Return the name of the stage that trains, tunes or measures it: the zoo's, where the zoo has made it."""
         plain = not self.variant and (self.regime, self.seed) in ground.own
         if part == "trained":
             return f"trained-{self.regime}" if plain else f"cells/trained-{self.pretrained}"
@@ -97,12 +97,12 @@ class Cell:
 
 
 def for_seed(source: str, seed: int) -> str:
-    """The captioner of a seed, where `{seed}` stands for it."""
+    """Return the captioner of a seed, where `{seed}` stands for it."""
     return source.replace("{seed}", str(seed))
 
 
 def cell_stages(shop: Workshop, ground: Ground, cells: Sequence[Cell]) -> list[Stage]:
-    """All that the cells need beside the ground, each stage once."""
+    """List all that the cells need beside the ground, each stage once."""
     found: dict[str, Stage] = {}
     for cell in cells:
         made = []
@@ -156,7 +156,7 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
 
 
 def _train_on_ranks(root: Path, words: Sequence[str], processes: int) -> None:
-    """In processes of their own: Lightning starts the other ranks by the command that it was started with."""
+    """Train in processes of their own: Lightning starts the other ranks by the command that it was started with."""
     ranks = ("--trainer.devices", str(processes), "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu")
     command = (sys.executable, "-m", "pseudocap", *words, *ranks)
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
@@ -174,7 +174,7 @@ def pretraining_words(ground: Ground, cell: Cell) -> tuple[str, ...]:
 
 
 def _write_untrained(root: Path, ground: Ground, cell: Cell, folder: Path) -> None:
-    """A captioner that has learned nothing, with the adapters that the same words would have started from."""
+    """Write a captioner that has learned nothing, with the adapters that the same words would have started from."""
     given = dict(zip(cell.training[::2], cell.training[1::2], strict=True))
     option = "--model.model.init_args."
     chosen = {name.removeprefix(option): value for name, value in given.items() if name.startswith(option)}
@@ -188,12 +188,12 @@ def _write_untrained(root: Path, ground: Ground, cell: Cell, folder: Path) -> No
 
 
 def _below(root: Path, source: str) -> str:
-    """A path of the workshop's folder from wherever we stand; a repo's name as it is."""
+    """Return a path of the workshop's folder from the working directory; a repo's name as it is."""
     return str(root / source) if (root / source).exists() else source
 
 
 def _few_captions(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
-    """The corpus with so many captions to learn from. The validation, which decides when to stop, stays whole."""
+    """Write the corpus with so many captions to learn from. The validation, which decides when to stop, stays full."""
     assert cell.captions is not None
     count = cell.captions
 
@@ -221,7 +221,7 @@ def captions_stage(count: int, seed: int) -> str:
 
 
 def fewer(rows: Sequence[Mapping[str, Any]], count: int, *, seed: int) -> list[dict[str, Any]]:
-    """`count` captions of the rows, a caption of each video before a second of any; fewer are a part of more."""
+    """Choose `count` captions of the rows, a caption of each video before a second of any; fewer are a part of more."""
     generator = np.random.default_rng([seed, 20])
     order = generator.permutation(len(rows))
     each = [generator.permutation(len(row["caption"])) for row in rows]
@@ -277,7 +277,7 @@ def finetuning_words(ground: Ground, cell: Cell, *, start: str) -> tuple[str, ..
 
 
 def _paced(plan: TrainingPlan, captions: int) -> tuple[str, ...]:
-    """With few videos an epoch is a step or two: smaller batches, and more epochs for as many steps.
+    """Pace few videos, of which an epoch is a step or two: smaller batches, and more epochs for as many steps.
 
     It counts a video for each caption, so that all regimes have the same pace at the same number.
     """
@@ -290,7 +290,7 @@ def _paced(plan: TrainingPlan, captions: int) -> tuple[str, ...]:
 def _measuring(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     trained, tuned = cell.stage(ground, "trained"), cell.stage(ground, "tuned")
     views = cell.views or ground.views
-    whole = cell.captions is None and not cell.variant
+    complete = cell.captions is None and not cell.variant
 
     def measure(folder: Path, report: Progress) -> Mapping[str, Any]:
         if "diverged" in shop.reports[tuned]:
@@ -303,12 +303,12 @@ def _measuring(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
             views=shop.folder(views),
             films=ground.films(),
             judge=ground.judge,
-            every_view=whole,
+            every_view=complete,
         )
 
     return Stage(
         name=cell.stage(ground, "measured"),
-        settings={"code": CODE, "whole": whole},
+        settings={"code": CODE, "whole": complete},
         make=measure,
         needs=(trained, tuned, views),
     )

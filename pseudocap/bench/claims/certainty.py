@@ -1,4 +1,4 @@
-"""How certain a mean over few seeds is, and whether one regime is better than another.
+"""Compute how certain a mean over few seeds is, and whether one regime is better than another.
 
 Two intervals, of two kinds of chance. Over seeds: Student's t, for another training of the same settings on the same
 films. Over films: the bootstrap, for other films of the same kind and the same trainings. A claim must pass both.
@@ -32,7 +32,7 @@ ClaimVerdict = Literal["holds", "does not hold: the reverse does", "not decided"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mean:
-    """Of a figure over seeds. A single seed has no interval."""
+    """Hold the mean of a figure over seeds. A single seed has no interval."""
 
     value: float
     interval: Interval | None
@@ -54,7 +54,7 @@ def mean_over_seeds(values: Sequence[float]) -> Mean:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claim:
-    """What the papers say: this regime is better than that one."""
+    """Hold a claim of the papers: this regime is better than that one."""
 
     text: str
     better: str
@@ -71,7 +71,7 @@ CLAIMS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """A claim against what was measured, in CIDEr-D: the difference with its two paired intervals."""
+    """Hold a claim with what was measured, in CIDEr-D: the difference with its two paired intervals."""
 
     claim: Claim
     difference: float
@@ -82,7 +82,7 @@ class Judged:
 
 
 def judge_claim(claim: Claim, scored: Mapping[tuple[str, int], Scores]) -> Judged | None:
-    """From the scores by (regime, seed); None where no seed has both regimes."""
+    """Judge from the scores by (regime, seed); None where no seed has both regimes."""
     seeds = tuple(sorted(seed for regime, seed in scored if regime == claim.better and (claim.worse, seed) in scored))
     if not seeds:
         return None
@@ -102,7 +102,7 @@ def judge_claim(claim: Claim, scored: Mapping[tuple[str, int], Scores]) -> Judge
 
 
 def verdict_of(over_seeds: Interval | None, over_films: Interval) -> ClaimVerdict:
-    """Both intervals on the same side of nothing; one seed decides nothing."""
+    """Decide where both intervals lie on the same side of zero; one seed decides nothing."""
     if over_seeds is None:
         return "not decided"
     if over_seeds.low > 0 and over_films.low > 0:

@@ -1,7 +1,7 @@
-"""Near-duplicates: which test videos may have been seen in pre-training, whatever their files are called.
+"""Find near-duplicates: test videos that pre-training may have seen, whatever their files are called.
 
 A frame is a thumbnail of 16 by 16 pixels in colour, less its mean and of length one, so that two frames are compared by
-the correlation of what they show: size, codec and brightness do not matter, and no network's opinion enters (the
+the correlation of their content: size, codec and brightness do not matter, and no network's opinion enters (the
 pooled memory of an encoder calls two films of the same kind alike, which is its work). A test video is suspect where
 the median of its frames' best correlations with one sample of the other side reaches a threshold. The comparison is
 complete, test frames times training frames, one product of matrices a batch.
@@ -34,7 +34,7 @@ Thumbnails = tuple[str, torch.Tensor]  # a sample's name and its thumbnails [T, 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """A test video and the sample of the other side that is most like it."""
+    """Hold a test video and the sample of the other side that is most like it."""
 
     test: str
     seen: str
@@ -43,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """`nearest` has every test video's likest sample, the likest first; `unreadable` could not be compared."""
+    """Hold in `nearest` every test video's likest sample, the likest first; `unreadable` could not be compared."""
 
     nearest: tuple[Pair, ...]
     compared: int
@@ -72,7 +72,7 @@ def find_duplicates(
     threshold: float = THRESHOLD,
     progress: Progress = lambda done, total: None,
 ) -> Found:
-    """Hold every test video against all samples of `seen`: folders of videos and images, or of tars of either."""
+    """Compare every test video with all samples of `seen`: folders of videos and images, or of tars of either."""
     if not 0 < threshold <= 1:
         raise ConfigError(f"the threshold is a correlation, above 0 and at most 1, not {threshold:g}")
     unreadable: list[str] = []
@@ -83,13 +83,13 @@ def find_duplicates(
         )
     frames = [_unit(thumbnails) for _, thumbnails in tests]
     lengths = [len(each) for each in frames]
-    asked = torch.cat(frames)
+    frames_of_tests = torch.cat(frames)
     best = [Pair(test=name, seen="", alike=-1.0) for name, _ in tests]
     sources = [_samples(path) for path in seen]
     total, compared = sum(count for count, _ in sources), 0
     for _, samples in sources:
         for batch in batched(_readable(samples, unreadable), BATCH):
-            likest = _likest(asked, lengths, [_unit(thumbnails) for _, thumbnails in batch])
+            likest = _likest(frames_of_tests, lengths, [_unit(thumbnails) for _, thumbnails in batch])
             for number, (value, index) in enumerate(zip(*(each.tolist() for each in likest.max(dim=1)), strict=True)):
                 if value > best[number].alike:
                     best[number] = Pair(test=best[number].test, seen=batch[index][0], alike=round(value, 4))
@@ -103,15 +103,15 @@ def find_duplicates(
     )
 
 
-def _likest(asked: torch.Tensor, lengths: Sequence[int], batch: Sequence[torch.Tensor]) -> torch.Tensor:
-    """[tests, samples]: the median over a test's frames of their best correlation with a frame of the sample."""
-    every = asked @ torch.cat(list(batch)).T
+def _likest(frames_of_tests: torch.Tensor, lengths: Sequence[int], batch: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return [tests, samples]: the median over a test's frames of their best correlation with a frame of the sample."""
+    every = frames_of_tests @ torch.cat(list(batch)).T
     best = torch.stack([part.amax(dim=1) for part in every.split([len(each) for each in batch], dim=1)], dim=1)
     return torch.stack([rows.median(dim=0).values for rows in best.split(list(lengths))])
 
 
 def _unit(thumbnails: torch.Tensor) -> torch.Tensor:
-    """[T,3,16,16] as vectors whose product is their correlation. A frame of a single colour is like no other."""
+    """Turn [T,3,16,16] into vectors whose product is their correlation. A frame of a single colour is like no other."""
     flat = thumbnails.flatten(1)
     flat = flat - flat.mean(dim=1, keepdim=True)
     norm = flat.norm(dim=1, keepdim=True)
@@ -119,7 +119,7 @@ def _unit(thumbnails: torch.Tensor) -> torch.Tensor:
 
 
 def _samples(root: Path) -> tuple[int, Iterator[tuple[str, Callable[[], torch.Tensor]]]]:
-    """How many there are, and each with its name and how to look at it."""
+    """Return how many there are, and each with its name and how to decode it."""
     if not root.exists():
         raise DataError(f"{root}: there is no such file or folder; name videos, images, or tars of either")
     if root.suffix == ".tar" or (root.is_dir() and any(root.glob("*.tar"))):
@@ -133,14 +133,14 @@ def _samples(root: Path) -> tuple[int, Iterator[tuple[str, Callable[[], torch.Te
 def _of_tar(source: TarSource, number: int) -> Callable[[], torch.Tensor]:
     def look() -> torch.Tensor:
         frames = source.sample(number, None).frames
-        assert frames is not None, "a tar's sample is watched"
+        assert frames is not None, "a tar's sample has frames"
         return frames
 
     return look
 
 
 def _tars(root: Path) -> TarSource:
-    """What the first sample holds decides whether they are of images or of videos."""
+    """Open tars; the first sample decides whether they hold images or videos."""
     tars = index_tars(root)
     for modality in ("image", "video"):
         kind: Modality = "image" if modality == "image" else "video"
@@ -154,7 +154,7 @@ def _tars(root: Path) -> TarSource:
 
 
 def files_of(root: Path) -> list[Path]:
-    """A file, or the videos and images below a folder."""
+    """List a file, or the videos and images below a folder."""
     if root.is_file():
         return [root]
     images = sorted(path for path in root.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
@@ -180,7 +180,7 @@ def duplicates_stage(
     needs: Sequence[str],
     settings: Mapping[str, Any] | None = None,
 ) -> Stage:
-    """The check as a stage of a benchmark: what is pre-trained on against the test videos."""
+    """Make the check a stage of a benchmark: what is pre-trained on against the test videos."""
 
     def look(folder: Path, report: Progress) -> Mapping[str, Any]:
         return find_duplicates(test(), seen, progress=report).document()

@@ -11,7 +11,7 @@ PARTS, PART = 8, 4096  # pieces of a file that it is recognised by, and their by
 
 
 def files_identity(source: str | Path) -> str:
-    """Of a file, or of a folder's files, a hash of names, sizes and some of the bytes: hundreds of gigabytes are not
+    """Hash a file, or a folder's files, by names, sizes and some of the bytes: hundreds of gigabytes are not
     read. Hidden files do not count: indices are written beside tars. A repo is known by its name."""
     root = Path(resolve_source(str(source))).expanduser()
     if not root.exists():

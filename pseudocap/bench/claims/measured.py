@@ -1,4 +1,4 @@
-"""The captions of a cell, written once, and its scores read back from them."""
+"""Write the captions of a cell once, and read its scores back from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CAPTIONS = "captions.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A finished cell, read back: its report, and the scores of its captions with their rows by film, after
+    """Hold a finished cell, read back: its report, and the scores of its captions with their rows by film, after
     fine-tuning and, where that was measured, before."""
 
     report: Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""`pseudocap bench regimes --data msrvtt` and `msvd`: the same cells on a real corpus, from files of the user's.
+"""Run the same cells on a real corpus, from files of the user's: `pseudocap bench regimes --data msrvtt` and `msvd`.
 
 Pre-training comes from the user's tars or memories, or has been done elsewhere: `--pretrained mixed=DIR` names a
 captioner by regime, with {seed} where there is one for each.
@@ -56,7 +56,7 @@ STREAMS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Files:
-    """What the user has, and where."""
+    """Hold what the user has, and where."""
 
     corpus: str
     annotations: Path | None = None
@@ -72,7 +72,7 @@ class Files:
 
 
 def lacking(files: Files, regimes: Sequence[str]) -> list[str]:
-    """Each thing that is not there, with the option that names it and what to place."""
+    """List each thing that is not there, with the option that names it and what to put there."""
     lines = []
     for name, what in (("annotations", ANNOTATIONS[files.corpus]), ("videos", VIDEOS[files.corpus])):
         path: Path | None = getattr(files, name)
@@ -135,10 +135,10 @@ def real_bench(
 
 
 def _checked(files: Files, regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int]) -> Corpus:
-    """The corpus, once all that would end the run is reported: before hours of encoding."""
+    """Return the corpus, once all that would end the run is reported: before hours of encoding."""
     if lines := lacking(files, regimes):
         raise DataError(
-            f"--data {files.corpus} lacks {'; '.join(lines)}; place and name them, or name a captioner that is "
+            f"--data {files.corpus} lacks {'; '.join(lines)}; put and name them, or name a captioner that is "
             "pre-trained already (--pretrained mixed=DIR), or choose --regimes"
         )
     assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() reports these"
@@ -161,7 +161,7 @@ def _checked(files: Files, regimes: Sequence[str], seeds: Sequence[int], counts:
 def _identities(
     files: Files, regimes: Sequence[str], seeds: Sequence[int], networks: Mapping[str, str], streams: Mapping[str, str]
 ) -> dict[tuple[str, int], dict[str, str]]:
-    """What the pre-training of each regime and seed is made of."""
+    """Return what the pre-training of each regime and seed is made of."""
     found = {}
     for regime, seed in product(regimes, seeds):
         if regime in files.started:
@@ -173,7 +173,7 @@ def _identities(
 
 
 def _test_films(shop: Workshop, corpus: Corpus, videos: VideoFolder) -> list[HeldOut]:
-    """Those that are there and can be decoded, which the stage `corpus` has found out."""
+    """List those that are there and can be decoded, which the stage `corpus` has found out."""
     broken = shop.reports["corpus"]["coverage"]["undecodable"]
     found = ((row, videos.find(row)) for row in corpus.split("test").rows if row.id not in broken)
     return [HeldOut(key=row.id, path=path, references=row.captions) for row, path in found if path is not None]
@@ -186,7 +186,7 @@ def _duplicates(
     films: Callable[[], list[HeldOut]],
     corpus: Stage,
 ) -> list[Stage]:
-    """Tars can be held against the test films; memories no longer show what they were made of."""
+    """Compare tars with the test films; memories no longer hold what they were made of."""
     chosen = [name for name in ("images", "clips") if name in named and any(named[name].glob("*.tar"))]
     if not chosen:
         return []
@@ -206,7 +206,7 @@ def _absolute(source: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """The corpus, where its videos lie, and by whom they are seen; `weights` is the encoder's identity."""
+    """Hold the corpus, where its videos lie, and by whom they are encoded; `weights` is the encoder's identity."""
 
     corpus: Corpus
     videos: VideoFolder
@@ -214,7 +214,7 @@ class _Seen:
     weights: str
 
     def there(self, *splits: str) -> list[tuple[str, int]]:
-        """The files of the rows that have one, with their sizes: another file in the same place is another video."""
+        """List the files of the rows that have one, with their sizes: another file of that name is another video."""
         found = ((row, self.videos.find(row)) for row in self.corpus.rows if row.split in splits)
         return sorted((str(row.id), path.stat().st_size) for row, path in found if path is not None)
 
@@ -226,8 +226,8 @@ def _stages(
     workers: int,
     limit: tuple[str, ...],
 ) -> list[Stage]:
-    """The corpus, and the memories of what is learned from and of what is tested on: each is made anew where its own
-    videos have changed."""
+    """Make the corpus, and the memories of what is learned from and of what is tested on: each is made anew where its
+    own videos have changed."""
 
     def read(folder: Path, report: Progress) -> Mapping[str, Any]:
         return _read(folder, seen, workers, report)
@@ -236,11 +236,11 @@ def _stages(
         shop.verb(
             *("encode", "corpus/tuning.jsonl", "--videos", str(seen.videos.root), "--encoder", seen.encoder),
             *("--out", "memories-tuning/store", "--workers", str(workers), *limit),
-            accepted=(0, 1),  # 1 tells of videos that are not there, whose number the verb itself limits
+            accepted=(0, 1),  # 1 reports videos that are not there, whose number the verb itself limits
         )
         return {}
 
-    def watch(folder: Path, report: Progress) -> Mapping[str, Any]:
+    def encode_views(folder: Path, report: Progress) -> Mapping[str, Any]:
         device = pick_device("auto")
         encoder = load_encoder(seen.encoder).to(device)
         files = [film.path for film in films()]
@@ -252,12 +252,12 @@ def _stages(
     return [
         Stage(name="corpus", settings=content | {"learned": learned, "test": test}, make=read),
         Stage(name="memories-tuning", settings=by | {"learned": learned}, make=encode),
-        Stage(name="views", settings=by | {"test": test}, make=watch),
+        Stage(name="views", settings=by | {"test": test}, make=encode_views),
     ]
 
 
 def _read(folder: Path, seen: _Seen, workers: int, report: Progress) -> Mapping[str, Any]:
-    """All rows to learn from, to be encoded; those that are there, to fine-tune on; which test videos there are."""
+    """Write rows to learn from, to be encoded; those that are there, to fine-tune on; which test videos there are."""
     corpus, videos = seen.corpus, seen.videos
     rows = [row for row in corpus.rows if row.split in ("train", "val")]
     present = [row for row in rows if videos.find(row) is not None]
@@ -271,8 +271,8 @@ def _read(folder: Path, seen: _Seen, workers: int, report: Progress) -> Mapping[
     if not found.present:
         whose = found.missing[0] if found.missing else next(iter(found.undecodable))
         raise DataError(
-            f"none of the {found.videos:,} test videos of {corpus.name} can be watched below {videos.root} "
-            f"({whose}, ..); place them there ({VIDEOS[corpus.name]}), or name another folder (--videos)"
+            f"none of the {found.videos:,} test videos of {corpus.name} can be decoded below {videos.root} "
+            f"({whose}, ..); put them there ({VIDEOS[corpus.name]}), or name another folder (--videos)"
         )
     return {
         "provenance": corpus.provenance(),

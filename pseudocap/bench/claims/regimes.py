@@ -1,4 +1,4 @@
-"""`pseudocap bench regimes`: every regime with every seed, pre-trained, fine-tuned, captioned, scored.
+"""Pre-train, fine-tune, caption and score every regime with every seed: `pseudocap bench regimes`.
 
 On the toy world the cells stand on a zoo's build (`pseudocap/bench/claims/toy.py`), on a real corpus on files of the
 user's (`pseudocap/bench/claims/real.py`). Cells are stages in the folder `cells` of the build: finished ones are kept,
@@ -27,7 +27,7 @@ CELLS = "cells/"  # where a benchmark's own stages lie in a build; what lies els
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """What is to be done: the ground with the stages that make it, the cells, and how the result is named."""
+    """Hold what is to be done: the ground with the stages that make it, the cells, and how the result is named."""
 
     shop: Workshop
     ground: Ground
@@ -46,7 +46,7 @@ class Bench:
 
 
 def planned(regimes: Sequence[str], seeds: Sequence[int], counts: Sequence[int], plan: TrainingPlan) -> list[Cell]:
-    """The table's cells first, seed by seed, so that a run that is stopped early has whole seeds; then the few
+    """Order the table's cells first, seed by seed, so that a run that is stopped early has complete seeds; then the few
     captions."""
     plain = [Cell(regime=regime, seed=seed, plan=plan) for seed in seeds for regime in regimes]
     return [*plain, *(replace(cell, captions=count) for count in counts for cell in plain)]
@@ -63,7 +63,7 @@ def run(bench: Bench, *, log: Callable[[str], None]) -> None:
     if missing and bench.on_a_zoo:
         log(f"{bench.shop.root} lacks {', '.join(missing)}: made first, as `pseudocap zoo build` does")
     waiting = [name for name, state in states.items() if state != "finished"]
-    bench.shop.run([_announced(stage, bench.shop, waiting, log) for stage in bench.stages])
+    bench.shop.run([_logged(stage, bench.shop, waiting, log) for stage in bench.stages])
 
 
 def _refuse_to_lose(bench: Bench, others: Sequence[str]) -> None:
@@ -85,28 +85,28 @@ def _refuse_to_lose(bench: Bench, others: Sequence[str]) -> None:
 
 
 def _pretrained_here(folder: Path) -> bool:
-    """Whether a stage holds what may have taken days, also in part, and not new adapters or a captioner's name."""
+    """Test whether a stage holds what may have taken days, also in part, and not new adapters or a captioner's name."""
     done = folder / DONE
     if not done.is_file():
         return (folder / "run" / "checkpoints").is_dir()
     return str(json.loads(done.read_text(encoding="utf-8")).get("command", "")).startswith(TRAIN)
 
 
-def _announced(stage: Stage, shop: Workshop, waiting: Sequence[str], log: Callable[[str], None]) -> Stage:
-    """Says where we are and how long it may take before a stage is made."""
+def _logged(stage: Stage, shop: Workshop, waiting: Sequence[str], log: Callable[[str], None]) -> Stage:
+    """Log the position and how long it may take before a stage is made."""
     if stage.name not in waiting:
         return stage
 
     def make(folder: Path, report: Progress) -> Mapping[str, Any]:
-        here = list(waiting).index(stage.name)
-        log(f"{stage.name}: {here + 1} of {len(waiting)} to make, {time_left(shop, waiting[here:])}")
+        position = list(waiting).index(stage.name)
+        log(f"{stage.name}: {position + 1} of {len(waiting)} to make, {time_left(shop, waiting[position:])}")
         return stage.make(folder, report)
 
     return replace(stage, make=make)
 
 
 def time_left(shop: Workshop, waiting: Sequence[str]) -> str:
-    """By what equal stages of other seeds took, else by others of the same part; in words."""
+    """Estimate by what equal stages of other seeds took, else by others of the same part; in words."""
     took = _seconds(shop.root)
     known = [_expected(name, took) for name in waiting]
     total = sum(seconds for seconds in known if seconds is not None)
@@ -118,7 +118,7 @@ def time_left(shop: Workshop, waiting: Sequence[str]) -> str:
 
 
 def _seconds(root: Path) -> dict[str, list[float]]:
-    """Of all finished stages below a build, by what they are without their seed."""
+    """Return the seconds of all finished stages below a build, by what they are without their seed."""
     took: dict[str, list[float]] = {}
     for path in (*root.glob(f"*/{DONE}"), *root.glob(f"cells/*/{DONE}")):
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -138,7 +138,7 @@ def _expected(name: str, took: Mapping[str, Sequence[float]]) -> float | None:
 
 
 def provenance(bench: Bench) -> dict[str, Any]:
-    """The corpus with the hashes of its splits, and how much of the test could be watched."""
+    """Return the corpus with the hashes of its splits, and how much of the test could be decoded."""
     report = bench.shop.reports.get("corpus")  # of a real corpus
     if report is not None:
         known = {name: report[name] for name in ("coverage", "to learn from")}

@@ -1,4 +1,4 @@
-"""The benchmark's result for people: a Markdown table in the papers' form, and figures as PNG."""
+"""Write the benchmark's result for people: a Markdown table in the papers' form, and figures as PNG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Document = Mapping[str, Any]
 
 
 def write_results(out: Path, results: Document) -> list[Path]:
-    """`table.md`, the figures and, last, `results.json`."""
+    """Write `table.md`, the figures and, last, `results.json`."""
     out.mkdir(parents=True, exist_ok=True)
     figures = [
         draw(out / "regimes.png", lambda axes: _draw_regimes(axes, results), "regimes after fine-tuning"),
@@ -66,11 +66,11 @@ def _heading(results: Document) -> Iterator[str]:
 
 
 def _coverage(coverage: Mapping[str, Any] | str) -> Iterator[str]:
-    """Of a real corpus; the toy films are all there."""
+    """Report the coverage of a real corpus; the toy films are all there."""
     if isinstance(coverage, str):
         return
     if coverage["missing"] or coverage["undecodable"]:
-        yield f"**Not all test videos could be watched**: {json.dumps(coverage)}."
+        yield f"**Not all test videos could be decoded**: {json.dumps(coverage)}."
     else:
         yield f"All {coverage['test videos']:,} test videos are there and can be decoded."
 
@@ -78,7 +78,7 @@ def _coverage(coverage: Mapping[str, Any] | str) -> Iterator[str]:
 def kind_of_intervals(seeds: Sequence[int]) -> str:
     if len(seeds) > 1:
         return "Student's t over seeds."
-    return "one seed has none over seeds; the bootstrap over films is given in its place."
+    return "one seed has none over seeds; the bootstrap over films is given instead."
 
 
 def _main_table(results: Document) -> Iterator[str]:
@@ -86,8 +86,8 @@ def _main_table(results: Document) -> Iterator[str]:
     yield f"| regime | steps | CIDEr-D | BLEU-4 | ROUGE-L | before fine-tuning | | {claimed} |"
     yield "|---|---|---|---|---|---|---|---|"
     for name, regime in results["regimes"].items():
-        cells = [shown_interval(regime["scores"]["as it is"][metric]) for metric in METRICS]
-        before = shown_mean(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
+        cells = [interval_text(regime["scores"]["as it is"][metric]) for metric in METRICS]
+        before = mean_text(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
         other = regime["claimed on MSR-VTT"]
         steps = "elsewhere" if regime["steps"] is None else f"{regime['steps']:,}"
         yield f"| {name} | {steps} | {' | '.join(cells)} | {before} | | {other or ''} |"
@@ -103,17 +103,17 @@ def _main_table(results: Document) -> Iterator[str]:
         yield ""
 
 
-def shown_mean(mean: Document) -> str:
+def mean_text(mean: Document) -> str:
     interval = mean["interval over seeds"]
     return f"{mean['mean']:.1f}" + ("" if interval is None else f" ± {(interval[1] - interval[0]) / 2:.1f}")
 
 
-def shown_interval(mean: Document) -> str:
-    """With the interval over films, where the mean is of one seed and that is known."""
+def interval_text(mean: Document) -> str:
+    """Format a mean with the interval over films, where the mean is of one seed and that is known."""
     if "interval over films" not in mean:
-        return shown_mean(mean)
+        return mean_text(mean)
     low, high = mean["interval over films"]
-    return f"{shown_mean(mean)} ({low:.1f} to {high:.1f} over films)"
+    return f"{mean_text(mean)} ({low:.1f} to {high:.1f} over films)"
 
 
 def _claims(results: Document) -> Iterator[str]:
@@ -145,7 +145,7 @@ def _span(interval: Sequence[float] | None) -> str:
 def _beside(results: Document) -> Iterator[str]:
     yield "## Does it use time?"
     yield ""
-    yield "CIDEr-D of the same captioners, shown the films in other ways; blind is a memory of zeros."
+    yield "CIDEr-D of the same captioners, given the films in other ways; blind is a memory of zeros."
     yield ""
     yield from _means_by_regime(results, shared_views(results), lambda regime, view: regime["scores"][view]["CIDEr-D"])
 
@@ -161,7 +161,7 @@ def _fewer(results: Document) -> Iterator[str]:
     yield "## By the number of captions that the fine-tuning had"
     yield ""
     yield from _means_by_regime(results, numbers, lambda regime, number: regime["by captions"][number])
-    yield "Which captions are drawn depends on the seed. The validation, which decides when to stop, is always whole."
+    yield "Which captions are drawn depends on the seed. The validation, which decides when to stop, is always full."
     yield ""
 
 
@@ -171,7 +171,7 @@ def _means_by_regime(
     yield f"| regime | {' | '.join(columns)} |"
     yield f"|---|{'---|' * len(columns)}"
     for name, regime in results["regimes"].items():
-        yield f"| {name} | {' | '.join(shown_mean(mean_of(regime, column)) for column in columns)} |"
+        yield f"| {name} | {' | '.join(mean_text(mean_of(regime, column)) for column in columns)} |"
     yield ""
 
 
@@ -235,7 +235,7 @@ def draw_means(axes: Axes, positions: Iterable[Any], means: Sequence[Document], 
 
 
 def _error_bars(means: Sequence[Document]) -> list[tuple[float, ...]] | None:
-    """How far the intervals reach below and above; nothing for a single seed whose interval over films is not given."""
+    """Return how far intervals reach below and above; nothing for a single seed without an interval over films."""
     pairs = []
     for mean in means:
         low, high = mean["interval over seeds"] or mean.get("interval over films") or (mean["mean"], mean["mean"])

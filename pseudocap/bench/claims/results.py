@@ -1,4 +1,4 @@
-"""Finished cells gathered into one document: `results.json`, of which the table and the figures are drawn."""
+"""Gather finished cells into one document: `results.json`, of which the table and the figures are drawn."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIBRARIES = ("torch", "lightning", "transformers", "tokenizers", "numpy", "av")
 
 
 def machine() -> dict[str, Any]:
-    """What ran it: enough to make it again, and nothing of where files lie."""
+    """Describe the machine that ran it: enough to make it again, and nothing of where files lie."""
     found: dict[str, str | None] = {}
     for name in LIBRARIES:
         try:
@@ -83,7 +83,7 @@ def gather(bench: Bench, *, command: str) -> dict[str, Any]:
 
 
 def _captioner(bench: Bench) -> dict[str, Any]:
-    """The recipe of the first cell's captioner, with the fingerprints of its backbones; without where these lie."""
+    """Return the recipe of the first cell's captioner, with its backbones' fingerprints; without where these lie."""
     folder = bench.shop.folder(bench.cells[0].stage(bench.ground, "tuned")) / "run" / "best"
     config = read_config(folder).to_dict()
     for backbone in (config["decoder"], *config["encoders"].values()):
@@ -93,12 +93,12 @@ def _captioner(bench: Bench) -> dict[str, Any]:
 
 
 def claims_by_captions(found: Mapping[Cell, Measured]) -> dict[str, list[dict[str, Any]]]:
-    """The claims after fine-tuning on few captions, by their number."""
+    """Judge the claims after fine-tuning on few captions, by their number."""
     return {str(number): _claims(_after(found, number)) for number in _numbers(found)}
 
 
 def _after(found: Mapping[Cell, Measured], captions: int | None) -> dict[tuple[str, int], Scores]:
-    """Scores after fine-tuning on so many captions, by regime and seed."""
+    """Return the scores after fine-tuning on so many captions, by regime and seed."""
     return {(cell.regime, cell.seed): each.plain for cell, each in found.items() if cell.captions == captions}
 
 
@@ -112,10 +112,10 @@ def _claims(scored: Mapping[tuple[str, int], Scores]) -> list[dict[str, Any]]:
 
 
 def _regime(regime: str, found: Mapping[Cell, Measured], started: str | None) -> dict[str, Any]:
-    """`started` is what was pre-trained elsewhere: nobody here knows for how many steps."""
-    whole = {cell: each for cell, each in found.items() if cell.regime == regime and cell.captions is None}
-    plan = next(iter(whole)).plan
-    reports = [each.report for each in whole.values()]
+    """Summarise a regime. `started` was pre-trained elsewhere: nobody here knows for how many steps."""
+    complete = {cell: each for cell, each in found.items() if cell.regime == regime and cell.captions is None}
+    plan = next(iter(complete)).plan
+    reports = [each.report for each in complete.values()]
     views = reports[0]["scores"]
     document: dict[str, Any] = {
         "steps": None if started else 0 if regime == UNTRAINED else plan.steps_of(regime),
@@ -128,7 +128,7 @@ def _regime(regime: str, found: Mapping[Cell, Measured], started: str | None) ->
         "by captions": by_captions(regime, found),
         "language": _means([each["language"] for each in reports]),
         "cells": [
-            {"seed": cell.seed, **{key: each.report.get(key) for key in OF_A_CELL}} for cell, each in whole.items()
+            {"seed": cell.seed, **{key: each.report.get(key) for key in OF_A_CELL}} for cell, each in complete.items()
         ],
     }
     if len(reports) == 1:
@@ -139,7 +139,7 @@ def _regime(regime: str, found: Mapping[Cell, Measured], started: str | None) ->
 
 
 def by_captions(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
-    """CIDEr-D by the number of captions that the fine-tuning had."""
+    """Return CIDEr-D by the number of captions that the fine-tuning had."""
     columns: list[tuple[str, int | None]] = [*((str(number), number) for number in _numbers(found)), ("all", None)]
     return {
         name: mean_document([each["CIDEr-D"] for (of, _), each in _after(found, number).items() if of == regime])
@@ -154,12 +154,12 @@ def mean_document(values: Sequence[float]) -> dict[str, Any]:
 
 
 def over_films(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands beside a mean of one seed, which has no interval over seeds."""
+    """Return what stands beside a mean of one seed, which has no interval over seeds."""
     return {"interval over films": report["intervals over films"]["CIDEr-D"]}
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Plain means over seeds of what all of them have."""
+    """Return plain means over seeds of what all of them have."""
     return {
         name: round(statistics.fmean(row[name] for row in rows), 4)
         for name in rows[0]

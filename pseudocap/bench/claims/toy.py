@@ -1,4 +1,4 @@
-"""The benchmark's cells on the toy world: they stand on a zoo's build."""
+"""Run the benchmark's cells on the toy world: they stand on a zoo's build."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def toy_bench(
 ) -> Bench:
     ground, made_first = toy_ground(shop, recipe, regimes=regimes if recipe.seed in seeds else (), workers=workers)
     streams = (shop.root / "world" / "stills", shop.root / "labels" / "clips")
-    watched = duplicates_stage(shop, streams, lambda: [film.path for film in ground.films()], needs=("world", "labels"))
+    check = duplicates_stage(shop, streams, lambda: [film.path for film in ground.films()], needs=("world", "labels"))
     return Bench(
         shop=shop,
         ground=ground,
-        made_first=[*made_first, watched],
+        made_first=[*made_first, check],
         cells=planned(regimes, seeds, counts, recipe.regime),
         corpus="toy-msrvtt",
-        duplicates=watched.name,
+        duplicates=check.name,
     )
 
 
 def toy_ground(
     shop: Workshop, recipe: ZooRecipe, *, regimes: Sequence[str], workers: int = 2
 ) -> tuple[Ground, list[Stage]]:
-    """The zoo's own stages, without what it ships; of `regimes` its own trained and tuned captioners too."""
+    """Take the zoo's own stages, without what it ships; of `regimes` its own trained and tuned captioners too."""
     everything = {stage.name: stage for stage in stages(shop, recipe, workers)}
     left_out = {f"{part}-{regime}" for part in ("trained", "tuned") for regime in REGIMES if regime not in regimes}
     wanted = [stage for name, stage in everything.items() if name not in left_out | {"zoo"}]

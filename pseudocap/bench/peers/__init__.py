@@ -1,1 +1,1 @@
-"""A checkpoint beside other captioners on the same frames."""
+"""Compare a checkpoint with other captioners on the same frames."""

@@ -1,4 +1,4 @@
-"""`pseudocap bench model N`: a checkpoint and its peers on the same frames of the same videos, in the same run.
+"""Compare a checkpoint with its peers on the same frames of the same videos, in one run: `pseudocap bench model N`.
 
 Quality by the same tokenisation and references, with a paired difference to the peers; seconds a clip from decoded
 frames to text, turns taken in one process, one clip at a time and in batches; peak memory with the weights, on a CPU in
@@ -40,7 +40,7 @@ SAMPLES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is captioned: rows of one split whose files are there."""
+    """Hold what is captioned: rows of one split whose files are there."""
 
     corpus: Corpus
     split: str
@@ -77,7 +77,7 @@ def bench_model(
     command: str,
     progress: Progress = lambda done, total: None,
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """The result, and everybody's captions."""
+    """Return the result, and everybody's captions."""
     ours = load_captioner(own)
     assert isinstance(ours, Ours), "the first is a PseudoCap"
     loaded: dict[str, Captioner] = {own.name: ours}
@@ -117,7 +117,7 @@ def bench_model(
 def _captioned(
     task: Task, loaded: Mapping[str, Captioner], frames: int, *, batch: int, progress: Progress
 ) -> tuple[dict[str, dict[str, str]], dict[str, str], list[Pixels]]:
-    """Every video is decoded once and captioned by all; the first batch is kept to be timed."""
+    """Decode every video once and caption it by all; the first batch is kept to be timed."""
     captions: dict[str, dict[str, str]] = {name: {} for name in loaded}
     undecodable: dict[str, str] = {}
     few: list[Pixels] = []
@@ -206,7 +206,7 @@ def _against(scores: Mapping[str, Scores], name: str, own: str) -> dict[str, Any
 
 
 def _peak(spec: Spec, few: Sequence[Pixels]) -> float:
-    """MiB of the weights and of captioning one batch."""
+    """Measure MiB of the weights and of captioning one batch."""
     if spec.device.startswith("cuda"):
         torch.cuda.empty_cache()
         before = torch.cuda.memory_allocated(spec.device)
@@ -244,11 +244,11 @@ def model_table(document: Mapping[str, Any]) -> Iterator[str]:
         if "parameters" not in row:
             yield f"| {row['name']} | | {row['quality']} | | | | | not computed |"
             continue
-        told = row["quality"]
+        quality = row["quality"]
         cells = (
-            [_shown(told[name]) if name in told else "" for name in METRICS]
-            if isinstance(told, dict)
-            else [told, "", ""]
+            [_figure(quality[name]) if name in quality else "" for name in METRICS]
+            if isinstance(quality, dict)
+            else [quality, "", ""]
         )
         seconds = [f"{row['seconds a clip'][how]['median']:.3f}" for how in ("one by one", "in a batch")]
         figures = " | ".join((*cells, *seconds, f"{row['peak MiB']:,.0f}"))
@@ -262,6 +262,6 @@ def model_table(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"{row['name']} less ours, CIDEr-D: {less['CIDEr-D']:+.1f} ({spread})"
 
 
-def _shown(figure: Mapping[str, Any]) -> str:
+def _figure(figure: Mapping[str, Any]) -> str:
     low, high = figure["interval"]
     return f"{figure['value']:.1f} ({low:.1f} to {high:.1f})"

@@ -1,4 +1,4 @@
-"""Who is to caption in `pseudocap bench model`, as typed: read and checked without torch."""
+"""Read and check, without torch, who is to caption in `pseudocap bench model`, as typed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KINDS = ("git", "blip", "blip2")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:
-    """Who is to caption, as a value that travels to a process of its own. An empty source is transformers' default
+    """Name who is to caption, as a value that travels to a process of its own. An empty source is transformers' default
     shape of the kind."""
 
     kind: str
@@ -25,12 +25,12 @@ class Spec:
     def name(self) -> str:
         if not self.source:
             return f"{self.kind} (transformers' default shape)"
-        shown = Path(self.source).name if Path(self.source).exists() else self.source
-        return f"{self.kind}: {shown}"
+        source = Path(self.source).name if Path(self.source).exists() else self.source
+        return f"{self.kind}: {source}"
 
 
 def read_peer(text: str, *, device: str, max_new_tokens: int) -> Spec:
-    """`git=DIR_OR_REPO`, or `git` alone."""
+    """Read `git=DIR_OR_REPO`, or `git` alone."""
     kind, equals, source = text.partition("=")
     if kind not in KINDS:
         raise InputError(

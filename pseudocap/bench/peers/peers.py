@@ -1,8 +1,8 @@
-"""Other people's captioners on the same frames as ours: GIT, BLIP and BLIP-2 through transformers.
+"""Run other people's captioners on the same frames as ours: GIT, BLIP and BLIP-2 through transformers.
 
 All decode greedily. GIT sees as many frames as its config has embeddings for, spread evenly over those that ours sees,
 or the centre one; BLIP and BLIP-2 see the centre one. Where weights cannot be loaded a peer of the same shape with
-random weights is timed and says nothing that could be scored.
+random weights is timed and writes nothing that could be scored.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Pixels = np.ndarray  # uint8 [T,H,W,3]
 
 
 class Captioner(Protocol):
-    """`unscored` says why its captions are worth nothing; empty where they are its own."""
+    """Caption frames. `unscored` gives the reason why captions are worth nothing; empty where they are its own."""
 
     name: str
     unscored: str
@@ -52,7 +52,7 @@ class Captioner(Protocol):
 
 
 class Ours:
-    """A PseudoCap, from decoded frames to captions."""
+    """Run a PseudoCap, from decoded frames to captions."""
 
     unscored = ""
 
@@ -69,7 +69,7 @@ class Ours:
 
 
 class Peer:
-    """A captioner of transformers, with its own processor."""
+    """Run a captioner of transformers, with its own processor."""
 
     def __init__(self, spec: Spec) -> None:
         self.name, self._most, self._device = spec.name, spec.max_new_tokens, torch.device(spec.device)
@@ -104,7 +104,7 @@ class Peer:
         return model
 
     def _random(self, kind: Any, config: Any) -> Any:
-        """Such a peer writes to the last token that it may, where a real one would stop earlier."""
+        """Build a random peer, which writes to the last token that it may, where a real one would stop earlier."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             return kind(config)
@@ -119,9 +119,9 @@ class Peer:
         return [" ".join(text.split()) for text in texts]
 
     def _pixels(self, clips: Sequence[Pixels]) -> torch.Tensor:
-        """[B,C,H,W] of centre frames; [B,T,C,H,W] for a GIT that has embeddings of frames."""
+        """Return [B,C,H,W] of centre frames; [B,T,C,H,W] for a GIT that has embeddings of frames."""
         count = getattr(self._model.config, "num_image_with_embedding", None) if self._kind == "git" else None
-        images = [clip[place] for clip in clips for place in chosen_frames(len(clip), count or 1)]
+        images = [clip[index] for clip in clips for index in chosen_frames(len(clip), count or 1)]
         pixels = self._prepared(images).to(self._device)
         return pixels.unflatten(0, (len(clips), count)) if count else pixels
 
@@ -136,8 +136,8 @@ class Peer:
 
 
 def chosen_frames(length: int, count: int) -> list[int]:
-    """The frames at the centres of `count` equal parts; one is the middle frame."""
-    return [min(length - 1, int((place + 0.5) * length / count)) for place in range(count)]
+    """Choose the frames at the centres of `count` equal parts; one is the middle frame."""
+    return [min(length - 1, int((index + 0.5) * length / count)) for index in range(count)]
 
 
 def load_captioner(spec: Spec) -> Captioner:

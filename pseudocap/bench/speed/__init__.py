@@ -1,1 +1,1 @@
-"""Races of each part against its named alternative."""
+"""Race each part against its named alternative."""

@@ -1,4 +1,4 @@
-"""Separable against full cross-attention and a Perceiver resampler: `python -m pseudocap.bench.speed.attention`.
+"""Race separable and full cross-attention and a Perceiver resampler: `python -m pseudocap.bench.speed.attention`.
 
 All start from the encoder's features [B,T,S,E] and end at the words' hidden states after six adapters, forward and
 backward (no gradient for the features: the encoder is frozen). Every peer runs on scaled_dot_product_attention too.
@@ -28,8 +28,8 @@ KINDS = ("separable", "full", "resampler-6", "resampler-2")
 
 
 class CrossAttention(nn.Module):
-    """Words to all vectors of the memory, keys and values projected at every call: open_flamingo's, as wide as the
-    words. What a captioner has for attention='full' projects once per video and has twice the heads."""
+    """Attend from words to all vectors of the memory, keys and values projected at every call: open_flamingo's, as wide
+    as the words. What a captioner has for attention='full' projects once per video and has twice the heads."""
 
     def __init__(self, *, width: int = D, memory_width: int = E, heads: int = HEADS) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class CrossAttention(nn.Module):
 
 
 class Stack(nn.Module):
-    """Six adapters over one kind of memory, as a plain loop."""
+    """Stack six adapters over one kind of memory, as a plain loop."""
 
     def __init__(self, kind: str, *, feed_forward: bool, adapters: int = ADAPTERS) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""How much faster the centre frames of all 8 s clips come than by a full decode: python -m
+"""Measure how much faster the centre frames of all 8 s clips come than by a full decode: python -m
 pseudocap.bench.speed.decoding
 
 Writes films of ten minutes, 640x360, 30000/1001 frames a second, H.264 by x264's defaults, with a key frame
@@ -36,7 +36,7 @@ GOALS = {("12", "exact"): 35.0, ("250", "exact"): 4.0, ("250", "nearest key fram
 
 
 def texture(rng: np.random.Generator, height: int, width: int, spread: float) -> np.ndarray:
-    """A random surface whose detail falls off with its fineness, as in photographs."""
+    """Draw a random surface whose detail falls off with its fineness, as in photographs."""
     fineness = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     fineness[0, 0] = 1
     waves = np.exp(2j * np.pi * rng.random(fineness.shape)) / fineness**1.6
@@ -45,7 +45,7 @@ def texture(rng: np.random.Generator, height: int, width: int, spread: float) ->
 
 
 class Scene:
-    """What the camera sees: `at(number)` draws one frame as planar YUV 4:2:0."""
+    """Film a scene: `at(number)` draws one frame as planar YUV 4:2:0."""
 
     def __init__(self, shot: int, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)
@@ -103,7 +103,7 @@ def write_film(path: Path, key_interval: int, shot: int, *, minutes: int = MINUT
 
 
 def benchmark_film(path: Path, film: str, *, minutes: int = MINUTES, lines: int = HEIGHT) -> Path:
-    """One of FILMS, written where it is not there yet."""
+    """Return one of FILMS, written where it is not there yet."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with unfinished(path) as scratch:
@@ -112,7 +112,7 @@ def benchmark_film(path: Path, film: str, *, minutes: int = MINUTES, lines: int 
 
 
 def decode_everything(path: Path, times: list[float]) -> list[np.ndarray]:
-    """The plain way: PyAV, its default threads, every frame decoded, those wanted converted."""
+    """Decode the plain way: PyAV, its default threads, every frame decoded, those wanted converted."""
     wanted, pixels = iter(times), []
     with av.open(str(path)) as container:
         time, previous = next(wanted, None), None

@@ -1,6 +1,6 @@
-"""The encoder beside Hugging Face's: `python -m pseudocap.bench.speed.encoding`.
+"""Race the encoder and Hugging Face's: `python -m pseudocap.bench.speed.encoding`.
 
-TimeSformer-B of random weights at 224 pixels, built for as many frames as it is shown, because Hugging Face's is right
+TimeSformer-B of random weights at 224 pixels, built for as many frames as it is given, because Hugging Face's is right
 at no other number. They take turns; peak memory is each one's own, in a process that holds nothing else.
 """
 
@@ -25,7 +25,7 @@ def make_encoder(kind: str, frames: int, depth: int) -> torch.nn.Module:
     return TimesformerModel(TimesformerConfig(num_frames=frames, num_hidden_layers=depth)).eval()
 
 
-def watch(kind: str, batch: int, frames: int, depth: int = 12, *, dtype: str = "float32") -> Callable[[], object]:
+def make_run(kind: str, batch: int, frames: int, depth: int = 12, *, dtype: str = "float32") -> Callable[[], object]:
     encoder = make_encoder(kind, frames, depth).to(DTYPES[dtype])
     clips = torch.randn(batch, frames, 3, 224, 224).to(DTYPES[dtype])
 
@@ -37,9 +37,9 @@ def watch(kind: str, batch: int, frames: int, depth: int = 12, *, dtype: str = "
 
 
 def measure(batch: int, frames: int, rounds: int, depth: int = 12, *, dtype: str = "float32") -> dict[str, Timing]:
-    runs = {kind: watch(kind, batch, frames, depth, dtype=dtype) for kind in KINDS}
+    runs = {kind: make_run(kind, batch, frames, depth, dtype=dtype) for kind in KINDS}
     for kind in KINDS:  # threads and kernels; a warm-up as long as a run would be half of a long measurement
-        watch(kind, 1, 1, 1, dtype=dtype)()
+        make_run(kind, 1, 1, 1, dtype=dtype)()
     return take_turns(runs, rounds=rounds, warmups=0)
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--cell", choices=KINDS, help="print one's peak memory in MiB")
     args = parser.parse_args()
     if args.cell:
-        print(peak_memory(watch(args.cell, args.batch, args.frames[0], args.depth, dtype=args.dtype)))
+        print(peak_memory(make_run(args.cell, args.batch, args.frames[0], args.depth, dtype=args.dtype)))
         return
     print("| frames | clips | encoder | seconds | fastest-slowest | times as fast | peak MiB above the weights |")
     print("|---|---|---|---|---|---|---|")

@@ -1,4 +1,4 @@
-"""What generating a caption's tokens costs: `python -m pseudocap.bench.speed.generation`.
+"""Measure what generating a caption's tokens costs: `python -m pseudocap.bench.speed.generation`.
 
 OPT's shapes with random weights and six adapters, after the encoder, greedily or with beams; nothing ends a sentence,
 so all write as many tokens. Beside ours stand:
@@ -61,7 +61,7 @@ def plain_opt(model: CaptionNetwork, setting: Setting) -> Generate:
 
 
 def full_attention(model: CaptionNetwork, setting: Setting) -> Generate:
-    """Our own loop and adapters around the same OPT, with open_flamingo's attention in place of ours."""
+    """Build our own loop and adapters around the same OPT, with open_flamingo's attention instead of ours."""
     peer = with_full_attention(model)
     features = torch.randn(setting.batch, setting.frames * PATCHES, peer.memory_width).repeat_interleave(
         setting.beams, dim=0
@@ -74,7 +74,7 @@ def full_attention(model: CaptionNetwork, setting: Setting) -> Generate:
 
 
 def with_full_attention(model: CaptionNetwork) -> AdaptedOPT:
-    """open_flamingo's attention within our adapters, over the same OPT's weights."""
+    """Put open_flamingo's attention into our adapters, over the same OPT's weights."""
     shape, width = model.decoder.config, model.decoder.memory_width
     config = PseudoCapConfig(
         decoder=Backbone(source="opt"),
@@ -106,7 +106,7 @@ def git(model: CaptionNetwork, setting: Setting) -> Generate:
 
 
 class Seen(nn.Module):
-    """Where GIT expects its image encoder: what that would have seen of one frame."""
+    """Stand in for GIT's image encoder: return its features of one frame."""
 
     def __init__(self, features_N1E: torch.Tensor) -> None:
         super().__init__()
@@ -141,7 +141,7 @@ AGAINST: dict[str, Callable[[CaptionNetwork, Setting], Generate]] = {
 
 
 def measure(model: CaptionNetwork, setting: Setting, against: list[str], rounds: int) -> dict[str, Timing]:
-    """Ours and the others in turns, after a warm-up of two tokens: some of them take minutes."""
+    """Time ours and the others in turns, after a warm-up of two tokens: some of them take minutes."""
     ways = {"ours": ours(model, setting)} | {name: AGAINST[name](model, setting) for name in against}
     with torch.inference_mode():
         for generate in ways.values():
@@ -156,8 +156,8 @@ def build_setting(setting: Setting) -> CaptionNetwork:
 
 
 def weights_read(model: CaptionNetwork) -> float:
-    """Weights that a step of ours reads, in those that a step of plain OPT reads. A video's keys and values are made
-    once; of positions a row is read; the words' embeddings are the last layer's weights as well, and count once."""
+    """Count the weights that a step of ours reads, in those that a step of plain OPT reads. A video's keys and values
+    are made once; of positions a row is read; the words' embeddings are the last layer's too, and count once."""
     plain = sum(
         parameter.numel() for name, parameter in model.decoder.opt.named_parameters() if "embed_positions" not in name
     )
@@ -171,7 +171,7 @@ def weights_read(model: CaptionNetwork) -> float:
 
 
 def _like(model: CaptionNetwork) -> dict[str, Any]:
-    """A BERT-like decoder as large as this OPT."""
+    """Build a BERT-like decoder as large as this OPT."""
     shape = model.decoder.config
     return {
         "hidden_size": shape.hidden_size,

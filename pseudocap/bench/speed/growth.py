@@ -1,4 +1,4 @@
-"""How time and memory grow: `python -m pseudocap.bench.speed.growth`.
+"""Measure how time and memory grow: `python -m pseudocap.bench.speed.growth`.
 
 With the number of clips that are labelled (ten of them to a film), with the length of a film that is captioned clip by
 clip, with the frames of a clip that is encoded, with the references that a caption is scored against. Films are small
@@ -30,7 +30,7 @@ FILM_FPS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Growth:
-    """`make(folder, size)` prepares everything of a size and returns what is measured."""
+    """Hold a part that grows: `make(folder, size)` prepares everything of a size and returns what is measured."""
 
     unit: str
     sizes: tuple[int, ...]
@@ -45,7 +45,7 @@ class Size:
 
 
 def write_film(path: Path, seconds: int) -> None:
-    """A small picture that slides round and round."""
+    """Write a film of a small picture that slides round and round."""
     import numpy as np
 
     from pseudocap.video.writer import write_video
@@ -56,7 +56,7 @@ def write_film(path: Path, seconds: int) -> None:
 
 
 def grow_clips(folder: Path, size: int) -> Callable[[], object]:
-    """A labelling run with a teacher that says nothing, in this process."""
+    """Label with a teacher that writes nothing, in this process."""
     from pseudocap.bench.speed.labelling import labelled
     from pseudocap.label.teachers.base import NullTeacher
 
@@ -70,7 +70,7 @@ def grow_clips(folder: Path, size: int) -> Callable[[], object]:
 
 
 def grow_length(folder: Path, size: int) -> Callable[[], object]:
-    """`caption_long` by a tiny captioner."""
+    """Run `caption_long` by a tiny captioner."""
     import transformers
 
     from pseudocap.captioner import PseudoCap
@@ -87,7 +87,7 @@ def grow_length(folder: Path, size: int) -> Callable[[], object]:
 
 
 def grow_frames(folder: Path, size: int) -> Callable[[], object]:
-    """One clip through a TimeSformer-B of random weights, at 224 pixels."""
+    """Encode one clip by a TimeSformer-B of random weights, at 224 pixels."""
     import torch
 
     from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
@@ -99,14 +99,14 @@ def grow_frames(folder: Path, size: int) -> Callable[[], object]:
 
 
 def grow_references(folder: Path, size: int) -> Callable[[], object]:
-    """CIDEr-D, BLEU-4 and ROUGE-L of 500 captions, tokens included."""
+    """Compute CIDEr-D, BLEU-4 and ROUGE-L of 500 captions, tokens included."""
     from pseudocap.bench.speed.scoring import METRICS, made_up_captions
     from pseudocap.metrics import score
 
     captions = made_up_captions(videos=500, each=size)
-    said = {video: texts[0] for video, texts in captions.items()}
+    predictions = {video: texts[0] for video, texts in captions.items()}
     known = {video: texts[1:] for video, texts in captions.items()}
-    return lambda: score(predictions=said, references=known, metrics=METRICS)
+    return lambda: score(predictions=predictions, references=known, metrics=METRICS)
 
 
 PARTS = {
@@ -118,7 +118,7 @@ PARTS = {
 
 
 def measure(part: Growth, size: int, least: int) -> Size:
-    """In this process, which should do nothing else."""
+    """Measure in this process, which should do nothing else."""
     with tempfile.TemporaryDirectory() as scratch:
         warm, cold = Path(scratch) / "warm", Path(scratch) / "cold"
         warm.mkdir()
@@ -144,8 +144,8 @@ def measure_apart(name: str, sizes: Sequence[int]) -> list[Size]:
 
 def table(part: Growth, found: Sequence[Size]) -> str:
     lines = [f"| {part.unit} | seconds | ms for each | power | peak, MiB |", "|---|---|---|---|---|"]
-    for place, each in enumerate(found):
-        slope = f"{power(found[place - 1], each):.2f}" if place else ""
+    for index, each in enumerate(found):
+        slope = f"{power(found[index - 1], each):.2f}" if index else ""
         lines.append(
             f"| {each.size:,} | {each.seconds:.3f} | {1000 * each.seconds / each.size:.2f} | {slope} "
             f"| {each.peak_mib:.0f} |"
@@ -160,7 +160,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)} (all)")
-    parser.add_argument("--sizes", type=int, nargs="+", help="of one part, in place of its own")
+    parser.add_argument("--sizes", type=int, nargs="+", help="of one part, instead of its own")
     parser.add_argument("--json", action="store_true", help="one JSON row a size instead of tables")
     parser.add_argument("--cell", type=int, help="measure one size in this process and print it as JSON")
     args = parser.parse_args()

@@ -1,10 +1,10 @@
-"""How much faster labelling is than the script one would write: python -m pseudocap.bench.speed.labelling
+"""Measure how much faster labelling is than the script one would write: python -m pseudocap.bench.speed.labelling
 
 The plain script decodes every frame of a film with PyAV, takes the centre frame of each 8 s clip and captions one
 frame after the other with transformers' `generate`. With the null teacher both do all but the captioning, on the films
 of pseudocap.bench.speed.decoding; with `--blip` both caption a film of one minute with a BLIP-base of random weights,
 which never ends a sentence, so every caption has `--tokens` tokens. Everyone runs in turn in each round, medians are
-compared. `--sizing` tells what one core labels in a second, and what that means for 50 million clips.
+compared. `--sizing` prints what one core labels in a second, and what that means for 50 million clips.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def centres(path: Path) -> list[float]:
 
 
 def labelled(source: Path, teacher: Teacher, workers: int, batch_size: int = 32) -> None:
-    """A run of its own, from the plan to the statistics."""
+    """Run a labelling of its own, from the plan to the statistics."""
     spec = LabelSpec(framing=Framing(short_side=teacher.short_side), batch_size=batch_size)
     with tempfile.TemporaryDirectory() as out:
         label(find_sources(str(source)), teacher, Path(out) / "labels", spec, engine=LocalEngine(workers))
 
 
 def race_null(film: str, folder: Path, rounds: int, copies: int) -> None:
-    """One film in one process, then several films with workers; the plain script goes through the same films."""
+    """Race one film in one process, then several films with workers; the plain script goes through the same films."""
     home = folder / f"every_{film}"
     first = benchmark_film(home / "0.mp4", film)
     for number in range(1, copies):
@@ -64,7 +64,7 @@ def race_null(film: str, folder: Path, rounds: int, copies: int) -> None:
 
 
 def size_up(folder: Path, rounds: int, tokens: int) -> None:
-    """What one core does in a second of its own time, which other work on the machine hardly changes."""
+    """Measure what one core does in a second of its own time, which other work on the machine hardly changes."""
     from pseudocap.zoo.tiny import write_blip
 
     torch.set_num_threads(1)
@@ -93,7 +93,7 @@ def size_up(folder: Path, rounds: int, tokens: int) -> None:
 
 
 def race_blip(folder: Path, rounds: int, tokens: int, lines: int) -> None:
-    """Float32 against float32; the run in int8 is told beside it, for it does not do the same work."""
+    """Race float32 against float32; the run in int8 is printed beside it, for it does not do the same work."""
     from pseudocap.zoo.tiny import write_blip
 
     weights, path = folder / "blip-base", benchmark_film(folder / f"minute-{lines}.mp4", "250", minutes=1, lines=lines)
@@ -111,7 +111,7 @@ def race_blip(folder: Path, rounds: int, tokens: int, lines: int) -> None:
 
 
 def plain_script(path: Path, weights: Path, times: list[float], tokens: int) -> Callable[[], None]:
-    """What transformers' documentation shows, frame by frame."""
+    """Caption as transformers' documentation does, frame by frame."""
     from transformers import AutoProcessor, BlipForConditionalGeneration
 
     processor = AutoProcessor.from_pretrained(weights)

@@ -1,4 +1,4 @@
-"""The caption loss against the naive one, time and peak memory: `python -m pseudocap.bench.speed.loss`.
+"""Race the caption loss and the naive one, time and peak memory: `python -m pseudocap.bench.speed.loss`.
 
 64 captions padded to 32 tokens, about half of it padding as in MSR-VTT's batches, OPT-1.3B's width and vocabulary;
 forward and backward to the hidden states. Naive is transformers' way: logits of every position, cast to float32.

@@ -1,4 +1,4 @@
-"""How everything here is measured: alternatives take turns in one process, and the median of the rounds counts.
+"""Measure alternatives that take turns in one process, by the median of the rounds, as everything here does.
 
 Turns cancel what the machine does meanwhile (other jobs, clock changes), so a ratio of medians holds where an
 absolute time would not. Peak memory is read in a process of its own, from the kernel's high-water mark.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timing:
-    """Seconds per run of one alternative; `processor` is the median time that this process itself computed."""
+    """Hold seconds per run of one alternative; `processor` is the median time that this process itself computed."""
 
     median: float
     fastest: float
@@ -53,13 +53,13 @@ def take_turns(alternatives: Mapping[str, Callable[[], object]], *, rounds: int,
 
 
 def times_as_fast(ours: Timing, theirs: Timing) -> tuple[float, float, float]:
-    """The ratio of the medians, and the least and the most of single rounds."""
+    """Return the ratio of the medians, and the least and the most of single rounds."""
     rounds = [other / own for own, other in zip(ours.each, theirs.each, strict=True)]
     return theirs.median / ours.median, min(rounds), max(rounds)
 
 
 def parser_of(benchmark: str, description: str | None, *, rounds: int) -> argparse.ArgumentParser:
-    """The options of `python -m pseudocap.bench.speed.BENCHMARK`, --rounds among them."""
+    """Build the options of `python -m pseudocap.bench.speed.BENCHMARK`, --rounds among them."""
     formatter = argparse.RawDescriptionHelpFormatter
     prog = f"python -m pseudocap.bench.speed.{benchmark}"
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter)
@@ -68,21 +68,21 @@ def parser_of(benchmark: str, description: str | None, *, rounds: int) -> argpar
 
 
 def run_apart(benchmark: str, *words: object, check: bool = True) -> str:
-    """What a benchmark prints in a process of its own; nothing where that ends in failure and `check` is off."""
+    """Return what a benchmark prints in a process of its own; nothing where that ends in failure and `check` is off."""
     command = [sys.executable, "-m", f"pseudocap.bench.speed.{benchmark}", *map(str, words)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=check)
     return done.stdout if done.returncode == 0 else ""
 
 
 def peak_memory(run: Callable[[], object]) -> float:
-    """MiB by which this process grew at most during one run. Meaningful in a process that does nothing else."""
+    """Return the MiB by which this process grew at most in one run. Meaningful in a process that does nothing else."""
     before = _reset_high_water_mark()
     run()
     return _high_water_mark() - before
 
 
 def _reset_high_water_mark() -> float:
-    """The memory in use now, in MiB; on Linux the mark falls back to it, elsewhere it stays where it was."""
+    """Return the memory in use now, in MiB; on Linux the mark falls back to it, elsewhere it stays where it was."""
     clear = Path("/proc/self/clear_refs")
     if clear.exists():
         clear.write_text("5")

@@ -1,4 +1,4 @@
-"""An epoch from stored memories against the same epoch from videos: `python -m pseudocap.bench.speed.memories`.
+"""Race an epoch from stored memories and one from videos: `python -m pseudocap.bench.speed.memories`.
 
 It writes its own ten-second films (320x240, H.264), and a captioner of OPT-350M's and TimeSformer-B's shapes with
 random weights learns their captions: decoding, encoding, forward, backward and an AdamW step. From videos is the
@@ -30,7 +30,7 @@ LENGTH = 16  # tokens of a caption
 
 
 def write_film(path: Path, seed: int, *, seconds: int = 10, fps: int = 25) -> None:
-    """A textured picture that slides: as hard to encode as a slow pan."""
+    """Write a film of a textured picture that slides: as hard to encode as a slow pan."""
     picture = np.random.default_rng(seed).integers(0, 255, (15, 40, 3), dtype=np.uint8).repeat(32, 0).repeat(32, 1)
     frames = (
         np.ascontiguousarray(picture[number // 2 : number // 2 + 240, 2 * number : 2 * number + 320])

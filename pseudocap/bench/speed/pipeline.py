@@ -1,4 +1,4 @@
-"""What bounds labelling: `python -m pseudocap.bench.speed.pipeline`.
+"""Measure what bounds labelling: `python -m pseudocap.bench.speed.pipeline`.
 
 Of a clip of 8 seconds: the bytes that are read of its film, and the processor time of one core to decode its centre
 frame and to scale it. From these follows what a machine must have beside a teacher of so many clips a second for the
@@ -25,8 +25,8 @@ RATES = (1, 10, 100, 1000)  # clips a second of a teacher
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipWork:
-    """Of one clip: KiB that are read, and milliseconds of one core. Scaling may cost less than nothing: of a frame that
-    is scaled while its colours are converted, fewer pixels are."""
+    """Hold, of one clip, KiB that are read, and milliseconds of one core. Scaling may cost less than nothing: of a
+    frame that is scaled while its colours are converted, fewer pixels are."""
 
     kib: float
     decode: float
@@ -39,7 +39,7 @@ class ClipWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """What a teacher of a rate needs beside it."""
+    """Compute what a teacher of a rate needs beside it."""
 
     cores: float
     mib_a_second: float
@@ -50,7 +50,7 @@ def needs(work: ClipWork, rate: float) -> Needs:
 
 
 def bound(work: ClipWork, *, rate: float, cores: float, mib_a_second: float) -> tuple[str, float]:
-    """Who is the slowest, and how many clips a second go through."""
+    """Return who is the slowest, and how many clips a second go through."""
     limits = {
         "teacher": rate,
         "decoding" if work.decode > work.scale else "scaling": 1000 * cores / work.workers,
@@ -65,7 +65,7 @@ def measure(path: Path, rounds: int, *, side: int = SIDE) -> ClipWork:
     before = _bytes_read()
     frames = _decoded(path, times, None)
     kib = (_bytes_read() - before) / 2**10 / len(times)
-    assert len(frames) == len(times), "the films of the benchmark are whole"
+    assert len(frames) == len(times), "the films of the benchmark are complete"
     runs: dict[str, Callable[[], object]] = {
         "decode": lambda: _decoded(path, times, None),
         "decode and scale": lambda: _decoded(path, times, side),
@@ -81,7 +81,7 @@ def _decoded(path: Path, times: Sequence[float], side: int | None) -> list[objec
 
 
 def _bytes_read() -> int:
-    """By this process so far, from disk or from the cache of pages (Linux)."""
+    """Return the bytes read by this process so far, from disk or from the cache of pages (Linux)."""
     line = next(line for line in Path("/proc/self/io").read_text().splitlines() if line.startswith("rchar"))
     return int(line.split()[1])
 
@@ -111,16 +111,16 @@ def _print_work(found: dict[str, ClipWork]) -> None:
 
 
 def _print_needs(found: dict[str, ClipWork]) -> None:
-    """Arithmetic from the first table."""
+    """Print the arithmetic from the first table."""
     print("\n| a teacher of so many clips a second needs | " + " | ".join(f"{rate:,}" for rate in RATES) + " |")
     print("|---" * (len(RATES) + 1) + "|")
     for name, work in found.items():
         each = [needs(work, rate) for rate in RATES]
-        cells = [f"{_shown(need.cores)} cores, {_shown(need.mib_a_second)} MiB/s" for need in each]
+        cells = [f"{_rounded(need.cores)} cores, {_rounded(need.mib_a_second)} MiB/s" for need in each]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
-def _shown(number: float) -> str:
+def _rounded(number: float) -> str:
     return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 

@@ -1,4 +1,4 @@
-"""The races of `pseudocap bench throughput`: what we do beside a named alternative that does the same work.
+"""Run the races of `pseudocap bench throughput`: each part beside a named alternative that does the same work.
 
 Each is a function that makes what both need and times them in turns. What would take hours is measured on few rounds
 and says so. Nothing here knows of floors, files or reports: pseudocap/bench/speed/throughput.py does.
@@ -18,8 +18,8 @@ RaceRun = Callable[[Path, int], Mapping[str, Timing]]
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """`run(folder, rounds)` times `ours` and `against`, by these names. `floor`: below this ratio is a failure. What
-    every race has goes by place, so that their list reads as a table."""
+    """Hold a race; `run(folder, rounds)` times `ours` and `against`, by these names. `floor`: less is a failure.
+    What every race has is positional, so that their list reads as a table."""
 
     name: str
     against: str

@@ -1,4 +1,4 @@
-"""How long scores take: ours, ours with prepared references, and pycocoevalcap's, turn by turn in one run.
+"""Measure how long scores take: ours, ours with prepared references, and pycocoevalcap's, turn by turn in one run.
 
     python -m pseudocap.bench.speed.scoring --captions DIR_WITH_MSVD_LISTS
 
@@ -22,7 +22,7 @@ from pseudocap.metrics.measures import METRICS
 
 
 def real_captions(folder: Path, *, videos: int, each: int, seed: int = 0) -> dict[str, list[str]]:
-    """Videos of `each` + 1 captions, drawn from lists of id, tab, caption; a video may give several such sets."""
+    """Read videos of `each` + 1 captions, drawn from lists of id, tab, caption; a video may give several such sets."""
     rows: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.txt")):
         for line in path.read_text("utf-8").splitlines():
@@ -61,18 +61,18 @@ def theirs(predictions: dict[str, str], references: dict[str, list[str]]) -> dic
         return [{"caption": text} for text in texts]
 
     cut = PTBTokenizer().tokenize({video: rows(texts) for video, texts in references.items()})
-    said = PTBTokenizer().tokenize({video: rows([text]) for video, text in predictions.items()})
+    candidates = PTBTokenizer().tokenize({video: rows([text]) for video, text in predictions.items()})
     with contextlib.redirect_stdout(io.StringIO()):
-        bleu = Bleu(4).compute_score(cut, said)[0][3]
+        bleu = Bleu(4).compute_score(cut, candidates)[0][3]
     return {
-        "CIDEr-D": float(Cider().compute_score(cut, said)[0]) * 100,
+        "CIDEr-D": float(Cider().compute_score(cut, candidates)[0]) * 100,
         "BLEU-4": float(bleu) * 100,
-        "ROUGE-L": float(Rouge().compute_score(cut, said)[0]) * 100,
+        "ROUGE-L": float(Rouge().compute_score(cut, candidates)[0]) * 100,
     }
 
 
 def measure(captions: dict[str, list[str]], *, turns: int) -> dict[str, Timing]:
-    """Seconds of each way, in turns; the ways must agree first, or the times mean nothing."""
+    """Time each way, in turns; the ways must agree first, or the times mean nothing."""
     predictions = {video: texts[0] for video, texts in captions.items()}
     references = {video: texts[1:] for video, texts in captions.items()}
     prepared = References(references)

@@ -1,4 +1,4 @@
-"""Captioners of published shapes, with random weights: what the benchmarks measure where no weights can be had."""
+"""Build captioners of published shapes, with random weights: what benchmarks measure where no weights can be had."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATCHES = 196  # of a frame of 224 pixels
 
 
 def published(decoder: str, **settings: Any) -> PseudoCapConfig:
-    """The config of a published OPT between TimeSformer-B and its default adapters."""
+    """Return the config of a published OPT between TimeSformer-B and its default adapters."""
     return PseudoCapConfig(
         decoder=Backbone(source=decoder),
         encoders={"video": Backbone(source="TimeSformer-B")},
@@ -31,7 +31,7 @@ def network(frames: int, decoder: str = "opt-350m") -> CaptionNetwork:
 
 
 def build_on_meta(decoder: str, encoder: TimeSformerConfig, config: PseudoCapConfig) -> CaptionNetwork:
-    """A published size without a byte of weights: to count its parameters, or to check that a recipe builds."""
+    """Build a published size without a byte of weights: to count its parameters, or to check that a recipe builds."""
     with torch.device("meta"):
         return CaptionNetwork(TimeSformer(encoder), untrained(full_size(decoder), config, memory_width=encoder.width))
 
@@ -45,5 +45,5 @@ def made_up_memory(batch: int, frames: int, *, width: int = 768) -> Memory:
 
 
 def so_many_tokens(tokens: int, beams: int = 1) -> dict[str, Any]:
-    """Generation options under which every caption is as long: random weights end none."""
+    """Return generation options under which every caption is as long: random weights end none."""
     return {"num_beams": beams, "max_new_tokens": tokens, "min_new_tokens": tokens, "do_sample": False}

@@ -1,4 +1,4 @@
-"""Parameters of the full-size captioners, built on the meta device: `python -m pseudocap.bench.speed.sizes`."""
+"""Count parameters of the full-size captioners, built on the meta device: `python -m pseudocap.bench.speed.sizes`."""
 
 from __future__ import annotations
 

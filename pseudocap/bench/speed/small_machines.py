@@ -1,7 +1,7 @@
-"""Fewer bits on a CPU, measured: `python -m pseudocap.bench.speed.small_machines kernels | captions | quality N`.
+"""Measure fewer bits on a CPU: `python -m pseudocap.bench.speed.small_machines kernels | captions | quality N`.
 
-`kernels`: one linear layer in every form that torch has a kernel for, beside float32. `captions`: a whole captioner of
-a published OPT's and TimeSformer-B's shapes with random weights, in each precision, in turns. `quality`: how many
+`kernels`: one linear layer in every form that torch has a kernel for, beside float32. `captions`: a complete captioner
+of a published OPT's and TimeSformer-B's shapes with random weights, in each precision, in turns. `quality`: how many
 greedy captions of a captioner's toy test films change, and what CIDEr-D they cost.
 """
 
@@ -31,8 +31,8 @@ ROWS = {"OPT-1.3B, up": (1, 8, 32), "OPT-1.3B, words": (1, 8), "TimeSformer-B, u
 
 
 def made_up_network(decoder: str, *, frames: int = 8, adapters: torch.dtype = torch.float32) -> CaptionNetwork:
-    """A captioner of a published shape, its adapters as stored in a type. Its weights repeat a block of random ones:
-    drawing a billion takes a minute."""
+    """Make a captioner of a published shape, its adapters as stored in a type. Its weights repeat a block of random
+    ones: drawing a billion takes a minute."""
     model = build_on_meta(decoder, TimeSformerConfig(num_frames=frames), published(decoder)).to_empty(device="cpu")
     model.decoder.opt.tie_weights()
     block = torch.randn(2**16 - 1, generator=torch.Generator().manual_seed(0)) * 0.02
@@ -49,7 +49,7 @@ def made_up_network(decoder: str, *, frames: int = 8, adapters: torch.dtype = to
 
 
 def in_precision(model: CaptionNetwork, decoder: str, precision: str) -> CaptionNetwork:
-    """A second captioner of the same weights, in fewer bits; what stays in float32 the two share."""
+    """Return a second captioner of the same weights, in fewer bits; what stays in float32 the two share."""
     if precision == FULL:
         return model
     twin = build_on_meta(decoder, cast(TimeSformer, model.encoder).config, published(decoder))
@@ -60,7 +60,7 @@ def in_precision(model: CaptionNetwork, decoder: str, precision: str) -> Caption
 
 
 def generating(decoder: str, precisions: tuple[str, ...], *, batch: int, rounds: int) -> dict[str, Timing]:
-    """20 greedy tokens after the encoder."""
+    """Generate 20 greedy tokens after the encoder."""
     model, memory = made_up_network(decoder), made_up_memory(batch, 8)
     models = {precision: in_precision(model, decoder, precision) for precision in precisions}
     runs = {precision: partial(each.generate, memory, **OPTIONS) for precision, each in models.items()}
@@ -68,7 +68,7 @@ def generating(decoder: str, precisions: tuple[str, ...], *, batch: int, rounds:
 
 
 def eager_int8(layer: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
-    """What torch.ao's dynamic quantisation runs, deprecated: one range for all rows."""
+    """Run what torch.ao's dynamic quantisation does, deprecated: one range for all rows."""
     weight = layer.weight.detach()
     scales = (weight.abs().amax(dim=1) / 127).double()
     eight = torch.quantize_per_channel(weight, scales, torch.zeros(len(weight), dtype=torch.int64), 0, torch.qint8)
@@ -120,11 +120,11 @@ FORMS: dict[str, Callable[[nn.Linear], Callable[[torch.Tensor], torch.Tensor]]] 
 def caption_precisions(
     decoder: str, rounds: int, batches: Sequence[int], precisions: Sequence[str], adapters: torch.dtype
 ) -> None:
-    """Watching a clip of 8 frames, writing 20 greedy tokens of one caption and of several, and both together."""
+    """Time encoding a clip of 8 frames, writing 20 greedy tokens of one caption and of several, and both together."""
     model = made_up_network(decoder, adapters=adapters)
     models = {precision: in_precision(model, decoder, precision) for precision in precisions}
     clip = torch.randn(1, 8, 3, 224, 224)
-    watching = take_turns({name: partial(each.encode, clip) for name, each in models.items()}, rounds=rounds)
+    encoding = take_turns({name: partial(each.encode, clip) for name, each in models.items()}, rounds=rounds)
     print(
         "| captions at once | precision | watching each, s | writing, s | together, s | times float32 | writing alone |"
     )
@@ -134,10 +134,10 @@ def caption_precisions(
         writing = take_turns(
             {name: partial(each.generate, memory, **OPTIONS) for name, each in models.items()}, rounds=rounds
         )
-        whole = {name: batch * watching[name].median + writing[name].median for name in models}
+        total = {name: batch * encoding[name].median + writing[name].median for name in models}
         for name in models:
-            apart = f"{watching[name].median:.2f} | {writing[name].median:.2f} | {whole[name]:.2f}"
-            ratios = f"{whole[FULL] / whole[name]:.2f} | {writing[FULL].median / writing[name].median:.2f}"
+            apart = f"{encoding[name].median:.2f} | {writing[name].median:.2f} | {total[name]:.2f}"
+            ratios = f"{total[FULL] / total[name]:.2f} | {writing[FULL].median / writing[name].median:.2f}"
             print(f"| {batch} | {name} | {apart} | {ratios} |", flush=True)
 
 

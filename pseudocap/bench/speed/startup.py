@@ -1,4 +1,4 @@
-"""How long a user waits before the first word, and what loading needs: `python -m pseudocap.bench.speed.startup`.
+"""Measure how long a user waits for the first word, and what loading needs: `python -m pseudocap.bench.speed.startup`.
 
 Each figure is of processes of their own, as a user starts them; the file system's cache is warm, and Python keeps the
 bytecode of what it imports, whatever PYTHONDONTWRITEBYTECODE says here: compiling torch anew at least doubles the time.
@@ -26,7 +26,7 @@ LIBRARIES = (
 
 
 def seconds(words: Sequence[str], rounds: int) -> float:
-    """The median of whole processes, after one that warms the caches."""
+    """Time complete processes: the median, after one that warms the caches."""
     each = []
     env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for _ in range(rounds + 1):
@@ -66,7 +66,7 @@ def tiny_captioner(folder: Path) -> str:
 
 
 def adapters_onto(folder: Path, decoder: str, rounds: int) -> None:
-    """Stored adapters between the layers of an OPT that is there already (on the meta device: it is not touched)."""
+    """Build stored adapters between the layers of an existing OPT (on the meta device: it is not touched)."""
     import torch
     from safetensors.torch import save_file
     from transformers import OPTForCausalLM
@@ -98,7 +98,7 @@ def adapters_onto(folder: Path, decoder: str, rounds: int) -> None:
 
 
 def memory(folder: Path, decoder: str) -> None:
-    """Loading a decoder whose file is in either precision, each in a process of its own."""
+    """Measure loading a decoder whose file is in either precision, each in a process of its own."""
     import torch
     from transformers import OPTForCausalLM
 
@@ -128,7 +128,7 @@ def loading(source: str) -> None:
 
 
 def _status() -> dict[str, float]:
-    """This process's memory in MiB."""
+    """Return this process's memory in MiB."""
     text = Path("/proc/self/status").read_text(encoding="utf-8")
     return {name: int(kib) / 2**10 for name, kib in re.findall(r"(VmHWM|VmRSS|RssAnon):\s+(\d+)", text)}
 

@@ -1,4 +1,4 @@
-"""What the order and the index of a stream cost, and what resuming costs: `python -m pseudocap.bench.speed.streams`.
+"""Measure the cost of a stream's order and index, and of resuming: `python -m pseudocap.bench.speed.streams`.
 
 Writes its own tars, 4 with 500 noisy pictures each (256x256, JPEG), seed 0. Everyone gives batches of 64 pictures as
 training takes them at 224 pixels, in one process with one thread. The plain loop reads the tars from their beginning,
@@ -30,7 +30,7 @@ from pseudocap.types import Preprocess
 from pseudocap.video.transforms import train_tensor
 
 TARS, EACH, BATCH, BATCHES = 4, 500, 64, 12
-RESUMED_AT = 28  # of the 31 whole batches of an epoch
+RESUMED_AT = 28  # of the 31 full batches of an epoch
 PREPROCESS = Preprocess()
 
 
@@ -56,7 +56,7 @@ def plain(folder: Path, first: int, batches: int) -> None:
 
 
 def streamed(folder: Path, first: int, batches: int) -> None:
-    """All that a resumed run does: read the index, plan the order, give the batches."""
+    """Do all that a resumed run does: read the index, plan the order, give the batches."""
     source = TarSource(index_tars(folder), PREPROCESS, modality="image")
     mixture = Mixture(batch_size=BATCH, image_batch_factor=1, probabilities={"image": 1.0})
     stream = TrainingBatches({"image": Stream(source, seed=0)}, mixture)

@@ -1,7 +1,7 @@
-"""`pseudocap bench throughput`: every race in a process of its own, kept race by race, held against its floor.
+"""Run every race in a process of its own, kept race by race, compared with its floor: `pseudocap bench throughput`.
 
 A process of its own so that no race pays for what another left in memory. A race that is kept is not run again by the
-same code on the same machine; whatever was measured with fewer rounds than asked is.
+same code on the same machine; whatever was measured with fewer rounds than requested is.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pseudocap.files.atomic import write_text
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RaceResult:
-    """How many times as fast ours was: the ratio of the medians, and the least and the most of single rounds."""
+    """Hold how many times as fast ours was: the ratio of the medians, and the least and the most of single rounds."""
 
     name: str
     against: str
@@ -66,7 +66,7 @@ def measure(race: Race, folder: Path, rounds: int) -> RaceResult:
 
 
 def state_of_things() -> dict[str, Any]:
-    """What a figure depends on besides the race."""
+    """Return what a figure depends on besides the race."""
     import torch
     import transformers
 
@@ -85,7 +85,7 @@ def state_of_things() -> dict[str, Any]:
 
 
 def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, log: Callable[[str], None]) -> list[RaceResult]:
-    """Those that are kept, and the others measured now. A race that fails is told at the end; the others are kept."""
+    """Return those that are kept, and the others, measured. A failed race is reported at the end; others are kept."""
     out.mkdir(parents=True, exist_ok=True)
     now, results, failures = state_of_things(), [], []
     for number, race in enumerate(races, start=1):
@@ -133,7 +133,7 @@ def race_table(results: Sequence[RaceResult]) -> Iterator[str]:
 
 
 def main() -> None:
-    """One race: what `run_races` starts."""
+    """Run one race: what `run_races` starts."""
     parser = parser_of("throughput", __doc__, rounds=3)
     parser.add_argument("race", choices=[race.name for race in RACES])
     parser.add_argument("--out", type=Path, required=True, help="the JSON file of the result")

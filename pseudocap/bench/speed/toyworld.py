@@ -1,10 +1,10 @@
-"""What can be scored in the toy world without watching, and how fast its films are made: python -m
+"""Measure what scores in the toy world without watching, and how fast its films are made: python -m
 pseudocap.bench.speed.toyworld cheats | speed
 
-`cheats` scores on the MSR-VTT-like test films, 20 references each, what speakers say who know less and less: the whole
-truth, every frame but not their order, one frame, the list of things, nothing. All but the crowd use the same plain
-words, the commonest of the grammar, so they differ in what they know. `speed` times drawing and encoding, in processor
-time of one process, and whole films through `toyworld write`.
+`cheats` scores on the MSR-VTT-like test films, 20 references each, captions of speakers who know less and less: the
+full truth, every frame but not their order, one frame, the list of things, nothing. All but the crowd use the same
+plain words, the commonest of the grammar, so they differ in what they know. `speed` times drawing and encoding, in
+processor time of one process, and complete films through `toyworld write`.
 """
 
 from __future__ import annotations
@@ -36,39 +36,39 @@ CORPUS = "msrvtt"
 
 
 def centre(film: Film) -> tuple[Shot, int]:
-    """The shot and its tick in the middle of the film, where a teacher looks."""
-    shot, place = film.shot_at(film.frames // 2)
-    return shot, place * TICKS + TICKS // 2
+    """Return the shot and its tick in the middle of the film, where a teacher looks."""
+    shot, frame = film.shot_at(film.frames // 2)
+    return shot, frame * TICKS + TICKS // 2
 
 
 def still(film: Film) -> str:
-    """What the centre frame shows: its things and its place."""
+    """Describe the centre frame: its things and its setting."""
     shot, tick = centre(film)
     named = " and ".join(noun_phrase(shot.things[who], PLAIN) for who in visible(shot, tick)[:2])
     return f"{named or 'nothing'} {PLAIN.of(lexicon.LOCATIONS[shot.background])}"
 
 
 def still_with_a_guess(film: Film, rng: np.random.Generator) -> str:
-    """The centre frame by one who knows every action from a single pose, and flips a coin for its direction."""
+    """Describe the centre frame, knowing every action from a single pose, and flipping a coin for its direction."""
     shot, tick = centre(film)
     running = [action for action in shot.actions if action.start < tick < action.end]
     if not running:
         return still(film)
-    shown = Shot(
+    one_action = Shot(
         things=shot.things, actions=(running[0],), background=shot.background, frames=shot.frames, texture=shot.texture
     )
-    alone = Film(shots=(shown,))
+    alone = Film(shots=(one_action,))
     return caption(mirrored(alone) if rng.random() < 0.5 else alone, PLAIN)
 
 
 def unordered(film: Film, rng: np.random.Generator) -> str:
-    """One who has seen every frame and not their order: a film and its mirror image are the same to him."""
+    """Describe every frame but not their order: a film and its mirror image are the same to him."""
     return full_truth(mirrored(film) if rng.random() < 0.5 else film)
 
 
-def best_constant(places: range, seed: int) -> str:
-    """The sentence that scores best when it is said of every training film; of the crowd's and of its commonest."""
-    references = {place: captions_at(CORPUS, "train", place, seed=seed) for place in places}
+def best_constant(indices: range, seed: int) -> str:
+    """Return the sentence that scores best for every training film; of the crowd's and of its commonest."""
+    references = {index: captions_at(CORPUS, "train", index, seed=seed) for index in indices}
     prepared = References(references)
     counted = Counter(text for texts in references.values() for text in texts)
     rng = np.random.default_rng(seed)
@@ -76,15 +76,15 @@ def best_constant(places: range, seed: int) -> str:
     candidates = dict.fromkeys([text for text, _ in counted.most_common(150)] + drawn)
 
     def value(text: str) -> float:
-        return score(predictions=dict.fromkeys(places, text), references=prepared, metrics=("CIDEr-D",))["CIDEr-D"]
+        return score(predictions=dict.fromkeys(indices, text), references=prepared, metrics=("CIDEr-D",))["CIDEr-D"]
 
     return max(candidates, key=value)
 
 
 def cheats(films: int, seed: int) -> None:
     """Print the table."""
-    scenes = {place: film_at(CORPUS, "test", place, seed=seed) for place in range(films)}
-    references = {place: captions_at(CORPUS, "test", place, seed=seed) for place in scenes}
+    scenes = {index: film_at(CORPUS, "test", index, seed=seed) for index in range(films)}
+    references = {index: captions_at(CORPUS, "test", index, seed=seed) for index in scenes}
     prepared = References(references)
     rng = np.random.default_rng(seed)
     constant = best_constant(range(200), seed)
@@ -99,7 +99,7 @@ def cheats(films: int, seed: int) -> None:
     }
     print(f"| what the speaker knows | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
     for name, speak in speakers.items():
-        predictions = {place: speak(film) for place, film in scenes.items()}
+        predictions = {index: speak(film) for index, film in scenes.items()}
         print(_row(name, score(predictions=predictions, references=prepared, metrics=METRICS)), flush=True)
     print(_row("everything, one of the crowd against the other 19", one_against_the_others(references)))
 
@@ -111,7 +111,7 @@ def _row(name: str, values: dict[str, float]) -> str:
 def speed(films: int, sizes: list[int], workers: int) -> None:
     """Print what a ten-second film costs, and how many a second `toyworld write` makes."""
     print("| pixels | drawing, ms | encoding, ms | kB a film |\n|---|---|---|---|")
-    scenes = [film_at(CORPUS, "train", place, seed=0) for place in range(films)]
+    scenes = [film_at(CORPUS, "train", index, seed=0) for index in range(films)]
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "film.mp4"
         for size in sizes:
@@ -130,9 +130,9 @@ def speed(films: int, sizes: list[int], workers: int) -> None:
         write_world(Path(temporary) / "world", scale="full", corpora=["own"], size=sizes[0], workers=workers)
         took, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
     recipe = CORPORA["own"]
-    shown = sum(film_at("own", split, place, seed=0).seconds for split, place in recipe.indices("full"))
+    spans = sum(film_at("own", split, index, seed=0).seconds for split, index in recipe.indices("full"))
     work = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"\n{shown:.0f} s of film by {workers} workers in {took:.1f} s: {shown / 10 / took:.1f} films of ten seconds")
+    print(f"\n{spans:.0f} s of film by {workers} workers in {took:.1f} s: {spans / 10 / took:.1f} films of ten seconds")
     print(f"a second (processor time {work:.1f} s, the start of the processes included)")
 
 

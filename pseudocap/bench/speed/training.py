@@ -1,4 +1,4 @@
-"""What a training step costs: `python -m pseudocap.bench.speed.training`.
+"""Measure what a training step costs: `python -m pseudocap.bench.speed.training`.
 
 OPT-350M's and TimeSformer-B's shapes with random weights, 8 frames of 224 pixels, several captions of a video in a
 batch, as long as people's: of 64 captions about half a batch is padding. Forward, backward, and an AdamW step of the
@@ -28,7 +28,7 @@ WORDS, SPREAD, LONGEST = 7, 0.4, 45
 
 
 def make_step(kind: str, videos: int, frames: int, captions: int = 1) -> Callable[[], torch.Tensor]:
-    """A step of `videos` times `captions` captions, which returns its loss."""
+    """Make a step of `videos` times `captions` captions, which returns its loss."""
     torch.manual_seed(0)
     model = network(frames)
     learning = [parameter for name, parameter in model.named_parameters() if name in model.trainable_names]
@@ -69,7 +69,7 @@ def _captions(count: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _plain_loss(model: CaptionNetwork, tokens: torch.Tensor, labels: torch.Tensor, memory: Memory) -> torch.Tensor:
-    """Padded (on the right, where no token looks, so without a mask), each caption with a video of its own."""
+    """Compute the loss padded (on the right, where no token looks, so without a mask), each caption with its video."""
     repeated = memory[torch.arange(len(memory)).repeat_interleave(len(tokens) // len(memory))]
     return caption_loss(model.decoder.hidden(tokens, repeated), model.decoder.vocabulary, labels, chunk=None)
 

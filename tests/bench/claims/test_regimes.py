@@ -138,7 +138,7 @@ def test_a_real_corpus_goes_the_same_way(smoke_zoo: Path, tmp_path: Path, capsys
     assert told["test films"] == 3
     assert "truth" not in told["regimes"]["asr"]
     table = (tmp_path / "out" / "table.md").read_text()
-    assert "**Not all test videos could be watched**" in table
+    assert "**Not all test videos could be decoded**" in table
     assert table.count(" over films) |") == 2  # of the one seed of each regime
     assert told["regimes"]["asr"]["steps"] is None  # pre-trained elsewhere
     assert set(told["files"]["asr, seed 0"]) == {"decoder", "encoder", "captioner"}
