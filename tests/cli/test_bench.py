@@ -1,4 +1,4 @@
-"""`pseudocap bench`: mistakes are one line each, and nothing is made or thrown away before they are told."""
+"""`pseudocap bench`: mistakes are one line each, and nothing is made or thrown away before they are reported."""
 
 from __future__ import annotations
 

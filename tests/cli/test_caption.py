@@ -1,4 +1,4 @@
-"""`pseudocap caption`: files, folders, patterns and addresses in, captions out, the broken ones told at the end."""
+"""`pseudocap caption`: files, folders, patterns and addresses in, captions out, the broken ones reported at the end."""
 
 from __future__ import annotations
 

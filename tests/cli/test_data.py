@@ -31,9 +31,9 @@ def verify(*arguments: object) -> int:
 
 def test_json_says_what_is_there_and_the_exit_code_what_is_not(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert verify("own", "--annotations", own / "captions.csv", "--workers", 1, "--json") == 1
-    shown = capsys.readouterr()
-    assert shown.err == ""
-    result = json.loads(shown.out)
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    result = json.loads(printed.out)
     (coverage,) = result["coverage"]
     assert (coverage["split"], coverage["videos"], coverage["present"], coverage["missing"]) == (
         "train",
@@ -52,20 +52,20 @@ def test_a_whole_corpus_exits_with_0_and_a_table(
     monkeypatch.setenv("COLUMNS", "120")
     (own / "captions.csv").write_text("video,caption\ngood,a dog\n")
     assert verify("own", "--annotations", own / "captions.csv") == 0
-    shown = capsys.readouterr().out
-    assert "undecodable" in shown
-    assert "own, content" in shown
+    printed = capsys.readouterr().out
+    assert "undecodable" in printed
+    assert "own, content" in printed
 
 
 def test_the_table_names_what_is_wrong(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = "".join(f"gone{k},x\n" for k in range(9))
     (own / "captions.csv").write_text(f"video,caption\nbad,\nbad,[red] x\n{names}")
     assert verify("own", "--annotations", own / "captions.csv", "--allow-partial") == 1
-    shown = capsys.readouterr().out
-    assert "train: missing: gone0\n" in shown
-    assert "train: missing: and 4 more (--json lists all)\n" in shown
-    assert "train: undecodable: bad: " in shown
-    assert "allowed: 1 unusable rows, expected 0\n" in shown
+    printed = capsys.readouterr().out
+    assert "train: missing: gone0\n" in printed
+    assert "train: missing: and 4 more (--json lists all)\n" in printed
+    assert "train: undecodable: bad: " in printed
+    assert "allowed: 1 unusable rows, expected 0\n" in printed
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,11 @@ def test_own_films_and_pictures_are_captioned_by_each_captioner(
     page = tmp_path / "page.html"
     files = [film, str(tmp_path / "still.png")]
     assert main(["demo", *files, *captioners, "--out", str(page), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["page"] == str(page)
-    assert [each["film"] for each in told["films"]] == ["film.mp4", "still.png"]
+    report = json.loads(capsys.readouterr().out)
+    assert report["page"] == str(page)
+    assert [each["film"] for each in report["films"]] == ["film.mp4", "still.png"]
     names = captioners[1::2]
-    for each, path in zip(told["films"], files, strict=True):
+    for each, path in zip(report["films"], files, strict=True):
         for said, name in zip(each["captions"], names, strict=True):
             assert said["checkpoint"] == name
             assert said["caption"] == PseudoCap.from_pretrained(name, device="cpu").caption(path)
@@ -65,9 +65,9 @@ def test_a_toy_film_stands_beside_its_truth(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     assert main(["demo", "--films", "1", *captioners[:2]]) == 0
-    shown = capsys.readouterr().out
-    assert full_truth(film_at("msrvtt", "test", 0, seed=0)) in shown
-    assert "demo.html" in shown
+    printed = capsys.readouterr().out
+    assert full_truth(film_at("msrvtt", "test", 0, seed=0)) in printed
+    assert "demo.html" in printed
     assert (tmp_path / "demo.html").is_file()
 
 
@@ -79,7 +79,7 @@ def test_a_caption_is_held_against_the_scene() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (["nowhere.mp4"], "nowhere.mp4: there is no such file"),
         (["--films", "0"], "--films must be 1 to 12, not 0"),
@@ -92,12 +92,12 @@ def test_a_caption_is_held_against_the_scene() -> None:
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_page(
-    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["demo", *arguments]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert text in error
     assert error.splitlines()[-1].startswith("error: ")
     assert list(tmp_path.iterdir()) == []
 
@@ -148,9 +148,9 @@ def test_the_shipped_regimes_fill_a_page_that_works_in_a_browser(
 
 def test_the_gates_of_a_shipped_row_are_shown_by_its_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["zoo", "show", "toy-mixed", "--gates", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
     by_name = PseudoCap.from_pretrained("toy-mixed", device="cpu").adapters
-    assert {gate["layer"] for gate in told["gates"]} == set(by_name)
+    assert {gate["layer"] for gate in report["gates"]} == set(by_name)
     with torch.no_grad():
         means = [gate.float().mean().item() for each in by_name.values() for gate in each.gates().values()]
-    assert [gate["mean"] for gate in told["gates"]] == pytest.approx(means, abs=1e-3)
+    assert [gate["mean"] for gate in report["gates"]] == pytest.approx(means, abs=1e-3)

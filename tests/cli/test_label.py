@@ -32,9 +32,9 @@ def label(*arguments: object) -> int:
 
 def test_a_summary_and_rows(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert label(films, "--teacher", "null", "--clip-seconds", 2, "--out", tmp_path / "out") == 0
-    shown = capsys.readouterr()
-    assert "6 clips labelled" in shown.out
-    assert shown.err == ""
+    printed = capsys.readouterr()
+    assert "6 clips labelled" in printed.out
+    assert printed.err == ""
     assert [row.caption for row in read_labels(tmp_path / "out")][:2] == [
         "a clip from second 0",
         "a clip from second 2",
@@ -61,9 +61,9 @@ def test_some_of_what_failed_is_named_with_its_reason(
 ) -> None:
     (films / "notes.mp4").write_text("no film")
     assert label(films, "--teacher", "null", "--out", tmp_path / "out", "--max-failure-rate", 1) == 1
-    told = capsys.readouterr().err
-    assert "notes.mp4: FFmpeg cannot open it as a video" in told
-    assert "--retry-failed" in told
+    error = capsys.readouterr().err
+    assert "notes.mp4: FFmpeg cannot open it as a video" in error
+    assert "--retry-failed" in error
 
 
 def test_two_runs_are_compared(films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,7 +172,7 @@ def test_a_mistake_is_one_line(
     given = [places.get(argument, argument) for argument in arguments]
     where = () if "--out" in given else ("--out", tmp_path / "out")
     assert label(*given, *where) == 2
-    shown = capsys.readouterr().err
-    assert shown.startswith("error: ")
-    assert words in shown
-    assert shown.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert words in printed
+    assert printed.count("\n") == 1

@@ -49,9 +49,9 @@ def test_help_is_there_in_under_three_tenths_of_a_second() -> None:
 def test_every_verb_has_help_with_an_example_and_no_torch(verb: str) -> None:
     call = f"main(['{verb}', '--help'])"
     code = f"import sys; from pseudocap.cli.main import main\ntry: {call}\nfinally: print('torch' in sys.modules)"
-    shown = run_python(code).stdout
-    assert f"example:\n  pseudocap {verb}" in shown
-    assert shown.strip().endswith("False")
+    printed = run_python(code).stdout
+    assert f"example:\n  pseudocap {verb}" in printed
+    assert printed.strip().endswith("False")
 
 
 def test_a_mistyped_verb_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,10 +61,10 @@ def test_a_mistyped_verb_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == "error: there is no verb 'doctr' (did you mean 'doctor'?); see pseudocap --help\n"
 
 
-def test_without_a_verb_all_verbs_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_verb_all_verbs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    told = capsys.readouterr().err
-    assert all(f"  {verb} " in told for verb in VERBS)
+    printed = capsys.readouterr().err
+    assert all(f"  {verb} " in printed for verb in VERBS)
 
 
 def test_ctrl_c_while_a_verb_is_loaded_is_no_traceback(
@@ -99,7 +99,7 @@ def test_an_unknown_option_and_an_unknown_choice_are_one_line(capsys: pytest.Cap
         assert err.count("\n") == 1
 
 
-def test_a_place_that_cannot_be_written_to_is_named_by_its_option(
+def test_a_path_that_cannot_be_written_to_is_named_by_its_option(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "film.mp4").touch()
@@ -111,10 +111,10 @@ def test_a_place_that_cannot_be_written_to_is_named_by_its_option(
     ):
         for target in ("/proc/nope/x", str(tmp_path / "file" / "x")):
             assert main([*words, f"--{option}", target]) == 2
-            told = capsys.readouterr().err
-            assert told.startswith(f"error: --{option} {target} cannot be written (")
-            assert told.endswith("name a path where you may write and that has room\n")
-            assert told.count("\n") == 1
+            printed = capsys.readouterr().err
+            assert printed.startswith(f"error: --{option} {target} cannot be written (")
+            assert printed.endswith("name a path where you may write and that has room\n")
+            assert printed.count("\n") == 1
 
 
 @pytest.fixture
@@ -149,9 +149,9 @@ def test_doctor_names_every_part_and_what_is_missing_costs_something(
 def test_doctor_shows_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     assert main(["doctor", "--timeout", "2"]) == 0
-    shown = capsys.readouterr().out
-    assert "decoder: PyAV" in shown
-    assert "what its absence costs" in shown
+    printed = capsys.readouterr().out
+    assert "decoder: PyAV" in printed
+    assert "what its absence costs" in printed
 
 
 def test_doctor_tells_a_missing_java_and_a_hub_that_is_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A user's mistake that can be told without torch is told before torch, which takes seconds to be imported."""
+"""A user's mistake that can be found without torch is reported before torch, which takes seconds to be imported."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ print(code, {HEAVY} & set(sys.modules))
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the commands run: a film that is none, a file of captions, an empty folder."""
-    folder = tmp_path_factory.mktemp("place")
+    folder = tmp_path_factory.mktemp("workdir")
     for name in ("film.mp4", "other.mp4"):
         (folder / name).write_bytes(b"no film")
     (folder / "captions.csv").write_text("video,caption\nfilm.mp4,a film\nother.mp4,another film\n")
@@ -39,9 +39,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told_without_torch(words: str, place: Path) -> str:
+def error_without_torch(words: str, workdir: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", CODE, *words.split()], capture_output=True, text=True, cwd=place, check=False
+        [sys.executable, "-c", CODE, *words.split()], capture_output=True, text=True, cwd=workdir, check=False
     )
     assert done.stdout.strip() == "2 set()", done.stdout + done.stderr
     assert done.stderr.startswith("error: ")
@@ -50,7 +50,7 @@ def told_without_torch(words: str, place: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("nowhere.mp4", "nowhere.mp4: there is no such file"),
         ("film.mp4 --checkpoint toy-mixd-ext", "did you mean 'toy-mixed-ext'?"),
@@ -70,12 +70,12 @@ def told_without_torch(words: str, place: Path) -> str:
         ("film.mp4 --format srt --out film.mp4/said.srt", "--out film.mp4/said.srt cannot be written"),
     ],
 )
-def test_caption(words: str, told: str, place: Path) -> None:
-    assert told in told_without_torch(f"caption {words}", place)
+def test_caption(words: str, message: str, workdir: Path) -> None:
+    assert message in error_without_torch(f"caption {words}", workdir)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("--data nowhere.csv", "nowhere.csv: there is no such file"),
         ("--data broken.csv", "'captoin' (did you mean 'caption'?)"),
@@ -90,13 +90,13 @@ def test_caption(words: str, told: str, place: Path) -> None:
         ("--data captions.csv --lr 0", "--lr must be above 0"),
     ],
 )
-def test_finetune(words: str, told: str, place: Path) -> None:
-    assert told in told_without_torch(f"finetune --from toy-mixed-pretrained --out run {words}", place)
-    assert not (place / "run").exists()
+def test_finetune(words: str, message: str, workdir: Path) -> None:
+    assert message in error_without_torch(f"finetune --from toy-mixed-pretrained --out run {words}", workdir)
+    assert not (workdir / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("nowhere", "nowhere: there is no such file or folder"),
         ("film.mp4 --clip-seconds -1", "clip_seconds is -1 and must be above 0\n"),
@@ -110,13 +110,13 @@ def test_finetune(words: str, told: str, place: Path) -> None:
         ("film.mp4 --teacher toy-mixed --frames sharpest", "a PseudoCap samples the complete clip"),
     ],
 )
-def test_label(words: str, told: str, place: Path) -> None:
-    assert told in told_without_torch(f"label --out labels {words}", place)
-    assert not (place / "labels").exists()
+def test_label(words: str, message: str, workdir: Path) -> None:
+    assert message in error_without_torch(f"label --out labels {words}", workdir)
+    assert not (workdir / "labels").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("--config nowhere.yaml", "--config nowhere.yaml: there is no such file"),
         ("--config toy", "laion/: there is no such tar or folder"),
@@ -130,12 +130,12 @@ def test_label(words: str, told: str, place: Path) -> None:
         ),
     ],
 )
-def test_train(words: str, told: str, place: Path) -> None:
-    assert told in told_without_torch(f"train mixed {words}", place)
+def test_train(words: str, message: str, workdir: Path) -> None:
+    assert message in error_without_torch(f"train mixed {words}", workdir)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("toy-mixed --data nowhere.csv", "nowhere.csv: there is no such file"),
         ("toy-mixed --data captions.csv --videos gone", "gone: there is no such folder"),
@@ -144,12 +144,12 @@ def test_train(words: str, told: str, place: Path) -> None:
         ("toy-mixed --build nowhere", "--build nowhere holds no toy films"),
     ],
 )
-def test_bench_model(words: str, told: str, place: Path) -> None:
-    assert told in told_without_torch(f"bench model {words}", place)
+def test_bench_model(words: str, message: str, workdir: Path) -> None:
+    assert message in error_without_torch(f"bench model {words}", workdir)
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         ("nowhere", "nowhere: there is no such file"),
         ("captions.csv --frames 0", "--frames must be at least 1, not 0"),
@@ -157,17 +157,17 @@ def test_bench_model(words: str, told: str, place: Path) -> None:
         ("captions.csv --videos gone", "gone: there is no such folder"),
     ],
 )
-def test_encode(words: str, told: str, place: Path) -> None:
-    assert told in told_without_torch(f"encode --encoder toy-mixed --out memories {words}", place)
+def test_encode(words: str, message: str, workdir: Path) -> None:
+    assert message in error_without_torch(f"encode --encoder toy-mixed --out memories {words}", workdir)
 
 
-def test_demo(place: Path) -> None:
-    assert "did you mean 'toy-mixed'?" in told_without_torch("demo film.mp4 --checkpoint toy-mixd", place)
-    assert "is a folder; name the page" in told_without_torch("demo film.mp4 --out empty", place)
+def test_demo(workdir: Path) -> None:
+    assert "did you mean 'toy-mixed'?" in error_without_torch("demo film.mp4 --checkpoint toy-mixd", workdir)
+    assert "is a folder; name the page" in error_without_torch("demo film.mp4 --out empty", workdir)
 
 
-def test_a_backbone_that_has_gone(model: PseudoCap, place: Path) -> None:
-    model.save_pretrained(place / "mine")
-    config = place / "mine" / "config.json"
+def test_a_backbone_that_has_gone(model: PseudoCap, workdir: Path) -> None:
+    model.save_pretrained(workdir / "mine")
+    config = workdir / "mine" / "config.json"
     config.write_text(config.read_text().replace(model.config.decoder.source, "/nowhere/opt"))
-    assert "the decoder was at /nowhere/opt" in told_without_torch("caption film.mp4 --checkpoint mine", place)
+    assert "the decoder was at /nowhere/opt" in error_without_torch("caption film.mp4 --checkpoint mine", workdir)

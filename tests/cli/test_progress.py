@@ -37,8 +37,8 @@ def test_what_is_printed_beside_a_bar_goes_where_the_user_sends_it(terminal: boo
     os.close(theirs)
     assert (tmp_path / "out").read_text() == "a dog runs\na cat sleeps\n"
     if not terminal:
-        told = (tmp_path / "err").read_text()
-        assert told == "demo: films: 1 of 1\ndemo: [almost] done\n"
+        printed = (tmp_path / "err").read_text()
+        assert printed == "demo: films: 1 of 1\ndemo: [almost] done\n"
     else:
         drawn = os.read(ours, 65536).decode(errors="replace")
         assert "files, 2.5 clips/s" in drawn
@@ -54,10 +54,10 @@ def test_stages_are_named_as_they_begin_and_then_by_tenths(capsys: pytest.Captur
         for done in range(1, 101):
             stages.draw("eye", done, 100)
         stages.draw("eye", 0, 40)  # a part of another length
-    told = capsys.readouterr().err.splitlines()
-    assert told[:3] == ["build: world: begins", "build: eye: 1 of 100", "build: eye: 10 of 100"]
-    assert told[3:-1] == [f"build: eye: {tenth}0 of 100" for tenth in range(2, 11)]
-    assert told[-1] == "build: eye: 0 of 40"
+    printed = capsys.readouterr().err.splitlines()
+    assert printed[:3] == ["build: world: begins", "build: eye: 1 of 100", "build: eye: 10 of 100"]
+    assert printed[3:-1] == [f"build: eye: {tenth}0 of 100" for tenth in range(2, 11)]
+    assert printed[-1] == "build: eye: 0 of 40"
 
 
 def test_what_is_over_soon_has_no_line(capsys: pytest.CaptureFixture[str]) -> None:

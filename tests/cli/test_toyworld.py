@@ -35,9 +35,9 @@ def test_show_writes_a_contact_sheet_and_a_gif_and_tells_everything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["toyworld", "show", "7", "--out", str(tmp_path), "--size", "32"]) == 0
-    shown = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for heading in ("scene:", "the plain truth:", "references:", "transcript:", "contact sheet:", "GIF:"):
-        assert heading in shown
+        assert heading in printed
     (sheet,), (gif,) = tmp_path.glob("*.png"), tmp_path.glob("*.gif")
     assert Image.open(sheet).width > 6 * 32
     assert Image.open(gif).n_frames > 20

@@ -54,15 +54,15 @@ def test_show_tells_all_of_a_row_and_where_it_lies(
     registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["zoo", "show", "ours", "--checkpoints", registry]) == 0
-    shown = capsys.readouterr().out
-    assert yaml.safe_load(shown.partition("\n\nin ")[0]) == ROW
-    assert str(tmp_path / "captioners" / "ours") in shown or "hf://captioners/ours" in shown
+    printed = capsys.readouterr().out
+    assert yaml.safe_load(printed.partition("\n\nin ")[0]) == ROW
+    assert str(tmp_path / "captioners" / "ours") in printed or "hf://captioners/ours" in printed
     assert main(["zoo", "show", "ours", "--checkpoints", registry, "--json"]) == 0
     assert json.loads(capsys.readouterr().out).items() >= ROW.items()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
         (["show", "our"], "no row is named 'our' (did you mean 'ours'?)"),
         (["list", "--checkpoints", "nowhere.yaml"], "nowhere.yaml: there is no such manifest"),
@@ -71,12 +71,12 @@ def test_show_tells_all_of_a_row_and_where_it_lies(
     ],
 )
 def test_a_mistake_is_one_line(
-    arguments: list[str], told: str, registry: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], text: str, registry: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PSEUDOCAP_CHECKPOINTS", registry)
     assert main(["zoo", *arguments]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert text in error
     assert error.count("\n") == 1
 
 
@@ -87,9 +87,9 @@ def test_a_row_in_place_of_a_shipped_one_is_told(
     shipped.write_text(yaml.safe_dump({"checkpoints": [{**ROW, "license": "other"}]}))
     monkeypatch.setattr("pseudocap.hub.manifest.find_manifest", lambda: shipped)
     assert main(["zoo", "show", "ours", "--checkpoints", registry]) == 0
-    shown = capsys.readouterr().out
-    assert "license: mit" in shown
-    assert "in place of the shipped row" in shown
+    printed = capsys.readouterr().out
+    assert "license: mit" in printed
+    assert "in place of the shipped row" in printed
 
 
 @pytest.mark.parametrize("arguments", [["zoo", "list"], ["push", "x", "a/b", "--dry-run"], ["pull", "nowhere"]])

@@ -113,7 +113,7 @@ def _crop(plan: TrainingPlan, size: int) -> list[Arm]:
 
 
 def _attention(plan: TrainingPlan, size: int) -> list[Arm]:
-    """Vary the attention. All learn from the same files of all patches, which the separable attention does not read."""
+    """Vary the attention. All learn from the same files, of all patches; separable attention does not read those."""
     return [
         Arm(settings={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
         for attention in ATTENTIONS

@@ -1,4 +1,4 @@
-"""What a cell's verbs are told, and which captions a fine-tuning on few of them has."""
+"""What a cell's verbs are given, and which captions a fine-tuning on few of them has."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def settings(words: tuple[str, ...]) -> dict[str, str]:
     return dict(zip(words[first::2], words[first + 1 :: 2], strict=True))
 
 
-def said(rows: list[dict[str, list[str]]]) -> set[str]:
+def captions_of(rows: list[dict[str, list[str]]]) -> set[str]:
     return {caption for row in rows for caption in row["caption"]}
 
 
 def test_few_captions_are_of_different_videos_and_a_part_of_more() -> None:
     for seed in range(3):
         drawn = [fewer(VIDEOS, count, seed=seed) for count in (0, 3, 8, 11, 40, 99)]
-        assert [len(said(rows)) for rows in drawn] == [0, 3, 8, 11, 40, 40]
+        assert [len(captions_of(rows)) for rows in drawn] == [0, 3, 8, 11, 40, 40]
         assert [len(rows) for rows in drawn[:4]] == [0, 3, 8, 8]
         for less, more in pairwise(drawn):
-            assert said(less) <= said(more)
+            assert captions_of(less) <= captions_of(more)
     assert fewer(VIDEOS, 3, seed=0) == fewer(VIDEOS, 3, seed=0)
     assert fewer(VIDEOS, 3, seed=0) != fewer(VIDEOS, 3, seed=1)
 

@@ -1,4 +1,4 @@
-"""What lies in a place is recognised by what it holds, wherever that lies and whatever is written beside it."""
+"""What lies at a path is recognised by its content, wherever that lies and whatever is written beside it."""
 
 from __future__ import annotations
 

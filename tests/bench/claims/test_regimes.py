@@ -52,14 +52,14 @@ def test_a_killed_benchmark_goes_on_keeps_its_cells_and_takes_the_zoos(
     assert str(smoke_zoo) not in text
     assert first["seeds"] == [0, 1]
     for regime in ("asr", "none"):
-        told = first["regimes"][regime]
-        assert [cell["seed"] for cell in told["cells"]] == [0, 1]
-        plain = told["scores"]["as it is"]["CIDEr-D"]
-        assert plain["each"] == [cell["scores"]["as it is"]["CIDEr-D"] for cell in told["cells"]]
+        summary = first["regimes"][regime]
+        assert [cell["seed"] for cell in summary["cells"]] == [0, 1]
+        plain = summary["scores"]["as it is"]["CIDEr-D"]
+        assert plain["each"] == [cell["scores"]["as it is"]["CIDEr-D"] for cell in summary["cells"]]
         assert plain["interval over seeds"][0] <= plain["mean"] <= plain["interval over seeds"][1]
-        assert set(told["by captions"]) == {"3", "all"}
-        assert {"zero-shot", "blind", "reversed", "shuffled", "centre frame"} <= set(told["scores"])
-        assert told["truth"]["as it is"]["made up of the things named"] >= 0
+        assert set(summary["by captions"]) == {"3", "all"}
+        assert {"zero-shot", "blind", "reversed", "shuffled", "centre frame"} <= set(summary["scores"])
+        assert summary["truth"]["as it is"]["made up of the things named"] >= 0
     assert first["claims"] == []  # both sides of a claim were not run
     assert first["claims by captions"] == {"3": []}
     assert first["duplicates"]["test videos"] == first["test films"]
@@ -74,9 +74,9 @@ def test_an_ablation_is_one_table_and_one_figure(
     smoke_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(bench(smoke_zoo, tmp_path, "ablation", "fusion", "--seeds", "1")) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [arm["settings"] for arm in told["arms"]] == [{"fusion": "residual"}, {"fusion": "convex"}]
-    assert all(arm["diverged"] == 0 for arm in told["arms"])
+    printed = json.loads(capsys.readouterr().out)
+    assert [arm["settings"] for arm in printed["arms"]] == [{"fusion": "residual"}, {"fusion": "convex"}]
+    assert all(arm["diverged"] == 0 for arm in printed["arms"])
     config = json.loads((smoke_zoo / "cells/tuned-mixed-fusion-fusionconvex-s0/run/best/config.json").read_text())
     assert config["fusion"] == "convex"
     assert (tmp_path / "figure.png").stat().st_size > 5000
@@ -88,10 +88,10 @@ def test_the_three_attentions_learn_from_the_same_patches(
     smoke_zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(bench(smoke_zoo, tmp_path, "ablation", "attention", "--seeds", "1")) == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = json.loads(capsys.readouterr().out)
     kinds = ["separable", "full", "resampler"]
-    assert [arm["settings"]["attention"] for arm in told["arms"]] == kinds
-    assert all(arm["diverged"] == 0 for arm in told["arms"])
+    assert [arm["settings"]["attention"] for arm in printed["arms"]] == kinds
+    assert all(arm["diverged"] == 0 for arm in printed["arms"])
     for kind in kinds:
         tuned = smoke_zoo / f"cells/tuned-mixed-attention-attention{kind}-s0/run/best"
         assert json.loads((tuned / "config.json").read_text()).get("attention", "separable") == kind
@@ -114,8 +114,8 @@ def test_a_run_that_diverges_is_counted_and_the_others_go_on(
 
     monkeypatch.setitem(ablations.ABLATIONS, "beta2", Ablation(question="?", claimed="nothing", arms=arms))
     assert main(bench(smoke_zoo, tmp_path, "ablation", "beta2", "--seeds", "1", "--steps", "4")) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [arm["diverged"] for arm in told["arms"]] == [0, 1]
+    printed = json.loads(capsys.readouterr().out)
+    assert [arm["diverged"] for arm in printed["arms"]] == [0, 1]
     assert "| 1e30 | 4 | - | - | - | - | 1 of 1 |" in (tmp_path / "table.md").read_text()
 
 
@@ -132,19 +132,19 @@ def test_a_real_corpus_goes_the_same_way(smoke_zoo: Path, tmp_path: Path, capsys
     words += ["--decoder", str(smoke_zoo / "writer"), "--encoder", str(smoke_zoo / "watcher"), "--allow-partial"]
     words += ["--pretrained", f"asr={smoke_zoo / 'trained-asr' / 'run' / 'last'}", "--smoke", "--workers", "0"]
     assert main([*words, "--build", str(tmp_path / "build"), "--out", str(tmp_path / "out"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["data"]["corpus"] == "msrvtt"
-    assert told["data"]["coverage"] == {"test videos": 4, "present": 3, "missing": 1, "undecodable": {}}
-    assert told["test films"] == 3
-    assert "truth" not in told["regimes"]["asr"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["data"]["corpus"] == "msrvtt"
+    assert printed["data"]["coverage"] == {"test videos": 4, "present": 3, "missing": 1, "undecodable": {}}
+    assert printed["test films"] == 3
+    assert "truth" not in printed["regimes"]["asr"]
     table = (tmp_path / "out" / "table.md").read_text()
     assert "**Not all test videos could be decoded**" in table
     assert table.count(" over films) |") == 2  # of the one seed of each regime
-    assert told["regimes"]["asr"]["steps"] is None  # pre-trained elsewhere
-    assert set(told["files"]["asr, seed 0"]) == {"decoder", "encoder", "captioner"}
-    assert told["captioner"]["fusion"] == "residual"
-    assert str(tmp_path) not in json.dumps(told)
-    assert told["data"]["mismatches"]  # of the corpus itself, whose counts are not MSR-VTT's
+    assert printed["regimes"]["asr"]["steps"] is None  # pre-trained elsewhere
+    assert set(printed["files"]["asr, seed 0"]) == {"decoder", "encoder", "captioner"}
+    assert printed["captioner"]["fusion"] == "residual"
+    assert str(tmp_path) not in json.dumps(printed)
+    assert printed["data"]["mismatches"]  # of the corpus itself, whose counts are not MSR-VTT's
 
     for path in (smoke_zoo / "world" / "msrvtt" / "videos").glob("*.mp4"):  # the missing one is placed
         if not (films / path.name).exists():

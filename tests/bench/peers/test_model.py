@@ -143,10 +143,10 @@ def test_everybody_is_scored_on_the_same_videos_in_one_table(
     words = ["bench", "model", str(data / "ours"), "--data", str(data / "captions.jsonl"), "--rounds", "1"]
     words += ["--peers", f"blip={peers / 'blip'}", f"git={peers / 'opt'}", "--out", str(tmp_path / "out")]
     assert main([*words, "--max-new-tokens", "4", "--device", "cpu", "--json"]) == 0
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    ours, blip, wrong = told["models"]
-    assert told["coverage"]["scored"] == 3
-    assert len(told["coverage"]["missing"]) == 1
+    printed: dict[str, Any] = json.loads(capsys.readouterr().out)
+    ours, blip, wrong = printed["models"]
+    assert printed["coverage"]["scored"] == 3
+    assert len(printed["coverage"]["missing"]) == 1
     assert set(ours["quality"]) == set(blip["quality"]) == {"CIDEr-D", "BLEU-4", "ROUGE-L"}
     assert blip["less ours"]["CIDEr-D"] == pytest.approx(
         blip["quality"]["CIDEr-D"]["value"] - ours["quality"]["CIDEr-D"]["value"], abs=0.02

@@ -68,14 +68,14 @@ def test_a_race_that_cannot_run_costs_no_other(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "text"),
     [
         (["decode-13"], "decode-13 is no race (did you mean 'decode-12'?)"),
         (["--rounds", "0"], "--rounds is 0"),
     ],
 )
-def test_a_mistake_is_one_line(words: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_is_one_line(words: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "throughput", *words]) == 2
-    shown = capsys.readouterr().err
-    assert told in shown
-    assert shown.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert text in printed
+    assert printed.count("\n") == 1
