@@ -91,9 +91,8 @@ class Pool:
         """Yield results as the function `ordered` does, for one series of items after another."""
         left, begun = iter(items), deque[tuple[Item, Job]]()
         while True:
-            for item in islice(
-                left, 1 + ahead * self.size - len(begun)
-            ):  # one is waited for, and so many are under way
+            room = 1 + ahead * self.size - len(begun)  # one is waited for, the others are under way
+            for item in islice(left, room):
                 begun.append((item, Job((item,))))
                 self.submit(begun[-1][1])
             if not begun:
