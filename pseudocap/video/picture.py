@@ -8,6 +8,7 @@ pixels are returned as coded, a pixel aspect ratio is not applied.
 from __future__ import annotations
 
 import io
+import math
 
 import av
 import numpy as np
@@ -57,10 +58,15 @@ def _scaled(width: int, height: int, short_side: int | None) -> tuple[int, int]:
 
 def _orientation(frame: av.VideoFrame) -> tuple[bool, bool, bool]:
     """Return transpose, flip in x, flip in y: the matrix [a b u; c d v; ..] sends (x, y) to (ax+cy, bx+dy)."""
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return False, False, False
-    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # a kind of data that PyAV has no name for, a photograph's EXIF: it still tells the rotation
+        turn = math.radians(frame.rotation)
+        a, b, c, d = math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
+    else:
+        if matrix is None:
+            return False, False, False
+        a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
     if abs(a) + abs(d) >= abs(b) + abs(c):  # upright or upside down; other angles go to the nearest right one
         return False, a < 0, d < 0
     return True, c < 0, b < 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
 from pseudocap.evaluate.views import PLAIN, VIEWS
+from pseudocap.files.atomic import write_text
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.metrics.measures import METRICS
 from pseudocap.regimes.table import REGIMES
@@ -25,7 +26,8 @@ from pseudocap.stages import Workshop, commit
 from pseudocap.zoo.recipe import ZooRecipe
 
 PACKAGE = Path(__file__).resolve().parents[1]
-LIMIT = 25_000_000  # bytes of all that is shipped
+LIMIT = 25_000_000  # bytes of all toy weights that are shipped
+REAL_LIMIT = 40_000_000  # and of those of real pictures
 OPT, TIMESFORMER, BLIP = "toy-opt", "toy-timesformer", "toy-blip"
 LEFT_BEHIND = {"done.json", ".begun", "state.pt", "clips.npy"}
 DATASET = "toy-msrvtt"
@@ -52,17 +54,25 @@ def ship(folder: Path, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
     size = sum(path.stat().st_size for path in shipped.rglob("*") if path.is_file())
     if size > LIMIT:
         raise DataError(f"{shipped} has {size:,} bytes, and {LIMIT:,} may be shipped: make the networks smaller")
-    text = HEADER + yaml.safe_dump({"checkpoints": rows}, sort_keys=False, allow_unicode=True, width=120)
-    (folder / "checkpoints.yaml").write_text(text, encoding="utf-8")
+    write_text(folder / "checkpoints.yaml", manifest_text(rows))
     return {"bytes": size, "table": list(regime_table(shop.reports))}
 
 
+def manifest_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return checkpoints.yaml of these rows."""
+    return HEADER + yaml.safe_dump({"checkpoints": list(rows)}, sort_keys=False, allow_unicode=True, width=120)
+
+
 def install(built: Path, package: Path = PACKAGE) -> None:
-    """Put a finished build where the source tree ships it from."""
-    target = package / "zoo" / "shipped"
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(built / "shipped", target)
-    shutil.copyfile(built / "checkpoints.yaml", package.parent / "checkpoints.yaml")
+    """Put a finished build where the source tree ships it from; what another build made stays beside it."""
+    target, rows = package / "zoo" / "shipped", package.parent / "checkpoints.yaml"
+    made = yaml.safe_load((built / "checkpoints.yaml").read_text(encoding="utf-8"))["checkpoints"]
+    there = yaml.safe_load(rows.read_text(encoding="utf-8"))["checkpoints"] if rows.is_file() else []
+    for folder in sorted((built / "shipped").iterdir()):
+        shutil.rmtree(target / folder.name, ignore_errors=True)
+        shutil.copytree(folder, target / folder.name)
+    names = {row["name"] for row in made}
+    write_text(rows, manifest_text([*(row for row in there if row["name"] not in names), *made]))
 
 
 def regime_table(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from pseudocap import PseudoCap, list_checkpoints
 from pseudocap.cli.main import main
@@ -29,7 +30,7 @@ from pseudocap.toyworld.truth import judge
 from pseudocap.types import Clip
 from pseudocap.zoo.demo import toy_films
 from pseudocap.zoo.recipe import FULL_RECIPE
-from pseudocap.zoo.ship import BLIP, LIMIT
+from pseudocap.zoo.ship import BLIP, LIMIT, REAL_LIMIT, install, manifest_text
 
 ROWS = [f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")]
 BEST = "toy-mixed-ext"
@@ -63,7 +64,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_all_that_is_shipped_fits_and_is_no_pickle() -> None:
     files = [path for path in places.SHIPPED.rglob("*") if path.is_file()]
-    assert 0 < sum(path.stat().st_size for path in files) <= LIMIT
+    toys = [path for path in files if path.relative_to(places.SHIPPED).parts[0].startswith("toy-")]
+    assert 0 < sum(path.stat().st_size for path in toys) <= LIMIT
+    assert sum(path.stat().st_size for path in files if path not in toys) <= REAL_LIMIT
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".txt"}
 
 
@@ -140,3 +143,19 @@ def test_verify_finds_a_rows_scores_again(capsys: pytest.CaptureFixture[str]) ->
     (finding,) = json.loads(capsys.readouterr().out)
     assert finding["problems"] == []
     assert finding["scores"].keys() == {"CIDEr-D", "BLEU-4", "ROUGE-L"}
+
+
+def test_installing_a_build_leaves_what_other_builds_ship(tmp_path: Path) -> None:
+    package, built = tmp_path / "pseudocap", tmp_path / "built"
+    for folder, text in ((package / "zoo" / "shipped" / "real", "kept"), (built / "shipped" / "toy", "new")):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(text)
+    (package / "zoo" / "shipped" / "toy").mkdir()
+    (package / "zoo" / "shipped" / "toy" / "stale.json").touch()
+    for rows, names in ((tmp_path / "checkpoints.yaml", ("real", "toy")), (built / "checkpoints.yaml", ("toy",))):
+        rows.write_text(manifest_text([{"name": name, "of": rows.parent.name} for name in names]))
+    install(built, package)
+    shipped = {str(path.relative_to(package)) for path in package.rglob("*.json")}
+    assert shipped == {"zoo/shipped/real/config.json", "zoo/shipped/toy/config.json"}
+    rows = yaml.safe_load((tmp_path / "checkpoints.yaml").read_text())["checkpoints"]
+    assert [(row["name"], row["of"]) for row in rows] == [("real", tmp_path.name), ("toy", "built")]

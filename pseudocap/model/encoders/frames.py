@@ -52,6 +52,7 @@ class FramesConfig:
 
     `stage` is the stride of the feature map that is taken (32, 16), None for the model's last features. `frames` is how
     many a clip has unless a captioner says otherwise. `architecture` is a name of timm's, with `model_args` for it.
+    `positions=False` adds no position to the frames: for adapters that were trained on single pictures alone.
     """
 
     architecture: str
@@ -60,6 +61,7 @@ class FramesConfig:
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     frames: int = 8
     stage: int | None = None
+    positions: bool = True
     model_args: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -142,6 +144,7 @@ class FramesEncoder(Encoder):
         architectures that share all weights (GELU and QuickGELU) differ."""
         config = self.config
         how = f"{self.library} {config.architecture}, stage {config.stage}, {config.frames} frames"
+        how += "" if config.positions else ", no positions"
         return fingerprint([*(stored or self.state_dict()).items(), (how, torch.zeros(1))])
 
     def check_size(self, size: int) -> None:
@@ -176,7 +179,9 @@ class FramesEncoder(Encoder):
         features_NSE: torch.Tensor = self.standardise(grid.flatten(1, 2))
         return features_NSE
 
-    def time_signal(self, features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> torch.Tensor:
+    def time_signal(self, features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> torch.Tensor | None:
+        if not self.config.positions:
+            return None
         B, T, _, E = features_BTSE.shape
         mask_BT = torch.ones(B, T, dtype=torch.bool) if frame_mask_BT is None else frame_mask_BT
         rank_BT, real_B1 = real_ranks(mask_BT.to(features_BTSE.device))

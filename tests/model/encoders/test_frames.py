@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 import safetensors.torch
+import timm
 import torch
 from helpers.image_models import PATCH, SIZE, TRANSFORMERS, VIT, write_timm, write_transformers
 
@@ -164,6 +166,22 @@ def test_one_frame_is_the_image_itself(vit: Path) -> None:
     assert memory.patches is not None
     torch.testing.assert_close(memory.time, memory.patches.amax(dim=2))
     torch.testing.assert_close(memory.space, memory.patches[:, 0] - sinusoids(torch.zeros(1, 1), 16))
+
+
+def test_an_encoder_without_positions_sees_no_order_and_is_another_one(tmp_path: Path) -> None:
+    config = FramesConfig(architecture="test_efficientnet", size=64)
+    network = timm.create_model("test_efficientnet", num_classes=0)
+    state = {f"network.{name}": value for name, value in network.state_dict().items()}
+    with_order = FramesEncoder.from_state(config, state, source="made").eval()
+    without = FramesEncoder.from_state(dataclasses.replace(config, positions=False), state, source="made").eval()
+    frames = clips(1, 4, size=64)
+    forth, back = without.encode(frames), without.encode(frames.flip(1))
+    torch.testing.assert_close(forth.time, back.time.flip(1))
+    torch.testing.assert_close(forth.space, with_order.encode(frames).space)
+    assert not torch.allclose(forth.time, with_order.encode(frames).time, atol=0.1)
+    assert without.fingerprint != with_order.fingerprint
+    without.save_pretrained(tmp_path / "encoder")
+    assert load_encoder(tmp_path / "encoder").fingerprint == without.fingerprint
 
 
 def test_positions_stretch_to_the_clip() -> None:

