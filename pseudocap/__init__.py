@@ -6,8 +6,10 @@ The public names load on first use, so importing the package costs milliseconds 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING
 
+from pseudocap.former_names import FormerNames
 from pseudocap.version import __version__
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ _HOMES = {
     "list_checkpoints": "pseudocap.hub.manifest",
     "score": "pseudocap.metrics.suite",
 }
+
+sys.meta_path.append(FormerNames())  # asked last, for modules that had other names in 0.1
 
 
 def __getattr__(name: str) -> object:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from pseudocap.errors import ConfigError
 
+FEW = 20  # inputs before a share of failures means anything
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:

@@ -25,10 +25,8 @@ from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
 from pseudocap.label.teachers.base import Teacher, as_settings
 from pseudocap.label.work import Done, Work
-from pseudocap.tolerance import Tolerance
+from pseudocap.tolerance import FEW, Tolerance
 from pseudocap.types import Pseudolabel
-
-FEW = 20  # clips before a share of failures means anything
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.types import Progress
 from pseudocap.video.decode import open_video
+from pseudocap.workers import Pool
 from pseudocap.zoo.patches import PatchAnswers, PatchHeads, patch_answers
 from pseudocap.zoo.train_loop import Course, learn
 from pseudocap.zoo.vit import MEAN, STD, ViTRecipe, normalised, read_vit
@@ -140,9 +140,9 @@ def _decoded(paths: list[Path], store: Path, progress: Progress | None) -> np.nd
     if store.is_file():
         return np.load(store, mmap_mode="r")
     first = _spread(paths[0])
-    with unfinished(store) as scratch, ThreadPool(2) as threads:
+    with unfinished(store) as scratch, Pool(0, _spread) as threads:
         frames = np.lib.format.open_memmap(scratch, "w+", dtype=np.uint8, shape=(len(paths), *first.shape))
-        for index, clip in enumerate(threads.imap(_spread, paths, chunksize=16)):
+        for index, clip in enumerate(threads.ordered(paths)):
             frames[index] = clip
             if progress is not None:
                 progress(index + 1, len(paths))

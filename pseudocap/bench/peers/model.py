@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +32,7 @@ from pseudocap.metrics.suite import Scores, score
 from pseudocap.types import Progress
 from pseudocap.video.decode import open_video
 from pseudocap.video.tensors import batched
+from pseudocap.workers import Job, Pool
 
 SAMPLES = 1000
 
@@ -213,8 +212,8 @@ def _peak(spec: Spec, few: Sequence[Pixels]) -> float:
         torch.cuda.reset_peak_memory_stats(spec.device)
         load_captioner(spec).caption(few)
         return float(torch.cuda.max_memory_allocated(spec.device) - before) / 2**20
-    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as alone:
-        return alone.submit(_peak_here, spec, few).result()
+    with Pool(1) as alone:
+        return float(alone.result(Job((_peak_here, spec, few))))
 
 
 def _peak_here(spec: Spec, few: Sequence[Pixels]) -> float:

@@ -31,12 +31,10 @@ from pseudocap.data.verify import CRASHED
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.lock import locked
 from pseudocap.model.encoders.base import Encoder
-from pseudocap.tolerance import Tolerance
+from pseudocap.tolerance import FEW, Tolerance
 from pseudocap.types import Modality, Progress
 from pseudocap.video.tensors import pad_clips
 from pseudocap.workers import ordered
-
-FEW = 20  # samples before a share of failures means anything
 
 
 class DescribedSource(Source, Protocol):
