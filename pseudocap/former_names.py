@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -27,7 +28,7 @@ FORMER = {
 }
 
 
-class FormerNames:
+class FormerNames(Loader):
     """Find a module by its name of 0.1, and put today's in its place: it is one module, with one set of classes."""
 
     def find_spec(
