@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -28,13 +27,14 @@ FORMER = {
 }
 
 
-class FormerNames(Loader):
+class FormerNames:
     """Find a module by its name of 0.1, and put today's in its place: it is one module, with one set of classes."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, self) if name in FORMER else None
+        # no importlib.abc.Loader: that import would double the time of `import pseudocap`
+        return ModuleSpec(name, self) if name in FORMER else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> None:
         """Leave it to Python: `exec_module` replaces it."""
