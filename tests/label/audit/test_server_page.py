@@ -25,7 +25,7 @@ PLAYS = "state && state.pair && video.readyState > 2 && !video.paused"
 
 def audit_running(folder: Path, *options: str, port: int = 0) -> AbstractContextManager[str]:
     words = ("audit", str(folder / "labels"), "--rater", "anna", "--port", str(port), *options)
-    return page_of(*words, last_words="--report says what they come to")
+    return page_of(*words, last_words="--report sums them up")
 
 
 def reported(folder: Path) -> dict:
