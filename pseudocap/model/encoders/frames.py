@@ -276,6 +276,8 @@ class FramesEncoder(Encoder):
         fields = dataclasses.asdict(self.config)
         if not fields["model_args"]:
             del fields["model_args"]
+        if fields["positions"]:
+            del fields["positions"]
         write_checkpoint(
             Path(path),
             weights="model.safetensors",
