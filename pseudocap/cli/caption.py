@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.hub.fetch import Fetched
 
-DEFAULT = "toy-mixed-ext"
+DEFAULT = "real-photos"
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
 that fsspec knows (s3://bucket/film.mp4).
@@ -108,10 +108,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _model(args: argparse.Namespace, captioner: Fetched) -> PseudoCap:
     from pseudocap.captioner import PseudoCap
-    from pseudocap.files.sources import shipped_names
 
     quieten()
-    if args.checkpoint in shipped_names():
+    if args.checkpoint.startswith("toy-"):
         warning = "has seen drawn films alone: what it says of real video means nothing"
         print(f"{args.checkpoint} {warning}", file=sys.stderr)
     with warnings.catch_warnings(record=True) as doubts:
