@@ -32,7 +32,7 @@ from pseudocap.zoo.demo import toy_films
 from pseudocap.zoo.recipe import FULL_RECIPE
 from pseudocap.zoo.ship import BLIP, LIMIT, REAL_LIMIT, install, manifest_text
 
-ROWS = [f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")]
+ROWS = ["real-photos", *(f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained"))]
 BEST = "toy-mixed-ext"
 FILMS = 32
 AXIS = ("norm.weight", "norm.bias", "query.weight", "key.weight", "value.weight")
