@@ -98,8 +98,8 @@ def there_and_back(poses: Poses, a: int, b: int, way: tuple[float, float], p: Ar
 
 
 def approach(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.scale[a] *= 1 + 0.9 * ease(p)
-    _move(poses, a, way, ease(p))
+    grow(poses, a, b, way, p)
+    slide(poses, a, b, way, p)
 
 
 def grow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
@@ -163,10 +163,6 @@ def circle(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> 
     poses.y[a] -= abs(way[0]) * (1 - np.cos(angle))
 
 
-def orbit(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    circle(poses, a, b, way, p)
-
-
 def follow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     """Move both the same way: chasing, pushing, carrying differ in where the two begin."""
     _move(poses, a, way, ease(p))
@@ -195,8 +191,7 @@ def meet(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> No
 
 
 def swap(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, ease(p))
-    _move(poses, b, way, -ease(p))
+    meet(poses, a, b, way, p)
     poses.y[a] -= 0.34 * hump(p)
 
 
@@ -232,7 +227,7 @@ VERBS: dict[str, Verb] = {
     "light": Verb(play=light_up, names=("light up", "go dark")),
     "shake": Verb(play=shake, names=("shake", "shake")),
     "circle": Verb(play=circle, names=("circle", "circle"), direction=TURN),
-    "orbit": Verb(play=orbit, names=("orbit", "orbit"), direction=TURN, patient=True),
+    "orbit": Verb(play=circle, names=("orbit", "orbit"), direction=TURN, patient=True),
     "pass behind": Verb(play=slide, names=("pass behind", "pass behind"), direction=WAY, patient=True),
     "pass in front": Verb(play=slide, names=("pass in front", "pass in front"), direction=WAY, patient=True),
     "hide": Verb(play=slide, names=("hide", "come out"), patient=True),
@@ -253,19 +248,13 @@ SAME_BOTH_WAYS = frozenset({"jump", "shake", "return", "swap"})  # they look the
 def poses(shot: Shot, ticks: np.ndarray) -> Poses:
     """Compute the pose of every thing at these ticks of the shot, without the camera's pan."""
     size = (len(shot.things), len(ticks))
-    nothing, one = np.zeros(size), np.ones(size)
     found = Poses(
-        x=one * np.array([thing.x for thing in shot.things])[:, None],
-        y=one * np.array([thing.y for thing in shot.things])[:, None],
-        angle=nothing.copy(),
-        scale=one.copy(),
-        alpha=one.copy(),
-        mix=nothing.copy(),
-        opened=nothing.copy(),
-        level=one * IDLE_LEVEL,
-        glow=nothing.copy(),
-        split=nothing.copy(),
-        stream=nothing.copy(),
+        x=np.ones(size) * np.array([thing.x for thing in shot.things])[:, None],
+        y=np.ones(size) * np.array([thing.y for thing in shot.things])[:, None],
+        scale=np.ones(size),
+        alpha=np.ones(size),
+        level=np.full(size, IDLE_LEVEL),
+        **{name: np.zeros(size) for name in ("angle", "mix", "opened", "glow", "split", "stream")},
     )
     for action in shot.actions:
         patient = action.actor if action.patient is None else action.patient

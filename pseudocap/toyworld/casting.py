@@ -19,8 +19,10 @@ from pseudocap.toyworld.scenes import COLOURS, MATERIALS, SIZES, TICKS, Action, 
 Rng = np.random.Generator
 ALL = tuple(KINDS)
 ROOTED = ("tree", "cactus", "house", "castle")  # they never move to another position
-LIVELY = tuple(name for name in (*VEHICLES, *ANIMALS, *PEOPLE) if name not in ("hand", "crane"))
-MOVABLE = tuple(name for name in ALL if name not in ROOTED and name not in ("hand", "crane"))
+GRASPING = ("hand", "crane")  # they only pick up
+FREE = tuple(name for name in ALL if name not in GRASPING)
+LIVELY = tuple(name for name in (*VEHICLES, *ANIMALS, *PEOPLE) if name in FREE)
+MOVABLE = tuple(name for name in FREE if name not in ROOTED)
 LITTLE = tuple(name for name in (*TOYS, *HOUSEHOLD, *NATURE) if name not in (*ROOTED, "sun", "moon", "cloud", "table"))
 EDIBLE = ("fish", "snail", "butterfly", "spider", "apple", "pear", "carrot", "cake", "ice cream", "mushroom", "star")
 BIG = ("tree", "house", "castle", "bus", "truck", "box", "chest", "cloud", "elephant", "table")
@@ -45,37 +47,21 @@ ACTORS: dict[str, tuple[str, ...]] = {
     "push": (*able("push"), "tractor", "truck", "elephant", "dog"),
     "carry": ("truck", "boat", "elephant", "turtle", "table", "train"),
     "eat": able("eat"),
-    "chase": LIVELY,
-    "jump over": LIVELY,
-    "pass behind": LIVELY,
-    "pass in front": LIVELY,
-    "hide": LIVELY,
+    **dict.fromkeys(("chase", "jump over", "pass behind", "pass in front", "hide"), LIVELY),
     "orbit": (*LIVELY, "star", "moon", "ball"),
-    "grow": tuple(name for name in ALL if name not in ("hand", "crane")),
-    "fade": tuple(name for name in ALL if name not in ("hand", "crane")),
-    "recolour": tuple(name for name in ALL if name not in ("hand", "crane")),
-    "shake": tuple(name for name in ALL if name not in ("hand", "crane")),
+    **dict.fromkeys(("grow", "fade", "recolour", "shake"), FREE),
 }
 PATIENTS: dict[str, tuple[str, ...]] = {
-    "pick up": LITTLE,
+    **dict.fromkeys(("pick up", "push", "carry"), LITTLE),
     "pour": able("receiver"),
-    "push": LITTLE,
-    "carry": LITTLE,
     "eat": EDIBLE,
     "chase": LIVELY,
     "hit": tuple(name for name in MOVABLE if name not in ("sun", "moon", "cloud")),
     "pass behind": (*BIG, *LITTLE),
     "hide": BIG,
 }
-IN_PLACE = (
-    "grow",
-    "spin",
-    "shake",
-    "recolour",
-    "light",
-    "open",
-    "jump",
-)  # what may come before or after another action
+# What may come before or after another action.
+IN_PLACE = ("grow", "spin", "shake", "recolour", "light", "open", "jump")
 BEFORE_OR_AFTER = ("slide", "roll", "halt", "return", "bounce", "drop", "circle", "approach", *IN_PLACE)
 HIGH = ("pick up", "pour")  # they need the whole height of the picture, so the nearer lane
 ALONE = 0.65  # how often nobody else takes part
@@ -172,10 +158,8 @@ def _two_by_one(kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]]) -
     verbs = possible_verbs(kinds)
     first = _one_of([each for each in BEFORE_OR_AFTER if each in verbs], rng)
     cast = _cast(first, kinds, rng, taken)
-    able = [
-        each for each in IN_PLACE if each in verbs and each != first and cast[0].kind in _choices(each, "actor", kinds)
-    ]
-    second = _one_of(able, rng)
+    after = (each for each in IN_PLACE if each in verbs and each != first)
+    second = _one_of([each for each in after if cast[0].kind in _choices(each, "actor", kinds)], rng)
     if second == "recolour":
         cast = [_turning(cast[0], rng)]
     if second == "grow":
@@ -255,17 +239,15 @@ def _position(
     """Position the cast before the action, and return the action's vector with it."""
     ground, depth = lane
     cast = [replace(each, depth=depth) for each in cast]
-    if len(cast) == 1:
-        thing, vector = _position_one(verb, cast[0], rng, ground)
-        return [thing], vector
-    return _position_two(verb, cast, rng, ground)
+    return (_position_one if len(cast) == 1 else _position_two)(verb, cast, rng, ground)
 
 
 def _stand(thing: Thing, x: float, ground: float, lift: float = 0.0) -> Thing:
     return replace(thing, x=round(x, 4), y=round(ground - thing.height / 2 - lift, 4))
 
 
-def _position_one(verb: str, thing: Thing, rng: Rng, ground: float) -> tuple[Thing, tuple[float, float]]:
+def _position_one(verb: str, cast: list[Thing], rng: Rng, ground: float) -> tuple[list[Thing], tuple[float, float]]:
+    (thing,) = cast
     side = float(rng.choice([-1, 1]))
     far = float(rng.uniform(0.42, 0.6))
     start = 0.5 - side * far / 2
@@ -273,24 +255,24 @@ def _position_one(verb: str, thing: Thing, rng: Rng, ground: float) -> tuple[Thi
     if verb in ("slide", "halt", "return") and rng.random() < 0.3:  # straight up or down
         rise = min(far, ground - thing.height) * float(rng.uniform(0.75, 0.95))
         lift = rise if side > 0 else 0.0
-        return _stand(thing, middle, ground, lift), (0.0, side * rise)
+        return [_stand(thing, middle, ground, lift)], (0.0, side * rise)
     if verb in ("slide", "roll", "halt", "return"):
-        return _stand(thing, start, ground), (side * far, 0.0)
+        return [_stand(thing, start, ground)], (side * far, 0.0)
     if verb == "leave":
-        return _stand(thing, middle, ground), (side * 1.1, 0.0)
+        return [_stand(thing, middle, ground)], (side * 1.1, 0.0)
     if verb == "bounce":
         still = rng.random() < 0.4
-        return _stand(thing, middle if still else start, ground), (0.0 if still else side * far, 0.0)
+        return [_stand(thing, middle if still else start, ground)], (0.0 if still else side * far, 0.0)
     if verb == "drop":
         high = min(0.6, ground - thing.height)
-        return _stand(thing, middle, ground, high), (0.0, high)
+        return [_stand(thing, middle, ground, high)], (0.0, high)
     if verb in ("approach", "grow"):
-        return _stand(thing, middle, ground - 0.12), (0.0, 0.1)
+        return [_stand(thing, middle, ground - 0.12)], (0.0, 0.1)
     if verb == "circle":
-        return _stand(thing, middle, ground), (side * 0.5 * min(0.44, ground - thing.height), 0.0)
+        return [_stand(thing, middle, ground)], (side * 0.5 * min(0.44, ground - thing.height), 0.0)
     if verb == "topple":
-        return _stand(thing, middle, ground), (side * 0.15, 0.0)
-    return _stand(thing, middle, ground), (side, 0.0)
+        return [_stand(thing, middle, ground)], (side * 0.15, 0.0)
+    return [_stand(thing, middle, ground)], (side, 0.0)
 
 
 def _position_two(verb: str, cast: list[Thing], rng: Rng, ground: float) -> tuple[list[Thing], tuple[float, float]]:
@@ -351,7 +333,7 @@ def _position_around(
 def _bystanders(style: Style, rng: Rng, taken: set[tuple[str, str]], *, crowded: bool) -> list[Thing]:
     """Draw things that do nothing, at the back, each at its own position."""
     count = int(rng.choice(len(style.bystanders), p=style.bystanders))
-    names = [name for name in style.kinds if name not in ("hand", "crane")]
+    names = [name for name in style.kinds if name in FREE]
     spots = rng.permutation([0.13, 0.5, 0.87])
     found = []
     for x in spots[: min(count, 1) if crowded else count]:

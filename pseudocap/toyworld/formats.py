@@ -58,7 +58,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
 
 
 def write_document(path: Path, document: object) -> None:
-    write_lines(path, [json.dumps(document, indent=None)])
+    write_lines(path, [json.dumps(document)])
 
 
 def films(recipe: CorpusRecipe, scale: Scale, seed: int) -> Iterator[tuple[str, int, str, Film]]:
@@ -89,9 +89,7 @@ def write_clip_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: in
         label: dict[str, Any] = {"video": f"{name}.mp4", "split": split}
         label |= {"action": event.name, "direction": event.direction}
         for role, thing in (("actor", actor), ("patient", patient)):
-            label |= {
-                role: thing and {key: getattr(thing, key) for key in ("kind", "colour", "material", "size")},
-            }
+            label[role] = thing and {key: getattr(thing, key) for key in ("kind", "colour", "material", "size")}
         lines.append(json.dumps(label | {"background": shot.background}))
     write_lines(folder / "labels.jsonl", lines)
 
@@ -131,12 +129,7 @@ def write_own(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> No
     write_lines(
         folder / "captions.jsonl",
         (
-            json.dumps(
-                {
-                    "video": f"{name}.mp4",
-                    "caption": captions_at(recipe.name, split, index, seed=seed),
-                }
-            )
+            json.dumps({"video": f"{name}.mp4", "caption": captions_at(recipe.name, split, index, seed=seed)})
             for split, index, name, _ in films(recipe, scale, seed)
         ),
     )
@@ -167,11 +160,8 @@ def write_stills(path: Path, indices: Iterable[int], *, size: int, seed: int) ->
             for index in indices:
                 row, still = _still(index, size, seed)
                 rows.append(row)
-                for extension, content in (
-                    ("jpg", still),
-                    ("json", json.dumps(row).encode()),
-                    ("txt", row["caption"].encode()),
-                ):
+                contents = {"jpg": still, "json": json.dumps(row).encode(), "txt": row["caption"].encode()}
+                for extension, content in contents.items():
                     add_member(archive, f"{row['key']}.{extension}", content)
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), listed)
 

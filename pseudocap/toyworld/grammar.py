@@ -18,25 +18,10 @@ from pseudocap.toyworld.kinds_still import KINDS
 from pseudocap.toyworld.lexicon import Weighted, article, inflect, plural
 from pseudocap.toyworld.scenes import TICKS, Film, Shot, Thing
 
-FACING = frozenset(
-    [
-        "car",
-        "truck",
-        "bus",
-        "train",
-        "tractor",
-        "plane",
-        "helicopter",
-        "fish",
-        "bird",
-        "duck",
-        "dog",
-        "rabbit",
-        "elephant",
-        "snail",
-        "turtle",
-    ]
-)
+FACING = frozenset({
+    "car", "truck", "bus", "train", "tractor", "plane", "helicopter", "fish", "bird", "duck", "dog", "rabbit",
+    "elephant", "snail", "turtle",
+})  # fmt: skip
 QUICK = 3.0  # seconds
 
 

@@ -27,14 +27,8 @@ class Kind:
 
 
 def kind(nouns: str, group: str, goes: str, *parts: Part, detail: str = "", can: str = "") -> Kind:
-    return Kind(
-        nouns=tuple(nouns.split("|")),
-        group=group,
-        goes=goes,
-        parts=parts,
-        detail=detail,
-        can=frozenset(can.split()),
-    )
+    names, abilities = tuple(nouns.split("|")), frozenset(can.split())
+    return Kind(nouns=names, group=group, goes=goes, parts=parts, detail=detail, can=abilities)
 
 
 VEHICLES = {

@@ -174,33 +174,10 @@ PAST = {
     "put": "put", "set": "set", "hit": "hit", "ride": "rode", "meet": "met", "eat": "ate", "spit": "spat",
     "make": "made", "light": "lit", "creep": "crept", "slide": "slid", "hide": "hid", "leap": "leapt",
 }  # fmt: skip
-DOUBLED = frozenset(
-    [
-        "swim",
-        "get",
-        "run",
-        "stop",
-        "drop",
-        "split",
-        "shut",
-        "put",
-        "set",
-        "hit",
-        "swap",
-        "wobbl",
-        "hop",
-        "spin",
-        "tip",
-        "grab",
-        "drag",
-        "knit",
-        "spit",
-        "skip",
-        "bat",
-        "step",
-        "trip",
-    ]
-)
+DOUBLED = frozenset({
+    "swim", "get", "run", "stop", "drop", "split", "shut", "put", "set", "hit", "swap", "wobbl", "hop", "spin", "tip",
+    "grab", "drag", "knit", "spit", "skip", "bat", "step", "trip",
+})  # fmt: skip
 
 
 def inflect(verb: str, form: str) -> str:
@@ -224,14 +201,7 @@ def inflect(verb: str, form: str) -> str:
     return f"{verb[:-1]}ies" if verb.endswith("y") and verb[-2] not in "aeiou" else f"{verb}s"
 
 
-IRREGULAR_PLURALS = {
-    "man": "men",
-    "woman": "women",
-    "fish": "fish",
-    "aircraft": "aircraft",
-    "person": "people",
-    "box": "boxes",
-}
+IRREGULAR_PLURALS = {"man": "men", "woman": "women", "fish": "fish", "aircraft": "aircraft", "person": "people"}
 
 
 def plural(noun: str) -> str:

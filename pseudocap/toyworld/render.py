@@ -24,17 +24,13 @@ SMALLEST = 3  # pixels: a thing that has shrunk below this is gone
 def render_film(film: Film, size: int) -> Iterator[np.ndarray]:
     """Render every frame, [size, size, RGB] uint8, in order."""
     for shot in film.shots:
-        yield from render_shot(shot, size)
+        yield from _frames(shot, size, np.arange(shot.frames))
 
 
 def render(film: Film, frame: int, size: int) -> np.ndarray:
     """Render one frame by its number."""
     shot, index = film.shot_at(frame)
     return next(_frames(shot, size, np.array([index])))
-
-
-def render_shot(shot: Shot, size: int) -> Iterator[np.ndarray]:
-    yield from _frames(shot, size, np.arange(shot.frames))
 
 
 def _frames(shot: Shot, size: int, numbers: np.ndarray) -> Iterator[np.ndarray]:
@@ -137,7 +133,9 @@ class _ExposedThings:
             return []
         look = self._look(self._things[thing], thing, moment, height)
         x = int(self._x[thing, moment]) + side * int(self._split[thing, moment])
-        return [_piece(look, x, int(self._y[thing, moment]), alpha)]
+        (column, right), (row, down) = divmod(x, OVER), divmod(int(self._y[thing, moment]), OVER)
+        pixels = sprite(look, right, down)
+        return [Piece(pixels, row - len(pixels) // 2, column - len(pixels) // 2, alpha)]
 
     def _look(self, thing: Thing, index: int, moment: int, height: int) -> Appearance:
         return Appearance(
@@ -164,12 +162,6 @@ class _ExposedThings:
         pixels = np.empty((max(1, bottom - top), width, 4), np.float32)
         pixels[:] = (64, 136, 232, 255)
         return Piece(pixels, top, column - width // 2, STEPS)
-
-
-def _piece(look: Appearance, x: int, y: int, alpha: int) -> Piece:
-    (column, right), (row, down) = divmod(x, OVER), divmod(y, OVER)
-    pixels = sprite(look, right, down)
-    return Piece(pixels, row - len(pixels) // 2, column - len(pixels) // 2, alpha)
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

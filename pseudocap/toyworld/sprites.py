@@ -85,7 +85,8 @@ def _large(look: Appearance) -> Image.Image:
     index = np.asarray(roles)
     if look.material not in ("plain", "shiny"):
         index = np.where((index == Role.MAIN) & _pattern(look, half, scale), np.uint8(Role.PATTERN), index)
-    pixels = np.take(_palette(look), index).view(np.uint8).reshape(*index.shape, 4)
+    palette = _palette(look.colour, look.becomes, look.material, look.mix, look.glow)
+    pixels = np.take(palette, index).view(np.uint8).reshape(*index.shape, 4)
     if look.material == "shiny":
         _shine(pixels, index, half, scale)
     return Image.frombuffer("RGBX", (2 * half, 2 * half), pixels, "raw", "RGBX", 0, 1)
@@ -124,7 +125,7 @@ def _shine(pixels: np.ndarray, index: np.ndarray, half: int, scale: int) -> None
 
 
 @lru_cache(maxsize=2000)
-def _palette_of(colour: str, becomes: str, material: str, mix: int, glow: int) -> np.ndarray:
+def _palette(colour: str, becomes: str, material: str, mix: int, glow: int) -> np.ndarray:
     base = np.array(COLOURS[colour], float)
     if mix:
         base += (np.array(COLOURS[becomes], float) - base) * mix / STEPS
@@ -143,7 +144,3 @@ def _palette_of(colour: str, becomes: str, material: str, mix: int, glow: int) -
     colours[Role.GLOW, :3] = unlit + (lit - unlit) * glow / STEPS
     colours[OUTLINE, :3] = base * 0.32
     return np.clip(colours, 0, 255).astype(np.uint8).view(np.uint32)[:, 0]  # four bytes that are looked up as one
-
-
-def _palette(look: Appearance) -> np.ndarray:
-    return _palette_of(look.colour, look.becomes, look.material, look.mix, look.glow)
