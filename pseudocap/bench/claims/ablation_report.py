@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.bench.claims.ablations import Arm, find_ablation
 from pseudocap.bench.claims.cells import Cell
 from pseudocap.bench.claims.regimes import Bench, provenance
-from pseudocap.bench.claims.report import draw, draw_means, interval_text, kind_of_intervals, mean_text, write_table
-from pseudocap.bench.claims.results import machine, mean_document, over_films
+from pseudocap.bench.claims.report import (
+    draw,
+    draw_means,
+    interval_text,
+    kind_of_intervals,
+    lines_of,
+    mean_text,
+    write_table,
+)
+from pseudocap.bench.claims.results import mean_document, over_films
+from pseudocap.bench.machine import machine
+from pseudocap.bench.tables import table
 from pseudocap.evaluate.captioner import ZERO_SHOT
 from pseudocap.evaluate.views import PLAIN
 from pseudocap.metrics.measures import METRICS
+from pseudocap.regimes.table import UNTRAINED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,7 +60,7 @@ def arm_document(arm: Arm, reports: Sequence[Mapping[str, Any]], cell: Cell) -> 
     document: dict[str, Any] = {
         "settings": dict(arm.settings),
         "regime": arm.regime,
-        "steps": 0 if arm.regime == "none" else cell.plan.steps_of(arm.regime),
+        "steps": 0 if arm.regime == UNTRAINED else cell.plan.steps_of(arm.regime),
         "training": list(cell.training),
         "tuning": list(cell.tuning),
         "diverged": len(reports) - len(finished),
@@ -71,25 +82,25 @@ def write_ablation(out: Path, result: Mapping[str, Any]) -> list[Path]:
     return [figure, *write_table(out, ablation_table(result), result)]
 
 
-def ablation_table(result: Mapping[str, Any]) -> Iterator[str]:
+def ablation_table(result: Mapping[str, Any]) -> list[str]:
     settings, seeds = list(result["arms"][0]["settings"]), result["seeds"]
     columns = [name for name in settings if name != "steps"]  # which every table has
-    yield f"# {result['ablation']}: {result['question']}"
-    yield ""
-    yield f"The papers: {result['claimed']}. Below are toy results, seeds {', '.join(map(str, seeds))}."
-    yield f"Intervals are 95 %: {kind_of_intervals(seeds)} {result['note']}".rstrip()
-    yield ""
-    yield f"    {result['command']}"
-    yield ""
-    yield f"| {' | '.join(columns)} | steps | {' | '.join(METRICS)} | before fine-tuning: CIDEr-D | diverged |"
-    yield f"|{'---|' * (len(columns) + len(METRICS) + 3)}"
+    rows = []
     for arm in result["arms"]:
         cells = ["-"] * (len(METRICS) + 1)
         if scores := arm["scores"]:
             cells = [interval_text(scores[PLAIN][metric]) for metric in METRICS]
             cells.append(mean_text(scores[ZERO_SHOT]["CIDEr-D"]))
-        chosen = " | ".join(str(arm["settings"][column]) for column in columns)
-        yield f"| {chosen} | {arm['steps']:,} | {' | '.join(cells)} | {arm['diverged']} of {len(seeds)} |"
+        chosen = (arm["settings"][column] for column in columns)
+        rows.append((*chosen, f"{arm['steps']:,}", *cells, f"{arm['diverged']} of {len(seeds)}"))
+    paragraphs = (
+        f"# {result['ablation']}: {result['question']}",
+        f"The papers: {result['claimed']}. Below are toy results, seeds {', '.join(map(str, seeds))}.\n"
+        + f"Intervals are 95 %: {kind_of_intervals(seeds)} {result['note']}".rstrip(),
+        f"    {result['command']}",
+        table((*columns, "steps", *METRICS, "before fine-tuning: CIDEr-D", "diverged"), rows),
+    )
+    return lines_of(paragraphs)
 
 
 def _draw(axes: Axes, result: Mapping[str, Any]) -> None:

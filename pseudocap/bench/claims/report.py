@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.bench.tables import table
 from pseudocap.evaluate.views import VIEWS
 from pseudocap.files.atomic import write_text
 from pseudocap.metrics.measures import METRICS
+from pseudocap.regimes.table import UNTRAINED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,42 +39,35 @@ def write_table(out: Path, lines: Iterable[str], results: Document) -> list[Path
 # The table
 
 
-def results_table(results: Document) -> Iterator[str]:
-    yield from _heading(results)
-    yield from _main_table(results)
-    yield from _claims(results)
-    yield from _beside(results)
-    yield from _fewer(results)
-    yield from _truth(results)
-    yield from _duplicates(results)
+def results_table(results: Document) -> list[str]:
+    sections = (_heading, _main_table, _claims, _beside, _fewer, _truth, _duplicates)
+    return lines_of(paragraph for section in sections for paragraph in section(results))
+
+
+def lines_of(paragraphs: Iterable[str]) -> list[str]:
+    """Put a blank line between paragraphs."""
+    return "\n\n".join(paragraphs).split("\n")
 
 
 def _heading(results: Document) -> Iterator[str]:
-    seeds, toy = results["seeds"], results["corpus"].startswith("toy")
+    seeds, coverage = results["seeds"], results["data"]["coverage"]
     yield f"# Regimes on {results['corpus']}"
-    yield ""
-    if toy:
-        yield "Toy results: the world is drawn to the papers' assumptions; they show the method and prove nothing of"
-        yield "real video."
-        yield ""
+    if results["corpus"].startswith("toy"):
+        yield (
+            "Toy results: the world is drawn to the papers' assumptions; they show the method and prove nothing of\n"
+            "real video."
+        )
     yield f"    {results['command']}"
-    yield ""
-    yield (
+    text = (
         f"{results['test films']:,} test films, greedy decoding, seeds {', '.join(map(str, seeds))}. Intervals are "
         f"95 %: {kind_of_intervals(seeds)} Fine-tuning is the same for all."
     )
-    yield from _coverage(results["data"]["coverage"])
-    yield ""
-
-
-def _coverage(coverage: Mapping[str, Any] | str) -> Iterator[str]:
-    """Report the coverage of a real corpus; the toy films are all there."""
-    if isinstance(coverage, str):
-        return
-    if coverage["missing"] or coverage["undecodable"]:
-        yield f"**Not all test videos could be decoded**: {json.dumps(coverage)}."
+    if isinstance(coverage, str):  # of the toy films, which are all there
+        yield text
+    elif coverage["missing"] or coverage["undecodable"]:
+        yield f"{text}\n**Not all test videos could be decoded**: {json.dumps(coverage)}."
     else:
-        yield f"All {coverage['test videos']:,} test videos are there and can be decoded."
+        yield f"{text}\nAll {coverage['test videos']:,} test videos are there and can be decoded."
 
 
 def kind_of_intervals(seeds: Sequence[int]) -> str:
@@ -83,24 +78,20 @@ def kind_of_intervals(seeds: Sequence[int]) -> str:
 
 def _main_table(results: Document) -> Iterator[str]:
     claimed = "claimed, on MSR-VTT's validation, other backbones: CIDEr"
-    yield f"| regime | steps | CIDEr-D | BLEU-4 | ROUGE-L | before fine-tuning | | {claimed} |"
-    yield "|---|---|---|---|---|---|---|---|"
+    rows = []
     for name, regime in results["regimes"].items():
         cells = [interval_text(regime["scores"]["as it is"][metric]) for metric in METRICS]
         before = mean_text(regime["scores"]["zero-shot"]["CIDEr-D"]) if "zero-shot" in regime["scores"] else ""
-        other = regime["claimed on MSR-VTT"]
         steps = "elsewhere" if regime["steps"] is None else f"{regime['steps']:,}"
-        yield f"| {name} | {steps} | {' | '.join(cells)} | {before} | | {other or ''} |"
+        rows.append((name, steps, *cells, before, "", regime["claimed on MSR-VTT"] or ""))
     for text, key in (("people, one against the other 19", "people"), ("the whole truth, plainly", "whole truth")):
         if results.get(key):
-            yield f"| {text} | | {' | '.join(f'{results[key][metric]:.1f}' for metric in METRICS)} | | | |"
-    yield ""
+            rows.append((text, "", *(f"{results[key][metric]:.1f}" for metric in METRICS), "", "", ""))
+    yield table(("regime", "steps", *METRICS, "before fine-tuning", "", claimed), rows)
     if shared := [name for name, regime in results["regimes"].items() if regime["one pre-training for all seeds"]]:
         yield f"All seeds of {', '.join(shared)} begin with one captioner: their intervals are of fine-tuning alone."
-        yield ""
-    if "none" in results["regimes"]:
-        yield "`none` goes into fine-tuning with new adapters, without pre-training."
-        yield ""
+    if UNTRAINED in results["regimes"]:
+        yield f"`{UNTRAINED}` goes into fine-tuning with new adapters, without pre-training."
 
 
 def mean_text(mean: Document) -> str:
@@ -118,24 +109,22 @@ def interval_text(mean: Document) -> str:
 
 def _claims(results: Document) -> Iterator[str]:
     yield "## Do the papers' claims hold here?"
-    yield ""
     if not results["claims"]:
         yield "None could be judged: the regimes that they compare were not both run."
-        yield ""
         return
-    yield "A claim holds where both paired intervals lie above 0. The one over seeds is Student's t, for other"
-    yield "trainings; the one over films is the bootstrap, for other films. The papers claim it after fine-tuning on"
-    yield "all captions; the rows after fewer say whether it holds for whoever has fewer."
-    yield ""
-    yield "| claim | fine-tuning | CIDEr-D difference | over seeds | over films | verdict |"
-    yield "|---|---|---|---|---|---|"
+    yield (
+        "A claim holds where both paired intervals lie above 0. The one over seeds is Student's t, for other\n"
+        "trainings; the one over films is the bootstrap, for other films. The papers claim it after fine-tuning on\n"
+        "all captions; the rows after fewer say whether it holds for whoever has fewer."
+    )
     fewer = {f"{int(number):,} captions": claims for number, claims in reversed(results["claims by captions"].items())}
+    rows = []
     for when, claims in {"all": results["claims"], **fewer, "none": results["claims before fine-tuning"]}.items():
         for each in claims:
             over = [_span(each[f"interval over {what}"]) for what in ("seeds", "films")]
             what = f"{each['difference'].partition(',')[0]}: {each['mean']:+.1f}"
-            yield f"| {each['claim']} | {when} | {what} | {over[0]} | {over[1]} | **{each['verdict']}** |"
-    yield ""
+            rows.append((each["claim"], when, what, *over, f"**{each['verdict']}**"))
+    yield table(("claim", "fine-tuning", "CIDEr-D difference", "over seeds", "over films", "verdict"), rows)
 
 
 def _span(interval: Sequence[float] | None) -> str:
@@ -144,10 +133,8 @@ def _span(interval: Sequence[float] | None) -> str:
 
 def _beside(results: Document) -> Iterator[str]:
     yield "## Does it use time?"
-    yield ""
     yield "CIDEr-D of the same captioners, given the films in other ways; blind is a memory of zeros."
-    yield ""
-    yield from _means_by_regime(results, shared_views(results), lambda regime, view: regime["scores"][view]["CIDEr-D"])
+    yield _means_by_regime(results, shared_views(results), lambda regime, view: regime["scores"][view]["CIDEr-D"])
 
 
 def shared_views(results: Document) -> list[str]:
@@ -159,29 +146,23 @@ def _fewer(results: Document) -> Iterator[str]:
     if numbers == ["all"]:
         return
     yield "## By the number of captions that the fine-tuning had"
-    yield ""
-    yield from _means_by_regime(results, numbers, lambda regime, number: regime["by captions"][number])
+    yield _means_by_regime(results, numbers, lambda regime, number: regime["by captions"][number])
     yield "Which captions are drawn depends on the seed. The validation, which decides when to stop, is always full."
-    yield ""
 
 
-def _means_by_regime(
-    results: Document, columns: Sequence[str], mean_of: Callable[[Document, str], Document]
-) -> Iterator[str]:
-    yield f"| regime | {' | '.join(columns)} |"
-    yield f"|---|{'---|' * len(columns)}"
-    for name, regime in results["regimes"].items():
-        yield f"| {name} | {' | '.join(mean_text(mean_of(regime, column)) for column in columns)} |"
-    yield ""
+def _means_by_regime(results: Document, columns: Sequence[str], mean_of: Callable[[Document, str], Document]) -> str:
+    rows = [
+        (name, *(mean_text(mean_of(regime, column)) for column in columns))
+        for name, regime in results["regimes"].items()
+    ]
+    return table(("regime", *columns), rows)
 
 
 def _truth(results: Document) -> Iterator[str]:
     yield "## What the captions say"
-    yield ""
     truths = all("truth" in regime for regime in results["regimes"].values())
-    more = " | correct | made up, of the things named | blind: made up" if truths else ""
-    yield f"| regime | different captions | different words | words, of all | pairs, of all | mean length{more} |"
-    yield f"|---|---|---|---|---|---|{'---|---|---|' if truths else ''}"
+    more = ("correct", "made up, of the things named", "blind: made up") if truths else ()
+    rows = []
     for name, regime in results["regimes"].items():
         language = regime["language"]
         shares = [f"{100 * language[key]:.1f} %" for key in ("distinct_1", "distinct_2")]
@@ -191,17 +172,16 @@ def _truth(results: Document) -> Iterator[str]:
             plain, blind = regime["truth"]["as it is"], regime["truth"]["blind"]
             made_up = "made up of the things named"
             cells += [f"{plain['correct']:.1f} %", f"{plain[made_up]:.1f} %", f"{blind[made_up]:.1f} %"]
-        yield f"| {name} | {' | '.join(cells)} |"
-    yield ""
+        rows.append((name, *cells))
+    names = ("different captions", "different words", "words, of all", "pairs, of all", "mean length")
+    yield table(("regime", *names, *more), rows)
     if truths:
         yield "Held against the exact scenes; means over seeds."
-        yield ""
 
 
 def _duplicates(results: Document) -> Iterator[str]:
     found = results["duplicates"]
     yield "## Near-duplicates of test videos in pre-training"
-    yield ""
     if found is None:
         yield "Not looked for: no tars of images or clips were given (memories do not show what they were made of)."
         return

@@ -3,47 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from pseudocap.bench.claims.cells import Cell
 from pseudocap.bench.claims.certainty import CLAIMS, Judged, Mean, judge_claim, mean_over_seeds
 from pseudocap.bench.claims.measured import Measured, read_measured
 from pseudocap.bench.claims.regimes import Bench, provenance
+from pseudocap.bench.machine import machine
 from pseudocap.evaluate.captioner import references_of
 from pseudocap.evaluate.views import PLAIN
 from pseudocap.hub.checkpoint import read_config
 from pseudocap.metrics.suite import Scores
 from pseudocap.regimes.table import REGIMES, UNTRAINED
-from pseudocap.stages import commit
-from pseudocap.version import __version__
 
 OF_A_CELL = ("scores", "intervals over films", "seconds", "commit")
-LIBRARIES = ("torch", "lightning", "transformers", "tokenizers", "numpy", "av")
-
-
-def machine() -> dict[str, Any]:
-    """Describe the machine that ran it: enough to make it again, and nothing of where files lie."""
-    found: dict[str, str | None] = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = None
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return {
-        "pseudocap": __version__,
-        "commit": commit(),
-        "versions": {"python": platform.python_version(), **found},
-        "device": device,
-        "threads": torch.get_num_threads(),
-    }
 
 
 def gather(bench: Bench, *, command: str) -> dict[str, Any]:

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pseudocap.bench.claims.report import write_table
-from pseudocap.bench.claims.results import machine
+from pseudocap.bench.claims.report import lines_of, write_table
+from pseudocap.bench.machine import machine
 from pseudocap.bench.peers.peer_specs import Spec
 from pseudocap.bench.peers.peers import Captioner, Ours, Pixels, load_captioner, load_or_reason
 from pseudocap.bench.speed.measure import Timing, peak_memory, take_turns
+from pseudocap.bench.tables import table
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
@@ -225,40 +226,32 @@ def write_model(out: Path, document: Mapping[str, Any], captions: Mapping[str, M
     return [out / "captions.json", *write_table(out, model_table(document), document)]
 
 
-def model_table(document: Mapping[str, Any]) -> Iterator[str]:
+def model_table(document: Mapping[str, Any]) -> list[str]:
     seen, batch = document["coverage"], document["batch"]
-    yield f"    {document['command']}"
-    yield ""
-    yield (
+    text = (
         f"{seen['scored']:,} videos of {document['data']['corpus']} {document['split']}, {document['frames']} frames "
         f"each, greedy decoding, on {document['device']}; intervals of 95 % over videos."
     )
     if seen["missing"] or seen["undecodable"]:
         absent, broken = len(seen["missing"]), len(seen["undecodable"])
-        yield f"**Left out**: {absent} videos that are not there, {broken} that cannot be decoded."
-    yield ""
-    yield f"| model | parameters | {' | '.join(METRICS)} | s a clip, alone | s a clip, of {batch} | peak MiB |"
-    yield "|---|---|---|---|---|---|---|---|"
-    for row in document["models"]:
-        if "parameters" not in row:
-            yield f"| {row['name']} | | {row['quality']} | | | | | not computed |"
+        text += f"\n**Left out**: {absent} videos that are not there, {broken} that cannot be decoded."
+    rows, differences = [], []
+    for each in document["models"]:
+        if "parameters" not in each:
+            rows.append((each["name"], "", each["quality"], "", "", "", "", "not computed"))
             continue
-        quality = row["quality"]
-        cells = (
-            [_figure(quality[name]) if name in quality else "" for name in METRICS]
-            if isinstance(quality, dict)
-            else [quality, "", ""]
-        )
-        seconds = [f"{row['seconds a clip'][how]['median']:.3f}" for how in ("one by one", "in a batch")]
-        figures = " | ".join((*cells, *seconds, f"{row['peak MiB']:,.0f}"))
-        yield f"| {row['name']} | {row['parameters']:,} | {figures} |"
-    for row in document["models"]:
-        if row.get("less ours"):
-            less = row["less ours"]
+        quality = each["quality"]
+        cells = [quality, "", ""]
+        if isinstance(quality, dict):
+            cells = [_figure(quality[name]) if name in quality else "" for name in METRICS]
+        seconds = [f"{each['seconds a clip'][how]['median']:.3f}" for how in ("one by one", "in a batch")]
+        rows.append((each["name"], f"{each['parameters']:,}", *cells, *seconds, f"{each['peak MiB']:,.0f}"))
+        if less := each["less ours"]:
             low, high = less["interval"]
-            yield ""
             spread = f"{low:+.1f} to {high:+.1f}, p {less['p']:.3f}"
-            yield f"{row['name']} less ours, CIDEr-D: {less['CIDEr-D']:+.1f} ({spread})"
+            differences.append(f"{each['name']} less ours, CIDEr-D: {less['CIDEr-D']:+.1f} ({spread})")
+    columns = ("model", "parameters", *METRICS, "s a clip, alone", f"s a clip, of {batch}", "peak MiB")
+    return lines_of((f"    {document['command']}", text, table(columns, rows), *differences))
 
 
 def _figure(figure: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart, take_turns
+from pseudocap.bench.tables import head
 from pseudocap.model.adapter import FeedForward
 from pseudocap.model.attention import SeparableCrossAttention
 from pseudocap.model.encoders.base import pool
@@ -135,8 +136,7 @@ def main() -> None:
         print(peak_memory(make_step(kind, int(frames), feed_forward=bool(int(feed_forward)))))
         return
     if not args.json:
-        print("| frames | feed-forward | attention | seconds | fastest-slowest | times separable | peak MiB |")
-        print("|---|---|---|---|---|---|---|")
+        print(head("frames", "feed-forward", "attention", "seconds", "fastest-slowest", "times separable", "peak MiB"))
     for feed_forward in (False, True):
         for frames in args.frames:
             for row in measure(frames, feed_forward=feed_forward, rounds=args.rounds):

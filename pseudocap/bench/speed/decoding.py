@@ -21,6 +21,7 @@ import av
 import numpy as np
 
 from pseudocap.bench.speed.measure import parser_of, take_turns
+from pseudocap.bench.tables import head
 from pseudocap.files.atomic import unfinished
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video, probe
@@ -168,8 +169,7 @@ def main() -> None:
     parser.add_argument("--films", type=Path, help="a folder to keep the films in (default: a temporary one)")
     args = parser.parse_args()
     print(f"torchcodec: {why_unusable() or 'works'}")
-    print("| key frame every | | seconds | times faster | times less processor time | goal |")
-    print("|---|---|---|---|---|---|")
+    print(head("key frame every", "", "seconds", "times faster", "times less processor time", "goal"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.films or Path(temporary)
         for film, (key_interval, shot) in FILMS.items():

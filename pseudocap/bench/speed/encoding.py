@@ -12,6 +12,7 @@ import torch
 from transformers import TimesformerConfig, TimesformerModel
 
 from pseudocap.bench.speed.measure import Timing, parser_of, peak_memory, run_apart, take_turns
+from pseudocap.bench.tables import head
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 
 KINDS = ("ours", "transformers")
@@ -54,8 +55,9 @@ def main() -> None:
     if args.cell:
         print(peak_memory(make_run(args.cell, args.batch, args.frames[0], args.depth, dtype=args.dtype)))
         return
-    print("| frames | clips | encoder | seconds | fastest-slowest | times as fast | peak MiB above the weights |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        head("frames", "clips", "encoder", "seconds", "fastest-slowest", "times as fast", "peak MiB above the weights")
+    )
     for frames in args.frames:
         timings = measure(args.batch, frames, args.rounds, args.depth, dtype=args.dtype)
         for kind in KINDS:

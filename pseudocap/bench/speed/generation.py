@@ -28,6 +28,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from pseudocap.bench.speed.attention import CrossAttention
 from pseudocap.bench.speed.measure import Timing, parser_of, take_turns, times_as_fast
 from pseudocap.bench.speed.shapes import PATCHES, made_up_memory, network, so_many_tokens
+from pseudocap.bench.tables import head
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.decoders.base import ProjectedMemory
 from pseudocap.model.decoders.opt import SHAPES, AdaptedOPT
@@ -195,8 +196,7 @@ def main() -> None:
     weights = weights_read(model)
     if not args.json:
         print(f"{args.shape}, {args.tokens} tokens; a step reads {weights:.3f} times plain OPT's weights\n")
-        print("| frames | batch | beams | against | ours, s | theirs, s | times as fast (rounds) |")
-        print("|---|---|---|---|---|---|---|")
+        print(head("frames", "batch", "beams", "against", "ours, s", "theirs, s", "times as fast (rounds)"))
     base = Setting(shape=args.shape, tokens=args.tokens)
     for frames, batch, beams in product(args.frames, args.batch, args.beams):
         setting = replace(base, frames=frames, batch=batch, beams=beams)

@@ -10,7 +10,6 @@ fixed cost before it, more would be a fault.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -18,9 +17,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 
-from pseudocap.bench.speed.measure import peak_memory, run_apart
+from pseudocap.bench import tables
+from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart
 
 Make = Callable[[Path, int], Callable[[], object]]
 CLIPS_OF_A_FILM = 10
@@ -135,30 +136,27 @@ def power(smaller: Size, larger: Size) -> float:
 
 
 def measure_apart(name: str, sizes: Sequence[int]) -> list[Size]:
-    found = []
-    for size in sizes:
-        printed = run_apart("growth", name, "--cell", size, "--sizes", min(sizes))
-        found.append(Size(**json.loads(printed.splitlines()[-1])))
-    return found
+    printed = (run_apart("growth", name, "--cell", size, "--sizes", min(sizes)) for size in sizes)
+    return [Size(**json.loads(each.splitlines()[-1])) for each in printed]
 
 
 def table(part: Growth, found: Sequence[Size]) -> str:
-    lines = [f"| {part.unit} | seconds | ms for each | power | peak, MiB |", "|---|---|---|---|---|"]
-    for index, each in enumerate(found):
-        slope = f"{power(found[index - 1], each):.2f}" if index else ""
-        lines.append(
-            f"| {each.size:,} | {each.seconds:.3f} | {1000 * each.seconds / each.size:.2f} | {slope} "
-            f"| {each.peak_mib:.0f} |"
+    slopes = ["", *(f"{power(*pair):.2f}" for pair in pairwise(found))]
+    rows = (
+        (
+            f"{each.size:,}",
+            f"{each.seconds:.3f}",
+            f"{1000 * each.seconds / each.size:.2f}",
+            slope,
+            f"{each.peak_mib:.0f}",
         )
-    return "\n".join(lines)
+        for each, slope in zip(found, slopes, strict=True)
+    )
+    return tables.table((part.unit, "seconds", "ms for each", "power", "peak, MiB"), rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m pseudocap.bench.speed.growth",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("growth", __doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], metavar="PART", help=f"{', '.join(PARTS)} (all)")
     parser.add_argument("--sizes", type=int, nargs="+", help="of one part, instead of its own")
     parser.add_argument("--json", action="store_true", help="one JSON row a size instead of tables")

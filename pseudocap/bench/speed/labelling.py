@@ -19,6 +19,7 @@ import torch
 
 from pseudocap.bench.speed.decoding import benchmark_film, decode_everything
 from pseudocap.bench.speed.measure import Timing, parser_of, take_turns
+from pseudocap.bench.tables import head
 from pseudocap.decoding import LabelDecoding
 from pseudocap.label.engines import LocalEngine
 from pseudocap.label.framing import Framing
@@ -71,8 +72,15 @@ def size_up(folder: Path, rounds: int, tokens: int) -> None:
     weights, minute = folder / "blip-base", benchmark_film(folder / "minute.mp4", "250", minutes=1)
     write_blip(weights, image_size=384, tiny=False)
     teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=tokens))
-    print("| teacher | clips | processor ms a clip | clips a second a core | extrapolated: core hours for 50 M clips |")
-    print("|---|---|---|---|---|")
+    print(
+        head(
+            "teacher",
+            "clips",
+            "processor ms a clip",
+            "clips a second a core",
+            "extrapolated: core hours for 50 M clips",
+        )
+    )
     runs: list[tuple[str, Path, Teacher, int]] = [
         *(
             (
@@ -148,8 +156,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=12, help="of every caption, with --blip (default 12)")
     args = parser.parse_args()
     if not args.sizing:
-        print("| | | plain, s | label, s | times faster | times less processor time | goal |")
-        print("|---|---|---|---|---|---|---|")
+        print(head("", "", "plain, s", "label, s", "times faster", "times less processor time", "goal"))
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.films or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

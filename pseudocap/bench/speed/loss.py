@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart, take_turns
+from pseudocap.bench.tables import head
 from pseudocap.model.loss import IGNORE, caption_loss
 
 N, L, D, V = 64, 32, 2048, 50272
@@ -47,7 +48,7 @@ def main() -> None:
         print(peak_memory(make_step(args.cell)))
         return
     timings = take_turns({kind: make_step(kind) for kind in KINDS}, rounds=args.rounds)
-    print("| loss | seconds | of naive | peak MiB | value |\n|---|---|---|---|---|")
+    print(head("loss", "seconds", "of naive", "peak MiB", "value"))
     for kind in KINDS:
         peak = float(run_apart("loss", "--cell", kind))
         seconds = timings[kind].median

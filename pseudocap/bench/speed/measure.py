@@ -58,12 +58,13 @@ def times_as_fast(ours: Timing, theirs: Timing) -> tuple[float, float, float]:
     return theirs.median / ours.median, min(rounds), max(rounds)
 
 
-def parser_of(benchmark: str, description: str | None, *, rounds: int) -> argparse.ArgumentParser:
-    """Build the options of `python -m pseudocap.bench.speed.BENCHMARK`, --rounds among them."""
+def parser_of(benchmark: str, description: str | None, *, rounds: int | None = None) -> argparse.ArgumentParser:
+    """Build the options of `python -m pseudocap.bench.speed.BENCHMARK`, where it has rounds with their usual number."""
     formatter = argparse.RawDescriptionHelpFormatter
     prog = f"python -m pseudocap.bench.speed.{benchmark}"
     parser = argparse.ArgumentParser(prog=prog, description=description, formatter_class=formatter)
-    parser.add_argument("--rounds", type=int, default=rounds, help=f"how often everyone runs ({rounds})")
+    if rounds is not None:
+        parser.add_argument("--rounds", type=int, default=rounds, help=f"how often everyone runs ({rounds})")
     return parser
 
 

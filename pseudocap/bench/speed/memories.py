@@ -16,6 +16,7 @@ import torch
 
 from pseudocap.bench.speed.measure import parser_of, take_turns
 from pseudocap.bench.speed.shapes import network
+from pseudocap.bench.tables import head
 from pseudocap.data.collate import collate
 from pseudocap.data.corpora.unlabelled import uncaptioned
 from pseudocap.data.memories.encode import encode
@@ -77,9 +78,7 @@ def main() -> None:
             write_film(folder / f"{number}.mp4", number)
         videos = RowSource(uncaptioned(VideoFolder(folder)), VideoFolder(folder), preprocess)
         sources: dict[str, Source] = {"videos": videos}
-        print(
-            "| an epoch from | seconds | times as fast | bytes a view | encoding once, seconds |\n|---|---|---|---|---|"
-        )
+        print(head("an epoch from", "seconds", "times as fast", "bytes a view", "encoding once, seconds"))
         sizes = {"videos": ("", "")}
         for storage in ("float16", "int8"):
             spec = MemorySpec(encoder="random", preprocess=preprocess, crops=1, storage=storage)

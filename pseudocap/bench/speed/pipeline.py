@@ -16,6 +16,7 @@ from pathlib import Path
 from pseudocap.bench.speed.decoding import benchmark_film
 from pseudocap.bench.speed.labelling import centres
 from pseudocap.bench.speed.measure import parser_of, take_turns
+from pseudocap.bench.tables import head
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frame
 
@@ -105,15 +106,14 @@ def main() -> None:
 
 
 def _print_work(found: dict[str, ClipWork]) -> None:
-    print("| film | KiB read a clip | decode, ms | scale, ms |\n|---|---|---|---|")
+    print(head("film", "KiB read a clip", "decode, ms", "scale, ms"))
     for name, work in found.items():
         print(f"| {name} | {work.kib:.0f} | {work.decode:.1f} | {work.scale:.1f} |")
 
 
 def _print_needs(found: dict[str, ClipWork]) -> None:
     """Print the arithmetic from the first table."""
-    print("\n| a teacher of so many clips a second needs | " + " | ".join(f"{rate:,}" for rate in RATES) + " |")
-    print("|---" * (len(RATES) + 1) + "|")
+    print("\n" + head("a teacher of so many clips a second needs", *(f"{rate:,}" for rate in RATES)))
     for name, work in found.items():
         each = [needs(work, rate) for rate in RATES]
         cells = [f"{_rounded(need.cores)} cores, {_rounded(need.mib_a_second)} MiB/s" for need in each]
@@ -126,8 +126,7 @@ def _rounded(number: float) -> str:
 
 def _print_bounds(found: dict[str, ClipWork], cores: Sequence[float], disk: float) -> None:
     print(f"\nWith a GPU that is never the bound, and {disk:g} MiB/s from the disk:\n")
-    print("| cores beside it | " + " | ".join(found) + " |")
-    print("|---" * (len(found) + 1) + "|")
+    print(head("cores beside it", *found))
     for count in cores:
         slowest = [bound(work, rate=float("inf"), cores=count, mib_a_second=disk) for work in found.values()]
         print(f"| {count:g} | " + " | ".join(f"{rate:,.0f} clips/s: {who}" for who, rate in slowest) + " |")

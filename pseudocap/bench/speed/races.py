@@ -13,18 +13,17 @@ from typing import Any
 
 from pseudocap.bench.speed.measure import Timing, take_turns
 
-RaceRun = Callable[[Path, int], Mapping[str, Timing]]
-
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """Hold a race; `run(folder, rounds)` times `ours` and `against`, by these names. `floor`: less is a failure.
-    What every race has is positional, so that their list reads as a table."""
+    """Hold a race; `run(folder, rounds, *settings)` times `ours` and `against`, by these names. `floor`: less is a
+    failure. What every race has is positional, so that their list reads as a table."""
 
     name: str
     against: str
     floor: float
-    run: RaceRun
+    run: Callable[..., Mapping[str, Timing]]
+    settings: tuple[Any, ...] = ()
     _: KW_ONLY
     ours: str = "ours"
     rounds: int = 3
@@ -32,101 +31,77 @@ class Race:
     note: str = ""
 
 
-def race_decoding(film: str, nearest: bool) -> RaceRun:
+def race_decoding(folder: Path, rounds: int, film: str, nearest: bool) -> Mapping[str, Timing]:
     """The centre frames of all 8 s clips of two minutes of 640x360, key frames every so many."""
+    from pseudocap.bench.speed.decoding import benchmark_film, decode_clips, decode_everything
+    from pseudocap.bench.speed.labelling import centres
 
-    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import benchmark_film, decode_clips, decode_everything
-        from pseudocap.bench.speed.labelling import centres
-
-        path = benchmark_film(folder / f"every_{film}_2min.mp4", film, minutes=2)
-        times = centres(path)
-        runs: dict[str, Callable[[], object]] = {
-            "ours": lambda: decode_clips(path, times, nearest),
-            "PyAV, every frame": lambda: decode_everything(path, times),
-        }
-        return take_turns(runs, rounds=rounds)
-
-    return run
+    path = benchmark_film(folder / f"every_{film}_2min.mp4", film, minutes=2)
+    times = centres(path)
+    runs: dict[str, Callable[[], object]] = {
+        "ours": lambda: decode_clips(path, times, nearest),
+        "PyAV, every frame": lambda: decode_everything(path, times),
+    }
+    return take_turns(runs, rounds=rounds)
 
 
-def race_labelling(film: str) -> RaceRun:
+def race_labelling(folder: Path, rounds: int, film: str) -> Mapping[str, Timing]:
     """Ten minutes labelled by a teacher that says nothing of what it sees: long enough for what a run costs at any
     length (its plan, its files) to be small beside the decoding."""
+    from pseudocap.bench.speed.decoding import benchmark_film, decode_everything
+    from pseudocap.bench.speed.labelling import centres, labelled
+    from pseudocap.label.teachers.base import NullTeacher
 
-    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import benchmark_film, decode_everything
-        from pseudocap.bench.speed.labelling import centres, labelled
-        from pseudocap.label.teachers.base import NullTeacher
-
-        path = benchmark_film(folder / f"every_{film}_10min.mp4", film, minutes=10)
-        times = centres(path)
-        runs: dict[str, Callable[[], object]] = {
-            "ours": lambda: labelled(path, NullTeacher(), workers=0),
-            "PyAV, every frame": lambda: decode_everything(path, times),
-        }
-        return take_turns(runs, rounds=rounds)
-
-    return run
+    path = benchmark_film(folder / f"every_{film}_10min.mp4", film, minutes=10)
+    times = centres(path)
+    runs: dict[str, Callable[[], object]] = {
+        "ours": lambda: labelled(path, NullTeacher(), workers=0),
+        "PyAV, every frame": lambda: decode_everything(path, times),
+    }
+    return take_turns(runs, rounds=rounds)
 
 
-def race_blip(dtype: str) -> RaceRun:
+def race_blip(folder: Path, rounds: int, dtype: str) -> Mapping[str, Timing]:
     """A minute labelled by a BLIP-base of random weights, 12 tokens a caption."""
+    from pseudocap.bench.speed.decoding import benchmark_film
+    from pseudocap.bench.speed.labelling import centres, labelled, plain_script
+    from pseudocap.decoding import LabelDecoding
+    from pseudocap.label.teachers.image_text import ImageTextTeacher
+    from pseudocap.zoo.tiny import write_blip
 
-    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.decoding import benchmark_film
-        from pseudocap.bench.speed.labelling import centres, labelled, plain_script
-        from pseudocap.decoding import LabelDecoding
-        from pseudocap.label.teachers.image_text import ImageTextTeacher
-        from pseudocap.zoo.tiny import write_blip
-
-        weights, path = folder / "blip-base", benchmark_film(folder / "minute.mp4", "250", minutes=1)
-        write_blip(weights, image_size=384, tiny=False)
-        times = centres(path)
-        teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=12), dtype=dtype)
-        runs: dict[str, Callable[[], object]] = {
-            "ours": lambda: labelled(path, teacher, workers=0, batch_size=len(times)),
-            "transformers, frame by frame": plain_script(path, weights, times, 12),
-        }
-        return take_turns(runs, rounds=rounds)
-
-    return run
+    weights, path = folder / "blip-base", benchmark_film(folder / "minute.mp4", "250", minutes=1)
+    write_blip(weights, image_size=384, tiny=False)
+    times = centres(path)
+    teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=12), dtype=dtype)
+    runs: dict[str, Callable[[], object]] = {
+        "ours": lambda: labelled(path, teacher, workers=0, batch_size=len(times)),
+        "transformers, frame by frame": plain_script(path, weights, times, 12),
+    }
+    return take_turns(runs, rounds=rounds)
 
 
-def race_attention(frames: int, other: str) -> RaceRun:
+def race_attention(folder: Path, rounds: int, frames: int, other: str) -> Mapping[str, Timing]:
     """Six adapters of OPT-1.3B's width, attention alone, forward and backward."""
+    from pseudocap.bench.speed.attention import make_step
 
-    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.attention import make_step
-
-        kinds = {"separable": "separable", other: other}
-        steps = {name: make_step(kind, frames, feed_forward=False) for name, kind in kinds.items()}
-        return take_turns(steps, rounds=rounds)
-
-    return run
+    kinds = {"separable": "separable", other: other}
+    steps = {name: make_step(kind, frames, feed_forward=False) for name, kind in kinds.items()}
+    return take_turns(steps, rounds=rounds)
 
 
-def race_encoding(frames: int, batch: int) -> RaceRun:
+def race_encoding(folder: Path, rounds: int, frames: int, batch: int) -> Mapping[str, Timing]:
     """TimeSformer-B of random weights."""
+    from pseudocap.bench.speed.encoding import measure
 
-    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.encoding import measure
-
-        return measure(batch, frames, rounds)
-
-    return run
+    return measure(batch, frames, rounds)
 
 
-def race_training(kind: str, other: str) -> RaceRun:
+def race_training(folder: Path, rounds: int, kind: str, other: str) -> Mapping[str, Timing]:
     """OPT-350M's and TimeSformer-B's shapes, four captions of each of four clips of 8 frames: forward, backward,
     AdamW."""
+    from pseudocap.bench.speed.training import make_step
 
-    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.training import make_step
-
-        return take_turns({name: make_step(name, 4, 8, 4) for name in (kind, other)}, rounds=rounds)
-
-    return run
+    return take_turns({name: make_step(name, 4, 8, 4) for name in (kind, other)}, rounds=rounds)
 
 
 def race_loss(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -152,27 +127,21 @@ def race_streams(folder: Path, rounds: int) -> Mapping[str, Timing]:
     return take_turns(runs, rounds=rounds)
 
 
-def race_generation(against: str, **setting: Any) -> RaceRun:
+def race_generation(
+    folder: Path, rounds: int, against: str, setting: Mapping[str, Any] | None = None
+) -> Mapping[str, Timing]:
     """Greedy tokens of OPT's shapes with six adapters, after the encoder."""
+    from pseudocap.bench.speed.generation import Setting, build_setting, measure
 
-    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.generation import Setting, build_setting, measure
-
-        given = Setting(**setting)
-        return measure(build_setting(given), given, [against], rounds)
-
-    return run
+    given = Setting(**(setting or {}))
+    return measure(build_setting(given), given, [against], rounds)
 
 
-def race_precision(precision: str) -> RaceRun:
+def race_precision(folder: Path, rounds: int, precision: str) -> Mapping[str, Timing]:
     """20 greedy tokens of one caption, OPT-350M's shapes with six adapters over 8 frames, after the encoder."""
+    from pseudocap.bench.speed.small_machines import generating
 
-    def run(folder: Path, rounds: int) -> Mapping[str, Timing]:
-        from pseudocap.bench.speed.small_machines import generating
-
-        return generating("opt-350m", ("float32", precision), batch=1, rounds=rounds)
-
-    return run
+    return generating("opt-350m", ("float32", precision), batch=1, rounds=rounds)
 
 
 def race_scoring(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -190,40 +159,50 @@ TWO_STEPS = "two steps; a run of N steps is N times as long (extrapolated)"
 LONG: dict[str, Any] = {"rounds": 1, "full": True}
 
 RACES = (
-    Race("decode-12", EVERY_FRAME, 20, race_decoding("12", False)),
-    Race("decode-250", EVERY_FRAME, 3, race_decoding("250", False)),
-    Race("decode-250-nearest", EVERY_FRAME, 20, race_decoding("250", True)),
-    Race("label-12", EVERY_FRAME, 15, race_labelling("12")),
-    Race("label-250", EVERY_FRAME, 3, race_labelling("250")),
-    Race("label-blip", FRAME_BY_FRAME, 1.3, race_blip("float32"), **LONG),
-    Race("label-blip-int8", FRAME_BY_FRAME, 1.8, race_blip("int8"), note=FEWER_BITS, **LONG),
-    Race("attention-8", "full", 1.5, race_attention(8, "full"), ours="separable"),
-    Race("attention-8-resampler", "resampler-6", 1.0, race_attention(8, "resampler-6"), ours="separable"),
-    Race("attention-96", "full", 20, race_attention(96, "full"), ours="separable", rounds=2, full=True, note=TWO_STEPS),
-    Race("train-memories", "plain", 4, race_training("memories", "plain"), ours="memories", rounds=2),
-    Race("train-rows", "rows", 6, race_training("memories", "rows"), ours="memories", **LONG),
+    Race("decode-12", EVERY_FRAME, 20, race_decoding, ("12", False)),
+    Race("decode-250", EVERY_FRAME, 3, race_decoding, ("250", False)),
+    Race("decode-250-nearest", EVERY_FRAME, 20, race_decoding, ("250", True)),
+    Race("label-12", EVERY_FRAME, 15, race_labelling, ("12",)),
+    Race("label-250", EVERY_FRAME, 3, race_labelling, ("250",)),
+    Race("label-blip", FRAME_BY_FRAME, 1.3, race_blip, ("float32",), **LONG),
+    Race("label-blip-int8", FRAME_BY_FRAME, 1.8, race_blip, ("int8",), note=FEWER_BITS, **LONG),
+    Race("attention-8", "full", 1.5, race_attention, (8, "full"), ours="separable"),
+    Race("attention-8-resampler", "resampler-6", 1.0, race_attention, (8, "resampler-6"), ours="separable"),
+    Race(
+        "attention-96", "full", 20, race_attention, (96, "full"), ours="separable", rounds=2, full=True, note=TWO_STEPS
+    ),
+    Race("train-memories", "plain", 4, race_training, ("memories", "plain"), ours="memories", rounds=2),
+    Race("train-rows", "rows", 6, race_training, ("memories", "rows"), ours="memories", **LONG),
     Race(
         "train-packed",
         "plain, memories",
         1.5,
-        race_training("memories", "plain, memories"),
+        race_training,
+        ("memories", "plain, memories"),
         ours="memories",
         note="memories in both",
     ),
     Race(
-        "train-frames", "full autograd", 2, race_training("frames", "full autograd"), ours="frames", rounds=2, full=True
+        "train-frames",
+        "full autograd",
+        2,
+        race_training,
+        ("frames", "full autograd"),
+        ours="frames",
+        rounds=2,
+        full=True,
     ),
-    Race("encode-8", "transformers", 1.0, race_encoding(8, 2)),
-    Race("encode-96", "transformers", 1.15, race_encoding(96, 1), **LONG),
+    Race("encode-8", "transformers", 1.0, race_encoding, (8, 2)),
+    Race("encode-96", "transformers", 1.15, race_encoding, (96, 1), **LONG),
     Race("loss", "logits of everything", 1.3, race_loss),
     Race("resume", "a plain loop", 1.3, race_streams),
-    Race("generate", ALONE, 0.6, race_generation(ALONE, batch=8)),
-    Race("generate-1", ALONE, 0.6, race_generation(ALONE)),
-    Race("generate-1.3b", ALONE, 0.6, race_generation(ALONE, shape="opt-1.3b"), **LONG),
-    Race("generate-full", FULL_ATTENTION, 2.2, race_generation(FULL_ATTENTION)),
-    Race("generate-8-full", FULL_ATTENTION, 7, race_generation(FULL_ATTENTION, batch=8), **LONG),
-    Race("generate-96-full", FULL_ATTENTION, 16, race_generation(FULL_ATTENTION, frames=96), **LONG),
-    Race("generate-float16", "float32", 1.3, race_precision("float16"), ours="float16", full=True, note=FEWER_BITS),
-    Race("generate-int4", "float32", 1.2, race_precision("int4"), ours="int4", full=True, note=FEWER_BITS),
+    Race("generate", ALONE, 0.6, race_generation, (ALONE, {"batch": 8})),
+    Race("generate-1", ALONE, 0.6, race_generation, (ALONE,)),
+    Race("generate-1.3b", ALONE, 0.6, race_generation, (ALONE, {"shape": "opt-1.3b"}), **LONG),
+    Race("generate-full", FULL_ATTENTION, 2.2, race_generation, (FULL_ATTENTION,)),
+    Race("generate-8-full", FULL_ATTENTION, 7, race_generation, (FULL_ATTENTION, {"batch": 8}), **LONG),
+    Race("generate-96-full", FULL_ATTENTION, 16, race_generation, (FULL_ATTENTION, {"frames": 96}), **LONG),
+    Race("generate-float16", "float32", 1.3, race_precision, ("float16",), ours="float16", full=True, note=FEWER_BITS),
+    Race("generate-int4", "float32", 1.2, race_precision, ("int4",), ours="int4", full=True, note=FEWER_BITS),
     Race("score", "pycocoevalcap", 6, race_scoring),
 )

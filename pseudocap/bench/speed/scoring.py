@@ -8,14 +8,15 @@ the median of the turns. Without lists of real captions it makes captions up fro
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import random
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 
-from pseudocap.bench.speed.measure import Timing, take_turns
+from pseudocap.bench.speed.measure import Timing, parser_of, take_turns
+from pseudocap.bench.tables import head
 from pseudocap.errors import DataError
 from pseudocap.metrics import References, score
 from pseudocap.metrics.measures import METRICS
@@ -38,9 +39,7 @@ def real_captions(folder: Path, *, videos: int, each: int, seed: int = 0) -> dic
 
 def made_up_captions(*, videos: int, each: int, seed: int = 0) -> dict[str, list[str]]:
     generator = random.Random(seed)
-    nouns = [
-        f"{first}{last}" for first in ("bo", "ka", "ru", "sel", "tim") for last in ("der", "lo", "man", "net", "pa")
-    ]
+    nouns = list(map("".join, product(("bo", "ka", "ru", "sel", "tim"), ("der", "lo", "man", "net", "pa"))))
     verbs = [f"{noun}s" for noun in nouns]
 
     def caption(topic: list[str]) -> str:
@@ -89,7 +88,7 @@ def measure(captions: dict[str, list[str]], *, turns: int) -> dict[str, Timing]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("scoring", __doc__)
     parser.add_argument("--captions", type=Path, help="folder with lists of id, tab, caption; else made up")
     parser.add_argument("--videos", type=int, default=3000)
     parser.add_argument("--references", type=int, default=20)
@@ -102,7 +101,7 @@ def main() -> None:
     timings = measure(captions, turns=args.turns)
     base = timings["pycocoevalcap"].median
     print(f"{args.videos} videos x {args.references} references, median of {args.turns} turns\n")
-    print("| way | seconds | times as fast |\n|---|---|---|")
+    print(head("way", "seconds", "times as fast"))
     for name, timing in timings.items():
         print(f"| {name} | {timing.median:.3f} | {base / timing.median:.1f} |")
 

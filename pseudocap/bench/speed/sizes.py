@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pseudocap.bench.speed.shapes import build_on_meta, published
+from pseudocap.bench.tables import head
 from pseudocap.model.decoders.opt import SHAPES
 from pseudocap.model.encoders.timesformer import TimeSformerConfig
 
 
 def main() -> None:
-    print("| decoder | encoder | fusion | adapters before layers | total | frozen | trainable |")
-    print("|---|---|---|---|---|---|---|")
+    print(head("decoder", "encoder", "fusion", "adapters before layers", "total", "frozen", "trainable"))
     for name in SHAPES:
         for frames, fusion in ((8, "residual"), (96, "residual"), (8, "convex")):
             config = published(name, fusion=fusion)

@@ -18,6 +18,7 @@ from torch import nn
 
 from pseudocap.bench.speed.measure import Timing, parser_of, take_turns
 from pseudocap.bench.speed.shapes import build_on_meta, made_up_memory, published, so_many_tokens
+from pseudocap.bench.tables import head
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.model.network import ADAPTERS, CaptionNetwork
 from pseudocap.model.precision import FULL, BFloat16Linear, Float16Linear, Int4Linear, Int8Linear
@@ -84,8 +85,7 @@ def weight_only_int8(layer: nn.Linear, dtype: torch.dtype) -> Callable[[torch.Te
 
 
 def kernels(rounds: int) -> None:
-    print("| layer | rows | float32, ms | " + " | ".join(FORMS) + " |")
-    print("|---" * (len(FORMS) + 3) + "|")
+    print(head("layer", "rows", "float32, ms", *FORMS))
     for name, (inputs, outputs) in LAYERS.items():
         # Several layers, so that the caches hold none of them when its turn comes.
         layers = [nn.Linear(inputs, outputs).requires_grad_(False) for _ in range(3)]
@@ -126,9 +126,17 @@ def caption_precisions(
     clip = torch.randn(1, 8, 3, 224, 224)
     encoding = take_turns({name: partial(each.encode, clip) for name, each in models.items()}, rounds=rounds)
     print(
-        "| captions at once | precision | watching each, s | writing, s | together, s | times float32 | writing alone |"
+        head(
+            "captions at once",
+            "precision",
+            "watching each, s",
+            "writing, s",
+            "together, s",
+            "times float32",
+            "writing alone",
+        ),
+        flush=True,
     )
-    print("|---|---|---|---|---|---|---|", flush=True)
     for batch in batches:
         memory = made_up_memory(batch, 8)
         writing = take_turns(
@@ -153,7 +161,7 @@ def quality(name: str, films: int, build: Path | None) -> None:
             write_test_world(Path(scratch))
         chosen = held_out_films(build or Path(scratch), FULL_RECIPE.seed)[:films]
         plain: dict[str, str] = {}  # of the first precision, which is the full one
-        print("| precision | captions that differ | CIDEr-D |\n|---|---|---|")
+        print(head("precision", "captions that differ", "CIDEr-D"))
         for precision in PRECISIONS:
             model = PseudoCap.from_pretrained(name, device="cpu", precision=precision)
             captions, scores = score_files(model, chosen, batch_size=25, metrics=("CIDEr-D",))

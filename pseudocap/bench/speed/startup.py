@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pseudocap.bench.speed.measure import parser_of, run_apart
+from pseudocap.bench.tables import head
 
 LIBRARIES = (
     "import torch; from transformers import AutoTokenizer, DynamicCache, GenerationMixin, OPTConfig, OPTForCausalLM,"
@@ -47,7 +48,7 @@ def first_words(folder: Path, checkpoint: str, rounds: int) -> None:
         "importing torch and transformers' OPT": seconds(("-c", LIBRARIES), rounds),
         "the first caption": seconds(words, rounds),
     }
-    print("| what | seconds |\n|---|---|")
+    print(head("what", "seconds"))
     for name, each in took.items():
         print(f"| {name} | {each:.2f} |")
     ours = took["the first caption"] - took["importing torch and transformers' OPT"]
@@ -82,7 +83,7 @@ def adapters_onto(folder: Path, decoder: str, rounds: int) -> None:
     weights = folder / "adapter_model.safetensors"
     save_file({name: torch.full(tensor.shape, 0.01) for name, tensor in state.items()}, weights)
     size = weights.stat().st_size / 2**30
-    print("| adapters | GiB | from the file, s | the old way, s |\n|---|---|---|---|")
+    print(head("adapters", "GiB", "from the file, s", "the old way, s"))
     ours, before = [], []
     for _ in range(rounds):
         started = time.perf_counter()
@@ -106,10 +107,7 @@ def memory(folder: Path, decoder: str) -> None:
     from pseudocap.zoo.tiny import write_tokenizer
 
     model = OPTForCausalLM(full_size(decoder))
-    print(
-        "| file | weights, MiB | peak growth, MiB | times the weights | of it anonymous |\n|---|---|---|---|---|",
-        flush=True,
-    )
+    print(head("file", "weights, MiB", "peak growth, MiB", "times the weights", "of it anonymous"), flush=True)
     for name, dtype in (("float32", torch.float32), ("float16", torch.float16)):
         model.to(dtype).save_pretrained(folder / name)
         write_tokenizer(folder / name)

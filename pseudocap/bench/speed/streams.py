@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from pseudocap.bench.speed.measure import parser_of, take_turns
+from pseudocap.bench.tables import head
 from pseudocap.data.stream.batches import Stream, TrainingBatches
 from pseudocap.data.stream.mixture import Mixture
 from pseudocap.data.stream.sources import TarSource, decode_picture
@@ -80,8 +81,7 @@ def main() -> None:
             "index, plain headers": lambda: [tars._plain_members(tar) for tar in find_tars(folder)],
         }
         timings = take_turns(alternatives, rounds=rounds)
-    print("| | samples | seconds (median) | fastest | slowest | samples a second |")
-    print("|---|---|---|---|---|---|")
+    print(head("", "samples", "seconds (median)", "fastest", "slowest", "samples a second"))
     for name, timing in timings.items():
         batches = 1 if name.endswith("resumed") else BATCHES
         samples = TARS * EACH if name.startswith("index") else BATCH * batches

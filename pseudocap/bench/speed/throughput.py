@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 
 from pseudocap.bench.speed.measure import parser_of, times_as_fast
 from pseudocap.bench.speed.races import RACES, Race
+from pseudocap.bench.tables import head, row
 from pseudocap.errors import DataError
 from pseudocap.files.atomic import write_text
 
@@ -46,12 +46,11 @@ class RaceResult:
 
 
 def measure(race: Race, folder: Path, rounds: int) -> RaceResult:
-    timings = race.run(folder, rounds)
+    timings = race.run(folder, rounds, *race.settings)
     ours, theirs = timings[race.ours], timings[race.against]
     ratio, least, most = times_as_fast(ours, theirs)
     return RaceResult(
-        name=race.name,
-        against=race.against,
+        **{name: getattr(race, name) for name in ("name", "against", "floor", "note")},
         ratio=ratio,
         least=least,
         most=most,
@@ -59,29 +58,16 @@ def measure(race: Race, folder: Path, rounds: int) -> RaceResult:
         seconds=ours.median,
         their_seconds=theirs.median,
         rounds=rounds,
-        floor=race.floor,
-        note=race.note,
         state=state_of_things(),
     )
 
 
 def state_of_things() -> dict[str, Any]:
     """Return what a figure depends on besides the race."""
-    import torch
-    import transformers
+    from pseudocap.bench.machine import machine
 
-    from pseudocap.stages import commit
-
-    return {
-        "commit": commit(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": os.environ.get("OMP_NUM_THREADS"),  # not torch's count: this process and a race's may differ in it
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    }
+    threads = os.environ.get("OMP_NUM_THREADS")  # not torch's count: this process and a race's may differ in it
+    return machine() | {"cores": os.cpu_count(), "threads": threads}
 
 
 def run_races(races: Sequence[Race], out: Path, *, rounds: int | None, log: Callable[[str], None]) -> list[RaceResult]:
@@ -120,16 +106,13 @@ def _read(path: Path, race: Race) -> RaceResult:
 
 
 def race_table(results: Sequence[RaceResult]) -> Iterator[str]:
-    yield "| race | against | seconds | theirs | times as fast (rounds) | less processor time | floor |"
-    yield "|---|---|---|---|---|---|---|"
+    yield head("race", "against", "seconds", "theirs", "times as fast (rounds)", "less processor time", "floor")
     for each in results:
         spread = f"{each.ratio:.2f} ({each.least:.2f} to {each.most:.2f})"
         floor = f"{each.floor:g}" if each.holds else f"**{each.floor:g}: not reached**"
         against = f"{each.against}; {each.note}" if each.note else each.against
-        yield (
-            f"| {each.name} | {against} | {each.seconds:.3f} | {each.their_seconds:.3f} | {spread} | "
-            f"{each.less_processor:.2f} | {floor} |"
-        )
+        seconds = f"{each.seconds:.3f} | {each.their_seconds:.3f}"
+        yield row(each.name, against, seconds, spread, f"{each.less_processor:.2f}", floor)
 
 
 def main() -> None:

@@ -9,16 +9,18 @@ processor time of one process, and complete films through `toyworld write`.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from pseudocap.bench.speed.measure import parser_of
+from pseudocap.bench.tables import head, row
 from pseudocap.evaluate.captioner import one_against_the_others
 from pseudocap.metrics.measures import METRICS
 from pseudocap.metrics.references import References
@@ -54,15 +56,12 @@ def still_with_a_guess(film: Film, rng: np.random.Generator) -> str:
     running = [action for action in shot.actions if action.start < tick < action.end]
     if not running:
         return still(film)
-    one_action = Shot(
-        things=shot.things, actions=(running[0],), background=shot.background, frames=shot.frames, texture=shot.texture
-    )
-    alone = Film(shots=(one_action,))
+    alone = Film(shots=(replace(shot, actions=(running[0],), pan=0.0, light=1.0),))
     return caption(mirrored(alone) if rng.random() < 0.5 else alone, PLAIN)
 
 
 def unordered(film: Film, rng: np.random.Generator) -> str:
-    """Describe every frame but not their order: a film and its mirror image are the same to him."""
+    """Describe every frame but not their order: a film and its mirror image are the same to the speaker."""
     return full_truth(mirrored(film) if rng.random() < 0.5 else film)
 
 
@@ -97,7 +96,7 @@ def cheats(films: int, seed: int) -> None:
         "every frame, but not their order": lambda film: unordered(film, rng),
         "everything": full_truth,
     }
-    print(f"| what the speaker knows | {' | '.join(METRICS)} |\n|---|{'---|' * len(METRICS)}")
+    print(head("what the speaker knows", *METRICS))
     for name, speak in speakers.items():
         predictions = {index: speak(film) for index, film in scenes.items()}
         print(_row(name, score(predictions=predictions, references=prepared, metrics=METRICS)), flush=True)
@@ -105,12 +104,12 @@ def cheats(films: int, seed: int) -> None:
 
 
 def _row(name: str, values: dict[str, float]) -> str:
-    return f"| {name} | {' | '.join(f'{values[metric]:.1f}' for metric in METRICS)} |"
+    return row(name, *(f"{values[metric]:.1f}" for metric in METRICS))
 
 
 def speed(films: int, sizes: list[int], workers: int) -> None:
     """Print what a ten-second film costs, and how many a second `toyworld write` makes."""
-    print("| pixels | drawing, ms | encoding, ms | kB a film |\n|---|---|---|---|")
+    print(head("pixels", "drawing, ms", "encoding, ms", "kB a film"))
     scenes = [film_at(CORPUS, "train", index, seed=0) for index in range(films)]
     with tempfile.TemporaryDirectory() as temporary:
         path = Path(temporary) / "film.mp4"
@@ -123,9 +122,7 @@ def speed(films: int, sizes: list[int], workers: int) -> None:
                 files.encode(path, frames)
                 total += path.stat().st_size
             drawing, encoding = between - begin, time.process_time() - between
-            print(
-                f"| {size} | {drawing / films * 1e3:.1f} | {encoding / films * 1e3:.1f} | {total / films / 1e3:.1f} |"
-            )
+            print(row(size, *(f"{each / films * 1e3:.1f}" for each in (drawing, encoding, total / 1e6))))
         begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         write_world(Path(temporary) / "world", scale="full", corpora=["own"], size=sizes[0], workers=workers)
         took, after = time.perf_counter() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -137,7 +134,7 @@ def speed(films: int, sizes: list[int], workers: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of("toyworld", __doc__)
     parser.add_argument("what", choices=["cheats", "speed"])
     parser.add_argument("--films", type=int, default=500, help="films that are scored or drawn (default 500)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the world (default 0)")

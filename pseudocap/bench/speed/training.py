@@ -16,6 +16,7 @@ import torch
 
 from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart, take_turns
 from pseudocap.bench.speed.shapes import network
+from pseudocap.bench.tables import head
 from pseudocap.memory import Memory
 from pseudocap.model.encoders.base import pool
 from pseudocap.model.loss import IGNORE, caption_loss
@@ -89,12 +90,12 @@ def main() -> None:
         return
     steps = {kind: make_step(kind, args.videos, args.frames, args.captions) for kind in args.kinds}
     timings = take_turns(steps, rounds=args.rounds)
-    print("| step | seconds | fastest-slowest | times as fast |\n|---|---|---|---|")
+    print(head("step", "seconds", "fastest-slowest", "times as fast"))
     for kind, timing in timings.items():
         ratio = timings[args.kinds[0]].median / timing.median
         print(f"| {kind} | {timing.median:.2f} | {timing.fastest:.2f}-{timing.slowest:.2f} | {ratio:.2f} |", flush=True)
     # After all that is timed: a peak needs a process of its own, which a small machine may stop.
-    print("\n| step | peak MiB above the weights |\n|---|---|")
+    print("\n" + head("step", "peak MiB above the weights"))
     for kind in args.kinds:
         cell = ("--cell", kind, "--videos", args.videos, "--frames", args.frames, "--captions", args.captions)
         peak = run_apart("training", *cell, check=False)
