@@ -85,6 +85,7 @@ _PRE_TRAINING = (
     ),
 )
 REGIMES = {row.name: row for row in _PRE_TRAINING}
+ASR, IMAGE_ONLY, VIDEO_ONLY, MIXED, MIXED_EXT = REGIMES  # their names
 FINE_TUNING = RegimeRow(
     name="finetune",
     class_name="FineTune",

@@ -20,7 +20,7 @@ from pseudocap.evaluate.views import write_views
 from pseudocap.model.config import ATTENTIONS
 from pseudocap.model.encoders.load import load_encoder
 from pseudocap.regimes.plan import TrainingPlan
-from pseudocap.regimes.table import UNTRAINED
+from pseudocap.regimes.table import MIXED, UNTRAINED
 from pseudocap.stages import Stage, Workshop
 from pseudocap.types import Progress
 from pseudocap.zoo.recipe import ZooRecipe
@@ -37,7 +37,7 @@ class Arm:
     settings: Mapping[str, str | int | float]
     training: tuple[str, ...] = ()
     tuning: tuple[str, ...] = ()
-    regime: str = "mixed"
+    regime: str = MIXED
     steps: float = 1.0  # times the ablation's length
     pretrained: str | None = None
     size: int | None = None  # pixels of pre-training and of fine-tuning; None is the encoder's own
@@ -60,41 +60,6 @@ class Ablation:
     note: str = ""
 
 
-def _gate_init(plan: TrainingPlan, size: int) -> list[Arm]:
-    return [
-        Arm(
-            settings={"gate init": init, "pre-trained": "yes" if regime == "mixed" else "no"},
-            training=(f"{ADAPTERS}gate_init", str(init)),
-            regime=regime,
-        )
-        for regime in (UNTRAINED, "mixed")
-        for init in (0.0, 1.0)
-    ]
-
-
-def _gate_kind(plan: TrainingPlan, size: int) -> list[Arm]:
-    return [
-        Arm(
-            settings={"gate": gate, "lr": lr},
-            training=(f"{ADAPTERS}gate", gate, "--model.optimisation.lr", str(lr)),
-        )
-        for gate in ("scalar", "vector")
-        for lr in (1e-3, 2e-3, 4e-3, 7e-3)
-    ]
-
-
-def _beta2(plan: TrainingPlan, size: int) -> list[Arm]:
-    return [
-        Arm(
-            settings={"beta2": beta2, "steps": round(plan.steps * times)},
-            training=("--model.optimisation.beta2", str(beta2)),
-            steps=times,
-        )
-        for times in (0.5, 4.0)
-        for beta2 in (0.95, 0.999)
-    ]
-
-
 def _crop(plan: TrainingPlan, size: int) -> list[Arm]:
     """List the encoder's own size, and half as large again; toy films are drawn at the first, so the second adds
     patches and no detail."""
@@ -109,20 +74,6 @@ def _crop(plan: TrainingPlan, size: int) -> list[Arm]:
         )
         for before in (size, size * 3 // 2)
         for after in (size, size * 3 // 2)
-    ]
-
-
-def _attention(plan: TrainingPlan, size: int) -> list[Arm]:
-    """Vary the attention. All learn from the same files, of all patches; separable attention does not read those."""
-    return [
-        Arm(settings={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
-        for attention in ATTENTIONS
-    ]
-
-
-def _fusion(plan: TrainingPlan, size: int) -> list[Arm]:
-    return [
-        Arm(settings={"fusion": fusion}, training=(f"{ADAPTERS}fusion", fusion)) for fusion in ("residual", "convex")
     ]
 
 
@@ -161,18 +112,41 @@ ABLATIONS = {
     "gate-init": Ablation(
         question="Should gates start closed (0) or open (tanh 1)?",
         claimed="without pre-training closed gates end 20.8 CIDEr behind, open ones 5.3",
-        arms=_gate_init,
+        arms=lambda plan, size: [
+            Arm(
+                settings={"gate init": init, "pre-trained": "yes" if regime == MIXED else "no"},
+                training=(f"{ADAPTERS}gate_init", str(init)),
+                regime=regime,
+            )
+            for regime in (UNTRAINED, MIXED)
+            for init in (0.0, 1.0)
+        ],
     ),
     "gate-kind": Ablation(
         question="One gate for an adapter, or one for each dimension, as the learning rate rises?",
         claimed="scalar gates diverge above 1e-3, vector gates learn up to 7e-3",
-        arms=_gate_kind,
+        arms=lambda plan, size: [
+            Arm(
+                settings={"gate": gate, "lr": lr},
+                training=(f"{ADAPTERS}gate", gate, "--model.optimisation.lr", str(lr)),
+            )
+            for gate in ("scalar", "vector")
+            for lr in (1e-3, 2e-3, 4e-3, 7e-3)
+        ],
         note="A run has diverged where its loss was no number or above 100 (StopOnBadLoss).",
     ),
     "beta2": Ablation(
         question="How long should the optimiser remember the size of gradients?",
         claimed="0.95 is steadier early; past 10,000 steps 0.999 generalises better",
-        arms=_beta2,
+        arms=lambda plan, size: [
+            Arm(
+                settings={"beta2": beta2, "steps": round(plan.steps * times)},
+                training=("--model.optimisation.beta2", str(beta2)),
+                steps=times,
+            )
+            for times in (0.5, 4.0)
+            for beta2 in (0.95, 0.999)
+        ],
     ),
     "crop": Ablation(
         question="Pre-train small and fine-tune larger?",
@@ -183,13 +157,20 @@ ABLATIONS = {
     "attention": Ablation(
         question="Pool before attending, or look at every patch of every frame, or at a resampler's latents?",
         claimed="the separable attention is the cheap one; no scores of the other two are known to us",
-        arms=_attention,
+        # All learn from the same files, of all patches; separable attention does not read those.
+        arms=lambda plan, size: [
+            Arm(settings={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
+            for attention in ATTENTIONS
+        ],
         note="The adapters have equally many weights but for a LayerNorm; the resampler's own come on top.",
     ),
     "fusion": Ablation(
         question="FrozenCaptioner's residual or PseudoCap-Vid's convex fusion?",
         claimed="PseudoCap-Vid states 66.7 CIDEr on MSR-VTT where FrozenCaptioner states 54.6, all changes together",
-        arms=_fusion,
+        arms=lambda plan, size: [
+            Arm(settings={"fusion": fusion}, training=(f"{ADAPTERS}fusion", fusion))
+            for fusion in ("residual", "convex")
+        ],
     ),
     "mixture": Ablation(
         question="How much video in the mixture, and should ranks draw together?",
@@ -219,18 +200,15 @@ def short(plan: TrainingPlan, steps: int | None = None) -> TrainingPlan:
     return replace(plan, steps=steps or max(2, plan.steps // 2), tuning_epochs=epochs, tuning_patience=epochs)
 
 
-def ablation_cells(name: str, plan: TrainingPlan, *, size: int, seeds: Sequence[int]) -> list[tuple[Arm, list[Cell]]]:
-    """Return the arms, each with its cells by seed."""
-    arms = find_ablation(name).arms(plan, size)
-    return [(arm, [_cell(name, arm, plan, size, seed) for seed in seeds]) for arm in arms]
-
-
 def ablation_bench(
     name: str, shop: Workshop, recipe: ZooRecipe, plan: TrainingPlan, *, seeds: Sequence[int], workers: int = 2
 ) -> tuple[Bench, list[tuple[Arm, list[Cell]]]]:
     """Plan an ablation on the regimes' ground; the zoo's own captioners are not taken, being of another length."""
     ground, made_first = toy_ground(shop, recipe, regimes=(), workers=workers)
-    arms = ablation_cells(name, plan, size=recipe.size, seeds=seeds)
+    size = recipe.size
+    arms = [
+        (arm, [_cell(name, arm, plan, size, seed) for seed in seeds]) for arm in find_ablation(name).arms(plan, size)
+    ]
     cells = [cell for _, each in arms for cell in each]
     encoded = encoded_stages(shop, ground, cells, workers=workers)
     bench = Bench(

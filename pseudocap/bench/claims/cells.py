@@ -13,10 +13,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from pseudocap.bench.claims.measured import measure_cell
 from pseudocap.captioner import PseudoCap
@@ -134,17 +137,11 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
             _write_untrained(shop.root, ground, cell, run / "last")
             return {"command": "new adapters, not pre-trained"}
         resume = ("--resume",) if (run / "checkpoints" / "last.ckpt").is_file() else ()
-        try:
-            if cell.processes > 1:
-                _train_on_ranks(shop.root, (*words, *resume), cell.processes)
-            else:
-                shop.verb(*words, *resume)
-        except DataError as error:
-            if not (cell.may_diverge and BAD_LOSS in str(error)):
-                raise
-            return {"diverged": str(error), "command": command_text(words)}
-        shutil.rmtree(run / "checkpoints", ignore_errors=True)  # the captioner is kept; nothing goes on from here
-        return {"command": command_text(words)}
+        verb = partial(_train_on_ranks, shop.root, cell.processes) if cell.processes > 1 else shop.verb
+        found = _diverged(cell, partial(verb, *words, *resume))
+        if not found:
+            shutil.rmtree(run / "checkpoints", ignore_errors=True)  # the captioner is kept; nothing goes on from here
+        return {**found, "command": command_text(words)}
 
     if own := ground.identities.get((cell.regime, cell.seed)):
         given: dict[str, Any] = {"words": ground.training, "identities": own}
@@ -155,7 +152,18 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
     return Stage(name=name, settings=_settings(cell, tuning=False) | given, make=train, needs=needs)
 
 
-def _train_on_ranks(root: Path, words: Sequence[str], processes: int) -> None:
+def _diverged(cell: Cell, verb: Callable[[], object]) -> dict[str, str]:
+    """Run a verb, and return the report of a loss that diverged where the cell may; any other failure is one."""
+    try:
+        verb()
+    except DataError as error:
+        if not (cell.may_diverge and BAD_LOSS in str(error)):
+            raise
+        return {"diverged": str(error)}
+    return {}
+
+
+def _train_on_ranks(root: Path, processes: int, *words: str) -> None:
     """Train in processes of their own: Lightning starts the other ranks by the command that it was started with."""
     ranks = ("--trainer.devices", str(processes), "--trainer.strategy", "ddp", "--trainer.accelerator", "cpu")
     command = (sys.executable, "-m", "pseudocap", *words, *ranks)
@@ -177,19 +185,14 @@ def _write_untrained(root: Path, ground: Ground, cell: Cell, folder: Path) -> No
     """Write a captioner that has learned nothing, with the adapters that the same words would have started from."""
     given = dict(zip(cell.training[::2], cell.training[1::2], strict=True))
     option = "--model.model.init_args."
-    chosen = {name.removeprefix(option): value for name, value in given.items() if name.startswith(option)}
-    numbers: dict[str, Any] = {name: float(chosen.pop(name)) for name in ("gate_init",) if name in chosen}
-    numbers |= {name: int(chosen.pop(name)) for name in ("size", "num_frames") if name in chosen}
-    texts: dict[str, Any] = {name: chosen.pop(name) for name in ("attention", "fusion", "gate") if name in chosen}
-    assert not chosen, f"an untrained captioner cannot have {chosen}"
-    decoder, encoder = (_below(root, source) for source in (ground.decoder, ground.encoder))
-    model = PseudoCap.from_backbones(decoder=decoder, encoder=encoder, seed=cell.seed, device="cpu", **numbers, **texts)
-    model.save_pretrained(folder)
-
-
-def _below(root: Path, source: str) -> str:
-    """Return a path of the workshop's folder from the working directory; a repo's name as it is."""
-    return str(root / source) if (root / source).exists() else source
+    chosen: dict[str, Any] = {
+        name.removeprefix(option): yaml.safe_load(value) for name, value in given.items() if name.startswith(option)
+    }
+    backbones = {"decoder": ground.decoder, "encoder": ground.encoder}
+    found: dict[str, Any] = {
+        name: root / source if (root / source).exists() else source for name, source in backbones.items()
+    }
+    PseudoCap.from_backbones(**found, seed=cell.seed, device="cpu", **chosen).save_pretrained(folder)
 
 
 def _few_captions(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
@@ -225,14 +228,10 @@ def fewer(rows: Sequence[Mapping[str, Any]], count: int, *, seed: int) -> list[d
     generator = np.random.default_rng([seed, 20])
     order = generator.permutation(len(rows))
     each = [generator.permutation(len(row["caption"])) for row in rows]
+    turns = product(range(max(map(len, each))), order.tolist())
     taken: dict[int, list[str]] = {}
-    turn = 0
-    while count and turn < max(map(len, each)):
-        for number in order:
-            if count and turn < len(each[number]):
-                taken.setdefault(int(number), []).append(rows[number]["caption"][each[number][turn]])
-                count -= 1
-        turn += 1
+    for turn, number in islice(((turn, number) for turn, number in turns if turn < len(each[number])), count):
+        taken.setdefault(number, []).append(rows[number]["caption"][each[number][turn]])
     return [{**rows[number], "caption": captions} for number, captions in sorted(taken.items())]
 
 
@@ -245,13 +244,7 @@ def _tuning(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
             return {"diverged": before["diverged"]}
         words = finetuning_words(ground, cell, start=before.get("start") or f"{trained}/run/last")
         shutil.rmtree(folder / "run", ignore_errors=True)  # fine-tuning does not go on
-        try:
-            shop.verb(*words)
-        except DataError as error:
-            if not (cell.may_diverge and BAD_LOSS in str(error)):
-                raise
-            return {"diverged": str(error)}
-        return {"command": command_text(words)}
+        return {**_diverged(cell, partial(shop.verb, *words)), "command": command_text(words)}
 
     few = () if cell.captions is None else (captions_stage(cell.captions, cell.seed),)
     return Stage(

@@ -18,6 +18,7 @@ from pseudocap.errors import DataError
 from pseudocap.metrics.measures import measure
 from pseudocap.metrics.resample import Interval, difference
 from pseudocap.metrics.suite import Scores
+from pseudocap.regimes.table import ASR, IMAGE_ONLY, MIXED, MIXED_EXT, VIDEO_ONLY
 
 METRIC = "CIDEr-D"
 SAMPLES = 1000
@@ -36,7 +37,6 @@ class Mean:
 
     value: float
     interval: Interval | None
-    each: tuple[float, ...]
 
 
 def mean_over_seeds(values: Sequence[float]) -> Mean:
@@ -44,12 +44,12 @@ def mean_over_seeds(values: Sequence[float]) -> Mean:
         raise DataError("there is no value to take a mean of; finish a cell first")
     centre = statistics.fmean(values)
     if len(values) == 1:
-        return Mean(value=centre, interval=None, each=tuple(values))
+        return Mean(value=centre, interval=None)
     freedom = len(values) - 1
     # Beyond the table the normal quantile with the expansion's first term, right to the third decimal.
     quantile = T[freedom - 1] if freedom <= len(T) else 1.960 + (1.960**3 + 1.960) / (4 * freedom)
     half = quantile * statistics.stdev(values) / math.sqrt(len(values))
-    return Mean(value=centre, interval=Interval(low=centre - half, high=centre + half), each=tuple(values))
+    return Mean(value=centre, interval=Interval(low=centre - half, high=centre + half))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,10 +62,10 @@ class Claim:
 
 
 CLAIMS = (
-    Claim(text="pseudolabels of video beat ASR", better="video-only", worse="asr"),
-    Claim(text="images and video together beat images alone", better="mixed", worse="image-only"),
-    Claim(text="images and video together beat video alone", better="mixed", worse="video-only"),
-    Claim(text="longer is better", better="mixed-ext", worse="mixed"),
+    Claim(text="pseudolabels of video beat ASR", better=VIDEO_ONLY, worse=ASR),
+    Claim(text="images and video together beat images alone", better=MIXED, worse=IMAGE_ONLY),
+    Claim(text="images and video together beat video alone", better=MIXED, worse=VIDEO_ONLY),
+    Claim(text="longer is better", better=MIXED_EXT, worse=MIXED),
 )
 
 

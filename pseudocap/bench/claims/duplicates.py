@@ -125,26 +125,23 @@ def _samples(root: Path) -> tuple[int, Iterator[tuple[str, Callable[[], torch.Te
     if root.suffix == ".tar" or (root.is_dir() and any(root.glob("*.tar"))):
         source = _tars(root)
         count = sum(source.groups)
-        return count, ((source.name(number), _of_tar(source, number)) for number in range(count))
+        return count, ((source.name(number), partial(_of_tar, source, number)) for number in range(count))
     paths = files_of(root)
     return len(paths), ((path.name, partial(decode_file, path, LOOK)) for path in paths)
 
 
-def _of_tar(source: TarSource, number: int) -> Callable[[], torch.Tensor]:
-    def look() -> torch.Tensor:
-        frames = source.sample(number, None).frames
-        assert frames is not None, "a tar's sample has frames"
-        return frames
-
-    return look
+def _of_tar(source: TarSource, number: int) -> torch.Tensor:
+    frames = source.sample(number, None).frames
+    assert frames is not None, "a tar's sample has frames"
+    return frames
 
 
 def _tars(root: Path) -> TarSource:
     """Open tars; the first sample decides whether they hold images or videos."""
     tars = index_tars(root)
-    for modality in ("image", "video"):
-        kind: Modality = "image" if modality == "image" else "video"
-        source = TarSource(tars, LOOK, modality=kind)
+    kinds: tuple[Modality, ...] = ("image", "video")
+    for modality in kinds:
+        source = TarSource(tars, LOOK, modality=modality)
         try:
             source.sample(0, None)
         except DataError:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.bench.claims.cells import Cell
-from pseudocap.bench.claims.certainty import CLAIMS, Judged, Mean, judge_claim, mean_over_seeds
+from pseudocap.bench.claims.certainty import CLAIMS, Judged, judge_claim, mean_over_seeds
 from pseudocap.bench.claims.measured import Measured, read_measured
 from pseudocap.bench.claims.regimes import Bench, provenance
 from pseudocap.bench.machine import machine
 from pseudocap.evaluate.captioner import references_of
 from pseudocap.evaluate.views import PLAIN
 from pseudocap.hub.checkpoint import read_config
+from pseudocap.metrics.resample import Interval
 from pseudocap.metrics.suite import Scores
 from pseudocap.regimes.table import REGIMES, UNTRAINED
 
@@ -25,18 +26,14 @@ OF_A_CELL = ("scores", "intervals over films", "seconds", "commit")
 def gather(bench: Bench, *, command: str) -> dict[str, Any]:
     """Read every cell back. All of them must be finished."""
     references = references_of(bench.ground.films())
+    stages = {cell: cell.stage(bench.ground, "measured") for cell in bench.cells}
+    reports = bench.shop.reports
     found = {
-        cell: read_measured(
-            bench.shop.folder(cell.stage(bench.ground, "measured")),
-            bench.shop.reports[cell.stage(bench.ground, "measured")],
-            references,
-        )
-        for cell in bench.cells
+        cell: read_measured(bench.shop.folder(stage), reports[stage], references) for cell, stage in stages.items()
     }
     plain = {(cell.regime, cell.seed): each for cell, each in found.items() if cell.captions is None}
     regimes = list(dict.fromkeys(cell.regime for cell in bench.cells))
     before = {key: each.before for key, each in plain.items() if each.before is not None}
-    reports = bench.shop.reports
     return {
         "command": command,
         **machine(),
@@ -124,9 +121,13 @@ def by_captions(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
 
 
 def mean_document(values: Sequence[float]) -> dict[str, Any]:
-    mean: Mean = mean_over_seeds(values)
-    interval = None if mean.interval is None else [round(mean.interval.low, 3), round(mean.interval.high, 3)]
-    return {"mean": round(mean.value, 3), "interval over seeds": interval, "each": [round(v, 3) for v in mean.each]}
+    mean = mean_over_seeds(values)
+    each = [round(value, 3) for value in values]
+    return {"mean": round(mean.value, 3), "interval over seeds": _rounded(mean.interval), "each": each}
+
+
+def _rounded(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [round(interval.low, 3), round(interval.high, 3)]
 
 
 def over_films(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,13 +145,12 @@ def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def claim_document(each: Judged) -> dict[str, Any]:
-    seeds = each.over_seeds
     return {
         "claim": each.claim.text,
         "difference": f"{each.claim.better} less {each.claim.worse}, CIDEr-D, paired",
         "mean": round(each.difference, 3),
-        "interval over seeds": None if seeds is None else [round(seeds.low, 3), round(seeds.high, 3)],
-        "interval over films": [round(each.over_films.low, 3), round(each.over_films.high, 3)],
+        "interval over seeds": _rounded(each.over_seeds),
+        "interval over films": _rounded(each.over_films),
         "seeds": list(each.seeds),
         "verdict": each.verdict,
     }
