@@ -6,14 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-
-from pseudocap.captioner import PseudoCap
+from pseudocap.captioner import FileCaptioner, Seen
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import DecodeError
-from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess, TimedCaption
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, TimedCaption
 from pseudocap.video.subtitles import merge_equal
-from pseudocap.video.tensors import decode_file_and_info
+from pseudocap.video.tensors import read_file
 
 __all__ = ["FileCaptions", "FileDecoding", "caption_densely", "caption_files"]
 
@@ -31,21 +29,22 @@ class FileCaptions:
 
 
 def caption_files(
-    model: PseudoCap, files: Iterable[str | Path], decoding: FileDecoding = DEFAULT
+    model: FileCaptioner[Seen], files: Iterable[str | Path], decoding: FileDecoding = DEFAULT
 ) -> Iterator[FileCaptions]:
     """Yield one caption a file, in the order of the files."""
-    preprocess = model.preprocess_for(decoding.num_frames)
-    waiting: list[tuple[FileCaptions, torch.Tensor | None]] = []
+    count = model.frames_of(decoding.num_frames)
+    waiting: list[tuple[FileCaptions, Seen | None]] = []
     for file in files:
-        waiting.append(_decoded(str(file), preprocess))
-        if sum(frames is not None for _, frames in waiting) == decoding.batch_size:
+        decoded = _decoded(model, str(file), count)
+        waiting.append(decoded)
+        if sum(seen is not None for _, seen in waiting) == decoding.batch_size:
             yield from _captioned(model, waiting, decoding)
             waiting = []
     yield from _captioned(model, waiting, decoding)
 
 
 def caption_densely(
-    model: PseudoCap,
+    model: FileCaptioner[Seen],
     files: Iterable[str | Path],
     decoding: FileDecoding = DEFAULT,
     *,
@@ -65,24 +64,24 @@ def caption_densely(
         yield FileCaptions(file=str(file), captions=tuple(merge_equal(captions)), error=error)
 
 
-def _decoded(file: str, preprocess: Preprocess) -> tuple[FileCaptions, torch.Tensor | None]:
+def _decoded(model: FileCaptioner[Seen], file: str, count: int) -> tuple[FileCaptions, Seen | None]:
     try:
-        frames, info = decode_file_and_info(file, preprocess)
+        frames, info = read_file(file, count)
     except DecodeError as failure:
         return FileCaptions(file=file, error=str(failure)), None
-    moves = len(frames) > 1  # a still lasts no time
+    moves = len(frames) > 1 or (count == 1 and not info.still)  # a still lasts no time
     caption = TimedCaption(start=0.0, end=info.duration if moves else 0.0, text="")
     error = str(info.missing(info.duration)) if moves and not info.complete else ""
-    return FileCaptions(file=file, captions=(caption,), error=error), frames
+    return FileCaptions(file=file, captions=(caption,), error=error), model.prepare(frames)
 
 
 def _captioned(
-    model: PseudoCap, waiting: list[tuple[FileCaptions, torch.Tensor | None]], decoding: FileDecoding
+    model: FileCaptioner[Seen], waiting: list[tuple[FileCaptions, Seen | None]], decoding: FileDecoding
 ) -> Iterator[FileCaptions]:
-    clips = [frames for _, frames in waiting if frames is not None]
+    clips = [seen for _, seen in waiting if seen is not None]
     texts = iter(model.caption_clips(clips, decoding) if clips else ())
-    for found, frames in waiting:
-        if frames is None:
+    for found, seen in waiting:
+        if seen is None:
             yield found
         else:
             (caption,) = found.captions

@@ -1,29 +1,44 @@
-"""Caption and explain video files with one class, PseudoCap."""
+"""Caption and explain video files with one class, PseudoCap; what every captioner of files has, FileCaptioner."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
 from pseudocap.decoding import Decoding, FileDecoding, check_frames
 from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.types import CLIP_SECONDS, MAX_NEW_TOKENS, MIN_SECONDS, Preprocess, TimedCaption
-from pseudocap.video.tensors import batched, decode_clips, decode_file, decode_for_display, pad_clips
+from pseudocap.video.reader import Frames
+from pseudocap.video.tensors import batched, decode_for_display, pad_clips, read_clips, read_file
+from pseudocap.video.transforms import eval_tensor
 
 if TYPE_CHECKING:
     from pseudocap.explain.explanation import Explanation
 
 
-class PseudoCap(AssembledCaptioner):
-    """Caption videos and images. Only its adapters learn (`trainable_names`), and only they are saved.
+Seen = TypeVar("Seen")  # a clip as a captioner takes it
 
-    What it is made of and how it is saved is in hub/assembly.py, its text in model/text_network.py, the network itself
-    in model/network.py.
-    """
+
+class FileCaptioner(ABC, Generic[Seen]):
+    """Caption files and long videos: how many frames of a clip are decoded, what is made of them, and the captions of a
+    batch of clips are the captioner's own."""
+
+    @abstractmethod
+    def frames_of(self, num_frames: int | None) -> int:
+        """Return how many frames of a clip are decoded; `num_frames` goes before the captioner's own number."""
+
+    @abstractmethod
+    def prepare(self, frames: Frames) -> Seen:
+        """Make of a clip's frames what `caption_clips` takes; a still clip has one."""
+
+    @abstractmethod
+    def caption_clips(self, clips: Sequence[Seen], decoding: FileDecoding) -> list[str]:
+        """Caption clips of any lengths as one batch."""
 
     def caption(
         self,
@@ -48,9 +63,9 @@ class PseudoCap(AssembledCaptioner):
             batch_size=batch_size, prompt=prompt,
         )  # fmt: skip
         files = [video] if isinstance(video, str | Path) else list(video)
-        preprocess = self.preprocess_for(num_frames)
+        count = self.frames_of(num_frames)
         captions = []
-        for batch in batched((decode_file(file, preprocess) for file in files), batch_size):
+        for batch in batched((self.prepare(read_file(file, count)[0]) for file in files), batch_size):
             captions += self.caption_clips(batch, decoding)
         return captions[0] if isinstance(video, str | Path) else captions
 
@@ -82,15 +97,29 @@ class PseudoCap(AssembledCaptioner):
         self, video: str | Path, decoding: FileDecoding, *, clip_seconds: float, min_seconds: float
     ) -> Iterator[TimedCaption]:
         """Yield what `caption_long` does, for options that are one value already."""
-        preprocess = self.preprocess_for(decoding.num_frames)
-        clips = decode_clips(video, preprocess, clip_seconds=clip_seconds, min_seconds=min_seconds)
-        for batch in batched(clips, decoding.batch_size):
-            texts = self.caption_clips([frames for _, frames in batch], decoding)
+        count = self.frames_of(decoding.num_frames)
+        clips = read_clips(video, count, clip_seconds=clip_seconds, min_seconds=min_seconds)
+        for batch in batched(((clip, self.prepare(frames)) for clip, frames in clips), decoding.batch_size):
+            texts = self.caption_clips([seen for _, seen in batch], decoding)
             for (clip, _), text in zip(batch, texts, strict=True):
                 yield TimedCaption(start=clip.start, end=clip.end, text=text)
 
+
+class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor]):
+    """Caption videos and images. Only its adapters learn (`trainable_names`), and only they are saved.
+
+    What it is made of and how it is saved is in hub/assembly.py, its text in model/text_network.py, the network itself
+    in model/network.py.
+    """
+
+    def frames_of(self, num_frames: int | None) -> int:
+        return self.preprocess_for(num_frames).frames
+
+    def prepare(self, frames: Frames) -> torch.Tensor:
+        """Return the clip [T,3,H,W], normalised."""
+        return eval_tensor(frames.pixels, self.config.preprocess)
+
     def caption_clips(self, clips: Sequence[torch.Tensor], decoding: FileDecoding) -> list[str]:
-        """Caption clips [T,3,H,W] of any lengths as one batch."""
         memory = self.encode(*pad_clips(clips))
         return self.describe(memory, prompt=decoding.prompt, **decoding.generate_options())
 

@@ -12,9 +12,12 @@ from helpers.shaded_films import write_film
 
 from pseudocap import PseudoCap
 from pseudocap.bench.speed.measure import peak_memory
+from pseudocap.caption_files import caption_files
+from pseudocap.decoding import FileDecoding
 from pseudocap.errors import DecodeError, InputError
 from pseudocap.types import Preprocess, TimedCaption
-from pseudocap.video.tensors import decode_clips, decode_file
+from pseudocap.video.tensors import decode_file, read_clips
+from pseudocap.video.transforms import eval_tensor
 
 
 @pytest.fixture
@@ -47,6 +50,15 @@ def test_an_image_is_a_video_of_one_frame(model: PseudoCap, film: Path, tmp_path
     assert both == [model.caption(tmp_path / "still.png", max_new_tokens=6), model.caption(film, max_new_tokens=6)]
 
 
+def test_a_film_of_which_one_frame_is_looked_at_lasts_all_the_same(
+    model: PseudoCap, film: Path, tmp_path: Path
+) -> None:
+    with av.open(str(film)) as container:
+        next(container.decode(video=0)).to_image().save(tmp_path / "still.png")
+    found = list(caption_files(model, [film, tmp_path / "still.png"], FileDecoding(num_frames=1)))
+    assert [each.captions[0].end for each in found] == [pytest.approx(10, abs=0.2), 0.0]
+
+
 def test_more_frames_than_the_film_has_repeat_the_one_on_screen(tmp_path: Path) -> None:
     short = write_film(tmp_path / "short.mp4", 1)
     frames = decode_file(short, Preprocess(size=16, frames=16))
@@ -65,8 +77,9 @@ def test_a_long_film_is_captioned_clip_by_clip_as_one_goes(model: PseudoCap, tmp
     assert isinstance(captions, Iterator)
     captions = list(captions)
     assert [(caption.start, caption.end) for caption in captions] == [(0, 4), (4, 8), (8, 12), (12, 16), (16, 19)]
-    clips = list(decode_clips(film, model.config.preprocess, clip_seconds=4.0, min_seconds=1.0))
-    for caption, (_, frames) in zip(captions, clips, strict=True):
+    clips = list(read_clips(film, model.config.preprocess.frames, clip_seconds=4.0, min_seconds=1.0))
+    for caption, (_, found) in zip(captions, clips, strict=True):
+        frames = eval_tensor(found.pixels, model.config.preprocess)
         (text,) = model.decode(model.generate(model.encode(frames[None]), max_new_tokens=6))
         assert caption == TimedCaption(start=caption.start, end=caption.end, text=text)
     assert len({caption.text for caption in captions}) > 1

@@ -48,6 +48,11 @@ class VideoInfo:
         slack = 2 / self.fps if self.fps else 0.1
         return self.claimed_duration is None or self.duration + slack >= self.claimed_duration
 
+    @property
+    def still(self) -> bool:
+        """Return whether the file is a picture: it lasts for one frame."""
+        return self.fps is not None and self.duration * self.fps < 1.5
+
     def missing(self, time: float) -> DecodeError:
         """Return the error for a time that the file claims and does not have."""
         problem = (

@@ -22,13 +22,13 @@ Item = TypeVar("Item")
 
 def decode_file(path: str | os.PathLike[str], preprocess: Preprocess) -> torch.Tensor:
     """Decode an entire file, [T,3,H,W], at the centres of T equal segments; an image is a video of one frame."""
-    return decode_file_and_info(path, preprocess)[0]
+    return eval_tensor(read_file(path, preprocess.frames)[0].pixels, preprocess)
 
 
-def decode_file_and_info(path: str | os.PathLike[str], preprocess: Preprocess) -> tuple[torch.Tensor, VideoInfo]:
-    """Decode an entire file, and return its VideoInfo too."""
+def read_file(path: str | os.PathLike[str], count: int) -> tuple[Frames, VideoInfo]:
+    """Return the frames at the centres of `count` equal segments of a file, one of a still, and its VideoInfo."""
     with open_video(path) as video:
-        return _tensor(video.frames_evenly(preprocess.frames), preprocess), video.info
+        return _distinct(video.frames_evenly(count)), video.info
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,34 +43,34 @@ class FileFrames:
 def decode_for_display(path: str | os.PathLike[str], preprocess: Preprocess) -> FileFrames:
     """Decode the very frames of `decode_file`, and keep their pixels for display."""
     with open_video(path) as video:
-        found = video.frames_evenly(preprocess.frames)
-    real = 1 if _still(found) else len(found)
+        found = _distinct(video.frames_evenly(preprocess.frames))
     return FileFrames(
-        frames=_tensor(found, preprocess),
-        pixels=eval_pixels(found.pixels[:real], preprocess),
-        times=found.times[:real],
+        frames=eval_tensor(found.pixels, preprocess), pixels=eval_pixels(found.pixels, preprocess), times=found.times
     )
 
 
-def decode_clips(
-    path: str | os.PathLike[str], preprocess: Preprocess, *, clip_seconds: float, min_seconds: float
-) -> Iterator[tuple[Clip, torch.Tensor]]:
-    """Yield every clip of a long video; raise DecodeError after the last where its header claims more."""
+def read_clips(
+    path: str | os.PathLike[str], count: int, *, clip_seconds: float, min_seconds: float
+) -> Iterator[tuple[Clip, Frames]]:
+    """Yield every clip of a long video with `count` frames; raise DecodeError after the last where its header claims
+    more."""
     with open_video(path) as video:
         info = video.info
         for clip in plan_clips(info.path, info.duration, clip_seconds=clip_seconds, min_seconds=min_seconds):
-            yield clip, decode_clip(video, clip, preprocess)
+            yield clip, _distinct(video.frames_evenly(count, start=clip.start, end=clip.end))
         if not info.complete:
             raise info.missing(info.duration)
 
 
 def decode_clip(video: VideoReader, clip: Clip, preprocess: Preprocess) -> torch.Tensor:
     """Decode a clip of an open video for captioning and evaluation, [T,3,H,W]; a still one has one frame."""
-    return _tensor(video.frames_evenly(preprocess.frames, start=clip.start, end=clip.end), preprocess)
+    frames = video.frames_evenly(preprocess.frames, start=clip.start, end=clip.end)
+    return eval_tensor(_distinct(frames).pixels, preprocess)
 
 
-def _tensor(frames: Frames, preprocess: Preprocess) -> torch.Tensor:
-    return eval_tensor(frames.pixels[:1] if _still(frames) else frames.pixels, preprocess)
+def _distinct(frames: Frames) -> Frames:
+    """Return one frame of a still clip, which has no other."""
+    return Frames(pixels=frames.pixels[:1], times=frames.times[:1], exact=frames.exact) if _still(frames) else frames
 
 
 def _still(frames: Frames) -> bool:
