@@ -25,7 +25,7 @@ from pseudocap.model.device import check_dtype, pick_device
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.encoders.load import load_encoder
 from pseudocap.model.network import seeded
-from pseudocap.model.precision import FULL, check_precision, warn_where_slow
+from pseudocap.model.precision import FULL_PRECISION, check_precision, warn_where_slow
 from pseudocap.model.text_network import TextNetwork
 from pseudocap.model.weights import read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
@@ -129,7 +129,7 @@ class AssembledCaptioner(TextNetwork):
         encoder: str | Path | None = None,
         device: str | torch.device = "auto",
         dtype: torch.dtype = torch.float32,
-        precision: str = FULL,
+        precision: str = FULL_PRECISION,
         local_files_only: bool = False,
         token: str | bool | None = None,
         checkpoints: str | Path | None = None,
@@ -165,7 +165,7 @@ class AssembledCaptioner(TextNetwork):
         loaded = load_decoder(
             moved(config.decoder, decoder),
             revision=None if decoder else config.decoder.revision,
-            as_stored=precision != FULL,  # what will be packed need not be spread out first
+            as_stored=precision != FULL_PRECISION,  # what will be packed need not be spread out first
             **asdict(access),
         )
         own = config.encoder
@@ -181,7 +181,7 @@ class AssembledCaptioner(TextNetwork):
         )
         model = cls(seen, adapted, loaded.tokenizer, config)
         model.origin = found
-        if precision == FULL:
+        if precision == FULL_PRECISION:
             return model.to(target, dtype)
         warn_where_slow(precision, target)
         model.set_precision(precision)

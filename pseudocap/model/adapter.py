@@ -8,7 +8,7 @@ captions, L tokens, D decoder width.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -147,24 +147,14 @@ class ConvexAdapter(Adapter):
 
 def build_adapter(config: PseudoCapConfig, *, width: int, memory_widths: Mapping[str, int], heads: int) -> Adapter:
     """Build from `memory_widths`, the width of each axis that the config names; heads are as wide as the decoder's."""
-    assert config.gate_init is not None  # PseudoCapConfig fills it at birth
     inner, head_width = config.adapter_width or width, width // heads
     if inner % head_width:
         raise ConfigError(f"adapter_width must be a multiple of {head_width}, as wide as a head, not {inner}")
     attention = ATTENTION[config.attention](
         width=width, memory_widths=memory_widths, heads=inner // head_width, axes=config.axes, inner=inner
     )
-    ffn = FeedForward(width, inner)
-    gate_width = width if config.gate == "vector" else 1
+    parts: dict[str, Any] = {"width": width, "attention": attention, "ffn": FeedForward(width, inner)}
+    parts |= {"gate_width": width if config.gate == "vector" else 1, "gate_init": config.gate_init}
     if config.fusion == "residual":
-        return ResidualAdapter(
-            width=width, attention=attention, ffn=ffn, gate_width=gate_width, gate_init=config.gate_init
-        )
-    return ConvexAdapter(
-        width=width,
-        attention=attention,
-        ffn=ffn,
-        gate_width=gate_width,
-        gate_init=config.gate_init,
-        schedule=config.gate_schedule,
-    )
+        return ResidualAdapter(**parts)
+    return ConvexAdapter(**parts, schedule=config.gate_schedule)

@@ -98,16 +98,12 @@ class PseudoCapConfig:
     def __post_init__(self) -> None:
         self._check_encoders()
         self._check_axes()
-        if self.attention not in ATTENTIONS:
-            offer = nearest(str(self.attention), ATTENTIONS)
-            raise ConfigError(f"attention must be one of {', '.join(ATTENTIONS)}, not {self.attention!r}{offer}")
-        if self.fusion not in FUSIONS:
-            offer = nearest(str(self.fusion), FUSIONS)
-            raise ConfigError(f"fusion must be one of {', '.join(FUSIONS)}, not {self.fusion!r}{offer}")
+        for name, options in (("attention", ATTENTIONS), ("fusion", FUSIONS), ("gate", GATES)):
+            if (value := getattr(self, name)) not in options:
+                offer = nearest(str(value), options)
+                raise ConfigError(f"{name} must be one of {', '.join(options)}, not {value!r}{offer}")
         if not isinstance(self.gate_schedule, GateSchedule):
             raise ConfigError(f"gate_schedule must be a GateSchedule, not {self.gate_schedule!r}")
-        if self.gate not in GATES:
-            raise ConfigError(f"gate must be one of {', '.join(GATES)}, not {self.gate!r}")
         if self.gate_init is None:
             object.__setattr__(self, "gate_init", 1.0 if self.fusion == "residual" else 0.0)
         _require_number("gate_init", self.gate_init)

@@ -25,7 +25,7 @@ from pseudocap.model.loss import caption_loss
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import (
     CPU_ONLY,
-    FULL,
+    FULL_PRECISION,
     HalfEmbedding,
     PackedLinear,
     StoredFloat16Linear,
@@ -60,7 +60,7 @@ class CaptionNetwork(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self.precision = FULL  # of the frozen weights; see set_precision
+        self.precision = FULL_PRECISION  # of the frozen weights; see set_precision
         self.requires_grad_(False)
         declared = self.trainable_names
         for name, parameter in self.named_parameters():
@@ -113,7 +113,7 @@ class CaptionNetwork(nn.Module):
         self.requires_grad_(False)
 
     def require_full_precision(self, what: str) -> None:
-        if self.precision != FULL:
+        if self.precision != FULL_PRECISION:
             raise ConfigError(
                 f"this captioner's backbones are in {self.precision}, which is for captioning: it cannot {what}; "
                 "load it with precision='float32'"

@@ -24,7 +24,7 @@ from torch import nn
 from pseudocap.errors import ConfigError, first_line, nearest
 from pseudocap.types import PRECISIONS
 
-FULL = "float32"
+FULL_PRECISION = "float32"
 CPU_ONLY = ("float16", "int8", "int4")
 BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # of x86, of x86's matrix unit, of ARM
 
@@ -141,19 +141,8 @@ class Int8Linear(CPULinear):
         span_M1 = (most_M1 - least_M1).clamp_(min=self.LEAST_SPAN)
         levels_MK = (rows_MK - least_M1).mul_(self.LEVELS / span_M1).add_(0.5).to(torch.int8).view(torch.uint8)
         shares_MN = torch.ops.onednn.qlinear_pointwise(
-            levels_MK,
-            1 / self.LEVELS,
-            0,
-            self._packed,
-            self._scales_N,
-            self._zeros_N,
-            None,
-            1.0,
-            0,
-            torch.float32,
-            "none",
-            [],
-            "",
+            *(levels_MK, 1 / self.LEVELS, 0, self._packed, self._scales_N, self._zeros_N),
+            *(None, 1.0, 0, torch.float32, "none", [], ""),
         )
         out_MN: torch.Tensor = shares_MN.mul_(span_M1).addcmul_(least_M1, self._of_ones_N)
         return out_MN if self._bias_N is None else out_MN.add_(self._bias_N)
@@ -239,7 +228,7 @@ def check_precision(precision: str, device: torch.device, dtype: torch.dtype = t
     if precision not in PRECISIONS:
         known = ", ".join(PRECISIONS)
         raise ConfigError(f"precision must be one of {known}, not {precision!r}{nearest(str(precision), PRECISIONS)}")
-    if precision != FULL and dtype != torch.float32:
+    if precision != FULL_PRECISION and dtype != torch.float32:
         raise ConfigError(
             f"precision={precision!r} is of the frozen weights and leaves the rest in float32, "
             f"so dtype={dtype} excludes it: give one of the two"

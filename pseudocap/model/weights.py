@@ -7,6 +7,7 @@ import json
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -16,7 +17,7 @@ from torch import nn
 
 from pseudocap.errors import CheckpointError, first_line
 from pseudocap.files.atomic import IDLE, remove_unfinished, unfinished_group
-from pseudocap.files.sources import read_json
+from pseudocap.files.sources import hub_answers, read_json
 
 SAMPLES_PER_TENSOR = 64
 
@@ -80,6 +81,12 @@ def widen(model: nn.Module, path: Path) -> None:
             with safetensors.safe_open(path, framework="pt") as file:
                 parameter.data = file.get_tensor(key).float()
     model.float()  # what the file calls otherwise
+
+
+def transformers_access(source: str | Path, access: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of from_pretrained for a source: what is cached must do where the hub does not answer."""
+    asked = {name: access[name] for name in ("revision", "token")}
+    return {**access, "local_files_only": access["local_files_only"] or not hub_answers(source, **asked)}
 
 
 def transformers_reason(error: Exception) -> str:

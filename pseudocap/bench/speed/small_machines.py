@@ -21,7 +21,7 @@ from pseudocap.bench.speed.shapes import build_on_meta, made_up_memory, publishe
 from pseudocap.bench.tables import head
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 from pseudocap.model.network import ADAPTERS, CaptionNetwork
-from pseudocap.model.precision import FULL, BFloat16Linear, Float16Linear, Int4Linear, Int8Linear
+from pseudocap.model.precision import FULL_PRECISION, BFloat16Linear, Float16Linear, Int4Linear, Int8Linear
 from pseudocap.types import PRECISIONS
 
 TOKENS = 20
@@ -51,7 +51,7 @@ def made_up_network(decoder: str, *, frames: int = 8, adapters: torch.dtype = to
 
 def in_precision(model: CaptionNetwork, decoder: str, precision: str) -> CaptionNetwork:
     """Return a second captioner of the same weights, in fewer bits; what stays in float32 the two share."""
-    if precision == FULL:
+    if precision == FULL_PRECISION:
         return model
     twin = build_on_meta(decoder, cast(TimeSformer, model.encoder).config, published(decoder))
     for own, theirs in zip(twin.modules(), model.modules(), strict=True):
@@ -145,7 +145,8 @@ def caption_precisions(
         total = {name: batch * encoding[name].median + writing[name].median for name in models}
         for name in models:
             apart = f"{encoding[name].median:.2f} | {writing[name].median:.2f} | {total[name]:.2f}"
-            ratios = f"{total[FULL] / total[name]:.2f} | {writing[FULL].median / writing[name].median:.2f}"
+            alone = writing[FULL_PRECISION].median / writing[name].median
+            ratios = f"{total[FULL_PRECISION] / total[name]:.2f} | {alone:.2f}"
             print(f"| {batch} | {name} | {apart} | {ratios} |", flush=True)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import torch
 from torch import nn
@@ -46,6 +46,18 @@ class ProjectedMemory:
     """Hold the videos as every adapter sees them, by the index of the layer behind the adapter."""
 
     layers: dict[int, Projected]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tokens:
+    """Hold what one forward pass reads, beside the `cache` of what came before. `packed` rows hold several texts, whose
+    positions start from 0 each and which must not attend to one another; they come without a mask."""
+
+    ids_NL: torch.Tensor
+    positions_NL: torch.Tensor
+    mask: torch.Tensor | None
+    cache: Cache | None
+    packed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +109,8 @@ class Decoder(PreTrainedModel, GenerationMixin):
         self.generation_config = GenerationConfig(
             bos_token_id=self.bos_id, eos_token_id=self.eos_id, pad_token_id=self.pad_id
         )
-        self.adapters = nn.ModuleDict(
-            {
-                str(layer): build_adapter(config, width=self.width, memory_widths=self.memory_widths, heads=self.heads)
-                for layer in config.adapter_layers
-            }
-        )
+        shape: dict[str, Any] = {"width": self.width, "memory_widths": self.memory_widths, "heads": self.heads}
+        self.adapters = nn.ModuleDict({str(layer): build_adapter(config, **shape) for layer in config.adapter_layers})
         if config.attention == RESAMPLER:
             self.adapters[RESAMPLER] = Resampler(width=self.memory_width)
 
@@ -113,13 +121,12 @@ class Decoder(PreTrainedModel, GenerationMixin):
         config: PseudoCapConfig,
         adapters: Mapping[str, torch.Tensor],
         *,
-        memory_width: int | Mapping[str, int],
         source: str | Path,
-        tokenizer: PreTrainedTokenizerBase | None = None,
+        **settings: Any,
     ) -> Self:
         """Put stored adapters between the layers of a loaded model: without a random start first, or a second copy."""
         with torch.device("meta"):
-            adapted = cls(lm, config, memory_width=memory_width, tokenizer=tokenizer)
+            adapted = cls(lm, config, **settings)
         load_exactly(adapted.adapters, adapters, source=source, adopt=True)
         return adapted
 
@@ -130,18 +137,8 @@ class Decoder(PreTrainedModel, GenerationMixin):
         """Return the frozen layers, the lowest first."""
         raise NotImplementedError
 
-    def states(
-        self,
-        input_ids_NL: torch.Tensor,
-        conditioning: Conditioning,
-        *,
-        attention_mask: torch.Tensor | None,
-        position_ids_NL: torch.Tensor,
-        past_key_values: Cache | None,
-        packed: bool,
-    ) -> torch.Tensor:
-        """Return last hidden states, ready for the vocabulary. `packed` rows hold several texts, whose positions start
-        from 0 each and which must not attend to one another; they come without an attention_mask."""
+    def states(self, tokens: Tokens, conditioning: Conditioning) -> torch.Tensor:
+        """Return last hidden states, ready for the vocabulary."""
         raise NotImplementedError
 
     # What all families share
@@ -247,9 +244,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
             memory = replace(memory, patches=None)  # which need not be moved, then
         memory = memory.to(self.device, dtype)
         seen = memory if self.resampler is None else self.resampler(*every_patch(memory, padded=padded))
-        return ProjectedMemory(
-            layers={layer: adapter.project(seen, padded=padded) for layer, adapter in adapters.items()},
-        )
+        return ProjectedMemory({layer: adapter.project(seen, padded=padded) for layer, adapter in adapters.items()})
 
     def hidden(
         self,
@@ -275,14 +270,10 @@ class Decoder(PreTrainedModel, GenerationMixin):
         if position_ids is None:
             seen = past_key_values.get_seq_length() if past_key_values is not None else 0
             position_ids = _positions(input_ids_NL, attention_mask, seen)
-        h_NLD = self.states(
-            input_ids_NL,
-            Conditioning(self.adapters, memory, packing),
-            attention_mask=attention_mask,
-            position_ids_NL=position_ids,
-            past_key_values=past_key_values,
-            packed=packed,
+        tokens = Tokens(
+            ids_NL=input_ids_NL, positions_NL=position_ids, mask=attention_mask, cache=past_key_values, packed=packed
         )
+        h_NLD = self.states(tokens, Conditioning(self.adapters, memory, packing))
         return h_NLD if packing is None else packing.unpack(h_NLD)
 
     def forward(
@@ -300,11 +291,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         h_NLD = self.hidden(
-            input_ids,
-            memory,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            past_key_values=past_key_values,
+            input_ids, memory, attention_mask=attention_mask, position_ids=position_ids, past_key_values=past_key_values
         )
         logits_NLV = self.logits(h_NLD[:, -logits_to_keep:] if logits_to_keep else h_NLD)
         return CausalLMOutputWithPast(logits=logits_NLV, past_key_values=past_key_values)

@@ -15,13 +15,13 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import Cache, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.masking_utils import create_masks_for_generate
 from transformers.pytorch_utils import Conv1D
 
 from pseudocap.errors import CheckpointError
 from pseudocap.model.config import PseudoCapConfig
-from pseudocap.model.decoders.base import Conditioning, Decoder
+from pseudocap.model.decoders.base import Conditioning, Decoder, Tokens
 
 ARGUMENT = "pseudocap_conditioning"  # that layers are given beside their own
 ATTENDING = {"full_attention", "sliding_attention", "chunked_attention"}  # types of layers that packing suits
@@ -37,31 +37,22 @@ class AdaptedCausalLM(Decoder):
     def layers(self) -> nn.ModuleList:
         return find_layers(self.lm)
 
-    def states(
-        self,
-        input_ids_NL: torch.Tensor,
-        conditioning: Conditioning,
-        *,
-        attention_mask: torch.Tensor | None,
-        position_ids_NL: torch.Tensor,
-        past_key_values: Cache | None,
-        packed: bool,
-    ) -> torch.Tensor:
-        if packed:  # not every family's own mask tells packed texts apart by their positions: XGLM's does not
-            N, L = input_ids_NL.shape
-            attention_mask = create_masks_for_generate(
+    def states(self, tokens: Tokens, conditioning: Conditioning) -> torch.Tensor:
+        mask = tokens.mask
+        if tokens.packed:  # not every family's own mask tells packed texts apart by their positions: XGLM's does not
+            mask = create_masks_for_generate(
                 config=self.config,
-                inputs_embeds=torch.empty((N, L, 0), dtype=self.dtype, device=input_ids_NL.device),
+                inputs_embeds=torch.empty((*tokens.ids_NL.shape, 0), dtype=self.dtype, device=tokens.ids_NL.device),
                 attention_mask=None,
                 past_key_values=None,
-                position_ids=position_ids_NL,
+                position_ids=tokens.positions_NL,
             )
         output = self.lm.base_model(
-            input_ids=input_ids_NL,
-            attention_mask=attention_mask,
-            position_ids=position_ids_NL.clamp(min=0),  # what padding has is looked up like the rest
-            past_key_values=past_key_values,
-            use_cache=past_key_values is not None,
+            input_ids=tokens.ids_NL,
+            attention_mask=mask,
+            position_ids=tokens.positions_NL.clamp(min=0),  # what padding has is looked up like the rest
+            past_key_values=tokens.cache,
+            use_cache=tokens.cache is not None,
             **{ARGUMENT: conditioning},
         )
         return cast(torch.Tensor, output.last_hidden_state)

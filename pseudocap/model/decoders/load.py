@@ -19,12 +19,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from pseudocap.errors import CheckpointError, first_line
-from pseudocap.files.sources import find_file, hub_answers, pin_revision, read_json, resolve_source
+from pseudocap.files.sources import find_file, pin_revision, read_json, resolve_source
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.decoders.base import Decoder
 from pseudocap.model.decoders.causal import AdaptedCausalLM, require_adaptable
 from pseudocap.model.decoders.opt import AdaptedOPT
-from pseudocap.model.weights import fingerprint, only_dtype, transformers_reason, widen
+from pseudocap.model.weights import fingerprint, only_dtype, transformers_access, transformers_reason, widen
 
 FAMILIES: dict[str, type[Decoder]] = {"opt": AdaptedOPT}  # by model_type; all others are AdaptedCausalLM
 GGUF_NEEDS = ("gguf", "accelerate")  # what transformers reads such a file with
@@ -53,11 +53,10 @@ class LoadedDecoder:
     ) -> Decoder:
         """Build the decoder with the adapters of a config: those stored in the file `source`, or new ones."""
         family = FAMILIES.get(self.lm.config.model_type, AdaptedCausalLM)
+        settings: dict[str, Any] = {"memory_width": memory_width, "tokenizer": self.tokenizer}
         if adapters is None:
-            return family(self.lm, config, memory_width=memory_width, tokenizer=self.tokenizer)
-        return family.from_adapters(
-            self.lm, config, adapters, memory_width=memory_width, source=source, tokenizer=self.tokenizer
-        )
+            return family(self.lm, config, **settings)
+        return family.from_adapters(self.lm, config, adapters, source=source, **settings)
 
 
 def load_decoder(
@@ -75,15 +74,15 @@ def load_decoder(
     gguf = _gguf_file(source)
     if gguf is not None:
         return _load(source, str(gguf.parent), None, {"gguf_file": gguf.name})
-    config_path = find_file(source, "config.json", revision=revision, local_files_only=local_files_only, token=token)
-    revision = pin_revision(source, config_path, revision)
+    access: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only, "token": token}
+    config_path = find_file(source, "config.json", **access)
+    access["revision"] = pin_revision(source, config_path, revision)
     if (kind := read_json(config_path).get("model_type")) not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise CheckpointError(
             f"{config_path} describes a {kind!r}; the decoder must be a causal language model that transformers knows "
             "(OPT, GPT-2, Llama, Qwen2, XGLM, ...)"
         )
-    offline = local_files_only or not hub_answers(source, revision=revision, token=token)
-    access: dict[str, Any] = {"revision": revision, "local_files_only": offline, "token": token}
+    access = transformers_access(source, access)
     return _load(source, resolve_source(source), _single_file(source, access), access, as_stored=as_stored)
 
 
@@ -188,12 +187,7 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     """Hash what a tokenizer does, not how a library version writes it: vocabulary, special ids, sample encodings."""
     behaviour = {
         "vocabulary": sorted(tokenizer.get_vocab().items()),
-        "special": [
-            tokenizer.bos_token_id,
-            tokenizer.eos_token_id,
-            tokenizer.pad_token_id,
-            tokenizer.unk_token_id,
-        ],
+        "special": [tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id],
         "probes": [tokenizer(text, add_special_tokens=False)["input_ids"] for text in PROBES],
     }
     return hashlib.sha256(json.dumps(behaviour, ensure_ascii=False).encode()).hexdigest()

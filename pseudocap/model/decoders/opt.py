@@ -11,12 +11,12 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import Cache, OPTConfig, OPTForCausalLM
+from transformers import OPTConfig, OPTForCausalLM
 from transformers.masking_utils import create_causal_mask
 
 from pseudocap.errors import ConfigError
 from pseudocap.model.config import PseudoCapConfig
-from pseudocap.model.decoders.base import Conditioning, Decoder
+from pseudocap.model.decoders.base import Conditioning, Decoder, Tokens
 
 
 class AdaptedOPT(Decoder):
@@ -33,34 +33,25 @@ class AdaptedOPT(Decoder):
     def layers(self) -> nn.ModuleList:
         return cast(nn.ModuleList, self.opt.model.decoder.layers)
 
-    def states(
-        self,
-        input_ids_NL: torch.Tensor,
-        conditioning: Conditioning,
-        *,
-        attention_mask: torch.Tensor | None,
-        position_ids_NL: torch.Tensor,
-        past_key_values: Cache | None,
-        packed: bool,
-    ) -> torch.Tensor:
+    def states(self, tokens: Tokens, conditioning: Conditioning) -> torch.Tensor:
         decoder = self.opt.model.decoder
-        seen = past_key_values.get_seq_length() if past_key_values is not None else 0
-        embeds_NLD = decoder.embed_tokens(input_ids_NL)
+        seen = tokens.cache.get_seq_length() if tokens.cache is not None else 0
+        embeds_NLD = decoder.embed_tokens(tokens.ids_NL)
         mask = create_causal_mask(  # tells packed captions apart by their positions
             config=self.config,
             inputs_embeds=embeds_NLD,
-            attention_mask=attention_mask,
-            past_key_values=past_key_values,
-            position_ids=position_ids_NL,
+            attention_mask=tokens.mask,
+            past_key_values=tokens.cache,
+            position_ids=tokens.positions_NL,
         )
         h_NLD = embeds_NLD if decoder.project_in is None else decoder.project_in(embeds_NLD)
         # Padding has position -1, which is the embedding's own padding row.
-        h_NLD = h_NLD + decoder.embed_positions(attention_mask, seen, position_ids=position_ids_NL)
+        h_NLD = h_NLD + decoder.embed_positions(tokens.mask, seen, position_ids=tokens.positions_NL)
 
         # Nothing below the first adapter needs a gradient, so autograd records nothing there.
         for index, layer in enumerate(self.layers):
             h_NLD = conditioning.before(index, h_NLD)
-            h_NLD = layer(h_NLD, attention_mask=mask, position_ids=position_ids_NL, past_key_values=past_key_values)
+            h_NLD = layer(h_NLD, attention_mask=mask, position_ids=tokens.positions_NL, past_key_values=tokens.cache)
 
         if decoder.final_layer_norm is not None:
             h_NLD = decoder.final_layer_norm(h_NLD)

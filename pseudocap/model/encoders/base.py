@@ -8,16 +8,19 @@ Legend of the shape suffixes: B clips, T frames, S patches of a frame, E width, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 from pseudocap.errors import ConfigError, InputError
+from pseudocap.files.sources import find_file, pin_revision
 from pseudocap.memory import SIGHT, Memory
 from pseudocap.model.config import Backbone
 from pseudocap.model.precision import ENCODER, pack_linears
-from pseudocap.model.weights import fingerprint
+from pseudocap.model.weights import fingerprint, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 
 
@@ -31,6 +34,42 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.origin: Backbone | None = None  # of a loaded encoder: source, revision, fingerprint
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """Load weights in a format of the family from a directory, the hub or this package; frozen, to evaluate."""
+        access: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only, "token": token}
+        path = find_file(source, "config.json", **access)
+        access["revision"] = revision = pin_revision(source, path, revision)
+        encoder, identity = cls.read(source, path, access)
+        encoder.origin = Backbone(source=str(source), revision=revision, fingerprint=identity)
+        return encoder.to(dtype).requires_grad_(False).eval()
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write config.json and model.safetensors in our format, in the type that the weights have now."""
+        tensors, document = self.state_dict(), self.document()
+        write_checkpoint(
+            Path(path), weights="model.safetensors", tensors=tensors, config="config.json", document=document
+        )
+
+    # What a family provides
+
+    @classmethod
+    def read(cls, source: str | Path, config: Path, access: Mapping[str, Any]) -> tuple[Self, str]:
+        """Read an encoder, by its config.json, and return it with the identity of its weights as stored."""
+        raise NotImplementedError
+
+    def document(self) -> dict[str, Any]:
+        """Return what config.json holds in our format."""
+        raise NotImplementedError
 
     @property
     def preprocess(self) -> Preprocess:
@@ -49,6 +88,8 @@ class Encoder(nn.Module):
     def layers(self) -> Sequence[nn.Module]:
         """Return the repeated layers, which torch.compile takes one by one."""
         raise NotImplementedError
+
+    # What all families share
 
     @property
     def fingerprint(self) -> str:

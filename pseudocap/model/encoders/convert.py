@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import torch
 from transformers import TimesformerConfig, TimesformerModel
 
 from pseudocap.errors import CheckpointError, first_line
-from pseudocap.files.sources import hub_answers, resolve_source
-from pseudocap.model.weights import read_torch, transformers_reason
+from pseudocap.files.sources import resolve_source
+from pseudocap.model.weights import read_torch, transformers_access, transformers_reason
 
 StateDict = dict[str, torch.Tensor]
 
@@ -48,20 +48,12 @@ def from_huggingface_key(key: str) -> str:
     return key
 
 
-def read_huggingface(
-    source: str | Path,
-    *,
-    revision: str | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> tuple[dict[str, Any], StateDict]:
+def read_huggingface(source: str | Path, access: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict]:
     """Read a TimesformerModel or TimesformerForVideoClassification; the classifier is left behind."""
     try:
         model, info = TimesformerModel.from_pretrained(
             resolve_source(source),
-            revision=revision,
-            local_files_only=local_files_only or not hub_answers(source, revision=revision, token=token),
-            token=token,
+            **transformers_access(source, access),
             dtype=torch.float32,
             output_loading_info=True,
         )
@@ -137,12 +129,7 @@ def read_original(path: Path, *, heads: int | None = None) -> tuple[dict[str, An
     state = read_torch(path, inside="model_state")
     state = {key.removeprefix("model."): value for key, value in state.items()}
     state = {key: value for key, value in state.items() if not key.startswith("head.")}
-    for key, dimensions in (
-        ("cls_token", 3),
-        ("pos_embed", 3),
-        ("time_embed", 3),
-        ("patch_embed.proj.weight", 4),
-    ):
+    for key, dimensions in {"cls_token": 3, "pos_embed": 3, "time_embed": 3, "patch_embed.proj.weight": 4}.items():
         if key not in state or state[key].dim() != dimensions:
             raise CheckpointError(f"{path} is no divided space-time TimeSformer: it has no {key} of its kind")
     width = state["cls_token"].shape[-1]

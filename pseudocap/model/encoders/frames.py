@@ -20,8 +20,7 @@ import torch
 from torch import nn
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
-from pseudocap.files.sources import find_file, pin_revision, read_json
-from pseudocap.model.config import Backbone
+from pseudocap.files.sources import find_file, read_json
 from pseudocap.model.encoders.base import Encoder, real_ranks
 from pseudocap.model.encoders.image_models import (
     TIMM,
@@ -37,7 +36,7 @@ from pseudocap.model.encoders.image_models import (
     without_classifier,
 )
 from pseudocap.model.precision import ENCODER, pack_linears
-from pseudocap.model.weights import fingerprint, load_exactly, read_tensors, write_checkpoint
+from pseudocap.model.weights import fingerprint, load_exactly, read_tensors
 from pseudocap.types import MAX_FRAMES, Preprocess
 
 MODEL_TYPE = "pseudocap-frames"
@@ -213,20 +212,9 @@ class FramesEncoder(Encoder):
         pack_linears(self.network, kind, where=_is_plain)
 
     @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        revision: str | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Self:
-        """Load our format, timm's or transformers', from a directory, the hub or this package; frozen, to evaluate."""
-        access: dict[str, Any] = {"local_files_only": local_files_only, "token": token}
-        config_path = find_file(source, "config.json", revision=revision, **access)
-        access["revision"] = revision = pin_revision(source, config_path, revision)
-        document = read_json(config_path)
+    def read(cls, source: str | Path, config: Path, access: Mapping[str, Any]) -> tuple[Self, str]:
+        """Read our format, timm's or transformers'."""
+        document = read_json(config)
         stored: State | None = None
         try:
             if document.get("model_type") == MODEL_TYPE:
@@ -235,22 +223,22 @@ class FramesEncoder(Encoder):
                 encoder = cls.from_state(FramesConfig(**fields), state, source=source)  # type: ignore[arg-type]
             elif "architecture" in document:
                 values, state = read_timm(source, document, access)
-                encoder = cls._of_timm(FramesConfig(**values), state, source=source)
+                own = FramesConfig(**values)
+                network = build_timm(own.architecture, size=own.size, stage=own.stage, model_args=own.model_args)
+                load_exactly(network, without_classifier(network, state), source=source, adopt=True)
+                encoder = cls(network, own)
             else:
                 values, network, stored = read_transformers(source, access)
                 encoder = cls(network, FramesConfig(**values), library=TRANSFORMERS)
         except CheckpointError:
             raise
         except (ConfigError, TypeError, KeyError, ValueError) as error:
-            raise CheckpointError(f"{config_path} describes no image model: {first_line(error)}") from error
-        encoder = encoder.requires_grad_(False).eval()
+            raise CheckpointError(f"{config} describes no image model: {first_line(error)}") from error
         try:
-            encoder.width("time")
+            encoder.eval().width("time")
         except InputError as error:
             raise CheckpointError(f"{source} cannot be an encoder: {error}") from error
-        identity = encoder.compute_fingerprint(stored)
-        encoder.origin = Backbone(source=str(source), revision=revision, fingerprint=identity)
-        return encoder.to(dtype)
+        return encoder, encoder.compute_fingerprint(stored)
 
     @classmethod
     def from_state(cls, config: FramesConfig, state: State, *, source: str | Path) -> Self:
@@ -263,14 +251,7 @@ class FramesEncoder(Encoder):
             raise CheckpointError(f"{source}: standardise.std divides the features, so all of it must be above 0")
         return encoder
 
-    @classmethod
-    def _of_timm(cls, config: FramesConfig, state: State, *, source: str | Path) -> Self:
-        network = build_timm(config.architecture, size=config.size, stage=config.stage, model_args=config.model_args)
-        load_exactly(network, without_classifier(network, state), source=source, adopt=True)
-        return cls(network, config)
-
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write config.json and model.safetensors in our format, in the type that the weights have now."""
+    def document(self) -> dict[str, Any]:
         if self.library != TIMM:
             raise ConfigError("an image model of transformers stays in its own format: copy its directory, or name it")
         fields = dataclasses.asdict(self.config)
@@ -278,13 +259,7 @@ class FramesEncoder(Encoder):
             del fields["model_args"]
         if fields["positions"]:
             del fields["positions"]
-        write_checkpoint(
-            Path(path),
-            weights="model.safetensors",
-            tensors=self.state_dict(),
-            config="config.json",
-            document={"model_type": MODEL_TYPE, **fields},
-        )
+        return {"model_type": MODEL_TYPE, **fields}
 
 
 class Standardise(nn.Module):

@@ -22,8 +22,8 @@ import torch
 from torch import nn
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line, nearest
-from pseudocap.files.sources import find_file, hub_answers, read_json, resolve_source
-from pseudocap.model.weights import read_tensors, read_torch, transformers_reason
+from pseudocap.files.sources import find_file, read_json, resolve_source
+from pseudocap.model.weights import read_tensors, read_torch, transformers_access, transformers_reason
 
 State = dict[str, torch.Tensor]
 Values = dict[str, Any]  # fields of a FramesConfig
@@ -172,9 +172,7 @@ def read_transformers(source: str | Path, access: Mapping[str, Any]) -> tuple[Va
     from transformers import MODEL_MAPPING, AutoConfig
     from transformers.utils import logging
 
-    address = resolve_source(source)
-    offline = {key: access[key] for key in ("revision", "token")}
-    offline["local_files_only"] = access["local_files_only"] or not hub_answers(source, **offline)
+    address, offline = resolve_source(source), transformers_access(source, access)
     try:
         config = AutoConfig.from_pretrained(address, **offline, trust_remote_code=False)
     except Exception as error:  # damaged and foreign configs fail in ways of every kind

@@ -16,7 +16,7 @@ attention, N independent attentions.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -26,11 +26,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError
-from pseudocap.files.sources import find_file, pin_revision, read_json
-from pseudocap.model.config import Backbone
+from pseudocap.files.sources import find_file, read_json
 from pseudocap.model.encoders.base import Encoder, real_ranks
 from pseudocap.model.encoders.convert import read_huggingface, read_timm
-from pseudocap.model.weights import fingerprint, load_exactly, read_tensors, write_checkpoint
+from pseudocap.model.weights import fingerprint, load_exactly, read_tensors
 from pseudocap.types import MAX_FRAMES, Preprocess
 
 MODEL_TYPE = "pseudocap-timesformer"
@@ -86,13 +85,7 @@ class TimeSformer(Encoder):
         self.time_embed = nn.Parameter(torch.empty(1, config.num_frames, width))
         self.patch_embed = PatchEmbed(patch_size=config.patch_size, width=width)
         self.blocks = nn.ModuleList(
-            Block(
-                width=width,
-                heads=config.heads,
-                mlp_width=config.mlp_width,
-                eps=config.eps,
-                qkv_bias=config.qkv_bias,
-            )
+            Block(width=width, heads=config.heads, mlp_width=config.mlp_width, eps=config.eps, qkv_bias=config.qkv_bias)
             for _ in range(config.depth)
         )
         self.norm = nn.LayerNorm(width, eps=config.eps)
@@ -169,44 +162,28 @@ class TimeSformer(Encoder):
         return self.time_embed[0, nearest_BT]
 
     @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path,
-        *,
-        revision: str | None = None,
-        local_files_only: bool = False,
-        token: str | bool | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> Self:
-        """Load weights, ours or Hugging Face's, from a directory, the hub or this package; frozen, to evaluate."""
-        access: dict[str, Any] = {"local_files_only": local_files_only, "token": token}
-        config_path = find_file(source, "config.json", revision=revision, **access)
-        revision = pin_revision(source, config_path, revision)
-        document = read_json(config_path)
+    def read(cls, source: str | Path, config: Path, access: Mapping[str, Any]) -> tuple[Self, str]:
+        """Read weights of ours or Hugging Face's."""
+        document = read_json(config)
         if document.get("model_type") == MODEL_TYPE:
             fields = {key: value for key, value in document.items() if key != "model_type"}
             try:
-                config = TimeSformerConfig(**fields)  # type: ignore[arg-type]
+                shapes = TimeSformerConfig(**fields)  # type: ignore[arg-type]
             except (TypeError, ConfigError) as error:
-                raise CheckpointError(f"{config_path} describes no TimeSformer: {error}") from error
-            state = read_tensors(find_file(source, "model.safetensors", revision=revision, **access))
+                raise CheckpointError(f"{config} describes no TimeSformer: {error}") from error
+            state = read_tensors(find_file(source, "model.safetensors", **access))
         elif document.get("model_type") == "timesformer":
-            values, state = read_huggingface(source, revision=revision, **access)
-            config = TimeSformerConfig(**values)
+            values, state = read_huggingface(source, access)
+            shapes = TimeSformerConfig(**values)
         else:
             raise CheckpointError(
-                f"{config_path} describes a {document.get('model_type')!r}, not a TimeSformer; "
+                f"{config} describes a {document.get('model_type')!r}, not a TimeSformer; "
                 "an original .pyth file is turned into a directory by `pseudocap convert timesformer`"
             )
         with torch.device("meta"):
-            encoder = cls(config)
+            encoder = cls(shapes)
         load_exactly(encoder, state, source=source, adopt=True)
-        encoder.origin = Backbone(
-            source=str(source),
-            revision=revision,
-            fingerprint=fingerprint(state.items()),
-        )
-        return encoder.to(dtype).requires_grad_(False).eval()
+        return encoder, fingerprint(state.items())
 
     @classmethod
     def from_timm(cls, name: str, *, num_frames: int = 8, pretrained: bool = True) -> Self:
@@ -226,14 +203,8 @@ class TimeSformer(Encoder):
         load_exactly(encoder, state, source=source)
         return encoder
 
-    def save_pretrained(self, path: str | Path) -> None:
-        write_checkpoint(
-            Path(path),
-            weights="model.safetensors",
-            tensors=self.state_dict(),
-            config="config.json",
-            document={"model_type": MODEL_TYPE, **dataclasses.asdict(self.config)},
-        )
+    def document(self) -> dict[str, Any]:
+        return {"model_type": MODEL_TYPE, **dataclasses.asdict(self.config)}
 
 
 class PatchEmbed(nn.Module):
