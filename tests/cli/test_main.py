@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.torch_free import TorchFree
 
 from pseudocap.cli import doctor
 from pseudocap.cli.main import VERBS, main
@@ -36,22 +37,20 @@ def test_importing_loads_no_torch(code: str) -> None:
 
 
 def test_help_is_there_in_under_three_tenths_of_a_second() -> None:
-    times = []
+    times = []  # of the processor: the clock on the wall would measure what else runs here
     for _ in range(3):
-        started = time.perf_counter()
+        before = os.times()
         done = subprocess.run([sys.executable, "-m", "pseudocap", "--help"], capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - started)
-    assert min(times) < 0.3
+        times.append(sum(os.times()[2:4]) - sum(before[2:4]))
+    assert 0 < min(times) < 0.3
     assert all(verb in done.stdout for verb in VERBS)
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_with_an_example_and_no_torch(verb: str) -> None:
-    call = f"main(['{verb}', '--help'])"
-    code = f"import sys; from pseudocap.cli.main import main\ntry: {call}\nfinally: print('torch' in sys.modules)"
-    printed = run_python(code).stdout
-    assert f"example:\n  pseudocap {verb}" in printed
-    assert printed.strip().endswith("False")
+def test_every_verb_has_help_with_an_example_and_no_torch(verb: str, torch_free: TorchFree, tmp_path: Path) -> None:
+    done = torch_free.run([verb, "--help"], tmp_path)
+    assert f"example:\n  pseudocap {verb}" in done.out
+    assert done.heavy == []
 
 
 def test_a_mistyped_verb_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

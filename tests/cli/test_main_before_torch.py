@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.torch_free import TorchFree
 
 from pseudocap import PseudoCap
 
-HEAVY = "{'torch', 'transformers', 'lightning'}"
-CODE = f"""
-import sys
-from pseudocap.cli.main import main
-try:
-    code = main(sys.argv[1:])
-except SystemExit as stopped:
-    code = stopped.code
-print(code, {HEAVY} & set(sys.modules))
-"""
+Error = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +30,18 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def error_without_torch(words: str, workdir: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, *words.split()], capture_output=True, text=True, cwd=workdir, check=False
-    )
-    assert done.stdout.strip() == "2 set()", done.stdout + done.stderr
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
+@pytest.fixture
+def error_without_torch(torch_free: TorchFree, workdir: Path) -> Error:
+    """Return the one line that a command ends with, once it is sure that the command loaded no torch."""
+
+    def error(words: str) -> str:
+        done = torch_free.run(words.split(), workdir)
+        assert (done.code, done.out, done.heavy) == (2, "", []), done
+        assert done.err.startswith("error: ")
+        assert done.err.count("\n") == 1
+        return done.err
+
+    return error
 
 
 @pytest.mark.parametrize(
@@ -70,8 +65,8 @@ def error_without_torch(words: str, workdir: Path) -> str:
         ("film.mp4 --format srt --out film.mp4/said.srt", "--out film.mp4/said.srt cannot be written"),
     ],
 )
-def test_caption(words: str, message: str, workdir: Path) -> None:
-    assert message in error_without_torch(f"caption {words}", workdir)
+def test_caption(words: str, message: str, error_without_torch: Error) -> None:
+    assert message in error_without_torch(f"caption {words}")
 
 
 @pytest.mark.parametrize(
@@ -90,8 +85,8 @@ def test_caption(words: str, message: str, workdir: Path) -> None:
         ("--data captions.csv --lr 0", "--lr must be above 0"),
     ],
 )
-def test_finetune(words: str, message: str, workdir: Path) -> None:
-    assert message in error_without_torch(f"finetune --from toy-mixed-pretrained --out run {words}", workdir)
+def test_finetune(words: str, message: str, workdir: Path, error_without_torch: Error) -> None:
+    assert message in error_without_torch(f"finetune --from toy-mixed-pretrained --out run {words}")
     assert not (workdir / "run").exists()
 
 
@@ -110,8 +105,8 @@ def test_finetune(words: str, message: str, workdir: Path) -> None:
         ("film.mp4 --teacher toy-mixed --frames sharpest", "a PseudoCap samples the complete clip"),
     ],
 )
-def test_label(words: str, message: str, workdir: Path) -> None:
-    assert message in error_without_torch(f"label --out labels {words}", workdir)
+def test_label(words: str, message: str, workdir: Path, error_without_torch: Error) -> None:
+    assert message in error_without_torch(f"label --out labels {words}")
     assert not (workdir / "labels").exists()
 
 
@@ -130,8 +125,8 @@ def test_label(words: str, message: str, workdir: Path) -> None:
         ),
     ],
 )
-def test_train(words: str, message: str, workdir: Path) -> None:
-    assert message in error_without_torch(f"train mixed {words}", workdir)
+def test_train(words: str, message: str, error_without_torch: Error) -> None:
+    assert message in error_without_torch(f"train mixed {words}")
 
 
 @pytest.mark.parametrize(
@@ -144,8 +139,8 @@ def test_train(words: str, message: str, workdir: Path) -> None:
         ("toy-mixed --build nowhere", "--build nowhere holds no toy films"),
     ],
 )
-def test_bench_model(words: str, message: str, workdir: Path) -> None:
-    assert message in error_without_torch(f"bench model {words}", workdir)
+def test_bench_model(words: str, message: str, error_without_torch: Error) -> None:
+    assert message in error_without_torch(f"bench model {words}")
 
 
 @pytest.mark.parametrize(
@@ -157,17 +152,17 @@ def test_bench_model(words: str, message: str, workdir: Path) -> None:
         ("captions.csv --videos gone", "gone: there is no such folder"),
     ],
 )
-def test_encode(words: str, message: str, workdir: Path) -> None:
-    assert message in error_without_torch(f"encode --encoder toy-mixed --out memories {words}", workdir)
+def test_encode(words: str, message: str, error_without_torch: Error) -> None:
+    assert message in error_without_torch(f"encode --encoder toy-mixed --out memories {words}")
 
 
-def test_demo(workdir: Path) -> None:
-    assert "did you mean 'toy-mixed'?" in error_without_torch("demo film.mp4 --checkpoint toy-mixd", workdir)
-    assert "is a folder; name the page" in error_without_torch("demo film.mp4 --out empty", workdir)
+def test_demo(error_without_torch: Error) -> None:
+    assert "did you mean 'toy-mixed'?" in error_without_torch("demo film.mp4 --checkpoint toy-mixd")
+    assert "is a folder; name the page" in error_without_torch("demo film.mp4 --out empty")
 
 
-def test_a_backbone_that_has_gone(model: PseudoCap, workdir: Path) -> None:
+def test_a_backbone_that_has_gone(model: PseudoCap, workdir: Path, error_without_torch: Error) -> None:
     model.save_pretrained(workdir / "mine")
     config = workdir / "mine" / "config.json"
     config.write_text(config.read_text().replace(model.config.decoder.source, "/nowhere/opt"))
-    assert "the decoder was at /nowhere/opt" in error_without_torch("caption film.mp4 --checkpoint mine", workdir)
+    assert "the decoder was at /nowhere/opt" in error_without_torch("caption film.mp4 --checkpoint mine")
