@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,21 +50,40 @@ def backbones(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def build(backbones: Path) -> Callable[..., PseudoCap]:
-    def build_model(opt: str = "opt", **options: object) -> PseudoCap:
-        model = PseudoCap.from_backbones(
-            decoder=backbones / opt, encoder=backbones / "timesformer", device="cpu", **options
-        )
-        # Random weights of a useful size: at their start the adapters are too quiet for a wrong one to be noticed.
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if name in model.trainable_names and parameter.dim() == 2:
-                    parameter.normal_(std=0.3, generator=generator)
-        return model
+@pytest.fixture(scope="session")
+def build_from(backbones: Path) -> Callable[..., PseudoCap]:
+    """Build from folders that stay as they are; each setting is read from disk once, and a test gets its own copy."""
 
-    return build_model
+    @functools.cache
+    def built(decoder: Path, **options: object) -> PseudoCap:
+        with torch.random.fork_rng(devices=[]):  # whether or not it was built before, a test draws the same
+            torch.manual_seed(0)
+            return build_model(decoder, backbones, options)
+
+    return lambda decoder, **options: copy.deepcopy(built(decoder, **options))
+
+
+def build_model(decoder: Path, backbones: Path, options: dict[str, object]) -> PseudoCap:
+    model = PseudoCap.from_backbones(decoder=decoder, encoder=backbones / "timesformer", device="cpu", **options)
+    # Random weights of a useful size: at their start the adapters are too quiet for a wrong one to be noticed.
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in model.trainable_names and parameter.dim() == 2:
+                parameter.normal_(std=0.3, generator=generator)
+    return model
+
+
+@pytest.fixture
+def build(backbones: Path, build_from: Callable[..., PseudoCap]) -> Callable[..., PseudoCap]:
+    """Return a captioner around a shared decoder (`build("opt-350m")`) or one of the test's own (`build(folder)`)."""
+
+    def build_opt(opt: str | Path = "opt", **options: object) -> PseudoCap:
+        if isinstance(opt, Path):
+            return build_model(opt, backbones, options)
+        return build_from(backbones / opt, **options)
+
+    return build_opt
 
 
 @pytest.fixture

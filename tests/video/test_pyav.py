@@ -13,6 +13,7 @@ from helpers.films import frame_for, full_decode, number_of, write_film
 
 from pseudocap.video.decode import open_video
 
+Decoded = list[tuple[float, np.ndarray]]
 X265 = "log-level=none:pools=1:bframes=3"
 VARIABLE = list(itertools.accumulate([0] + [1, 1, 7, 2, 30, 1, 3, 1, 1, 12] * 8))[:80]
 FILMS: dict[str, dict] = {
@@ -62,8 +63,12 @@ def film(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return write_film(tmp_path_factory.mktemp("films") / request.param, codec, **settings)
 
 
-def test_any_times_in_any_order_give_the_frames_of_a_full_decode(film: Path) -> None:
-    decoded = full_decode(film)
+@pytest.fixture(scope="module")
+def decoded(film: Path) -> Decoded:
+    return full_decode(film)
+
+
+def test_any_times_in_any_order_give_the_frames_of_a_full_decode(film: Path, decoded: Decoded) -> None:
     assert len(decoded) == 80
     rng = np.random.default_rng(0)
     ends = decoded[-1][0] + 0.02
@@ -84,15 +89,13 @@ def test_any_times_in_any_order_give_the_frames_of_a_full_decode(film: Path) -> 
                 np.testing.assert_array_equal(pixels, true_pixels)
 
 
-def test_the_frames_show_the_numbers_that_were_drawn(film: Path) -> None:
-    decoded = full_decode(film)
+def test_the_frames_show_the_numbers_that_were_drawn(film: Path, decoded: Decoded) -> None:
     with open_video(film) as video:
         frames = video.frames_at([decoded[k][0] for k in (0, 11, 12, 13, 50, 79)])
     assert [number_of(pixels) for pixels in frames.pixels] == [0, 11, 12, 13, 50, 79]
 
 
-def test_the_measured_end_is_that_of_the_last_frame(film: Path) -> None:
-    decoded = full_decode(film)
+def test_the_measured_end_is_that_of_the_last_frame(film: Path, decoded: Decoded) -> None:
     with open_video(film) as video:
         assert video.info.complete
         assert decoded[-1][0] < video.info.duration <= decoded[-1][0] + 0.2

@@ -34,6 +34,6 @@ def other_family(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def captioner(build: Captioner, decoders: Path) -> Captioner:
+def captioner(build_from: Captioner, decoders: Path) -> Captioner:
     """`captioner("gpt2", gate_init=0.0)`: adapters of a useful size around that family's decoder."""
-    return lambda family, **options: build(decoders / family, **options)
+    return lambda family, **options: build_from(decoders / family, **options)
