@@ -7,7 +7,7 @@ frames tells an action from its reverse.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -101,18 +101,26 @@ def draw_shot(style: Style, rng: Rng, *, frames: int, most: int = 2) -> Shot:
     else:
         lanes = [FRONT, BACK] if rng.random() < 0.5 else [BACK, FRONT]
         groups = [_one_action(style.kinds, rng, taken, lane) for lane in (lanes if two else [FRONT])]
-    timed = [action for _, actions in groups for action in actions]
-    for action, (begin, end) in zip(timed, spans, strict=True):
-        action.start, action.end = round(begin * ticks), round(end * ticks)
     things = _bystanders(style, rng, taken, crowded=two)
-    for cast, actions in sorted(groups, key=lambda group: group[0][0].depth):  # the farther lane first
-        for action in actions:
-            action.actor += len(things)
-            action.patient = None if action.patient is None else action.patient + len(things)
+    before = {}
+    for number, (cast, _) in sorted(
+        enumerate(groups), key=lambda group: group[1][0][0].depth
+    ):  # the farther lane first
+        before[number] = len(things)
         things += cast
+    drafts = [(before[number], action) for number, (_, actions) in enumerate(groups) for action in actions]
     return Shot(
         things=tuple(things),
-        actions=tuple(Action(**asdict(action)) for action in timed),
+        actions=tuple(
+            replace(
+                action,
+                actor=action.actor + first,
+                patient=None if action.patient is None else action.patient + first,
+                start=round(begin * ticks),
+                end=round(end * ticks),
+            )
+            for (first, action), (begin, end) in zip(drafts, spans, strict=True)
+        ),
         background=_one_of(style.backgrounds, rng),
         frames=frames,
         pan=float(rng.choice([-0.3, 0.3])) if rng.random() < style.pan else 0.0,
@@ -121,39 +129,30 @@ def draw_shot(style: Style, rng: Rng, *, frames: int, most: int = 2) -> Shot:
     )
 
 
-@dataclass(kw_only=True, slots=True)
-class _Draft:
-    """Hold an action before its time and its index among the shot's things are known."""
-
-    verb: str
-    vector: tuple[float, float]
-    backward: bool
-    actor: int = 0
-    patient: int | None = None
-    start: int = 0
-    end: int = 0
-
-
+Cast = tuple[list[Thing], list[Action]]  # counted within the list, their times not known yet
 NEARER = ("pass in front", "eat", "chase", "pick up", "pour", "jump over", "carry")  # the actor hides the patient
 
 
-def _one_action(
-    kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]], lane: tuple[float, float]
-) -> tuple[list[Thing], list[_Draft]]:
+def _draft(verb: str, vector: tuple[float, float], rng: Rng, actor: int = 0, patient: int | None = None) -> Action:
+    backward = bool(rng.random() < 0.5)
+    return Action(verb=verb, vector=vector, backward=backward, actor=actor, patient=patient, start=0, end=0)
+
+
+def _one_action(kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]], lane: tuple[float, float]) -> Cast:
     """Draw an action and its cast, from the farthest to the nearest."""
     verbs = possible_verbs(kinds)
     alone = rng.random() < ALONE
     fitting = [each for each in verbs if VERBS[each].patient != alone and (lane == FRONT or each not in HIGH)]
     verb = _one_of(fitting, rng)
     things, vector = _position(verb, _cast(verb, kinds, rng, taken), rng, lane)
-    action = _Draft(verb=verb, vector=vector, backward=bool(rng.random() < 0.5))
-    if len(things) == 2:
-        action.actor, action.patient = (1, 0) if verb in NEARER else (0, 1)
-        things = things[::-1] if verb in NEARER else things
-    return things, [action]
+    if len(things) == 1:
+        return things, [_draft(verb, vector, rng)]
+    if verb in NEARER:
+        return things[::-1], [_draft(verb, vector, rng, actor=1, patient=0)]
+    return things, [_draft(verb, vector, rng, actor=0, patient=1)]
 
 
-def _two_by_one(kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]]) -> tuple[list[Thing], list[_Draft]]:
+def _two_by_one(kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]]) -> Cast:
     """Draw a thing that does one action after another, at most one of which moves it elsewhere."""
     verbs = possible_verbs(kinds)
     first = _one_of([each for each in BEFORE_OR_AFTER if each in verbs], rng)
@@ -166,10 +165,7 @@ def _two_by_one(kinds: tuple[str, ...], rng: Rng, taken: set[tuple[str, str]]) -
         cast = [replace(cast[0], size="small")]
     things, vector = _position(first, cast, rng, FRONT)
     _, other = _position(second, cast, rng, FRONT)
-    drafts = [
-        _Draft(verb=first, vector=vector, backward=bool(rng.random() < 0.5)),
-        _Draft(verb=second, vector=other, backward=bool(rng.random() < 0.5)),
-    ]
+    drafts = [_draft(first, vector, rng), _draft(second, other, rng)]
     return things, drafts if rng.random() < 0.5 else drafts[::-1]
 
 

@@ -23,6 +23,11 @@ FACING = frozenset({
     "elephant", "snail", "turtle",
 })  # fmt: skip
 QUICK = 3.0  # seconds
+OPENINGS: dict[str, Weighted] = {
+    "participle": ((6, ""), (1, "a video of "), (0.7, "this is "), (0.5, "an animation of "), (0.4, "we see ")),
+    "there": ((1, "there is "),),
+}
+SIZE_WORDS: dict[str, Weighted] = {"big": ((3, "big"), (2, "large")), "small": ((4, "small"), (1, "little"))}
 
 
 class Choice:
@@ -90,14 +95,7 @@ def caption(film: Film, choice: Choice, manner: Manner = CROWD) -> str:
     sentence = _carried_on(clauses, form, choice) if same else _joined(clauses, form, choice)
     shot = described[0][0]
     sentence = _with_surroundings(sentence, shot, described, choice, manner)
-    if form in ("participle", "there"):
-        opening = (
-            ((6, ""), (1, "a video of "), (0.7, "this is "), (0.5, "an animation of "), (0.4, "we see "))
-            if form == "participle"
-            else ((1, "there is "),)
-        )
-        sentence = choice.of(opening) + sentence
-    return sentence
+    return choice.of(OPENINGS[form]) + sentence if form in OPENINGS else sentence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,14 +151,10 @@ def noun_phrase(
     noun = kind.group if choice.chance(manner.vague) else choice.of(nouns)
     words = []
     if thing.size != "medium" and choice.chance(manner.size):
-        words.append(
-            choice.of(((3, "big"), (2, "large"))) if thing.size == "big" else choice.of(((4, "small"), (1, "little")))
-        )
-    tones = []
+        words.append(choice.of(SIZE_WORDS[thing.size]))
+    tones, tone = [], colour or thing.colour
     if choice.chance(manner.colour):
-        tones.append(
-            choice.of(((4, "grey"), (3, "gray"))) if (colour or thing.colour) == "grey" else colour or thing.colour
-        )
+        tones.append(choice.of(((4, "grey"), (3, "gray"))) if tone == "grey" else tone)
     if thing.material != "plain" and choice.chance(manner.material):
         tones.insert(0 if choice.chance(0.6) else len(tones), thing.material)
     words += [*tones, plural(noun) if count > 1 else noun]
@@ -219,13 +213,8 @@ def _way(event: Event, actor: Thing, choice: Choice) -> str:
     if event.direction not in lexicon.WAYS:
         return "" if event.name != "bounce" else "up and down"
     way = choice.of(lexicon.WAYS[event.direction])
-    ahead = "right" if actor.facing > 0 else "left"
-    reversing = (
-        event.name == "go"
-        and actor.kind in FACING
-        and event.direction in ("left", "right")
-        and event.direction != ahead
-    )
+    behind = "left" if actor.facing > 0 else "right"
+    reversing = event.name == "go" and actor.kind in FACING and event.direction == behind
     return f"backwards {way}" if reversing and choice.chance(0.12) else way
 
 
@@ -240,14 +229,10 @@ def _inflected(phrase: str, form: str, many: bool) -> str:
     """Inflect the phrase's verbs in the form of the sentence, with the auxiliary before the first."""
     verb_form = {"simple": "base" if many else "s", "past": "past"}.get(form, "ing")
     be = "are" if many else "is"
-    auxiliary = f"{be} " if form == "progressive" else ""
-    passive = {
-        "simple": be,
-        "past": "were" if many else "was",
-        "progressive": f"{be} being",
-    }.get(form, "being")
     if "{is}" in phrase:
-        return phrase.replace("{is}", passive)
+        passive = {"simple": be, "past": "were" if many else "was", "progressive": f"{be} being"}
+        return phrase.replace("{is}", passive.get(form, "being"))
+    auxiliary = f"{be} " if form == "progressive" else ""
     return auxiliary + re.sub(r"\[(\w+)\]", lambda found: inflect(found[1], verb_form), phrase)
 
 

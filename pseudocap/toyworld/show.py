@@ -14,7 +14,7 @@ from pseudocap.toyworld.actions import events
 from pseudocap.toyworld.corpora import captions_at, film_at, recipe_of, word_generator
 from pseudocap.toyworld.grammar import full_truth
 from pseudocap.toyworld.render import render_film
-from pseudocap.toyworld.scenes import FPS, TICKS, Film, Shot, Thing
+from pseudocap.toyworld.scenes import FPS, TICKS, Film, Thing
 from pseudocap.toyworld.speech import segments, talk
 
 COLUMNS, PICTURES, LARGER, EDGE = 6, 18, 2, 4
@@ -83,18 +83,13 @@ def scene_lines(film: Film) -> list[str]:
         pan = {-1: ", the camera pans left", 0: "", 1: ", the camera pans right"}[int(np.sign(shot.pan))]
         lines.append(f"shot {number}: {begin:.1f} to {begin + shot.frames / FPS:.1f} s, {shot.background}{pan}")
         lines += [f"  {index}: {_thing(thing)}" for index, thing in enumerate(shot.things)]
-        lines += _event_lines(shot, begin)
+        for each in events(shot):
+            start, end = (begin + tick / TICKS / FPS for tick in (each.start, each.end))
+            patient = "" if each.patient is None else f" with {each.patient}"
+            way = f", {each.direction}" if each.direction else ""
+            lines.append(f"  {start:.1f} to {end:.1f} s: {each.actor} does '{each.name}'{patient}{way}")
         begin += shot.frames / FPS
     return lines
-
-
-def _event_lines(shot: Shot, begin: float) -> list[str]:
-    return [
-        f"  {begin + each.start / TICKS / FPS:.1f} to {begin + each.end / TICKS / FPS:.1f} s: {each.actor} does "
-        f"'{each.name}'{'' if each.patient is None else f' with {each.patient}'}"
-        f"{f', {each.direction}' if each.direction else ''}"
-        for each in events(shot)
-    ]
 
 
 def _thing(thing: Thing) -> str:

@@ -46,7 +46,9 @@ class Verdict:
 
 def judge(caption: str, shots: Sequence[Shot]) -> Verdict:
     """Compare a caption with the shots that it describes."""
-    text = _without_surroundings(" ".join(re.findall(r"[\w'-]+", caption.lower())))
+    # Without locations, parts and camera moves: their nouns and directions are no claim about a thing.
+    text = _surroundings().sub(" ", " ".join(re.findall(r"[\w'-]+", caption.lower())))
+    text = " ".join(text.split())
     things, wrong_things, wrong_colours = [], [], []
     for mention, kinds, colour in _mentions(text):
         things.append(mention)
@@ -98,11 +100,6 @@ def _surroundings() -> re.Pattern[str]:
     phrases += [r"(?:as|while) the camera \w+ (?:to the )?(?:left|right)"]
     ordered = sorted(phrases, key=len, reverse=True)
     return re.compile(rf"\b(?:{'|'.join(ordered)})\b")
-
-
-def _without_surroundings(text: str) -> str:
-    """Remove locations, parts and camera moves: their nouns and directions are no claim about a thing."""
-    return " ".join(_surroundings().sub(" ", text).split())
 
 
 @cache
