@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -229,9 +229,6 @@ def _stages(
     """Make the corpus, and the memories of what is learned from and of what is tested on: each is made anew where its
     own videos have changed."""
 
-    def read(folder: Path, report: Progress) -> Mapping[str, Any]:
-        return _read(folder, seen, workers, report)
-
     def encode(folder: Path, report: Progress) -> Mapping[str, Any]:
         shop.verb(
             *("encode", "corpus/tuning.jsonl", "--videos", str(seen.videos.root), "--encoder", seen.encoder),
@@ -250,23 +247,21 @@ def _stages(
     learned, test = seen.there("train", "val"), seen.there("test")
     by = content | {"encoder": seen.weights}
     return [
-        Stage(name="corpus", settings=content | {"learned": learned, "test": test}, make=read),
+        Stage(name="corpus", settings=content | {"learned": learned, "test": test}, make=partial(_read, seen, workers)),
         Stage(name="memories-tuning", settings=by | {"learned": learned}, make=encode),
         Stage(name="views", settings=by | {"test": test}, make=encode_views),
     ]
 
 
-def _read(folder: Path, seen: _Seen, workers: int, report: Progress) -> Mapping[str, Any]:
+def _read(seen: _Seen, workers: int, folder: Path, report: Progress) -> Mapping[str, Any]:
     """Write rows to learn from, to be encoded; those that are there, to fine-tune on; which test videos there are."""
     corpus, videos = seen.corpus, seen.videos
     rows = [row for row in corpus.rows if row.split in ("train", "val")]
     present = [row for row in rows if videos.find(row) is not None]
     test = corpus.split("test")
     for name, kept in (("captions", [*present, *test.rows]), ("tuning", rows)):
-        lines = (
-            json.dumps({"video": row.video, "caption": list(row.captions), "split": row.split}) + "\n" for row in kept
-        )
-        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        listed = ({"video": row.video, "caption": list(row.captions), "split": row.split} for row in kept)
+        (folder / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in listed), encoding="utf-8")
     (found,) = verify(test, videos, workers=max(1, workers), progress=report)
     if not found.present:
         whose = found.missing[0] if found.missing else next(iter(found.undecodable))

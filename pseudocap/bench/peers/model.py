@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,16 +158,11 @@ def _worth(
 def _costs(
     loaded: Mapping[str, Captioner], specs: Mapping[str, Spec], few: Sequence[Pixels], *, rounds: int
 ) -> dict[str, dict[str, Any]]:
-    turns = {name: itertools.cycle(few) for name in loaded}
-
-    def one(name: str) -> Callable[[], object]:
-        return lambda: _finished(loaded[name].caption([next(turns[name])]))
-
-    def all_of(name: str) -> Callable[[], object]:
-        return lambda: _finished(loaded[name].caption(few))
-
-    single = take_turns({name: one(name) for name in loaded}, rounds=rounds)
-    many = take_turns({name: all_of(name) for name in loaded}, rounds=rounds)
+    each = {
+        name: partial(_caption_next, peer, itertools.cycle([[clip] for clip in few])) for name, peer in loaded.items()
+    }
+    together = {name: partial(_caption_next, peer, itertools.repeat(few)) for name, peer in loaded.items()}
+    single, many = take_turns(each, rounds=rounds), take_turns(together, rounds=rounds)
     return {
         name: {
             "seconds a clip": {"one by one": _seconds(single[name], 1), "in a batch": _seconds(many[name], len(few))},
@@ -176,10 +172,10 @@ def _costs(
     }
 
 
-def _finished(captions: list[str]) -> list[str]:
+def _caption_next(captioner: Captioner, batches: Iterator[Sequence[Pixels]]) -> None:
+    captioner.caption(next(batches))
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return captions
 
 
 def _seconds(timing: Timing, clips: int) -> dict[str, float]:

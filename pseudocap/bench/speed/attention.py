@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from pseudocap.bench import tables
 from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart, take_turns
-from pseudocap.bench.tables import head
 from pseudocap.model.adapter import FeedForward
 from pseudocap.model.attention import SeparableCrossAttention
 from pseudocap.model.encoders.base import pool
@@ -136,7 +136,8 @@ def main() -> None:
         print(peak_memory(make_step(kind, int(frames), feed_forward=bool(int(feed_forward)))))
         return
     if not args.json:
-        print(head("frames", "feed-forward", "attention", "seconds", "fastest-slowest", "times separable", "peak MiB"))
+        columns = ("frames", "feed-forward", "attention", "seconds", "fastest-slowest", "times separable", "peak MiB")
+        print(tables.head(*columns))
     for feed_forward in (False, True):
         for frames in args.frames:
             for row in measure(frames, feed_forward=feed_forward, rounds=args.rounds):
@@ -145,10 +146,9 @@ def main() -> None:
 
 def attention_row(row: dict[str, Any]) -> str:
     low, high = row["spread"]
-    return (
-        f"| {row['frames']} | {'yes' if row['feed_forward'] else 'no'} | {row['kind']} | {row['seconds']:.3f} "
-        f"| {low:.3f}-{high:.3f} | {row['times_separable']:.2f} | {row['peak_mib']:.0f} |"
-    )
+    times = (f"{row['seconds']:.3f}", f"{low:.3f}-{high:.3f}", f"{row['times_separable']:.2f}")
+    forward = "yes" if row["feed_forward"] else "no"
+    return tables.row(row["frames"], forward, row["kind"], *times, f"{row['peak_mib']:.0f}")
 
 
 if __name__ == "__main__":

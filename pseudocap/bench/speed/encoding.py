@@ -12,7 +12,7 @@ import torch
 from transformers import TimesformerConfig, TimesformerModel
 
 from pseudocap.bench.speed.measure import Timing, parser_of, peak_memory, run_apart, take_turns
-from pseudocap.bench.tables import head
+from pseudocap.bench.tables import head, row
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
 
 KINDS = ("ours", "transformers")
@@ -55,9 +55,11 @@ def main() -> None:
     if args.cell:
         print(peak_memory(make_run(args.cell, args.batch, args.frames[0], args.depth, dtype=args.dtype)))
         return
-    print(
-        head("frames", "clips", "encoder", "seconds", "fastest-slowest", "times as fast", "peak MiB above the weights")
+    columns = (
+        *("frames", "clips", "encoder"),
+        *("seconds", "fastest-slowest", "times as fast", "peak MiB above the weights"),
     )
+    print(head(*columns))
     for frames in args.frames:
         timings = measure(args.batch, frames, args.rounds, args.depth, dtype=args.dtype)
         for kind in KINDS:
@@ -65,11 +67,8 @@ def main() -> None:
             peak = float(run_apart("encoding", *cell, "--dtype", args.dtype))
             timing = timings[kind]
             ratio = timings["transformers"].median / timing.median
-            spread = f"{timing.fastest:.2f}-{timing.slowest:.2f}"
-            print(
-                f"| {frames} | {args.batch} | {kind} | {timing.median:.2f} | {spread} | {ratio:.2f} | {peak:.0f} |",
-                flush=True,
-            )
+            times = (f"{timing.median:.2f}", f"{timing.fastest:.2f}-{timing.slowest:.2f}", f"{ratio:.2f}")
+            print(row(frames, args.batch, kind, *times, f"{peak:.0f}"), flush=True)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from pseudocap.bench.speed.attention import CrossAttention
 from pseudocap.bench.speed.measure import Timing, parser_of, take_turns, times_as_fast
 from pseudocap.bench.speed.shapes import PATCHES, made_up_memory, network, so_many_tokens
-from pseudocap.bench.tables import head
+from pseudocap.bench.tables import head, row
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.decoders.base import ProjectedMemory
 from pseudocap.model.decoders.opt import SHAPES, AdaptedOPT
@@ -159,16 +159,14 @@ def build_setting(setting: Setting) -> CaptionNetwork:
 def weights_read(model: CaptionNetwork) -> float:
     """Count the weights that a step of ours reads, in those that a step of plain OPT reads. A video's keys and values
     are made once; of positions a row is read; the words' embeddings are the last layer's too, and count once."""
-    plain = sum(
-        parameter.numel() for name, parameter in model.decoder.opt.named_parameters() if "embed_positions" not in name
-    )
+
+    def count(module: nn.Module, *left_out: str) -> int:
+        named = module.named_parameters()
+        return sum(each.numel() for name, each in named if not any(part in name for part in left_out))
+
+    plain = count(model.decoder.opt, "embed_positions")
     once = (".key.", ".value.", ".attention.time.norm.", ".attention.space.norm.")
-    adapters = sum(
-        parameter.numel()
-        for name, parameter in model.decoder.adapters.named_parameters()
-        if not any(part in name for part in once)
-    )
-    return (plain + adapters) / plain
+    return (plain + count(model.decoder.adapters, *once)) / plain
 
 
 def _like(model: CaptionNetwork) -> dict[str, Any]:
@@ -202,32 +200,15 @@ def main() -> None:
         setting = replace(base, frames=frames, batch=batch, beams=beams)
         timings = measure(model, setting, args.against, args.rounds)
         for name in args.against:
-            print(json.dumps(_row(setting, timings, name)) if args.json else _line(setting, timings, name), flush=True)
-
-
-def _row(setting: Setting, timings: dict[str, Timing], name: str) -> dict[str, Any]:
-    mine, theirs = timings["ours"], timings[name]
-    ratio, least, most = times_as_fast(mine, theirs)
-    return {
-        "frames": setting.frames,
-        "batch": setting.batch,
-        "beams": setting.beams,
-        "against": name,
-        "seconds": mine.median,
-        "their_seconds": theirs.median,
-        "ratio": ratio,
-        "least": least,
-        "most": most,
-    }
-
-
-def _line(setting: Setting, timings: dict[str, Timing], name: str) -> str:
-    row = _row(setting, timings, name)
-    spread = f"{row['ratio']:.2f} ({row['least']:.2f} to {row['most']:.2f})"
-    return (
-        f"| {setting.frames} | {setting.batch} | {setting.beams} | {name} | {row['seconds']:.2f} "
-        f"| {row['their_seconds']:.2f} | {spread} |"
-    )
+            mine, theirs = timings["ours"], timings[name]
+            found = {"frames": frames, "batch": batch, "beams": beams, "against": name}
+            ratio, least, most = times_as_fast(mine, theirs)
+            if args.json:
+                found |= {"seconds": mine.median, "their_seconds": theirs.median}
+                print(json.dumps(found | {"ratio": ratio, "least": least, "most": most}), flush=True)
+            else:
+                spread = f"{ratio:.2f} ({least:.2f} to {most:.2f})"
+                print(row(*found.values(), f"{mine.median:.2f}", f"{theirs.median:.2f}", spread), flush=True)
 
 
 if __name__ == "__main__":

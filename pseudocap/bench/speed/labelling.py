@@ -72,25 +72,14 @@ def size_up(folder: Path, rounds: int, tokens: int) -> None:
     weights, minute = folder / "blip-base", benchmark_film(folder / "minute.mp4", "250", minutes=1)
     write_blip(weights, image_size=384, tiny=False)
     teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=tokens))
-    print(
-        head(
-            "teacher",
-            "clips",
-            "processor ms a clip",
-            "clips a second a core",
-            "extrapolated: core hours for 50 M clips",
-        )
+    columns = (
+        *("teacher", "clips"),
+        *("processor ms a clip", "clips a second a core", "extrapolated: core hours for 50 M clips"),
     )
+    print(head(*columns))
+    films = {film: benchmark_film(folder / f"every_{film}" / "0.mp4", film) for film in GOALS}
     runs: list[tuple[str, Path, Teacher, int]] = [
-        *(
-            (
-                f"null, key frame every {film}",
-                benchmark_film(folder / f"every_{film}" / "0.mp4", film),
-                NullTeacher(),
-                32,
-            )
-            for film in GOALS
-        ),
+        *((f"null, key frame every {film}", path, NullTeacher(), 32) for film, path in films.items()),
         (f"BLIP-base, {tokens} tokens, batches of 8", minute, teacher, 8),
     ]
     for name, path, who, batch in runs:

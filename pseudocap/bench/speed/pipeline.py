@@ -16,7 +16,7 @@ from pathlib import Path
 from pseudocap.bench.speed.decoding import benchmark_film
 from pseudocap.bench.speed.labelling import centres
 from pseudocap.bench.speed.measure import parser_of, take_turns
-from pseudocap.bench.tables import head
+from pseudocap.bench.tables import head, row
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frame
 
@@ -100,15 +100,11 @@ def main() -> None:
             for name in ("12", "250"):
                 path = benchmark_film(Path(scratch) / f"{lines}-{name}.mp4", name, minutes=args.minutes, lines=lines)
                 found[f"{lines} lines, a key frame every {name}"] = measure(path, args.rounds, side=min(SIDE, lines))
-    _print_work(found)
-    _print_needs(found)
-    _print_bounds(found, args.cores, args.disk)
-
-
-def _print_work(found: dict[str, ClipWork]) -> None:
     print(head("film", "KiB read a clip", "decode, ms", "scale, ms"))
     for name, work in found.items():
-        print(f"| {name} | {work.kib:.0f} | {work.decode:.1f} | {work.scale:.1f} |")
+        print(row(name, f"{work.kib:.0f}", f"{work.decode:.1f}", f"{work.scale:.1f}"))
+    _print_needs(found)
+    _print_bounds(found, args.cores, args.disk)
 
 
 def _print_needs(found: dict[str, ClipWork]) -> None:

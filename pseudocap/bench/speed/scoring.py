@@ -12,6 +12,7 @@ import contextlib
 import io
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -94,10 +95,8 @@ def main() -> None:
     parser.add_argument("--references", type=int, default=20)
     parser.add_argument("--turns", type=int, default=3)
     args = parser.parse_args()
-    if args.captions:
-        captions = real_captions(args.captions, videos=args.videos, each=args.references)
-    else:
-        captions = made_up_captions(videos=args.videos, each=args.references)
+    given = partial(real_captions, args.captions) if args.captions else made_up_captions
+    captions = given(videos=args.videos, each=args.references)
     timings = measure(captions, turns=args.turns)
     base = timings["pycocoevalcap"].median
     print(f"{args.videos} videos x {args.references} references, median of {args.turns} turns\n")

@@ -125,18 +125,11 @@ def caption_precisions(
     models = {precision: in_precision(model, decoder, precision) for precision in precisions}
     clip = torch.randn(1, 8, 3, 224, 224)
     encoding = take_turns({name: partial(each.encode, clip) for name, each in models.items()}, rounds=rounds)
-    print(
-        head(
-            "captions at once",
-            "precision",
-            "watching each, s",
-            "writing, s",
-            "together, s",
-            "times float32",
-            "writing alone",
-        ),
-        flush=True,
+    columns = (
+        *("captions at once", "precision", "watching each, s"),
+        *("writing, s", "together, s", "times float32", "writing alone"),
     )
+    print(head(*columns), flush=True)
     for batch in batches:
         memory = made_up_memory(batch, 8)
         writing = take_turns(
