@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.progress import counted
+from pseudocap.cli.tables import print_table
 from pseudocap.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from pseudocap.label.audit.report import AuditReport, Figure
+    from pseudocap.label.audit.report import AuditReport
     from pseudocap.label.audit.store import AuditStore
     from pseudocap.types import Clip
 
@@ -135,25 +136,18 @@ def _report(args: argparse.Namespace, answers: Path) -> int:
 
 
 def _print_report(report: AuditReport) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     from pseudocap.label.audit.report_page import summary
 
     print(summary(report))
-    console = Console()
-    tables: list[tuple[str, tuple[Figure, ...]]] = [("all raters", report.figures)]
-    if len(report.by_rater) > 1:
-        tables += list(report.by_rater.items())
-    for title, rows in tables:
-        table = Table(title=escape(title), title_justify="left")
-        for heading in ("", "share %", "95 % interval", "papers"):
-            table.add_column(heading, justify="right" if heading else "left")
-        for row in rows:
-            papers = "" if row.papers is None else str(row.papers)
-            table.add_row(row.says, f"{row.share:.1f}", f"{row.low:.1f} to {row.high:.1f}", papers)
-        console.print(table)
+    for title, figures in {
+        "all raters": report.figures,
+        **(report.by_rater if len(report.by_rater) > 1 else {}),
+    }.items():
+        rows = [
+            (each.says, f"{each.share:.1f}", f"{each.low:.1f} to {each.high:.1f}", str(each.papers or ""))
+            for each in figures
+        ]
+        print_table(title, ("", "share %", "95 % interval", "papers"), rows, left=("",))
     for each in report.agreements:
         kappa = "undefined" if each.kappa is None else f"{each.kappa:.2f}"
         agreed = "" if each.agreed is None else f", agreed on {each.agreed:.0f} %"

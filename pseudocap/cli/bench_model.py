@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from pseudocap.bench.peers.peer_specs import Spec, read_peer
 from pseudocap.cli.actions import Subcommand
-from pseudocap.cli.bench_options import command, log, positive, show_result
+from pseudocap.cli.bench_options import command, log, show_result
+from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.decoding import FileDecoding
-from pseudocap.errors import ConfigError, InputError
+from pseudocap.errors import InputError
 
 if TYPE_CHECKING:
     from pseudocap.data.corpora.base import Corpus
@@ -49,11 +50,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _model(args: argparse.Namespace) -> int:
-    for option in ("batch_size", "rounds", "limit", "max_new_tokens"):
-        positive(getattr(args, option), f"--{option.replace('_', '-')}", 1)
+    require_at_least(args, batch_size=1, rounds=1, limit=1, max_new_tokens=1)
     out = args.out or Path("build/bench/model")
-    if out.is_file():
-        raise ConfigError(f"--out {out} is a file; name a folder")
+    refuse_file("--out", out)
     peers = [read_peer(text, device=args.device, max_new_tokens=args.max_new_tokens) for text in args.peers]
     find_films = _corpus(args)
     find_captioner(args.name, args.checkpoints)

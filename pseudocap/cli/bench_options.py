@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pseudocap.errors import ConfigError, InputError
+from pseudocap.cli.checks import refuse_file, require_at_least
 
 
 def add_build(parser: argparse.ArgumentParser, *, out: str) -> None:
@@ -30,17 +30,9 @@ def folders(args: argparse.Namespace, name: str) -> tuple[Path, Path]:
     build = args.build or Path("build") / (f"bench{whose}{smoke}" if whose else "smoke" if args.smoke else "zoo")
     out = args.out or Path("build/bench") / f"{name}{whose}{smoke}"
     for option, path in (("--build", build), ("--out", out)):
-        if path.is_file():
-            raise ConfigError(f"{option} {path} is a file; name a folder")
-    if args.workers < 0:
-        raise InputError(f"--workers must be 0 or more, not {args.workers}")
+        refuse_file(option, path)
+    require_at_least(args, workers=0)
     return build, out
-
-
-def positive(value: int | None, option: str, default: int) -> int:
-    if value is not None and value < 1:
-        raise InputError(f"{option} must be at least 1, not {value}")
-    return value or default
 
 
 def command(args: argparse.Namespace) -> str:

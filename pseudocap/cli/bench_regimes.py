@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.actions import Subcommand
-from pseudocap.cli.bench_options import add_build, command, folders, positive, show_result
+from pseudocap.cli.bench_options import add_build, command, folders, show_result
+from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.quiet import quieten
 from pseudocap.errors import ConfigError, InputError, nearest
 from pseudocap.regimes.table import REGIMES, UNTRAINED
@@ -63,7 +64,8 @@ def _add_regimes(parser: argparse.ArgumentParser) -> None:
 
 def _regimes(args: argparse.Namespace) -> int:
     regimes = _chosen(args.regimes, ROWS, "--regimes")
-    seeds = range(positive(args.seeds, "--seeds", 2 if args.smoke else 3))
+    require_at_least(args, seeds=1)
+    seeds = range(args.seeds or (2 if args.smoke else 3))
     counts = _counts(args.captions or ("3" if args.smoke else COUNTS))
     if args.data == "toy" and (
         given := [option for option in OF_REAL_CORPORA if getattr(args, option) not in (None, False, [])]
@@ -156,8 +158,8 @@ def _add_ablation(parser: argparse.ArgumentParser) -> None:
 def _ablation(args: argparse.Namespace) -> int:
     if args.name not in ABLATIONS:
         raise InputError(f"there is no ablation {args.name!r}{nearest(args.name, ABLATIONS)}; there are {KNOWN}")
-    seeds = range(positive(args.seeds, "--seeds", 1 if args.smoke else 3))
-    steps = None if args.steps is None else positive(args.steps, "--steps", 1)
+    require_at_least(args, seeds=1, steps=1)
+    seeds = range(args.seeds or (1 if args.smoke else 3))
     build, out = folders(args, args.name)
 
     from pseudocap.bench.claims.ablation_report import ablation_table, gather_ablation, write_ablation
@@ -172,7 +174,7 @@ def _ablation(args: argparse.Namespace) -> int:
     recipe = SMOKE_RECIPE if args.smoke else FULL_RECIPE
     with stages_of("bench") as stages:
         shop = Workshop(root=build.resolve(), main=main, progress=stages.draw)
-        plan = short(recipe.regime, steps)
+        plan = short(recipe.regime, args.steps)
         bench, arms = ablation_bench(args.name, shop, recipe, plan, seeds=seeds, workers=args.workers)
         build.mkdir(parents=True, exist_ok=True)
         run_bench(bench, log=stages.log)

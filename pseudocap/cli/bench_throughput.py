@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import log
+from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.errors import ConfigError, nearest
 
 
@@ -29,10 +30,8 @@ def _add_throughput(parser: argparse.ArgumentParser) -> None:
 
 
 def _throughput(args: argparse.Namespace) -> int:
-    if args.rounds is not None and args.rounds < 1:
-        raise ConfigError(f"--rounds is {args.rounds} and must be at least 1")
-    if args.out.is_file():
-        raise ConfigError(f"--out {args.out} is a file; name a folder")
+    require_at_least(args, rounds=1)
+    refuse_file("--out", args.out)
     from dataclasses import asdict
 
     from pseudocap.bench.speed.races import RACES

@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     previewed = f"previews of {counted(filmed, 'file')} in {args.preview}" if filmed else ""
-    if written := [each for each in (delivery.told(), previewed) if each]:
+    if written := [each for each in (delivery.summary(), previewed) if each]:
         print(f"written: {'; '.join(written)}", file=sys.stderr)
     return 1 if failures else 0
 

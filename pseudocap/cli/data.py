@@ -11,13 +11,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.tables import FIRST, print_table
 from pseudocap.errors import DataError
 from pseudocap.types import SplitCoverage
 
 if TYPE_CHECKING:
     from pseudocap.data.corpora.base import Corpus
-
-SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.data.videos import VideoFolder
 
     lists = dict(_list_of(text) for text in args.split)
+    if args.corpus in ("own", "msvd") and len(args.annotations) > 1:
+        raise DataError(f"--annotations of {args.corpus} is one path, not {len(args.annotations)}")
     videos = VideoFolder(_videos(args))
     corpus = _read(args)
     if lists:
@@ -56,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
     with progress_of("decoding", "videos") as progress:
         coverages = verify(corpus, videos, workers=args.workers, progress=progress)
     if args.json:
-        print(json.dumps({**corpus.provenance(), "coverage": [_coverage(each) for each in coverages]}, indent=2))
+        found = [{"present": each.present, **asdict(each)} for each in coverages]
+        print(json.dumps({**corpus.provenance(), "coverage": found}, indent=2))
     else:
         _print_table(corpus, coverages)
     return 1 if any(each.present < each.videos for each in coverages) else 0
@@ -74,14 +76,8 @@ def _videos(args: argparse.Namespace) -> Path:
         return args.videos
     if args.corpus != "own":
         raise DataError(f"--videos is missing: the folder that holds the videos of {args.corpus}")
-    (source,) = _one(args)
+    source: Path = args.annotations[0]
     return source if source.is_dir() else source.parent
-
-
-def _one(args: argparse.Namespace) -> list[Path]:
-    if len(args.annotations) > 1:
-        raise DataError(f"--annotations of {args.corpus} is one path, not {len(args.annotations)}")
-    return args.annotations
 
 
 def _read(args: argparse.Namespace) -> Corpus:
@@ -93,36 +89,20 @@ def _read(args: argparse.Namespace) -> Corpus:
     if args.corpus in ("msrvtt", "vatex"):
         read = {"msrvtt": read_msrvtt, "vatex": read_vatex}[args.corpus]
         return read(args.annotations, allow_partial=args.allow_partial)
-    (source,) = _one(args)
+    source = args.annotations[0]
     if args.corpus == "msvd":
         return read_msvd(source, allow_partial=args.allow_partial)
     return read_own(source, split="train", allow_partial=args.allow_partial)  # as fine-tuning takes them
 
 
-def _coverage(coverage: SplitCoverage) -> dict[str, object]:
-    return {"present": coverage.present, **asdict(coverage)}
-
-
 def _print_table(corpus: Corpus, coverages: tuple[SplitCoverage, ...]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(title=f"{corpus.name}, content {corpus.content_hash[:12]}", title_justify="left")
-    for heading in ("split", "videos", "captions", "present", "missing", "undecodable", "ids"):
-        table.add_column(heading, justify="left" if heading in ("split", "ids") else "right")
+    headings = ("split", "videos", "captions", "present", "missing", "undecodable", "ids")
+    rows = []
     for each in coverages:
-        figures = (
-            each.videos,
-            corpus.counts[each.split]["captions"],
-            each.present,
-            len(each.missing),
-            len(each.undecodable),
-        )
-        cells = (f"{figure:,}" for figure in figures)
-        table.add_row(escape(each.split), *cells, corpus.split_hash(each.split)[:12])
-    console = Console()
-    console.print(table)
+        captions = corpus.counts[each.split]["captions"]
+        figures = (each.videos, captions, each.present, len(each.missing), len(each.undecodable))
+        rows.append((each.split, *(f"{figure:,}" for figure in figures), corpus.split_hash(each.split)[:12]))
+    print_table(f"{corpus.name}, content {corpus.content_hash[:12]}", headings, rows, left=("split", "ids"))
     for each in coverages:
         _print_some(f"{each.split}: missing", list(each.missing))
         _print_some(f"{each.split}: undecodable", [f"{name}: {why}" for name, why in each.undecodable.items()])
@@ -131,7 +111,7 @@ def _print_table(corpus: Corpus, coverages: tuple[SplitCoverage, ...]) -> None:
 
 
 def _print_some(heading: str, names: list[str]) -> None:
-    for name in names[:SHOWN]:
+    for name in names[:FIRST]:
         print(f"{heading}: {name}")
-    if len(names) > SHOWN:
-        print(f"{heading}: and {len(names) - SHOWN:,} more (--json lists all)")
+    if len(names) > FIRST:
+        print(f"{heading}: and {len(names) - FIRST:,} more (--json lists all)")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.cli.checks import refuse_file
 from pseudocap.errors import ConfigError
 from pseudocap.files.atomic import try_to_write, unfinished, write_text
 
@@ -57,7 +58,7 @@ class CaptionDelivery:
         elif found.captions or self.form == "json":
             self._deliver(self.targets[number], name, _formatted(name, found, self.form, self.dense))
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """Summarise for people what was written where."""
         if self.form == "parquet":
             return f"{counted(self.captions, 'caption')} in {self.out}"
@@ -113,8 +114,7 @@ def _form_of(out: Path | None) -> str | None:
 
 def in_folder(files: Sequence[tuple[str, Path]], folder: Path, suffix: str, option: str) -> list[Path]:
     """Return a file for each. Nothing is overwritten by another's."""
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{option} {folder} is a file; name a folder")
+    refuse_file(option, folder)
     taken: dict[str, str] = {}
     for name, _ in files:
         target = Path(name).stem + suffix

@@ -18,7 +18,6 @@ import sys
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,7 +45,7 @@ EXTRAS = {
 }
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Hold a finding: `status` is ok, missing (something optional, at a `cost`) or broken (Pseudocap will not work)."""
 
@@ -73,44 +72,39 @@ def run(args: argparse.Namespace) -> int:
 
 
 def examine(*, timeout: float) -> list[Finding]:
-    checks: list[Callable[[], Finding]] = [
-        check_python,
-        *(lambda name=name: check_package(name) for name in PACKAGES),
-        *(lambda extra=extra: check_extra(extra) for extra in EXTRAS),
-        check_gpu,
-        check_pyav,
-        check_torchcodec,
-        lambda: check_java(timeout),
-        lambda: check_hub(timeout),
-        check_disk,
-        check_manifest,
+    return [
+        check_python(),
+        *map(check_package, PACKAGES),
+        *map(check_extra, EXTRAS),
+        check_gpu(),
+        check_pyav(),
+        check_torchcodec(),
+        check_java(timeout),
+        check_hub(timeout),
+        check_disk(),
+        check_manifest(),
     ]
-    return [check() for check in checks]
 
 
 def check_python() -> Finding:
-    return Finding(
-        part="Python",
-        status="ok",
-        detail=f"{platform.python_version()} on {platform.system()} {platform.machine()}",
-    )
+    return Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def check_package(name: str) -> Finding:
     try:
-        return Finding(part=name, status="ok", detail=importlib.metadata.version(name))
+        return Finding(name, "ok", importlib.metadata.version(name))
     except importlib.metadata.PackageNotFoundError:
-        return Finding(part=name, status="broken", detail="not installed", cost="a required package: make install")
+        return Finding(name, "broken", "not installed", "a required package: make install")
 
 
 def check_extra(extra: str) -> Finding:
     package, needed_by = EXTRAS[extra]
     part = f"extra: {extra}"
     try:
-        return Finding(part=part, status="ok", detail=f"{package} {importlib.metadata.version(package)}")
+        return Finding(part, "ok", f"{package} {importlib.metadata.version(package)}")
     except importlib.metadata.PackageNotFoundError:
         cost = f"{needed_by}; pip install 'pseudocap[{extra}]'"
-        return Finding(part=part, status="missing", detail=f"{package} is not installed", cost=cost)
+        return Finding(part, "missing", f"{package} is not installed", cost)
 
 
 def check_gpu() -> Finding:
@@ -118,22 +112,14 @@ def check_gpu() -> Finding:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return Finding(
-            part="GPU",
-            status="broken",
-            detail=f"torch does not import: {error}",
-            cost="nothing works without it",
-        )
+        return Finding("GPU", "broken", f"torch does not import: {error}", "nothing works without it")
     if torch.cuda.is_available():
         gpu = torch.cuda.get_device_properties(0)
-        return Finding(
-            part="GPU",
-            status="ok",
-            detail=f"{torch.cuda.device_count()} x {gpu.name}, {gpu.total_memory / 2**30:.0f} GiB",
-        )
+        count, size = torch.cuda.device_count(), gpu.total_memory / 2**30
+        return Finding("GPU", "ok", f"{count} x {gpu.name}, {size:.0f} GiB")
     if torch.backends.mps.is_available():
-        return Finding(part="GPU", status="ok", detail="Apple MPS")
-    return Finding(part="GPU", status="missing", detail=f"none; {torch.get_num_threads()} CPU threads", cost=cost)
+        return Finding("GPU", "ok", "Apple MPS")
+    return Finding("GPU", "missing", f"none; {torch.get_num_threads()} CPU threads", cost)
 
 
 def tiny_film() -> bytes:
@@ -153,10 +139,10 @@ def check_pyav() -> Finding:
         with av.open(io.BytesIO(tiny_film())) as container:
             frames = sum(1 for _ in container.decode(video=0))
     except Exception as error:  # any failure of a foreign library is the finding
-        return Finding(part="decoder: PyAV", status="broken", detail=first_line(error), cost=cost)
+        return Finding("decoder: PyAV", "broken", first_line(error), cost)
     if frames != 8:
-        return Finding(part="decoder: PyAV", status="broken", detail=f"decoded {frames} frames of 8", cost=cost)
-    return Finding(part="decoder: PyAV", status="ok", detail="encoded and decoded a clip")
+        return Finding("decoder: PyAV", "broken", f"decoded {frames} frames of 8", cost)
+    return Finding("decoder: PyAV", "ok", "encoded and decoded a clip")
 
 
 def check_torchcodec() -> Finding:
@@ -166,36 +152,36 @@ def check_torchcodec() -> Finding:
 
         frames = len(VideoDecoder(tiny_film()))
     except ModuleNotFoundError:
-        return Finding(part=part, status="missing", detail="not installed", cost=cost)
+        return Finding(part, "missing", "not installed", cost)
     except Exception as error:  # it imports without FFmpeg and fails in its own ways at the first frame
-        return Finding(part=part, status="missing", detail=first_line(error), cost=cost)
-    return Finding(part=part, status="ok", detail=f"decoded a clip of {frames} frames")
+        return Finding(part, "missing", first_line(error), cost)
+    return Finding(part, "ok", f"decoded a clip of {frames} frames")
 
 
 def check_java(timeout: float) -> Finding:
     part, cost = "Java", "METEOR and SPICE are reported as not computed"
     java = shutil.which("java")
     if java is None:
-        return Finding(part=part, status="missing", detail="no java on the PATH", cost=cost)
+        return Finding(part, "missing", "no java on the PATH", cost)
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=timeout, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding(part=part, status="missing", detail=first_line(error), cost=cost)
-    return Finding(part=part, status="ok", detail=(answer.stderr or answer.stdout).splitlines()[0])
+        return Finding(part, "missing", first_line(error), cost)
+    return Finding(part, "ok", (answer.stderr or answer.stdout).splitlines()[0])
 
 
 def check_hub(timeout: float) -> Finding:
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
     cost = "backbones and checkpoints must lie on this disk already; give their directories"
     if os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "ON", "YES", "TRUE"}:
-        return Finding(part="hub", status="missing", detail="HF_HUB_OFFLINE is set", cost=cost)
+        return Finding("hub", "missing", "HF_HUB_OFFLINE is set", cost)
     try:
         urllib.request.urlopen(urllib.request.Request(endpoint, method="HEAD"), timeout=timeout).close()
     except urllib.error.HTTPError as error:
-        return Finding(part="hub", status="ok", detail=f"{endpoint} answers ({error.code})")
+        return Finding("hub", "ok", f"{endpoint} answers ({error.code})")
     except (OSError, ValueError) as error:
-        return Finding(part="hub", status="missing", detail=f"{endpoint}: {first_line(error)}", cost=cost)
-    return Finding(part="hub", status="ok", detail=f"{endpoint} answers")
+        return Finding("hub", "missing", f"{endpoint}: {first_line(error)}", cost)
+    return Finding("hub", "ok", f"{endpoint} answers")
 
 
 def check_disk() -> Finding:
@@ -211,15 +197,15 @@ def check_disk() -> Finding:
     }
     detail = ", ".join(f"{name} {gigabytes:.1f} GiB free" for name, gigabytes in free.items())
     if free["cache"] < 6:
-        return Finding(part="disk", status="missing", detail=detail, cost="OPT-1.3B alone is 2.6 GB in float16")
-    return Finding(part="disk", status="ok", detail=detail)
+        return Finding("disk", "missing", detail, "OPT-1.3B alone is 2.6 GB in float16")
+    return Finding("disk", "ok", detail)
 
 
 def check_manifest() -> Finding:
     try:
-        return Finding(part="checkpoints.yaml", status="ok", detail=f"{len(list_checkpoints())} released weights")
+        return Finding("checkpoints.yaml", "ok", f"{len(list_checkpoints())} released weights")
     except CheckpointError as error:
-        return Finding(part="checkpoints.yaml", status="broken", detail=str(error), cost="no checkpoint has a name")
+        return Finding("checkpoints.yaml", "broken", str(error), "no checkpoint has a name")
 
 
 def _print_table(findings: list[Finding]) -> None:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import CheckpointError, ConfigError, DataError
@@ -119,19 +120,14 @@ def run(args: argparse.Namespace) -> int:
             retry_failed=args.retry_failed,
             progress=progress,
         )
-    return _tell(args, spec, result, missing=list(getattr(source, "missing", ())))
+    return _report(args, spec, result, missing=list(getattr(source, "missing", ())))
 
 
 def _refuse_mistakes(args: argparse.Namespace) -> None:
-    if args.out.is_file():
-        raise DataError(f"--out {args.out} is a file; name a folder")
+    refuse_file("--out", args.out)
     if not args.source.exists():
         raise DataError(f"{args.source}: there is no such file or folder")
-    least = {"size": 1, "frames": 1, "batch_size": 1, "shard_size": 1, "crops": 0, "workers": 0}
-    for name, bound in least.items():
-        value = getattr(args, name)
-        if value is not None and value < bound:
-            raise ConfigError(f"--{name.replace('_', '-')} must be at least {bound}, not {value}")
+    require_at_least(args, size=1, frames=1, batch_size=1, shard_size=1, crops=0, workers=0)
     if args.frames is not None and args.frames > MAX_FRAMES:
         raise ConfigError(f"--frames must be 1 to {MAX_FRAMES}, not {args.frames}")
     if args.clip_seconds is not None and not 0 < args.clip_seconds < math.inf:
@@ -147,7 +143,7 @@ def _shard_size(spec: MemorySpec, encoder: Encoder) -> int:
     return max(1, min(SHARD, PATCHES_IN_SHARD // (vectors * bytes_each)))
 
 
-def _tell(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missing: list[str]) -> int:
+def _report(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, missing: list[str]) -> int:
     if args.json:
         values = {name: getattr(result, name) for name in result.__slots__}
         print(json.dumps({"out": str(args.out), "fingerprint": spec.fingerprint, **values, "missing": missing}))

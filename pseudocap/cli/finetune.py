@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
@@ -78,17 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _refuse_mistakes(args: argparse.Namespace) -> None:
     if (args.out / "best").exists():
         raise ConfigError(f"--out {args.out} holds a run already; name another folder")
-    for name in ("max_epochs", "patience", "batch_size", "beams", "size"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise InputError(f"--{name.replace('_', '-')} must be at least 1, not {value}")
+    require_at_least(args, max_epochs=1, patience=1, batch_size=1, beams=1, size=1, workers=0)
     if not 0 <= args.val_share < 1:
         raise InputError(f"--val-share must be a share from 0 to below 1, not {args.val_share:g}")
     Tolerance(args.max_failure_rate, option="--max-failure-rate")
     if not 0 < args.lr < math.inf:
         raise InputError(f"--lr must be above 0, not {args.lr:g}")
-    if args.workers < 0:
-        raise InputError(f"--workers must be 0 (decode in this process) or more, not {args.workers}")
     if not args.data.exists():
         raise InputError(f"--data {args.data}: there is no such file or folder")
     if args.memories is not None and not args.memories.is_dir():

@@ -14,9 +14,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.progress import progress_of
 from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.tables import FIRST
 from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.tolerance import Tolerance
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from pseudocap.label.pipeline import Labelled, LabelProgress, Relabel
     from pseudocap.label.sources import Sources
     from pseudocap.label.teachers.base import Teacher
-
-SHOWN = 5  # failures
 
 EPILOG = """SOURCE is a video, a folder (with all below it), a .txt that lists paths, a .tar or a folder of tars as
 video2dataset writes them, or an address that fsspec knows (s3://bucket/films).
@@ -214,8 +214,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--relabel and --below belong together: which run, and below which confidence")
     if (args.source is None) == (args.relabel is None):
         raise ConfigError("name either SOURCE or, with --relabel, an earlier run whose sources are taken")
-    if "://" not in args.out and Path(args.out).is_file():
-        raise DataError(f"--out {args.out} is a file; name a folder")
+    if "://" not in args.out:
+        refuse_file("--out", Path(args.out))
     if args.out.startswith("memory://"):
         raise ConfigError(f"--out {args.out} would be gone when this command ends; name a folder or a bucket")
     for name in ("relabel", "compare"):
@@ -225,16 +225,7 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--address and --gpus-per-teacher belong to --engine ray")
     if args.greedy and (args.top_p is not None or args.beams > 1):
         raise ConfigError("--greedy excludes --top-p and --beams")
-    _check_numbers(args)
-
-
-def _check_numbers(args: argparse.Namespace) -> None:
-    if args.workers < 0:
-        raise ConfigError(f"--workers is {args.workers} and must be 0 (decode in this process, by threads) or more")
-    for name in ("batch_size", "shard_size", "size"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise ConfigError(f"--{name.replace('_', '-')} is {value} and must be at least 1")
+    require_at_least(args, workers=0, batch_size=1, shard_size=1, size=1)
     Tolerance(args.max_failure_rate, option="--max-failure-rate")
 
 
@@ -320,7 +311,7 @@ def _report_failures(args: argparse.Namespace, count: int) -> None:
     from pseudocap.label.schema import read_labels
 
     failed = (label for label in read_labels(args.out) if label.failed)
-    for label in islice(failed, SHOWN):
+    for label in islice(failed, FIRST):
         print(f"failed: {label.clip.source}: {label.error}", file=sys.stderr)
-    rest = f"{count - SHOWN:,} more failed; " if count > SHOWN else ""
+    rest = f"{count - FIRST:,} more failed; " if count > FIRST else ""
     print(f"{rest}fix them and run the same command with --retry-failed", file=sys.stderr)

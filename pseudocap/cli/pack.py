@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from pseudocap.errors import ConfigError
+from pseudocap.cli.checks import require_at_least
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,10 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    for name in ("workers", "short_side"):
-        value = getattr(args, name)
-        if value is not None and value < (name == "short_side"):
-            raise ConfigError(f"--{name.replace('_', '-')} is {value} and must be at least {int(name == 'short_side')}")
+    require_at_least(args, workers=0, short_side=1)
 
     from pseudocap.cli.progress import progress_of
     from pseudocap.label.cut import Cutting

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.cli.checks import require_at_least
 from pseudocap.files.atomic import unfinished
 
 if TYPE_CHECKING:
@@ -69,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
     metrics = [name.strip() for name in args.metrics.split(",")] if args.metrics else METRICS
     for name in metrics:
         measure(name)
-    if args.examples < 0:
-        raise DataError(f"--examples {args.examples}: it must be 0 (none) or more")
+    require_at_least(args, examples=0)
     for file in ("predictions", "references", "--against", "--training", "--truth"):
         path = getattr(args, file.removeprefix("--"))
         if path is not None and not path.exists():

@@ -8,7 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.progress import PATIENCE, stages_of
+from pseudocap.cli.tables import print_table
 from pseudocap.errors import ConfigError
 
 CORPORA = ("clips", "stills", "talking", "msrvtt", "msvd", "own")
@@ -66,8 +68,7 @@ def _show(args: argparse.Namespace) -> int:
         raise ConfigError(f"show takes the seed of a world, a number from 0 to 2**63, not {args.target!r}")
     if len(args.corpus or ()) > 1:
         raise ConfigError(f"show takes one --corpus, not {len(args.corpus)}")
-    if args.film < 0:
-        raise ConfigError(f"--film is {args.film} and must be 0 or more")
+    require_at_least(args, film=0)
     size = 96 if args.size is None else args.size
     if size % 2 or not 32 <= size <= 256:
         raise ConfigError(f"--size is {size} and must be an even number from 32 to 256")
@@ -89,16 +90,10 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _print_table(folder: str, manifest: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     title = f"{folder}: scale {manifest['scale']}, {manifest['size']} pixels, seed {manifest['seed']}"
-    table = Table(title=escape(title), title_justify="left")
-    for heading in ("corpus", "films", "MB", "what"):
-        table.add_column(heading, justify="right" if heading in ("films", "MB") else "left")
+    rows = []
     for name, corpus in manifest["corpora"].items():
         films = " / ".join(f"{count:,}" for count in corpus["films"].values())
-        table.add_row(name, films, f"{corpus['bytes'] / 1e6:.1f}", corpus["about"])
-    Console().print(table)
+        rows.append((name, films, f"{corpus['bytes'] / 1e6:.1f}", corpus["about"]))
+    print_table(title, ("corpus", "films", "MB", "what"), rows, left=("corpus", "what"))
     print(f"written in {manifest['seconds_of_work']} s; toyworld.json holds the hashes of all annotations")

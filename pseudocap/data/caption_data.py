@@ -9,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from pseudocap.data.corpora.base import Corpus, Mismatch
@@ -21,7 +20,7 @@ from pseudocap.data.stream.batches import EvaluationBatches, Stream, TrainingBat
 from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
 from pseudocap.data.stream.mixture import Mixture
 from pseudocap.data.stream.order import generator_fingerprint
-from pseudocap.data.stream.resumable import ResumableData
+from pseudocap.data.stream.resumable import ResumableData, of_all_ranks
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
@@ -158,8 +157,7 @@ class CaptionData(ResumableData):
     def test_dataloader(self) -> EvaluationLoader:
         return self._evaluation(self._splits["test"])
 
-    def predict_dataloader(self) -> EvaluationLoader:
-        return self._evaluation(self._splits["test"])
+    predict_dataloader = test_dataloader
 
     @property
     def coverage(self) -> dict[str, SplitCoverage]:
@@ -176,11 +174,7 @@ class CaptionData(ResumableData):
 
     def gather_coverage(self) -> dict[str, SplitCoverage]:
         """Return the coverage over all ranks. Every rank calls it, at the end of an evaluation for example."""
-        if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-            return self.coverage
-        everyone: list[dict[str, SplitCoverage]] = [{}] * torch.distributed.get_world_size()
-        torch.distributed.all_gather_object(everyone, self.coverage)
-        for found in everyone:
+        for found in of_all_ranks(self.coverage):
             for name, coverage in found.items():
                 self._undecodable[name] |= coverage.undecodable
         return self.coverage
@@ -271,4 +265,5 @@ class CaptionData(ResumableData):
             reasons=self._undecodable[name],
             loading=self._loading,
         )
-        return self.registered(loader)
+        self._evaluations.append(loader)
+        return loader

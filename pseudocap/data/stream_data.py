@@ -9,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch.utilities import rank_zero_info
 
 from pseudocap.data.caption_data import CaptionData
@@ -19,7 +18,7 @@ from pseudocap.data.stream.batches import Stream, TrainingBatches
 from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
 from pseudocap.data.stream.mixture import IMAGE_BATCH_FACTOR, MODALITIES, PROBABILITIES, Drawn, Mixture, numbered
 from pseudocap.data.stream.order import MIX, generator_fingerprint
-from pseudocap.data.stream.resumable import ResumableData
+from pseudocap.data.stream.resumable import ResumableData, of_all_ranks
 from pseudocap.data.stream.sources import RowSource, Source, TarSource
 from pseudocap.data.tars.index import Tars, index_tars
 from pseudocap.data.videos import VideoFolder
@@ -111,7 +110,8 @@ class StreamData(ResumableData):
         for name, given in self._given.items():
             if _are_tars(given) and not _are_memories(given):
                 tars = index_tars(given, folder=self._index)
-                rank_zero_info(f"{_plural(name)}: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
+                plural = f"{name}s" if name in MODALITIES else name
+                rank_zero_info(f"{plural}: {sum(tar.samples for tar in tars):,} samples in {len(tars):,} tars")
 
     def setup(self, stage: str | None = None) -> None:
         if stage in (None, "fit"):
@@ -182,11 +182,8 @@ class StreamData(ResumableData):
 
     def gather_coverage(self) -> dict[str, str]:
         """Return what cannot be decoded, and why, over all ranks; gather the validation's coverage too."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            everyone: list[dict[str, str]] = [{}] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(everyone, self.undecodable)
-            for found in everyone:
-                self.undecodable |= found
+        for found in of_all_ranks(self.undecodable):
+            self.undecodable |= found
         if self.validation is not None:
             self.validation.gather_coverage()
         return self.undecodable
@@ -243,10 +240,6 @@ def _given(
         if (found := streams.get(name, one)) is not None:
             given[name] = found
     return given | {name: one for name, one in streams.items() if name not in MODALITIES}
-
-
-def _plural(name: str) -> str:
-    return f"{name}s" if name in MODALITIES else name
 
 
 def _probabilities(given: Mapping[str, float] | None, sources: Mapping[str, object]) -> dict[str, float]:

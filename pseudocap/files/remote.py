@@ -45,20 +45,17 @@ class RemotePath:
         return PurePosixPath(self.name).stem
 
     def exists(self) -> bool:
-        filesystem, path = filesystem_at(self.url)
-        with self._named_errors("looked up"):
+        with self._reached("looked up") as (filesystem, path):
             filesystem.invalidate_cache()
             return bool(filesystem.exists(path))
 
     def is_file(self) -> bool:
-        filesystem, path = filesystem_at(self.url)
-        with self._named_errors("looked up"):
+        with self._reached("looked up") as (filesystem, path):
             return bool(filesystem.isfile(path))
 
     def names(self) -> set[str]:
         """Return the names directly below."""
-        filesystem, path = filesystem_at(self.url)
-        with self._named_errors("listed"):
+        with self._reached("listed") as (filesystem, path):
             filesystem.invalidate_cache()
             try:
                 found = filesystem.ls(path, detail=False)
@@ -67,20 +64,17 @@ class RemotePath:
             return {str(name).rstrip("/").rpartition("/")[2] for name in found}
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        filesystem, path = filesystem_at(self.url)
-        with self._named_errors("opened"):
+        with self._reached("opened") as (filesystem, path):
             opened: BinaryIO = filesystem.open(path, mode)
             return opened
 
     def read_bytes(self) -> bytes:
-        filesystem, path = filesystem_at(self.url)
-        with self._named_errors("read"):
+        with self._reached("read") as (filesystem, path):
             return bytes(filesystem.cat_file(path))
 
     def put(self, content: bytes) -> None:
-        filesystem, path = filesystem_at(self.url)
-        protocol = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
-        with self._named_errors("written"):
+        with self._reached("written") as (filesystem, path):
+            protocol = filesystem.protocol if isinstance(filesystem.protocol, tuple) else (filesystem.protocol,)
             if _OBJECT_STORES.intersection(protocol):
                 filesystem.pipe_file(path, content)
                 return
@@ -91,8 +85,7 @@ class RemotePath:
             filesystem.mv(beside, path)
 
     def unlink(self, missing_ok: bool = False) -> None:
-        filesystem, path = filesystem_at(self.url)
-        with self._named_errors("removed"):
+        with self._reached("removed") as (filesystem, path):
             try:
                 filesystem.rm_file(path)
             except FileNotFoundError:
@@ -101,27 +94,25 @@ class RemotePath:
 
     def files(self) -> list[RemotePath]:
         """List every file below, by name."""
-        filesystem, path = filesystem_at(self.url)
-        with self._named_errors("listed"):
+        with self._reached("listed") as (filesystem, path):
             return [RemotePath(str(filesystem.unstrip_protocol(name))) for name in sorted(filesystem.find(path))]
 
     def matching(self) -> list[RemotePath]:
         """List the files that match it where it is a pattern, else itself."""
-        filesystem, path = filesystem_at(self.url)
-        with self._named_errors("looked up"):
+        with self._reached("looked up") as (filesystem, path):
             found = sorted(filesystem.glob(path)) if glob.has_magic(path) else [path]
             return [RemotePath(str(filesystem.unstrip_protocol(name))) for name in found]
 
     def fetch(self, target: Path) -> None:
-        filesystem, path = filesystem_at(self.url)
-        with self._named_errors("fetched"):
+        with self._reached("fetched") as (filesystem, path):
             filesystem.get_file(path, str(target))
 
     @contextlib.contextmanager
-    def _named_errors(self, what: str) -> Iterator[None]:
-        """Turn the errors of file systems into ours, but for OSErrors."""
+    def _reached(self, what: str) -> Iterator[tuple[Any, str]]:
+        """Give the file system and the path in it; turn its errors into ours, but for OSErrors."""
+        reached = filesystem_at(self.url)
         try:
-            yield
+            yield reached
         except OSError:
             raise
         except Exception as error:

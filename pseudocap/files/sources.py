@@ -114,7 +114,6 @@ def hub_file(
     revision: str | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
-    force_download: bool = False,
 ) -> Path:
     """Fetch a file of a repo through the hub's own cache. A file of a commit that is cached needs no network."""
     from huggingface_hub import hf_hub_download
@@ -124,16 +123,7 @@ def hub_file(
     try:
         if not local_files_only and not is_cached(repo, filename, revision=revision):
             _ask_once(repo, filename, revision=revision, token=token)
-        return Path(
-            hf_hub_download(
-                repo,
-                filename,
-                revision=revision,
-                token=token,
-                local_files_only=local_files_only,
-                force_download=force_download,
-            )
-        )
+        return Path(hf_hub_download(repo, filename, revision=revision, token=token, local_files_only=local_files_only))
     except Exception as error:  # a connection breaks in the ways of whichever HTTP library the client uses
         where = f"{repo}{f'@{revision}' if revision else ''}"
         raise CheckpointError(f"{filename} of {where}: {_reason(error, local_files_only)}") from error

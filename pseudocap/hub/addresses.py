@@ -90,7 +90,7 @@ def _info(store: Any, root: str, name: str, address: str, *, needed: bool) -> di
 
 
 def _unreachable(error: FileNotFoundError) -> OSError | None:
-    """Tell an unreachable server from a missing file: fsspec's HTTP reports every failure as a missing file."""
+    """Distinguish an unreachable server from a missing file: fsspec's HTTP reports every failure as a missing file."""
     cause = error.__cause__
     return cause if isinstance(cause, OSError) and not hasattr(cause, "status") else None
 

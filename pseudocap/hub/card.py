@@ -30,6 +30,15 @@ LIMITS = """\
   about anybody.
 - Scores such as CIDEr compare words with those of a few people; a high one does not mean that captions are true."""
 
+BACKBONES = "The backbones are loaded from their own places, under their own licences."
+USE = """\
+```python
+from pseudocap import PseudoCap
+
+model = PseudoCap.from_pretrained("{name}")
+print(model.caption("clip.mp4"))
+```"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class About:
@@ -47,34 +56,29 @@ def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About 
     from huggingface_hub import ModelCardData
 
     title = about.name or "a video captioner"
+    sources = [each.source for each in config.backbones.values() if not each.source.startswith(SHIPPED_SCHEME)]
     data = ModelCardData(
         language="en",
         license=about.license,
         library_name="pseudocap",
         pipeline_tag="video-text-to-text",
         tags=["video-captioning", "pseudolabels", "adapters", f"fusion-{config.fusion}"],
-        base_model=[each.source.removeprefix("hf://") for each in _of_the_hub(config)] or None,
+        base_model=[resolve_source(source) for source in sources if REPO.fullmatch(resolve_source(source))] or None,
         model_name=title,
         eval_results=_eval_results(results) or None,
     )
+    use = USE.format(name=about.name or "DIRECTORY")
+    terms = f"The adapters: {about.license}." if about.license else "Whoever published these adapters named no licence."
     lines = ["---", data.to_yaml(), "---", "", MARK, "", f"# {title}", "", *_what(config, results), ""]
-    lines += ["## How to use it", "", *_use(about), "", "## Scores", "", *_scores(results), ""]
+    lines += ["## How to use it", "", use, "", "## Scores", "", *_scores(results), ""]
     lines += ["## Data", "", *_data(results), "", "## Limits and biases", "", LIMITS, ""]
-    lines += ["## Licence", "", *_licence(about), ""]
+    lines += ["## Licence", "", terms, BACKBONES, ""]
     return "\n".join(lines)
 
 
 def may_write(card: Path) -> bool:
     """Return whether a page may be written there: none is, or one of ours that nobody has edited."""
     return not card.is_file() or MARK in card.read_text(encoding="utf-8", errors="replace")
-
-
-def _of_the_hub(config: PseudoCapConfig) -> list[Backbone]:
-    return [
-        each
-        for each in config.backbones.values()
-        if not each.source.startswith(SHIPPED_SCHEME) and REPO.fullmatch(resolve_source(each.source))
-    ]
 
 
 def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
@@ -111,27 +115,14 @@ def _backbone(backbone: Backbone) -> str:
     return f"`{source}`{revision}, fingerprint `{backbone.fingerprint[:16]}`"
 
 
-def _use(about: About) -> list[str]:
-    name = about.name or "DIRECTORY"
-    return [
-        "```python",
-        "from pseudocap import PseudoCap",
-        "",
-        f'model = PseudoCap.from_pretrained("{name}")',
-        'print(model.caption("clip.mp4"))',
-        "```",
-    ]
-
-
 def _scores(results: Mapping[str, Any]) -> Iterator[str]:
     scores = results.get("scores") or {}
     if not scores:
         yield "None were recorded."
         return
     intervals = results.get("intervals") or {}
-    where = " ".join(
-        part for part in (str((results.get("data") or {}).get("corpus", "")), str(results.get("split") or "")) if part
-    )
+    parts = ((results.get("data") or {}).get("corpus"), results.get("split"))
+    where = " ".join(str(part) for part in parts if part)
     yield f"On {results.get('videos', 0):,} videos{f' of {where}' if where else ''}, value x 100; intervals are 95 %."
     yield ""
     yield "| metric | value | interval |"
@@ -160,14 +151,6 @@ def _data(results: Mapping[str, Any]) -> Iterator[str]:
         yield from ("", "| source | samples | identity |", "|---|---|---|")
         for name, source in sources.items():
             yield f"| {name} | {source['samples']:,} | `{source['identity']}` |"
-
-
-def _licence(about: About) -> Iterator[str]:
-    if about.license:
-        yield f"The adapters: {about.license}."
-    else:
-        yield "Whoever published these adapters named no licence."
-    yield "The backbones are loaded from their own places, under their own licences."
 
 
 def _eval_results(results: Mapping[str, Any]) -> list[Any]:

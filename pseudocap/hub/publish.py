@@ -109,12 +109,7 @@ def send(
         raise
     except Exception as error:  # a connection breaks in the ways of whichever HTTP library the client stands on
         raise CheckpointError(f"{parcel.repo} was not published: {_reason(error)}") from error
-    return Published(
-        repo=parcel.repo,
-        commit=commit.oid,
-        url=commit.commit_url,
-        pull_request=commit.pr_url,
-    )
+    return Published(repo=parcel.repo, commit=commit.oid, url=commit.commit_url, pull_request=commit.pr_url)
 
 
 def read_results(folder: Path) -> dict[str, Any]:
@@ -138,13 +133,15 @@ def _renamed(config: PseudoCapConfig, names: Mapping[str, str | None]) -> Pseudo
     for which, name in names.items():
         if name is not None:
             if which not in config.backbones:
-                raise ConfigError(f"{_flag(which)} {name!r}: the captioner has no {_words(which)}")
+                raise ConfigError(f"{_flag(which)} {name!r}: the captioner has no {which.replace('_', ' ')}")
             backbone = replace(config.backbones[which], source=name, revision=None)
             if not _is_known_elsewhere(backbone):
                 raise ConfigError(f"{_flag(which)} {name!r} must be a repo (owner/name) or what the package ships")
             config = config.with_backbones(**{which: backbone})
     if lost := homeless(config):
-        directories = " and ".join(f"the {_words(which)} by {config.backbones[which].source}" for which in lost)
+        directories = " and ".join(
+            f"the {which.replace('_', ' ')} by {config.backbones[which].source}" for which in lost
+        )
         options = " ".join(f"{_flag(which)} OWNER/NAME" for which in lost)
         raise CheckpointError(
             f"the checkpoint names {directories}, a directory of this machine, where nobody else will find it: publish "
@@ -155,10 +152,6 @@ def _renamed(config: PseudoCapConfig, names: Mapping[str, str | None]) -> Pseudo
 
 def _flag(which: str) -> str:
     return f"--{which.replace('_', '-')}"
-
-
-def _words(which: str) -> str:
-    return which.replace("_", " ")
 
 
 def _check_weights(path: Path, config: PseudoCapConfig) -> None:

@@ -37,6 +37,7 @@ from pseudocap.workers import Pool
 
 PACK = "pack.json"
 PIECE = 16  # clips of one video that a worker cuts at once
+RECORDED = ("captions", "log_probs", "confidence", "verdicts", "teacher", "revision", "seed")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,15 +151,10 @@ def _pieces(shard: list[Pseudolabel]) -> Iterator[Piece]:
         if piece and (label.clip.source != piece[0][0].source or len(piece) == PIECE):
             yield piece
             piece = []
-        piece.append((label.clip, _moment(label)))
+        times = label.frame_times  # of several the middle one
+        piece.append((label.clip, times[len(times) // 2] if times else label.clip.centre))
     if piece:
         yield piece
-
-
-def _moment(label: Pseudolabel) -> float:
-    """Return when the frame is presented that the label is of; of several the middle one."""
-    times = label.frame_times
-    return times[len(times) // 2] if times else label.clip.centre
 
 
 def _cut_piece(clips: Piece, *, cutting: Cutting, scratch: Path) -> list[Cut]:
@@ -214,18 +210,5 @@ class _EmptyError(Exception):
 
 
 def _metadata(key: str, label: Pseudolabel, cut: Cut) -> dict[str, object]:
-    return {
-        "key": key,
-        "source": label.clip.source,
-        "start": label.clip.start,
-        "end": label.clip.end,
-        "cut": cut.how,
-        "captions": label.captions,
-        "log_probs": label.log_probs,
-        "confidence": label.confidence,
-        "verdicts": label.verdicts,
-        "teacher": label.teacher,
-        "revision": label.revision,
-        "settings": json.loads(label.settings),
-        "seed": label.seed,
-    }
+    recorded = {name: getattr(label, name) for name in RECORDED}
+    return {"key": key, "cut": cut.how, **asdict(label.clip), **recorded, "settings": json.loads(label.settings)}

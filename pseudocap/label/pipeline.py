@@ -8,11 +8,10 @@ depends on the clip. So neither workers, nor interruptions, nor the order in whi
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from os import PathLike
-from pathlib import Path
 
 from pseudocap.errors import DataError
 from pseudocap.files.remote import AnyPath, any_path
@@ -24,9 +23,8 @@ from pseudocap.label.shard import LabelRecipe, LabelSpec
 from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
 from pseudocap.label.teachers.base import Teacher, as_settings
-from pseudocap.label.work import Done, Work
+from pseudocap.label.work import Done, Step, Work
 from pseudocap.tolerance import FEW, Tolerance
-from pseudocap.types import Pseudolabel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,18 +56,6 @@ class Labelled:
     stats: Mapping[str, object]
 
 
-@dataclass(kw_only=True)
-class _Tally:
-    clips: int = 0
-    failed: int = 0
-    seconds: float = 0.0
-
-    def add(self, shard: Done) -> None:
-        self.clips += shard.clips
-        self.failed += shard.failed
-        self.seconds += shard.seconds
-
-
 def label(
     sources: Sources,
     teacher: Teacher,
@@ -94,13 +80,6 @@ def label(
         works = _works(folder, plan, retry_failed, relabel)
         if works:
             (folder / STATS).unlink(missing_ok=True)
-        run = _Run(
-            out=folder,
-            root=plan.sources.root,
-            tolerance=tolerance,
-            of=sum(len(work.names) for work in works),
-            tried_before=frozenset(finished_shards(folder)),
-        )
         recipe = LabelRecipe(
             spec=spec,
             teacher=teacher.name,
@@ -108,16 +87,24 @@ def label(
             settings=as_settings(teacher.settings, _framing(spec), {"batch_size": spec.batch_size}),
             run=plan.run,
         )
-        tally = run.label(engine or LocalEngine(0), works, teacher, recipe, scratch, progress)
+        before = finished_shards(folder)
+        clips, failed, seconds, fresh, fresh_failed = 0, 0, 0.0, 0, 0
+        steps = (engine or LocalEngine(0)).label(works, teacher, recipe, scratch)
+        for done in _shards(steps, sum(len(work.names) for work in works), progress):
+            write_labels(shard_path(folder, done.number), done.labels, root=plan.sources.root)
+            clips, failed, seconds = clips + done.clips, failed + done.failed, seconds + done.seconds
+            if done.number not in before:  # what fails again is no news
+                fresh, fresh_failed = fresh + done.clips, fresh_failed + done.failed
+            if objection := tolerance.objection(fresh_failed, fresh, "clips failed"):
+                last = [label for label in done.labels if label.failed]
+                example = f"; the last: {last[-1].clip.source}: {last[-1].error}" if last else ""
+                raise DataError(
+                    f"{objection}{example}; finished shards are kept in {folder}: fix the cause, and run again to go on"
+                )
         stats = statistics(folder)
         write_json(folder / STATS, stats)
-    return Labelled(
-        clips=tally.clips,
-        failed=tally.failed,
-        video_seconds=tally.seconds,
-        seconds=time.monotonic() - started,
-        stats=stats,
-    )
+    elapsed = time.monotonic() - started
+    return Labelled(clips=clips, failed=failed, video_seconds=seconds, seconds=elapsed, stats=stats)
 
 
 def _framing(spec: LabelSpec) -> dict[str, object]:
@@ -157,40 +144,12 @@ def _works(out: AnyPath, plan: Plan, retry_failed: bool, relabel: Relabel | None
     return works
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    out: AnyPath
-    root: str
-    tolerance: Tolerance
-    of: int  # videos
-    tried_before: frozenset[int]  # shards that were finished, with failures
-
-    def label(
-        self,
-        engine: Engine,
-        works: Sequence[Work],
-        teacher: Teacher,
-        recipe: LabelRecipe,
-        scratch: Path,
-        progress: Callable[[LabelProgress], None] | None,
-    ) -> _Tally:
-        tally, fresh, videos, clips, seconds = _Tally(), _Tally(), 0, 0, 0.0
-        for done in engine.label(works, teacher, recipe, scratch):
-            if isinstance(done, Done):
-                write_labels(shard_path(self.out, done.number), done.labels, root=self.root)
-                tally.add(done)
-                if done.number not in self.tried_before:  # what fails again is no news
-                    fresh.add(done)
-                self._check_failures(fresh, done.labels)
-            elif progress is not None:
-                videos, clips, seconds = videos + done.videos, clips + done.clips, seconds + done.seconds
-                progress(LabelProgress(videos=videos, of=max(self.of, videos), clips=clips, seconds=seconds))
-        return tally
-
-    def _check_failures(self, tally: _Tally, labels: Sequence[Pseudolabel]) -> None:
-        if objection := self.tolerance.objection(tally.failed, tally.clips, "clips failed"):
-            last = [label for label in labels if label.failed]
-            example = f"; the last: {last[-1].clip.source}: {last[-1].error}" if last else ""
-            raise DataError(
-                f"{objection}{example}; finished shards are kept in {self.out}: fix the cause, and run again to go on"
-            )
+def _shards(steps: Iterable[Done | Step], of: int, progress: Callable[[LabelProgress], None] | None) -> Iterator[Done]:
+    """Yield the finished shards, and report what comes between them: videos, of how many, clips and seconds."""
+    videos, clips, seconds = 0, 0, 0.0
+    for step in steps:
+        if isinstance(step, Done):
+            yield step
+        elif progress is not None:
+            videos, clips, seconds = videos + step.videos, clips + step.clips, seconds + step.seconds
+            progress(LabelProgress(videos=videos, of=max(of, videos), clips=clips, seconds=seconds))

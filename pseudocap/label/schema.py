@@ -52,6 +52,8 @@ SCHEMA = pyarrow.schema(
         pyarrow.field("parent", pyarrow.string()),
     ]
 )
+OWN = tuple(name for name in SCHEMA.names if name in Pseudolabel.__slots__)  # the columns that a label has as fields
+LATER = {"run", "language", "parent"}  # which older files lack
 
 
 def shard_path(folder: str | PathLike[str] | RemotePath, number: int) -> AnyPath:
@@ -90,7 +92,7 @@ def read_labels(
     for path in label_files(folder):
         home = os.fspath(root) if root is not None else read_root(path)
         for label in read_rows(path):
-            yield _located(label, home)
+            yield replace(label, clip=replace(label.clip, source=locate(label.clip.source, home)))
 
 
 def read_rows(path: AnyPath) -> Iterator[Pseudolabel]:
@@ -148,53 +150,19 @@ def _unreadable(path: AnyPath, error: Exception) -> DataError:
     return DataError(f"{path} cannot be read as labels ({first_line(error)}); remove it, and run the labelling again")
 
 
-def _located(label: Pseudolabel, root: str) -> Pseudolabel:
-    clip = label.clip
-    return replace(label, clip=replace(clip, source=locate(clip.source, root)))
-
-
 def locate(source: str, root: str) -> str:
     """Return a stored source as an address: below the root, unless it is an address by itself."""
     return source if not root or "://" in source else f"{root.rstrip('/')}/{source}"
 
 
 def _row(label: Pseudolabel) -> dict[str, Any]:
-    return {
-        "source": label.clip.source,
-        "start": label.clip.start,
-        "end": label.clip.end,
-        "centre": label.clip.centre,
-        "frame_times": list(label.frame_times),
-        "captions": list(label.captions),
-        "log_probs": list(label.log_probs),
-        "confidence": label.confidence,
-        "teacher": label.teacher,
-        "revision": label.revision,
-        "settings": label.settings,
-        "seed": label.seed,
-        "run": label.run,
-        "verdicts": list(label.verdicts),
-        "status": "failed" if label.failed else "ok",
-        "error": label.error,
-        "language": label.language,
-        "parent": label.parent,
-    }
+    clip = label.clip
+    times = {"start": clip.start, "end": clip.end, "centre": clip.centre}
+    own = {name: getattr(label, name) for name in OWN}
+    return {"source": clip.source, **times, **own, "status": "failed" if label.failed else "ok"}
 
 
 def _label(row: dict[str, Any]) -> Pseudolabel:
-    return Pseudolabel(
-        clip=Clip(source=row["source"], start=row["start"], end=row["end"]),
-        captions=tuple(row["captions"]),
-        log_probs=tuple(row["log_probs"]),
-        confidence=row["confidence"],
-        frame_times=tuple(row["frame_times"]),
-        teacher=row["teacher"],
-        revision=row["revision"],
-        settings=row["settings"],
-        seed=row["seed"],
-        run=row.get("run", ""),  # rows from before runs had names
-        verdicts=tuple(row["verdicts"]),
-        error=row["error"],
-        language=row.get("language"),
-        parent=row.get("parent"),
-    )
+    own = {name: row[name] for name in OWN if name in row or name not in LATER}
+    own = {name: tuple(value) if isinstance(value, list) else value for name, value in own.items()}
+    return Pseudolabel(clip=Clip(source=row["source"], start=row["start"], end=row["end"]), **own)

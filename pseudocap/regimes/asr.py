@@ -15,7 +15,6 @@ from pseudocap.data.caption_data import CaptionData
 from pseudocap.data.corpora.howto100m import read_howto100m
 from pseudocap.data.stream_data import StreamData
 from pseudocap.regimes.base import PreTraining, refuse_modality
-from pseudocap.regimes.losses import caption_losses
 from pseudocap.regimes.table import REGIMES
 from pseudocap.types import CLIP_SECONDS, Batch, Preprocess
 
@@ -27,15 +26,7 @@ class AsrBaseline(PreTraining):
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         refuse_modality(batch, "video", "AsrBaseline")
-        losses = caption_losses(
-            self.model,
-            self.tokens_of(batch),
-            self.memory_of(batch),
-            self.objective,
-            step=self.global_step,
-            generator=self.draws_of(batch, batch_index),
-            stop_words=self.stop_words,
-        )
+        losses = self.caption_losses(batch, batch_index)
         self.log_losses(losses, batch)
         return losses.total
 

@@ -22,9 +22,9 @@ from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.memory import Memory
 from pseudocap.model.text import CaptionTokens, StopWords
 from pseudocap.regimes.logs import gate_statistics
-from pseudocap.regimes.losses import Losses, Objective
+from pseudocap.regimes.losses import Losses, Objective, caption_losses
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser
-from pseudocap.regimes.validation import Captioned, CaptionValidation, Validation
+from pseudocap.regimes.validation import CaptionValidation, Validation
 from pseudocap.types import Batch
 
 Decoding = ValidationDecoding  # its name of 0.1
@@ -125,6 +125,18 @@ class Regime(lightning.LightningModule):
         state = np.random.SeedSequence([self.seed, self.global_rank, step]).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
+    def caption_losses(self, batch: Batch, batch_index: int) -> Losses:
+        """Compute the caption loss of a batch, and what the objective adds to it."""
+        return caption_losses(
+            self.model,
+            self.tokens_of(batch),
+            self.memory_of(batch),
+            self.objective,
+            step=self.global_step,
+            generator=self.draws_of(batch, batch_index),
+            stop_words=self.stop_words,
+        )
+
     def log_losses(self, losses: Losses, batch: Batch) -> None:
         """Log losses by stream, so that those of a mixture stay apart."""
         values = {"train/loss": losses.total.detach()}
@@ -144,16 +156,6 @@ class Regime(lightning.LightningModule):
         """Return the scores of the latest validation."""
         return self.validation.scores
 
-    @property
-    def scored_at(self) -> int | None:
-        """Return the step that the scores are of."""
-        return self.validation.scored_at
-
-    @property
-    def captioned(self) -> list[Captioned]:
-        """Return what the latest validation captioned."""
-        return getattr(self.validation, "captioned", [])
-
     def on_validation_epoch_start(self) -> None:
         self.validation.start()
 
@@ -164,11 +166,7 @@ class Regime(lightning.LightningModule):
         self.log_dict(gate_statistics(self.model))
         self.validation.end(self, "val")
 
-    def on_test_epoch_start(self) -> None:
-        self.validation.start()
-
-    def test_step(self, batch: Batch, batch_index: int) -> None:
-        self.validation.step(batch)
+    on_test_epoch_start, test_step = on_validation_epoch_start, validation_step
 
     def on_test_epoch_end(self) -> None:
         self.validation.end(self, "test")

@@ -38,7 +38,7 @@ class AtomicCheckpoints(TorchCheckpointIO):
             target.parent.mkdir(parents=True, exist_ok=True)
             with unfinished(target, durable=True) as scratch, scratch.open("wb") as file:
                 torch.save(checkpoint, file)
-        except (OSError, RuntimeError) as error:  # torch tells a full disk as a RuntimeError
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
             raise CheckpointError(
                 f"{target} could not be written: {first_line(error)}; earlier checkpoints are complete: make room "
                 "and go on from there (--resume)"
@@ -177,7 +177,7 @@ def results_of(
     return {
         "regime": type(module).__name__,
         "step": step,
-        "scores_step": module.scored_at,
+        "scores_step": module.validation.scored_at,
         "started_from": None if origin is None else origin.public_name,
         "split": "val",
         "scores": dict(scores or {}),

@@ -10,7 +10,6 @@ from __future__ import annotations
 import torch
 
 from pseudocap.regimes.base import Regime
-from pseudocap.regimes.losses import caption_losses
 from pseudocap.types import Batch
 
 
@@ -18,14 +17,6 @@ class FineTune(Regime):
     """Learn from `CaptionData(captions)`: `Trainer().fit(FineTune(model), CaptionData("captions.jsonl"))`."""
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        losses = caption_losses(
-            self.model,
-            self.tokens_of(batch),
-            self.memory_of(batch),
-            self.objective,
-            step=self.global_step,
-            generator=self.draws_of(batch, batch_index),
-            stop_words=self.stop_words,
-        )
+        losses = self.caption_losses(batch, batch_index)
         self.log_losses(losses, batch)
         return losses.total

@@ -121,7 +121,7 @@ def _validated(
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
     bars: list[Callback] = [each for each in callbacks if isinstance(each, ProgressBar)]
     lightning.Trainer(**options, **quiet, callbacks=bars).validate(module, datamodule=data, verbose=False)
-    return dict(module.scores or {}), list(module.captioned)
+    return dict(module.scores or {}), getattr(module.validation, "captioned", [])
 
 
 def largest_batch(model: PseudoCap, *, tokens: int = 32, most: int = LARGEST) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import torch
 
 from pseudocap.regimes.base import PreTraining, refuse_modality
-from pseudocap.regimes.losses import caption_losses
 from pseudocap.regimes.table import REGIMES
 from pseudocap.types import Batch
 
@@ -20,14 +19,6 @@ class ImageOnly(PreTraining):
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         refuse_modality(batch, "image", "ImageOnly")
-        losses = caption_losses(
-            self.model,
-            self.tokens_of(batch),
-            self.memory_of(batch),
-            self.objective,
-            step=self.global_step,
-            generator=self.draws_of(batch, batch_index),
-            stop_words=self.stop_words,
-        )
+        losses = self.caption_losses(batch, batch_index)
         self.log_losses(losses, batch)
         return losses.total

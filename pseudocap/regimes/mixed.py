@@ -12,7 +12,6 @@ import torch
 from pseudocap.data.stream.mixture import MODALITIES
 from pseudocap.data.stream_data import StreamData
 from pseudocap.regimes.base import PreTraining
-from pseudocap.regimes.losses import caption_losses
 from pseudocap.regimes.table import REGIMES
 from pseudocap.types import Batch
 
@@ -34,15 +33,7 @@ class Mixed(PreTraining):
             self.seen[name] = [drawn.batches, drawn.samples]
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        losses = caption_losses(
-            self.model,
-            self.tokens_of(batch),
-            self.memory_of(batch),
-            self.objective,
-            step=self.global_step,
-            generator=self.draws_of(batch, batch_index),
-            stop_words=self.stop_words,
-        )
+        losses = self.caption_losses(batch, batch_index)
         self.log_losses(losses, batch)
         self._count(batch)
         return losses.total

@@ -10,17 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import lightning.pytorch as lightning
-from torch import distributed
 
+from pseudocap.data.stream.resumable import of_all_ranks
 from pseudocap.files.atomic import write_text
 from pseudocap.metrics.suite import score
 from pseudocap.regimes.markdown import table_row
 from pseudocap.types import Batch
-
-T = TypeVar("T")
 
 
 class Validation:
@@ -81,7 +78,7 @@ class CaptionValidation(Validation):
 
     def end(self, module: lightning.LightningModule, stage: str) -> None:
         """Score on every rank what all ranks captioned, so that the figure is that of one process."""
-        self.captioned = gathered(self.captioned)
+        self.captioned = [each for part in of_all_ranks(self.captioned) for each in part]
         if self.captioned:
             scores = score(
                 predictions={each.key: each.caption for each in self.captioned},
@@ -107,12 +104,3 @@ class CaptionValidation(Validation):
         for logger in trainer.loggers:
             if hasattr(logger.experiment, "add_text"):  # TensorBoard's
                 logger.experiment.add_text("captions", "\n".join(rows), trainer.global_step)
-
-
-def gathered(measured: list[T]) -> list[T]:
-    """Return what all ranks have measured, in the order of the ranks."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return measured
-    parts: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(parts, measured)
-    return [each for part in parts for each in part]

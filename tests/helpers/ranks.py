@@ -35,7 +35,7 @@ class Tell(Callback):
         torch.save(gradients, self.out / f"gradients-{trainer.global_step}-{trainer.global_rank}.pt")
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        result = {"keys": [each.key for each in pl_module.captioned], "scores": dict(pl_module.scores or {})}
+        result = {"keys": [each.key for each in pl_module.validation.captioned], "scores": dict(pl_module.scores or {})}
         torch.save(result, self.out / f"validation-{trainer.global_rank}.pt")
 
 

@@ -71,7 +71,7 @@ def test_a_regime_may_validate_something_else_than_captions(build: Build, data: 
     assert run.callback_metrics["val/likelihood"] == pytest.approx(module.scores["likelihood"])
     assert not any("CIDEr" in name for name in run.callback_metrics)
     assert "gates/2/attention/mean" in run.callback_metrics
-    assert (module.scored_at, module.captioned) == (4, [])
+    assert (module.validation.scored_at, module.validation.captioned) == (4, [])
     assert not (Path(run.log_dir or "") / "captions").exists()
     results = json.loads((tmp_path / "kept" / "last" / "results.json").read_text())
     assert results["scores"] == module.scores
@@ -115,8 +115,8 @@ def test_captions_are_those_of_the_decoding_and_scored_as_score_does(
             )
         ]
     keys = [key for batch in batches for key in batch.keys]
-    assert [(each.key, each.caption) for each in module.captioned] == list(zip(keys, captions, strict=True))
-    references = {each.key: each.references for each in module.captioned}
+    assert [(each.key, each.caption) for each in module.validation.captioned] == list(zip(keys, captions, strict=True))
+    references = {each.key: each.references for each in module.validation.captioned}
     assert module.scores == score(predictions=dict(zip(keys, captions, strict=True)), references=references)
     (table,) = (Path(run.log_dir or "") / "captions").iterdir()
     assert len(table.read_text().splitlines()) == 3

@@ -65,7 +65,10 @@ class Stream:
         position = number * self._ranks + self._rank
         epoch, index = self._order.at(position)
         before = len(failures)
-        for candidate in (index, *self._replacements(position)):
+        others = np.random.default_rng([*self._seed, _REPLACING, position]).integers(
+            self._order.total, size=REPLACEMENTS
+        )
+        for candidate in (index, *others.tolist()):
             try:
                 return self._sample(epoch, candidate)
             except UNDECODABLE as error:
@@ -75,10 +78,6 @@ class Stream:
             f"{1 + REPLACEMENTS} samples in a row cannot be decoded, {first.name} first ({first.reason}); "
             "is this the right folder, and are its files complete?"
         )
-
-    def _replacements(self, position: int) -> tuple[int, ...]:
-        generator = np.random.default_rng([*self._seed, _REPLACING, position])
-        return tuple(generator.integers(self._order.total, size=REPLACEMENTS).tolist())
 
     def _sample(self, epoch: int, index: int) -> tuple[Sample, str]:
         """Draw moments, crop and caption as functions of seed, epoch and sample, wherever it is in the order."""

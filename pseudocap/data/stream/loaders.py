@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches, TrainingBatches
 from pseudocap.errors import ConfigError, DataError, first_line
@@ -155,35 +155,22 @@ class EvaluationLoader:
         self._workers.close()
 
 
-class _Span(Sampler[int]):
-    """Yield the numbers of the batches that the next pass computes."""
-
-    def __init__(self) -> None:
-        self.numbers = range(0)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.numbers)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-
 class _Workers:
     """Run a DataLoader of deliveries, in order, whose workers stay from pass to pass."""
 
     def __init__(self, batches: Dataset[Delivery], loading: Loading) -> None:
         self._batches, self._loading = batches, loading
-        self._span = _Span()
+        self._numbers: list[int] = []  # of the batches of a pass
         self._loader: DataLoader[Delivery] | None = None
 
     def deliver(self, first: int, last: int) -> Iterator[Delivery]:
         """Yield batches first to last - 1."""
-        self._span.numbers = range(first, last)
+        self._numbers[:] = range(first, last)
         if self._loader is None:
             self._loader = DataLoader(
                 self._batches,
                 batch_size=None,
-                sampler=self._span,
+                sampler=self._numbers,
                 num_workers=self._loading.workers,
                 collate_fn=_unchanged,
                 persistent_workers=self._loading.workers > 0,

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning.pytorch as lightning
+from torch import distributed
 
 from pseudocap.data.stream.loaders import EvaluationLoader, TrainingLoader
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.errors import ConfigError
 from pseudocap.types import Preprocess
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
+
+
+def of_all_ranks(value: T) -> list[T]:
+    """Return what each rank has, in the order of the ranks. Every rank calls it."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return [value]
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
 
 
 class ResumableData(lightning.LightningDataModule):
@@ -24,7 +35,7 @@ class ResumableData(lightning.LightningDataModule):
     def __init__(self) -> None:
         super().__init__()
         self._training: TrainingLoader | None = None
-        self._evaluations: list[EvaluationLoader] = []
+        self._evaluations: list[EvaluationLoader] = []  # whose workers end with this module's
         self._state: dict[str, Any] | None = None
 
     @property
@@ -33,12 +44,16 @@ class ResumableData(lightning.LightningDataModule):
         given = self.trainer.distributed_sampler_kwargs if self.trainer is not None else None
         return (given["rank"], given["num_replicas"]) if given else (0, 1)
 
+    @property
+    def _model(self) -> Any:
+        """Return the `model` of the module that the trainer fits or tests, None without one."""
+        return getattr(self.trainer.lightning_module, "model", None) if self.trainer is not None else None
+
     def preprocess_or(self, given: Preprocess | None) -> Preprocess:
         """Return what was given, else `model.config.preprocess` of the module that the trainer fits or tests."""
         if given is not None:
             return given
-        module = self.trainer.lightning_module if self.trainer is not None else None
-        config = getattr(getattr(module, "model", None), "config", None)
+        config = getattr(self._model, "config", None)
         if isinstance(found := getattr(config, "preprocess", None), Preprocess):
             return found
         raise ConfigError(
@@ -57,15 +72,13 @@ class ResumableData(lightning.LightningDataModule):
     @property
     def encoder_fingerprint(self) -> str | None:
         """Return that of the model in training, None where it is no PseudoCap: memories must be of the same weights."""
-        module = self.trainer.lightning_module if self.trainer is not None else None
-        config = getattr(getattr(module, "model", None), "config", None)
+        config = getattr(self._model, "config", None)
         return getattr(getattr(config, "encoder", None), "fingerprint", None)
 
     @property
     def needs_patches(self) -> bool:
         """Return whether the attention of the model that the trainer fits reads every patch."""
-        module = self.trainer.lightning_module if self.trainer is not None else None
-        return bool(getattr(getattr(getattr(module, "model", None), "config", None), "needs_patches", False))
+        return bool(getattr(getattr(self._model, "config", None), "needs_patches", False))
 
     def provenance(self) -> dict[str, Any]:
         """Describe the data of a result, for JSON."""
@@ -89,8 +102,7 @@ class ResumableData(lightning.LightningDataModule):
 
         A preprocessing that was given becomes the model's own: it learns from the input that it will get.
         """
-        module = self.trainer.lightning_module if self.trainer is not None else None
-        adopt = getattr(getattr(module, "model", None), "set_preprocess", None)
+        adopt = getattr(self._model, "set_preprocess", None)
         if preprocess is not None and adopt is not None:
             adopt(preprocess)
         self.end()
@@ -108,11 +120,6 @@ class ResumableData(lightning.LightningDataModule):
         self._training = loader
         return loader
 
-    def registered(self, loader: EvaluationLoader) -> EvaluationLoader:
-        """Register an evaluation loader, whose workers end with this module's."""
-        self._evaluations.append(loader)
-        return loader
-
     def in_flight(self) -> int:
         """Count the batches that the trainer has taken and not finished: one while a step is being interrupted."""
         if self.trainer is None:
@@ -124,15 +131,16 @@ class ResumableData(lightning.LightningDataModule):
         """End all workers."""
         if self._training is not None:
             self._state = self._training.state_dict()
-            self._training.close()
-        for loader in self._evaluations:
-            loader.close()
+        self._close()
         self._training, self._evaluations = None, []
 
     def teardown(self, stage: str) -> None:
         self.end()
 
     def on_exception(self, exception: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
         if self._training is not None:
             self._training.close()
         for loader in self._evaluations:

@@ -15,7 +15,8 @@ from pathlib import PurePosixPath
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.label.audit.judgement import AuditPair
 from pseudocap.label.audit.media import locate_media, opened
-from pseudocap.types import Clip, Pseudolabel, Segment, Transcript
+from pseudocap.label.teachers.transcript import speech_in
+from pseudocap.types import Clip, Pseudolabel, Transcript
 from pseudocap.video.decode import open_video
 
 # So many candidates for each pair: in many clips nobody speaks, and some files are no longer there.
@@ -68,7 +69,7 @@ def speech_in_transcripts(clips: Iterable[Clip], transcripts: Iterable[Transcrip
     spoken: dict[Clip, str] = {}
     for transcript in transcripts:
         for clip in wanted.get(video_of(transcript.video), ()):
-            if text := _said(clip, transcript.segments):
+            if text := speech_in(transcript, clip):
                 spoken[clip] = text
     return spoken
 
@@ -119,11 +120,6 @@ def _rank(label: Pseudolabel, seed: int) -> bytes:
 def _interval(clip: Clip) -> tuple[str, float, float]:
     """Identify a clip wherever its file lies."""
     return video_of(clip.source), clip.start, clip.end
-
-
-def _said(clip: Clip, segments: Sequence[Segment]) -> str:
-    heard = (each for each in segments if clip.start <= (each.start + each.end) / 2 < clip.end)
-    return " ".join(each.text for each in heard if each.text)
 
 
 def _problem(source: str) -> str:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import astuple, fields
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 from pseudocap.errors import DataError, first_line
 from pseudocap.label.audit.judgement import AuditPair, Judgement
@@ -85,14 +84,15 @@ class AuditStore:
         if not file.is_file():
             raise DataError(f"{file}: there are no answers here; begin with pseudocap audit LABELS --asr TRANSCRIPTS")
         with _connection(file) as connection:
-            if _version(connection) != VERSION:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != VERSION:
                 raise DataError(
-                    f"{file} is not an audit's file, or one of another version: its user_version is "
-                    f"{_version(connection)} and must be {VERSION}; name another file as --answers"
+                    f"{file} is not an audit's file, or one of another version: its user_version is {version} and must "
+                    f"be {VERSION}; name another file as --answers"
                 )
             (seed,) = connection.execute("SELECT seed FROM draw").fetchone()
             rows = connection.execute(f"SELECT {PAIR_COLUMNS} FROM pairs ORDER BY rowid").fetchall()
-        return cls(file, seed=seed, pairs=[AuditPair(**row) for row in _named(rows, AuditPair)])
+        return cls(file, seed=seed, pairs=[AuditPair(**row) for row in rows])
 
     def put(self, judgement: Judgement) -> None:
         """Store an answer; a later one of the same rater to the same pair replaces it."""
@@ -108,27 +108,13 @@ class AuditStore:
             rows = connection.execute(
                 f"DELETE FROM judgements WHERE rater = ? AND pair = ? RETURNING {JUDGEMENT_COLUMNS}", (rater, pair)
             ).fetchall()
-        return next((Judgement(**row) for row in _named(rows, Judgement)), None)
+        return Judgement(**rows[0]) if rows else None
 
     def judgements(self, rater: str | None = None) -> list[Judgement]:
         """Return all answers, or one rater's, in the order in which they were given."""
-        query = f"SELECT {JUDGEMENT_COLUMNS} FROM judgements"
+        query = f"SELECT {JUDGEMENT_COLUMNS} FROM judgements WHERE :rater IS NULL OR rater = :rater ORDER BY rowid"
         with _connection(self.path) as connection:
-            rows = (
-                connection.execute(f"{query} ORDER BY rowid")
-                if rater is None
-                else connection.execute(f"{query} WHERE rater = ? ORDER BY rowid", (rater,))
-            ).fetchall()
-        return [Judgement(**row) for row in _named(rows, Judgement)]
-
-
-def _named(rows: Sequence[tuple[object, ...]], value: type) -> list[dict[str, Any]]:
-    names = [field.name for field in fields(value)]
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+            return [Judgement(**row) for row in connection.execute(query, {"rater": rater})]
 
 
 @contextmanager
@@ -137,6 +123,7 @@ def _connection(file: Path) -> Iterator[sqlite3.Connection]:
     try:
         connection = sqlite3.connect(file, timeout=PATIENCE, isolation_level=None)
         try:
+            connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA foreign_keys = ON")
             yield connection
             if connection.in_transaction:

@@ -22,13 +22,16 @@ class AsrTeacher:
     short_side: int | None = None
 
     def caption(self, views: Sequence[View]) -> list[Answer]:
-        return [Answer(captions=(self._heard(view.clip),)) for view in views]
+        transcripts = (self.transcripts.get(Path(view.clip.source).stem) for view in views)
+        return [
+            Answer(captions=(speech_in(transcript, view.clip) if transcript else "",))
+            for transcript, view in zip(transcripts, views, strict=True)
+        ]
 
-    def _heard(self, clip: Clip) -> str:
-        transcript = self.transcripts.get(Path(clip.source).stem)
-        if transcript is None:
-            return ""
-        segments = transcript.segments
-        last = bisect.bisect_left(segments, clip.end, key=lambda segment: segment.start)
-        heard = (each for each in segments[:last] if clip.start <= (each.start + each.end) / 2 < clip.end)
-        return " ".join(segment.text for segment in heard)
+
+def speech_in(transcript: Transcript, clip: Clip) -> str:
+    """Return the speech of a clip: the segments whose middle lies in it, joined."""
+    segments = transcript.segments
+    last = bisect.bisect_left(segments, clip.end, key=lambda segment: segment.start)
+    heard = (each for each in segments[:last] if clip.start <= (each.start + each.end) / 2 < clip.end)
+    return " ".join(segment.text for segment in heard if segment.text)
