@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pseudocap.errors import InputError, nearest
 
@@ -127,14 +127,5 @@ class VideoMemory(Memory, metaclass=_AnyMemory):
 
     __slots__ = ()
 
-    def __new__(  # type: ignore[misc]  # a Memory, whatever it is called
-        cls,
-        *,
-        time: torch.Tensor,
-        space: torch.Tensor,
-        time_mask: torch.Tensor,
-        space_mask: torch.Tensor,
-        patches: torch.Tensor | None = None,
-    ) -> Memory:
-        """Build a Memory: Memory.of_sight under its earlier name."""
-        return Memory.of_sight(time=time, space=space, time_mask=time_mask, space_mask=space_mask, patches=patches)
+    def __new__(cls, **fields: Any) -> Memory:  # type: ignore[misc]  # a Memory, whatever it is called
+        return Memory.of_sight(**fields)

@@ -33,11 +33,14 @@ PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")  # of frozen wei
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimedCaption:
-    """Caption a stretch of a video, in seconds from its first presented frame."""
+    """Caption a stretch of a video, in seconds from its first presented frame; or hold its speech, a Segment."""
 
     start: float
     end: float
     text: str
+
+
+Segment = TimedCaption  # of a transcript, as the recogniser gave it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,15 +151,6 @@ class CaptionedVideo:
     end: float | None = None
     category: int | None = None
     origin: Origin | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Segment:
-    """Hold the speech in a video from `start` to `end`, in seconds, as the recogniser gave it."""
-
-    start: float
-    end: float
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

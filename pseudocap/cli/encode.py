@@ -211,8 +211,11 @@ def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], Vide
         raise DataError(f"--images is for tars of images, and {path} holds none")
     if args.clip_seconds is not None and not path.is_dir():
         raise DataError(f"--clip-seconds cuts the videos of a folder, and {path} is a file")
-    if path.is_dir() and (args.clip_seconds is not None or not _has_captions(VideoFolder(path))):
-        videos = VideoFolder(path)
+    videos = VideoFolder(path) if path.is_dir() else None
+    # A text beside a video captions it; another text in the folder captions none.
+    if videos and (
+        args.clip_seconds is not None or not any(each.with_suffix(".txt").is_file() for each in videos.paths)
+    ):
         with progress_of("looking for clips", "videos") as progress:
             rows = uncaptioned(videos, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds, progress=progress)
         return rows, videos
@@ -238,8 +241,3 @@ def _source(
         )
     source.refuse_missing(args.max_failure_rate)
     return source
-
-
-def _has_captions(videos: VideoFolder) -> bool:
-    """Test whether a text lies beside a video: another text in the folder describes none."""
-    return any(path.with_suffix(".txt").is_file() for path in videos.paths)

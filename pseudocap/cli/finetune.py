@@ -7,6 +7,7 @@ import json
 import math
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,20 +151,7 @@ def _tuned(args: argparse.Namespace, model: PseudoCap, data: CaptionData, device
 
 def _report(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
     if args.json:
-        print(
-            json.dumps(
-                {
-                    "captioner": str(tuned.captioner),
-                    "report": str(tuned.report),
-                    "before": tuned.before,
-                    "after": tuned.after,
-                    "improved": tuned.improved,
-                    "steps": tuned.steps,
-                    "batch_size": tuned.batch_size,
-                    "push": command,
-                }
-            )
-        )
+        print(json.dumps({**asdict(tuned), "improved": tuned.improved, "push": command}, default=str))
         return
     for name, value in tuned.after.items():
         print(f"{name:<8} {tuned.before[name]:8.2f} before {value:8.2f} after")

@@ -52,7 +52,9 @@ def build_teacher(args: argparse.Namespace) -> Teacher:
     if args.teacher == "null":
         return NullTeacher()
     if args.teacher == "asr":
-        return _asr(args)
+        from pseudocap.data.corpora.howto100m import read_transcripts
+
+        return AsrTeacher(transcripts={each.video: each for each in read_transcripts(args.transcripts)})
     from pseudocap.model.device import pick_device
 
     device = str(pick_device(args.device))
@@ -106,13 +108,6 @@ def describe_teacher(args: argparse.Namespace) -> tuple[Teacher, Framing]:
     if isinstance(teacher, NullTeacher | AsrTeacher):
         return teacher, framing
     return LateTeacher(teacher, partial(build_teacher, args)), framing
-
-
-def _asr(args: argparse.Namespace) -> AsrTeacher:
-    from pseudocap.data.corpora.howto100m import read_transcripts
-
-    assert args.transcripts is not None, "checked with the teacher"
-    return AsrTeacher(transcripts={each.video: each for each in read_transcripts(args.transcripts)})
 
 
 def _captioner(args: argparse.Namespace, decoding: LabelDecoding, device: str) -> PseudoCapTeacher:

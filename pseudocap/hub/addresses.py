@@ -46,7 +46,10 @@ def fetch_address(
         folder = home / _version(infos)
         if not folder.is_dir():
             _fetch(store, root, infos, folder, address)
-        _remember(home, folder)
+        write_text(home / LATEST, folder.name)
+        for other in home.iterdir():  # an older one goes once nobody can still be on the way to read it
+            if other.is_dir() and other != folder and time.time() - other.stat().st_mtime > GRACE:
+                shutil.rmtree(other, ignore_errors=True)
     return folder
 
 
@@ -118,11 +121,3 @@ def _fetch(store: Any, root: str, infos: dict[str, dict[str, Any]], folder: Path
         raise
     except Exception as error:
         raise CheckpointError(f"{address} could not be fetched: {first_line(error)}; try again") from error
-
-
-def _remember(home: Path, folder: Path) -> None:
-    """Record which version is the newest. Older ones are dropped, once nobody can still be on the way to read them."""
-    write_text(home / LATEST, folder.name)
-    for other in home.iterdir():
-        if other.is_dir() and other != folder and time.time() - other.stat().st_mtime > GRACE:
-            shutil.rmtree(other, ignore_errors=True)

@@ -14,11 +14,11 @@ from typing import Literal
 
 import av
 import numpy as np
-from PIL import Image
 
 from pseudocap.errors import DecodeError
 from pseudocap.types import Clip
 from pseudocap.video.decode import open_video
+from pseudocap.video.picture import jpeg
 from pseudocap.video.reader import Frame, VideoReader
 from pseudocap.video.writer import encode_video, even
 
@@ -64,7 +64,7 @@ def cut_clips(path: str, clips: Sequence[tuple[Clip, float]], cutting: Cutting) 
 def _cut(video: VideoReader, path: str, clip: Clip, moment: float, cutting: Cutting) -> Cut:
     try:
         if cutting.form == "frames":
-            return Cut(media=_jpeg(video, moment, cutting.jpeg_quality), how="frame")
+            return Cut(media=jpeg(video.frames_at([moment]).pixels[0], quality=cutting.jpeg_quality), how="frame")
         if cutting.short_side is None and (copied := _copied(path, clip, video)) is not None:
             return Cut(media=copied, how="copied")
         return Cut(media=_encoded(video, clip, cutting), how="encoded")
@@ -72,12 +72,6 @@ def _cut(video: VideoReader, path: str, clip: Clip, moment: float, cutting: Cutt
         return Cut(problem=error.problem)
     except (av.FFmpegError, OSError) as error:
         return Cut(problem=f"FFmpeg cannot write this clip: {error}")
-
-
-def _jpeg(video: VideoReader, moment: float, quality: int) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(video.frames_at([moment]).pixels[0]).save(file, "JPEG", quality=quality)
-    return file.getvalue()
 
 
 def _copied(path: str, clip: Clip, video: VideoReader) -> bytes | None:

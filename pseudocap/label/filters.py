@@ -72,11 +72,6 @@ def _alone(words: tuple[str, ...], filters: Filters) -> Iterable[str]:
     if filters.repeats and max(grams.values(), default=0) > filters.repeats:
         yield "repeated"
     for listed in filters.words:
-        if _contains(words, tuple(words_of(listed))):
+        phrase = tuple(words_of(listed))
+        if phrase and any(words[first : first + len(phrase)] == phrase for first in range(len(words))):
             yield f"word:{listed}"
-
-
-def _contains(words: tuple[str, ...], phrase: tuple[str, ...]) -> bool:
-    return bool(phrase) and any(
-        words[first : first + len(phrase)] == phrase for first in range(len(words) - len(phrase) + 1)
-    )

@@ -148,14 +148,10 @@ class _ShardWorker:
         self._engine = LocalEngine(workers)
 
     def __call__(self, rows: Mapping[str, Any]) -> dict[str, list[bytes]]:
-        done = [pickle.dumps(self._done(pickle.loads(content))) for content in rows["content"]]
-        return {"content": done}
-
-    def _done(self, work: Work) -> Done:
+        works = [pickle.loads(content) for content in rows["content"]]
         with tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch:
-            steps = self._engine.label([work], self._teacher, self._recipe, Path(scratch))
-            (done,) = (step for step in steps if isinstance(step, Done))
-            return done
+            steps = self._engine.label(works, self._teacher, self._recipe, Path(scratch))
+            return {"content": [pickle.dumps(step) for step in steps if isinstance(step, Done)]}
 
 
 class _OneAtATime:

@@ -82,20 +82,9 @@ def settle(out: AnyPath, now: Plan, extended: Callable[[Sources, Sources], Sourc
         require_same_plan(out, before, now)
         now = replace(now, sources=extended(before.sources, now.sources))
     if before is None or now.sources != before.sources:
-        write_plan(out, now)
+        document = {"format": FORMAT, "run": now.run, "earlier": now.earlier, "settings": dict(now.settings)}
+        write_json(out / PLAN, {**document, "root": now.sources.root, "shards": now.sources.shards})
     return now
-
-
-def write_plan(folder: AnyPath, plan: Plan) -> None:
-    document = {
-        "format": FORMAT,
-        "run": plan.run,
-        "root": plan.sources.root,
-        "earlier": plan.earlier,
-        "settings": dict(plan.settings),
-        "shards": plan.sources.shards,
-    }
-    write_json(folder / PLAN, document)
 
 
 def require_same_plan(folder: AnyPath, before: Plan, now: Plan) -> None:

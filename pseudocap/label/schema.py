@@ -16,6 +16,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from typing import Any
@@ -97,23 +98,16 @@ def read_labels(
 
 def read_rows(path: AnyPath) -> Iterator[Pseudolabel]:
     """Read the labels of one file with their sources as they are stored, relative to its root."""
-    try:
-        with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
-            _metadata(file, path)
-            for group in range(file.num_row_groups):
-                for row in file.read_row_group(group).to_pylist():
-                    yield _label(row)
-    except (pyarrow.ArrowException, OSError, KeyError) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as (file, _):
+        for group in range(file.num_row_groups):
+            for row in file.read_row_group(group).to_pylist():
+                yield _label(row)
 
 
 def read_root(path: AnyPath) -> str:
     """Read the folder that the sources of a file are relative to."""
-    try:
-        with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
-            return str(_metadata(file, path)["root"])
-    except (pyarrow.ArrowException, OSError, KeyError) as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as (_, metadata):
+        return str(metadata["root"])
 
 
 def identity(label: Pseudolabel) -> str:
@@ -133,21 +127,25 @@ def write_labels(path: AnyPath, labels: Sequence[Pseudolabel], *, root: str) -> 
     write_atomic(path, file.getvalue())
 
 
-def _metadata(file: pyarrow.parquet.ParquetFile, path: AnyPath) -> dict[str, Any]:
-    stored = (file.schema_arrow.metadata or {}).get(METADATA)
-    if stored is None:
-        raise DataError(f"{path} is no file of labels: its metadata has no {METADATA.decode()}")
-    document: dict[str, Any] = json.loads(stored)
-    if document["version"] not in READABLE:
+@contextmanager
+def _opened(path: AnyPath) -> Iterator[tuple[pyarrow.parquet.ParquetFile, dict[str, Any]]]:
+    """Open a file of labels, with the metadata that only such files have."""
+    try:
+        with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
+            metadata = (file.schema_arrow.metadata or {}).get(METADATA)
+            if metadata is None:
+                raise DataError(f"{path} is no file of labels: its metadata has no {METADATA.decode()}")
+            document: dict[str, Any] = json.loads(metadata)
+            if document["version"] not in READABLE:
+                raise DataError(
+                    f"{path} has labels of version {document['version']}, and this pseudocap reads versions 1 to "
+                    f"{VERSION}; read it with the version that wrote it, or label anew"
+                )
+            yield file, document
+    except (pyarrow.ArrowException, OSError, KeyError) as error:
         raise DataError(
-            f"{path} has labels of version {document['version']}, and this pseudocap reads versions 1 to {VERSION}; "
-            "read it with the version that wrote it, or label anew"
-        )
-    return document
-
-
-def _unreadable(path: AnyPath, error: Exception) -> DataError:
-    return DataError(f"{path} cannot be read as labels ({first_line(error)}); remove it, and run the labelling again")
+            f"{path} cannot be read as labels ({first_line(error)}); remove it, and run the labelling again"
+        ) from error
 
 
 def locate(source: str, root: str) -> str:

@@ -121,7 +121,12 @@ class Shard:
 
     def _labels(self) -> list[Pseudolabel]:
         """Return labels by source, start and end, those that were kept among the new ones."""
-        votes = self._votes()
+        votes: dict[int, list[float]] = {}
+        if self._recipe.spec.framing.choice == "consensus":  # how well each frame's caption agrees with the others
+            voting = {id(entry): entry for entries in self._entries.values() for entry in entries if entry.answers}
+            votes = agreements(
+                {name: [answer.captions[0] for answer in entry.answers] for name, entry in voting.items()}
+            )
         labels: list[Pseudolabel] = []
         for source, entries in self._entries.items():
             old = self._kept.get(source)
@@ -137,13 +142,6 @@ class Shard:
             if source not in self._entries:
                 labels += old.labels
         return labels
-
-    def _votes(self) -> dict[int, list[float]]:
-        """Return, where each frame was captioned by itself, how well its caption agrees with the others of the clip."""
-        if self._recipe.spec.framing.choice != "consensus":
-            return {}
-        voting = {id(entry): entry for entries in self._entries.values() for entry in entries if entry.answers}
-        return agreements({name: [answer.captions[0] for answer in entry.answers] for name, entry in voting.items()})
 
     def _label(
         self, entry: _Entry, votes: list[float] | None, parents: Mapping[tuple[float, float], str | None]

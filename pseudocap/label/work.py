@@ -65,18 +65,14 @@ class Work:
         kept: dict[str, Kept] = {}
         for label in () if self.earlier is None else read_rows(self.earlier):
             mine = kept.setdefault(label.clip.source, Kept())
-            if self._stands(label):
+            sure = self.below is None or (label.confidence is not None and label.confidence >= self.below)
+            if sure and not label.failed:
                 mine.labels.append(label)
             else:
                 mine.complete = False
                 again = self.below is None  # in the same folder, where a failed row leaves no trace
                 mine.parents[label.clip.start, label.clip.end] = label.parent if again else identity(label)
         return kept
-
-    def _stands(self, label: Pseudolabel) -> bool:
-        if label.failed or self.below is None:
-            return not label.failed
-        return label.confidence is not None and label.confidence >= self.below
 
     def tasks(self, kept: dict[str, Kept], scratch: Path) -> Iterator[VideoTask]:
         """List the shard's videos. A tar that lies elsewhere is fetched into `scratch`, which the caller removes."""

@@ -59,7 +59,9 @@ class _Members:
         if self._peek() == "}":
             return self._finish()
         while True:
-            self._forget()
+            self._peek()
+            self._line += self._text.count("\n", 0, self._at)
+            self._text, self._at = self._text[self._at :], 0
             line = self._line
             key = self._decode(decoder)
             if not isinstance(key, str):
@@ -106,11 +108,6 @@ class _Members:
         chunk = next(self._chunks, "")
         self._text += chunk
         return bool(chunk)
-
-    def _forget(self) -> None:
-        self._peek()
-        self._line += self._text.count("\n", 0, self._at)
-        self._text, self._at = self._text[self._at :], 0
 
     def _broken(self, at: int, problem: str) -> DataError:
         line = self._line + self._text.count("\n", 0, at)

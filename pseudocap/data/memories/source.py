@@ -313,7 +313,8 @@ class MemorySource:
         rows = {name: slice(int(first[number]), int(first[number + 1])) for name, first in starts.items()}
 
         def read(tensor: str, rows: slice | tuple[int, int]) -> torch.Tensor:
-            return _vectors(file, tensor, rows, self.spec.storage)[None]
+            vectors = file.get_slice(tensor)[rows].float()
+            return (vectors * file.get_slice(f"{tensor}_scale")[rows] if self.spec.storage == "int8" else vectors)[None]
 
         axes = {}
         for name in self.spec.axes:
@@ -358,11 +359,6 @@ class MemoryRows(RowSource):
         row = self.rows[index]
         content = self._memories.rows[self._numbers[index]].content
         return Described(key=row.id, content=content, modality="video", captions=row.captions)
-
-
-def _vectors(file: Any, name: str, rows: slice | tuple[int, int], storage: Storage) -> torch.Tensor:
-    vectors = file.get_slice(name)[rows].float()
-    return vectors * file.get_slice(f"{name}_scale")[rows] if storage == "int8" else vectors
 
 
 @lru_cache(maxsize=256)  # below the usual limit of open files

@@ -124,9 +124,6 @@ class Mixture:
         return self._chunk[1]
 
 
-ModalityMixture = Mixture  # the name of before there were other streams than images and video
-
-
 def _refuse_unknown(setting: str, name: str, names: Sequence[str]) -> None:
     if name not in names:
         known = " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
