@@ -110,7 +110,8 @@ def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
             for captions in captioners.caption(_given(path), chosen, length):
                 yield table_rows(captions), gr.skip(), gr.skip(), gr.skip()
             film = Path(_given(path)).name
-            files = [download(f"{Path(film).stem}.{kind}", text) for kind, text in subtitles(captions).items()]
+            texts = {"srt": to_srt(captions), "vtt": to_vtt(captions)}
+            files = [download(f"{Path(film).stem}.{kind}", text) for kind, text in texts.items()]
             rows = [[film, round(each.start, 3), round(each.end, 3), each.text] for each in captions]
             kept = [row for row in before if any(row) and row[0] != film]
             yield table_rows(captions), *(gr.update(value=each, interactive=True) for each in files), [*kept, *rows]
@@ -168,10 +169,6 @@ def fine_tuning_file(rows: Cells) -> str:
     path = download("captions.jsonl", "".join(lines))
     read_own(path, split="train")
     return path
-
-
-def subtitles(captions: Sequence[TimedCaption]) -> dict[str, str]:
-    return {"srt": to_srt(captions), "vtt": to_vtt(captions)}
 
 
 def table_rows(captions: Sequence[TimedCaption]) -> Cells:

@@ -224,9 +224,5 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """Copy into page-locked memory, from which a GPU copies while it computes: what PyTorch's loaders call."""
-
-        def pinned(tensor: torch.Tensor | None) -> torch.Tensor | None:
-            return None if tensor is None else tensor.pin_memory()
-
-        memory = None if self.memory is None else self.memory.pin_memory()
-        return replace(self, frames=pinned(self.frames), frame_mask=pinned(self.frame_mask), memory=memory)
+        parts = {name: getattr(self, name) for name in ("frames", "frame_mask", "memory")}
+        return replace(self, **{name: part.pin_memory() for name, part in parts.items() if part is not None})

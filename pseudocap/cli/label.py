@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from pseudocap.label.engines import Engine
     from pseudocap.label.framing import Framing
     from pseudocap.label.on_ray import RayEngine
-    from pseudocap.label.pipeline import Labelled, LabelProgress, Relabel
+    from pseudocap.label.pipeline import Labelled, Relabel
     from pseudocap.label.sources import Sources
     from pseudocap.label.teachers.base import Teacher
+    from pseudocap.label.work import Step
 
 EPILOG = """SOURCE is a video, a folder (with all below it), a .txt that lists paths, a .tar or a folder of tars as
 video2dataset writes them, or an address that fsspec knows (s3://bucket/films).
@@ -259,15 +260,15 @@ def _word_list(path: Path | None) -> tuple[str, ...]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[LabelProgress], None]]:
+def _progress() -> Iterator[Callable[[Step, int], None]]:
     """Report videos, and the rate in clips and in seconds of video."""
     with progress_of("labelling", "videos") as draw:
         started = time.monotonic()
 
-        def report(now: LabelProgress) -> None:
+        def report(now: Step, videos: int) -> None:
             elapsed = max(time.monotonic() - started, 1e-9)
             rate = f"{now.clips / elapsed:,.1f} clips/s, {now.seconds / elapsed:,.0f} s of video per second"
-            draw(now.videos, now.of, rate)
+            draw(now.videos, videos, rate)
 
         yield report
 

@@ -87,11 +87,9 @@ class TrainingCLI(LightningCLI):
             return super().instantiate_trainer(**kwargs)
 
     def fit(self) -> None:
+        checkpoint = checkpoint_of(self.out, resume=self.config.resume)
         with lightnings_errors_as_ours(), ctrl_c_as_usual():
-            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=self.checkpoint())
-
-    def checkpoint(self) -> str | None:
-        return checkpoint_of(self.out, resume=self.config.resume)
+            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=checkpoint)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, and report jsonargparse's complaint as one line that offers the nearest right setting."""

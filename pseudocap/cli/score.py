@@ -80,12 +80,7 @@ def run(args: argparse.Namespace) -> int:
     if args.split:
         read = read.only(field="split", value=args.split, path=args.references)
     references = References(read.captions)
-    options = {
-        "references": references,
-        "metrics": metrics,
-        "allow_missing": args.allow_missing,
-        "seed": args.seed,
-    }
+    options = {"references": references, "metrics": metrics, "allow_missing": args.allow_missing, "seed": args.seed}
     scores = score(predictions=predictions, bootstrap=args.bootstrap, java_timeout=args.java_timeout, **options)
     differences = {}
     if args.against:
@@ -95,26 +90,24 @@ def run(args: argparse.Namespace) -> int:
             differences = compare(predictions=predictions, baseline=against, samples=samples, **options)
         except DataError as error:  # the predictions themselves have been scored, so it is the other file's
             raise DataError(f"--against {args.against}: {error}") from error
+    ranked_by = scores.per_video(next(iter(scores))) if scores else {}  # the first metric that was computed
+    values = {str(video): value for video, value in ranked_by.items()}
     report = ScoreReport(
         scores=scores,
         by=_by(args, read, scores),
-        ranked=_ranked(scores, predictions, read.captions),
+        ranked=sorted((value, video, predictions[video], read.captions[video][0]) for video, value in values.items()),
         examples=args.examples,
         language=_language(args, predictions),
         differences=differences,
     )
     _write(args, predictions, read, scores)
-    _show(report, as_json=args.json)
-    return 0 if scores else 1
-
-
-def _show(report: ScoreReport, *, as_json: bool) -> None:
-    if not as_json:
+    if not args.json:
         print("\n".join(_lines(report)))
-        return
-    print(json.dumps(_document(report), ensure_ascii=False, indent=2))
-    if report.scores.missing:
-        print(f"note: {report.scores.coverage}", file=sys.stderr)
+    else:
+        print(json.dumps(_document(report), ensure_ascii=False, indent=2))
+        if scores.missing:
+            print(f"note: {scores.coverage}", file=sys.stderr)
+    return 0 if scores else 1
 
 
 def _by(args: argparse.Namespace, read: CaptionFile, scores: Scores) -> Mapping[str, Scores]:
@@ -129,14 +122,6 @@ def _by(args: argparse.Namespace, read: CaptionFile, scores: Scores) -> Mapping[
             f"--by {args.by}: no video in {args.references} has this field; there are: {', '.join(fields) or 'none'}"
         )
     return scores.by(groups)
-
-
-def _ranked(scores: Scores, predictions: Mapping[str, str], references: Mapping[str, list[str]]) -> Any:
-    """Rank by the first metric that was computed."""
-    if not scores:
-        return []
-    values = scores.per_video(next(iter(scores)))
-    return sorted((value, video, predictions[video], references[video][0]) for video, value in values.items())  # type: ignore[index]
 
 
 def _language(args: argparse.Namespace, predictions: Mapping[str, str]) -> Language | None:

@@ -15,7 +15,6 @@ from pseudocap.files.sources import check_repo, is_directory
 from pseudocap.hub.fetch import is_captioner
 from pseudocap.label.framing import Framing
 from pseudocap.label.teachers.base import LateTeacher, NullTeacher, Teacher
-from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.label.teachers.transcript import AsrTeacher
 
 if TYPE_CHECKING:
@@ -55,6 +54,7 @@ def build_teacher(args: argparse.Namespace) -> Teacher:
         from pseudocap.data.corpora.howto100m import read_transcripts
 
         return AsrTeacher(transcripts={each.video: each for each in read_transcripts(args.transcripts)})
+    from pseudocap.label.teachers.image_text import ImageTextTeacher
     from pseudocap.model.device import pick_device
 
     device = str(pick_device(args.device))

@@ -206,19 +206,13 @@ class StreamData(ResumableData):
             raise ConfigError(f"{name}s= was given a source of {given.modality}s")
         if isinstance(given, MemorySource):
             given.refuse_mismatches(self.encoder_fingerprint, preprocess, patches=self.needs_patches)
-            _refuse_uncaptioned(given)
+            if missing := [row.key for row in given.rows if not row.captions]:
+                raise DataError(
+                    f"{given.folder} has no captions of {len(missing):,} of its {len(given):,} samples "
+                    f"({', '.join(missing[:3])}, ..): they were encoded without; encode a file of captions or tars, or "
+                    "give the captions to CaptionData with memories="
+                )
         return given
-
-
-def _refuse_uncaptioned(memories: MemorySource) -> None:
-    """Refuse memories without captions: a stream learns those that are stored beside them."""
-    missing = [row.key for row in memories.rows if not row.captions]
-    if missing:
-        raise DataError(
-            f"{memories.folder} has no captions of {len(missing):,} of its {len(memories):,} samples "
-            f"({', '.join(missing[:3])}, ..): they were encoded without; encode a file of captions or tars, or give "
-            "the captions to CaptionData with memories="
-        )
 
 
 def _are_memories(given: Tars | Corpus | Source) -> TypeIs[str | PathLike[str]]:

@@ -31,7 +31,7 @@ from pseudocap.label.cut import Cut, Cutting, cut_clips
 from pseudocap.label.engines import CRASHED
 from pseudocap.label.run_folder import alone_in, write_json
 from pseudocap.label.schema import label_files, read_labels
-from pseudocap.label.sources import Media, fetch_media, member_of
+from pseudocap.label.sources import fetch_media, member_of
 from pseudocap.types import Clip, Progress, Pseudolabel
 from pseudocap.workers import Pool
 
@@ -158,18 +158,17 @@ def _pieces(shard: list[Pseudolabel]) -> Iterator[Piece]:
 
 
 def _cut_piece(clips: Piece, *, cutting: Cutting, scratch: Path) -> list[Cut]:
-    path = source = clips[0][0].source
-    media: Media | None = None
+    copy = ""
     try:
-        media = member_of(source)
-        path = media.address if media.is_local else fetch_media(media, scratch)
+        media = member_of(clips[0][0].source)
+        path = media.address if media.is_local else (copy := fetch_media(media, scratch))
         return cut_clips(path, clips, cutting)
     except (DecodeError, DataError, OSError) as error:
         problem = error.problem if isinstance(error, DecodeError) else first_line(error)
         return [Cut(problem=problem) for _ in clips]
     finally:
-        if media is not None and not media.is_local and path != source:
-            Path(path).unlink(missing_ok=True)
+        if copy:
+            Path(copy).unlink(missing_ok=True)
 
 
 def _write_shard(

@@ -36,16 +36,6 @@ class Relabel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LabelProgress:
-    """Report how far a run is: videos, of how many, clips, and seconds of video."""
-
-    videos: int
-    of: int
-    clips: int
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Labelled:
     """Report what a run did (`clips`, `failed`, `video_seconds`, `seconds`), and what its folder holds (`stats`)."""
 
@@ -66,10 +56,10 @@ def label(
     retry_failed: bool = False,
     relabel: Relabel | None = None,
     max_failure_rate: float = 0.1,
-    progress: Callable[[LabelProgress], None] | None = None,
+    progress: Callable[[Step, int], None] | None = None,
 ) -> Labelled:
     """Label what is not yet labelled in `out`, a folder or an address, shard by shard; what is finished stays, also
-    where this ends early."""
+    where this ends early. `progress` gets what has been done since the beginning, and the number of all videos."""
     started = time.monotonic()
     tolerance = Tolerance(max_failure_rate, least=FEW, option="--max-failure-rate")
     folder = any_path(out)
@@ -144,7 +134,7 @@ def _works(out: AnyPath, plan: Plan, retry_failed: bool, relabel: Relabel | None
     return works
 
 
-def _shards(steps: Iterable[Done | Step], of: int, progress: Callable[[LabelProgress], None] | None) -> Iterator[Done]:
+def _shards(steps: Iterable[Done | Step], of: int, progress: Callable[[Step, int], None] | None) -> Iterator[Done]:
     """Yield the finished shards, and report what comes between them: videos, of how many, clips and seconds."""
     videos, clips, seconds = 0, 0, 0.0
     for step in steps:
@@ -152,4 +142,4 @@ def _shards(steps: Iterable[Done | Step], of: int, progress: Callable[[LabelProg
             yield step
         elif progress is not None:
             videos, clips, seconds = videos + step.videos, clips + step.clips, seconds + step.seconds
-            progress(LabelProgress(videos=videos, of=max(of, videos), clips=clips, seconds=seconds))
+            progress(Step(videos=videos, clips=clips, seconds=seconds), max(of, videos))

@@ -87,7 +87,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """Report how far a run has come since the last step."""
+    """Report how far a run has come, since the last step or in all."""
 
     videos: int
     clips: int

@@ -9,7 +9,6 @@ under whatever name or from whatever source, is not encoded again.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +31,7 @@ from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.lock import locked
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.tolerance import FEW, Tolerance
-from pseudocap.types import Modality, Progress
+from pseudocap.types import Progress
 from pseudocap.video.tensors import pad_clips
 from pseudocap.workers import ordered
 
@@ -65,16 +64,14 @@ class _Decoding:
     def __call__(self, index: int) -> _Decoded:
         try:
             of = self.source.describe(index)
-            views = () if of.content in self.known else tuple(self._views(index, of.content))
+            views = []
+            for view in range(0 if of.content in self.known else self.spec.views):
+                frames = self.source.sample(index, view_generator(self.spec, of.content, view)).frames
+                assert frames is not None, "what is encoded has pictures"
+                views.append(frames)
         except (DataError, DecodeError, OSError) as error:
             return _Decoded(index=index, problem=first_line(error))
-        return _Decoded(index=index, of=of, views=views)
-
-    def _views(self, index: int, content: str) -> Iterator[torch.Tensor]:
-        for view in range(self.spec.views):
-            frames = self.source.sample(index, view_generator(self.spec, content, view)).frames
-            assert frames is not None, "what is encoded has pictures"
-            yield frames
+        return _Decoded(index=index, of=of, views=tuple(views))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +112,10 @@ def encode(
     create(out, spec)
     with locked(out, "encoding"):
         state = FolderState.of(out, source.identity)
-        state.refuse_other(source.modality, out)
+        if there := {row.modality for row in state.rows} - {source.modality}:
+            raise DataError(
+                f"{out} holds memories of {there.pop()}s, and these are {source.modality}s; take two folders"
+            )
         again = frozenset(state.failures) if retry_failed else frozenset()
         wanted = [*sorted(again), *range(state.next, sum(source.groups))]
         writer = _Writer(encoder=encoder, out=out, spec=spec, state=state, batch_size=batch_size, shard_size=shard_size)
@@ -169,11 +169,6 @@ class FolderState:
                 for number in index.mended:
                     state.failures.pop(number, None)
         return state
-
-    def refuse_other(self, modality: Modality, folder: Path) -> None:
-        """Raise DataError where the folder's memories are of the other modality."""
-        if there := {row.modality for row in self.rows} - {modality}:
-            raise DataError(f"{folder} holds memories of {there.pop()}s, and these are {modality}s; take two folders")
 
 
 @dataclass(kw_only=True)

@@ -161,8 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._respond(reading=True)
 
-    def do_HEAD(self) -> None:
-        self._respond(reading=True)
+    do_HEAD = do_GET
 
     def do_POST(self) -> None:
         self._respond(reading=False)

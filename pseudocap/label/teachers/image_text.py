@@ -9,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 
 from pseudocap.decoding import Decoding, LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
 from pseudocap.files.sources import check_repo, hub_answers, resolve_source
+from pseudocap.label.sampling import KeyedSampling
 from pseudocap.label.teachers.base import Answer, View
 
 BLIP = "Salesforce/blip-image-captioning-large"
@@ -40,8 +42,6 @@ class ImageTextModel:
         device: str = "cpu",
         dtype: str = "auto",
     ) -> None:
-        import torch
-
         self._device = torch.device(device)
         self._dtype = _precision(dtype, self._device)
         self.name = name
@@ -112,10 +112,8 @@ class ImageTextModel:
         self._model = model.to(self._device).eval().requires_grad_(False)
         self._resize = {} if size is None else {"size": {"height": size, "width": size}}
         self._is_blip = self._model.config.model_type == "blip"
-        if size is not None and self._is_blip and size != self._model.config.vision_config.image_size:
-            self._resize_positions = {"interpolate_pos_encoding": True}
-        else:
-            self._resize_positions = {}
+        resized = size is not None and self._is_blip and size != self._model.config.vision_config.image_size
+        self._resize_positions = {"interpolate_pos_encoding": True} if resized else {}
 
     def answer(
         self,
@@ -129,8 +127,6 @@ class ImageTextModel:
     ) -> list[Answer]:
         """Caption pictures, uint8 [H,W,3]; with `fps` videos [T,H,W,3], all of as many frames. Sampling noise depends
         on a clip's key."""
-        import torch
-
         with torch.inference_mode():
             inputs = self._inputs(clips, prompt) if fps is None else self._video_inputs(clips, fps, prompt)
             if decoding.beams > 1:
@@ -180,13 +176,9 @@ class ImageTextModel:
         return self._moved(inputs)
 
     def _planar(self, pixels: np.ndarray) -> Any:
-        import torch
-
         return torch.from_numpy(pixels).movedim(-1, -3).to(self._device)
 
     def _moved(self, inputs: Any) -> dict[str, Any]:
-        import torch
-
         moved = inputs.to(self._device)
         return {
             name: value.to(self._dtype) if torch.is_floating_point(value) else value for name, value in moved.items()
@@ -204,10 +196,6 @@ class ImageTextModel:
     def _by_sampling(
         self, inputs: dict[str, Any], keys: Sequence[int], decoding: Decoding, captions: int
     ) -> list[Answer]:
-        import torch
-
-        from pseudocap.label.sampling import KeyedSampling
-
         each = torch.tensor([key + number for key in keys for number in range(captions)], dtype=torch.int64)
         sampling = KeyedSampling(each.to(self._device), top_p=decoding.top_p, temperature=decoding.temperature)
         # Sampling from what the processor leaves, which is one token: transformers' own choices are all switched off.
@@ -301,9 +289,7 @@ class _Parts(SimpleNamespace):
         return self.image_processor(images, **options)
 
 
-def _precision(dtype: str, device: Any) -> Any:
-    import torch
-
+def _precision(dtype: str, device: torch.device) -> torch.dtype:
     known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, INT8: torch.float32}
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
