@@ -28,7 +28,7 @@ FORMER = {
 
 
 class FormerNames:
-    """Find a module by its name of 0.1, and put today's in its place: it is one module, with one set of classes."""
+    """Find a module by its name of 0.1, and give today's for it: it is one module, with one set of classes."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

@@ -40,7 +40,7 @@ def require_end(tar: Path, offset: int) -> None:
 
 
 def read_span(path: Path, offset: int, size: int) -> Iterator[bytes]:
-    """So many bytes of a file, such as a member's, in pieces; fewer where the file ends before."""
+    """Read so many bytes of a file, such as a member's, in pieces; fewer where the file ends before."""
     with path.open("rb") as file:
         file.seek(offset)
         while size and (piece := file.read(min(PIECE, size))):

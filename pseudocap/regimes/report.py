@@ -34,7 +34,7 @@ def write_report(
             "**CIDEr-D never rose**: `best` is what was started from, `last` the captioner that learned.",
         ]
     coverage = {name: f"{part['present']} of {part['videos']}" for name, part in data["coverage"].items()}
-    lines += ["", f"Validation videos that could be watched: {coverage.get('val', 'all')}."]
+    lines += ["", f"Validation videos that could be decoded: {coverage.get('val', 'all')}."]
     if curves:
         lines += ["", f"![loss and CIDEr-D over the steps]({curves.name})"]
     earlier = {each.key: each.caption for each in captions_before}

@@ -1,6 +1,6 @@
 """Report an audit: the papers' figures as these raters see them, how certain, and how far the raters agree.
 
-A clip counts once, however many raters judged it: its value is the share of them who said so. The intervals are
+A clip counts once, however many raters judged it: its value is the share of them who judged it so. The intervals are
 Wilson's for that many clips, the sample being of clips and not of raters.
 """
 
