@@ -269,7 +269,7 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
     assert (run / "curves.png").stat().st_size > 1000
     report = (run / "report.md").read_text()
     assert "| video | before | after | a reference |" in report
-    assert "could be watched: 2 of 2." in report, "of what validates alone, and not of what is learned"
+    assert "could be decoded: 2 of 2." in report, "of what validates alone, and not of what is learned"
     kept = json.loads((run / "best" / "results.json").read_text())
     assert (kept["step"], kept["scores_step"], kept["scores"]) == (0, 0, result["before"])
     sizes = [read_config(run / name).preprocess.size for name in ("best", "last")]
