@@ -129,7 +129,9 @@ class Pool:
             if job in self._suspects:
                 self._suspects.remove(job)
                 if not self._suspects:
-                    self._go_on()
+                    self._replace(self.size)
+                    for each in self._waiting:
+                        self.submit(each)
 
     def _suspect(self, job: Job) -> None:
         """Mark it as a suspect, and all whose results were lost with the processes."""
@@ -147,11 +149,6 @@ class Pool:
         except BrokenProcessPool:
             self._suspects = {job}
             raise CrashError from None
-
-    def _go_on(self) -> None:
-        self._replace(self.size)
-        for job in self._waiting:
-            self.submit(job)
 
     def _replace(self, size: int) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)

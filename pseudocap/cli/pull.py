@@ -39,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
     )
     for name in NEEDED:
         existing(found.folder / name)
-    files = _copy(found.folder, target, (*NEEDED, *BESIDE))
+    files = [name for name in (*NEEDED, *BESIDE) if (found.folder / name).is_file()]
+    with unfinished_folder(target) as scratch:
+        for name in files:
+            shutil.copyfile(found.folder / name, scratch / name)
     if args.json:
         print(json.dumps({"to": str(target), "from": found.source, "revision": found.revision, "files": files}))
         return 0
@@ -47,11 +50,3 @@ def run(args: argparse.Namespace) -> int:
     print(f"{target}: {', '.join(files)}, from {found.source}{at}")
     print(f"to use it: PseudoCap.from_pretrained({str(target)!r}); its frozen backbones are fetched at first use")
     return 0
-
-
-def _copy(source: Path, target: Path, names: tuple[str, ...]) -> list[str]:
-    present = [name for name in names if (source / name).is_file()]
-    with unfinished_folder(target) as scratch:
-        for name in present:
-            shutil.copyfile(source / name, scratch / name)
-    return present

@@ -82,7 +82,7 @@ class CaptionData(ResumableData):
         allow_leak: bool = False,
         max_failure_rate: float = 0.1,
     ) -> None:
-        super().__init__()
+        super().__init__(Loading(workers=workers, start_method=start_method))
         if isinstance(source, Corpus) and videos is None and memories is None:
             raise ConfigError(f"videos= must name the folder of the videos of {source.name}")
         Account(max_failure_rate)  # which checks it
@@ -92,7 +92,6 @@ class CaptionData(ResumableData):
         self.set_batch_size(batch_size)
         self._splits = {"train": train_split, "val": val_split, "test": test_split}
         self._allow_leak, self._max_failure_rate = allow_leak, max_failure_rate
-        self._loading = Loading(workers=workers, start_method=start_method)
         self._corpus: Corpus | None = None
         self._leaks: tuple[Mismatch, ...] = ()
         self._drawn: tuple[str, ...] = ()  # the two splits that were one until some of it was held out
@@ -134,7 +133,7 @@ class CaptionData(ResumableData):
         source = self._sources[self._splits["train"]]
         rank, ranks = self.rank_and_ranks
         stream = Stream(source, seed=self._seed, rank=rank, ranks=ranks, mix=len(source.rows))
-        loader = TrainingLoader(
+        return self.resumed(
             TrainingBatches({"video": stream}, self._mixture),
             length=-(-len(source.rows) // (self._batch_size * ranks)),
             run={
@@ -145,10 +144,7 @@ class CaptionData(ResumableData):
                 "numpy": generator_fingerprint(),
             },
             account=Account(self._max_failure_rate, self._undecodable[self._splits["train"]]),
-            loading=self._loading,
-            in_flight=self.in_flight,
         )
-        return self.resumed(loader)
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         name = self._splits["val"]

@@ -78,7 +78,7 @@ class StreamData(ResumableData):
         max_failure_rate: float = 0.1,
         validation: CaptionData | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(Loading(workers=workers, start_method=start_method))
         if isinstance(epoch_steps, bool) or not isinstance(epoch_steps, int) or epoch_steps < 1:
             raise ConfigError(f"epoch_steps must be a whole number above 0, not {epoch_steps!r}")
         self._given = _given(images, videos, streams or {})
@@ -100,7 +100,6 @@ class StreamData(ResumableData):
         self._video_folder, self._preprocess, self._index = video_folder, preprocess, index
         self._epoch_steps, self._seed, self._mix = epoch_steps, seed, mix
         self._max_failure_rate = max_failure_rate
-        self._loading = Loading(workers=workers, start_method=start_method)
         self._sources: dict[str, Source] = {}
         self.validation = validation
         self.undecodable: dict[str, str] = {}
@@ -135,15 +134,12 @@ class StreamData(ResumableData):
         run |= {f"samples ({name})": source.identity for name, source in self._sources.items()}
         if len(self._numbers) > len(MODALITIES):
             run["streams"] = list(self._numbers)  # whose order decides what is drawn
-        loader = TrainingLoader(
+        return self.resumed(
             TrainingBatches(streams, mixture),
             length=self._epoch_steps,
             run=run,
             account=Account(self._max_failure_rate, self.undecodable),
-            loading=self._loading,
-            in_flight=self.in_flight,
         )
-        return self.resumed(loader)
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         return self.validation.val_dataloader() if self.validation is not None else []

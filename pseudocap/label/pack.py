@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from os import PathLike
 from pathlib import Path
 
@@ -146,15 +146,10 @@ Piece = list[tuple[Clip, float]]
 
 def _pieces(shard: list[Pseudolabel]) -> Iterator[Piece]:
     """Return the clips of one video at a time, each with the moment that its label is of."""
-    piece: Piece = []
-    for label in shard:
-        if piece and (label.clip.source != piece[0][0].source or len(piece) == PIECE):
-            yield piece
-            piece = []
-        times = label.frame_times  # of several the middle one
-        piece.append((label.clip, times[len(times) // 2] if times else label.clip.centre))
-    if piece:
-        yield piece
+    for _, labels in groupby(shard, key=lambda label: label.clip.source):
+        while some := list(islice(labels, PIECE)):
+            times = [label.frame_times or (label.clip.centre,) for label in some]  # of several the middle one counts
+            yield [(label.clip, its[len(its) // 2]) for label, its in zip(some, times, strict=True)]
 
 
 def _cut_piece(clips: Piece, *, cutting: Cutting, scratch: Path) -> list[Cut]:

@@ -152,20 +152,8 @@ class KeepCaptioner(Callback):
 def save_captioner(
     target: Path, module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
 ) -> None:
-    """Save the captioner as it is after so many steps, with what is known of it.
-
-    The results of an earlier one go first, so that a kill in between leaves none rather than another's.
-    """
-    (target / RESULTS).unlink(missing_ok=True)
-    module.model.save_pretrained(target, results=results_of(module, step=step, data=data, command=command))
-
-
-def results_of(
-    module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
-) -> dict[str, Any]:
-    """Return what is known of a captioner, as results.json and page have it: how it learned, how it scores, on what.
-
-    Videos that could not be decoded are counted, not named: their names are nobody else's business.
+    """Save the captioner as it is after so many steps, with what results.json and page have of it: how it learned, how
+    it scores, on what. Videos that could not be decoded are counted, not named: their names are nobody else's business.
     """
     scores = module.scores
     rows = scores.rows if isinstance(scores, Scores) else {}  # of each video, for captions alone
@@ -174,7 +162,7 @@ def results_of(
     known = _unnamed(data or {})
     if known.get("validation"):  # a stream's, which names its own videos
         known["validation"] = _unnamed(known["validation"])
-    return {
+    results = {
         "regime": type(module).__name__,
         "step": step,
         "scores_step": module.validation.scored_at,
@@ -186,6 +174,8 @@ def results_of(
         "data": known or None,
         "command": command,
     }
+    (target / RESULTS).unlink(missing_ok=True)  # so that a kill in between leaves none rather than an earlier one's
+    module.model.save_pretrained(target, results=results)
 
 
 def _unnamed(data: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.files.atomic import unfinished, write_text
-from pseudocap.regimes.markdown import table_row
-from pseudocap.regimes.validation import Captioned
+from pseudocap.regimes.validation import Captioned, table_row
 
 EXAMPLES = 12
 

@@ -16,8 +16,12 @@ import lightning.pytorch as lightning
 from pseudocap.data.stream.resumable import of_all_ranks
 from pseudocap.files.atomic import write_text
 from pseudocap.metrics.suite import score
-from pseudocap.regimes.markdown import table_row
 from pseudocap.types import Batch
+
+
+def table_row(*cells: str) -> str:
+    """Join cells to a row of Markdown, whatever their text holds."""
+    return "| " + " | ".join(" ".join(cell.replace("|", "/").split()) for cell in cells) + " |"
 
 
 class Validation:

@@ -31,8 +31,8 @@ from pseudocap.regimes import AsrBaseline, FineTune, ImageOnly, Mixed, MixedExte
 from pseudocap.regimes.base import Regime, compile_layers
 from pseudocap.regimes.checkpointing import KeepCaptioner
 from pseudocap.regimes.losses import Denoising, Objective
-from pseudocap.regimes.markdown import table_row
 from pseudocap.regimes.optimisation import Optimisation
+from pseudocap.regimes.validation import table_row
 from pseudocap.types import Batch, Preprocess, Sample
 from pseudocap.zoo.tiny import write_opt, write_timesformer
 

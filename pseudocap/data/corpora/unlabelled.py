@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pseudocap.data.corpora.base import stretch_id
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
@@ -30,17 +32,17 @@ def uncaptioned(
         if progress is not None:
             progress(done, len(paths))
         name = path.relative_to(videos.root).as_posix()
-        if clip_seconds is None or min_seconds is None:
-            rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))
-            continue
+        entire = CaptionedVideo(id=name, video=name, captions=(), split="train")
         try:
-            duration = probe(path).duration
+            duration = None if clip_seconds is None else probe(path).duration
         except DecodeError:
-            rows.append(CaptionedVideo(id=name, video=name, captions=(), split="train"))
+            duration = None
+        if clip_seconds is None or min_seconds is None or duration is None:
+            rows.append(entire)
             continue
         for clip in plan_clips(name, duration, clip_seconds=clip_seconds, min_seconds=min_seconds):
             key = stretch_id(name, clip.start, clip.end)
-            rows.append(CaptionedVideo(id=key, video=name, captions=(), split="train", start=clip.start, end=clip.end))
+            rows.append(replace(entire, id=key, start=clip.start, end=clip.end))
     if not rows:
         raise DataError(f"{videos.root} holds no video file")
     return tuple(rows)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import lightning.pytorch as lightning
 from torch import distributed
 
-from pseudocap.data.stream.loaders import EvaluationLoader, TrainingLoader
+from pseudocap.data.stream.batches import TrainingBatches
+from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.errors import ConfigError
 from pseudocap.types import Preprocess
@@ -32,8 +34,9 @@ class ResumableData(lightning.LightningDataModule):
     Lightning saves the state with every checkpoint, from rank 0, and loads it before it requests the loader.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, loading: Loading) -> None:
         super().__init__()
+        self._loading = loading
         self._training: TrainingLoader | None = None
         self._evaluations: list[EvaluationLoader] = []  # whose workers end with this module's
         self._state: dict[str, Any] | None = None
@@ -110,8 +113,13 @@ class ResumableData(lightning.LightningDataModule):
         if self.trainer is not None and self.trainer.overfit_batches:
             raise ConfigError("overfit_batches would get other batches in every epoch; give a smaller corpus instead")
 
-    def resumed(self, loader: TrainingLoader) -> TrainingLoader:
+    def resumed(
+        self, batches: TrainingBatches, *, length: int, run: Mapping[str, Any], account: Account
+    ) -> TrainingLoader:
         """Return the training loader at the step of the one before, or at the state that was loaded."""
+        loader = TrainingLoader(
+            batches, length=length, run=run, account=account, loading=self._loading, in_flight=self.in_flight
+        )
         state = self._training.state_dict() if self._training is not None else self._state
         if state:
             loader.load_state_dict(state)

@@ -19,7 +19,6 @@ import hashlib
 import json
 import re
 import sys
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -45,22 +44,10 @@ LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]"}
 LONGEST_BODY = 10_000  # bytes; an answer has some hundred
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Hold the page and the policy that lets it run its own script and style, and nothing else."""
-
-    body: bytes
-    policy: str
-
-    @classmethod
-    def load(cls) -> Page:
-        text = files("pseudocap.label.audit").joinpath("page.html").read_text(encoding="utf-8")
-        return cls(
-            body=text.encode(),
-            policy=f"default-src 'none'; script-src {_hash_of('script', text)}; style-src {_hash_of('style', text)}; "
-            "media-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-            "frame-ancestors 'none'",
-        )
+POLICY = (  # lets the page run its own script and style, and nothing else
+    "default-src 'none'; script-src {script}; style-src {style}; media-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 
 def _hash_of(tag: str, page: str) -> str:
@@ -130,7 +117,9 @@ class AuditServer(ThreadingHTTPServer):
 
     def __init__(self, store: AuditStore, *, rater: str, port: int) -> None:
         self.audit = Audit(store, rater=rater)
-        self.page = Page.load()
+        page = files("pseudocap.label.audit").joinpath("page.html").read_text(encoding="utf-8")
+        self.page = page.encode()
+        self.policy = POLICY.format(script=_hash_of("script", page), style=_hash_of("style", page))
         if not 0 <= port <= 65535:
             raise ConfigError(f"port is {port} and must lie between 0 (any free one) and 65535")
         try:
@@ -200,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         area, _, name = self._route.removeprefix("/").partition("/")
         audit = self.server.audit
         if self._route == "/":
-            self._send(HTTPStatus.OK, self.server.page.body, "text/html; charset=utf-8")
+            self._send(HTTPStatus.OK, self.server.page, "text/html; charset=utf-8")
         elif self._route == "/api/next":
             rater = parse_qs(self._query).get("rater", [audit.rater])[0]
             self._json(audit.next(checked_rater(rater)))
@@ -264,7 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         headers = {
             "Content-Type": kind,
-            "Content-Security-Policy": self.server.page.policy,
+            "Content-Security-Policy": self.server.policy,
             "Cross-Origin-Resource-Policy": "same-origin",
             "X-Content-Type-Options": "nosniff",
             "Referrer-Policy": "no-referrer",

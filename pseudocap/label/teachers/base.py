@@ -84,20 +84,17 @@ class LateTeacher:
 
     def caption(self, views: Sequence[View]) -> list[Answer]:
         if self._teacher is None:
-            self._teacher = self._built()
+            teacher = self._build()
+            for name in ("name", "revision", "settings"):  # rows record those of the description
+                planned, found = getattr(self, name), getattr(teacher, name)
+                if planned != found:
+                    raise ConfigError(
+                        f"the machines differ: the teacher's {name} is {planned!r} where the run was planned and "
+                        f"{found!r} on another; name --dtype, --device and --revision, and keep the same files "
+                        "everywhere"
+                    )
+            self._teacher = teacher
         return self._teacher.caption(views)
-
-    def _built(self) -> Teacher:
-        """Build the teacher, and refuse one whose settings differ: rows record those of the description."""
-        teacher = self._build()
-        for name in ("name", "revision", "settings"):
-            planned, found = getattr(self, name), getattr(teacher, name)
-            if planned != found:
-                raise ConfigError(
-                    f"the machines differ: the teacher's {name} is {planned!r} where the run was planned and "
-                    f"{found!r} on another; name --dtype, --device and --revision, and keep the same files everywhere"
-                )
-        return teacher
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_teacher": None}
