@@ -52,23 +52,16 @@ def stages_of(doing: str, noun: str = "", *, patience: float = 0.0) -> Iterator[
     if not sys.stderr.isatty():
         yield _Lines(doing, noun, patience)
         return
+    from rich import progress
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
 
     columns = (
-        *(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")),
-        *(TimeElapsedColumn(), TimeRemainingColumn()),
+        *(progress.TextColumn("{task.description}"), progress.BarColumn(), progress.MofNCompleteColumn()),
+        *(progress.TextColumn("{task.fields[note]}"), progress.TimeElapsedColumn(), progress.TimeRemainingColumn()),
     )
     # rich would send what is printed meanwhile to stderr as well, out of a pipe or a file
     redirect = sys.stdout.isatty()
-    with Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect) as bar:
         yield _Bar(bar, doing, noun)
 
 

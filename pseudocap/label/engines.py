@@ -120,7 +120,12 @@ class _Decoding:
         if task.skip:
             self.steps.append(_Step(known=DecodedClips(media=media, ends=True)))
             return
-        planned = self._planned(media, job)
+        planned = Planned(problem=media.problem)
+        if job is not None:
+            try:
+                planned = self.pool.result(job)
+            except CrashError:
+                planned = Planned(problem=CRASHED)
         wanted = tuple(clip for clip in planned.clips if (clip.start, clip.end) not in task.known)
         undecoded = () if self.framing.frames else tuple(DecodedClip(clip=clip) for clip in wanted)
         clips = None if planned.problem else planned.clips
@@ -129,15 +134,6 @@ class _Decoding:
             self.steps.append(_Step(media=media, job=Job((decode_planned, planned.path, part, planned.framing))))
         copy = "" if media.is_local else planned.path
         self.steps.append(_Step(known=DecodedClips(media=media, decoded=_lost(media, planned), ends=True), copy=copy))
-
-    def _planned(self, media: Media, job: Job | None) -> Planned:
-        if job is None:
-            return Planned(problem=media.problem)
-        try:
-            planned: Planned = self.pool.result(job)
-        except CrashError:
-            return Planned(problem=CRASHED)
-        return planned
 
     def _finish(self, step: _Step) -> DecodedClips | ShardEnd:
         if step.copy:

@@ -62,10 +62,7 @@ def build_optimiser(model: CaptionNetwork, settings: Optimisation, *, mixed: boo
     learning = [(name, p) for name, p in model.named_parameters() if name in model.trainable_names]
     matrices = [p for name, p in learning if p.dim() > 1]
     others = [p for name, p in learning if p.dim() <= 1]
-    groups = [
-        {"params": matrices, "weight_decay": settings.weight_decay},
-        {"params": others, "weight_decay": 0.0},
-    ]
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     fused = not mixed and model.device.type in ("cuda", "cpu")
     return torch.optim.AdamW(
         groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=settings.eps, fused=fused

@@ -28,10 +28,7 @@ def write_report(
     lines = ["# Fine-tuning", "", "| | before | after |", "|---|---|---|"]
     lines += [f"| {name} | {before[name]:.2f} | {value:.2f} |" for name, value in after.items()]
     if after["CIDEr-D"] <= before["CIDEr-D"]:
-        lines += [
-            "",
-            "**CIDEr-D never rose**: `best` is what was started from, `last` the captioner that learned.",
-        ]
+        lines += ["", "**CIDEr-D never rose**: `best` is what was started from, `last` the captioner that learned."]
     coverage = {name: f"{part['present']} of {part['videos']}" for name, part in data["coverage"].items()}
     lines += ["", f"Validation videos that could be decoded: {coverage.get('val', 'all')}."]
     if curves:

@@ -80,19 +80,15 @@ def _rows(part: Dataset, column: str, captions: str, split: str) -> Iterator[tup
 def _video(value: Any, where: str) -> Path:
     path, content = (value.get("path"), value.get("bytes")) if isinstance(value, Mapping) else (value, None)
     if content is not None:
-        return _cached(content, Path(path or "").suffix or ".mp4")
+        from huggingface_hub import constants
+
+        name = hashlib.sha256(content).hexdigest()[:32] + (Path(path or "").suffix or ".mp4")
+        cached = Path(constants.HF_HOME) / "pseudocap" / "videos" / name
+        if not cached.is_file():
+            write_bytes(cached, content, contested=True)
+        return cached
     if not isinstance(path, str):
         raise DataError(f"{where}: there is neither a path nor the bytes of a video")
     if "://" in path:
         raise DataError(f"{where}: {path} is not on this machine; download the dataset's files first")
     return Path(path).absolute()
-
-
-def _cached(content: bytes, suffix: str) -> Path:
-    from huggingface_hub import constants
-
-    folder = Path(constants.HF_HOME) / "pseudocap" / "videos"
-    path = folder / f"{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
-    if not path.is_file():
-        write_bytes(path, content, contested=True)
-    return path

@@ -63,7 +63,10 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if not any(cell.strip() for cell in cells):
                 continue
             if header is None:
-                header = _header(cells, where=f"{path}, line {reader.line_num}")
+                header = [cell.strip() for cell in cells]
+                if twice := sorted({name for name in header if header.count(name) > 1}):
+                    names = ", ".join(map(repr, twice))
+                    raise DataError(f"{path}, line {reader.line_num}: the columns {names} appear more than once")
             elif len(cells) != len(header):
                 problem = f"{len(cells)} cells under {len(header)} columns; quote a cell that holds a comma"
                 raise DataError(f"{path}, line {reader.line_num}: {problem}")
@@ -73,13 +76,6 @@ def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         raise DataError(f"{path}, line {reader.line_num}: broken CSV: {error}") from error
     if header is None:
         raise DataError(f"{path} is empty; its first line must name the columns")
-
-
-def _header(cells: list[str], *, where: str) -> list[str]:
-    header = [cell.strip() for cell in cells]
-    if twice := sorted({name for name in header if header.count(name) > 1}):
-        raise DataError(f"{where}: the columns {', '.join(map(repr, twice))} appear more than once")
-    return header
 
 
 def field(record: object, name: str, kind: type[T], *, where: str) -> T:

@@ -179,16 +179,15 @@ def read_index(path: Path) -> ShardIndex:
         return ShardIndex(
             source=document["source"],
             next=document["next"],
-            rows=tuple(_row(**row) for row in document["rows"]),
+            rows=tuple(
+                MemoryRow(of=Described(**{**row["of"], "captions": tuple(row["of"]["captions"])}), place=row["place"])
+                for row in document["rows"]
+            ),
             failed=tuple(Failure(**failure) for failure in document["failed"]),
             mended=tuple(document["mended"]),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} cannot be read: {first_line(error)}; remove it and encode again") from error
-
-
-def _row(*, of: dict[str, Any], place: int | None) -> MemoryRow:
-    return MemoryRow(of=Described(**{**of, "captions": tuple(of["captions"])}), place=place)
 
 
 class MemorySource:

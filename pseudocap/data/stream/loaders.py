@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches, TrainingBatches
+from pseudocap.data.stream.batches import Delivery, EvaluationBatches, TrainingBatches
 from pseudocap.errors import ConfigError, DataError, first_line
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import Batch
@@ -55,7 +55,9 @@ class Account:
         self.seen += len(delivery.failures) + (len(delivery.batch) if delivery.batch is not None else 0)
         self.failed += len(delivery.failures)
         for failure in delivery.failures:
-            self._name(failure)
+            if failure.name not in self.reasons and len(self.reasons) < _REMEMBERED:
+                self.reasons[failure.name] = failure.reason
+                _log.warning("cannot be decoded: %s: %s", failure.name, failure.reason)
         if delivery.fatal:
             raise DataError(delivery.fatal)
         if self.seen >= MINIMUM:
@@ -69,93 +71,8 @@ class Account:
                 f"{objection}, {name} first ({reason}); fix the files (pseudocap data verify lists them) or allow more"
             )
 
-    def _name(self, failure: BrokenSample) -> None:
-        if failure.name not in self.reasons and len(self.reasons) < _REMEMBERED:
-            self.reasons[failure.name] = failure.reason
-            _log.warning("cannot be decoded: %s: %s", failure.name, failure.reason)
 
-
-class TrainingLoader:
-    """Load the batches of training: each pass yields `len` of them and continues where the last one ended.
-
-    What counts is what was yielded, not what workers have prepared. `run` is all that the order depends on: state
-    of a run with another one is refused. `in_flight` counts yielded batches that the training has not finished.
-    """
-
-    def __init__(
-        self,
-        batches: TrainingBatches,
-        *,
-        length: int,
-        run: Mapping[str, Any],
-        account: Account,
-        loading: Loading,
-        in_flight: Callable[[], int] = lambda: 0,
-    ) -> None:
-        self.step = 0
-        self.account = account
-        self._length = length
-        self._run = dict(run)
-        self._in_flight = in_flight
-        self._workers = _Workers(batches, loading)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __iter__(self) -> Iterator[Batch]:
-        for delivery in self._workers.deliver(self.step, self.step + self._length):
-            self.account.add(delivery)
-            assert delivery.batch is not None, "a batch of training that is not fatal has samples"
-            self.step += 1
-            yield delivery.batch
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the step of training, the same on every rank."""
-        return {"step": self.step - self._in_flight(), "run": self._run}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Continue at a state; refuse it, with what differs, where other samples would follow than without the stop."""
-        for name, value in self._run.items():
-            if (before := state["run"].get(name)) != value:
-                raise ConfigError(
-                    f"the run to resume had {name} {before!r} and this one has {value!r}, so other samples would "
-                    f"follow: set {name} as it was, or start a new run from the weights alone"
-                )
-        self.step = int(state["step"])
-
-    def close(self) -> None:
-        """End the workers; a new pass starts new ones."""
-        self._workers.close()
-
-
-class EvaluationLoader:
-    """Load all batches of an evaluation, anew at each pass; one without a decodable sample is left out."""
-
-    def __init__(
-        self, batches: EvaluationBatches, *, max_failure_rate: float, reasons: dict[str, str], loading: Loading
-    ) -> None:
-        self._batches = batches
-        self._max_failure_rate, self._reasons = max_failure_rate, reasons
-        self._workers = _Workers(batches, loading)
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        account = Account(self._max_failure_rate, self._reasons)
-        for number, delivery in enumerate(self._workers.deliver(0, len(self._batches)), start=1):
-            account.add(delivery)
-            if number == len(self._batches):
-                account.judge()  # here, since Lightning does not ask for more than the last batch
-            if delivery.batch is not None:
-                yield delivery.batch
-
-    def close(self) -> None:
-        """End the workers; a new pass starts new ones."""
-        self._workers.close()
-
-
-class _Workers:
+class _Loader:
     """Run a DataLoader of deliveries, in order, whose workers stay from pass to pass."""
 
     def __init__(self, batches: Dataset[Delivery], loading: Loading) -> None:
@@ -199,7 +116,80 @@ class _Workers:
         )
 
     def close(self) -> None:
+        """End the workers; a new pass starts new ones."""
         self._loader = None
+
+
+class TrainingLoader(_Loader):
+    """Load the batches of training: each pass yields `len` of them and continues where the last one ended.
+
+    What counts is what was yielded, not what workers have prepared. `run` is all that the order depends on: state
+    of a run with another one is refused. `in_flight` counts yielded batches that the training has not finished.
+    """
+
+    def __init__(
+        self,
+        batches: TrainingBatches,
+        *,
+        length: int,
+        run: Mapping[str, Any],
+        account: Account,
+        loading: Loading,
+        in_flight: Callable[[], int] = lambda: 0,
+    ) -> None:
+        super().__init__(batches, loading)
+        self.step = 0
+        self.account = account
+        self._length = length
+        self._run = dict(run)
+        self._in_flight = in_flight
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Batch]:
+        for delivery in self.deliver(self.step, self.step + self._length):
+            self.account.add(delivery)
+            assert delivery.batch is not None, "a batch of training that is not fatal has samples"
+            self.step += 1
+            yield delivery.batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the step of training, the same on every rank."""
+        return {"step": self.step - self._in_flight(), "run": self._run}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue at a state; refuse it, with what differs, where other samples would follow than without the stop."""
+        for name, value in self._run.items():
+            if (before := state["run"].get(name)) != value:
+                raise ConfigError(
+                    f"the run to resume had {name} {before!r} and this one has {value!r}, so other samples would "
+                    f"follow: set {name} as it was, or start a new run from the weights alone"
+                )
+        self.step = int(state["step"])
+
+
+class EvaluationLoader(_Loader):
+    """Load all batches of an evaluation, anew at each pass; one without a decodable sample is left out."""
+
+    def __init__(
+        self, batches: EvaluationBatches, *, max_failure_rate: float, reasons: dict[str, str], loading: Loading
+    ) -> None:
+        super().__init__(batches, loading)
+        self._length = len(batches)
+        self._max_failure_rate, self._reasons = max_failure_rate, reasons
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Batch]:
+        account = Account(self._max_failure_rate, self._reasons)
+        for number, delivery in enumerate(self.deliver(0, self._length), start=1):
+            account.add(delivery)
+            if number == self._length:
+                account.judge()  # here, since Lightning does not ask for more than the last batch
+            if delivery.batch is not None:
+                yield delivery.batch
 
 
 def _unchanged(delivery: Any) -> Any:
