@@ -40,7 +40,7 @@ class Media:
     name: str
     address: str
     offset: int | None = None
-    size: int | None = None
+    size: int = 0
     problem: str = ""
 
     @property
@@ -152,7 +152,7 @@ def fetch_media(media: Media, scratch: Path) -> str:
     handle, path = tempfile.mkstemp(suffix=suffix, dir=scratch)
     try:
         with os.fdopen(handle, "wb") as copy:
-            if media.offset is None or media.size is None:
+            if media.offset is None:
                 with RemotePath(media.address).open() as original:
                     shutil.copyfileobj(original, copy, 1 << 20)
             else:

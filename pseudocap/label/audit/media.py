@@ -6,60 +6,49 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.files.tars import read_span
-from pseudocap.label.sources import member_of
+from pseudocap.label.sources import Media, member_of
 
 # A player looks at the bytes, not at this, but refuses types that it has not heard of.
 CONTENT_TYPES = {".webm": "video/webm", ".mkv": "video/x-matroska", ".ogv": "video/ogg", ".avi": "video/x-msvideo"}
 QUALITY = 88
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditMedia:
-    """Locate a video: `size` bytes of a file from `offset` on, all or a member of a tar. `name` has its extension."""
-
-    file: Path
-    offset: int
-    size: int
-    name: str
-
-    @property
-    def content_type(self) -> str:
-        """Return the media type that the browser receives."""
-        return CONTENT_TYPES.get(Path(self.name).suffix.lower(), "video/mp4")
-
-    def read(self, wanted: range) -> Iterator[bytes]:
-        """Read these bytes of the video, in pieces."""
-        return read_span(self.file, self.offset + wanted.start, len(wanted))
-
-
-def locate_media(source: str) -> AuditMedia | None:
+def locate_media(source: str) -> Media | None:
     """Find a source of the labels on this machine: a file, or `00000.tar/000000012.mp4`; None where there is none."""
     path = Path(source)
     if path.is_file():
-        return AuditMedia(file=path, offset=0, size=path.stat().st_size, name=path.name)
+        return Media(name=path.name, address=source, offset=0, size=path.stat().st_size)
     try:
         member = member_of(source)
     except DataError:
         return None
-    if member.offset is None or member.size is None:
-        return None
-    return AuditMedia(file=Path(member.address), offset=member.offset, size=member.size, name=path.name)
+    return None if member.offset is None else replace(member, name=path.name)
+
+
+def content_type(media: Media) -> str:
+    """Return the media type that the browser receives."""
+    return CONTENT_TYPES.get(Path(media.name).suffix.lower(), "video/mp4")
+
+
+def read_media(media: Media, wanted: range) -> Iterator[bytes]:
+    """Read these bytes of the video, in pieces."""
+    return read_span(Path(media.address), (media.offset or 0) + wanted.start, len(wanted))
 
 
 @contextmanager
-def opened(media: AuditMedia) -> Iterator[Path]:
+def opened(media: Media) -> Iterator[Path]:
     """Give decoders a file with just this video in it; a member of a tar is copied out for as long as it is used."""
-    if media.file.name == media.name:
-        yield media.file
+    if Path(media.address).name == media.name:
+        yield Path(media.address)
         return
     with tempfile.NamedTemporaryFile(suffix=Path(media.name).suffix) as copy:
-        copy.writelines(media.read(range(media.size)))
+        copy.writelines(read_media(media, range(media.size)))
         copy.flush()
         yield Path(copy.name)
 

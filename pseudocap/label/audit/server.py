@@ -37,7 +37,7 @@ from pseudocap.label.audit.judgement import (
     order_of,
     sides_of_judgement,
 )
-from pseudocap.label.audit.media import centre_jpeg, locate_media, wanted_range
+from pseudocap.label.audit.media import centre_jpeg, content_type, locate_media, read_media, wanted_range
 from pseudocap.label.audit.store import AuditStore
 
 LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]"}
@@ -232,9 +232,9 @@ class _Handler(BaseHTTPRequestHandler):
         partial = len(wanted) < media.size
         if partial:
             about["Content-Range"] = f"bytes {wanted.start}-{wanted.stop - 1}/{media.size}"
-        self._head(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK, media.content_type, about)
+        self._head(HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK, content_type(media), about)
         if self.command != "HEAD":
-            self.wfile.writelines(media.read(wanted))
+            self.wfile.writelines(read_media(media, wanted))
 
     def _json(self, value: dict[str, Any]) -> None:
         self._send(HTTPStatus.OK, json.dumps(value).encode(), "application/json")
