@@ -99,7 +99,7 @@ def test_finetune(words: str, message: str, workdir: Path, error_without_torch: 
         ("film.mp4 --frames 0", "invalid choice: '0'"),
         ("film.mp4 --frames sharpest --k 1", "count is 1 and must be at least 2"),
         ("film.mp4 --beams 0", "beams must be a whole number, at least 1, not 0"),
-        ("film.mp4 --batch-size 0", "--batch-size is 0"),
+        ("film.mp4 --batch-size 0", "--batch-size must be at least 1, not 0"),
         ("film.mp4 --teacher gone", "gone is neither a directory nor a repo"),
         ("film.mp4 --teacher asr --transcripts gone.json", "--transcripts gone.json: there is no such file"),
         ("film.mp4 --teacher toy-mixed --frames sharpest", "a PseudoCap samples the complete clip"),

@@ -137,7 +137,7 @@ def test_a_metric_that_cannot_run_is_reported_and_the_rest_computed(
         (["p.json", "r.json", "--split", "val"], "there are: test"),
         (["p.json", "r.json", "--bootstrap", "1"], "at least 2"),
         (["p.json", "r.json", "--against", "half.json"], "without a prediction: 2 of 4"),
-        (["p.json", "r.json", "--examples", "-1"], "--examples -1"),
+        (["p.json", "r.json", "--examples", "-1"], "--examples must be at least 0, not -1"),
         (["p.json", "r.json", "--write-scores", "no/x.json"], "no"),
     ],
 )

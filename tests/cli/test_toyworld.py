@@ -49,7 +49,7 @@ def test_show_writes_a_contact_sheet_and_a_gif_and_tells_everything(
     ("arguments", "message"),
     [
         (["show", "seven"], "show takes the seed of a world"),
-        (["show", "7", "--film", "-1"], "--film is -1"),
+        (["show", "7", "--film", "-1"], "--film must be at least 0, not -1"),
         (["show", "7", "--size", "31"], "--size is 31"),
         (["show", "7", "--corpus", "own", "--corpus", "msvd"], "one --corpus, not 2"),
         (["write", ".", "--size", "32"], "holds other things than a toy world"),
