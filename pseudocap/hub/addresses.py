@@ -35,7 +35,12 @@ def fetch_address(
     wanted = hashlib.sha256("\n".join((address, *required)).encode()).hexdigest()[:32]
     home = Path(constants.HF_HOME) / "pseudocap" / "addresses" / wanted
     if local_files_only or constants.is_offline_mode():
-        return _cached(home, address, "local_files_only" if local_files_only else "HF_HUB_OFFLINE")
+        latest = home / LATEST
+        folder = home / (latest.read_text(encoding="utf-8") if latest.is_file() else "absent")
+        if not folder.is_dir():
+            why = "local_files_only" if local_files_only else "HF_HUB_OFFLINE"
+            raise CheckpointError(f"{address} is not in the cache ({home.parent}), and {why} forbids to fetch it")
+        return folder
     store, root = _open(address)
     home.mkdir(parents=True, exist_ok=True)
     with WeakFileLock(home / ".lock"):  # processes that ask for the same wait, and find it fetched
@@ -57,14 +62,6 @@ def drop_address(folder: Path) -> None:
     """Remove an address from the cache: the next request fetches it again."""
     (folder.parent / LATEST).unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _cached(home: Path, address: str, why: str) -> Path:
-    latest = home / LATEST
-    folder = home / latest.read_text(encoding="utf-8") if latest.is_file() else None
-    if folder is None or not folder.is_dir():
-        raise CheckpointError(f"{address} is not in the cache ({home.parent}), and {why} forbids to fetch it")
-    return folder
 
 
 def _open(address: str) -> tuple[Any, str]:

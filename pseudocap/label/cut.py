@@ -141,15 +141,12 @@ def _is_turned(container: av.container.InputContainer, stream: av.VideoStream) -
 
 def _muxed(stream: av.VideoStream, packets: list[av.Packet]) -> bytes:
     file = io.BytesIO()
-    first, earliest = min(p.pts for p in packets), packets[0].dts
-    assert first is not None, "packets without times are not copied"
-    assert earliest is not None, "packets without times are not copied"
+    timed = [(each, each.pts, each.dts) for each in packets if each.pts is not None and each.dts is not None]  # as all
+    first = min(pts for _, pts, _ in timed)
     with av.open(file, "w", format="mp4") as container:
         out = container.add_stream_from_template(stream)
-        for packet in packets:
-            assert packet.pts is not None, "packets without times are not copied"
-            assert packet.dts is not None, "packets without times are not copied"
-            packet.pts, packet.dts = packet.pts - first, packet.dts - first
+        for packet, pts, dts in timed:
+            packet.pts, packet.dts = pts - first, dts - first
             packet.stream = out
             container.mux(packet)
     return file.getvalue()

@@ -7,7 +7,7 @@ videos of the captioning split. A caption score after such training measures mem
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -57,7 +57,13 @@ def resplit(corpus: Corpus, lists: Mapping[str, str | PathLike[str] | None], *, 
         path = lists.get(split)
         if path is not None:
             files.append(Path(path))
-            rows += [replace(by_id[name], split=split) for name in _known(path, by_id, corpus.name)]
+            names = read_list(path)
+            if unknown := [name for name in names if name not in by_id]:
+                problem = (
+                    f"{len(unknown):,} of its {len(names):,} videos are not in {corpus.name}, {unknown[0]!r} first"
+                )
+                raise DataError(f"{path}: {problem}; take the list that belongs to these annotations")
+            rows += [replace(by_id[name], split=split) for name in names]
         elif split not in lists:
             rows += [row for row in corpus.rows if row.split == split]
         sources[split] = Path(path).name if path is not None else "the annotations"
@@ -95,14 +101,6 @@ def hold_out(
         replace(row, split=val) if row.split == train and plain_name(row.video) in held else row for row in corpus.rows
     )
     return replace(corpus, rows=tuple(rows))
-
-
-def _known(path: str | PathLike[str], by_id: Collection[str], corpus: str) -> list[str]:
-    names = read_list(path)
-    if unknown := [name for name in names if name not in by_id]:
-        problem = f"{len(unknown):,} of its {len(names):,} videos are not in {corpus}, {unknown[0]!r} first"
-        raise DataError(f"{path}: {problem}; take the list that belongs to these annotations")
-    return names
 
 
 def refuse_leak(
