@@ -103,9 +103,7 @@ class Memory:
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Memory:
         """Move everything, and cast the vectors (the masks stay boolean)."""
-        return self.each(
-            lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None),
-        )
+        return self.each(lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None))
 
     def pin_memory(self) -> Memory:
         """Copy into page-locked memory, from which a GPU copies while it computes: what PyTorch's loaders call."""

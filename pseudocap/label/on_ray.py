@@ -103,8 +103,8 @@ class RayEngine:
         import ray
 
         with _ours():
-            task = ray.remote(num_gpus=self._gpus, num_cpus=self._workers, max_retries=3)(_called)
-            result: Result = ray.get(task.remote(run))
+            task = ray.remote(num_gpus=self._gpus, num_cpus=self._workers, max_retries=3)(lambda: run())
+            result: Result = ray.get(task.remote())
             return result
 
     def label(
@@ -165,10 +165,6 @@ class _OneAtATime:
     def caption(self, views: Sequence[View]) -> list[Answer]:
         with self._turn:
             return self._teacher.caption(views)
-
-
-def _called(run: Callable[[], Result]) -> Result:
-    return run()
 
 
 @contextmanager

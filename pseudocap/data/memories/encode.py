@@ -194,11 +194,6 @@ class _Writer:
         self.vectors = ShardVectors(self.spec, self.shard_size)
         self.waiting: list[torch.Tensor] = []
 
-    @property
-    def clips(self) -> int:
-        """Count the samples whose views are in the shard that is being gathered."""
-        return (self.vectors.views + len(self.waiting)) // self.spec.views
-
     def take(self, decoded: _Decoded, *, name: str) -> None:
         state = self.state
         if decoded.of is None:
@@ -210,7 +205,8 @@ class _Writer:
                 self.mended.append(decoded.index)
             if decoded.of.content not in state.contents:
                 state.contents.add(decoded.of.content)
-                self.rows.append(MemoryRow(of=decoded.of, place=self.clips))
+                gathered = (self.vectors.views + len(self.waiting)) // self.spec.views  # samples of this shard
+                self.rows.append(MemoryRow(of=decoded.of, place=gathered))
                 self.waiting += decoded.views
                 self.stored += 1
             elif decoded.of not in state.rows:
