@@ -12,6 +12,7 @@ import torch
 
 from pseudocap.decoding import Decoding, FileDecoding, check_frames
 from pseudocap.hub.assembly import AssembledCaptioner
+from pseudocap.hub.toys import toy_notice, warn_of_toy
 from pseudocap.types import CLIP_SECONDS, MAX_NEW_TOKENS, MIN_SECONDS, Preprocess, TimedCaption
 from pseudocap.video.reader import Frames
 from pseudocap.video.tensors import batched, decode_for_display, pad_clips, read_clips, read_file
@@ -120,6 +121,7 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor]):
         return eval_tensor(frames.pixels, self.config.preprocess)
 
     def caption_clips(self, clips: Sequence[torch.Tensor], decoding: FileDecoding) -> list[str]:
+        warn_of_toy(self.toy_notice)
         memory = self.encode(*pad_clips(clips))
         return self.describe(memory, prompt=decoding.prompt, **decoding.generate_options())
 
@@ -141,12 +143,19 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor]):
         """
         from pseudocap.explain.explanation import explain_ids  # captioning needs none of it
 
+        warn_of_toy(self.toy_notice)
         decoding = Decoding(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
         decoded = decode_for_display(video, self.preprocess_for(num_frames))
         memory = self.encode(decoded.frames[None])
         given = None if caption is None else self.tokenize([caption]).input_ids
         ids = self.generate(memory, **decoding.generate_options()) if given is None else given
         return explain_ids(self, self.tokenizer, ids[0], memory, sight=decoded, source=str(video))
+
+    @property
+    def toy_notice(self) -> str:
+        """Return the line that must stand beside the captions of a toy captioner; nothing of any other."""
+        name = "this captioner" if self.origin is None else self.origin.public_name or self.origin.source
+        return toy_notice(name, self.config)
 
     def preprocess_for(self, num_frames: int | None) -> Preprocess:
         """Return the checkpoint's own preprocessing, with another number of frames where one is given."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import math
 import sys
 import tempfile
@@ -15,19 +14,18 @@ from typing import TYPE_CHECKING
 
 from pseudocap.cli.decoding import add_decoding_options, read_decoding
 from pseudocap.cli.delivery import FORMATS, counted, in_folder, plan_delivery
+from pseudocap.cli.media_files import media_files
 from pseudocap.cli.quiet import quieten
-from pseudocap.cli.registry import add_checkpoints_option, find_captioner
+from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_captioner, print_toy_notice
 from pseudocap.decoding import FileDecoding
-from pseudocap.errors import ConfigError, DataError, DecodeError, InputError, first_line
+from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.remote import RemotePath
-from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MIN_SECONDS, PRECISIONS, VIDEO_EXTENSIONS
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, PRECISIONS
 
 if TYPE_CHECKING:
     from pseudocap.caption_files import FileCaptions
     from pseudocap.captioner import PseudoCap
     from pseudocap.hub.fetch import Fetched
-
-DEFAULT = "real-photos"
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
 that fsspec knows (s3://bucket/film.mp4).
@@ -39,7 +37,12 @@ the end, and the exit code is then 1; the others are captioned all the same."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="what to caption; see below")
-    parser.add_argument("--checkpoint", default=DEFAULT, metavar="N", help=f"a row, a directory or a repo ({DEFAULT})")
+    parser.add_argument(
+        "--checkpoint",
+        default=DEFAULT_CAPTIONER,
+        metavar="N",
+        help=f"a row, a directory or a repo ({DEFAULT_CAPTIONER})",
+    )
     add_checkpoints_option(parser)
     parser.add_argument(
         "--dense", action="store_true", help="a caption for every clip of a video; srt and vtt imply it"
@@ -110,13 +113,11 @@ def _model(args: argparse.Namespace, captioner: Fetched) -> PseudoCap:
     from pseudocap.captioner import PseudoCap
 
     quieten()
-    if args.checkpoint.startswith("toy-"):
-        warning = "has seen drawn films alone: what it says of real video means nothing"
-        print(f"{args.checkpoint} {warning}", file=sys.stderr)
     with warnings.catch_warnings(record=True) as doubts:
         model = PseudoCap.from_pretrained(captioner, device=args.device, precision=args.precision)
     for doubt in doubts:
         print(f"warning: {doubt.message}", file=sys.stderr)
+    print_toy_notice(args.checkpoint, model.config)
     return model
 
 
@@ -156,25 +157,8 @@ def _files(given: Sequence[str]) -> Iterator[list[tuple[str, Path]]]:
             if "://" in word:
                 found += _fetched(word, Path(scratch) / str(number))
             else:
-                found += [(str(path), path) for path in _local(word)]
+                found += [(str(path), path) for path in media_files(word)]
         yield list(dict.fromkeys(found))
-
-
-def _local(word: str) -> list[Path]:
-    path = Path(word).expanduser()
-    if path.is_dir():
-        media = (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)
-        below = sorted(each for each in path.rglob("*") if each.suffix.lower() in media and each.is_file())
-        if not below:
-            raise InputError(f"{word}: the folder holds no video and no image")
-        return below
-    if path.is_file():
-        return [path]
-    matches = [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - any root
-    files = [each for each in matches if each.is_file()]
-    if not files:
-        raise InputError(f"{word}: there is no such file, folder or pattern")
-    return files
 
 
 def _fetched(url: str, folder: Path) -> list[tuple[str, Path]]:

@@ -1,4 +1,4 @@
-"""Caption films by every shipped regime, as a table and as a page that explains it: `pseudocap demo [FILE...]`.
+"""Caption real pictures and video, and a drawn film by every regime, as a table and a page: `pseudocap demo [FILE...]`.
 
 `--from-nothing` is the check of the network that needs no weights (from_nothing.py).
 """
@@ -8,39 +8,48 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli import from_nothing
+from pseudocap.cli.media_files import media_files
 from pseudocap.cli.quiet import quieten
-from pseudocap.cli.registry import add_checkpoints_option, find_captioner
+from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_captioner
 from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.explain.target import check_target
 from pseudocap.regimes.table import REGIMES
+from pseudocap.zoo.packaged import OPTIONAL, packaged_media
 
 if TYPE_CHECKING:
-    from pseudocap.zoo.demo import DemoFilm, Demonstration
+    from pseudocap.zoo.demo import Demonstration
 
 SHIPPED = tuple(f"toy-{regime}" for regime in REGIMES)
 MOST = 12  # films of a page
 NOTE = (
     "Click a word, or point at it: the picture is the frame that it looked at most while it was chosen, the heat where "
-    "in space it looked, the bars how it looked over time. Attention tells where the adapters looked, not why a word "
-    "was chosen."
+    "in space it looked, the bars how it looked over time. Crossed places are attention sinks: every word gives them "
+    "the same, so none looked there. Attention tells where the adapters looked, not why a word was chosen."
 )
-TOY_NOTE = "These are toy films that no captioner was trained on, and toy captioners: they show the method. "
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="*", metavar="FILE", help="videos or images (default: films of the toy world)")
-    parser.add_argument("--films", type=int, metavar="N", help="how many toy films (3)")
+    parser.add_argument(
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="videos, images or folders (default: real ones of packages that are installed)",
+    )
+    parser.add_argument("--films", type=int, metavar="N", help="toy films alone, so many")
     parser.add_argument(
         "--checkpoint",
         action="append",
         metavar="N",
-        help="a row, a directory or a repo, may be given again (default: the five shipped regimes)",
+        help=f"a row, a directory or a repo, again for more ({DEFAULT_CAPTIONER}; of a drawn film five toy regimes)",
     )
     add_checkpoints_option(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
@@ -65,22 +74,18 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--films counts toy films; leave it out where files are named")
     if args.films is not None and not 1 <= args.films <= MOST:
         raise ConfigError(f"--films must be 1 to {MOST}, not {args.films}")
-    if len(args.files) > MOST:
-        raise ConfigError(f"{len(args.files)} films are too many for a page; name {MOST} at most")
-    for file in args.files:
-        if not Path(file).is_file():
-            raise InputError(f"{file}: there is no such file")
+    files = tuple(dict.fromkeys(file for word in args.files for file in media_files(word)))
+    if len(files) > MOST:
+        raise ConfigError(f"{len(files)} films are too many for a page; name {MOST} at most")
     page = args.out or Path("demo.html")
     check_target(page)
-    names = _captioners(args.checkpoint, args.checkpoints)
+    acts = _acts(args, files, _captioners(args))
 
-    result = _demonstration(args, names)
+    result = _demonstration(args, acts)
     from pseudocap.explain.page import write_page
 
-    note = NOTE if args.files else TOY_NOTE + NOTE
-    write_page(
-        page, result.films, result.captioners, title="Pseudocap: what was said, and where each word looked", note=note
-    )
+    title = "Pseudocap: what was said, and where each word looked"
+    write_page(page, result.films, result.captioners, title=title, note=NOTE)
     seconds = time.perf_counter() - started
     if args.json:
         print(json.dumps(_document(result, page, seconds), ensure_ascii=False, indent=1))
@@ -104,24 +109,68 @@ def _from_nothing(args: argparse.Namespace) -> int:
     )
 
 
-def _captioners(given: list[str] | None, checkpoints: str | None) -> list[str]:
-    """Return the captioners' names, each once; the five shipped ones are looked for before anything is drawn."""
-    if given:
-        for name in given:
-            find_captioner(name, checkpoints)
-        return list(dict.fromkeys(given))
-    from pseudocap.hub.manifest import all_rows
+def _captioners(args: argparse.Namespace) -> dict[str, bool]:
+    """Return by each captioner's name whether it is a toy; all are looked for before anything is drawn."""
+    names = args.checkpoint or ((DEFAULT_CAPTIONER,) if args.films is None else ()) + SHIPPED
+    if not args.checkpoint:
+        from pseudocap.hub.manifest import all_rows
 
-    rows = all_rows(checkpoints)
-    if missing := [name for name in SHIPPED if name not in rows]:
-        raise CheckpointError(
-            f"no weights are here by the name of {', '.join(missing)}; name captioners of your own with --checkpoint, "
-            "or see a tiny one learn with `pseudocap demo --from-nothing`"
+        rows = all_rows(args.checkpoints)
+        if missing := [name for name in names if name not in rows]:
+            raise CheckpointError(
+                f"no weights are here by the name of {', '.join(missing)}; name captioners of your own with "
+                "--checkpoint, or see a tiny one learn with `pseudocap demo --from-nothing`"
+            )
+    from pseudocap.hub.checkpoint import read_config
+    from pseudocap.hub.toys import is_toy
+
+    return {name: is_toy(read_config(find_captioner(name, args.checkpoints).folder)) for name in names}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Act:
+    """Hold which captioners caption which files and how many drawn films."""
+
+    names: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    drawn: int = 0
+
+    @property
+    def films(self) -> int:
+        return len(self.files) + self.drawn
+
+
+def _acts(args: argparse.Namespace, files: tuple[Path, ...], captioners: dict[str, bool]) -> list[Act]:
+    """Return real pictures and video for real captioners, then one drawn film for toy ones; or what was asked for."""
+    from pseudocap.hub.toys import NOTICE
+
+    toys = tuple(name for name, toy in captioners.items() if toy)
+    if toys:
+        print(f"warning: {'each of ' if toys[1:] else ''}{', '.join(toys)} {NOTICE}", file=sys.stderr)
+    if args.films is not None:
+        return [Act(names=tuple(captioners), drawn=args.films)]
+    if files and args.checkpoint:
+        return [Act(names=tuple(captioners), files=files)]
+    real = tuple(name for name, toy in captioners.items() if not toy)
+    acts = [Act(names=real, files=files or _packaged())] if real else []
+    acts += [Act(names=toys, drawn=1)] if toys else []
+    if not (acts := [each for each in acts if each.films]):
+        raise InputError("there is no picture and no video to caption: name files, or drawn films with --films 1")
+    return acts
+
+
+def _packaged() -> tuple[Path, ...]:
+    media = packaged_media()
+    if not any(media[package] for package in OPTIONAL):
+        print(
+            "neither gradio nor scikit-image is installed, which carry real pictures and video: "
+            "pip install 'pseudocap[app]', or name files of your own",
+            file=sys.stderr,
         )
-    return list(SHIPPED)
+    return tuple(path for paths in media.values() for path in paths)
 
 
-def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
+def _demonstration(args: argparse.Namespace, acts: Sequence[Act]) -> Demonstration:
     from pseudocap.cli.progress import stages_of
 
     with tempfile.TemporaryDirectory() as scratch, stages_of("demo") as stages:
@@ -131,21 +180,26 @@ def _demonstration(args: argparse.Namespace, names: list[str]) -> Demonstration:
         from pseudocap.zoo.demo import demonstrate, own_film, toy_films
 
         quieten()
-        if tuple(names) == SHIPPED:
-            torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
-        total = len(args.files) or (3 if args.films is None else args.films)
-        drawn = (own_film(Path(file)) for file in args.files) if args.files else toy_films(Path(scratch), total)
-        films: list[DemoFilm] = []
-        for film in drawn:
-            films.append(film)
-            stages.draw("films", len(films), total)
-        return demonstrate(
-            films,
-            names,
-            checkpoints=args.checkpoints,
-            device=args.device,
-            progress=lambda done, of: stages.draw("captions", done, of),
-        )
+        films = []
+        for act in acts:
+            drawn = (*map(own_film, act.files), *toy_films(Path(scratch), act.drawn))
+            films.append(drawn)
+            stages.draw("films", sum(map(len, films)), sum(each.films for each in acts))
+        parts, done = [], 0
+        total = sum(act.films * len(act.names) for act in acts)
+        for act, shown in zip(acts, films, strict=True):
+            if act.names == SHIPPED:
+                torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
+            part = demonstrate(
+                shown,
+                act.names,
+                checkpoints=args.checkpoints,
+                device=args.device,
+                progress=lambda now, _, before=done: stages.draw("captions", before + now, total),  # type: ignore[misc]
+            )
+            parts.append(part)
+            done += act.films * len(act.names)
+        return Demonstration.joined(parts)
 
 
 def _print_tables(result: Demonstration) -> None:

@@ -1,12 +1,16 @@
-"""Find the checkpoints that a verb names: `--checkpoints`, and a captioner before torch is imported."""
+"""Find the checkpoints that a verb names, before torch is imported; the captioner of verbs that name none."""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pseudocap.hub.fetch import Fetched
+    from pseudocap.model.config import PseudoCapConfig
+
+DEFAULT_CAPTIONER = "real-photos"  # of caption, demo and app: the best that is shipped for real pictures and video
 
 
 def add_checkpoints_option(parser: argparse._ActionsContainer) -> None:
@@ -28,3 +32,11 @@ def find_captioner(
     found = fetch(name, checkpoints=checkpoints)
     check_folder(found.folder, {"decoder": decoder, "encoder": encoder})
     return found
+
+
+def print_toy_notice(name: str, made_of: PseudoCapConfig | str) -> None:
+    """Print to stderr that a captioner or a teacher is a toy, where it is one."""
+    from pseudocap.hub.toys import toy_notice
+
+    if notice := toy_notice(name, made_of):
+        print(f"warning: {notice}", file=sys.stderr)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.decoding import read_decoding
 from pseudocap.cli.quiet import quieten
-from pseudocap.cli.registry import find_captioner
+from pseudocap.cli.registry import find_captioner, print_toy_notice
 from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.files.sources import check_repo, is_directory
+from pseudocap.hub.checkpoint import read_config
 from pseudocap.hub.fetch import is_captioner
 from pseudocap.label.framing import Framing
 from pseudocap.label.teachers.base import LateTeacher, NullTeacher, Teacher
@@ -28,6 +29,7 @@ def check_teacher(args: argparse.Namespace) -> None:
     if args.teacher == "asr" and args.transcripts is None:
         raise ConfigError("--teacher asr repeats speech: name the transcripts with --transcripts")
     if args.engine != "local":  # the machines of a cluster have disks of their own
+        print_toy_notice(args.teacher, args.teacher)
         return
     if args.transcripts is not None and not args.transcripts.exists():
         raise ConfigError(f"--transcripts {args.transcripts}: there is no such file or folder")
@@ -37,9 +39,12 @@ def check_teacher(args: argparse.Namespace) -> None:
         if args.frames != "centre":
             raise _only_the_whole_clip(args)
         if args.revision is None:  # with one the loader asks for it
-            find_captioner(args.teacher, args.checkpoints)
-    elif not is_directory(args.teacher):
+            found = find_captioner(args.teacher, args.checkpoints)
+            print_toy_notice(args.teacher, read_config(found.folder))
+        return
+    if not is_directory(args.teacher):
         check_repo(args.teacher)
+    print_toy_notice(args.teacher, args.teacher)
 
 
 def _only_the_whole_clip(args: argparse.Namespace) -> ConfigError:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pseudocap.explain.sinks import find_sinks
+from pseudocap.memory import SIGHT
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExplanationArrays:
@@ -58,8 +61,18 @@ class ExplanationArrays:
 
     def looked(self, word: int, layer: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return weights of frames and of patches [height, width]: of the adapter before a layer, or the mean."""
+        time, space = (self._by_word(axis, layer)[word] for axis in SIGHT)
+        return time, space.reshape(self.grid)
+
+    def sinks(self, layer: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Return the mean share of the frames and of the patches [height, width] that are attention sinks, 0 elsewhere:
+        of the adapter before a layer, or of the mean."""
+        time, space = (find_sinks(self._by_word(axis, layer)) for axis in SIGHT)
+        return time, space.reshape(self.grid)
+
+    def _by_word(self, axis: str, layer: int | None) -> np.ndarray:
         adapters = slice(None) if layer is None else [self.layers.index(layer)]
-        return self.time[word, adapters].mean(axis=0), self.space[word, adapters].mean(axis=0).reshape(self.grid)
+        return self.shares[axis][:, adapters].mean(axis=1)
 
 
 def heat(weights: np.ndarray) -> np.ndarray:

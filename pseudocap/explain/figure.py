@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from pseudocap.errors import InputError
 from pseudocap.explain.arrays import ExplanationArrays, heat
 from pseudocap.explain.gates import Histograms
+from pseudocap.explain.sinks import without_sinks
 from pseudocap.files.atomic import unfinished
 
 PICTURES = (".png", ".pdf", ".svg")
 COLUMNS = 6  # words beside one another
-BLUE, ORANGE = "#2f6db5", "#e0823d"
+BLUE, ORANGE, GREY = "#2f6db5", "#e0823d", "#9a9a9a"
 
 
 def draw_explanation(explanation: ExplanationArrays, *, layer: int | None = None) -> Figure:
@@ -26,6 +27,8 @@ def draw_explanation(explanation: ExplanationArrays, *, layer: int | None = None
     figure = new_figure(1.9 * COLUMNS, 2.75 * rows + 2.6)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.75 * rows, 2.2])[:, 0]
     which = "the mean over the adapters" if layer is None else f"the adapter before layer {layer}"
+    if any(each.any() for each in explanation.sinks(layer)):
+        which += "; crossed or grey: attention sinks, which every word gives the same"
     above.suptitle(f"{_plain(explanation.caption) or '(no words)'}\n{which}", fontsize=11)
     cells = above.subplots(2 * rows, COLUMNS, height_ratios=[3, 1] * rows, squeeze=False)
     for axes in cells.flat:
@@ -74,16 +77,22 @@ def _plain(text: str) -> str:
 
 def _draw_word(picture: Axes, bars: Axes, explanation: ExplanationArrays, word: int, layer: int | None) -> None:
     time, space = explanation.looked(word, layer)
-    most = int(time.argmax())
+    time_sinks, space_sinks = explanation.sinks(layer)
+    most = int(without_sinks(time, time_sinks).argmax())
     height, width = explanation.frames.shape[1:3]
     picture.imshow(explanation.frames[most])
-    cells = heat(space)
+    cells = heat(without_sinks(space, space_sinks))
     # Faint where little is looked at: the picture stays to be seen.
     extent = (-0.5, width - 0.5, height - 0.5, -0.5)
     picture.imshow(cells, cmap="inferno", alpha=0.75 * cells, vmin=0, vmax=1, extent=extent, interpolation="nearest")
+    rows, columns = np.nonzero(space_sinks)
+    across, down = width / space.shape[1], height / space.shape[0]
+    picture.scatter(
+        (columns + 0.5) * across - 0.5, (rows + 0.5) * down - 0.5, marker="x", s=30, c="white", linewidths=1
+    )
     picture.set_title(_plain(explanation.words[word]), fontsize=10)
     bars.axis("on")
-    colours = [ORANGE if frame == most else BLUE for frame in range(len(time))]
+    colours = [ORANGE if frame == most else GREY if sink else BLUE for frame, sink in enumerate(time_sinks)]
     bars.bar(np.arange(len(time)), time, color=colours, width=0.85)
     bars.set_ylim(0, 1)
     bars.set_yticks([])

@@ -30,12 +30,14 @@ SCALE = 10_000  # weights travel as whole numbers
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilmCaption:
-    """Hold a captioner's explained caption of a film, the seconds that it took, and a verdict (or nothing)."""
+    """Hold a captioner's explained caption of a film, the seconds that it took, a verdict (or nothing), and whether the
+    captioner is a toy."""
 
     captioner: str
     explanation: Explanation
     seconds: float
     verdict: str = ""
+    toy: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +49,7 @@ class PageFilm:
     truth: str
     references: tuple[str, ...]
     captions: tuple[FilmCaption, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,14 +99,16 @@ def _film(number: int, film: PageFilm) -> str:
     if film.references:
         people = "".join(f"<li>{escape(each)}</li>" for each in film.references)
         truth += f"<details><summary>what people say of it</summary><ul>{people}</ul></details>"
+    note = f"<p class=note>{escape(film.note)}</p>" if film.note else ""
     rows = "".join(
-        f"<tr><th><button class=said aria-pressed=false data-said={index}>{escape(each.captioner)}</button></th>"
+        f"<tr><th><button class=said aria-pressed=false data-said={index}>{escape(each.captioner)}</button>"
+        f"{'<small class=toy>toy</small>' if each.toy else ''}</th>"
         f"<td class=caption>{escape(each.explanation.caption) or '<i>nothing</i>'}"
         f"{f'<small class=verdict>{escape(each.verdict)}</small>' if each.verdict else ''}</td></tr>"
         for index, each in enumerate(film.captions)
     )
     return (
-        f"<section data-film={number}><h2>{escape(film.title)}</h2><div class=pair><div>{player}{truth}</div>"
+        f"<section data-film={number}><h2>{escape(film.title)}</h2>{note}<div class=pair><div>{player}{truth}</div>"
         f"<table class=captions>{rows}</table></div><div class=looking></div></section>"
     )
 
@@ -151,12 +156,10 @@ def _timings(films: Sequence[PageFilm], captioners: Sequence[PageCaptioner]) -> 
     heads = "".join(f"<th class=n>{escape(film.title)}</th>" for film in films)
     rows = ""
     for captioner in captioners:
-        cells = "".join(
-            f"<td class=n>{each.seconds:.2f} s</td>"
-            for film in films
-            for each in film.captions
-            if each.captioner == captioner.name
-        )
+        cells = ""
+        for film in films:  # not every captioner captions every film
+            took = [f"{each.seconds:.2f} s" for each in film.captions if each.captioner == captioner.name]
+            cells += f"<td class=n>{''.join(took)}</td>"
         rows += f"<tr><td>{escape(captioner.name)}</td><td class=n>{captioner.seconds:.2f} s</td>{cells}</tr>"
     return (
         "<section><h2>What it took</h2><p class=note>Seconds to load a captioner, and to watch and caption each film, "
@@ -186,11 +189,19 @@ def _data(film: PageFilm) -> dict[str, Any]:
                 "times": explained.times.round(2).tolist(),
                 "time": _integers(explained.time),
                 "space": _integers(explained.space),
+                "sinks": _sinks(explained),
                 "added": _integers(explained.added),
                 "by_video": _integers(explained.by_video),
             }
         )
     return {"frames": frames, "said": captions, "scale": SCALE}
+
+
+def _sinks(explained: Explanation) -> dict[str, Any]:
+    """Return the sinks by axis: of the mean over the adapters, then of each adapter."""
+    found = [explained.sinks(layer) for layer in (None, *explained.layers)]
+    time, space = (np.stack(each) for each in zip(*found, strict=True))
+    return {"time": _integers(time), "space": _integers(space.reshape(len(found), -1))}
 
 
 def _integers(values: np.ndarray) -> Any:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.files.sources import REPO, SHIPPED_SCHEME, resolve_source
+from pseudocap.hub.toys import toy_notice
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.regimes.table import BY_CLASS
 
@@ -82,6 +83,8 @@ def may_write(card: Path) -> bool:
 
 
 def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
+    if notice := toy_notice("This captioner", config):
+        yield from (f"**{notice}.**", "")
     yield (
         "Describes what is seen in a video, in one English sentence. These are the adapters only, for "
         "Pseudocap; the two networks that they stand between are frozen, are not "

@@ -1,5 +1,6 @@
 """Caption films that no captioner was trained on by several, and explain the captions side by side: the demo.
 
+Real pictures and video are those that are named, or that packages carry (packaged.py).
 Toy films are the first of the zoo's test split, drawn anew from their seed: nobody has chosen them for their captions.
 Captioners get them as they were trained, at 64 pixels; the page plays the same scene drawn larger.
 """
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.explain.page import FilmCaption, PageCaptioner, PageFilm, gates_of
+from pseudocap.hub.toys import NOTICE, is_toy
 from pseudocap.toyworld.corpora import captions_at, film_at
 from pseudocap.toyworld.film import write_film
 from pseudocap.toyworld.grammar import full_truth
@@ -43,6 +45,14 @@ class DemoFilm:
 class Demonstration:
     films: tuple[PageFilm, ...]
     captioners: tuple[PageCaptioner, ...]
+
+    @classmethod
+    def joined(cls, parts: Sequence[Demonstration]) -> Demonstration:
+        """Return one of the films and captioners of all."""
+        return cls(
+            films=tuple(film for part in parts for film in part.films),
+            captioners=tuple(captioner for part in parts for captioner in part.captioners),
+        )
 
 
 def toy_films(folder: Path, count: int) -> Iterator[DemoFilm]:
@@ -77,11 +87,12 @@ def demonstrate(
 ) -> Demonstration:
     """Load one captioner after the other; caption each film, timed, and explain the caption."""
     captions: dict[str, list[FilmCaption]] = {}
-    captioners = []
+    captioners, toys = [], 0
     for name in names:
         started = time.perf_counter()
         model = PseudoCap.from_pretrained(name, checkpoints=checkpoints, device=device)
         seconds = time.perf_counter() - started
+        toys += is_toy(model.config)
         captions[name] = []
         for film in films:
             captions[name].append(_captioned(model, name, film))
@@ -95,6 +106,7 @@ def demonstrate(
             truth=film.truth,
             references=film.references,
             captions=tuple(captions[name][index] for name in names),
+            note=f"Each captioner marked as a toy {NOTICE}." if toys else "",
         )
         for index, film in enumerate(films)
     )
@@ -106,7 +118,13 @@ def _captioned(model: PseudoCap, name: str, film: DemoFilm) -> FilmCaption:
     caption = model.caption(film.path)
     seconds = time.perf_counter() - started
     verdict = truth_in_words(str(caption), film.shots) if film.shots else ""
-    return FilmCaption(captioner=name, explanation=model.explain(film.path), seconds=seconds, verdict=verdict)
+    return FilmCaption(
+        captioner=name,
+        explanation=model.explain(film.path),
+        seconds=seconds,
+        verdict=verdict,
+        toy=is_toy(model.config),
+    )
 
 
 def truth_in_words(caption: str, shots: Sequence[Shot]) -> str:

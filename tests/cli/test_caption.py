@@ -232,4 +232,14 @@ def test_the_length_of_clips_is_refused_where_there_are_none(films: Path, capsys
 
 def test_a_toy_captioner_says_that_it_is_one(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert caption(films / "a.mp4", "--checkpoint", "toy-mixed") == 0
-    assert "toy-mixed has seen drawn films alone" in capsys.readouterr().err
+    assert capsys.readouterr().err.count("toy-mixed is a toy: its networks have seen drawn films alone") == 1
+
+
+def test_a_copy_of_a_toy_captioner_under_another_name_says_so_too(
+    films: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    PseudoCap.from_pretrained("toy-mixed", device="cpu").save_pretrained(tmp_path / "mine")
+    assert caption(films / "a.mp4", "--checkpoint", tmp_path / "mine") == 0
+    assert f"{tmp_path / 'mine'} is a toy" in capsys.readouterr().err
+    assert caption(films / "a.mp4", "--checkpoint", checkpoint) == 0
+    assert "is a toy" not in capsys.readouterr().err

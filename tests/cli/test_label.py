@@ -130,6 +130,14 @@ def test_a_pseudocap_watches_the_whole_clip(films: Path, tmp_path: Path, model: 
     assert captions == [" ".join(text.split()) for text in expected]
 
 
+@pytest.mark.parametrize("teacher", ["pseudocap://toy-blip", "pseudocap://toy-mixed", "toy-mixed"])
+def test_a_toy_teacher_says_that_it_is_one(
+    teacher: str, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert label(films, "--teacher", teacher, "--clip-seconds", 5, "--out", tmp_path / "out") == 0
+    assert capsys.readouterr().err.count(f"warning: {teacher} is a toy: ") == 1
+
+
 def test_transcripts_are_the_baselines_teacher(films: Path, tmp_path: Path) -> None:
     spoken = {"one": {"start": [0.0, 3.0], "end": [2.0, 4.0], "text": ["hello there", "we cook"]}}
     (tmp_path / "caption.json").write_text(json.dumps(spoken))

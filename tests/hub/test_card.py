@@ -66,6 +66,12 @@ def test_every_figure_of_the_page_stands_in_config_or_results() -> None:
         assert part in page
 
 
+def test_the_page_of_a_toy_says_that_it_is_one() -> None:
+    assert "**This captioner is a toy: " in card_text(CONFIG, RESULTS)  # its encoder is
+    real = CONFIG.with_backbones(encoder=Backbone(source="pseudocap://efficientnet-lite0", fingerprint="f" * 64))
+    assert "is a toy" not in card_text(real, RESULTS)
+
+
 def test_without_results_the_page_says_so() -> None:
     page = card_text(CONFIG, {})
     assert "None were recorded." in page

@@ -1,0 +1,26 @@
+"""Find the videos and images that a word of the command line names: a file, a folder, a pattern in quotes."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+
+from pseudocap.errors import InputError
+from pseudocap.types import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+
+
+def media_files(word: str) -> list[Path]:
+    path = Path(word).expanduser()
+    if path.is_dir():
+        media = (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)
+        below = sorted(each for each in path.rglob("*") if each.suffix.lower() in media and each.is_file())
+        if not below:
+            raise InputError(f"{word}: the folder holds no video and no image")
+        return below
+    if path.is_file():
+        return [path]
+    matches = [Path(each) for each in sorted(glob.glob(str(path), recursive=True))]  # noqa: PTH207 - any root
+    files = [each for each in matches if each.is_file()]
+    if not files:
+        raise InputError(f"{word}: there is no such file, folder or pattern")
+    return files

@@ -1,0 +1,37 @@
+"""Say of a toy captioner or teacher that it is one, wherever its captions leave: the command line, Python, pages, the
+card. The captioner itself tells it, by its frozen networks: a copy that somebody has fine-tuned is known, too."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+
+from pseudocap.files.sources import SHIPPED_SCHEME
+from pseudocap.model.config import PseudoCapConfig
+
+TOYS = f"{SHIPPED_SCHEME}toy-"
+NOTICE = "is a toy: its networks have seen drawn films alone, and what it says of real pictures and video means nothing"
+_warned = threading.Event()
+
+
+class ToyWarning(UserWarning):
+    """Warn of captions of a toy captioner."""
+
+
+def is_toy(made_of: PseudoCapConfig | str) -> bool:
+    """Return whether one of a captioner's frozen networks, or the teacher of that name, is a shipped toy."""
+    if isinstance(made_of, str):
+        return made_of.startswith(TOYS)
+    return any(each.source.startswith(TOYS) for each in made_of.backbones.values())
+
+
+def toy_notice(name: str, made_of: PseudoCapConfig | str) -> str:
+    """Return the line to print beside captions; nothing where they are not a toy's."""
+    return f"{name} {NOTICE}" if is_toy(made_of) else ""
+
+
+def warn_of_toy(notice: str) -> None:
+    """Warn whoever captions in Python, once per process; of nothing where there is no notice."""
+    if notice and not _warned.is_set():
+        _warned.set()
+        warnings.warn(notice, ToyWarning, stacklevel=4)

@@ -1,0 +1,54 @@
+"""Toy captioners say that they are toys: in Python once, and whatever they are called."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pseudocap import PseudoCap
+from pseudocap.files import sources
+from pseudocap.hub import toys
+from pseudocap.hub.checkpoint import read_config
+from pseudocap.hub.toys import ToyWarning, is_toy
+
+
+@pytest.fixture
+def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A picture, in a process that has not been warned yet."""
+    monkeypatch.setattr(toys, "_warned", threading.Event())
+    Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(tmp_path / "grey.png")
+    return tmp_path / "grey.png"
+
+
+def test_captioning_with_a_toy_warns_once(picture: Path, tmp_path: Path) -> None:
+    model = PseudoCap.from_pretrained("toy-mixed", device="cpu")
+    model.save_pretrained(tmp_path / "mine")
+    copy = PseudoCap.from_pretrained(tmp_path / "mine", device="cpu")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for each in (copy, model):
+            each.caption(picture)
+            each.explain(picture)
+    (warning,) = (each for each in caught if each.category is ToyWarning)
+    assert str(warning.message).startswith(f"{tmp_path / 'mine'} is a toy: ")
+    assert warning.filename == __file__  # the line that captions
+
+
+def test_no_other_captioner_is_a_toy(picture: Path, model: PseudoCap) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ToyWarning)
+        model.caption(picture)
+
+
+def test_every_shipped_captioner_is_what_its_name_says() -> None:
+    folders = [path.parent for path in sources.SHIPPED.glob("*/adapter_model.safetensors")]
+    assert {folder.name for folder in folders if is_toy(read_config(folder))} == {
+        folder.name for folder in folders if folder.name.startswith("toy-")
+    }
+    for folder in folders:
+        assert ("is a toy: " in (folder / "README.md").read_text(encoding="utf-8")) == is_toy(read_config(folder))
