@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## install, then caption three drawn films by the five regimes, and write demo.html
+demo: $(STAMP)  ## install, then caption real pictures and video and a drawn film, and write demo.html
 	$(BIN)/pseudocap demo
 
 # Two processes of tests for two cores, which compute in one thread each; the one that is done first takes tests from

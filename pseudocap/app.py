@@ -1,4 +1,4 @@
-"""Serve the page of `pseudocap app`: drop a video, read its captions, compare captioners, correct, download.
+"""Serve the page of `pseudocap app`: drop a video or a picture, read captions, compare captioners, correct, download.
 
 A page of Gradio over `caption_long`. Uploads lie in a folder of Gradio's own, under names that it
 chooses; nothing that a visitor types is ever a path here.
@@ -63,7 +63,9 @@ class Captioners:
 
 def page(captioners: Captioners) -> gr.Blocks:
     with gr.Blocks(title="Pseudocap", analytics_enabled=False, delete_cache=KEPT) as blocks:
-        gr.Markdown("# Pseudocap\nCaptions of your videos. Everything runs on this machine; nothing is kept.")
+        gr.Markdown(
+            "# Pseudocap\nCaptions of your videos and pictures. Everything runs on this machine; nothing is kept."
+        )
         corrected = _correct()
         with gr.Tab("Caption", render_children=True):
             _caption(captioners, corrected)
@@ -92,11 +94,12 @@ def _correct() -> gr.Dataframe:
 def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
     with gr.Row():
         with gr.Column():
-            video = gr.Video(label="Video", sources=["upload"], elem_id="video")
+            video, still = _drop("video", "picture")
             name = gr.Dropdown(list(captioners.names), label="Captioner", elem_id="captioner")
             seconds = gr.Slider(1, 60, value=8, step=1, label="Seconds of a clip")
             button = gr.Button("Caption", variant="primary", elem_id="caption")
         with gr.Column():
+            toy = gr.Markdown(elem_id="toy")
             table = gr.Dataframe(headers=COLUMNS, wrap=True, label="Captions", interactive=False, elem_id="captions")
             with gr.Row():
                 srt = gr.DownloadButton("Subtitles (.srt)", interactive=False, elem_id="srt")
@@ -104,44 +107,67 @@ def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
             why = gr.Button("What did it look at?", elem_id="why")
             looked = gr.Image(label="Where each word looked", interactive=False, elem_id="looked")
 
-    def run(path: str | None, chosen: str, length: float, before: Cells) -> Iterator[tuple[Any, ...]]:
+    def run(
+        film: str | None, still: str | None, chosen: str, length: float, before: Cells
+    ) -> Iterator[tuple[Any, ...]]:
+        path = film or still
         with errors_as_messages(path):
             captions: list[TimedCaption] = []
-            for captions in captioners.caption(_given(path), chosen, length):
-                yield table_rows(captions), gr.skip(), gr.skip(), gr.skip()
-            film = Path(_given(path)).name
+            given, notice = _given(path), captioners.load(chosen).toy_notice
+            for captions in captioners.caption(given, chosen, length):
+                yield notice, table_rows(captions), gr.skip(), gr.skip(), gr.skip()
+            called = Path(given).name
             texts = {"srt": to_srt(captions), "vtt": to_vtt(captions)}
-            files = [download(f"{Path(film).stem}.{kind}", text) for kind, text in texts.items()]
-            rows = [[film, round(each.start, 3), round(each.end, 3), each.text] for each in captions]
-            kept = [row for row in before if any(row) and row[0] != film]
-            yield table_rows(captions), *(gr.update(value=each, interactive=True) for each in files), [*kept, *rows]
+            files = [download(f"{Path(given).stem}.{kind}", text) for kind, text in texts.items()]
+            rows = [[called, round(each.start, 3), round(each.end, 3), each.text] for each in captions]
+            kept = [row for row in before if any(row) and row[0] != called]
+            ready = (gr.update(value=each, interactive=True) for each in files)
+            yield notice, table_rows(captions), *ready, [*kept, *rows]
 
-    def explain(path: str | None, chosen: str) -> str:
+    def explain(film: str | None, still: str | None, chosen: str) -> str:
+        path = film or still
         with errors_as_messages(path):
             return picture(captioners.load(chosen), _given(path))
 
-    button.click(run, [video, name, seconds, corrected], [table, srt, vtt, corrected], api_visibility="private")
-    why.click(explain, [video, name], looked, api_visibility="private")
+    given = [video, still, name]
+    button.click(run, [*given, seconds, corrected], [toy, table, srt, vtt, corrected], api_visibility="private")
+    why.click(explain, given, looked, api_visibility="private")
 
 
 def _compare(captioners: Captioners) -> None:
     names = list(captioners.names)
-    video = gr.Video(label="Video", sources=["upload"], elem_id="compared")
+    video, still = _drop("compared", "compared-picture")
     with gr.Row():
         left = gr.Dropdown(names, value=names[0], label="One", elem_id="left")
         right = gr.Dropdown(names, value=names[min(1, len(names) - 1)], label="The other", elem_id="right")
     button = gr.Button("Compare", variant="primary", elem_id="compare")
+    toy = gr.Markdown(elem_id="compared-toy")
     table = gr.Dataframe(headers=["from", "to", "one", "the other"], wrap=True, interactive=False, elem_id="comparison")
 
-    def run(path: str | None, one: str, other: str) -> Iterator[Cells]:
+    def run(film: str | None, still: str | None, one: str, other: str) -> Iterator[tuple[str, Cells]]:
+        path = film or still
         with errors_as_messages(path):
-            clips = (captioners.load(name).caption_long(_given(path)) for name in (one, other))
+            given = _given(path)
+            models = [captioners.load(name) for name in (one, other)]
+            notices = dict.fromkeys(model.toy_notice for model in models)
+            clips = (model.caption_long(given) for model in models)
             rows: Cells = []
             for first, second in zip(*clips, strict=True):
                 rows.append([clock(first.start), clock(first.end), first.text, second.text])
-                yield rows
+                yield "\n\n".join(filter(None, notices)), rows
 
-    button.click(run, [video, left, right], table, api_visibility="private")
+    button.click(run, [video, still, left, right], [toy, table], api_visibility="private")
+
+
+def _drop(video_id: str, picture_id: str) -> tuple[gr.Video, gr.Image]:
+    """Build where a video or a picture is dropped; the one that came last is the one that counts."""
+    with gr.Tab("Video"):
+        video = gr.Video(label="Video", sources=["upload"], elem_id=video_id)
+    with gr.Tab("Picture"):
+        still = gr.Image(label="Picture", type="filepath", sources=["upload"], elem_id=picture_id)
+    video.upload(lambda: None, None, still, api_visibility="private")
+    still.upload(lambda: None, None, video, api_visibility="private")
+    return video, still
 
 
 def _save(corrected: gr.Dataframe) -> None:
@@ -196,7 +222,7 @@ def _new_file(name: str) -> Path:
 
 def _given(path: str | None) -> str:
     if path is None:
-        raise ConfigError("drop a video first")
+        raise ConfigError("drop a video or a picture first")
     return path
 
 

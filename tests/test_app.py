@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import time
 import urllib.error
@@ -13,9 +14,12 @@ import pytest
 from helpers.chromium import Chromium, find_chromium
 from helpers.pages import page_of
 from helpers.shaded_films import write_film
+from PIL import Image
 
-from pseudocap import PseudoCap
+from pseudocap import PseudoCap, list_checkpoints
+from pseudocap.cli import app as cli
 from pseudocap.cli.main import main
+from pseudocap.cli.registry import DEFAULT_CAPTIONER
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.video.subtitles import merge_equal, to_srt
@@ -111,6 +115,24 @@ def test_a_video_is_captioned_and_corrected(browser: Chromium, model: PseudoCap,
 
 
 @needs_browser
+def test_a_picture_is_captioned_and_counts_in_place_of_the_video(
+    browser: Chromium, model: PseudoCap, tmp_path: Path
+) -> None:
+    upload(browser, "#video", write_film(tmp_path / "film.mp4", 4))
+    browser.wait("document.querySelector('#video video') !== null")
+    Image.new("RGB", (60, 40), "teal").save(tmp_path / "still.png")
+    open_tab(browser, "Picture")
+    browser.wait("document.querySelector('#picture input[type=file]') !== null")
+    upload(browser, "#picture", tmp_path / "still.png")
+    browser.wait("document.querySelector('#picture img') !== null")
+    open_tab(browser, "Video")
+    browser.wait("document.querySelector('#video video') === null")
+    click(browser, "#caption")
+    assert [row[2] for row in rows(browser, "#captions", 3)] == [model.caption(tmp_path / "still.png")]
+    assert browser.complaints == []
+
+
+@needs_browser
 def test_two_captioners_stand_side_by_side(browser: Chromium, captioners: list[str], tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", 10)
     open_tab(browser, "Compare")
@@ -165,6 +187,21 @@ def test_captioners_are_loaded_once_and_the_last_two_are_kept(captioners: list[s
         True,
         False,
     ]
+
+
+def test_a_picture_is_captioned_as_a_clip_of_its_own(captioners: list[str], tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40), "teal").save(tmp_path / "still.jpg")
+    offered = app.Captioners(names=captioners, device="cpu")
+    (captions,) = offered.caption(str(tmp_path / "still.jpg"), captioners[0], 8.0)
+    assert [each.text for each in captions] == [offered.load(captioners[0]).caption(tmp_path / "still.jpg")]
+
+
+def test_of_all_rows_the_captioner_of_real_pictures_is_chosen_first() -> None:
+    parser = argparse.ArgumentParser()
+    cli.add_arguments(parser)
+    offered = cli._names(parser.parse_args([]))
+    assert offered[0] == DEFAULT_CAPTIONER
+    assert sorted(offered) == sorted(row["name"] for row in list_checkpoints())
 
 
 def test_corrections_are_what_finetune_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from threading import Event
 
 from pseudocap.cli.quiet import quieten
-from pseudocap.cli.registry import add_checkpoints_option, find_captioner
+from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_captioner
 from pseudocap.errors import ConfigError
 
 LOCAL = "127.0.0.1"
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         action="append",
         metavar="N",
-        help="a captioner to offer: a row, a directory or a repo; again for more (default: all rows)",
+        help=f"a captioner to offer: a row, a directory or a repo; again for more ({DEFAULT_CAPTIONER}, then all rows)",
     )
     add_checkpoints_option(parser)
     parser.add_argument("--port", type=int, default=7860, help="0: any free one (7860)")
@@ -67,10 +67,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _names(args: argparse.Namespace) -> list[str]:
-    """Return what is offered; a name that cannot be found is reported now, and not on the page."""
+    """Return what is offered, first what is chosen already; a name that cannot be found is reported now."""
     from pseudocap.hub.manifest import all_rows
 
-    names = args.checkpoint or list(all_rows(args.checkpoints))
+    names = args.checkpoint or sorted(all_rows(args.checkpoints), key=lambda name: name != DEFAULT_CAPTIONER)
     if not names:
         raise ConfigError("no weights are released yet: name a captioner with --checkpoint")
     for name in args.checkpoint or ():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -16,11 +17,14 @@ from PIL import Image
 from pseudocap import PseudoCap
 from pseudocap.cli import demo
 from pseudocap.cli.main import main
+from pseudocap.cli.registry import DEFAULT_CAPTIONER
 from pseudocap.regimes.table import REGIMES
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.film import encode
 from pseudocap.toyworld.grammar import full_truth
+from pseudocap.zoo import packaged
 from pseudocap.zoo.demo import truth_in_words
+from pseudocap.zoo.packaged import packaged_media
 
 
 @pytest.fixture
@@ -71,6 +75,59 @@ def test_a_toy_film_stands_beside_its_truth(
     assert (tmp_path / "demo.html").is_file()
 
 
+@pytest.fixture
+def called(captioners: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The small captioners in the places of the shipped ones, the second a toy's."""
+    monkeypatch.setattr(demo, "_captioners", lambda args: {captioners[1]: False, captioners[3]: True})
+    return captioners[1::2]
+
+
+def films_of(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, list[str]]]:
+    report = json.loads(capsys.readouterr().out)
+    return [(each["film"], [said["checkpoint"] for said in each["captions"]]) for each in report["films"]]
+
+
+def test_real_pictures_and_video_of_packages_stand_beside_one_drawn_film(
+    called: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--json"]) == 0
+    *real, drawn = films_of(capsys)
+    carried = [path for paths in packaged_media().values() for path in paths]
+    assert real == [(path.name, called[:1]) for path in carried]
+    assert "grace_hopper.jpg" in [path.name for path in carried]  # of matplotlib, which is always there
+    assert drawn == ("toy film 0 of the test split", called[1:])
+
+
+def test_named_files_stand_there_instead_and_a_folder_is_what_it_holds(
+    called: list[str], film: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    Image.new("RGB", (40, 20), "teal").save(tmp_path / "mine" / "still.jpg")
+    assert main(["demo", film, "mine", "--json"]) == 0
+    assert [name for name, _ in films_of(capsys)] == ["film.mp4", "still.jpg", "toy film 0 of the test split"]
+
+
+def test_without_the_packages_one_line_says_so_and_the_drawn_film_is_there(
+    called: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    assert main(["demo", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert [each["film"] for each in json.loads(printed.out)["films"]] == ["toy film 0 of the test split"]
+    assert printed.err.count("neither gradio nor scikit-image is installed") == 1
+
+
+def test_the_first_captioner_of_the_demo_is_the_one_of_real_pictures() -> None:
+    parser = argparse.ArgumentParser()
+    demo.add_arguments(parser)
+    found = demo._captioners(parser.parse_args([]))
+    assert list(found) == [DEFAULT_CAPTIONER, *demo.SHIPPED]
+    assert list(found.values()) == [False, *(True for _ in demo.SHIPPED)]
+
+
 def test_a_caption_is_held_against_the_scene() -> None:
     film = film_at("msrvtt", "test", 0, seed=0)
     assert truth_in_words(full_truth(film), film.shots) == "true"
@@ -87,15 +144,22 @@ def test_a_caption_is_held_against_the_scene() -> None:
         (["--steps", "3"], "--steps and --seed belong to --from-nothing"),
         (["--from-nothing", "--films", "2"], "--films has no meaning with --from-nothing"),
         (["--from-nothing", __file__], "leave the files out"),
+        (["{empty}"], "the folder holds no video and no image"),
         (["--checkpoint", "x", "--out", "."], "is a folder; name the page"),
         (["--checkpoint", "no-such-row", "--films", "1"], "no-such-row is no directory here"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_page(
-    arguments: list[str], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    arguments: list[str],
+    text: str,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["demo", *arguments]) == 2
+    empty = tmp_path_factory.mktemp("empty")
+    assert main(["demo", *(each.format(empty=empty) for each in arguments)]) == 2
     error = capsys.readouterr().err
     assert text in error
     assert error.splitlines()[-1].startswith("error: ")

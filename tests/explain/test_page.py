@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -119,6 +120,48 @@ def test_captioners_that_watched_the_same_frames_share_them(page: Path) -> None:
     (film,) = json.loads(data[1])
     assert [len(frames) for frames in film["frames"]] == [3]
     assert np.allclose(np.array(film["said"][0]["time"]).sum(axis=-1), film["scale"])
+
+
+@pytest.fixture
+def sunk(page: Path) -> Path:
+    """A page of one caption by a toy: in every adapter and at every word patch 2 of 4 has 0.6, the rest is even."""
+    explanation = explained(("a", "dog", "runs"))
+    space = np.where(np.arange(4) == 2, 0.6, 0.4 / 3) * np.ones((3, 2, 1))
+    explanation = replace(explanation, shares={**explanation.shares, "space": space})
+    said = FilmCaption(captioner="toy-one", explanation=explanation, seconds=0.5, toy=True)
+    media = playable(page.with_name("film.mp4"))
+    film = PageFilm(title="film", media=media, truth="", references=(), captions=(said,), note="It is a toy.")
+    other = replace(film, captions=(replace(said, captioner="real", toy=False),), note="")
+    captioners = [PageCaptioner(name=name, gates=gates_of(explanation), seconds=1) for name in ("toy-one", "real")]
+    write_page(page, [film, other], captioners, title="t", note="n")
+    return page
+
+
+def test_sinks_are_in_the_page_of_the_mean_and_of_each_adapter(sunk: Path) -> None:
+    data = re.search(r'<script id="data"[^>]*>(.*?)</script>', sunk.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert data is not None
+    sinks = json.loads(data[1])[0]["said"][0]["sinks"]
+    assert sinks == {"space": [[0, 0, 6000, 0]] * 3, "time": [[0, 0, 0]] * 3}
+
+
+def test_a_toy_is_marked_beside_its_name_and_a_film_that_it_left_alone_has_no_seconds(sunk: Path) -> None:
+    text = sunk.read_text(encoding="utf-8")
+    assert text.count("<small class=toy>toy</small>") == 1
+    assert "toy-one</button><small class=toy>toy</small>" in text
+    assert "<p class=note>It is a toy.</p>" in text
+    assert "<tr><td>toy-one</td><td class=n>1.00 s</td><td class=n>0.50 s</td><td class=n></td></tr>" in text
+    assert "<tr><td>real</td><td class=n>1.00 s</td><td class=n></td><td class=n>0.50 s</td></tr>" in text
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_in_a_browser_a_sink_is_crossed_and_has_no_heat(sunk: Path, tmp_path: Path) -> None:
+    with Chromium(tmp_path / "profile") as browser:
+        browser.go(sunk.as_uri())
+        told = browser.wait("document.querySelector('.told')?.textContent")
+        assert "Attention sinks: 1 crossed patch (60 % of the attention at every word" in told
+        assert "the patch looked at most has 13 %" in told
+        assert browser.complaints == []
 
 
 def test_a_page_of_ours_is_replaced_and_nothing_else(page: Path, tmp_path: Path) -> None:
