@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -80,6 +81,21 @@ def test_the_readmes_verbs_run(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as stopped:
             main([verb, "--help"])
         assert stopped.value.code == 0
+
+
+@pytest.mark.slow
+def test_the_readmes_first_example_is_what_the_command_prints(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pseudocap.cli.main import main
+    from pseudocap.zoo.packaged import packaged_media
+
+    for path in (path for paths in packaged_media().values() for path in paths):
+        shutil.copy(path, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    block = re.search(r"```console\n\$ pseudocap (.*)\n([^`]*)```", (ROOT / "README.md").read_text())
+    assert main(block[1].split()) == 0
+    assert capsys.readouterr().out == block[2]
 
 
 def test_the_readmes_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def _demonstration(args: argparse.Namespace, acts: Sequence[Act]) -> Demonstrati
         stages.draw("the libraries", 0, 0)  # which right after an installation takes longest
         import torch
 
-        from pseudocap.zoo.demo import demonstrate, own_film, toy_films
+        from pseudocap.zoo.demo import demonstrate, joined, own_film, toy_films
 
         quieten()
         films = []
@@ -199,7 +199,7 @@ def _demonstration(args: argparse.Namespace, acts: Sequence[Act]) -> Demonstrati
             )
             parts.append(part)
             done += act.films * len(act.names)
-        return Demonstration.joined(parts)
+        return joined(parts)
 
 
 def _print_tables(result: Demonstration) -> None:

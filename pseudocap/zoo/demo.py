@@ -46,13 +46,13 @@ class Demonstration:
     films: tuple[PageFilm, ...]
     captioners: tuple[PageCaptioner, ...]
 
-    @classmethod
-    def joined(cls, parts: Sequence[Demonstration]) -> Demonstration:
-        """Return one of the films and captioners of all."""
-        return cls(
-            films=tuple(film for part in parts for film in part.films),
-            captioners=tuple(captioner for part in parts for captioner in part.captioners),
-        )
+
+def joined(parts: Sequence[Demonstration]) -> Demonstration:
+    """Return one demonstration of the films and captioners of all."""
+    return Demonstration(
+        films=tuple(film for part in parts for film in part.films),
+        captioners=tuple(captioner for part in parts for captioner in part.captioners),
+    )
 
 
 def toy_films(folder: Path, count: int) -> Iterator[DemoFilm]:
