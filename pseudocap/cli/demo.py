@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from pseudocap.regimes.table import REGIMES
 from pseudocap.zoo.packaged import OPTIONAL, packaged_media
 
 if TYPE_CHECKING:
-    from pseudocap.zoo.demo import Demonstration
+    from pseudocap.zoo.demo import DemoFilm, Demonstration
 
 SHIPPED = tuple(f"toy-{regime}" for regime in REGIMES)
 MOST = 12  # films of a page
@@ -180,13 +181,17 @@ def _demonstration(args: argparse.Namespace, acts: Sequence[Act]) -> Demonstrati
         from pseudocap.zoo.demo import demonstrate, joined, own_film, toy_films
 
         quieten()
-        films = []
+        films: list[tuple[DemoFilm, ...]] = []
         for act in acts:
             drawn = (*map(own_film, act.files), *toy_films(Path(scratch), act.drawn))
             films.append(drawn)
             stages.draw("films", sum(map(len, films)), sum(each.films for each in acts))
-        parts, done = [], 0
-        total = sum(act.films * len(act.names) for act in acts)
+        parts: list[Demonstration] = []
+        done, total = 0, sum(act.films * len(act.names) for act in acts)
+
+        def report(before: int, now: int, _: int) -> None:
+            stages.draw("captions", before + now, total)
+
         for act, shown in zip(acts, films, strict=True):
             if act.names == SHIPPED:
                 torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
@@ -195,7 +200,7 @@ def _demonstration(args: argparse.Namespace, acts: Sequence[Act]) -> Demonstrati
                 act.names,
                 checkpoints=args.checkpoints,
                 device=args.device,
-                progress=lambda now, _, before=done: stages.draw("captions", before + now, total),  # type: ignore[misc]
+                progress=partial(report, done),
             )
             parts.append(part)
             done += act.films * len(act.names)

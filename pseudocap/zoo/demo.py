@@ -87,7 +87,8 @@ def demonstrate(
 ) -> Demonstration:
     """Load one captioner after the other; caption each film, timed, and explain the caption."""
     captions: dict[str, list[FilmCaption]] = {}
-    captioners, toys = [], 0
+    captioners: list[PageCaptioner] = []
+    toys = 0
     for name in names:
         started = time.perf_counter()
         model = PseudoCap.from_pretrained(name, checkpoints=checkpoints, device=device)
