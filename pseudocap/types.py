@@ -198,8 +198,9 @@ class Sample:
 class Batch:
     """Hold samples of one modality as a batch: what a training step takes.
 
-    Not frozen, for Lightning's sake. `captions` holds the one text that each row learns in this step, `references`
-    all of its captions, `prompts` what a row's captions continue (empty where no row has one). Either
+    Not frozen, for Lightning's sake. `captions` holds the texts that are learned in this step, one or as many for each
+    sample and side by side, `references` all captions of each sample, `prompts` what each caption continues (empty
+    where none does). Either
     `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded) or `memory` is present. `step` is the
     position in the seeded stream that this batch was drawn at, `stream` the name of the stream that it comes from: by
     default its modality.

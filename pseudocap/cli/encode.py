@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pseudocap.data.videos import VideoFolder
     from pseudocap.model.config import PseudoCapConfig
     from pseudocap.model.encoders.base import Encoder
-    from pseudocap.types import CaptionedVideo, Preprocess
+    from pseudocap.types import CaptionedVideo, Modality, Preprocess
 
 SHARD = 1024  # samples of a file, ...
 PATCHES_IN_SHARD = 2**28  # ... but no more bytes of patches, since a shard is gathered in memory
@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_checkpoints_option(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="MEMORIES", help="the folder to write")
     parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos of the captions lie")
-    parser.add_argument("--images", action="store_true", help="the tars hold images")
+    parser.add_argument("--images", action="store_true", help="what is captioned, or in the tars, are images")
     parser.add_argument("--clip-seconds", type=float, metavar="S", help="cut a folder's videos into clips of S seconds")
     parser.add_argument("--min-seconds", type=float, metavar="S", help="leave out a shorter rest of a video (1)")
     parser.add_argument("--size", type=int, metavar="PX", help="pixels; default: the encoder's own")
@@ -207,8 +207,8 @@ def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], Vide
     path: Path = args.source
     if path.suffix == ".tar" or (path.is_dir() and any(path.glob("*.tar"))):
         return None
-    if args.images:
-        raise DataError(f"--images is for tars of images, and {path} holds none")
+    if args.images and path.is_dir():
+        raise DataError(f"--images is for tars of images, or captions of pictures in a file; {path} is neither")
     if args.clip_seconds is not None and not path.is_dir():
         raise DataError(f"--clip-seconds cuts the videos of a folder, and {path} is a file")
     videos = VideoFolder(path) if path.is_dir() else None
@@ -231,10 +231,11 @@ def _source(
     from pseudocap.data.stream.sources import RowSource, TarSource
     from pseudocap.data.tars.index import index_tars
 
+    modality: Modality = "image" if args.images else "video"
     if captioned is None:
-        return TarSource(index_tars(args.source), preprocess, modality="image" if args.images else "video")
+        return TarSource(index_tars(args.source), preprocess, modality=modality)
     rows, videos = captioned
-    source = RowSource(rows, videos, preprocess)
+    source = RowSource(rows, videos, preprocess, modality=modality)
     if not source.rows:
         raise DataError(
             f"none of the {len(source.missing):,} videos of {args.source} is in {videos.root}; see --videos"

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.train_settings import refuse_absent, with_shipped_configs
-from pseudocap.regimes.table import REGIMES
+from pseudocap.regimes.table import TRAINABLE
 
 ASKS = re.compile(r"--help$|-h$|--print_config|--[\w.]+\.help(=|$)")  # words that start no run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("regime", choices=list(REGIMES), help="what it learns from, and how long")
+    parser.add_argument("regime", choices=list(TRAINABLE), help="what it learns from, and how long")
     parser.add_argument(
         "settings",
         nargs=argparse.REMAINDER,
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    words = with_shipped_configs(args.settings, REGIMES[args.regime])
+    words = with_shipped_configs(args.settings, TRAINABLE[args.regime])
     if not any(ASKS.match(word) for word in words):
         refuse_absent(words)
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.cli.lightning_cli import TrainingCLI
 
     quieten()
-    row = REGIMES[args.regime]
+    row = TRAINABLE[args.regime]
     cli = TrainingCLI(row.load(), row.load_data(), args=words, prog=f"pseudocap train {row.name}")
     cli.fit()
     if cli.trainer.is_global_zero:  # of several processes one reports

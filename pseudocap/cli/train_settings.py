@@ -9,7 +9,7 @@ import yaml
 
 from pseudocap.errors import CheckpointError, ConfigError, DataError, nearest
 from pseudocap.files.sources import check_repo, is_directory
-from pseudocap.regimes.table import SCALES, RegimeRow
+from pseudocap.regimes.table import RegimeRow
 
 OUT = "runs/train"
 LAST = "checkpoints/last.ckpt"
@@ -17,7 +17,7 @@ LAST = "checkpoints/last.ckpt"
 
 def with_shipped_configs(settings: list[str], regime: RegimeRow) -> list[str]:
     """Replace `--config toy` and `--config paper` by the file that the package ships."""
-    shipped = {scale: regime.config(scale) for scale in SCALES}
+    shipped = regime.configs()
     words = []
     before = ""
     for word in settings:

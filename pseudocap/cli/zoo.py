@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +130,10 @@ def _verify(args: argparse.Namespace) -> int:
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to work in; go on there")
+    parser.add_argument(
+        "--world", choices=("toy", "real"), default="toy", help="drawn films, or the real pictures and clips in --data"
+    )
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the real data, as docs/real.md lists it")
     parser.add_argument("--smoke", action="store_true", help="all stages at a size that teaches nothing, in minutes")
     parser.add_argument("--install", action="store_true", help="put the result where this source tree ships it from")
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw and decode (2)")
@@ -135,30 +141,46 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from pseudocap.cli.main import main
-    from pseudocap.cli.progress import stages_of
-    from pseudocap.zoo.build import build
-    from pseudocap.zoo.recipe import FULL_RECIPE, SMOKE_RECIPE
-    from pseudocap.zoo.ship import install
-
-    quieten()
     if args.smoke and args.install:
         raise ConfigError("--smoke makes weights that have learned nothing; --install is for the full build")
     if args.out.is_file():
         raise ConfigError(f"--out {args.out} is a file; name a folder")
+    if (args.world == "real") != (args.data is not None):
+        raise ConfigError("--data DIR is the data of --world real: give both or neither")
+    if args.data is not None and not args.data.is_dir():
+        raise ConfigError(f"--data {args.data}: there is no such folder")
+    from pseudocap.cli.progress import stages_of
+
+    quieten()
     with stages_of("zoo") as stages:
-        recipe = SMOKE_RECIPE if args.smoke else FULL_RECIPE
-        reports = build(
-            args.out.resolve(), recipe, main=main, workers=args.workers, progress=stages.draw, log=stages.log
-        )
+        reports = _builder(args)(progress=stages.draw, log=stages.log, workers=args.workers)
     if args.json:
         print(json.dumps(reports, indent=1))
     else:
         print("\n".join(reports["zoo"]["table"]))
         print(f"{reports['zoo']['bytes']:,} bytes in {args.out / 'zoo' / 'shipped'}")
     if args.install:
+        from pseudocap.zoo.ship import install
+
         install(args.out.resolve() / "zoo")
     return 0
+
+
+def _builder(args: argparse.Namespace) -> Callable[..., dict[str, Any]]:
+    """Return the build of a world with its recipe; what it learns from is checked before anything is made."""
+    from pseudocap.cli.main import main
+
+    root = args.out.resolve()
+    if args.world == "toy":
+        from pseudocap.zoo import build, recipe
+
+        return partial(build.build, root, recipe.SMOKE_RECIPE if args.smoke else recipe.FULL_RECIPE, main=main)
+    from pseudocap.zoo import real
+    from pseudocap.zoo.real_data import RealData
+
+    data = RealData(args.data.resolve())
+    data.check()
+    return partial(real.build, root, real.SMOKE_RECIPE if args.smoke else real.FULL_RECIPE, data, main=main)
 
 
 def _document(row: Row) -> dict[str, Any]:

@@ -175,6 +175,11 @@ class CaptionData(ResumableData):
                 self._undecodable[name] |= coverage.undecodable
         return self.coverage
 
+    @property
+    def captions_by_key(self) -> dict[str, tuple[str, ...]]:
+        """Return all captions that are learned, by the key of their video."""
+        return {row.id: row.captions for row in self._sources[self._splits["train"]].rows}
+
     def provenance(self) -> dict[str, Any]:
         """Describe the data of a result, for JSON: the corpus, its splits, and how much of it could be decoded."""
         corpus = self.corpus.provenance()

@@ -13,7 +13,8 @@ from pseudocap.video.tensors import pad_clips
 
 
 def collate(samples: Sequence[Sample], captions: Sequence[str], *, step: int | None = None) -> Batch:
-    """Collate samples of one modality, each with the caption that it learns; what is shorter is padded."""
+    """Collate samples of one modality, each with the captions that it learns, as many for each and side by side; what
+    is shorter is padded."""
     modality = samples[0].modality
     if any(sample.modality != modality for sample in samples):
         raise DataError("a batch holds one modality, and images and videos were drawn together")
@@ -31,8 +32,14 @@ def collate(samples: Sequence[Sample], captions: Sequence[str], *, step: int | N
         frame_mask=mask,
         memory=memory,
         step=step,
-        prompts=tuple(sample.prompt for sample in samples) if any(sample.prompt for sample in samples) else (),
+        prompts=_prompts(samples, len(captions) // len(samples)),
     )
+
+
+def _prompts(samples: Sequence[Sample], each: int) -> tuple[str, ...]:
+    if not any(sample.prompt for sample in samples):
+        return ()
+    return tuple(sample.prompt for sample in samples for _ in range(each))
 
 
 def _frames(samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor | None]:

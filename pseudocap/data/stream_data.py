@@ -19,7 +19,7 @@ from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, Tr
 from pseudocap.data.stream.mixture import IMAGE_BATCH_FACTOR, MODALITIES, PROBABILITIES, Drawn, Mixture, numbered
 from pseudocap.data.stream.order import MIX, generator_fingerprint
 from pseudocap.data.stream.resumable import ResumableData, of_all_ranks
-from pseudocap.data.stream.sources import RowSource, Source, TarSource
+from pseudocap.data.stream.sources import Described, RowSource, Source, TarSource
 from pseudocap.data.tars.index import Tars, index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
@@ -44,6 +44,7 @@ class StreamData(ResumableData):
         image_batch_factor: how many times as large a batch of images is, also where there are no videos
         batch_factors: the same for streams by name
         probabilities: of a batch of each stream; of images and videos by default the papers' 0.95 and 0.05
+        captions: of each image or video learned at once, at little cost since its memory is projected once
         synchronised: all ranks draw the same stream at each step; unstable in the papers
         epoch_steps: batches of an epoch, so between two validations: with gradients accumulated a multiple of that
             number, or the last step of each epoch is smaller
@@ -68,6 +69,7 @@ class StreamData(ResumableData):
         image_batch_factor: int = IMAGE_BATCH_FACTOR,
         batch_factors: Mapping[str, int] | None = None,
         probabilities: Mapping[str, float] | None = None,
+        captions: int = 1,
         synchronised: bool = False,
         epoch_steps: int = 1000,
         seed: int = 0,
@@ -93,6 +95,9 @@ class StreamData(ResumableData):
             "synchronised": synchronised,
             "seed": seed,
         }
+        if isinstance(captions, bool) or not isinstance(captions, int) or captions < 1:
+            raise ConfigError(f"captions must be a whole number above 0, not {captions!r}")
+        self._captions = captions
         if batch_factors:
             self._draws["batch_factors"] = dict(batch_factors)
         self.counts(0)
@@ -127,11 +132,21 @@ class StreamData(ResumableData):
         rank, ranks = self.rank_and_ranks
         mixture = self.mixture
         streams = {
-            name: Stream(source, seed=self._seed, number=self._numbers[name], rank=rank, ranks=ranks, mix=self._mix)
+            name: Stream(
+                source,
+                seed=self._seed,
+                number=self._numbers[name],
+                rank=rank,
+                ranks=ranks,
+                mix=self._mix,
+                captions=self._captions,
+            )
             for name, source in self._sources.items()
         }
         run = {**self._draws, "ranks": ranks, "mix": self._mix, "numpy": generator_fingerprint()}
         run |= {f"samples ({name})": source.identity for name, source in self._sources.items()}
+        if self._captions > 1:
+            run["captions"] = self._captions
         if len(self._numbers) > len(MODALITIES):
             run["streams"] = list(self._numbers)  # whose order decides what is drawn
         return self.resumed(
@@ -162,6 +177,14 @@ class StreamData(ResumableData):
         if steps is None:
             steps = int(self.state_dict().get("step", 0))
         return self.mixture.counts(steps)
+
+    @property
+    def captions_by_key(self) -> dict[str, tuple[str, ...]]:
+        """Return all captions that are learned, by the key of their sample; empty of tars, which are not read twice."""
+        sources = [source for source in self._sources.values() if isinstance(source, MemorySource | RowSource)]
+        return {
+            row.key if isinstance(row, Described) else row.id: row.captions for each in sources for row in each.rows
+        }
 
     def provenance(self) -> dict[str, Any]:
         """Describe the data of a result, for JSON."""

@@ -27,7 +27,7 @@ from pseudocap.model.encoders.load import load_encoder
 from pseudocap.model.network import seeded
 from pseudocap.model.precision import FULL_PRECISION, check_precision, warn_where_slow
 from pseudocap.model.text_network import TextNetwork
-from pseudocap.model.weights import read_tensors, write_checkpoint
+from pseudocap.model.weights import in_8_bits, read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 from pseudocap.version import __version__
 
@@ -187,10 +187,13 @@ class AssembledCaptioner(TextNetwork):
         model.set_precision(precision)
         return model.to(target)
 
-    def save_pretrained(self, path: str | Path, *, results: Mapping[str, Any] | None = None) -> None:
+    def save_pretrained(
+        self, path: str | Path, *, results: Mapping[str, Any] | None = None, int8: bool = False
+    ) -> None:
         """Save adapters and config, what is known of them (`results`: scores, data, regime) and a page that says so.
 
-        No frozen weight is saved. A page that somebody has made their own is left alone.
+        No frozen weight is saved. A page that somebody has made their own is left alone. `int8` stores a byte for each
+        weight, half of float16; versions before 0.2 cannot read it.
         """
         folder, known = Path(path), {**(results or {}), "pseudocap": __version__}
         beside = {RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"}
@@ -199,7 +202,7 @@ class AssembledCaptioner(TextNetwork):
         write_checkpoint(
             folder,
             weights=WEIGHTS_FILE,
-            tensors=self.adapter_state(),
+            tensors=in_8_bits(self.adapter_state()) if int8 else self.adapter_state(),
             config=CONFIG_FILE,
             document=self.config.to_dict(),
             beside=beside,

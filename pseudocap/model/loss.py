@@ -27,9 +27,12 @@ def caption_loss(
     labels_NL: torch.Tensor,
     *,
     chunk: int | None = CHUNK,
+    smoothing: float = 0.0,
+    weights_NL: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Return the mean over the tokens that have a label; `labels` stand beside their input, the shift happens here.
 
+    `smoothing` is the share of the target that is spread over all words; `weights` [N,L] multiply each label's loss.
     `chunk=None` computes all logits at once. The vocabulary is frozen: no gradient is made for it.
     """
     if labels_NL.shape != hidden_NLD.shape[:2]:
@@ -49,9 +52,12 @@ def caption_loss(
         )
     if chunk is not None and chunk < 1:
         raise InputError(f"chunk must be at least 1 token, or None for all at once, not {chunk}")
+    weights_M = None if weights_NL is None else weights_NL[:, 1:][wanted_NL].float()
     if chunk is None:
-        return F.cross_entropy(F.linear(hidden_MD, vocabulary_VD).float(), targets_M)
-    return ChunkedCrossEntropy.apply(hidden_MD, vocabulary_VD, targets_M, chunk)
+        logits_MV = F.linear(hidden_MD, vocabulary_VD).float()
+        losses_M = F.cross_entropy(logits_MV, targets_M, reduction="none", label_smoothing=smoothing)
+        return (losses_M if weights_M is None else losses_M * weights_M).mean()
+    return ChunkedCrossEntropy.apply(hidden_MD, vocabulary_VD, targets_M, chunk, smoothing, weights_M)
 
 
 class ChunkedCrossEntropy(torch.autograd.Function):
@@ -59,7 +65,13 @@ class ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, hidden_MD: torch.Tensor, vocabulary_VD: torch.Tensor, targets_M: torch.Tensor, chunk: int
+        ctx: Any,
+        hidden_MD: torch.Tensor,
+        vocabulary_VD: torch.Tensor,
+        targets_M: torch.Tensor,
+        chunk: int,
+        smoothing: float,
+        weights_M: torch.Tensor | None,
     ) -> torch.Tensor:
         tokens = len(targets_M)
         total = torch.zeros((), dtype=torch.float32, device=hidden_MD.device)
@@ -72,12 +84,20 @@ class ChunkedCrossEntropy(torch.autograd.Function):
             logits_CV = F.linear(hidden_MD[rows].to(working_type), vocabulary_VD).float()
             targets_C1 = targets_M[rows, None]
             normaliser_C1 = logits_CV.logsumexp(dim=1, keepdim=True)
-            total += (normaliser_C1 - logits_CV.gather(1, targets_C1)).sum()
+            losses_C1 = normaliser_C1 - logits_CV.gather(1, targets_C1)
+            if smoothing:
+                losses_C1 = losses_C1.lerp(normaliser_C1 - logits_CV.mean(dim=1, keepdim=True), smoothing)
+            weights_C1 = None if weights_M is None else weights_M[rows, None]
+            total += (losses_C1 if weights_C1 is None else losses_C1 * weights_C1).sum()
             if gradient_MD is not None:
                 # Softmax minus one at the target, written over the logits. It is divided by the tokens only after the
                 # outer gradient, which carries the loss scale, has come: in float16 it would be lost before.
                 slope_CV = logits_CV.sub_(normaliser_C1).exp_()
-                slope_CV.scatter_add_(1, targets_C1, torch.full_like(normaliser_C1, -1.0))
+                slope_CV.scatter_add_(1, targets_C1, torch.full_like(normaliser_C1, smoothing - 1.0))
+                if smoothing:
+                    slope_CV -= smoothing / len(vocabulary_VD)
+                if weights_C1 is not None:
+                    slope_CV *= weights_C1
                 gradient_MD[rows] = (slope_CV.to(working_type) @ vocabulary_VD).to(gradient_MD.dtype)
         if gradient_MD is not None:
             ctx.save_for_backward(gradient_MD)
@@ -85,6 +105,6 @@ class ChunkedCrossEntropy(torch.autograd.Function):
         return total / tokens
 
     @staticmethod
-    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None]:
+    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, None, None, None, None, None]:
         (gradient_MD,) = ctx.saved_tensors
-        return gradient_MD * (outer / ctx.tokens), None, None, None
+        return gradient_MD * (outer / ctx.tokens), None, None, None, None, None

@@ -20,16 +20,35 @@ from pseudocap.files.atomic import IDLE, remove_unfinished, unfinished_group
 from pseudocap.files.sources import hub_answers, read_json
 
 SAMPLES_PER_TENSOR = 64
+SCALE = ".int8_scale"  # of a tensor's rows, beside it in the file
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read all tensors of a file; those that are stored in 8 bits come in float32."""
     try:
-        return safetensors.torch.load_file(path)
+        stored = safetensors.torch.load_file(path)
+        scales = {name.removesuffix(SCALE): stored.pop(name) for name in list(stored) if name.endswith(SCALE)}
+        return stored | {name: stored[name].float() * scale for name, scale in scales.items()}
     except (SafetensorError, OSError) as error:
         size = path.stat().st_size if path.exists() else 0
         raise CheckpointError(
             f"{path} ({size} bytes) is damaged or incomplete: {error}; copy or download it again"
         ) from error
+
+
+def in_8_bits(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors as a file keeps them in a byte each: matrices with a scale for each row, the others in float16."""
+    small: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if tensor.dim() < 2:
+            small[name] = tensor.half()
+            continue
+        rows = tensor.float().flatten(1)
+        scale = (rows.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
+        scale = scale.view(-1, *[1] * (tensor.dim() - 1))
+        small[name] = (tensor.float() / scale).round().to(torch.int8)
+        small[name + SCALE] = scale
+    return small
 
 
 def read_torch(path: Path, *, inside: str = "state_dict") -> dict[str, torch.Tensor]:

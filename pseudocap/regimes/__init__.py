@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from pseudocap.regimes.image_only import ImageOnly
     from pseudocap.regimes.mixed import Mixed
     from pseudocap.regimes.mixed_ext import MixedExtended
+    from pseudocap.regimes.self_critical import SelfCritical
     from pseudocap.regimes.video_only import VideoOnly
 
-__all__ = ["AsrBaseline", "FineTune", "ImageOnly", "Mixed", "MixedExtended", "VideoOnly"]
+__all__ = ["AsrBaseline", "FineTune", "ImageOnly", "Mixed", "MixedExtended", "SelfCritical", "VideoOnly"]
 
 
 def __getattr__(name: str) -> object:

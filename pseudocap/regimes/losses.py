@@ -17,8 +17,9 @@ import torch.nn.functional as F
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.errors import ConfigError
-from pseudocap.memory import Memory
+from pseudocap.memory import Axis, Memory
 from pseudocap.model.loss import IGNORE
+from pseudocap.model.network import seeded
 from pseudocap.model.text import CaptionTokens, StopWords
 
 
@@ -196,13 +197,20 @@ class Objective:
         denoising: PseudoCap-Vid's denoising consistency; null leaves it out
         gate_entropy: weight of the gates' entropy, 0.01 in PseudoCap-Vid; convex fusion only
         max_tokens: longer captions are cut here, and then learned without their end
+        smoothing: share of each word's target that is spread over all words
+        memory_dropout: share of the memory's features that a training step does not see
     """
 
     denoising: Denoising | None = None
     gate_entropy: float = 0.0
     max_tokens: int = 64
+    smoothing: float = 0.0
+    memory_dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        for name in ("smoothing", "memory_dropout"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ConfigError(f"objective.{name} must be from 0 to below 1, not {getattr(self, name)!r}")
         if not self.gate_entropy >= 0:
             raise ConfigError(f"objective.gate_entropy must be 0 or more, not {self.gate_entropy!r}")
         if self.max_tokens < 3:
@@ -229,6 +237,7 @@ def caption_losses(
 ) -> Losses:
     """Compute equation 14 at an optimiser step: the caption loss, the denoising consistency, the gates' entropy."""
     denoising = objective.denoising
+    memory = drop_features(memory, objective.memory_dropout, generator)
     weight = 0.0 if denoising is None else denoising.weight_at(step)
     output = model(
         tokens.input_ids,
@@ -236,6 +245,7 @@ def caption_losses(
         attention_mask=tokens.attention_mask,
         labels=tokens.labels,
         return_logits=weight > 0,
+        smoothing=objective.smoothing,
     )
     parts, added = {"caption": output.loss}, []
     if denoising is not None and weight > 0:
@@ -257,6 +267,16 @@ def caption_losses(
         parts["gate_entropy"] = gate_entropy(gates)
         added.append((objective.gate_entropy, parts["gate_entropy"]))
     return Losses(total=total_loss(output.loss, *added), parts=parts)
+
+
+def drop_features(memory: Memory, share: float, generator: torch.Generator) -> Memory:
+    """Zero a share of the memory's features, and scale the others so that their mean stays."""
+    if share == 0.0:
+        return memory
+    seed = int(torch.randint(2**62, (), generator=generator))
+    with seeded(seed):
+        axes = {name: Axis(F.dropout(axis.vectors, share), axis.mask) for name, axis in memory.axes.items()}
+        return Memory(axes, None if memory.patches is None else F.dropout(memory.patches, share))
 
 
 def _prompts(tokens: CaptionTokens) -> torch.Tensor:

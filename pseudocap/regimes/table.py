@@ -41,8 +41,10 @@ class RegimeRow:
         words = [word for stream in given for word in (STREAM_OPTIONS[stream], sources[stream])]
         return (*(("--data.transcripts", "null") if "asr" in self.streams else ()), *words)
 
-    def config(self, scale: str) -> Path:
-        return CONFIGS / f"{self.name}-{scale}.yaml"
+    def configs(self) -> dict[str, Path]:
+        """Return the configs that the package ships for this regime, by scale."""
+        paths = {scale: CONFIGS / f"{self.name}-{scale}.yaml" for scale in SCALES}
+        return {scale: path for scale, path in paths.items() if path.is_file()}
 
 
 _PRE_TRAINING = (
@@ -93,4 +95,12 @@ FINE_TUNING = RegimeRow(
     data="pseudocap.data.caption_data:CaptionData",
     steps=0,
 )
-BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING)}
+SELF_CRITICAL = RegimeRow(
+    name="self-critical",
+    class_name="SelfCritical",
+    learns_from="its own captions, by how well they agree with those by people (`self-critical`)",
+    streams=("images", "clips"),
+    steps=1_000,
+)
+TRAINABLE = REGIMES | {SELF_CRITICAL.name: SELF_CRITICAL}  # by `pseudocap train`; REGIMES are those that are compared
+BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING, SELF_CRITICAL)}

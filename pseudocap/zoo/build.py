@@ -21,7 +21,7 @@ from pseudocap.toyworld.write import WORLD, write_world
 from pseudocap.types import Progress, StageProgress
 from pseudocap.zoo.baselines import measure_baselines, measure_captioner, measure_labels, write_held_out
 from pseudocap.zoo.blip import build_blip
-from pseudocap.zoo.opt import build_opt
+from pseudocap.zoo.opt import build_opt, toy_text
 from pseudocap.zoo.recipe import ZooRecipe
 from pseudocap.zoo.ship import ship
 from pseudocap.zoo.timesformer import build_timesformer
@@ -105,8 +105,10 @@ def _backbones(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
         ),
         Stage(
             name="writer",
-            settings=world | dataclasses.asdict(recipe.opt) | {"seed": seed + 1},
-            make=lambda folder, report: build_opt(folder, recipe.opt, seed=seed + 1, progress=report),
+            settings=world | dataclasses.asdict(recipe.text) | dataclasses.asdict(recipe.opt) | {"seed": seed + 1},
+            make=lambda folder, report: build_opt(
+                folder, recipe.opt, *toy_text(recipe.text, seed + 1), seed=seed + 1, progress=report
+            ),
         ),
         Stage(
             name="eye",

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from pseudocap.errors import CheckpointError, InputError
 from pseudocap.model.encoders.frames import FramesConfig, FramesEncoder
@@ -74,6 +76,15 @@ def standardised(encoder: FramesEncoder, mean: torch.Tensor, std: torch.Tensor) 
     return FramesEncoder.from_state(encoder.config, state, source=PACKAGE).requires_grad_(False).eval()
 
 
+def write_encoder(folder: Path, pictures: Sequence[Path], weights: str = "", *, size: int = CONFIG.size) -> None:
+    """Write the encoder, its features standardised over pictures. Its network is the package's or another encoder's."""
+    encoder = FramesEncoder.from_pretrained(weights) if weights else plain_encoder()
+    encoder.config = replace(encoder.config, size=size)
+    encoder.standardise = nn.Identity()
+    mean, std = statistics(encoder, (decode_file(path, encoder.preprocess) for path in pictures))
+    standardised(encoder, mean, std).half().save_pretrained(folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pseudocap.zoo.efficientnet", description=__doc__)
     parser.add_argument("out", type=Path, help="the folder of the encoder")
@@ -82,9 +93,7 @@ def main() -> None:
     files = sorted(path for path in args.photos.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
     if not files:
         parser.error(f"{args.photos} holds no picture ({', '.join(IMAGE_EXTENSIONS)})")
-    encoder = plain_encoder()
-    mean, std = statistics(encoder, (decode_file(path, encoder.preprocess) for path in files))
-    standardised(encoder, mean, std).half().save_pretrained(args.out)
+    write_encoder(args.out, files)
 
 
 if __name__ == "__main__":

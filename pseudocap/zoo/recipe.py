@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.toyworld.corpora import Scale
 from pseudocap.zoo.blip import TeacherRecipe
-from pseudocap.zoo.opt import OPTRecipe
+from pseudocap.zoo.opt import OPTRecipe, ToyText
 from pseudocap.zoo.timesformer import Lessons, TimeSformerRecipe
 from pseudocap.zoo.train_loop import Course
 from pseudocap.zoo.vit import ViTRecipe
@@ -21,6 +21,7 @@ class ZooRecipe:
     scale: Scale = "small"
     size: int = 64
     seed: int = 0
+    text: ToyText = field(default_factory=ToyText)
     opt: OPTRecipe = field(default_factory=OPTRecipe)
     vit: ViTRecipe = field(default_factory=ViTRecipe)
     timesformer: TimeSformerRecipe = field(default_factory=TimeSformerRecipe)
@@ -31,7 +32,8 @@ class ZooRecipe:
 FULL_RECIPE = ZooRecipe()
 SMOKE_RECIPE = ZooRecipe(
     scale="tiny",
-    opt=OPTRecipe(films=60, talks=2, vocabulary=500, width=32, layers=4, heads=2, course=Course(steps=30, lr=2e-3)),
+    text=ToyText(films=60, talks=2),
+    opt=OPTRecipe(vocabulary=500, width=32, layers=4, heads=2, course=Course(steps=30, lr=2e-3)),
     vit=ViTRecipe(width=32, depth=2, heads=2, stills=80, batch=8, course=Course(steps=10, lr=2e-3)),
     timesformer=TimeSformerRecipe(lessons=(Lessons(frames=2, batch=4, steps=4), Lessons(frames=4, batch=4, steps=4))),
     teacher=TeacherRecipe(layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,25 +37,54 @@ HEADER = """\
 """
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backbones:
+    """Name the frozen networks of captioners, as they are shipped."""
+
+    decoder: str
+    encoder: str
+
+
 def ship(folder: Path, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
     """Write `shipped/` and `checkpoints.yaml` into the folder, and refuse what is too large to ship."""
-    shipped = folder / "shipped"
-    shutil.rmtree(shipped, ignore_errors=True)
-    for source, name in (("writer", OPT), ("watcher", TIMESFORMER), ("teacher", BLIP)):
-        _copy(shop.folder(source), shipped / name)
+    backbones = Backbones(decoder=OPT, encoder=TIMESFORMER)
+    shipped = copy_backbones(folder, {"writer": OPT, "watcher": TIMESFORMER, "teacher": BLIP}, shop)
     rows = []
     for regime in REGIMES:
-        told = shop.reports[f"tuned-{regime}"]
+        report = shop.reports[f"tuned-{regime}"]
         for suffix, run in (("", f"tuned-{regime}/run/best"), ("-pretrained", f"trained-{regime}/run/last")):
             name = f"toy-{regime}{suffix}"
-            results = _results(shop, regime, told) if not suffix else {"regime": regime, "scores": {}}
-            _save(shop.folder(run), shipped / name, results)
-            rows.append(_row(shipped / name, name, regime, told if not suffix else None, recipe))
-    size = sum(path.stat().st_size for path in shipped.rglob("*") if path.is_file())
-    if size > LIMIT:
-        raise DataError(f"{shipped} has {size:,} bytes, and {LIMIT:,} may be shipped: make the networks smaller")
+            results = _results(shop, regime, report) if not suffix else {"regime": regime, "scores": {}}
+            save_captioner(shop.folder(run), shipped / name, backbones, results)
+            verify = {"dataset": DATASET, "split": "test", "command": f"pseudocap zoo verify {name}"}
+            rows.append(
+                {
+                    **row_of(shipped / name, backbones, regime),
+                    "config": f"pseudocap/configs/{regime}-toy.yaml",
+                    "scores": [] if suffix else [{**verify, "metrics": dict(report[PLAIN])}],
+                    "license": "Apache-2.0",
+                    "made_by": {"command": "pseudocap zoo build", "seed": recipe.seed, "commit": commit()},
+                }
+            )
+    return finish(folder, rows, LIMIT) | {"table": list(regime_table(shop.reports))}
+
+
+def copy_backbones(folder: Path, names: Mapping[str, str], shop: Workshop) -> Path:
+    """Copy stages' folders into a new `shipped/` under the names that are shipped, and return it."""
+    shipped = folder / "shipped"
+    shutil.rmtree(shipped, ignore_errors=True)
+    for source, name in names.items():
+        _copy(shop.folder(source), shipped / name)
+    return shipped
+
+
+def finish(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
+    """Write the rows, and refuse what is too large to ship."""
+    size = sum(path.stat().st_size for path in (folder / "shipped").rglob("*") if path.is_file())
+    if size > limit:
+        raise DataError(f"{folder / 'shipped'} has {size:,} bytes, and {limit:,} may be shipped: make it smaller")
     write_text(folder / "checkpoints.yaml", manifest_text(rows))
-    return {"bytes": size, "table": list(regime_table(shop.reports))}
+    return {"bytes": size}
 
 
 def manifest_text(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -75,12 +104,12 @@ def install(built: Path, package: Path = PACKAGE) -> None:
     write_text(rows, manifest_text([*(row for row in there if row["name"] not in names), *made]))
 
 
-def regime_table(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def regime_table(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """The five regimes as a Markdown table, and the yardsticks below."""
     yield f"| regime | CIDEr-D (95 %) | BLEU-4 | ROUGE-L | {' | '.join(VIEWS[1:])} | true |"
     yield f"|---|---|---|---|{'---|' * (len(VIEWS) - 1)}---|"
     for regime in REGIMES:
-        each = told[f"tuned-{regime}"]
+        each = reports[f"tuned-{regime}"]
         low, high = each["intervals"]["CIDEr-D"]
         scores = each[PLAIN]
         others = " | ".join(f"{each[view]['CIDEr-D']:.1f}" for view in VIEWS[1:])
@@ -88,7 +117,7 @@ def regime_table(told: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             f"| {regime} | {scores['CIDEr-D']:.1f} ({low:.1f} to {high:.1f}) | {scores['BLEU-4']:.1f} | "
             f"{scores['ROUGE-L']:.1f} | {others} | {each['truth']['correct']:.1f} % |"
         )
-    people = told["yardsticks"]["one person against the other 19"]
+    people = reports["yardsticks"]["one person against the other 19"]
     figures = " | ".join(f"{people[metric]:.1f}" for metric in METRICS)
     yield f"| people, one against the other 19 | {figures} | | | | | |"
 
@@ -100,27 +129,30 @@ def _copy(source: Path, target: Path) -> None:
             shutil.copyfile(path, target / path.name)
 
 
-def _save(source: Path, target: Path, results: Mapping[str, Any]) -> None:
+def save_captioner(
+    source: Path, target: Path, backbones: Backbones, results: Mapping[str, Any], *, int8: bool = False
+) -> None:
+    """Save a captioner in few bytes, with the names that its backbones are shipped under."""
     model = PseudoCap.from_pretrained(source, device="cpu").half()
     config = model.config
     model.config = config.with_backbones(
-        decoder=replace(config.decoder, source=f"pseudocap://{OPT}"),
-        encoder=replace(config.encoder, source=f"pseudocap://{TIMESFORMER}"),
+        decoder=replace(config.decoder, source=f"pseudocap://{backbones.decoder}"),
+        encoder=replace(config.encoder, source=f"pseudocap://{backbones.encoder}"),
     )
-    model.save_pretrained(target, results=results)
+    model.save_pretrained(target, results=results, int8=int8)
 
 
-def _results(shop: Workshop, regime: str, told: Mapping[str, Any]) -> dict[str, Any]:
+def _results(shop: Workshop, regime: str, report: Mapping[str, Any]) -> dict[str, Any]:
     """What the tuning recorded of its data, with the scores on the test films in place of the validation's."""
     path = shop.folder(f"tuned-{regime}/run/best/results.json")
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return _under_its_name(known) | {
         "started_from": f"toy-{regime}-pretrained",
         "split": "test",
-        "scores": told[PLAIN],
-        "intervals": told["intervals"],
+        "scores": report[PLAIN],
+        "intervals": report["intervals"],
         "videos": shop.reports["yardsticks"]["films"],
-        "command": told["command"],
+        "command": report["command"],
     }
 
 
@@ -129,22 +161,15 @@ def _under_its_name(known: Mapping[str, Any]) -> dict[str, Any]:
     return {**known, **({"data": {**known["data"], "corpus": DATASET}} if "data" in known else {})}
 
 
-def _row(folder: Path, name: str, regime: str, told: Mapping[str, Any] | None, recipe: ZooRecipe) -> dict[str, Any]:
+def row_of(folder: Path, backbones: Backbones, regime: str) -> dict[str, Any]:
+    """Return the fields of a row that its saved captioner decides."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    scores = []
-    if told is not None:
-        verify = f"pseudocap zoo verify {name}"
-        scores = [{"dataset": DATASET, "split": "test", "metrics": dict(told[PLAIN]), "command": verify}]
-    weights = folder / WEIGHTS_FILE
+    encoder = config["encoders"]["video"]
     return {
-        "name": name,
+        "name": folder.name,
         "regime": regime,
-        "decoder": {"source": f"pseudocap://{OPT}", "fingerprint": config["decoder"]["fingerprint"]},
-        "encoder": {"source": f"pseudocap://{TIMESFORMER}", "fingerprint": config["encoders"]["video"]["fingerprint"]},
-        "weights": {"source": f"pseudocap://{name}", "sha256": sha256_of(weights)},
+        "decoder": {"source": f"pseudocap://{backbones.decoder}", "fingerprint": config["decoder"]["fingerprint"]},
+        "encoder": {"source": f"pseudocap://{backbones.encoder}", "fingerprint": encoder["fingerprint"]},
+        "weights": {"source": f"pseudocap://{folder.name}", "sha256": sha256_of(folder / WEIGHTS_FILE)},
         "preprocess": {key: config["preprocess"][key] for key in ("size", "mean", "std", "frames")},
-        "config": f"pseudocap/configs/{regime}-toy.yaml",
-        "scores": scores,
-        "license": "Apache-2.0",
-        "made_by": {"command": "pseudocap zoo build", "seed": recipe.seed, "commit": commit()},
     }

@@ -4,6 +4,7 @@ checkpoints in their published formats."""
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from helpers.decoders import write_decoder
 from helpers.films import write_film
 from helpers.hub_server import Hub
 from helpers.image_models import VIT, write_timm, write_transformers
+from safetensors import safe_open
 
 from pseudocap import PseudoCap
 from pseudocap.errors import CheckpointError, ConfigError
@@ -162,3 +164,20 @@ def test_an_encoder_that_this_version_cannot_run_is_named(tmp_path: Path) -> Non
     path.write_text(json.dumps(document))
     with pytest.raises(CheckpointError, match=r"has an encoder of audio, which pseudocap .* cannot run"):
         PseudoCap.from_pretrained(tmp_path / "saved", device="cpu")
+
+
+def test_adapters_stored_in_8_bits_are_half_as_large_and_close_to_the_others(
+    build: Callable[..., PseudoCap], tmp_path: Path
+) -> None:
+    model = build()
+    model.save_pretrained(tmp_path / "small", int8=True)
+    model.half().save_pretrained(tmp_path / "half")
+    loaded = PseudoCap.from_pretrained(tmp_path / "small", device="cpu")
+    exact = PseudoCap.from_pretrained(tmp_path / "half", device="cpu").adapter_state()
+    for name, tensor in loaded.adapter_state().items():
+        assert tensor.dtype == torch.float32
+        step = exact[name].abs().amax(dim=-1, keepdim=True) / 127
+        assert bool(((tensor - exact[name]).abs() <= 0.51 * step + 1e-3 * exact[name].abs()).all()), name
+    with safe_open(tmp_path / "small" / "adapter_model.safetensors", "pt") as file:
+        kinds = {file.get_tensor(name).dtype for name in file.keys() if file.get_tensor(name).dim() > 1}  # noqa: SIM118
+    assert torch.int8 in kinds

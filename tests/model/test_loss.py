@@ -49,6 +49,21 @@ def test_every_chunk_size_gives_the_naive_loss_and_gradient(batch: tuple[torch.T
     torch.testing.assert_close(gradient, expected)
 
 
+@pytest.mark.parametrize("chunk", [5, None])
+def test_smoothing_and_weights_give_pytorchs_loss_and_gradient(
+    batch: tuple[torch.Tensor, ...], chunk: int | None
+) -> None:
+    hidden, vocabulary, labels = batch
+    weights = torch.randn(labels.shape)
+    flat = labels[:, 1:].flatten()
+    each = F.cross_entropy((hidden[:, :-1] @ vocabulary.T).flatten(0, 1), flat, reduction="none", label_smoothing=0.2)
+    expected = (each * weights[:, 1:].flatten())[flat != IGNORE].mean()
+    loss = caption_loss(hidden, vocabulary, labels, chunk=chunk, smoothing=0.2, weights_NL=weights)
+    torch.testing.assert_close(loss, expected)
+    for got, wanted in zip(torch.autograd.grad(loss, hidden), torch.autograd.grad(expected, hidden), strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
 def test_no_logit_is_made_for_padding_nor_beyond_a_chunk(batch: tuple[torch.Tensor, ...]) -> None:
     hidden, vocabulary, labels = batch
     tokens = int((labels[:, 1:] != IGNORE).sum())

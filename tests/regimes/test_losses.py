@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from pseudocap.errors import ConfigError
+from pseudocap.memory import Memory
 from pseudocap.model.text import StopWords
 from pseudocap.regimes.losses import (
     Denoising,
     Noise,
+    Objective,
     PerturbedCaptions,
     denoising_consistency,
+    drop_features,
     gate_entropy,
     perturb,
     total_loss,
@@ -229,3 +232,16 @@ def test_a_probability_beyond_one_is_refused() -> None:
         Noise(drop=1.5)
     with pytest.raises(ConfigError, match=r"denoising.beta must be 0 or more"):
         Denoising(beta=-1.0)
+
+
+def test_a_share_of_the_memory_is_dropped_and_its_mean_stays() -> None:
+    memory = Memory.of_sight(time=torch.ones(4, 8, 64), space=torch.ones(4, 16, 64))
+    same, again, other = (drop_features(memory, 0.25, torch.Generator().manual_seed(seed)).space for seed in (0, 0, 1))
+    assert torch.equal(same, again)
+    assert not torch.equal(same, other)
+    assert float((same == 0).float().mean()) == pytest.approx(0.25, abs=0.02)
+    assert float(same.mean()) == pytest.approx(1.0, abs=0.03)
+    assert drop_features(memory, 0.0, torch.Generator()) is memory
+    for name in ("smoothing", "memory_dropout"):
+        with pytest.raises(ConfigError, match=f"objective.{name}"):
+            Objective(**{name: 1.0})

@@ -1,7 +1,7 @@
 """Read your own captions: JSON Lines, JSON or CSV of `video, caption[, start, end][, split]`, or a folder.
 
-A video may have several captions, as a list or on several rows. In a folder every video has a text file of the same
-name with one caption a line.
+Of pictures the field may be `image` as well. A video may have several captions, as a list or on several rows. In a
+folder every video has a text file of the same name with one caption a line.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pseudocap.errors import DataError, nearest
 from pseudocap.types import CaptionedVideo
 
 COLUMNS = ("video", "caption", "start", "end", "split")
+PICTURE = "image"  # another name of the first column
 
 
 def read_own(source: str | PathLike[str], *, split: str = "test", allow_partial: bool = False) -> Corpus:
@@ -77,6 +78,8 @@ def _merged(records: Iterator[tuple[str, object]], split: str, checks: Checks) -
 
 
 def _row(record: object, split: str, where: str) -> CaptionedVideo:
+    if isinstance(record, Mapping) and PICTURE in record and "video" not in record:
+        record = {("video" if name == PICTURE else name): value for name, value in record.items()}
     video = reading.identifier(reading.field(record, "video", str, where=where), "video", where=where)
     assert isinstance(record, Mapping), "its field was read"
     for name in record:

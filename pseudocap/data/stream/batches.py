@@ -50,18 +50,27 @@ class Stream:
     """Draw what one of `ranks` takes from a source, without end; together they take every sample once an epoch.
 
     `number` is that of the stream among others, so that each has an order of its own; by default its modality's.
+    `captions` is how many of a sample's captions are learned at once.
     """
 
     def __init__(
-        self, source: Source, *, seed: int, number: int | None = None, rank: int = 0, ranks: int = 1, mix: int = MIX
+        self,
+        source: Source,
+        *,
+        seed: int,
+        number: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
+        mix: int = MIX,
+        captions: int = 1,
     ) -> None:
-        self.source = source
+        self.source, self._captions = source, captions
         self._seed = (seed, numbered(())[source.modality] if number is None else number)
         self._rank, self._ranks = rank, ranks
         self._order = Order(source.groups, seed=self._seed, mix=mix)
 
-    def take(self, number: int, failures: list[BrokenSample]) -> tuple[Sample, str]:
-        """Return the sample of this number and the caption that it learns; append what fails to `failures`."""
+    def take(self, number: int, failures: list[BrokenSample]) -> tuple[Sample, tuple[str, ...]]:
+        """Return the sample of this number and the captions that it learns; append what fails to `failures`."""
         position = number * self._ranks + self._rank
         epoch, index = self._order.at(position)
         before = len(failures)
@@ -79,13 +88,16 @@ class Stream:
             "is this the right folder, and are its files complete?"
         )
 
-    def _sample(self, epoch: int, index: int) -> tuple[Sample, str]:
-        """Draw moments, crop and caption as functions of seed, epoch and sample, wherever it is in the order."""
+    def _sample(self, epoch: int, index: int) -> tuple[Sample, tuple[str, ...]]:
+        """Draw moments, crop and captions as functions of seed, epoch and sample, wherever it is in the order."""
         state = np.random.SeedSequence([*self._seed, _SAMPLING, epoch, index]).generate_state(1, np.uint64)
         generator = torch.Generator().manual_seed(int(state[0]))
         sample = self.source.sample(index, generator)
         generator.manual_seed(int(state[0]))  # the caption must not depend on how many numbers a crop takes
-        return sample, sample.captions[int(torch.randint(len(sample.captions), (), generator=generator))]
+        if self._captions == 1:
+            return sample, (sample.captions[int(torch.randint(len(sample.captions), (), generator=generator))],)
+        order = torch.randperm(len(sample.captions), generator=generator).tolist()
+        return sample, tuple(sample.captions[order[turn % len(order)]] for turn in range(self._captions))
 
 
 class TrainingBatches(Dataset[Delivery]):
@@ -101,7 +113,8 @@ class TrainingBatches(Dataset[Delivery]):
         first = draw.number * draw.size
         try:
             taken = [self.streams[draw.stream].take(number, failures) for number in range(first, first + draw.size)]
-            batch = collate([sample for sample, _ in taken], [caption for _, caption in taken], step=step)
+            captions = [caption for _, captions in taken for caption in captions]
+            batch = collate([sample for sample, _ in taken], captions, step=step)
         except DataError as error:
             return Delivery(None, tuple(failures), fatal=str(error))
         batch.stream = draw.stream

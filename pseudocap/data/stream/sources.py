@@ -132,9 +132,16 @@ class RowSource:
     """Draw the rows of a corpus whose video file is present. `missing` has the ids of the others."""
 
     groups: tuple[int, ...]
-    modality: Modality = "video"
 
-    def __init__(self, rows: Iterable[CaptionedVideo], videos: VideoFolder, preprocess: Preprocess) -> None:
+    def __init__(
+        self,
+        rows: Iterable[CaptionedVideo],
+        videos: VideoFolder,
+        preprocess: Preprocess,
+        *,
+        modality: Modality = "video",
+    ) -> None:
+        self.modality = modality
         found = [(row, videos.find(row)) for row in rows]
         self.rows = tuple(row for row, path in found if path is not None)
         self.missing = tuple(row.id for row, path in found if path is None)
@@ -160,13 +167,13 @@ class RowSource:
         row = self.rows[index]
         with open_video(self._paths[index], threads=1) as video:
             frames = _stretch_frames(video, row.start, row.end, self._preprocess, generator)
-        return Sample(key=row.id, modality="video", captions=row.captions, frames=frames)
+        return Sample(key=row.id, modality=self.modality, captions=row.captions, frames=frames)
 
     def describe(self, index: int) -> Described:
         row, path = self.rows[index], self._paths[index]
         state = Path(path).stat()
         content = stretch_id(_file_hash(path, state.st_size, state.st_mtime_ns), row.start, row.end)
-        return Described(key=row.id, content=content, modality="video", captions=row.captions)
+        return Described(key=row.id, content=content, modality=self.modality, captions=row.captions)
 
 
 @lru_cache(maxsize=4096)

@@ -45,6 +45,14 @@ def test_json_lines_json_and_csv_say_the_same(tmp_path: Path) -> None:
     assert read_own(lines).content_hash == read_own(table).content_hash
 
 
+def test_a_picture_may_be_called_an_image(tmp_path: Path) -> None:
+    (row,) = rows_of(write(tmp_path / "a.jsonl", json.dumps({"image": "a.jpg", "caption": ["a dog"], "split": "val"})))
+    assert row == ("a.jpg", "a.jpg", ("a dog",), None, None, "val")
+    both = write(tmp_path / "b.jsonl", json.dumps({"image": "a.jpg", "video": "a.mp4", "caption": "a dog"}))
+    with pytest.raises(DataError, match="unknown field 'image'"):
+        read_own(both)
+
+
 def test_rows_may_name_their_split(tmp_path: Path) -> None:
     path = write(tmp_path / "x.csv", "video,caption,split\na,one,train\nb,two,\n")
     assert read_own(path, split="val").splits == ("train", "val")

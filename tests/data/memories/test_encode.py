@@ -20,6 +20,7 @@ from helpers.crashing_rows import CrashingRows
 from helpers.films import write_film
 from helpers.hub_server import Hub
 from helpers.image_models import VIT, write_timm
+from helpers.tars import image_bytes
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
@@ -611,3 +612,19 @@ def test_the_verb_offers_the_nearest_name_of_timms(
     error = capsys.readouterr().err
     assert "timm has no model 'resnet81' (did you mean 'resnet18'?)" in error
     assert error.count("\n") == 1
+
+
+def test_captions_of_pictures_are_encoded_as_images_with_all_of_them(
+    backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(image_bytes(number))
+    rows = [{"image": f"{number}.png", "caption": ["a dog", f"picture {number}"]} for number in range(3)]
+    (tmp_path / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["--encoder", str(backbones / "timesformer"), "--out", str(tmp_path / "memories"), "--workers", "0"]
+    assert main(["encode", str(tmp_path / "captions.jsonl"), "--images", *words]) == 0
+    memories = MemorySource(tmp_path / "memories")
+    assert memories.modality == "image"
+    assert {row.captions for row in memories.rows} == {("a dog", f"picture {number}") for number in range(3)}
+    assert main(["encode", str(tmp_path), "--images", *words]) == 2
+    assert "is neither" in capsys.readouterr().err

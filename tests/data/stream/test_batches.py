@@ -14,7 +14,8 @@ from helpers.sources import Counting, batches, image_source
 from helpers.tars import SMALL, image_bytes, image_tars, video_tars, write_tar
 from PIL import Image
 
-from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches, Stream
+from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches, Stream, TrainingBatches
+from pseudocap.data.stream.mixture import Mixture
 from pseudocap.data.stream.sources import RowSource, TarSource, decode_picture
 from pseudocap.data.tars.index import index_tars
 from pseudocap.data.videos import VideoFolder
@@ -73,13 +74,30 @@ class Cropping(Counting):
 def taken(stream: Stream, count: int = 64) -> list[tuple[str, str, float]]:
     """Key, caption and crop of the first samples of a stream."""
     samples = [stream.take(number, []) for number in range(count)]
-    return [(sample.key, caption, float(sample.frames.sum())) for sample, caption in samples]
+    return [(sample.key, caption, float(sample.frames.sum())) for sample, (caption,) in samples]
 
 
 def test_a_caption_does_not_depend_on_how_many_numbers_a_crop_takes() -> None:
     few, many = (taken(Stream(Cropping(numbers), seed=0)) for numbers in (0, 7))
     assert [(key, caption) for key, caption, _ in few] == [(key, caption) for key, caption, _ in many]
     assert len({caption for _, caption, _ in few}) == 4
+
+
+def test_several_captions_of_a_sample_are_different_ones_and_lie_side_by_side() -> None:
+    stream = Stream(Counting((64,)), seed=0, captions=3)
+    for number in range(8):
+        sample, captions = stream.take(number, [])
+        assert len(set(captions)) == 3
+        assert set(captions) <= set(sample.captions)
+    mixture = Mixture(batch_size=4, probabilities={"video": 1.0}, seed=0)
+    batch = TrainingBatches({"video": stream}, mixture)[0].batch
+    assert len(batch) == 4
+    for row, theirs in enumerate(batch.references):
+        assert set(batch.captions[3 * row : 3 * row + 3]) <= set(theirs)
+    short = Stream(Counting((64,)), seed=0, captions=6)
+    sample, captions = short.take(0, [])
+    assert len(captions) == 6
+    assert set(captions) == set(sample.captions), "where there are fewer, all of them, and some again"
 
 
 def test_streams_of_other_seeds_and_numbers_have_other_orders_captions_and_crops() -> None:

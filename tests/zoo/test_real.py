@@ -1,0 +1,51 @@
+"""The real zoo at a size that teaches nothing, on pictures and films drawn here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.real_world import write_real_world
+
+from pseudocap import PseudoCap
+from pseudocap.cli.main import main
+from pseudocap.files import sources
+from pseudocap.hub.manifest import read_manifest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_real_world(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def built(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("real")
+    assert main(["zoo", "build", "--world", "real", "--data", str(data), "--smoke", "--out", str(root)]) == 0
+    return root
+
+
+def test_a_second_build_makes_nothing(built: Path, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in built.rglob("*") if path.is_file()}
+    words = ["--data", str(data), "--smoke", "--out", str(built), "--json"]
+    assert main(["zoo", "build", "--world", "real", *words]) == 0
+    reports = json.loads(capsys.readouterr().out)
+    assert {path: path.stat().st_mtime_ns for path in built.rglob("*") if path.is_file()} == before
+    assert reports["photographs"]["train"] == 6
+    assert set(reports["scores-real-mixed"]["scores"]["clips, 1 beams"]) > {"CIDEr-D", "BLEU-4"}
+
+
+def test_the_captioners_that_are_shipped_load_by_their_rows(
+    built: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "SHIPPED", built / "zoo" / "shipped")
+    rows = {row["name"]: row for row in read_manifest(built / "zoo" / "checkpoints.yaml")}
+    assert list(rows) == ["real-photos", "real-mixed"]
+    for name, row in rows.items():
+        model = PseudoCap.from_pretrained(name, checkpoints=built / "zoo" / "checkpoints.yaml")
+        assert isinstance(model.caption(data / "real_clips" / "0.mp4"), str)
+        assert row["license"] == "non-commercial research and education"
+        assert "non-commercial" in (built / "zoo" / "shipped" / name / "README.md").read_text()
