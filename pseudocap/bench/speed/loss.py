@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart, take_turns
 from pseudocap.bench.tables import head
-from pseudocap.model.loss import IGNORE, caption_loss
+from pseudocap.model.loss import CHUNK, IGNORE, caption_loss
 
 N, L, D, V = 64, 32, 2048, 50272
 KINDS = ("naive", "no padding", "chunked")
@@ -33,7 +33,7 @@ def make_step(kind: str) -> Callable[[], float]:
             logits = F.linear(hidden, vocabulary).float()
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=IGNORE)
         else:
-            loss = caption_loss(hidden, vocabulary, labels, **({"chunk": None} if kind == "no padding" else {}))
+            loss = caption_loss(hidden, vocabulary, labels, chunk=None if kind == "no padding" else CHUNK)
         loss.backward()
         return loss.item()
 
