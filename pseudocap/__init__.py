@@ -14,18 +14,20 @@ from pseudocap.version import __version__
 
 if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
+    from pseudocap.external import load
     from pseudocap.hub.manifest import list_checkpoints
     from pseudocap.memory import VideoMemory
     from pseudocap.metrics.suite import score
     from pseudocap.model.config import PseudoCapConfig
 
-__all__ = ["PseudoCap", "PseudoCapConfig", "VideoMemory", "__version__", "list_checkpoints", "score"]
+__all__ = ["PseudoCap", "PseudoCapConfig", "VideoMemory", "__version__", "list_checkpoints", "load", "score"]
 
 _HOMES = {
     "PseudoCap": "pseudocap.captioner",
     "PseudoCapConfig": "pseudocap.model.config",
     "VideoMemory": "pseudocap.memory",
     "list_checkpoints": "pseudocap.hub.manifest",
+    "load": "pseudocap.external",
     "score": "pseudocap.metrics.suite",
 }
 

@@ -20,6 +20,7 @@ import gradio as gr
 from pseudocap.captioner import PseudoCap
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, PseudocapError
+from pseudocap.external import ExternalCaptioner, load
 from pseudocap.types import TimedCaption
 from pseudocap.video.subtitles import clock, merge_equal, to_srt, to_vtt
 
@@ -37,17 +38,17 @@ class Captioners:
     names: Sequence[str]
     checkpoints: str | None = None
     device: str = "auto"
-    _loaded: dict[str, PseudoCap] = field(default_factory=dict)
+    _loaded: dict[str, PseudoCap | ExternalCaptioner] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def load(self, name: str) -> PseudoCap:
+    def load(self, name: str) -> PseudoCap | ExternalCaptioner:
         """Return the captioner of that name; what is not on the list is refused, whatever the browser sends."""
         if name not in self.names:
             raise ConfigError(f"{name!r} is none of {', '.join(self.names)}")
         with self._lock:
             model = self._loaded.pop(name, None)
             if model is None:
-                model = PseudoCap.from_pretrained(name, checkpoints=self.checkpoints, device=self.device)
+                model = load(name, checkpoints=self.checkpoints, device=self.device)
             self._loaded[name] = model  # at the end: the first is the one longest unused
             while len(self._loaded) > IN_MEMORY:
                 del self._loaded[next(iter(self._loaded))]
@@ -208,8 +209,10 @@ def download(name: str, text: str) -> str:
     return str(path)
 
 
-def picture(model: PseudoCap, video: str) -> str:
+def picture(model: PseudoCap | ExternalCaptioner, video: str) -> str:
     """Draw the caption of the entire video, and where each of its words looked, as a PNG."""
+    if not isinstance(model, PseudoCap):
+        raise ConfigError(f"where {model.model.name} looked is not known: only a PseudoCap's adapters say it")
     path = _new_file("looked.png")
     model.explain(video).save(path)
     return str(path)

@@ -41,6 +41,11 @@ class FileCaptioner(ABC, Generic[Seen]):
     def caption_clips(self, clips: Sequence[Seen], decoding: FileDecoding) -> list[str]:
         """Caption clips of any lengths as one batch."""
 
+    @property
+    @abstractmethod
+    def toy_notice(self) -> str:
+        """Return the line that must stand beside the captions of a toy captioner; nothing of any other."""
+
     def caption(
         self,
         video: str | Path | Sequence[str | Path],
@@ -153,7 +158,6 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor]):
 
     @property
     def toy_notice(self) -> str:
-        """Return the line that must stand beside the captions of a toy captioner; nothing of any other."""
         name = "this captioner" if self.origin is None else self.origin.public_name or self.origin.source
         return toy_notice(name, self.config)
 

@@ -201,7 +201,18 @@ def test_of_all_rows_the_captioner_of_real_pictures_is_chosen_first() -> None:
     cli.add_arguments(parser)
     offered = cli._names(parser.parse_args([]))
     assert offered[0] == DEFAULT_CAPTIONER
-    assert sorted(offered) == sorted(row["name"] for row in list_checkpoints())
+    assert sorted(offered) == sorted(row["name"] for row in list_checkpoints() if row["regime"] != "external")
+
+
+def test_a_model_of_transformers_is_offered_and_says_nothing_of_where_it_looked(
+    blip_folder: Path, tmp_path: Path
+) -> None:
+    film = write_film(tmp_path / "film.mp4", seconds=4)
+    offered = app.Captioners(names=[str(blip_folder)], device="cpu")
+    captions = list(offered.caption(str(film), str(blip_folder), 2.0))[-1]
+    assert captions[-1].end == pytest.approx(4, abs=0.2)
+    with pytest.raises(ConfigError, match="blip looked is not known: only a PseudoCap's adapters say it"):
+        app.picture(offered.load(str(blip_folder)), str(film))
 
 
 def test_corrections_are_what_finetune_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

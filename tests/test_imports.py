@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
 BASE = {"errors", "version", "types", "memory", "decoding", "files", "stages", "tolerance", "workers"}
 ABOVE_BASE = {
     *("video", "audio", "metrics", "model", "hub", "explain", "label", "mine", "data", "captioner", "caption_files"),
-    *("app", "search", "regimes", "evaluate", "toyworld", "bench", "zoo"),
+    *("external", "app", "search", "regimes", "evaluate", "toyworld", "bench", "zoo"),
 }
 # What a stage imports beside itself and the base; a dotted name is the only way into that stage.
 ALLOWED: dict[str, set[str]] = {
@@ -39,7 +39,8 @@ ALLOWED: dict[str, set[str]] = {
     "data": BASE | {"video", "audio", "label.schema", "model.encoders"},
     "captioner": BASE | {"video", "audio", "model", "hub", "explain"},
     "caption_files": BASE | {"video", "captioner"},
-    "app": BASE | {"captioner", "video", "data"},
+    "external": BASE | {"captioner", "hub", "label", "model", "video"},
+    "app": BASE | {"captioner", "external", "video", "data"},
     "search": BASE | {"captioner", "data", "model.retrieval"},
     "regimes": BASE | {"model", "data", "metrics", "captioner"},
     "evaluate": BASE | {"captioner", "search", "metrics", "data"},

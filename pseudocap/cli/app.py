@@ -9,7 +9,7 @@ from contextlib import suppress
 from threading import Event
 
 from pseudocap.cli.quiet import quieten
-from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_captioner
+from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner
 from pseudocap.errors import ConfigError
 
 LOCAL = "127.0.0.1"
@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         action="append",
         metavar="N",
-        help=f"a captioner to offer: a row, a directory or a repo; again for more ({DEFAULT_CAPTIONER}, then all rows)",
+        help="a captioner to offer: a row, a directory or a repo; again for more "
+        f"({DEFAULT_CAPTIONER}, then all other rows of ours)",
     )
     add_checkpoints_option(parser)
     parser.add_argument("--port", type=int, default=7860, help="0: any free one (7860)")
@@ -70,9 +71,10 @@ def _names(args: argparse.Namespace) -> list[str]:
     """Return what is offered, first what is chosen already; a name that cannot be found is reported now."""
     from pseudocap.hub.manifest import all_rows
 
-    names = args.checkpoint or sorted(all_rows(args.checkpoints), key=lambda name: name != DEFAULT_CAPTIONER)
+    ours = [name for name, row in all_rows(args.checkpoints).items() if not row.external]
+    names = args.checkpoint or sorted(ours, key=lambda name: name != DEFAULT_CAPTIONER)
     if not names:
         raise ConfigError("no weights are released yet: name a captioner with --checkpoint")
     for name in args.checkpoint or ():
-        find_captioner(name, args.checkpoints)
+        find_any_captioner(name, args.checkpoints)
     return names

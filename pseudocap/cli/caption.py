@@ -10,21 +10,22 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.decoding import add_decoding_options, read_decoding
 from pseudocap.cli.delivery import FORMATS, counted, in_folder, plan_delivery
 from pseudocap.cli.media_files import media_files
 from pseudocap.cli.quiet import quieten
-from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_captioner, print_toy_notice
+from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.remote import RemotePath
-from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, PRECISIONS
+from pseudocap.types import CLIP_SECONDS, EXTERNAL_FRAMES, MIN_SECONDS, PRECISIONS
 
 if TYPE_CHECKING:
     from pseudocap.caption_files import FileCaptions
-    from pseudocap.captioner import PseudoCap
+    from pseudocap.captioner import FileCaptioner
+    from pseudocap.hub.external import External
     from pseudocap.hub.fetch import Fetched
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--checkpoint",
         default=DEFAULT_CAPTIONER,
         metavar="N",
-        help=f"a row, a directory or a repo ({DEFAULT_CAPTIONER})",
+        help=f"a row, a directory or a repo; also of any image-text model of transformers ({DEFAULT_CAPTIONER})",
     )
     add_checkpoints_option(parser)
     parser.add_argument(
@@ -59,7 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write a file for each instead of printing; also FILE.srt of one video, FILE.jsonl or FILE.parquet of all",
     )
     parser.add_argument("--preview", type=Path, metavar="DIR", help="also small films with the captions written below")
-    add_decoding_options(parser, FileDecoding(), "beams top_p seed max_new_tokens num_frames batch_size")
+    add_decoding_options(parser, FileDecoding(), "beams top_p seed max_new_tokens num_frames batch_size prompt")
+    parser.add_argument(
+        "--frames",
+        choices=EXTERNAL_FRAMES,
+        help="what an image-text model sees of a clip: its centre frame, several that vote, or several as a video "
+        "(video where the model takes one, else centre)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument(
         "--precision",
@@ -77,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     decoding = read_decoding(args, FileDecoding)
     failures: list[str] = []
     with _files(args.files) as files:
-        captioner = find_captioner(args.checkpoint, args.checkpoints)
+        captioner = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
         delivery = plan_delivery(files, form=args.format, dense=dense, out=args.out)
         previews = in_folder(files, args.preview, ".preview.mp4", "--preview") if args.preview else None
         filmed = 0
@@ -109,15 +116,16 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _model(args: argparse.Namespace, captioner: Fetched) -> PseudoCap:
-    from pseudocap.captioner import PseudoCap
+def _model(args: argparse.Namespace, captioner: Fetched | External) -> FileCaptioner[Any]:
+    from pseudocap.external import load
 
     quieten()
     with warnings.catch_warnings(record=True) as doubts:
-        model = PseudoCap.from_pretrained(captioner, device=args.device, precision=args.precision)
+        model = load(captioner, frames=args.frames, device=args.device, precision=args.precision)
     for doubt in doubts:
         print(f"warning: {doubt.message}", file=sys.stderr)
-    print_toy_notice(args.checkpoint, model.config)
+    if model.toy_notice:
+        print(f"warning: {model.toy_notice}", file=sys.stderr)
     return model
 
 

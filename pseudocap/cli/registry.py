@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pseudocap.hub.external import External
     from pseudocap.hub.fetch import Fetched
     from pseudocap.model.config import PseudoCapConfig
 
@@ -19,6 +20,18 @@ def add_checkpoints_option(parser: argparse._ActionsContainer) -> None:
         metavar="FILE_OR_URL",
         help="a registry of your own beside the shipped checkpoints.yaml (default: $PSEUDOCAP_CHECKPOINTS)",
     )
+
+
+def find_any_captioner(name: str, checkpoints: str | None, *, frames: str | None = None) -> Fetched | External:
+    """Locate a captioner of ours or a model of transformers."""
+    from pseudocap.hub.external import find_external, refuse_frames
+
+    external = find_external(name, checkpoints=checkpoints)
+    if external is not None:
+        return external
+    found = find_captioner(name, checkpoints)
+    refuse_frames(frames, name)
+    return found
 
 
 def find_captioner(

@@ -13,7 +13,8 @@ from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.files.sources import check_repo, is_directory
 from pseudocap.hub.checkpoint import read_config
-from pseudocap.hub.fetch import is_captioner
+from pseudocap.hub.external import find_external
+from pseudocap.hub.fetch import find_row, is_captioner
 from pseudocap.label.framing import Framing
 from pseudocap.label.teachers.base import LateTeacher, NullTeacher, Teacher
 from pseudocap.label.teachers.transcript import AsrTeacher
@@ -42,7 +43,7 @@ def check_teacher(args: argparse.Namespace) -> None:
             found = find_captioner(args.teacher, args.checkpoints)
             print_toy_notice(args.teacher, read_config(found.folder))
         return
-    if not is_directory(args.teacher):
+    if not is_directory(args.teacher) and find_row(args.teacher, args.checkpoints) is None:
         check_repo(args.teacher)
     print_toy_notice(args.teacher, args.teacher)
 
@@ -66,8 +67,11 @@ def build_teacher(args: argparse.Namespace) -> Teacher:
     quieten()
     if _is_pseudocap(args.teacher, args.revision, args.checkpoints):
         return _captioner(args, decoding, device)
+    source, revision = args.teacher, args.revision
+    if find_row(source, args.checkpoints) is not None and (row := find_external(source, checkpoints=args.checkpoints)):
+        source, revision = row.source, revision or row.revision
     return ImageTextTeacher(
-        args.teacher, decoding=decoding, revision=args.revision, size=args.size, device=device, dtype=args.dtype
+        source, decoding=decoding, revision=revision, size=args.size, device=device, dtype=args.dtype
     )
 
 

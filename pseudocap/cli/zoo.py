@@ -74,7 +74,8 @@ def _show(args: argparse.Namespace) -> int:
         return 0
     print(yaml.safe_dump(dict(row.values), sort_keys=False, allow_unicode=True).rstrip())
     print(f"\nin {_whence(row)}\nat {row.weights}")
-    print(f"to use it: PseudoCap.from_pretrained({row.name!r})")
+    use = "load" if row.external else "PseudoCap.from_pretrained"
+    print(f"to use it: pseudocap.{use}({row.name!r})")
     return 0
 
 
@@ -108,7 +109,9 @@ def _verify(args: argparse.Namespace) -> int:
     findings: list[RowFinding] = []
     with tempfile.TemporaryDirectory() as scratch:
         world = (
-            None if args.no_scores or not any(row.values["scores"] for row in chosen) else args.data or Path(scratch)
+            None
+            if args.no_scores or not any(row.values["scores"] and not row.external for row in chosen)
+            else args.data or Path(scratch)
         )
         if world is not None:
             with progress_of("drawing the films", "films") as progress:
@@ -122,7 +125,8 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         for each in findings:
             figures = ", ".join(f"{name} {value:.2f}" for name, value in each.scores.items())
-            print(f"{each.name}: {'; '.join(each.problems) or 'as it says'}{f' ({figures})' if figures else ''}")
+            said = "; ".join(each.problems) or each.skipped or "as it says"
+            print(f"{each.name}: {said}{f' ({figures})' if figures else ''}")
             if each.not_scored:
                 print(f"  not scored: {each.not_scored}")
     return 1 if any(each.problems for each in findings) else 0

@@ -97,6 +97,11 @@ def _row(
 ) -> Fetched:
     rows = all_rows(checkpoints, local_files_only=access.local_files_only)
     row = rows.get(name)
+    if row is not None and row.external:
+        raise CheckpointError(
+            f"{name} is no PseudoCap but {row.weights}, a model of transformers: it captions (pseudocap caption "
+            f"--checkpoint {name}, pseudocap.load) and teaches (pseudocap label --teacher {name})"
+        )
     if row is None:
         offer = f"it offers {', '.join(rows)}" if rows else "no weights are released yet"
         raise CheckpointError(f"{name} is no directory here{nearest(name, rows)}; checkpoints.yaml: {offer}")
@@ -149,17 +154,29 @@ def is_captioner(name: str, *, revision: str | None = None, checkpoints: str | P
     if scheme not in ("", "hf", "pseudocap"):
         return True  # nothing else of ours is loaded from an address
     if not scheme and not Path(name).expanduser().is_dir() and _is_bare(name):
-        return name in all_rows(checkpoints)
-    folder = Path(name).expanduser()
-    if not scheme and folder.is_dir():
-        config = find_file(folder, CONFIG_FILE)
-    else:
+        row = find_row(name, checkpoints)
+        return row is not None and not row.external
+    source, written = name, ""
+    if scheme or not Path(name).expanduser().is_dir():
         source, _, written = name.partition("@")
-        config = find_file(source, CONFIG_FILE, revision=revision or written or None)
+    return model_type(source, revision or written or None) == MODEL_TYPE
+
+
+def find_row(name: str, checkpoints: str | Path | None = None) -> Row | None:
+    """Return the row of that name; a directory goes before it."""
+    bare = not URL.match(name) and _is_bare(name) and not Path(name).expanduser().is_dir()
+    return all_rows(checkpoints).get(name) if bare else None
+
+
+def model_type(source: str, revision: str | None = None) -> str | None:
+    """Return which kind of model a directory or a repo holds, as its config.json has it."""
+    folder = Path(source).expanduser()
+    config = find_file(folder if folder.is_dir() else source, CONFIG_FILE, revision=revision)
     try:
-        return bool(json.loads(config.read_bytes()).get("model_type") == MODEL_TYPE)
+        kind = json.loads(config.read_bytes()).get("model_type")
     except (OSError, ValueError, AttributeError):
-        return False
+        return None
+    return kind if isinstance(kind, str) else None
 
 
 def _split_revision(text: str) -> tuple[str, str | None]:

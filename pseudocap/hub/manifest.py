@@ -33,6 +33,8 @@ FIELDS: dict[str, type] = {
     "license": str,
     "made_by": dict,
 }
+EXTERNAL = "external"  # in place of a regime: a model of transformers, made by others and captioning by itself
+EXTERNAL_FIELDS = {name: FIELDS[name] for name in ("name", "regime", "weights", "scores", "license")}
 SHA256 = re.compile(r"[0-9a-f]{64}")
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -49,6 +51,11 @@ class Row:
     @property
     def name(self) -> str:
         return str(self.values["name"])
+
+    @property
+    def external(self) -> bool:
+        """Return whether it names a captioner of another project, which transformers loads."""
+        return self.values["regime"] == EXTERNAL
 
     @property
     def revision(self) -> str | None:
@@ -155,28 +162,38 @@ def _check_row(row: object, *, where: str) -> None:
     if not isinstance(row, dict):
         raise CheckpointError(f"{where} is not a mapping of fields")
     where = f"{where} ({row.get('name', 'no name')})"
+    fields = EXTERNAL_FIELDS if row.get("regime") == EXTERNAL else FIELDS
     for key in row:
-        if key not in FIELDS:
-            raise CheckpointError(f"{where}: unknown field {key!r}{nearest(str(key), FIELDS)}")
-    for key, kind in FIELDS.items():
+        if key not in fields:
+            raise CheckpointError(f"{where}: unknown field {key!r}{nearest(str(key), fields)}")
+    for key, kind in fields.items():
         if key not in row:
             raise CheckpointError(f"{where}: the field {key!r} is missing")
         if not isinstance(row[key], kind):
             raise CheckpointError(f"{where}: {key} must be a {kind.__name__}, not {row[key]!r}")
     if not re.fullmatch(r"[\w.-]+", row["name"]):
         raise CheckpointError(f"{where}: a name is letters, digits, '.', '-' and '_', not {row['name']!r}")
-    if row["regime"] not in REGIMES:
-        raise CheckpointError(f"{where}: regime {row['regime']!r} is none of {', '.join(REGIMES)}")
+    if row["regime"] not in (*REGIMES, EXTERNAL):
+        raise CheckpointError(f"{where}: regime {row['regime']!r} is none of {', '.join((*REGIMES, EXTERNAL))}")
     _check_sources(row, where)
 
 
 def _check_sources(row: Mapping[str, Any], where: str) -> None:
     for key in ("decoder", "encoder", "weights"):
-        if not isinstance(row[key].get("source"), str) or not row[key]["source"]:
+        if key in row and (not isinstance(row[key].get("source"), str) or not row[key]["source"]):
             raise CheckpointError(f"{where}: {key} must name its source (a repo, an address or a packaged path)")
-    if "sha256" not in row["weights"]:
+    if row["regime"] == EXTERNAL:
+        _check_citations(row, where)
+    elif "sha256" not in row["weights"]:
         raise CheckpointError(f"{where}: weights must carry the sha256 of the file")
-    if not SHA256.fullmatch(str(row["weights"]["sha256"])):
+    elif not SHA256.fullmatch(str(row["weights"]["sha256"])):
         raise CheckpointError(
             f"{where}: weights.sha256 must be 64 hexadecimal digits, not {row['weights']['sha256']!r}"
         )
+
+
+def _check_citations(row: Mapping[str, Any], where: str) -> None:
+    """Require that figures of others say where they are published."""
+    for score in row["scores"]:
+        if not isinstance(score, dict) or not isinstance(score.get("metrics"), dict) or not score.get("cited"):
+            raise CheckpointError(f"{where}: each of its scores needs dataset, metrics, and cited: the paper and table")

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from helpers.image_text_models import write_encoder_decoder, write_git, write_qwen2_vl
 from helpers.shaded_films import write_film
 
-from pseudocap import PseudoCap
+from pseudocap import PseudoCap, load
 from pseudocap.caption_files import FileCaptions
 from pseudocap.cli.delivery import CaptionDelivery, plan_delivery
 from pseudocap.cli.main import main
 from pseudocap.types import TimedCaption
 from pseudocap.video.decode import open_video, probe
+from pseudocap.zoo.tiny import write_blip, write_opt
 
 
 @pytest.fixture
@@ -243,3 +246,66 @@ def test_a_copy_of_a_toy_captioner_under_another_name_says_so_too(
     assert f"{tmp_path / 'mine'} is a toy" in capsys.readouterr().err
     assert caption(films / "a.mp4", "--checkpoint", checkpoint) == 0
     assert "is a toy" not in capsys.readouterr().err
+
+
+def test_a_model_of_transformers_goes_through_the_same_files_failures_and_formats(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_git(tmp_path / "git", frames=4)
+    named = ("--checkpoint", tmp_path / "git", "--max-new-tokens", 6)
+    (films / "broken.mp4").write_text("no film")
+    assert caption(films, *named, "--format", "json", "--batch-size", 2) == 1
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    whole = [films / "a.mp4", films / "b.mp4", films / "more" / "c.mp4"]
+    assert [row["captions"][0]["text"] for row in rows if "error" not in row] == load(
+        tmp_path / "git", device="cpu"
+    ).caption(whole, max_new_tokens=6)
+    assert "failed: " in printed.err
+    out = tmp_path / "out"
+    assert caption(films / "a.mp4", films / "b.mp4", *named, "--format", "srt", "--clip-seconds", 1, "--out", out) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt"]
+    assert "00:00:00,000 --> " in (out / "a.srt").read_text()
+    words = (*named, "--frames", "centre", "--preview", tmp_path / "seen")
+    assert caption(films / "a.mp4", *words, "--prompt", "a dog") == 0
+    asked = load(tmp_path / "git", device="cpu", frames="centre")
+    assert capsys.readouterr().out == f"{asked.caption(films / 'a.mp4', max_new_tokens=6, prompt='a dog')}\n"
+    assert len(list((tmp_path / "seen").iterdir())) == 1
+
+
+def test_a_row_may_name_a_model_of_transformers(
+    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_qwen2_vl(tmp_path / "qwen")
+    row = {"name": "mine", "regime": "external", "weights": {"source": "qwen"}, "scores": [], "license": "MIT"}
+    (tmp_path / "rows.yaml").write_text(yaml.safe_dump({"checkpoints": [row]}))
+    registry = ("--checkpoints", tmp_path / "rows.yaml")
+    assert caption(films / "a.mp4", "--checkpoint", "mine", *registry, "--prompt", "what runs", "--num-frames", 4) == 0
+    model = load(tmp_path / "qwen", device="cpu")
+    assert capsys.readouterr().out == f"{model.caption(films / 'a.mp4', prompt='what runs', num_frames=4)}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["{root}/opt"], "opt is a opt, which writes no text about pictures"),
+        (["{root}/empty"], "empty is no PseudoCap checkpoint: it has no config.json"),
+        (["nothing-of-this-name"], "nothing-of-this-name is no directory here"),
+        (["{root}/ours", "--frames", "centre"], "frames is centre, which is for image-text models of transformers"),
+        (["{root}/old", "--prompt", "a dog"], "which takes no prompt: leave prompt out"),
+        (["{root}/blip", "--frames", "video"], "takes pictures alone: name centre or consensus"),
+        (["{root}/blip", "--precision", "int4"], "precision is int4, which is for captioners of ours"),
+    ],
+)
+def test_a_model_or_an_option_that_does_not_fit_is_one_line(
+    words: list[str], message: str, films: Path, model: PseudoCap, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model.save_pretrained(tmp_path / "ours")
+    write_opt(tmp_path / "opt")
+    write_encoder_decoder(tmp_path / "old", processor=False)
+    write_blip(tmp_path / "blip")
+    (tmp_path / "empty").mkdir()
+    assert caption(films / "a.mp4", "--checkpoint", *(word.format(root=tmp_path) for word in words)) == 2
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if not line.startswith("Writing"))
+    assert line.startswith("error: ")
+    assert message in line

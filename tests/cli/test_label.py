@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
@@ -42,6 +43,20 @@ def test_a_summary_and_rows(films: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert label(films, "--teacher", "null", "--clip-seconds", 2, "--out", tmp_path / "out", "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert (result["clips"], result["run"]["clips"]) == (6, 0)
+
+
+def test_a_row_that_names_a_model_of_transformers_teaches(films: Path, blip_folder: Path, tmp_path: Path) -> None:
+    row = {
+        "name": "mine",
+        "regime": "external",
+        "weights": {"source": str(blip_folder)},
+        "scores": [],
+        "license": "MIT",
+    }
+    (tmp_path / "rows.yaml").write_text(yaml.safe_dump({"checkpoints": [row]}))
+    named = ("--teacher", "mine", "--checkpoints", tmp_path / "rows.yaml", "--max-new-tokens", 4)
+    assert label(films, *named, "--clip-seconds", 2, "--device", "cpu", "--out", tmp_path / "out") == 0
+    assert {row.teacher for row in read_labels(tmp_path / "out")} == {str(blip_folder)}
 
 
 def test_what_could_not_be_compared_is_told_before_anything_is_labelled(

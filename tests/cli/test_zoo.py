@@ -50,6 +50,24 @@ def test_list_gives_the_rows_of_a_registry_beside_the_shipped(
     assert "CIDEr-D 54.3" in table
 
 
+def test_rows_of_other_projects_are_listed_with_citations_and_not_verified(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["zoo", "list"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("blip-large"))
+    assert line.split()[:2] == ["blip-large", "external"]
+    assert main(["zoo", "show", "blip-large"]) == 0
+    printed = capsys.readouterr().out
+    assert "cited: Li et al., BLIP" in printed
+    assert "to use it: pseudocap.load('blip-large')" in printed
+    assert main(["zoo", "verify", "blip-large", "git-base-vatex"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(": skipped: hf://")[0] for line in lines] == ["blip-large", "git-base-vatex"]
+    assert main(["pull", "blip-large", "--to", "nowhere"]) == 2
+    assert "blip-large is no PseudoCap but hf://Salesforce/blip-image-captioning-large" in capsys.readouterr().err
+
+
 def test_show_tells_all_of_a_row_and_where_it_lies(
     registry: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

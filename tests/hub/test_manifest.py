@@ -53,6 +53,32 @@ def test_a_wrong_row_is_refused_by_field(tmp_path: Path, change: dict[str, objec
         list_checkpoints(write(tmp_path, {"checkpoints": [{**ROW, **change}]}))
 
 
+EXTERNAL = {
+    "name": "blip",
+    "regime": "external",
+    "weights": {"source": "hf://team/blip", "revision": "main"},
+    "scores": [{"dataset": "coco", "metrics": {"CIDEr": 136.7}, "cited": "a paper, table 7"}],
+    "license": "MIT",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"decoder": {"source": "d"}}, r"row 0 \(blip\): unknown field 'decoder'"),
+        ({"weights": {}}, "weights must name its source"),
+        ({"scores": [{"dataset": "coco", "metrics": {"CIDEr": 1.0}}]}, "and cited: the paper and table"),
+        ({"scores": [{"dataset": "coco", "cited": "a paper"}]}, "needs dataset, metrics, and cited"),
+    ],
+)
+def test_a_row_of_another_projects_captioner_cites_its_figures(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    assert list_checkpoints(write(tmp_path, {"checkpoints": [EXTERNAL]})) == [EXTERNAL]
+    with pytest.raises(CheckpointError, match=message):
+        list_checkpoints(write(tmp_path, {"checkpoints": [{**EXTERNAL, **change}]}))
+
+
 def test_missing_fields_twice_used_names_and_other_documents_are_refused(tmp_path: Path) -> None:
     short = {key: value for key, value in ROW.items() if key != "config"}
     with pytest.raises(CheckpointError, match="the field 'config' is missing"):

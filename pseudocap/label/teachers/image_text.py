@@ -13,13 +13,14 @@ import torch
 
 from pseudocap.decoding import Decoding, LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
-from pseudocap.files.sources import check_repo, hub_answers, resolve_source
+from pseudocap.files.sources import check_repo, hub_answers, hub_file, resolve_source
 from pseudocap.label.sampling import KeyedSampling
 from pseudocap.label.teachers.base import Answer, View
 
 BLIP = "Salesforce/blip-image-captioning-large"
 INT8 = "int8"  # the linear layers of a BLIP; all else stays float32
 EXAMPLE = f"name a directory, or a repo of an image-text model on the hub, {BLIP} for example"
+PIXELS = "pixel_values"
 CHAT_FRAMES = 8  # of a video, for chat-style models, which take any number
 
 
@@ -45,6 +46,7 @@ class ImageTextModel:
         self._device = torch.device(device)
         self._dtype = _precision(dtype, self._device)
         self.name = name
+        self.revision: str | None = None
         self._load(name, revision, size)
         if self._is_blip:
             from pseudocap.label.teachers.blip import fuse
@@ -52,7 +54,6 @@ class ImageTextModel:
             fuse(self._model)
         if dtype == INT8:
             self._to_int8()
-        self.revision: str | None = getattr(self._model.config, "_commit_hash", None) or revision
         self.short_side: int | None = size or _side(self._processor)
         self.dtype = INT8 if dtype == INT8 else str(self._dtype).removeprefix("torch.")
 
@@ -90,8 +91,11 @@ class ImageTextModel:
 
         folder = Path(resolve_source(name)).expanduser()
         source = str(folder) if folder.is_dir() else check_repo(name)
-        options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
-        options["local_files_only"] = not hub_answers(source, revision=revision)  # or it asks again for minutes
+        offline = not hub_answers(source, revision=revision)  # or it asks again for minutes
+        if not folder.is_dir():  # the commit, which labels record, and which all files come from
+            revision = hub_file(source, "config.json", revision=revision, local_files_only=offline).parent.name
+        self.revision = revision
+        options: dict[str, Any] = {"revision": revision, "local_files_only": offline, "trust_remote_code": False}
         try:
             config = AutoConfig.from_pretrained(source, **options)
             if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
@@ -158,7 +162,7 @@ class ImageTextModel:
         if not self.is_chat:  # GIT: an embedding for each frame, and otherwise its images
             inputs = self._inputs([image for clip in clips for image in clip], prompt)
             rows = {name: value.unflatten(0, (len(clips), -1)) for name, value in inputs.items()}
-            return {name: value if name == "pixel_values" else value[:, 0] for name, value in rows.items()}
+            return {name: value if name == PIXELS else value[:, 0] for name, value in rows.items()}
         from transformers.video_utils import VideoMetadata
 
         metadata = [
@@ -190,7 +194,7 @@ class ImageTextModel:
         if prompt and "input_ids" not in inputs:
             raise InputError(f"{self.name} is a {kind}, which takes no prompt: leave prompt out")
         if kind == "git" and prompt:
-            return {name: inputs[name][:, :-1] if name != "pixel_values" else inputs[name] for name in inputs}
+            return {**{name: inputs[name][:, :-1] for name in ("input_ids", "attention_mask")}, PIXELS: inputs[PIXELS]}
         return inputs
 
     def _by_sampling(

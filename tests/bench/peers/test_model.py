@@ -10,17 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.films import write_film
-from transformers import (
-    AutoTokenizer,
-    Blip2Config,
-    Blip2ForConditionalGeneration,
-    Blip2Processor,
-    BlipImageProcessor,
-    CLIPImageProcessor,
-    GitConfig,
-    GitForCausalLM,
-    GitProcessor,
-)
+from helpers.image_text_models import write_blip2, write_git
 
 from pseudocap import PseudoCap
 from pseudocap.bench.peers.peer_specs import Spec, read_peer
@@ -29,34 +19,15 @@ from pseudocap.cli.main import main
 from pseudocap.errors import CheckpointError, InputError
 from pseudocap.zoo.tiny import write_blip, write_opt, write_timesformer
 
-SMALL = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-SIDE = 32
-
 
 @pytest.fixture(scope="module")
 def peers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BLIP, a GIT of four frames, a BLIP-2, each with the files that such a repo has."""
     root = tmp_path_factory.mktemp("peers")
     write_blip(root / "blip")
-    words = AutoTokenizer.from_pretrained(root / "blip")
     write_opt(root / "opt")
-    torch.manual_seed(0)
-    vision = {**SMALL, "image_size": SIDE, "patch_size": 8}
-    marks = {"bos_token_id": 2, "eos_token_id": 3, "pad_token_id": 0}
-    git = GitConfig(vision_config=vision, vocab_size=len(words), num_image_with_embedding=4, **marks, **SMALL)
-    GitForCausalLM(git).save_pretrained(root / "git")
-    square = {"height": SIDE, "width": SIDE}
-    GitProcessor(CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size=square), words).save_pretrained(
-        root / "git"
-    )
-    tokens = AutoTokenizer.from_pretrained(root / "opt")
-    text = {"model_type": "opt", "vocab_size": len(tokens) + 8, "max_position_embeddings": 64, "ffn_dim": 32}
-    text |= {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "word_embed_proj_dim": 16}
-    qformer = {**SMALL, "vocab_size": 20, "encoder_hidden_size": 16}
-    blip2 = Blip2Config(vision_config=vision, qformer_config=qformer, text_config=text, num_query_tokens=3)
-    blip2.image_token_index = len(tokens)
-    Blip2ForConditionalGeneration(blip2).save_pretrained(root / "blip2")
-    Blip2Processor(BlipImageProcessor(size=square), tokens, num_query_tokens=3).save_pretrained(root / "blip2")
+    write_git(root / "git", frames=4)
+    write_blip2(root / "blip2")
     return root
 
 

@@ -8,14 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.image_text_models import write_git
 from transformers import (
     AutoProcessor,
-    BertTokenizer,
     BlipForConditionalGeneration,
-    CLIPImageProcessor,
-    GitConfig,
-    GitForCausalLM,
-    GitProcessor,
 )
 
 from pseudocap.decoding import LabelDecoding
@@ -116,24 +112,6 @@ def test_another_size_is_looked_at_in_that_size(blip_folder: Path) -> None:
     assert teacher.short_side == 48
     assert teacher.settings["size"] == 48
     assert len(teacher.caption(views_of(2))) == 2
-
-
-def write_git(folder: Path) -> None:
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "dog", "runs"]
-    small = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    config = GitConfig(
-        vision_config={**small, "image_size": 32, "patch_size": 16},
-        **small,
-        vocab_size=len(words),
-        bos_token_id=2,
-        eos_token_id=3,
-        pad_token_id=0,
-        max_position_embeddings=64,
-    )
-    GitForCausalLM(config).save_pretrained(folder)
-    images = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
-    tokenizer = BertTokenizer(vocab={word: number for number, word in enumerate(words)})
-    GitProcessor(images, tokenizer).save_pretrained(folder)
 
 
 def test_git_fits_the_protocol(tmp_path: Path) -> None:
