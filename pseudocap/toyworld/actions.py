@@ -37,6 +37,7 @@ class Poses:
 
 
 Choreography = Callable[[Poses, int, int, tuple[float, float], Array], None]
+Amount = Callable[[Array], Array]
 IDLE_LEVEL = 0.6
 
 
@@ -80,21 +81,41 @@ def _move(poses: Poses, thing: int, way: tuple[float, float], amount: Array) -> 
     poses.y[thing] += way[1] * amount
 
 
-def slide(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, ease(p))
+def moving(actor: Amount, patient: Amount | None = None) -> Choreography:
+    """Move the actor its way by an amount that depends on the progress, and the patient by another."""
+
+    def play(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
+        _move(poses, a, way, actor(p))
+        if patient is not None:
+            _move(poses, b, way, patient(p))
+
+    return play
+
+
+def setting(name: str, amount: Amount) -> Choreography:
+    """Set one of the actor's poses."""
+
+    def play(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
+        getattr(poses, name)[a] = amount(p)
+
+    return play
+
+
+slide = moving(ease)
+halt = moving(lambda p: np.clip(p / 0.5, 0.0, 1.0))
+there_and_back = moving(hump)
+drop = moving(lambda p: np.clip(p, 0.0, 1.0) ** 2)
+follow = moving(ease, ease)  # chasing, pushing, carrying differ in where the two begin
+hit = moving(lambda p: np.clip(2 * p, 0, 1), lambda p: np.clip(2 * p - 1, 0, 1))
+pick_up = moving(lambda p: ease((p - 0.5) / 0.5) - ease(p / 0.4), lambda p: ease((p - 0.5) / 0.5))
+meet = moving(ease, lambda p: -ease(p))
+recolour, open_up = setting("mix", ease), setting("opened", ease)
+light_up = setting("glow", lambda p: ease((p - 0.4) / 0.2))
 
 
 def roll(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     _move(poses, a, way, ease(p))
     poses.angle[a] += np.sign(way[0]) * 360 * ease(p)
-
-
-def halt(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, np.clip(p / 0.5, 0.0, 1.0))
-
-
-def there_and_back(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, hump(p))
 
 
 def approach(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
@@ -125,10 +146,6 @@ def jump(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> No
     poses.y[a] -= 0.32 * np.clip(np.sin(4 * np.pi * np.clip(p, 0, 1)), 0, 1)
 
 
-def drop(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, np.clip(p, 0.0, 1.0) ** 2)
-
-
 def split(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.split[a] += 0.24 * ease(p)
     poses.scale[a] *= 1 - 0.3 * ease(p)
@@ -136,18 +153,6 @@ def split(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> N
 
 def fade(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.alpha[a] *= 1 - ease(p)
-
-
-def recolour(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.mix[a] = ease(p)
-
-
-def open_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.opened[a] = ease(p)
-
-
-def light_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.glow[a] = ease((p - 0.4) / 0.2)
 
 
 def shake(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
@@ -163,31 +168,10 @@ def circle(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> 
     poses.y[a] -= abs(way[0]) * (1 - np.cos(angle))
 
 
-def follow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    """Move both the same way: chasing, pushing, carrying differ in where the two begin."""
-    _move(poses, a, way, ease(p))
-    _move(poses, b, way, ease(p))
-
-
-def hit(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, np.clip(2 * p, 0, 1))
-    _move(poses, b, way, np.clip(2 * p - 1, 0, 1))
-
-
-def pick_up(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, ease((p - 0.5) / 0.5) - ease(p / 0.4))
-    _move(poses, b, way, ease((p - 0.5) / 0.5))
-
-
 def pour(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
     poses.angle[a] += np.sign(way[0]) * 75 * (ease(p / 0.25) - ease((p - 0.75) / 0.25))
     poses.level[b] = ease((p - 0.25) / 0.5)
     poses.stream[a] = np.maximum(poses.stream[a], (p > 0.25) & (p < 0.75))
-
-
-def meet(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, ease(p))
-    _move(poses, b, way, -ease(p))
 
 
 def swap(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pseudocap.data.corpora.msrvtt import LAYOUTS
 from pseudocap.data.corpora.msvd import MAPPINGS, SENTS
-from pseudocap.files.atomic import unfinished, unfinished_group
+from pseudocap.files.atomic import unfinished_group, write_text
 from pseudocap.files.tars import add_member
 from pseudocap.toyworld.actions import events
 from pseudocap.toyworld.corpora import SPLITS, CorpusRecipe, Scale, captions_at, film_at, word_generator
@@ -52,9 +52,7 @@ def describe_film(film: Film) -> dict[str, Any]:
 
 def write_lines(path: Path, lines: Iterable[str]) -> None:
     """Write a text file that appears under its name once it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(path) as scratch, scratch.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(f"{line}\n" for line in lines)
+    write_text(path, "".join(f"{line}\n" for line in lines))
 
 
 def write_document(path: Path, document: object) -> None:

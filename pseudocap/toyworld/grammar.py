@@ -14,7 +14,7 @@ import numpy as np
 
 from pseudocap.toyworld import lexicon
 from pseudocap.toyworld.actions import Event, film_events
-from pseudocap.toyworld.kinds_still import KINDS
+from pseudocap.toyworld.kinds import KINDS
 from pseudocap.toyworld.lexicon import Weighted, article, inflect, plural
 from pseudocap.toyworld.scenes import TICKS, Film, Shot, Thing
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from pseudocap.toyworld.actions import Poses, camera, poses
 from pseudocap.toyworld.backgrounds import ground
-from pseudocap.toyworld.scenes import TICKS, Film, Shot, Thing
+from pseudocap.toyworld.scenes import TICKS, Film, Shot
 from pseudocap.toyworld.sprites import ANGLE, OVER, STEPS, Appearance, sprite
 
 EXPOSURES = np.array([-3, -1, 1, 3])  # ticks around the middle of a frame
@@ -73,18 +73,15 @@ class _ExposedThings:
         self._size = size
         self._things = shot.things
         self._light = shot.light
-        self._turned = _rounded(at.angle / ANGLE) * ANGLE % 360
         heights = np.array([[thing.height] for thing in shot.things]).reshape(-1, 1)
-        self._heights = _rounded(heights * at.scale * size)
-        self._mix, self._opened, self._level, self._glow, self._alpha = (
-            _rounded(each * STEPS) for each in (at.mix, at.opened, at.level, at.glow, at.alpha)
-        )
-        self._looks = (self._turned, self._heights, self._mix, self._opened, self._level, self._glow, self._alpha)
+        self._heights, self._alpha = _rounded(heights * at.scale * size), _rounded(at.alpha * STEPS)
+        self._looks = {"angle": _rounded(at.angle / ANGLE) * ANGLE % 360, "height": self._heights}
+        self._looks |= {name: _rounded(getattr(at, name) * STEPS) for name in ("mix", "opened", "level", "glow")}
         self._x = _rounded((at.x - pan) * size * OVER)
         self._y = _rounded(at.y * size * OVER)
         self._split = _rounded(at.split * size * OVER)
         self._stream = at.stream > 0
-        state = np.stack([*self._looks, self._x, self._y, self._split, self._stream], axis=-1)
+        state = np.stack([*self._looks.values(), self._alpha, self._x, self._y, self._split, self._stream], axis=-1)
         state = state.reshape(len(shot.things), state.shape[1] // len(EXPOSURES), len(EXPOSURES), state.shape[2])
         self._still = (state == state[:, :, :1]).all(axis=(2, 3))
         self._rests = (state == state[:, :1, :1]).all(axis=(1, 2, 3))
@@ -131,26 +128,19 @@ class _ExposedThings:
         alpha, height = int(self._alpha[thing, moment]), int(self._heights[thing, moment])
         if alpha <= 0 or height < SMALLEST:
             return []
-        look = self._look(self._things[thing], thing, moment, height)
+        own = self._things[thing]
+        look = Appearance(
+            kind=own.kind,
+            colour=own.colour,
+            becomes=own.becomes or own.colour,
+            material=own.material,
+            facing=own.facing,
+            **{name: int(values[thing, moment]) for name, values in self._looks.items()},
+        )
         x = int(self._x[thing, moment]) + side * int(self._split[thing, moment])
         (column, right), (row, down) = divmod(x, OVER), divmod(int(self._y[thing, moment]), OVER)
         pixels = sprite(look, right, down)
         return [Piece(pixels, row - len(pixels) // 2, column - len(pixels) // 2, alpha)]
-
-    def _look(self, thing: Thing, index: int, moment: int, height: int) -> Appearance:
-        return Appearance(
-            kind=thing.kind,
-            colour=thing.colour,
-            becomes=thing.becomes or thing.colour,
-            material=thing.material,
-            facing=thing.facing,
-            height=height,
-            angle=int(self._turned[index, moment]),
-            mix=int(self._mix[index, moment]),
-            opened=int(self._opened[index, moment]),
-            level=int(self._level[index, moment]),
-            glow=int(self._glow[index, moment]),
-        )
 
     def _water(self, thing: int, moment: int) -> Piece:
         """Return the stream of water from a vessel's lip into the middle of the other."""

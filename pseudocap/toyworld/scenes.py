@@ -110,12 +110,11 @@ class Film:
 
 def mirrored(film: Film) -> Film:
     """Return the film run backwards, as a film of its own: every action is its reverse."""
-    return Film(shots=tuple(_mirrored(shot) for shot in reversed(film.shots)))
-
-
-def _mirrored(shot: Shot) -> Shot:
-    turned = tuple(
-        replace(each, start=shot.ticks - each.end, end=shot.ticks - each.start, backward=not each.backward)
-        for each in shot.actions
-    )
-    return replace(shot, actions=turned, pan=-shot.pan)
+    shots = []
+    for shot in reversed(film.shots):
+        turned = (
+            replace(each, start=shot.ticks - each.end, end=shot.ticks - each.start, backward=not each.backward)
+            for each in shot.actions
+        )
+        shots.append(replace(shot, actions=tuple(turned), pan=-shot.pan))
+    return Film(shots=tuple(shots))

@@ -17,7 +17,7 @@ import numpy as np
 from pseudocap.toyworld import lexicon
 from pseudocap.toyworld.actions import events, poses
 from pseudocap.toyworld.grammar import Choice, Manner, caption, noun_phrase
-from pseudocap.toyworld.kinds_still import KINDS
+from pseudocap.toyworld.kinds import KINDS
 from pseudocap.toyworld.scenes import FPS, TICKS, Film, Shot, Thing, mirrored
 from pseudocap.types import Segment
 

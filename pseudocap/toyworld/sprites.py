@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pseudocap.toyworld.kinds_still import KINDS
+from pseudocap.toyworld.kinds import KINDS
 from pseudocap.toyworld.scenes import COLOURS
 from pseudocap.toyworld.shapes import Part, Role
 

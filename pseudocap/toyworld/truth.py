@@ -13,7 +13,7 @@ from functools import cache
 
 from pseudocap.toyworld import lexicon
 from pseudocap.toyworld.actions import Event, events
-from pseudocap.toyworld.kinds_still import KINDS
+from pseudocap.toyworld.kinds import KINDS
 from pseudocap.toyworld.lexicon import inflect, plural
 from pseudocap.toyworld.scenes import COLOURS, Film, Shot
 

@@ -10,8 +10,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from pseudocap.errors import ConfigError, DataError
 from pseudocap.toyworld import formats
 from pseudocap.toyworld.corpora import CORPORA, SCALES, CorpusRecipe, Scale, film_at, recipe_of
 from pseudocap.toyworld.film import write_film
-from pseudocap.types import StageProgress
+from pseudocap.types import Progress, StageProgress
 from pseudocap.workers import ordered
 
 WORLD = 2  # raised whenever a seed gives another film or other words than before
@@ -36,12 +39,15 @@ ANNOTATIONS: dict[str, tuple[Callable[[Path, CorpusRecipe, Scale, int], None], .
 }
 
 
+Target = tuple[Path, str, int]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilmJob:
     """Hold the films, or one tar of stills, that one worker makes: for each its path, and its split and index."""
 
     corpus: str
-    targets: tuple[tuple[Path, str, int], ...]
+    targets: tuple[Target, ...]
     size: int
     seed: int
 
@@ -63,23 +69,21 @@ def write_world(
     root = Path(folder)
     recipes = [recipe_of(name) for name in corpora or CORPORA]
     _check(scale, size, seed, workers)
-    _check_settings(root, {"world": WORLD, "scale": scale, "size": size, "seed": seed})
+    settings = {"world": WORLD, "scale": scale, "size": size, "seed": seed}
+    _check_settings(root, settings)
     report = progress or (lambda what, done, total: None)
     started = time.perf_counter()
     for recipe in recipes:
-        _write_films(root, recipe, scale, size, seed, workers or os.cpu_count() or 1, report)
+        folder = root / recipe.name if recipe.name == "stills" else root / recipe.name / "videos"
+        films = partial(report, f"{recipe.name}: {'stills' if recipe.name == 'stills' else 'films'}")
+        targets = _targets(folder, recipe, scale, seed)
+        _write_films(recipe.name, targets, size=size, seed=seed, workers=workers or os.cpu_count() or 1, report=films)
         _write_annotations(root / recipe.name, recipe, scale, seed, report)
-    manifest = {
-        "world": WORLD,
-        "scale": scale,
-        "size": size,
-        "seed": seed,
-        "corpora": {
-            **_earlier(root),
-            **{recipe.name: _summary(root / recipe.name, recipe, scale) for recipe in recipes},
-        },
-    }
-    formats.write_document(root / MANIFEST, manifest)
+    path = root / MANIFEST
+    summaries = json.loads(path.read_text(encoding="utf-8"))["corpora"] if path.is_file() else {}  # of earlier runs
+    summaries |= {recipe.name: _summary(root / recipe.name, recipe, scale) for recipe in recipes}
+    manifest = settings | {"corpora": summaries}
+    formats.write_document(path, manifest)
     return manifest | {"seconds_of_work": round(time.perf_counter() - started, 1)}
 
 
@@ -92,20 +96,13 @@ def write_split(
     size: int,
     seed: int,
     workers: int,
-    progress: StageProgress | None = None,
+    progress: Progress | None = None,
 ) -> list[Path]:
     """Write the films of one split, under their names in the corpus and without annotations; return them in order."""
     _check(scale, size, seed, workers)
-    folder.mkdir(parents=True, exist_ok=True)
-    named = formats.films(recipe_of(corpus), scale, seed)
-    targets = [(folder / f"{name}.mp4", each, index) for each, index, name, _ in named if each == split]
-    wanted = [target for target in targets if not target[0].is_file()]
-    done = len(targets) - len(wanted)
-    jobs = [FilmJob(corpus=corpus, targets=tuple(group), size=size, seed=seed) for group in _grouped(wanted, workers)]
-    for finished in _run_jobs(jobs, workers):
-        done += finished
-        if progress is not None:
-            progress(corpus, done, len(targets))
+    targets = [target for target in _targets(folder, recipe_of(corpus), scale, seed) if target[1] == split]
+    report = progress or (lambda done, total: None)
+    _write_films(corpus, targets, size=size, seed=seed, workers=workers, report=report)
     return [path for path, _, _ in targets]
 
 
@@ -142,53 +139,27 @@ def _check_settings(root: Path, settings: dict[str, Any]) -> None:
             )
 
 
-def _earlier(root: Path) -> dict[str, Any]:
-    """Return what an earlier run made in this folder, of the same world."""
-    path = root / MANIFEST
-    return json.loads(path.read_text(encoding="utf-8"))["corpora"] if path.is_file() else {}
+def _targets(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> list[Target]:
+    """List path, split and index of every film of a corpus; the path of a still is that of its tar."""
+    if recipe.name == "stills":
+        indices = enumerate(recipe.indices(scale))
+        return [(folder / f"{number // formats.SHARD:05d}.tar", split, index) for number, (split, index) in indices]
+    named = formats.films(recipe, scale, seed)
+    return [(folder / f"{name}.mp4", split, index) for split, index, name, _ in named]
 
 
 def _write_films(
-    root: Path, recipe: CorpusRecipe, scale: Scale, size: int, seed: int, workers: int, progress: StageProgress
+    corpus: str, targets: Sequence[Target], *, size: int, seed: int, workers: int, report: Progress
 ) -> None:
-    jobs, existing = _jobs(root / recipe.name, recipe, scale, size, seed, workers)
-    done, total = existing, sum(recipe.films[scale].values())
-    what = f"{recipe.name}: {'stills' if recipe.name == 'stills' else 'films'}"
-    progress(what, done, total)
-    for finished in _run_jobs(jobs, workers):
-        done += finished
-        progress(what, done, total)
-
-
-def _jobs(
-    folder: Path, recipe: CorpusRecipe, scale: Scale, size: int, seed: int, workers: int
-) -> tuple[list[FilmJob], int]:
-    """Return the jobs still to run, and how many films exist already."""
-    indices = list(recipe.indices(scale))
-    if recipe.name == "stills":
-        folder.mkdir(parents=True, exist_ok=True)
-        shards = [indices[first : first + formats.SHARD] for first in range(0, len(indices), formats.SHARD)]
-        groups = [[(folder / f"{number:05d}.tar", *of) for of in shard] for number, shard in enumerate(shards)]
-        missing = [group for group in groups if not group[0][0].is_file()]
+    """Draw and write the films that do not exist yet, and report how many do."""
+    targets[0][0].parent.mkdir(parents=True, exist_ok=True)
+    wanted = [target for target in targets if not target[0].is_file()]
+    if corpus == "stills":
+        groups = [list(tar) for _, tar in groupby(wanted, key=itemgetter(0))]
     else:
-        (folder / "videos").mkdir(parents=True, exist_ok=True)
-        found = formats.films(recipe, scale, seed)
-        all_targets = [(folder / "videos" / f"{name}.mp4", split, index) for split, index, name, _ in found]
-        wanted = [target for target in all_targets if not target[0].is_file()]
-        missing = _grouped(wanted, workers, most=1 if recipe.name == "talking" else BATCH)
-    jobs = [FilmJob(corpus=recipe.name, targets=tuple(group), size=size, seed=seed) for group in missing]
-    return jobs, len(indices) - sum(len(job.targets) for job in jobs)
-
-
-def _grouped(
-    wanted: list[tuple[Path, str, int]], workers: int, *, most: int = BATCH
-) -> list[list[tuple[Path, str, int]]]:
-    step = max(1, min(most, len(wanted) // (4 * workers)))
-    return [wanted[first : first + step] for first in range(0, len(wanted), step)]
-
-
-def _run_jobs(jobs: Sequence[FilmJob], workers: int) -> Iterator[int]:
-    """Run the jobs; yield how many films each made, as they are done."""
+        step = max(1, min(1 if corpus == "talking" else BATCH, len(wanted) // (4 * workers)))
+        groups = [wanted[first : first + step] for first in range(0, len(wanted), step)]
+    jobs = [FilmJob(corpus=corpus, targets=tuple(group), size=size, seed=seed) for group in groups]
 
     def killed(job: FilmJob) -> int:
         raise DataError(
@@ -196,12 +167,16 @@ def _run_jobs(jobs: Sequence[FilmJob], workers: int) -> Iterator[int]:
             "--workers, and it resumes where this one stopped"
         )
 
-    alone = workers == 1 or len(jobs) < 2
-    return ordered(make, jobs, workers=0 if alone else min(workers, len(jobs)), crashed=killed, ahead=4)
+    processes = 0 if workers == 1 or len(jobs) < 2 else min(workers, len(jobs))
+    done = len(targets) - len(wanted)
+    report(done, len(targets))
+    for finished in ordered(make, jobs, workers=processes, crashed=killed, ahead=4):
+        done += finished
+        report(done, len(targets))
 
 
 def make(job: FilmJob) -> int:
-    """Draw and write the films of a job."""
+    """Draw and write the films of a job; return how many."""
     if job.corpus == "stills":
         formats.write_stills(job.targets[0][0], (index for _, _, index in job.targets), size=job.size, seed=job.seed)
         return len(job.targets)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from pseudocap.toyworld.actions import camera, poses
-from pseudocap.toyworld.kinds_still import KINDS
+from pseudocap.toyworld.kinds import KINDS
 from pseudocap.toyworld.scenes import COLOURS, TICKS, Film
 
 NOTHING = 0  # the ground; kinds and colours count from 1

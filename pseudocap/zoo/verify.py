@@ -82,7 +82,7 @@ def write_test_world(root: Path, *, workers: int = 2, progress: Progress | None 
         size=FULL_RECIPE.size,
         seed=FULL_RECIPE.seed,
         workers=workers,
-        progress=lambda what, done, total: progress(done, total) if progress is not None else None,
+        progress=progress,
     )
     lines = (
         {"video": path.stem, "caption": captions_at("msrvtt", "test", index, seed=FULL_RECIPE.seed), "split": "test"}

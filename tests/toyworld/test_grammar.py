@@ -14,7 +14,7 @@ from pseudocap.toyworld.actions import VERBS, film_events
 from pseudocap.toyworld.casting import BACKGROUNDS
 from pseudocap.toyworld.corpora import captions_at, film_at, word_generator
 from pseudocap.toyworld.grammar import Choice, caption, full_truth, objects_only, references
-from pseudocap.toyworld.kinds_still import KINDS
+from pseudocap.toyworld.kinds import KINDS
 from pseudocap.toyworld.lexicon import inflect
 from pseudocap.toyworld.scenes import COLOURS, FPS, mirrored
 from pseudocap.toyworld.speech import LAG, SHARES, alt_text, segments, talk

@@ -14,7 +14,7 @@ from pseudocap.toyworld.backgrounds import TONES
 from pseudocap.toyworld.casting import BACKGROUNDS
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.film import write_film
-from pseudocap.toyworld.kinds_still import KINDS
+from pseudocap.toyworld.kinds import KINDS
 from pseudocap.toyworld.render import render, render_film
 from pseudocap.toyworld.scenes import COLOURS, FPS, MATERIALS, TICKS, Action, Film, Shot, Thing
 from pseudocap.toyworld.sprites import Appearance, sprite
