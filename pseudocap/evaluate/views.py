@@ -60,8 +60,13 @@ def read_views(folder: Path) -> dict[str, Memory]:
         patches = named.pop("patches", None)
         real = {part: torch.ones(vectors.shape[:2], dtype=torch.bool) for part, vectors in named.items()}
         views[view] = Memory({part: Axis(vectors, real[part]) for part, vectors in named.items()}, patches)
-    views[BLIND] = views[PLAIN].each(lambda tensor: tensor if tensor.dtype == torch.bool else torch.zeros_like(tensor))
+    views[BLIND] = views[PLAIN].each(blank)
     return views
+
+
+def blank(tensor: torch.Tensor) -> torch.Tensor:
+    """Return zeros in place of a memory's vectors, and its masks as they are."""
+    return tensor if tensor.dtype == torch.bool else torch.zeros_like(tensor)
 
 
 def caption_memory(model: PseudoCap, memory: Memory, *, max_new_tokens: int = 32) -> Iterator[str]:
