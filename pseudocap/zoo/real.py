@@ -8,9 +8,9 @@ video-only`, and `train mixed` and self-critical again: real-mixed -> scores -> 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ ROWS = {PHOTOGRAPHS: "image-only", VIDEO: "video-only", MIXED: "mixed"}  # names
 SHIPPED = (PHOTOGRAPHS, MIXED)
 BACKBONES = Backbones(decoder="real-opt", encoder="efficientnet-lite0")
 COMMAND = "pseudocap zoo build --world real --data DIR"
+LICENSE = "non-commercial research and education"
+SHEETS = {"photographs": 24, "clips": 12}  # captions in the report
 WAYS = {"greedy": 1, "3 beams": 3}
 BATCH = 25  # files captioned at once
 
@@ -119,8 +121,8 @@ def build(
 def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> list[Stage]:
     return [
         *_frozen(shop, recipe, data),
-        *_memories(shop, recipe, workers),
-        _training(shop, recipe, "image-only", "image-only", recipe.photographs, ("encoder", "decoder", *CROPPED)),
+        _memories(shop, workers),
+        _training(shop, recipe, "image-only", "image-only", recipe.photographs, ("encoder", "decoder", "memories")),
         _training(shop, recipe, PHOTOGRAPHS, "self-critical", recipe.self_critical, ("memories",), start="image-only"),
         *_labelling(shop, recipe, data, workers),
         _training(shop, recipe, VIDEO, "video-only", recipe.video, ("encoder", "decoder", "memories-clips")),
@@ -130,7 +132,7 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         Stage(
             name="zoo",
             settings={"code": CODE},
-            make=lambda folder, report: _ship(folder, shop, recipe),
+            make=lambda folder, report: _ship(folder, shop, recipe, data),
             needs=[f"scores-{name}" for name in ROWS],
         ),
     ]
@@ -161,27 +163,18 @@ def _frozen(shop: Workshop, recipe: RealRecipe, data: RealData) -> list[Stage]:
     ]
 
 
-CROPPED = ("memories", "memories-crops")  # the photographs as they are, and random crops of them
+def _memories(shop: Workshop, workers: int) -> Stage:
+    photographs = ("photographs/files/train.jsonl", "--images", "--videos", "photographs/files/pictures")
+    return Stage(
+        name="memories",
+        settings={"code": CODE},
+        make=lambda folder, report: _encode(shop, folder.name, photographs, workers=workers),
+        needs=("photographs", "encoder"),
+    )
 
 
-def _memories(shop: Workshop, recipe: RealRecipe, workers: int) -> list[Stage]:
-    def encode(folder: Path, report: Progress, *, crops: int) -> Report:
-        photographs = ("photographs/files/train.jsonl", "--images", "--videos", "photographs/files/pictures")
-        return _encode(shop, folder.name, photographs, "--crops", crops, "--seed", recipe.seed, workers=workers)
-
-    return [
-        Stage(
-            name=name,
-            settings={"code": CODE, "crops": crops, "seed": recipe.seed},
-            make=partial(encode, crops=crops),
-            needs=("photographs", "encoder"),
-        )
-        for crops, name in enumerate(CROPPED)
-    ]
-
-
-def _encode(shop: Workshop, name: str, source: Sequence[str], *options: object, workers: int) -> Report:
-    words = ("encode", *source, "--encoder", "encoder", "--out", f"{name}/store", "--bf16", *map(str, options))
+def _encode(shop: Workshop, name: str, source: Sequence[str], *, workers: int) -> Report:
+    words = ("encode", *source, "--encoder", "encoder", "--out", f"{name}/store", "--bf16")
     shop.verb(*words, "--workers", str(workers))
     return {"command": command_text(words)}
 
@@ -238,19 +231,11 @@ def _objective_words(regime: str) -> tuple[str, ...]:
 
 
 def _data_words(needs: Sequence[str]) -> tuple[str, ...]:
-    """Return the streams among what a stage needs, each with its share of the batches."""
-    words: list[str] = []
-    shares: dict[str, float] = {}
-    if "memories" in needs:
-        words += ["--data.images", "memories/store", "--data.image_batch_factor", "1"]
-        shares["image"] = 0.6 if "memories-crops" in needs else 0.8
-    if "memories-crops" in needs:
-        words += ["--data.streams", json.dumps({"crops": "memories-crops/store"})]
-        shares["crops"] = 0.4
-    if "memories-clips" in needs:
-        words += ["--data.videos", "memories-clips/store"]
-        shares["video"] = 0.2
-    return (*words, "--data.probabilities", json.dumps(shares)) if len(shares) > 1 else tuple(words)
+    """Return the streams among what a stage needs; of a mixture a fifth of the batches is clips."""
+    images = ("--data.images", "memories/store", "--data.image_batch_factor", "1") if "memories" in needs else ()
+    clips = ("--data.videos", "memories-clips/store") if "memories-clips" in needs else ()
+    shares = ("--data.probabilities", json.dumps({"image": 0.8, "video": 0.2})) if images and clips else ()
+    return (*images, *clips, *shares)
 
 
 def _labelling(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> list[Stage]:
@@ -328,50 +313,67 @@ def caption_files(model: PseudoCap, files: Sequence[HeldOut]) -> dict[str, dict[
     return captions
 
 
-def _ship(folder: Path, shop: Workshop, recipe: RealRecipe) -> Report:
-    """Write what is shipped: both frozen networks in float16, and adapters in 8 bits, so that all fit."""
+def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> Report:
+    """Write what is shipped: both frozen networks in float16, and adapters in 8 bits, so that all fit; and report.md,
+    the scores of all captioners and captions of the best that nobody has selected."""
     shipped = copy_backbones(folder, {"decoder": BACKBONES.decoder, "encoder": BACKBONES.encoder}, shop)
-    rows, table = [], ["| captioner | scored on | CIDEr-D (95 %) | BLEU-4 | ROUGE-L |", "|---|---|---|---|---|"]
-    for name, regime in ROWS.items():
-        scores = shop.reports[f"scores-{name}"]["scores"]
-        table += [_table_row(name, where, found) for where, found in scores.items()]
-        if name not in SHIPPED:
-            continue
-        row = [
-            {"dataset": dataset, "split": split, "metrics": _metrics(scores[f"{where}, greedy"]), "command": COMMAND}
+    reports = {name: shop.reports[f"scores-{name}"]["scores"] for name in ROWS}
+    rows = []
+    for name in SHIPPED:
+        scores = [
+            {
+                "dataset": dataset,
+                "split": split,
+                "metrics": _metrics(reports[name][f"{where}, greedy"]),
+                "command": COMMAND,
+            }
             for where, dataset, split in (
                 ("photographs", "flickr8k", "test"),
                 ("clips", "panda-70m samples", "66 clips"),
             )
         ]
-        results = {
-            "regime": regime,
-            "scores": row[0]["metrics"],
-            "split": "test",
-            "license": LICENSE,
-            "command": COMMAND,
-        }
-        save_captioner(shop.folder(f"{name}/run/last"), shipped / name, BACKBONES, results, int8=True)
+        page = {"regime": ROWS[name], "scores": scores[0]["metrics"], "split": "test", "license": LICENSE}
+        save_captioner(
+            shop.folder(f"{name}/run/last"), shipped / name, BACKBONES, page | {"command": COMMAND}, int8=True
+        )
         rows.append(
             {
-                **row_of(shipped / name, BACKBONES, regime),
+                **row_of(shipped / name, BACKBONES, ROWS[name]),
                 "config": "pseudocap/zoo/real.py",
-                "scores": row,
+                "scores": scores,
                 "license": LICENSE,
                 "made_by": {"command": COMMAND, "seed": recipe.seed, "commit": commit()},
             }
         )
+    table = list(_table(reports))
+    sheets = [line for where, files in held_out(data, folder).items() for line in _sheet(shop, where, files)]
+    write_text(folder / "report.md", "\n".join([*table, *sheets]) + "\n")
     return finish(folder, rows, REAL_LIMIT) | {"table": table}
-
-
-LICENSE = "non-commercial research and education"
 
 
 def _metrics(found: Report) -> dict[str, float]:
     return {metric: value for metric, value in found.items() if metric != "intervals"}
 
 
-def _table_row(name: str, where: str, found: Report) -> str:
-    low, high = found["intervals"].get("CIDEr-D", (0.0, 0.0))
-    figures = f"{found['CIDEr-D']:.1f} ({low:.1f} to {high:.1f}) | {found['BLEU-4']:.1f} | {found['ROUGE-L']:.1f}"
-    return f"| {name} | {where} | {figures} |"
+def _table(reports: dict[str, Report]) -> Iterator[str]:
+    yield "| captioner | scored on | CIDEr-D (95 %) | BLEU-4 | ROUGE-L |"
+    yield "|---|---|---|---|---|"
+    for name, scores in reports.items():
+        for where, found in scores.items():
+            low, high = found["intervals"].get("CIDEr-D", (0.0, 0.0))
+            figures = (
+                f"{found['CIDEr-D']:.1f} ({low:.1f} to {high:.1f}) | {found['BLEU-4']:.1f} | {found['ROUGE-L']:.1f}"
+            )
+            yield f"| `{name}` | {where} | {figures} |"
+
+
+def _sheet(shop: Workshop, where: str, files: Sequence[HeldOut]) -> Iterator[str]:
+    """Yield captions of files drawn from a seed, good and bad, beside what a person wrote."""
+    captions = [
+        json.loads((shop.folder(f"scores-{name}") / f"{where}, 3 beams.json").read_text(encoding="utf-8"))
+        for name in SHIPPED
+    ]
+    yield f"\n| {where} | {' | '.join(f'`{name}`' for name in SHIPPED)} | a person wrote |\n|---|---|---|---|"
+    chosen = sorted(files, key=lambda each: each.key)
+    for each in sorted(random.Random(0).sample(chosen, min(SHEETS[where], len(chosen))), key=lambda each: each.key):
+        yield f"| `{each.key}` | {' | '.join(found[each.key] for found in captions)} | {each.references[0]} |"
