@@ -58,7 +58,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Three films of other lengths and shapes whose every frame is other blocks, and a picture."""
     folder = tmp_path_factory.mktemp("films")
     paths = []
-    for seed, (seconds, height, width) in enumerate(((3, 48, 64), (5, 64, 48), (4, 48, 64))):
+    for seed, (seconds, height, width) in enumerate(((3, 48, 64), (5, 32, 96), (4, 64, 48))):
         rng = np.random.default_rng(seed)
         blocks = rng.integers(0, 256, (8 * seconds, height // 8, width // 8, 3), dtype=np.uint8)
         frames = (each.repeat(8, 0).repeat(8, 1) for each in blocks)
@@ -85,10 +85,10 @@ def test_a_file_in_a_batch_has_the_caption_that_it_has_alone(name: str, models: 
     assert model.frames == DEFAULTS.get(name, "centre")
 
 
-def generated(folder: Path, inputs: dict[str, torch.Tensor]) -> str:
+def generated(folder: Path, inputs: dict[str, torch.Tensor], beams: int = 1) -> str:
     """What transformers writes, without the prompt that it repeats."""
     model = AutoModelForImageTextToText.from_pretrained(folder).eval()
-    ids = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+    ids = model.generate(**inputs, max_new_tokens=8, do_sample=False, num_beams=beams)
     prompt = inputs["input_ids"].shape[1] if "input_ids" in inputs else 0
     (text,) = AutoProcessor.from_pretrained(folder).batch_decode(ids[:, prompt:], skip_special_tokens=True)
     return " ".join(text.split())
@@ -122,6 +122,8 @@ def test_a_chat_style_model_is_asked_through_its_template(models: Path, films: l
         (image,) = planar(read_file(films[0], 1)[0])
         inputs = AutoProcessor.from_pretrained(folder)(images=[image], text=[asked], return_tensors="pt")
         assert model.caption(films[0], max_new_tokens=8, prompt=prompt) == generated(folder, dict(inputs))
+        searched = model.caption(films[0], max_new_tokens=8, prompt=prompt, beams=3)
+        assert searched == generated(folder, dict(inputs), beams=3)
 
 
 def test_a_model_of_videos_gets_frames_of_all_of_a_clip(models: Path, films: list[Path]) -> None:
@@ -158,11 +160,10 @@ def test_consensus_takes_the_caption_that_agrees_with_most(models: Path, films: 
     assert voting.caption(films[3], max_new_tokens=8) == centre.caption(films[3], max_new_tokens=8)
 
 
-def test_sampling_repeats_with_its_seed_and_beams_leave_the_prompt_out(models: Path, films: list[Path]) -> None:
+def test_sampling_repeats_with_its_seed(models: Path, films: list[Path]) -> None:
     model = external(models / "idefics3")
     first, again, other = (model.caption(films, top_p=0.95, seed=seed, max_new_tokens=8) for seed in (1, 1, 2))
     assert first == again != other
-    assert not any("Describe" in text for text in model.caption(films, beams=3, max_new_tokens=8))
 
 
 def test_a_prompt_opens_a_caption_and_is_not_repeated(models: Path, films: list[Path]) -> None:
