@@ -151,7 +151,7 @@ def build_adapter(config: PseudoCapConfig, *, width: int, memory_widths: Mapping
     if inner % head_width:
         raise ConfigError(f"adapter_width must be a multiple of {head_width}, as wide as a head, not {inner}")
     attention = ATTENTION[config.attention](
-        width=width, memory_widths=memory_widths, heads=inner // head_width, axes=config.axes, inner=inner
+        width=width, memory_widths=memory_widths, heads=inner // head_width, inner=inner
     )
     parts: dict[str, Any] = {"width": width, "attention": attention, "ffn": FeedForward(width, inner)}
     parts |= {"gate_width": width if config.gate == "vector" else 1, "gate_init": config.gate_init}

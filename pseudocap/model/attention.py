@@ -14,7 +14,7 @@ attended to, R latents, D decoder width, A width of the attention, E encoder wid
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -123,20 +123,12 @@ class AxisAttention(nn.Module):
 class SeparableCrossAttention(nn.Module):
     """Compute W_mix [Attn(h, LN(axis)) of every axis]: separate weights per axis, no output projection but W_mix.
 
-    `inner` is the width of the attention to each axis, the words' own unless given.
+    `memory_widths` names the axes. `inner` is the width of the attention to each, the words' own unless given.
     """
 
-    def __init__(
-        self,
-        *,
-        width: int,
-        memory_widths: Mapping[str, int],
-        heads: int,
-        axes: Sequence[str] = SIGHT,
-        inner: int | None = None,
-    ) -> None:
+    def __init__(self, *, width: int, memory_widths: Mapping[str, int], heads: int, inner: int | None = None) -> None:
         super().__init__()
-        self.axes = tuple(name for name in AXES if name in axes)
+        self.axes = tuple(name for name in AXES if name in memory_widths)
         self.inner = inner or width
         for name in self.axes:
             self.add_module(
@@ -200,18 +192,10 @@ class FullCrossAttention(nn.Module):
     W_mix. So the weights are as many; only the LayerNorm is one where the separable one has two, 2E numbers fewer.
     """
 
-    def __init__(
-        self,
-        *,
-        width: int,
-        memory_widths: Mapping[str, int],
-        heads: int,
-        axes: Sequence[str] = SIGHT,
-        inner: int | None = None,
-    ) -> None:
-        if tuple(axes) != SIGHT:
+    def __init__(self, *, width: int, memory_widths: Mapping[str, int], heads: int, inner: int | None = None) -> None:
+        if {*memory_widths} != {*SIGHT}:
             raise ConfigError(
-                f"attention to every patch is of time and space together, and axes are {', '.join(axes)}; "
+                f"attention to every patch is of time and space together, and axes are {', '.join(memory_widths)}; "
                 "take attention='separable'"
             )
         super().__init__()

@@ -8,7 +8,7 @@ same tokens in training that generation would have to write after the prompt. Le
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Self
 
 import torch
@@ -60,11 +60,7 @@ class CaptionTokens:
     labels: torch.Tensor
 
     def to(self, device: torch.device) -> CaptionTokens:
-        return CaptionTokens(
-            input_ids=self.input_ids.to(device),
-            attention_mask=self.attention_mask.to(device),
-            labels=self.labels.to(device),
-        )
+        return CaptionTokens(**{each.name: getattr(self, each.name).to(device) for each in fields(self)})
 
 
 def encode(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -105,7 +101,7 @@ def tokenize_captions(
         row = [marks.bos, *before, *after, marks.eos]
         rows.append(row if max_tokens is None else row[: len(before) + max_tokens])
         given.append(1 + len(before))
-    ids_NL, real_NL = _side_by_side(rows, marks.pad)
+    ids_NL, real_NL = side_by_side(rows, marks.pad)
     learned_NL = real_NL & (torch.arange(ids_NL.shape[1]) >= torch.tensor(given)[:, None])
     return CaptionTokens(
         input_ids=ids_NL, attention_mask=real_NL.long(), labels=ids_NL.masked_fill(~learned_NL, IGNORE)
@@ -116,7 +112,7 @@ def tokenize_prompts(
     prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase, marks: Marks
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return ids and mask [N,L] of prompts to go on from, padded on the left."""
-    ids_NL, real_NL = _side_by_side([[marks.bos, *encode(prompt, tokenizer)][::-1] for prompt in prompts], marks.pad)
+    ids_NL, real_NL = side_by_side([[marks.bos, *encode(prompt, tokenizer)][::-1] for prompt in prompts], marks.pad)
     return ids_NL.flip(1), real_NL.long().flip(1)
 
 
@@ -128,7 +124,7 @@ def check_prompts(prompts: str | Sequence[str] | None, count: int) -> list[str]:
     return each
 
 
-def _side_by_side(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+def side_by_side(rows: Sequence[Sequence[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return rows of ids padded on the right, and where they are real."""
     longest = max(len(row) for row in rows)
     ids_NL = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])

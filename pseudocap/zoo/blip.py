@@ -9,7 +9,6 @@ hallucinates actions and mistakes their direction, as image captioners do of rea
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from timm.models.vision_transformer import VisionTransformer
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor, BlipProcessor
 
 from pseudocap.types import Progress
-from pseudocap.zoo.train_loop import Course, learn
+from pseudocap.zoo.train_loop import Course, learn, text_loss
 from pseudocap.zoo.vit import MEAN, STD, ViTRecipe, draw_stills, normalised, read_vit
 
 MARKS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]")
@@ -61,7 +60,9 @@ def build_blip(
 
     def loss_of(indices: np.ndarray, rng: np.random.Generator) -> torch.Tensor:
         texts = [str(rng.choice(stills.captions[index])) for index in indices]
-        return _loss(model, normalised(stills.pictures[indices]), _tokens(tokenizer, texts))
+        ids = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        rows = [[DEC, *row[: LONGEST - 2], SEP] for row in ids]
+        return text_loss(model, rows, PAD, pixel_values=normalised(stills.pictures[indices]))
 
     def loss_at(step: int) -> torch.Tensor:
         rng = np.random.default_rng((seed, 3, step))
@@ -119,17 +120,3 @@ def new_blip(recipe: TeacherRecipe, vit: ViTRecipe, *, words: int, seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return BlipForConditionalGeneration(config)
-
-
-def _tokens(tokenizer: BertTokenizer, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    rows = [[DEC, *ids[: LONGEST - 2], SEP] for ids in tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-    longest = max(map(len, rows))
-    ids = torch.tensor([[*row, *[PAD] * (longest - len(row))] for row in rows])
-    return ids, (ids != PAD).long()
-
-
-def _loss(
-    model: BlipForConditionalGeneration, pixels: torch.Tensor, tokens: tuple[torch.Tensor, torch.Tensor]
-) -> torch.Tensor:
-    ids, mask = tokens
-    return model(pixel_values=pixels, input_ids=ids, attention_mask=mask, labels=ids.masked_fill(mask == 0, -100)).loss

@@ -22,7 +22,7 @@ from pseudocap.toyworld.grammar import Choice, caption
 from pseudocap.toyworld.speech import alt_text, still_caption, talk
 from pseudocap.types import Progress
 from pseudocap.zoo.tiny import write_tokenizer
-from pseudocap.zoo.train_loop import Course, learn
+from pseudocap.zoo.train_loop import Course, learn, text_loss
 
 LONGEST = 40  # tokens
 BUCKETS = 6  # of lengths, in what a batch is drawn from
@@ -99,12 +99,14 @@ def build_opt(
         first = recipe.batch * int(rng.integers(BUCKETS))  # texts of about one length: little padding
         torch.manual_seed(int(rng.integers(2**62)))  # of the dropout
         with _quick() if recipe.bfloat16 else contextlib.nullcontext():  # for each step: autocast keeps old weights
-            return _loss(model, [rows[index] for index in drawn[first : first + recipe.batch]], tokenizer)
+            return text_loss(
+                model, [rows[index] for index in drawn[first : first + recipe.batch]], tokenizer.pad_token_id
+            )
 
     with torch.random.fork_rng(devices=[]):
         learn(model, loss_at, recipe.course, state=folder / "state.pt", progress=progress)
     with torch.no_grad():
-        loss = float(_loss(model, _tokens(tokenizer, held_out), tokenizer))
+        loss = float(text_loss(model, _tokens(tokenizer, held_out), tokenizer.pad_token_id))
     model.half().save_pretrained(folder)
     return {"held-out perplexity": math.exp(loss), "texts": len(learned), "held-out texts": len(held_out)}
 
@@ -120,12 +122,3 @@ def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[li
     ids = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
     end = tokenizer.eos_token_id
     return [[end, *row[: LONGEST - 2], end] for row in ids]
-
-
-def _loss(model: OPTForCausalLM, rows: Sequence[Sequence[int]], tokenizer: PreTrainedTokenizerBase) -> torch.Tensor:
-    longest = max(map(len, rows))
-    pad = tokenizer.pad_token_id
-    ids = torch.tensor([[*row, *[pad] * (longest - len(row))] for row in rows])
-    mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
-    labels = ids.masked_fill(mask == 0, -100)
-    return model(input_ids=ids, attention_mask=mask, labels=labels).loss

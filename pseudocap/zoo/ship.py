@@ -29,7 +29,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 LIMIT = 25_000_000  # bytes of all toy weights that are shipped
 REAL_LIMIT = 40_000_000  # and of those of real pictures
 OPT, TIMESFORMER, BLIP = "toy-opt", "toy-timesformer", "toy-blip"
-LEFT_BEHIND = {"done.json", ".begun", "state.pt", "clips.npy"}
+LEFT_BEHIND = ("done.json", "state.pt", "clips.npy", ".*")
 DATASET = "toy-msrvtt"
 HEADER = """\
 # One row per released weight; pseudocap/hub/manifest.py checks the fields. Data only: nothing here is executed.
@@ -74,7 +74,8 @@ def copy_backbones(folder: Path, names: Mapping[str, str], shop: Workshop) -> Pa
     shipped = folder / "shipped"
     shutil.rmtree(shipped, ignore_errors=True)
     for source, name in names.items():
-        _copy(shop.folder(source), shipped / name)
+        skip = shutil.ignore_patterns(*LEFT_BEHIND)
+        shutil.copytree(shop.folder(source), shipped / name, ignore=skip, copy_function=shutil.copyfile)
     return shipped
 
 
@@ -122,13 +123,6 @@ def regime_table(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     yield f"| people, one against the other 19 | {figures} | | | | | |"
 
 
-def _copy(source: Path, target: Path) -> None:
-    target.mkdir(parents=True)
-    for path in sorted(source.iterdir()):
-        if path.is_file() and path.name not in LEFT_BEHIND and not path.name.startswith("."):
-            shutil.copyfile(path, target / path.name)
-
-
 def save_captioner(
     source: Path, target: Path, backbones: Backbones, results: Mapping[str, Any], *, int8: bool = False
 ) -> None:
@@ -146,7 +140,9 @@ def _results(shop: Workshop, regime: str, report: Mapping[str, Any]) -> dict[str
     """What the tuning recorded of its data, with the scores on the test films in place of the validation's."""
     path = shop.folder(f"tuned-{regime}/run/best/results.json")
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return _under_its_name(known) | {
+    # Fine-tuning reads the drawn corpus as anybody's own captions; whoever reads the page must know which it is.
+    named = {"data": {**known["data"], "corpus": DATASET}} if "data" in known else {}
+    return {**known, **named} | {
         "started_from": f"toy-{regime}-pretrained",
         "split": "test",
         "scores": report[PLAIN],
@@ -154,11 +150,6 @@ def _results(shop: Workshop, regime: str, report: Mapping[str, Any]) -> dict[str
         "videos": shop.reports["yardsticks"]["films"],
         "command": report["command"],
     }
-
-
-def _under_its_name(known: Mapping[str, Any]) -> dict[str, Any]:
-    """Fine-tuning reads the drawn corpus as anybody's own captions; whoever reads the page must know which it is."""
-    return {**known, **({"data": {**known["data"], "corpus": DATASET}} if "data" in known else {})}
 
 
 def row_of(folder: Path, backbones: Backbones, regime: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ function of the step, so a killed run goes on where its last state was stored an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ import torch
 from torch import nn
 
 from pseudocap.files.atomic import unfinished
+from pseudocap.model.loss import IGNORE
+from pseudocap.model.text import side_by_side
 from pseudocap.types import Progress
 
 STATE_EVERY = 200  # steps
@@ -66,7 +68,10 @@ def learn(
         optimiser.step()
         losses.append(loss.item())
         if (step + 1) % STATE_EVERY == 0:
-            write_state({"model": model.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}, state)
+            with unfinished(state) as scratch:
+                torch.save(
+                    {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "losses": losses}, scratch
+                )
         if progress is not None:
             progress(step + 1, course.steps)
     model.eval()
@@ -74,7 +79,10 @@ def learn(
     return losses
 
 
-def write_state(content: dict[str, Any], path: Path) -> None:
-    """Write a training state, completely or not at all."""
-    with unfinished(path) as scratch:
-        torch.save(content, scratch)
+def text_loss(model: Any, rows: Sequence[Sequence[int]], pad: int, **inputs: torch.Tensor) -> torch.Tensor:
+    """Return the loss of a language model of transformers on rows of ids."""
+    ids, real = side_by_side(rows, pad)
+    loss: torch.Tensor = model(
+        input_ids=ids, attention_mask=real.long(), labels=ids.masked_fill(~real, IGNORE), **inputs
+    ).loss
+    return loss

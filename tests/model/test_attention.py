@@ -133,9 +133,7 @@ def heard(videos: int, moments: int) -> Memory:
 
 def three_axes(*, inner: int | None = None) -> SeparableCrossAttention:
     widths = {"sound": 9, "time": MEMORY, "space": MEMORY}
-    return SeparableCrossAttention(
-        width=WIDTH, memory_widths=widths, heads=HEADS, axes=("sound", "time", "space"), inner=inner
-    )
+    return SeparableCrossAttention(width=WIDTH, memory_widths=widths, heads=HEADS, inner=inner)
 
 
 @pytest.mark.parametrize("inner", [None, 6])
@@ -207,9 +205,7 @@ def test_an_attention_that_gains_an_axis_gives_the_same_bits_until_it_learns(wid
     attention.grow("sound", memory_width=9)
     assert torch.equal(attention(h, attention.project(memory)), before)
     assert torch.equal(attention(h, attention.project(without_sound(memory, "absent"))), before)
-    new = SeparableCrossAttention(
-        width=width, memory_widths={**widths, "sound": 9}, heads=2, axes=("time", "space", "sound")
-    )
+    new = SeparableCrossAttention(width=width, memory_widths={**widths, "sound": 9}, heads=2)
     assert [name for name, _ in attention.named_parameters()] == [name for name, _ in new.named_parameters()]
     new.load_state_dict(attention.state_dict())
     assert torch.equal(new(h, new.project(memory)), before)
@@ -228,9 +224,7 @@ def test_an_axis_that_is_there_already_or_that_nobody_knows_is_no_growth() -> No
 
 def test_attention_to_every_patch_has_no_other_axes() -> None:
     with pytest.raises(ConfigError, match=r"axes are time, space, sound; take attention='separable'"):
-        FullCrossAttention(
-            width=WIDTH, memory_widths={**WIDTHS, "sound": 9}, heads=HEADS, axes=("time", "space", "sound")
-        )
+        FullCrossAttention(width=WIDTH, memory_widths={**WIDTHS, "sound": 9}, heads=HEADS)
 
 
 # Which memories are taken

@@ -180,10 +180,7 @@ class TimeSformer(Encoder):
                 f"{config} describes a {document.get('model_type')!r}, not a TimeSformer; "
                 "an original .pyth file is turned into a directory by `pseudocap convert timesformer`"
             )
-        with torch.device("meta"):
-            encoder = cls(shapes)
-        load_exactly(encoder, state, source=source, adopt=True)
-        return encoder, fingerprint(state.items())
+        return cls.from_state(shapes, state, source=source), fingerprint(state.items())
 
     @classmethod
     def from_timm(cls, name: str, *, num_frames: int = 8, pretrained: bool = True) -> Self:
@@ -197,10 +194,10 @@ class TimeSformer(Encoder):
 
     @classmethod
     def from_state(cls, config: TimeSformerConfig, state: dict[str, torch.Tensor], *, source: str | Path) -> Self:
+        """Build an encoder that takes the tensors themselves."""
         with torch.device("meta"):
             encoder = cls(config)
-        encoder.to_empty(device="cpu")
-        load_exactly(encoder, state, source=source)
+        load_exactly(encoder, state, source=source, adopt=True)
         return encoder
 
     def document(self) -> dict[str, Any]:
