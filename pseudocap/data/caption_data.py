@@ -100,7 +100,6 @@ class CaptionData(ResumableData):
 
     @property
     def batch_size(self) -> int:
-        """Return the videos of a batch on each device."""
         return self._batch_size
 
     def set_batch_size(self, batch_size: int) -> None:

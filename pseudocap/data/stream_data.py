@@ -169,7 +169,6 @@ class StreamData(ResumableData):
 
     @property
     def mixture(self) -> Mixture:
-        """Return the draws of this rank."""
         return Mixture(tuple(self._numbers), **self._draws, rank=self.rank_and_ranks[0])
 
     def counts(self, steps: int | None = None) -> dict[str, Drawn]:

@@ -80,8 +80,6 @@ class CaptionMetric(Metric):
 
 
 class CiderD(CaptionMetric):
-    """Compute CIDEr-D x 100."""
-
     def __init__(self, **options: Any) -> None:
         super().__init__(metric="CIDEr-D", **options)
 
@@ -94,7 +92,5 @@ class Bleu(CaptionMetric):
 
 
 class RougeL(CaptionMetric):
-    """Compute ROUGE-L x 100."""
-
     def __init__(self, **options: Any) -> None:
         super().__init__(metric="ROUGE-L", **options)

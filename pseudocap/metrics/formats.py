@@ -16,12 +16,7 @@ from typing import Any
 from pseudocap.errors import DataError
 from pseudocap.files.atomic import unfinished
 
-ID_FIELDS = (
-    "image_id",
-    "video_id",
-    "video",
-    "id",
-)  # the first that a row has; an annotation's own "id" is not it
+ID_FIELDS = ("image_id", "video_id", "video", "id")  # the first that a row has; an annotation's own "id" is not it
 TEXT_FIELDS = ("caption", "captions", "text", "references")
 FORMS = ("coco", "plain", "jsonl")
 

@@ -52,8 +52,9 @@ def difference(entry: Measure, ours: Floats, theirs: Floats, *, samples: int, se
     for part in _draws(len(ours), samples=samples, seed=seed):
         drawn.append(entry.combine(part @ ours) - entry.combine(part @ theirs))
     change = theirs - ours
-    for part in _swaps(len(ours), samples=samples, seed=seed):
-        moved = part @ change
+    generator = np.random.default_rng(seed + 1)
+    for size in _parts(len(ours), samples):
+        moved = generator.integers(0, 2, size=(size, len(ours))).astype(float) @ change
         swapped.append(entry.combine(ours.sum(axis=0) + moved) - entry.combine(theirs.sum(axis=0) - moved))
     as_large = np.abs(np.concatenate(swapped)) >= abs(value) * (1 - 1e-9)
     return Difference(
@@ -70,11 +71,6 @@ def _draws(videos: int, *, samples: int, seed: int) -> list[Floats]:
         generator.multinomial(videos, np.full(videos, 1 / videos), size=size).astype(float)
         for size in _parts(videos, samples)
     ]
-
-
-def _swaps(videos: int, *, samples: int, seed: int) -> list[Floats]:
-    generator = np.random.default_rng(seed + 1)
-    return [generator.integers(0, 2, size=(size, videos)).astype(float) for size in _parts(videos, samples)]
 
 
 def _parts(videos: int, samples: int) -> list[int]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from pseudocap.errors import DataError
 from pseudocap.metrics.java import TIMEOUT, JavaError
-from pseudocap.metrics.measures import METRICS, Measure, measure, obstacles
+from pseudocap.metrics.measures import METRICS, measure, obstacles
 from pseudocap.metrics.references import Floats, Predictions, References
 from pseudocap.metrics.resample import Difference, Interval, difference, intervals
 
@@ -46,7 +46,7 @@ class Scores(dict[str, float]):
     def __init__(
         self, *, rows: Mapping[str, Floats], coverage: Coverage, not_computed: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__({name: _value(measure(name), table.sum(axis=0)) for name, table in rows.items()})
+        super().__init__({name: float(measure(name).combine(table.sum(axis=0))) * 100 for name, table in rows.items()})
         self.rows = dict(rows)
         self.coverage = coverage
         self.not_computed = dict(not_computed or {})
@@ -188,10 +188,6 @@ def align(*, predictions: Captions, references: ManyCaptions, allow_missing: boo
         )
     captions = Predictions({video: predictions[video] for video in scored}, prepared)
     return Aligned(captions=captions, coverage=Coverage(scored=scored, missing=missing, unknown=unknown))
-
-
-def _value(entry: Measure, totals: Floats) -> float:
-    return float(entry.combine(totals)) * 100
 
 
 def _some(videos: Sequence[Hashable]) -> str:

@@ -138,7 +138,6 @@ class ConvexAdapter(Adapter):
         return {"gate": self.gate()}
 
     def set_gate_step(self, step: int) -> None:
-        """Move the schedule to an optimiser step."""
         self.eta.fill_(self.schedule.eta(step))
 
     def trainable_names(self) -> set[str]:

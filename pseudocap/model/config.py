@@ -145,7 +145,6 @@ class PseudoCapConfig:
 
     @property
     def encoder(self) -> Backbone:
-        """Return the encoder of video."""
         return self.encoders[VIDEO]
 
     @property

@@ -61,7 +61,6 @@ class TextNetwork(CaptionNetwork):
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        """Return the decoder's own tokenizer."""
         assert self.decoder.tokenizer is not None, "a captioner has text"
         return self.decoder.tokenizer
 

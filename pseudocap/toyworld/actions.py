@@ -289,5 +289,4 @@ def events(shot: Shot) -> tuple[Event, ...]:
 
 
 def film_events(film: Film) -> list[tuple[Shot, Event]]:
-    """List the events of the film, shot by shot."""
     return [(shot, each) for shot in film.shots for each in events(shot)]

@@ -28,7 +28,6 @@ def render_film(film: Film, size: int) -> Iterator[np.ndarray]:
 
 
 def render(film: Film, frame: int, size: int) -> np.ndarray:
-    """Render one frame by its number."""
     shot, index = film.shot_at(frame)
     return next(_frames(shot, size, np.array([index])))
 

@@ -77,7 +77,6 @@ def judge(caption: str, shots: Sequence[Shot]) -> Verdict:
 
 
 def shots_between(film: Film, start: float, end: float, fps: int) -> tuple[Shot, ...]:
-    """Return the shots of a film that a clip of it overlaps."""
     overlapping, first = [], 0.0
     for shot in film.shots:
         last = first + shot.frames / fps

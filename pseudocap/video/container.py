@@ -85,7 +85,6 @@ class OpenVideo:
         return self._container
 
     def close(self) -> None:
-        """Close the file."""
         if self._container is not None:
             self._container.close()
             self._container = None

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from pseudocap.errors import DecodeError
 from pseudocap.video.decode import open_video
 from pseudocap.video.picture import jpeg
-from pseudocap.video.reader import VideoReader, segment_centres
+from pseudocap.video.reader import segment_centres
 from pseudocap.video.writer import encode_video, even
 
 # What every browser plays, by what is in the file; browsers look into it, and refuse types that they do not know.
@@ -41,7 +38,8 @@ def playable(path: str | os.PathLike[str]) -> Playable:
             return Playable(Path(path).read_bytes(), media_type)
         length = min(info.duration, SECONDS)
         count = max(1, round(length * RATE))
-        pictures = _pictures(video, segment_centres(0.0, length, count))
+        decoded = video.decode(segment_centres(0.0, length, count))
+        pictures = (frame.pixels for frame in decoded if not isinstance(frame, DecodeError))
         first = next(pictures, None)
         if first is None:
             raise DecodeError(os.fspath(path), "none of its frames can be decoded")
@@ -50,10 +48,3 @@ def playable(path: str | os.PathLike[str]) -> Playable:
         rate = Fraction(count / length).limit_denominator(1000)
         frames = map(even, itertools.chain([first], pictures))
         return Playable(encode_video(frames, rate=rate, options=OPTIONS), "video/mp4")
-
-
-def _pictures(video: VideoReader, times: list[float]) -> Iterator[np.ndarray]:
-    """Yield the frames that can be decoded."""
-    for frame in video.decode(times):
-        if not isinstance(frame, DecodeError):
-            yield frame.pixels

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from html import escape
 
 from pseudocap.types import TimedCaption
 
@@ -34,7 +35,7 @@ def to_srt(captions: Iterable[TimedCaption]) -> str:
 def to_vtt(captions: Iterable[TimedCaption]) -> str:
     """Write WebVTT; text that would be markup is escaped."""
     cues = [
-        f"{_clock(each.start, '.')} --> {_clock(each.end, '.')}\n{_escaped(_one_line(each.text))}\n"
+        f"{_clock(each.start, '.')} --> {_clock(each.end, '.')}\n{escape(_one_line(each.text), quote=False)}\n"
         for each in _displayable(captions)
     ]
     return "\n".join(["WEBVTT\n", *cues])
@@ -62,7 +63,3 @@ def _clock(seconds: float, mark: str) -> str:
 def _one_line(text: str) -> str:
     """Join lines to one: an empty line would end the cue."""
     return " ".join(text.split()).replace("-->", "->")
-
-
-def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

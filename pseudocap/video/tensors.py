@@ -70,11 +70,9 @@ def decode_clip(video: VideoReader, clip: Clip, preprocess: Preprocess) -> torch
 
 def _distinct(frames: Frames) -> Frames:
     """Return one frame of a still clip, which has no other."""
-    return Frames(pixels=frames.pixels[:1], times=frames.times[:1], exact=frames.exact) if _still(frames) else frames
-
-
-def _still(frames: Frames) -> bool:
-    return bool(np.all(frames.times == frames.times[0]))
+    if np.any(frames.times != frames.times[0]):
+        return frames
+    return Frames(pixels=frames.pixels[:1], times=frames.times[:1], exact=frames.exact)
 
 
 def pad_clips(clips: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -47,7 +47,6 @@ class Corpus:
         return (*(name for name in SPLITS if name in names), *sorted(names - set(SPLITS)))
 
     def split(self, name: str) -> Corpus:
-        """Return the corpus of one split."""
         if name not in self.splits:
             known = ", ".join(self.splits) or "none"
             raise DataError(f"{self.name} has no split {name!r}{nearest(name, self.splits)}; it has {known}")
@@ -55,7 +54,6 @@ class Corpus:
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Count videos and captions by split."""
         videos = Counter(row.split for row in self.rows)
         captions: Counter[str] = Counter()
         for row in self.rows:

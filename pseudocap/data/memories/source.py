@@ -271,7 +271,6 @@ class MemorySource:
         return self.rows[index].key
 
     def find(self, key: str) -> int:
-        """Find the number of the sample with this key."""
         if key not in self._by_key:
             raise DataError(f"{self.folder} has no memory of {key}{nearest(key, self._by_key)}; encode it too")
         return self._only(key, self._by_key[key])

@@ -136,7 +136,6 @@ class ResumableData(lightning.LightningDataModule):
         return max(0, progress.ready - progress.processed)
 
     def end(self) -> None:
-        """End all workers."""
         if self._training is not None:
             self._state = self._training.state_dict()
         self._close()

@@ -159,7 +159,6 @@ class Decoder(PreTrainedModel, GenerationMixin):
 
     @property
     def bos_id(self) -> int:
-        """Return the id that opens a text."""
         return self.marks.bos
 
     @property

@@ -26,7 +26,6 @@ class AdaptedOPT(Decoder):
 
     @property
     def opt(self) -> OPTForCausalLM:
-        """Return the frozen OPT."""
         return cast(OPTForCausalLM, self.lm)
 
     @property
