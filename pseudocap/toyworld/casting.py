@@ -254,8 +254,6 @@ def _position_one(verb: str, cast: list[Thing], rng: Rng, ground: float) -> tupl
         return [_stand(thing, middle, ground, lift)], (0.0, side * rise)
     if verb in ("slide", "roll", "halt", "return"):
         return [_stand(thing, start, ground)], (side * far, 0.0)
-    if verb == "leave":
-        return [_stand(thing, middle, ground)], (side * 1.1, 0.0)
     if verb == "bounce":
         still = rng.random() < 0.4
         return [_stand(thing, middle if still else start, ground)], (0.0 if still else side * far, 0.0)
@@ -264,11 +262,8 @@ def _position_one(verb: str, cast: list[Thing], rng: Rng, ground: float) -> tupl
         return [_stand(thing, middle, ground, high)], (0.0, high)
     if verb in ("approach", "grow"):
         return [_stand(thing, middle, ground - 0.12)], (0.0, 0.1)
-    if verb == "circle":
-        return [_stand(thing, middle, ground)], (side * 0.5 * min(0.44, ground - thing.height), 0.0)
-    if verb == "topple":
-        return [_stand(thing, middle, ground)], (side * 0.15, 0.0)
-    return [_stand(thing, middle, ground)], (side, 0.0)
+    far = {"leave": 1.1, "circle": 0.5 * min(0.44, ground - thing.height), "topple": 0.15}.get(verb, 1.0)
+    return [_stand(thing, middle, ground)], (side * far, 0.0)
 
 
 def _position_two(verb: str, cast: list[Thing], rng: Rng, ground: float) -> tuple[list[Thing], tuple[float, float]]:

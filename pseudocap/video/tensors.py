@@ -42,8 +42,7 @@ class FileFrames:
 
 def decode_for_display(path: str | os.PathLike[str], preprocess: Preprocess) -> FileFrames:
     """Decode the very frames of `decode_file`, and keep their pixels for display."""
-    with open_video(path) as video:
-        found = _distinct(video.frames_evenly(preprocess.frames))
+    found, _ = read_file(path, preprocess.frames)
     return FileFrames(
         frames=eval_tensor(found.pixels, preprocess), pixels=eval_pixels(found.pixels, preprocess), times=found.times
     )
