@@ -1,8 +1,8 @@
 """Build the captioners of real pictures and video (`pseudocap zoo build --world real --data DIR`) by a user's verbs.
 
 Photographs -> encoder with ImageNet weights, standardised on them -> OPT on captions as text -> memories by `encode` ->
-`train image-only` -> `train self-critical`: real-photos -> `label` and `pack`: its labels of the clips -> `train
-video-only`, and `train mixed` and self-critical again: real-mixed -> scores -> what is shipped.
+`train image-only` -> `train self-critical`, twice: real-photos -> `label` and `pack`: labels of the clips -> `train
+video-only`, and `train mixed` and self-critical: real-mixed -> scores -> what is shipped.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ Report = dict[str, Any]
 PHOTOGRAPHS, VIDEO, MIXED = "real-photos", "real-video", "real-mixed"
 ROWS = {PHOTOGRAPHS: "image-only", VIDEO: "video-only", MIXED: "mixed"}  # names of captioners, and their regimes
 SHIPPED = (PHOTOGRAPHS, MIXED)
+TEACHER = "critical"  # the stage whose captioner labels the clips
 BACKBONES = Backbones(decoder="real-opt", encoder="efficientnet-lite0")
 COMMAND = "pseudocap zoo build --world real --data DIR"
 LICENSE = "non-commercial research and education"
@@ -81,7 +82,8 @@ class RealRecipe:
         )
     )
     photographs: TrainingRecipe = TrainingRecipe(steps=1000, lr=2e-3, batch=40)
-    self_critical: TrainingRecipe = TrainingRecipe(steps=400, lr=5e-4, batch=24, warmup=20)
+    critical: TrainingRecipe = TrainingRecipe(steps=400, lr=5e-4, batch=24, warmup=20)
+    longer: TrainingRecipe = TrainingRecipe(steps=600, lr=5e-4, batch=24, warmup=20)
     video: TrainingRecipe = TrainingRecipe(steps=100, lr=1e-3, batch=24)
     mixed: TrainingRecipe = TrainingRecipe(steps=200, lr=5e-4, batch=40)
     mixed_critical: TrainingRecipe = TrainingRecipe(steps=300, lr=5e-4, batch=24, warmup=20)
@@ -94,7 +96,8 @@ SMOKE_RECIPE = RealRecipe(
     layers=(1,),
     opt=OPTRecipe(vocabulary=300, width=32, layers=2, heads=2, batch=8, course=Course(steps=4, lr=2e-3)),
     photographs=TrainingRecipe(steps=2, lr=1e-3, batch=2, warmup=1),
-    self_critical=TrainingRecipe(steps=2, lr=1e-3, batch=2, warmup=1),
+    critical=TrainingRecipe(steps=2, lr=1e-3, batch=2, warmup=1),
+    longer=TrainingRecipe(steps=2, lr=1e-3, batch=2, warmup=1),
     video=TrainingRecipe(steps=2, lr=1e-3, batch=2, warmup=1),
     mixed=TrainingRecipe(steps=2, lr=1e-3, batch=2, warmup=1),
     mixed_critical=TrainingRecipe(steps=2, lr=1e-3, batch=2, warmup=1),
@@ -123,7 +126,8 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         *_frozen(shop, recipe, data),
         _memories(shop, workers),
         _training(shop, recipe, "image-only", "image-only", recipe.photographs, ("encoder", "decoder", "memories")),
-        _training(shop, recipe, PHOTOGRAPHS, "self-critical", recipe.self_critical, ("memories",), start="image-only"),
+        _training(shop, recipe, "critical", "self-critical", recipe.critical, ("memories",), start="image-only"),
+        _training(shop, recipe, PHOTOGRAPHS, "self-critical", recipe.longer, ("memories",), start="critical"),
         *_labelling(shop, recipe, data, workers),
         _training(shop, recipe, VIDEO, "video-only", recipe.video, ("encoder", "decoder", "memories-clips")),
         _training(shop, recipe, "mixed", "mixed", recipe.mixed, ("memories", "memories-clips"), start="image-only"),
@@ -243,7 +247,7 @@ def _labelling(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int)
 
     def label(folder: Path, report: Progress) -> Report:
         run = ("--out", "labels/run", "--seed", str(recipe.seed), "--workers", str(workers))
-        words = ("label", str(data.root.resolve() / "real_clips"), "--teacher", f"{PHOTOGRAPHS}/run/last", *LABELS)
+        words = ("label", str(data.root.resolve() / "real_clips"), "--teacher", f"{TEACHER}/run/last", *LABELS)
         shop.verb(*words, *run)
         shop.verb("pack", "labels/run", "--out", "labels/clips", "--workers", str(workers))
         return {"command": command_text(words)}
@@ -253,7 +257,7 @@ def _labelling(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int)
             name="labels",
             settings={"code": CODE, "words": LABELS, "seed": recipe.seed},
             make=label,
-            needs=(PHOTOGRAPHS,),
+            needs=(TEACHER,),
         ),
         Stage(
             name="memories-clips",
