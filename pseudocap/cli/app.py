@@ -8,6 +8,7 @@ import tempfile
 from contextlib import suppress
 from threading import Event
 
+from pseudocap.cli.options import add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner
 from pseudocap.errors import ConfigError
@@ -24,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"({DEFAULT_CAPTIONER}, then all other rows of ours)",
     )
     add_checkpoints_option(parser)
-    parser.add_argument("--port", type=int, default=7860, help="0: any free one (7860)")
+    add_option(parser, "--port", 7860, None, "0: any free one")
     parser.add_argument("--host", default=LOCAL, help=f"0.0.0.0 lets others in, who can then upload ({LOCAL})")
-    parser.add_argument("--max-upload", type=int, default=500, metavar="MB", help="of a video (500)")
+    add_option(parser, "--max-upload", 500, "MB", "of a video")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import counted
 from pseudocap.cli.tables import print_table
 from pseudocap.errors import ConfigError, DataError
@@ -22,25 +23,23 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("labels", type=Path, metavar="LABELS", help="the --out of a `pseudocap label`")
-    parser.add_argument(
+    add_option(
+        parser,
         "--asr",
-        type=Path,
-        metavar="TRANSCRIPTS",
-        help="the speech: caption.json, a folder of csv files, or the labels of speech; not needed to go on with "
-        "an audit",
+        Path,
+        "TRANSCRIPTS",
+        "the speech: caption.json, a folder of csv files, or the labels of speech; not needed to go on with an audit",
     )
-    parser.add_argument("--n", type=int, metavar="N", help="clips to judge (100)")
-    parser.add_argument("--seed", type=int, help="of which clips, their order and their sides (0)")
-    parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos lie now, if they have moved")
-    parser.add_argument("--answers", type=Path, metavar="FILE", help="SQLite file (default: LABELS/audit.sqlite)")
-    parser.add_argument(
-        "--rater", metavar="NAME", help="who judges, unless the page names another (default: your login)"
-    )
-    parser.add_argument("--port", type=int, default=8765, help="of the page, on this machine only; 0: any free (8765)")
-    parser.add_argument("--allow-partial", action="store_true", help="go on where transcripts are broken")
-    parser.add_argument("--report", action="store_true", help="do not serve; report what was judged")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="with --report: also as one HTML file")
-    parser.add_argument("--json", action="store_true", help="with --report: as JSON")
+    add_option(parser, "--n", int, "N", "clips to judge (100)")
+    add_option(parser, "--seed", int, None, "of which clips, their order and their sides (0)")
+    add_option(parser, "--videos", Path, "DIR", "where the videos lie now, if they have moved")
+    add_option(parser, "--answers", Path, "FILE", "SQLite file (default: LABELS/audit.sqlite)")
+    add_option(parser, "--rater", str, "NAME", "who judges, unless the page names another (default: your login)")
+    add_option(parser, "--port", 8765, None, "of the page, on this machine only; 0: any free")
+    add_flag(parser, "--allow-partial", "go on where transcripts are broken")
+    add_flag(parser, "--report", "do not serve; report what was judged")
+    add_option(parser, "--html", Path, "FILE", "with --report: also as one HTML file")
+    add_flag(parser, "--json", "with --report: as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from pseudocap.cli.actions import Subcommand
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.errors import InputError
 
 
@@ -15,8 +16,8 @@ def _add_duplicates(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "seen", type=Path, nargs="+", metavar="B", help="videos, images, or tars that were learned from"
     )
-    parser.add_argument("--threshold", type=float, default=0.99, metavar="X", help="correlation of frames (0.99)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_option(parser, "--threshold", 0.99, "X", "correlation of frames")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def _duplicates(args: argparse.Namespace) -> int:

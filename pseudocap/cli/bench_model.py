@@ -13,6 +13,7 @@ from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import command, log, show_result
 from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.decoding import add_decoding_options
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.decoding import FileDecoding
@@ -25,16 +26,12 @@ if TYPE_CHECKING:
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="N", help="a PseudoCap: a row of the zoo, a repo, an address or a directory")
     add_checkpoints_option(parser)
-    parser.add_argument(
-        "--data", default="toy", metavar="D", help="toy, msrvtt, msvd, or a file of captions of your own (toy)"
-    )
-    parser.add_argument("--annotations", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
-    parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos lie (own: beside the captions)")
-    parser.add_argument(
-        "--build", type=Path, metavar="DIR", help="whose toy films (build/zoo; without one they are drawn anew)"
-    )
-    parser.add_argument("--split", default="test", metavar="S", help="what is captioned (test)")
-    parser.add_argument("--limit", type=int, metavar="N", help="the first N videos only")
+    add_option(parser, "--data", "toy", "D", "toy, msrvtt, msvd, or a file of captions of your own")
+    add_option(parser, "--annotations", Path, "DIR", "of MSR-VTT or MSVD")
+    add_option(parser, "--videos", Path, "DIR", "where the videos lie (own: beside the captions)")
+    add_option(parser, "--build", Path, "DIR", "whose toy films (build/zoo; without one they are drawn anew)")
+    add_option(parser, "--split", "test", "S", "what is captioned")
+    add_option(parser, "--limit", int, "N", "the first N videos only")
     parser.add_argument(
         "--peers",
         nargs="+",
@@ -42,11 +39,11 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         metavar="KIND[=P]",
         help="git, blip or blip2, each with a directory or a repo; alone it is timed with random weights",
     )
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="times that each is timed (5)")
+    add_option(parser, "--rounds", 5, "N", "times that each is timed")
     add_decoding_options(parser, FileDecoding(), "batch_size max_new_tokens")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where the result is written (build/bench/model)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_option(parser, "--out", Path, "DIR", "where the result is written (build/bench/model)")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def _model(args: argparse.Namespace) -> int:

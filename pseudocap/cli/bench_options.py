@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.cli.checks import refuse_file, require_at_least
+from pseudocap.cli.options import add_flag, add_option
 
 
 def add_build(parser: argparse.ArgumentParser, *, out: str) -> None:
-    parser.add_argument(
-        "--build", type=Path, metavar="DIR", help="the zoo's build to stand on, made where it is missing (build/zoo)"
-    )
-    parser.add_argument("--out", type=Path, metavar="DIR", help=f"where the result is written ({out})")
-    parser.add_argument("--smoke", action="store_true", help="everything at a size that teaches nothing, in minutes")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw and decode (2)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_option(parser, "--build", Path, "DIR", "the zoo's build to stand on, made where it is missing (build/zoo)")
+    add_option(parser, "--out", Path, "DIR", f"where the result is written ({out})")
+    add_flag(parser, "--smoke", "everything at a size that teaches nothing, in minutes")
+    add_option(parser, "--workers", 2, "N", "processes that draw and decode")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def folders(args: argparse.Namespace, name: str) -> tuple[Path, Path]:

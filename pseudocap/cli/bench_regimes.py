@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import add_build, command, folders, show_result
 from pseudocap.cli.checks import require_at_least
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.errors import ConfigError, InputError, nearest
 from pseudocap.regimes.table import REGIMES, UNTRAINED
@@ -31,25 +32,21 @@ OF_REAL_CORPORA = (
 
 def _add_regimes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", choices=("toy", "msrvtt", "msvd"), default="toy", help="the corpus (toy)")
-    parser.add_argument("--seeds", type=int, metavar="N", help="trainings of each regime, seeds 0 to N-1 (3)")
+    add_option(parser, "--seeds", int, "N", "trainings of each regime, seeds 0 to N-1 (3)")
     parser.add_argument(
         "--regimes", default=",".join(ROWS), metavar="R,R", help=f"of {', '.join(ROWS)}; none is not pre-trained (all)"
     )
-    parser.add_argument(
-        "--captions", metavar="N,N", help=f"also fine-tune on so many captions; 0 leaves this out ({COUNTS})"
-    )
+    add_option(parser, "--captions", str, "N,N", f"also fine-tune on so many captions; 0 leaves this out ({COUNTS})")
     add_build(parser, out="build/bench/regimes")
-    parser.add_argument("--annotations", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
-    parser.add_argument("--videos", type=Path, metavar="DIR", help="of MSR-VTT or MSVD")
-    parser.add_argument("--allow-partial", action="store_true", help="go on where a corpus's counts are wrong")
-    parser.add_argument(
-        "--max-failure-rate", type=float, metavar="R", help="stop where more videos to learn from fail or miss (0.1)"
-    )
-    parser.add_argument("--decoder", metavar="D", help="an OPT: a directory or a repo (real corpora)")
-    parser.add_argument("--encoder", metavar="E", help="an encoder of video: a directory or a repo (real corpora)")
-    parser.add_argument("--images", type=Path, metavar="DIR", help="tars or memories of images with alt text")
-    parser.add_argument("--clips", type=Path, metavar="DIR", help="tars or memories of pseudolabelled clips")
-    parser.add_argument("--asr", type=Path, metavar="DIR", help="tars or memories of the same clips with transcripts")
+    add_option(parser, "--annotations", Path, "DIR", "of MSR-VTT or MSVD")
+    add_option(parser, "--videos", Path, "DIR", "of MSR-VTT or MSVD")
+    add_flag(parser, "--allow-partial", "go on where a corpus's counts are wrong")
+    add_option(parser, "--max-failure-rate", float, "R", "stop where more videos to learn from fail or miss (0.1)")
+    add_option(parser, "--decoder", str, "D", "an OPT: a directory or a repo (real corpora)")
+    add_option(parser, "--encoder", str, "E", "an encoder of video: a directory or a repo (real corpora)")
+    add_option(parser, "--images", Path, "DIR", "tars or memories of images with alt text")
+    add_option(parser, "--clips", Path, "DIR", "tars or memories of pseudolabelled clips")
+    add_option(parser, "--asr", Path, "DIR", "tars or memories of the same clips with transcripts")
     parser.add_argument(
         "--pretrained",
         action="append",
@@ -57,9 +54,9 @@ def _add_regimes(parser: argparse.ArgumentParser) -> None:
         metavar="R=N",
         help="a captioner that a regime has pre-trained already; {seed} stands for the seed",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="of pre-training; mixed-ext has ten times as many")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="of pre-training, videos")
-    parser.add_argument("--lr", type=float, metavar="X", help="of pre-training")
+    add_option(parser, "--steps", int, "N", "of pre-training; mixed-ext has ten times as many")
+    add_option(parser, "--batch-size", int, "N", "of pre-training, videos")
+    add_option(parser, "--lr", float, "X", "of pre-training")
 
 
 def _regimes(args: argparse.Namespace) -> int:
@@ -150,8 +147,8 @@ def _counts(text: str) -> list[int]:
 
 def _add_ablation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=KNOWN)
-    parser.add_argument("--seeds", type=int, metavar="N", help="trainings of each setting, seeds 0 to N-1 (3)")
-    parser.add_argument("--steps", type=int, metavar="N", help="of pre-training (half the zoo's)")
+    add_option(parser, "--seeds", int, "N", "trainings of each setting, seeds 0 to N-1 (3)")
+    add_option(parser, "--steps", int, "N", "of pre-training (half the zoo's)")
     add_build(parser, out="build/bench/NAME")
 
 

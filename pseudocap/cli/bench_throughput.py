@@ -10,15 +10,14 @@ from pathlib import Path
 from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import log
 from pseudocap.cli.checks import refuse_file, require_at_least
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.errors import ConfigError, nearest
 
 
 def _add_throughput(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("races", nargs="*", metavar="RACE", help="only these (default: all but the long ones)")
-    parser.add_argument("--full", action="store_true", help="the long ones too")
-    parser.add_argument(
-        "--rounds", type=int, metavar="N", help="how often everyone runs (default: 3, or as long races)"
-    )
+    add_flag(parser, "--full", "the long ones too")
+    add_option(parser, "--rounds", int, "N", "how often everyone runs (default: 3, or as long races)")
     parser.add_argument(
         "--out",
         type=Path,
@@ -26,7 +25,7 @@ def _add_throughput(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="each race's result is kept here, and not run again by the same code (build/bench/throughput)",
     )
-    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    add_flag(parser, "--json", "print the results as JSON")
 
 
 def _throughput(args: argparse.Namespace) -> int:

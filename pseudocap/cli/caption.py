@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pseudocap.cli.decoding import add_decoding_options, read_decoding
 from pseudocap.cli.delivery import FORMATS, counted, in_folder, plan_delivery
 from pseudocap.cli.media_files import media_files
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner
 from pseudocap.decoding import FileDecoding
@@ -45,21 +46,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"a row, a directory or a repo; also of any image-text model of transformers ({DEFAULT_CAPTIONER})",
     )
     add_checkpoints_option(parser)
-    parser.add_argument(
-        "--dense", action="store_true", help="a caption for every clip of a video; srt and vtt imply it"
-    )
-    parser.add_argument("--clip-seconds", type=float, metavar="S", help="length of a clip (8)")
-    parser.add_argument("--min-seconds", type=float, metavar="S", help="leave out a shorter rest (1)")
+    add_flag(parser, "--dense", "a caption for every clip of a video; srt and vtt imply it")
+    add_option(parser, "--clip-seconds", float, "S", "length of a clip (8)")
+    add_option(parser, "--min-seconds", float, "S", "leave out a shorter rest (1)")
     parser.add_argument(
         "--format", choices=FORMATS, default="text", help="json is one line a file; parquet a table of all (text)"
     )
-    parser.add_argument(
+    add_option(
+        parser,
         "--out",
-        type=Path,
-        metavar="DIR",
-        help="write a file for each instead of printing; also FILE.srt of one video, FILE.jsonl or FILE.parquet of all",
+        Path,
+        "DIR",
+        "write a file for each instead of printing; also FILE.srt of one video, FILE.jsonl or FILE.parquet of all",
     )
-    parser.add_argument("--preview", type=Path, metavar="DIR", help="also small films with the captions written below")
+    add_option(parser, "--preview", Path, "DIR", "also small films with the captions written below")
     add_decoding_options(parser, FileDecoding(), "beams top_p seed max_new_tokens num_frames batch_size prompt")
     parser.add_argument(
         "--frames",
@@ -74,8 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="of the frozen weights: fewer bits are faster on a CPU and change some captions (float32)",
     )
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"{EPILOG}\n\n{parser.epilog}" if parser.epilog else EPILOG
 
 
 def run(args: argparse.Namespace) -> int:

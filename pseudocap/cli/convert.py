@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.errors import CheckpointError, ConfigError
 
 
@@ -13,9 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=["timesformer"], help="what the weights are of")
     parser.add_argument("source", type=Path, metavar="SRC.pyth", help="a checkpoint of facebookresearch/TimeSformer")
     parser.add_argument("out", type=Path, metavar="OUT", help="the directory to write")
-    parser.add_argument("--heads", type=int, help="attention heads, where they are not 64 wide")
-    parser.add_argument("--force", action="store_true", help="overwrite OUT")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_option(parser, "--heads", int, None, "attention heads, where they are not 64 wide")
+    add_flag(parser, "--force", "overwrite OUT")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

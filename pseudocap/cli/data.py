@@ -8,9 +8,11 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.tables import FIRST, print_table
 from pseudocap.errors import DataError
 from pseudocap.types import SplitCoverage
@@ -25,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--annotations", type=Path, nargs="+", required=True, metavar="PATH", help="their folder, or the files"
     )
-    parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos lie (own: beside the captions)")
+    add_option(parser, "--videos", Path, "DIR", "where the videos lie (own: beside the captions)")
     parser.add_argument(
         "--split",
         action="append",
@@ -33,12 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=FILE",
         help="take train, val or test from this list of ids (.txt, or .csv with video_id); NAME=none leaves it out",
     )
-    parser.add_argument("--allow-partial", action="store_true", help="go on where counts are wrong, and report it")
-    parser.add_argument(
-        "--allow-leak", action="store_true", help="go on where test videos are trained on, and report it"
-    )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that decode; default: one per core")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_flag(parser, "--allow-partial", "go on where counts are wrong, and report it")
+    add_flag(parser, "--allow-leak", "go on where test videos are trained on, and report it")
+    add_option(parser, "--workers", int, "N", "processes that decode; default: one per core")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -89,10 +89,8 @@ def _read(args: argparse.Namespace) -> Corpus:
     if args.corpus in ("msrvtt", "vatex"):
         read = {"msrvtt": read_msrvtt, "vatex": read_vatex}[args.corpus]
         return read(args.annotations, allow_partial=args.allow_partial)
-    source = args.annotations[0]
-    if args.corpus == "msvd":
-        return read_msvd(source, allow_partial=args.allow_partial)
-    return read_own(source, split="train", allow_partial=args.allow_partial)  # as fine-tuning takes them
+    own = partial(read_own, split="train")  # as fine-tuning takes them
+    return {"msvd": read_msvd, "own": own}[args.corpus](args.annotations[0], allow_partial=args.allow_partial)
 
 
 def _print_table(corpus: Corpus, coverages: tuple[SplitCoverage, ...]) -> None:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli import from_nothing
 from pseudocap.cli.media_files import media_files
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_captioner
 from pseudocap.errors import CheckpointError, ConfigError, InputError
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="videos, images or folders (default: real ones of packages that are installed)",
     )
-    parser.add_argument("--films", type=int, metavar="N", help="toy films alone, so many")
+    add_option(parser, "--films", int, "N", "toy films alone, so many")
     parser.add_argument(
         "--checkpoint",
         action="append",
@@ -54,15 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_checkpoints_option(parser)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="the page (demo.html)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.add_argument(
+    add_option(parser, "--out", Path, "FILE", "the page (demo.html)")
+    add_flag(parser, "--json", "print the result as JSON")
+    add_flag(
+        parser,
         "--from-nothing",
-        action="store_true",
-        help="teach a tiny captioner which way a square moves: a check of the complete network, without weights",
+        "teach a tiny captioner which way a square moves: a check of the complete network, without weights",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="from nothing: optimiser steps (300)")
-    parser.add_argument("--seed", type=int, metavar="N", help="from nothing: of films, weights and batches (0)")
+    add_option(parser, "--steps", int, "N", "from nothing: optimiser steps (300)")
+    add_option(parser, "--seed", int, "N", "from nothing: of films, weights and batches (0)")
 
 
 def run(args: argparse.Namespace) -> int:

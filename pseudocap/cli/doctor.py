@@ -21,6 +21,8 @@ import urllib.request
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pseudocap.cli.options import add_flag
+from pseudocap.cli.tables import print_table
 from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.hub.manifest import list_checkpoints
 
@@ -43,6 +45,7 @@ EXTRAS = {
     "s3": ("s3fs", "s3:// addresses"),
     "deepspeed": ("deepspeed", "--trainer.strategy deepspeed_stage_2"),
 }
+COLOURS = {"ok": "green", "missing": "yellow", "broken": "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Finding:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_flag(parser, "--json", "print the findings as JSON")
     parser.add_argument("--timeout", type=float, default=5.0, help="seconds to wait for the hub and for Java")
 
 
@@ -209,13 +212,9 @@ def check_manifest() -> Finding:
 
 
 def _print_table(findings: list[Finding]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
-    colours = {"ok": "green", "missing": "yellow", "broken": "red"}
-    table = Table(title=f"pseudocap on Python {sys.version_info.major}.{sys.version_info.minor}")
-    for heading in ("part", "status", "what was found", "what its absence costs"):
-        table.add_column(heading, overflow="fold")
-    for finding in findings:
-        table.add_row(finding.part, f"[{colours[finding.status]}]{finding.status}[/]", finding.detail, finding.cost)
-    Console().print(table)
+    title = f"pseudocap on Python {sys.version_info.major}.{sys.version_info.minor}"
+    headings = ("part", "status", "what was found", "what its absence costs")
+    rows = ((each.part, Text(each.status, COLOURS[each.status]), each.detail, each.cost) for each in findings)
+    print_table(title, headings, rows, left=headings)

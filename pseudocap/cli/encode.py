@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.checks import refuse_file, require_at_least
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import CheckpointError, ConfigError, DataError
@@ -37,44 +38,40 @@ Run again with the same settings to go on where a run was stopped, or to add wha
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", type=Path, metavar="SOURCE", help="what to encode; see below")
-    parser.add_argument(
+    add_option(
+        parser,
         "--encoder",
-        required=True,
-        metavar="E",
-        help="a TimeSformer or an image model (a directory, a repo, timm/NAME, pseudocap://toy-timesformer), or a "
+        str,
+        "E",
+        "a TimeSformer or an image model (a directory, a repo, timm/NAME, pseudocap://toy-timesformer), or a "
         "PseudoCap checkpoint by any name",
+        required=True,
     )
     add_checkpoints_option(parser)
-    parser.add_argument("--out", type=Path, required=True, metavar="MEMORIES", help="the folder to write")
-    parser.add_argument("--videos", type=Path, metavar="DIR", help="where the videos of the captions lie")
-    parser.add_argument("--images", action="store_true", help="what is captioned, or in the tars, are images")
-    parser.add_argument("--clip-seconds", type=float, metavar="S", help="cut a folder's videos into clips of S seconds")
-    parser.add_argument("--min-seconds", type=float, metavar="S", help="leave out a shorter rest of a video (1)")
-    parser.add_argument("--size", type=int, metavar="PX", help="pixels; default: the encoder's own")
-    parser.add_argument("--frames", type=int, metavar="T", help="frames of a clip; default: the encoder's own")
-    parser.add_argument("--crops", type=int, default=0, metavar="K", help="random views beside evaluation's (0)")
-    parser.add_argument("--seed", type=int, default=0, help="of the random views (0)")
-    parser.add_argument("--int8", action="store_true", help="half the size, a scale for each vector")
-    parser.add_argument(
+    add_option(parser, "--out", Path, "MEMORIES", "the folder to write", required=True)
+    add_option(parser, "--videos", Path, "DIR", "where the videos of the captions lie")
+    add_flag(parser, "--images", "what is captioned, or in the tars, are images")
+    add_option(parser, "--clip-seconds", float, "S", "cut a folder's videos into clips of S seconds")
+    add_option(parser, "--min-seconds", float, "S", "leave out a shorter rest of a video (1)")
+    add_option(parser, "--size", int, "PX", "pixels; default: the encoder's own")
+    add_option(parser, "--frames", int, "T", "frames of a clip; default: the encoder's own")
+    add_option(parser, "--crops", 0, "K", "random views beside evaluation's")
+    add_option(parser, "--seed", 0, None, "of the random views")
+    add_flag(parser, "--int8", "half the size, a scale for each vector")
+    add_flag(
+        parser,
         "--patches",
-        action="store_true",
-        help="also keep every patch of every frame, for captioners whose attention is full or a resampler's (and "
+        "also keep every patch of every frame, for captioners whose attention is full or a resampler's (and "
         "wherever E is such a captioner); at 8 frames of 196 patches nearly 9 times the size",
     )
-    parser.add_argument("--batch-size", type=int, default=16, metavar="N", help="views encoded at once (16)")
-    parser.add_argument(
-        "--shard-size", type=int, metavar="N", help=f"samples in a file ({SHARD}; with patches for 256 MiB of them)"
-    )
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that decode (2)")
-    parser.add_argument("--device", default="auto", help="where the encoder runs (auto)")
-    parser.add_argument("--bf16", action="store_true", help="run the encoder in bfloat16")
-    parser.add_argument(
-        "--max-failure-rate", type=float, default=0.1, metavar="R", help="stop where more than this share fails (0.1)"
-    )
-    parser.add_argument("--retry-failed", action="store_true", help="try the samples again that failed before")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"{EPILOG}\n\n{parser.epilog}" if parser.epilog else EPILOG
+    add_option(parser, "--batch-size", 16, "N", "views encoded at once")
+    add_option(parser, "--shard-size", int, "N", f"samples in a file ({SHARD}; with patches for 256 MiB of them)")
+    add_option(parser, "--workers", 2, "N", "processes that decode")
+    add_option(parser, "--device", "auto", None, "where the encoder runs")
+    add_flag(parser, "--bf16", "run the encoder in bfloat16")
+    add_option(parser, "--max-failure-rate", 0.1, "R", "stop where more than this share fails")
+    add_flag(parser, "--retry-failed", "try the samples again that failed before")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.decoding import add_decoding_options
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
 from pseudocap.decoding import ValidationDecoding
@@ -33,48 +34,34 @@ FEWEST = 4  # ... but with so many videos each
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    add_option(
+        parser,
         "--from",
+        str,
+        "N",
+        "the captioner to start from: a row of `pseudocap zoo list`, a repo, an address or a directory",
         dest="start",
         required=True,
-        metavar="N",
-        help="the captioner to start from: a row of `pseudocap zoo list`, a repo, an address or a directory",
     )
     add_checkpoints_option(parser)
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="FILE", help="captions: .jsonl, .json, .csv, a folder"
-    )
-    parser.add_argument(
-        "--videos", type=Path, metavar="DIR", help="where the videos lie (default: beside the captions)"
-    )
-    parser.add_argument(
-        "--memories", type=Path, metavar="DIR", help="what `pseudocap encode` stored of them: no video is decoded"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the folder to write")
-    parser.add_argument("--decoder", metavar="DIR", help="where the frozen decoder lies now, if it moved")
-    parser.add_argument("--encoder", metavar="DIR", help="where the frozen encoder lies now, if it moved")
-    parser.add_argument("--lr", type=float, default=5e-4, help="the highest learning rate (5e-4)")
-    parser.add_argument(
-        "--max-epochs", type=int, default=30, metavar="N", help="passes over the captions, at most (30)"
-    )
-    parser.add_argument(
-        "--patience", type=int, default=5, metavar="N", help="stop after N epochs without a better CIDEr-D (5)"
-    )
-    parser.add_argument(
-        "--size", type=int, metavar="PX", help="pixels to learn at (those of N); it then captions at them"
-    )
-    parser.add_argument("--batch-size", type=int, metavar="N", help="default: what memory allows, for 8 steps an epoch")
-    parser.add_argument(
-        "--max-failure-rate", type=float, default=0.1, metavar="R", help="stop where more videos fail or miss (0.1)"
-    )
-    parser.add_argument(
-        "--val-share", type=float, default=0.1, metavar="R", help="held out where no split says val (0.1)"
-    )
+    add_option(parser, "--data", Path, "FILE", "captions: .jsonl, .json, .csv, a folder", required=True)
+    add_option(parser, "--videos", Path, "DIR", "where the videos lie (default: beside the captions)")
+    add_option(parser, "--memories", Path, "DIR", "what `pseudocap encode` stored of them: no video is decoded")
+    add_option(parser, "--out", Path, "RUN", "the folder to write", required=True)
+    add_option(parser, "--decoder", str, "DIR", "where the frozen decoder lies now, if it moved")
+    add_option(parser, "--encoder", str, "DIR", "where the frozen encoder lies now, if it moved")
+    add_option(parser, "--lr", 5e-4, None, "the highest learning rate")
+    add_option(parser, "--max-epochs", 30, "N", "passes over the captions, at most")
+    add_option(parser, "--patience", 5, "N", "stop after N epochs without a better CIDEr-D")
+    add_option(parser, "--size", int, "PX", "pixels to learn at (those of N); it then captions at them")
+    add_option(parser, "--batch-size", int, "N", "default: what memory allows, for 8 steps an epoch")
+    add_option(parser, "--max-failure-rate", 0.1, "R", "stop where more videos fail or miss")
+    add_option(parser, "--val-share", 0.1, "R", "held out where no split says val")
     add_decoding_options(parser, ValidationDecoding(), "beams")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that decode (2)")
-    parser.add_argument("--seed", type=int, default=0, help="of the order, the crops and the held-out videos (0)")
+    add_option(parser, "--workers", 2, "N", "processes that decode")
+    add_option(parser, "--seed", 0, None, "of the order, the crops and the held-out videos")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def _refuse_mistakes(args: argparse.Namespace) -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.tables import print_table
+
 if TYPE_CHECKING:
     from pseudocap.explain.gates import Histograms
 
@@ -49,19 +51,14 @@ def _document(name: str, histograms: Histograms) -> dict[str, object]:
 
 def _print_table(name: str, histograms: Histograms) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
     from pseudocap.explain.gates import sparkline
 
     low, high = histograms.edges[[0, -1]]
-    title = escape(f"gates of {name}, by the decoder layer behind the adapter")
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for heading in ("layer", "gate", "n", "mean", "min", "max"):
-        table.add_column(heading, justify="left" if heading == "gate" else "right", no_wrap=True)
-    table.add_column(f"from {low:.2f} to {high:.2f}", no_wrap=True)
+    headings = ("layer", "gate", "n", "mean", "min", "max", f"from {low:.2f} to {high:.2f}")
+    rows = []
     for gate, counts in zip(histograms.gates, histograms.counts, strict=True):
         figures = (f"{value:.3f}" for value in (gate.values.mean(), gate.values.min(), gate.values.max()))
-        table.add_row(str(gate.layer), gate.name, str(gate.values.size), *figures, sparkline(counts))
-    Console().print(table)
+        rows.append((gate.layer, gate.name, gate.values.size, *figures, sparkline(counts)))
+    title, left = f"gates of {name}, by the decoder layer behind the adapter", (headings[1], headings[-1])
+    print_table(title, headings, rows, left=left, box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.decoding import add_decoding_options
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import progress_of
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.cli.tables import FIRST
@@ -47,86 +48,71 @@ Run again with the same settings to go on where a run was stopped. docs/labels.m
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", nargs="?", help="what to label; see below")
     parser.add_argument("--teacher", default="Salesforce/blip-image-captioning-large", metavar="T", help="who captions")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write, or an address (s3://...)")
+    add_option(parser, "--out", str, "DIR", "the folder to write, or an address (s3://...)", required=True)
     _add_framing(parser)
     _add_decoding(parser)
     _add_filters(parser)
     _add_run(parser)
     _add_cluster(parser)
-    parser.epilog = f"{EPILOG}\n\n{parser.epilog}" if parser.epilog else EPILOG
 
 
 def _add_framing(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("clips and frames")
-    group.add_argument("--clip-seconds", type=float, default=CLIP_SECONDS, metavar="S", help="length of a clip (8)")
-    group.add_argument(
-        "--min-seconds", type=float, default=MIN_SECONDS, metavar="S", help="leave out a shorter rest (1)"
-    )
+    add_option(group, "--clip-seconds", CLIP_SECONDS, "S", "length of a clip")
+    add_option(group, "--min-seconds", MIN_SECONDS, "S", "leave out a shorter rest")
     group.add_argument(
         "--frames",
         choices=["centre", "sharpest", "consensus"],
         default="centre",
         help="the clip's centre frame; the sharpest of K around it; or K over the clip, whose captions vote (centre)",
     )
-    group.add_argument("--k", type=int, default=5, metavar="K", help="frames of `sharpest` and `consensus` (5)")
-    group.add_argument("--window", type=float, default=1.0, metavar="S", help="where `sharpest` looks, in seconds (1)")
-    group.add_argument(
-        "--nearest-keyframe", action="store_true", help="take the key frame nearest to the moment: faster, not exact"
-    )
+    add_option(group, "--k", 5, "K", "frames of `sharpest` and `consensus`")
+    add_option(group, "--window", 1.0, "S", "where `sharpest` looks, in seconds")
+    add_flag(group, "--nearest-keyframe", "take the key frame nearest to the moment: faster, not exact")
 
 
 def _add_decoding(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the teacher")
-    group.add_argument("--revision", metavar="R", help="of the teacher's repo; its commit is in every row")
+    add_option(group, "--revision", str, "R", "of the teacher's repo; its commit is in every row")
     add_checkpoints_option(group)
-    group.add_argument("--greedy", action="store_true", help="the likeliest token instead of sampling")
+    add_flag(group, "--greedy", "the likeliest token instead of sampling")
     add_decoding_options(
         group,
         LabelDecoding(top_p=None),  # where neither --greedy nor --beams is given, cli/teachers.py samples
         "top_p temperature beams captions max_new_tokens min_new_tokens repetition_penalty prompt",
     )
-    group.add_argument("--size", type=int, metavar="PX", help="such as 320; default: the teacher's own")
+    add_option(group, "--size", int, "PX", "such as 320; default: the teacher's own")
     group.add_argument(
         "--dtype",
         default="auto",
         metavar="T",
         help="float32, bfloat16, float16, or int8 for a BLIP on a CPU (auto: bfloat16 where the GPU has it)",
     )
-    group.add_argument("--device", default="auto", help="where the teacher runs (auto)")
-    group.add_argument("--batch-size", type=int, default=32, metavar="N", help="frames at once (32)")
-    group.add_argument("--seed", type=int, default=0, help="of sampling (0)")
-    group.add_argument("--transcripts", type=Path, metavar="PATH", help="HowTo100M's caption.json or csv, for asr")
+    add_option(group, "--device", "auto", None, "where the teacher runs")
+    add_option(group, "--batch-size", 32, "N", "frames at once")
+    add_option(group, "--seed", 0, None, "of sampling")
+    add_option(group, "--transcripts", Path, "PATH", "HowTo100M's caption.json or csv, for asr")
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("filters (rows keep their verdict; 0 switches one off)")
-    group.add_argument("--min-words", type=int, default=3, metavar="N", help="shorter is `short` (3)")
-    group.add_argument("--max-words", type=int, default=50, metavar="N", help="longer is `long` (50)")
-    group.add_argument("--max-repeats", type=int, default=2, metavar="N", help="of three words in a row (2)")
-    group.add_argument("--keep-duplicates", action="store_true", help="within a video")
-    group.add_argument("--words", type=Path, metavar="FILE", help="words and phrases to mark, one a line")
+    add_option(group, "--min-words", 3, "N", "shorter is `short`")
+    add_option(group, "--max-words", 50, "N", "longer is `long`")
+    add_option(group, "--max-repeats", 2, "N", "of three words in a row")
+    add_flag(group, "--keep-duplicates", "within a video")
+    add_option(group, "--words", Path, "FILE", "words and phrases to mark, one a line")
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the run")
-    group.add_argument(
-        "--workers",
-        type=int,
-        default=2,
-        metavar="N",
-        help="processes that decode, with ray for each teacher; 0: threads (2)",
-    )
-    group.add_argument("--shard-size", type=int, default=32, metavar="N", help="videos in a file of labels (32)")
-    group.add_argument("--retry-failed", action="store_true", help="try clips again that failed before")
-    group.add_argument(
-        "--max-failure-rate", type=float, default=0.1, metavar="R", help="stop where more than this share fails (0.1)"
-    )
-    group.add_argument("--relabel", metavar="DIR", help="label an earlier run's least certain clips again")
-    group.add_argument("--below", type=float, metavar="SCORE", help="with --relabel: those with less confidence")
-    group.add_argument(
-        "--compare", metavar="DIR", help="report the share of captions that differ from those of another run"
-    )
-    group.add_argument("--json", action="store_true", help="print the summary as JSON")
+    add_option(group, "--workers", 2, "N", "processes that decode, with ray for each teacher; 0: threads")
+    add_option(group, "--shard-size", 32, "N", "videos in a file of labels")
+    add_flag(group, "--retry-failed", "try clips again that failed before")
+    add_option(group, "--max-failure-rate", 0.1, "R", "stop where more than this share fails")
+    add_option(group, "--relabel", str, "DIR", "label an earlier run's least certain clips again")
+    add_option(group, "--below", float, "SCORE", "with --relabel: those with less confidence")
+    add_option(group, "--compare", str, "DIR", "report the share of captions that differ from those of another run")
+    add_flag(group, "--json", "print the summary as JSON")
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
@@ -134,9 +120,9 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--engine", choices=["local", "ray"], default="local", help="processes of this machine, or Ray Data (local)"
     )
-    group.add_argument("--address", metavar="A", help="of the Ray cluster; default: $RAY_ADDRESS, or this machine")
-    group.add_argument("--gpus-per-teacher", type=float, metavar="N", help="or a fraction (1 where there are GPUs)")
-    group.add_argument("--teachers", default="1:", metavar="MIN:MAX", help="how many; no MAX: as fit the cluster (1:)")
+    add_option(group, "--address", str, "A", "of the Ray cluster; default: $RAY_ADDRESS, or this machine")
+    add_option(group, "--gpus-per-teacher", float, "N", "or a fraction (1 where there are GPUs)")
+    add_option(group, "--teachers", "1:", "MIN:MAX", "how many; no MAX: as fit the cluster")
 
 
 def run(args: argparse.Namespace) -> int:

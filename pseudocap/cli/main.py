@@ -1,6 +1,7 @@
 """Run `pseudocap VERB ...`: find the verb's module, hand it the arguments, turn a user's mistake into one line.
 
-A verb's module has `add_arguments(parser)`, which declares without importing anything heavy, and `run(args) -> int`.
+A verb's module has `add_arguments(parser)`, which declares without importing anything heavy, `run(args) -> int`, and
+perhaps EPILOG, which its help prints before the example.
 """
 
 from __future__ import annotations
@@ -149,7 +150,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = argparse.Namespace()
     try:
         module = importlib.import_module(f"pseudocap.cli.{verb}")
-        parser = OneLineParser(prog=f"pseudocap {verb}", description=summary, epilog=f"example:\n  {example}")
+        epilog = "\n\n".join(filter(None, (getattr(module, "EPILOG", ""), f"example:\n  {example}")))
+        parser = OneLineParser(prog=f"pseudocap {verb}", description=summary, epilog=epilog)
         module.add_arguments(parser)
         options = parser.parse_args(rest)
         code = module.run(options)

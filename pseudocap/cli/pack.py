@@ -8,21 +8,22 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pseudocap.cli.checks import require_at_least
+from pseudocap.cli.options import add_flag, add_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("labels", metavar="LABELS", help="the --out of a `pseudocap label`, a folder or an address")
-    parser.add_argument("--out", type=Path, required=True, metavar="SHARDS", help="the folder of tars to write")
-    parser.add_argument("--videos", metavar="DIR", help="where the videos lie now, if they have moved")
+    add_option(parser, "--out", Path, "SHARDS", "the folder of tars to write", required=True)
+    add_option(parser, "--videos", str, "DIR", "where the videos lie now, if they have moved")
     parser.add_argument(
         "--format", choices=["video", "frames"], default="video", help="clips as MP4, or the labelled frame as JPEG"
     )
-    parser.add_argument("--short-side", type=int, metavar="PX", help="scale, and so encode all clips anew")
-    parser.add_argument("--shard-size", type=int, default=1000, metavar="N", help="samples in a tar (1000)")
-    parser.add_argument("--with-verdicts", action="store_true", help="also what the filters object to")
-    parser.add_argument("--min-confidence", type=float, metavar="SCORE", help="leave less certain labels out")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that cut (2)")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_option(parser, "--short-side", int, "PX", "scale, and so encode all clips anew")
+    add_option(parser, "--shard-size", 1000, "N", "samples in a tar")
+    add_flag(parser, "--with-verdicts", "also what the filters object to")
+    add_option(parser, "--min-confidence", float, "SCORE", "leave less certain labels out")
+    add_option(parser, "--workers", 2, "N", "processes that cut")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import CheckpointError
 from pseudocap.files.atomic import unfinished_folder
@@ -16,11 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", metavar="N", help="a row of `pseudocap zoo list`, owner/repo, owner/repo@revision, or an address"
     )
-    parser.add_argument("--to", type=Path, metavar="DIR", help="the folder to write (default: the name's last part)")
-    parser.add_argument("--revision", metavar="R", help="a branch, a tag or a commit of the repo")
+    add_option(parser, "--to", Path, "DIR", "the folder to write (default: the name's last part)")
+    add_option(parser, "--revision", str, "R", "a branch, a tag or a commit of the repo")
     add_checkpoints_option(parser)
-    parser.add_argument("--local-files-only", action="store_true", help="from the cache, without network")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_flag(parser, "--local-files-only", "from the cache, without network")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,19 +6,21 @@ import argparse
 import json
 from pathlib import Path
 
+from pseudocap.cli.options import add_flag, add_option
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="DIR", help="a saved checkpoint, RUN/best for example")
     parser.add_argument("repo", metavar="OWNER/REPO", help="where to; a repo that is not there is made")
-    parser.add_argument("--private", action="store_true", help="make the repo private")
-    parser.add_argument("--pr", action="store_true", help="ask the repo's owners with a pull request")
-    parser.add_argument("--revision", metavar="BRANCH", help="a branch other than main; made if it is not there")
-    parser.add_argument("--license", metavar="ID", help="of the adapters, as the hub names it: apache-2.0, mit, ...")
-    parser.add_argument("--decoder", metavar="NAME", help="where others find the decoder, if it is a directory here")
-    parser.add_argument("--encoder", metavar="NAME", help="where others find the encoder, likewise")
-    parser.add_argument("--message", metavar="TEXT", help="of the commit")
-    parser.add_argument("--dry-run", action="store_true", help="print what would be sent, without any request")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_flag(parser, "--private", "make the repo private")
+    add_flag(parser, "--pr", "ask the repo's owners with a pull request")
+    add_option(parser, "--revision", str, "BRANCH", "a branch other than main; made if it is not there")
+    add_option(parser, "--license", str, "ID", "of the adapters, as the hub names it: apache-2.0, mit, ...")
+    add_option(parser, "--decoder", str, "NAME", "where others find the decoder, if it is a directory here")
+    add_option(parser, "--encoder", str, "NAME", "where others find the encoder, likewise")
+    add_option(parser, "--message", str, "TEXT", "of the commit")
+    add_flag(parser, "--dry-run", "print what would be sent, without any request")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.checks import require_at_least
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.files.atomic import unfinished
 
 if TYPE_CHECKING:
@@ -19,32 +20,30 @@ if TYPE_CHECKING:
     from pseudocap.metrics.resample import Difference
     from pseudocap.metrics.suite import Scores
 
-FILES = """files: coco-caption's JSON, MSR-VTT's JSON, {id: text} or {id: [text, ...]}, .jsonl with one such row a line,
+EPILOG = """files: coco-caption's JSON, MSR-VTT's JSON, {id: text} or {id: [text, ...]}, .jsonl with one such row a line,
 .txt or .tsv with id, tab, caption; docs/metrics.md has an example of each.
-metrics: CIDEr-D CIDEr BLEU-1 ... BLEU-4 ROUGE-L METEOR SPICE; the last two need Java.
-"""
+metrics: CIDEr-D CIDEr BLEU-1 ... BLEU-4 ROUGE-L METEOR SPICE; the last two need Java."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = f"{FILES}\n{parser.epilog or ''}"
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="one caption a video")
     parser.add_argument("references", type=Path, metavar="REFERENCES", help="captions that people wrote")
-    parser.add_argument("--metrics", metavar="NAME,NAME", help="default: CIDEr-D,BLEU-4,ROUGE-L")
-    parser.add_argument("--split", metavar="NAME", help="only the references whose video has this split")
-    parser.add_argument("--allow-missing", action="store_true", help="score the videos that have both")
-    parser.add_argument("--by", metavar="FIELD", help="also by a field of the references' videos, as category")
-    parser.add_argument("--examples", type=int, default=3, metavar="N", help="worst and best captions (3)")
+    add_option(parser, "--metrics", str, "NAME,NAME", "default: CIDEr-D,BLEU-4,ROUGE-L")
+    add_option(parser, "--split", str, "NAME", "only the references whose video has this split")
+    add_flag(parser, "--allow-missing", "score the videos that have both")
+    add_option(parser, "--by", str, "FIELD", "also by a field of the references' videos, as category")
+    add_option(parser, "--examples", 3, "N", "worst and best captions")
     parser.add_argument("--bootstrap", type=int, default=0, metavar="N", help="95%% intervals from N resamples")
-    parser.add_argument("--against", type=Path, metavar="FILE", help="another system's captions: paired test")
-    parser.add_argument("--seed", type=int, default=0, help="of the resampling (0)")
-    parser.add_argument("--language", action="store_true", help="variety and length of the captions")
-    parser.add_argument("--training", type=Path, metavar="FILE", help="captions learned from: share of new ones")
-    parser.add_argument("--truth", type=Path, metavar="FILE", help='{id: {"objects": [..], "actions": [..]}}')
-    parser.add_argument("--java-timeout", type=float, default=900.0, metavar="S", help="for METEOR, SPICE (900)")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
-    parser.add_argument("--write-predictions", type=Path, metavar="FILE", help="the predictions, in --form")
-    parser.add_argument("--write-references", type=Path, metavar="FILE", help="the references, in --form")
-    parser.add_argument("--write-scores", type=Path, metavar="FILE", help="JSON rows of each video's scores")
+    add_option(parser, "--against", Path, "FILE", "another system's captions: paired test")
+    add_option(parser, "--seed", 0, None, "of the resampling")
+    add_flag(parser, "--language", "variety and length of the captions")
+    add_option(parser, "--training", Path, "FILE", "captions learned from: share of new ones")
+    add_option(parser, "--truth", Path, "FILE", '{id: {"objects": [..], "actions": [..]}}')
+    add_option(parser, "--java-timeout", 900.0, "S", "for METEOR, SPICE")
+    add_flag(parser, "--json", "one JSON object instead of text")
+    add_option(parser, "--write-predictions", Path, "FILE", "the predictions, in --form")
+    add_option(parser, "--write-references", Path, "FILE", "the references, in --form")
+    add_option(parser, "--write-scores", Path, "FILE", "JSON rows of each video's scores")
     parser.add_argument("--form", choices=("coco", "plain", "jsonl"), default="coco", help="to write (coco)")
 
 

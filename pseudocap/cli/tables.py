@@ -9,16 +9,19 @@ FIRST = 5  # of a list that may be long
 
 
 def print_table(
-    title: str, headings: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[str], **look: Any
+    title: str, headings: Sequence[str], rows: Iterable[Sequence[Any]], *, left: Sequence[str], **look: Any
 ) -> None:
-    """Print a table. The columns `left` hold texts, all others figures; `look` goes to rich's Table."""
+    """Print a table. The columns `left` hold texts, all others figures; the first stays whole, for what one copies.
+    Cells are str() of what is not text already (rich's Text has a style); `look` goes to rich's Table."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title=escape(title), title_justify="left", **look)
-    for heading in headings:
-        table.add_column(heading, justify="left" if heading in left else "right")
+    for number, heading in enumerate(headings):
+        justify: Any = "left" if heading in left else "right"
+        table.add_column(heading, justify=justify, overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*(cell if isinstance(cell, Text) else escape(str(cell)) for cell in row))
     Console().print(table)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.cli.checks import require_at_least
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import PATIENCE, stages_of
 from pseudocap.cli.tables import print_table
 from pseudocap.errors import ConfigError
@@ -19,21 +20,21 @@ CORPORA = ("clips", "stills", "talking", "msrvtt", "msvd", "own")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["write", "show"], help="write the corpora, or show one film")
     parser.add_argument("target", metavar="DIR|SEED", help="write: the folder; show: the seed of the world")
-    parser.add_argument("--seed", type=int, default=0, help="write: the seed of the world (default 0)")
+    add_option(parser, "--seed", 0, None, "write: the seed of the world")
     parser.add_argument(
         "--scale", choices=["tiny", "small", "full"], default="tiny", help="write: how much (default tiny, seconds)"
     )
-    parser.add_argument("--size", type=int, help="pixels of a side (default: write 64, show 96)")
-    parser.add_argument("--workers", type=int, metavar="N", help="write: processes; default: one per core")
+    add_option(parser, "--size", int, None, "pixels of a side (default: write 64, show 96)")
+    add_option(parser, "--workers", int, "N", "write: processes; default: one per core")
     parser.add_argument(
         "--corpus",
         action="append",
         choices=CORPORA,
         help="write: only this corpus, may be given again (default: all); show: the film's (default msrvtt)",
     )
-    parser.add_argument("--film", type=int, default=0, metavar="N", help="show: which film of the corpus (default 0)")
+    add_option(parser, "--film", 0, "N", "show: which film of the corpus")
     parser.add_argument("--out", type=Path, default=Path("toyworld-show"), help="show: folder of the pictures")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_flag(parser, "--json", "print the result as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.actions import Subcommand, add_actions
+from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.tables import print_table
 from pseudocap.errors import CheckpointError, ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -29,13 +31,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
     add_checkpoints_option(parser)
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    add_flag(parser, "--json", "print the rows as JSON")
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="N", help="the row's name; with --gates also a directory or a repo")
-    parser.add_argument("--gates", action="store_true", help="how far its adapters opened: a histogram for each gate")
-    parser.add_argument("--out", type=Path, metavar="FILE.png", help="with --gates: draw the histograms as well")
+    add_flag(parser, "--gates", "how far its adapters opened: a histogram for each gate")
+    add_option(parser, "--out", Path, "FILE.png", "with --gates: draw the histograms as well")
     _add_list(parser)
 
 
@@ -81,11 +83,9 @@ def _show(args: argparse.Namespace) -> int:
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="N", help="rows; default: all")
-    parser.add_argument("--no-scores", action="store_true", help="the weights' hashes alone")
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="keep the toy films here (default: a temporary folder)"
-    )
-    parser.add_argument("--tolerance", type=float, metavar="X", help="how far a score may be from the row's (0.5)")
+    add_flag(parser, "--no-scores", "the weights' hashes alone")
+    add_option(parser, "--data", Path, "DIR", "keep the toy films here (default: a temporary folder)")
+    add_option(parser, "--tolerance", float, "X", "how far a score may be from the row's (0.5)")
     _add_list(parser)
 
 
@@ -133,15 +133,15 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder to work in; go on there")
+    add_option(parser, "--out", Path, "DIR", "the folder to work in; go on there", required=True)
     parser.add_argument(
         "--world", choices=("toy", "real"), default="toy", help="drawn films, or the real pictures and clips in --data"
     )
-    parser.add_argument("--data", type=Path, metavar="DIR", help="the real data, as docs/real.md lists it")
-    parser.add_argument("--smoke", action="store_true", help="all stages at a size that teaches nothing, in minutes")
-    parser.add_argument("--install", action="store_true", help="put the result where this source tree ships it from")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="processes that draw and decode (2)")
-    parser.add_argument("--json", action="store_true", help="print the report of every stage as JSON")
+    add_option(parser, "--data", Path, "DIR", "the real data, as docs/real.md lists it")
+    add_flag(parser, "--smoke", "all stages at a size that teaches nothing, in minutes")
+    add_flag(parser, "--install", "put the result where this source tree ships it from")
+    add_option(parser, "--workers", 2, "N", "processes that draw and decode")
+    add_flag(parser, "--json", "print the report of every stage as JSON")
 
 
 def _build(args: argparse.Namespace) -> int:
@@ -205,18 +205,13 @@ def _whence(row: Row) -> str:
 
 def _print_table(rows: dict[str, Row]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("name", no_wrap=True)  # what one copies
-    for heading in ("regime", "scores", "license", "in"):
-        table.add_column(heading, overflow="fold")
-    for row in rows.values():
-        cells = (row.name, row.values["regime"], _scores(row), row.values["license"], _whence(row).removeprefix("the "))
-        table.add_row(*(escape(str(cell)) for cell in cells))
-    Console().print(table)
+    headings = ("name", "regime", "scores", "license", "in")
+    cells = (
+        (row.name, row.values["regime"], _scores(row), row.values["license"], _whence(row).removeprefix("the "))
+        for row in rows.values()
+    )
+    print_table("", headings, cells, left=headings, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
 
 
 def _scores(row: Row) -> str:
