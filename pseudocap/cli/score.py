@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pseudocap.metrics.resample import Difference
     from pseudocap.metrics.suite import Scores
 
-EPILOG = """files: coco-caption's JSON, MSR-VTT's JSON, {id: text} or {id: [text, ...]}, .jsonl with one such row a line,
-.txt or .tsv with id, tab, caption; docs/metrics.md has an example of each.
+EPILOG = """files: coco-caption's JSON, MSR-VTT's JSON, {id: text} or {id: [text, ...]}, .jsonl with one such row a
+line, .txt or .tsv with id, tab, caption; docs/metrics.md has an example of each.
 metrics: CIDEr-D CIDEr BLEU-1 ... BLEU-4 ROUGE-L METEOR SPICE; the last two need Java."""
 
 

@@ -12,10 +12,13 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 STEPS = 4_000  # of pre-training in the papers, all regimes but the extended one
 SCALES = ("toy", "paper")  # of the configs that the package ships for each pre-training regime
 STREAM_OPTIONS = {"images": "--data.images", "clips": "--data.videos", "asr": "--data.videos"}
+STREAMS, TRANSCRIPTS = "pseudocap.data.stream_data:StreamData", "pseudocap.regimes.asr:TranscriptData"
+CAPTIONS = "pseudocap.data.caption_data:CaptionData"
+BOTH = ("images", "clips")
 UNTRAINED = "none"  # in comparisons: fine-tuning that starts from new adapters
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class RegimeRow:
     """Hold a regime. `steps` is the papers' length; `claimed` their CIDEr-D on MSR-VTT validation after fine-tuning."""
 
@@ -23,7 +26,7 @@ class RegimeRow:
     class_name: str  # in pseudocap.regimes, and in results.json
     learns_from: str
     streams: tuple[str, ...] = ()  # images, clips (pseudolabelled) or asr (clips with their speech)
-    data: str = "pseudocap.data.stream_data:StreamData"
+    data: str = STREAMS
     steps: int = STEPS
     claimed: float | None = None
 
@@ -47,59 +50,42 @@ class RegimeRow:
         return {scale: path for scale, path in paths.items() if path.is_file()}
 
 
+_CLIPS = "an image captioner's captions of the centre frames of clips"
 _PRE_TRAINING = (
     RegimeRow(
-        name="asr",
-        class_name="AsrBaseline",
-        learns_from="speech (`asr`): what is said in the clips, as transcribed",
-        streams=("asr",),
-        data="pseudocap.regimes.asr:TranscriptData",
+        "asr",
+        "AsrBaseline",
+        "speech (`asr`): what is said in the clips, as transcribed",
+        ("asr",),
+        TRANSCRIPTS,
         claimed=49.0,
     ),
     RegimeRow(
-        name="image-only",
-        class_name="ImageOnly",
-        learns_from="images with alt text (`image-only`), each a video of one frame",
-        streams=("images",),
+        "image-only",
+        "ImageOnly",
+        "images with alt text (`image-only`), each a video of one frame",
+        ("images",),
         claimed=49.6,
     ),
+    RegimeRow("video-only", "VideoOnly", f"pseudolabelled video (`video-only`): {_CLIPS}", ("clips",), claimed=49.7),
+    RegimeRow("mixed", "Mixed", "images with alt text and pseudolabelled video (`mixed`)", BOTH, claimed=54.0),
     RegimeRow(
-        name="video-only",
-        class_name="VideoOnly",
-        learns_from="pseudolabelled video (`video-only`): an image captioner's captions of the centre frames of clips",
-        streams=("clips",),
-        claimed=49.7,
-    ),
-    RegimeRow(
-        name="mixed",
-        class_name="Mixed",
-        learns_from="images with alt text and pseudolabelled video (`mixed`)",
-        streams=("images", "clips"),
-        claimed=54.0,
-    ),
-    RegimeRow(
-        name="mixed-ext",
-        class_name="MixedExtended",
-        learns_from="images with alt text and pseudolabelled video, for longer (`mixed-ext`)",
-        streams=("images", "clips"),
+        "mixed-ext",
+        "MixedExtended",
+        "images with alt text and pseudolabelled video, for longer (`mixed-ext`)",
+        BOTH,
         steps=40_000,
         claimed=54.6,
     ),
 )
 REGIMES = {row.name: row for row in _PRE_TRAINING}
 ASR, IMAGE_ONLY, VIDEO_ONLY, MIXED, MIXED_EXT = REGIMES  # their names
-FINE_TUNING = RegimeRow(
-    name="finetune",
-    class_name="FineTune",
-    learns_from="captions written by people (fine-tuning)",
-    data="pseudocap.data.caption_data:CaptionData",
-    steps=0,
-)
+FINE_TUNING = RegimeRow("finetune", "FineTune", "captions written by people (fine-tuning)", data=CAPTIONS, steps=0)
 SELF_CRITICAL = RegimeRow(
-    name="self-critical",
-    class_name="SelfCritical",
-    learns_from="its own captions, by how well they agree with those by people (`self-critical`)",
-    streams=("images", "clips"),
+    "self-critical",
+    "SelfCritical",
+    "its own captions, by how well they agree with those by people (`self-critical`)",
+    BOTH,
     steps=1_000,
 )
 TRAINABLE = REGIMES | {SELF_CRITICAL.name: SELF_CRITICAL}  # by `pseudocap train`; REGIMES are those that are compared
