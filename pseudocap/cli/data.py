@@ -89,8 +89,8 @@ def _read(args: argparse.Namespace) -> Corpus:
     if args.corpus in ("msrvtt", "vatex"):
         read = {"msrvtt": read_msrvtt, "vatex": read_vatex}[args.corpus]
         return read(args.annotations, allow_partial=args.allow_partial)
-    own = partial(read_own, split="train")  # as fine-tuning takes them
-    return {"msvd": read_msvd, "own": own}[args.corpus](args.annotations[0], allow_partial=args.allow_partial)
+    read_one = read_msvd if args.corpus == "msvd" else partial(read_own, split="train")  # as fine-tuning takes them
+    return read_one(args.annotations[0], allow_partial=args.allow_partial)
 
 
 def _print_table(corpus: Corpus, coverages: tuple[SplitCoverage, ...]) -> None:
