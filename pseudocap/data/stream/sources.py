@@ -132,6 +132,7 @@ class RowSource:
     """Draw the rows of a corpus whose video file is present. `missing` has the ids of the others."""
 
     groups: tuple[int, ...]
+    modality: Modality = "video"
 
     def __init__(
         self,
@@ -139,9 +140,9 @@ class RowSource:
         videos: VideoFolder,
         preprocess: Preprocess,
         *,
-        modality: Modality = "video",
+        modality: Modality | None = None,
     ) -> None:
-        self.modality = modality
+        self.modality = modality or self.modality
         found = [(row, videos.find(row)) for row in rows]
         self.rows = tuple(row for row, path in found if path is not None)
         self.missing = tuple(row.id for row, path in found if path is None)

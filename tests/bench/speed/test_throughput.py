@@ -71,7 +71,7 @@ def test_a_race_that_cannot_run_costs_no_other(tmp_path: Path, monkeypatch: pyte
     ("words", "text"),
     [
         (["decode-13"], "decode-13 is no race (did you mean 'decode-12'?)"),
-        (["--rounds", "0"], "--rounds is 0"),
+        (["--rounds", "0"], "--rounds must be at least 1, not 0"),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
