@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 
 def examine(*, timeout: float) -> list[Finding]:
     return [
-        check_python(),
+        Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}"),
         *map(check_package, PACKAGES),
         *map(check_extra, EXTRAS),
         check_gpu(),
@@ -87,10 +87,6 @@ def examine(*, timeout: float) -> list[Finding]:
         check_disk(),
         check_manifest(),
     ]
-
-
-def check_python() -> Finding:
-    return Finding("Python", "ok", f"{platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
 def check_package(name: str) -> Finding:

@@ -49,9 +49,6 @@ class Earlier:
             raise DataError(f"{folder} is not finished: {missing} shards are missing; finish it first")
         return cls(folder=home, plan=plan)
 
-    def shard(self, number: int) -> AnyPath:
-        return shard_path(self.folder, number)
-
     def follow(self, before: Sources, now: Sources) -> Sources:
         """Return the sources of a resumed run: those of this one, whose shards must begin with what was planned."""
         if now.shards[: len(before.shards)] != before.shards:
@@ -80,7 +77,7 @@ def rewrite(
         if wanted:
             (folder / STATS).unlink(missing_ok=True)
         for done, number in enumerate(wanted, start=1):
-            labels = tuple(read_rows(source.shard(number)))
+            labels = tuple(read_rows(shard_path(source.folder, number)))
             made = _made(labels, rewriter.rewrite(labels), plan.run)
             write_labels(shard_path(folder, number), tuple(made), root=plan.sources.root)
             if progress is not None:

@@ -31,28 +31,16 @@ from pseudocap.types import Clip, Pseudolabel
 VERSION, READABLE = 2, (1, 2)  # rows of version 1 have no language and no parent
 METADATA = b"pseudocap_labels"
 
-SCHEMA = pyarrow.schema(
-    [
-        pyarrow.field("source", pyarrow.string(), nullable=False),
-        pyarrow.field("start", pyarrow.float64(), nullable=False),
-        pyarrow.field("end", pyarrow.float64(), nullable=False),
-        pyarrow.field("centre", pyarrow.float64(), nullable=False),
-        pyarrow.field("frame_times", pyarrow.list_(pyarrow.float64()), nullable=False),
-        pyarrow.field("captions", pyarrow.list_(pyarrow.string()), nullable=False),
-        pyarrow.field("log_probs", pyarrow.list_(pyarrow.float64()), nullable=False),
-        pyarrow.field("confidence", pyarrow.float64()),
-        pyarrow.field("teacher", pyarrow.string(), nullable=False),
-        pyarrow.field("revision", pyarrow.string()),
-        pyarrow.field("settings", pyarrow.string(), nullable=False),
-        pyarrow.field("seed", pyarrow.int64(), nullable=False),
-        pyarrow.field("run", pyarrow.string(), nullable=False),
-        pyarrow.field("verdicts", pyarrow.list_(pyarrow.string()), nullable=False),
-        pyarrow.field("status", pyarrow.string(), nullable=False),
-        pyarrow.field("error", pyarrow.string(), nullable=False),
-        pyarrow.field("language", pyarrow.string()),
-        pyarrow.field("parent", pyarrow.string()),
-    ]
+TEXT, REAL = pyarrow.string(), pyarrow.float64()
+TEXTS, REALS = pyarrow.list_(TEXT), pyarrow.list_(REAL)
+COLUMNS = (
+    *(("source", TEXT), ("start", REAL), ("end", REAL), ("centre", REAL), ("frame_times", REALS)),
+    *(("captions", TEXTS), ("log_probs", REALS), ("confidence", REAL), ("teacher", TEXT), ("revision", TEXT)),
+    *(("settings", TEXT), ("seed", pyarrow.int64()), ("run", TEXT), ("verdicts", TEXTS)),
+    *(("status", TEXT), ("error", TEXT), ("language", TEXT), ("parent", TEXT)),
 )
+NULLABLE = ("confidence", "revision", "language", "parent")
+SCHEMA = pyarrow.schema([pyarrow.field(name, kind, nullable=name in NULLABLE) for name, kind in COLUMNS])
 OWN = tuple(name for name in SCHEMA.names if name in Pseudolabel.__slots__)  # the columns that a label has as fields
 LATER = {"run", "language", "parent"}  # which older files lack
 
