@@ -1,8 +1,8 @@
 """Build the captioners of real pictures and video (`pseudocap zoo build --world real --data DIR`) by a user's verbs.
 
 Photographs -> encoder with ImageNet weights, standardised on them -> OPT on captions as text -> memories by `encode` ->
-`train image-only` -> `train self-critical`, twice: real-photos -> `label` and `pack`: labels of the clips -> `train
-video-only`, and `train mixed` and self-critical: real-mixed -> scores -> what is shipped.
+`train image-only` -> `train self-critical`, twice, averaged: real-photos -> `label` and `pack`: labels of the clips ->
+`train video-only`, and `train mixed` and self-critical: real-mixed -> scores -> what is shipped.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.decoding import Decoding
@@ -127,7 +129,13 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         _memories(shop, workers),
         _training(shop, recipe, "image-only", "image-only", recipe.photographs, ("encoder", "decoder", "memories")),
         _training(shop, recipe, "critical", "self-critical", recipe.critical, ("memories",), start="image-only"),
-        _training(shop, recipe, PHOTOGRAPHS, "self-critical", recipe.longer, ("memories",), start="critical"),
+        _training(shop, recipe, "longer", "self-critical", recipe.longer, ("memories",), start="critical"),
+        Stage(
+            name=PHOTOGRAPHS,
+            settings={"code": CODE},
+            make=lambda folder, report: _average(folder, shop, ("critical", "longer")),
+            needs=("critical", "longer"),
+        ),
         *_labelling(shop, recipe, data, workers),
         _training(shop, recipe, VIDEO, "video-only", recipe.video, ("encoder", "decoder", "memories-clips")),
         _training(shop, recipe, "mixed", "mixed", recipe.mixed, ("memories", "memories-clips"), start="image-only"),
@@ -217,6 +225,16 @@ def _training(
         make=train,
         needs=tuple(needs) + ((start,) if start else ()),
     )
+
+
+def _average(folder: Path, shop: Workshop, names: Sequence[str]) -> Report:
+    """Save the mean of the weights of captioners that are stages of one course."""
+    model, *others = (PseudoCap.from_pretrained(shop.folder(f"{name}/run/last"), device="cpu") for name in names)
+    states = [other.adapter_state() for other in others]
+    for name, tensor in model.adapter_state().items():
+        tensor.copy_(torch.stack([tensor, *(state[name] for state in states)]).mean(dim=0))
+    model.save_pretrained(folder / "run" / "last")
+    return {"averaged": list(names)}
 
 
 def _captioner_words(recipe: RealRecipe, start: str | None) -> tuple[str, ...]:

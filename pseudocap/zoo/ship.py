@@ -76,6 +76,9 @@ def copy_backbones(folder: Path, names: Mapping[str, str], shop: Workshop) -> Pa
     for source, name in names.items():
         skip = shutil.ignore_patterns(*LEFT_BEHIND)
         shutil.copytree(shop.folder(source), shipped / name, ignore=skip, copy_function=shutil.copyfile)
+    for path in shipped.rglob("tokenizer.json"):  # whose indentation is more than half of it
+        document = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")), encoding="utf-8")
     return shipped
 
 
