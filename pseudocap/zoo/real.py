@@ -354,10 +354,17 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
                 ("clips", "panda-70m samples", "66 clips"),
             )
         ]
-        page = {"regime": ROWS[name], "scores": scores[0]["metrics"], "split": "test", "license": LICENSE}
-        save_captioner(
-            shop.folder(f"{name}/run/last"), shipped / name, BACKBONES, page | {"command": COMMAND}, int8=True
-        )
+        tested = reports[name]["photographs, greedy"]
+        results = {
+            "regime": ROWS[name],
+            "data": {"corpus": "flickr8k", "videos": shop.reports["photographs"]["train"]},
+            "split": "test",
+            "scores": scores[0]["metrics"],
+            "intervals": tested["intervals"],
+            "videos": shop.reports["photographs"]["test"],
+            "command": COMMAND,
+        }
+        save_captioner(shop.folder(f"{name}/run/last"), shipped / name, BACKBONES, results, int8=True, license=LICENSE)
         rows.append(
             {
                 **row_of(shipped / name, BACKBONES, ROWS[name]),

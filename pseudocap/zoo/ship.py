@@ -19,7 +19,8 @@ from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
 from pseudocap.evaluate.views import PLAIN, VIEWS
 from pseudocap.files.atomic import write_text
-from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
+from pseudocap.hub.card import About, card_text
+from pseudocap.hub.fetch import CARD_FILE, WEIGHTS_FILE, sha256_of
 from pseudocap.metrics.measures import METRICS
 from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Workshop, commit
@@ -104,8 +105,8 @@ def install(built: Path, package: Path = PACKAGE) -> None:
     for folder in sorted((built / "shipped").iterdir()):
         shutil.rmtree(target / folder.name, ignore_errors=True)
         shutil.copytree(folder, target / folder.name)
-    names = {row["name"] for row in made}
-    write_text(rows, manifest_text([*(row for row in there if row["name"] not in names), *made]))
+    news = {row["name"]: row for row in made}
+    write_text(rows, manifest_text([*(news.pop(row["name"], row) for row in there), *news.values()]))
 
 
 def regime_table(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -127,9 +128,15 @@ def regime_table(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def save_captioner(
-    source: Path, target: Path, backbones: Backbones, results: Mapping[str, Any], *, int8: bool = False
+    source: Path,
+    target: Path,
+    backbones: Backbones,
+    results: Mapping[str, Any],
+    *,
+    int8: bool = False,
+    license: str | None = None,  # noqa: A002 - the word that a card has
 ) -> None:
-    """Save a captioner in few bytes, with the names that its backbones are shipped under."""
+    """Save a captioner in few bytes, with the names that its backbones are shipped under, and its page."""
     model = PseudoCap.from_pretrained(source, device="cpu").half()
     config = model.config
     model.config = config.with_backbones(
@@ -137,6 +144,8 @@ def save_captioner(
         encoder=replace(config.encoder, source=f"pseudocap://{backbones.encoder}"),
     )
     model.save_pretrained(target, results=results, int8=int8)
+    if license is not None:
+        write_text(target / CARD_FILE, card_text(model.config, results, About(license=license)))
 
 
 def _results(shop: Workshop, regime: str, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,8 @@ from pseudocap.zoo.demo import toy_films
 from pseudocap.zoo.recipe import FULL_RECIPE
 from pseudocap.zoo.ship import BLIP, LIMIT, REAL_LIMIT, install, manifest_text
 
-ROWS = ["real-photos", *(f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained"))]
+REAL = ["real-photos", "real-mixed"]
+ROWS = [*REAL, *(f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained"))]
 BEST = "toy-mixed-ext"
 FILMS = 32
 AXIS = ("norm.weight", "norm.bias", "query.weight", "key.weight", "value.weight")
@@ -88,7 +89,7 @@ def test_every_row_has_the_hash_that_it_says_and_loads(name: str) -> None:
 
 def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
     scored = [row for row in list_checkpoints() if row["scores"] and row["regime"] != EXTERNAL]
-    assert len(scored) == 6
+    assert len(scored) == 7
     for row in scored:
         folder, dataset = places.SHIPPED / row["name"], row["scores"][0]["dataset"]
         assert json.loads((folder / "results.json").read_text())["data"]["corpus"] == dataset
