@@ -137,7 +137,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--world", choices=("toy", "real"), default="toy", help="drawn films, or the real pictures and clips in --data"
     )
-    add_option(parser, "--data", Path, "DIR", "the real data, as docs/real.md lists it")
+    add_option(parser, "--data", Path, "DIR", "the real data, as docs/zoo.md lists it")
     add_flag(parser, "--smoke", "all stages at a size that teaches nothing, in minutes")
     add_flag(parser, "--install", "put the result where this source tree ships it from")
     add_option(parser, "--workers", 2, "N", "processes that draw and decode")

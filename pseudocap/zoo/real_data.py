@@ -125,7 +125,7 @@ class RealData:
     def _captioned(self, folder: str, name: str) -> Iterator[tuple[str, tuple[str, ...], Mapping[str, object]]]:
         path = self.root / folder / "captions.jsonl"
         if not path.is_file():
-            raise DataError(f"{path} is missing: --data names a folder with flickr8k/ and real_clips/ (docs/real.md)")
+            raise DataError(f"{path} is missing: --data names a folder with flickr8k/ and real_clips/ (docs/zoo.md)")
         for number, line in reading.lines(path):
             where = f"{path}, line {number}"
             try:

@@ -309,3 +309,4 @@ def test_a_model_or_an_option_that_does_not_fit_is_one_line(
     (line,) = (line for line in capsys.readouterr().err.splitlines() if not line.startswith("Writing"))
     assert line.startswith("error: ")
     assert message in line
+    assert line.count("name a directory") <= 1

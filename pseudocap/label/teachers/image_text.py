@@ -106,6 +106,8 @@ class ImageTextModel:
             model, found = AutoModelForImageTextToText.from_pretrained(
                 source, **options, dtype=self._dtype, output_loading_info=True
             )
+        except CheckpointError:
+            raise
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise CheckpointError(f"{name} cannot be loaded as {self.role} ({first_line(error)}); {EXAMPLE}") from error
         if lacking := sorted(set(found["missing_keys"]) & {key for key, _ in model.named_parameters()}):
