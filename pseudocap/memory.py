@@ -127,3 +127,11 @@ class VideoMemory(Memory, metaclass=_AnyMemory):
 
     def __new__(cls, **fields: Any) -> Memory:  # type: ignore[misc]  # a Memory, whatever it is called
         return Memory.of_sight(**fields)
+
+
+def quantise(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return int8 of the same shape, and a float32 scale for each vector: its largest value is 127."""
+    import torch
+
+    scale = vectors.float().abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    return (vectors.float() / scale).round().to(torch.int8), scale

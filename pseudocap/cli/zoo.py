@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from pseudocap.errors import CheckpointError, ConfigError, nearest
 
 if TYPE_CHECKING:
     from pseudocap.hub.manifest import Row
+    from pseudocap.stages import Stage, Workshop
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,11 +153,16 @@ def _build(args: argparse.Namespace) -> int:
         raise ConfigError("--data DIR is the data of --world real: give both or neither")
     if args.data is not None and not args.data.is_dir():
         raise ConfigError(f"--data {args.data}: there is no such folder")
+    from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
+    from pseudocap.stages import Workshop
 
     quieten()
-    with stages_of("zoo") as stages:
-        reports = _builder(args)(progress=stages.draw, log=stages.log, workers=args.workers)
+    stages_in = _world(args)
+    with stages_of("zoo") as drawn:
+        shop = Workshop(root=args.out.resolve(), main=main, progress=drawn.draw, say=drawn.log)
+        shop.run(stages_in(shop))
+    reports = shop.reports
     if args.json:
         print(json.dumps(reports, indent=1))
     else:
@@ -170,21 +175,18 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
-def _builder(args: argparse.Namespace) -> Callable[..., dict[str, Any]]:
-    """Return the build of a world with its recipe; what it learns from is checked before anything is made."""
-    from pseudocap.cli.main import main
-
-    root = args.out.resolve()
-    if args.world == "toy":
-        from pseudocap.zoo import build, recipe
-
-        return partial(build.build, root, recipe.SMOKE_RECIPE if args.smoke else recipe.FULL_RECIPE, main=main)
-    from pseudocap.zoo import real
+def _world(args: argparse.Namespace) -> Callable[[Workshop], list[Stage]]:
+    """Return what lists the stages of a world; what it learns from is checked before anything is made."""
+    from pseudocap.zoo import build, real, recipe
     from pseudocap.zoo.real_data import RealData
 
+    if args.world == "toy":
+        toy = recipe.SMOKE_RECIPE if args.smoke else recipe.FULL_RECIPE
+        return lambda shop: build.stages(shop, toy, args.workers)
     data = RealData(args.data.resolve())
     data.check()
-    return partial(real.build, root, real.SMOKE_RECIPE if args.smoke else real.FULL_RECIPE, data, main=main)
+    own = recipe.REAL_SMOKE_RECIPE if args.smoke else recipe.REAL_RECIPE
+    return lambda shop: real.stages(shop, own, data, args.workers)
 
 
 def _document(row: Row) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, Tr
 from pseudocap.data.stream.mixture import IMAGE_BATCH_FACTOR, MODALITIES, PROBABILITIES, Drawn, Mixture, numbered
 from pseudocap.data.stream.order import MIX, generator_fingerprint
 from pseudocap.data.stream.resumable import ResumableData, of_all_ranks
-from pseudocap.data.stream.sources import Described, RowSource, Source, TarSource
+from pseudocap.data.stream.sources import RowSource, Source, TarSource
 from pseudocap.data.tars.index import Tars, index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
@@ -180,9 +180,10 @@ class StreamData(ResumableData):
     @property
     def captions_by_key(self) -> dict[str, tuple[str, ...]]:
         """Return all captions that are learned, by the key of their sample; empty of tars, which are not read twice."""
-        sources = [source for source in self._sources.values() if isinstance(source, MemorySource | RowSource)]
         return {
-            row.key if isinstance(row, Described) else row.id: row.captions for each in sources for row in each.rows
+            source.name(index): row.captions
+            for source in self._sources.values()
+            for index, row in enumerate(getattr(source, "rows", ()))
         }
 
     def provenance(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError
-from pseudocap.hub.card import card_text, may_write
+from pseudocap.hub.card import About, card_text, may_write
 from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack_checkpoint, send
@@ -198,7 +198,7 @@ class AssembledCaptioner(TextNetwork):
         folder, known = Path(path), {**(results or {}), "pseudocap": __version__}
         beside = {RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"}
         if may_write(folder / CARD_FILE):
-            beside[CARD_FILE] = card_text(self.config, known)
+            beside[CARD_FILE] = card_text(self.config, known, About(license=known.get("license")))
         write_checkpoint(
             folder,
             weights=WEIGHTS_FILE,

@@ -58,9 +58,11 @@ def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About 
 
     title = about.name or "a video captioner"
     sources = [each.source for each in config.backbones.values() if not each.source.startswith(SHIPPED_SCHEME)]
+    named = " " in (about.license or "")  # no identifier that the hub knows
     data = ModelCardData(
         language="en",
-        license=about.license,
+        license="other" if named else about.license,
+        license_name=about.license if named else None,
         library_name="pseudocap",
         pipeline_tag="video-text-to-text",
         tags=["video-captioning", "pseudolabels", "adapters", f"fusion-{config.fusion}"],

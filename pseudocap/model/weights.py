@@ -18,6 +18,7 @@ from torch import nn
 from pseudocap.errors import CheckpointError, first_line
 from pseudocap.files.atomic import IDLE, remove_unfinished, unfinished_group
 from pseudocap.files.sources import hub_answers, read_json
+from pseudocap.memory import quantise
 
 SAMPLES_PER_TENSOR = 64
 SCALE = ".int8_scale"  # of a tensor's rows, beside it in the file
@@ -42,12 +43,8 @@ def in_8_bits(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     for name, tensor in tensors.items():
         if tensor.dim() < 2:
             small[name] = tensor.half()
-            continue
-        rows = tensor.float().flatten(1)
-        scale = (rows.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float32).tiny)
-        scale = scale.view(-1, *[1] * (tensor.dim() - 1))
-        small[name] = (tensor.float() / scale).round().to(torch.int8)
-        small[name + SCALE] = scale
+        else:
+            small[name], small[name + SCALE] = quantise(tensor)
     return small
 
 

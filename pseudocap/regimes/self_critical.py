@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.utils.rnn import pad_sequence
 
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.memory import Memory
@@ -22,6 +21,7 @@ from pseudocap.metrics import bleu, cider
 from pseudocap.metrics.bleu import TINY
 from pseudocap.metrics.references import ORDERS, Floats, Predictions, References
 from pseudocap.model.loss import IGNORE
+from pseudocap.model.text import side_by_side
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.losses import Losses
 from pseudocap.regimes.table import SELF_CRITICAL
@@ -140,26 +140,24 @@ class SelfCritical(PreTraining):
         self, batch: Batch, memory: Memory, sampled_NL: torch.Tensor, advantages_BK: torch.Tensor
     ) -> torch.Tensor:
         """Compute the mean over tokens of each sample's loss times its advantage, with captions by people."""
-        person = self.tokens_of(batch)
-        rows = [row[: _end(row, self.model.decoder.eos_id)] for row in sampled_NL.cpu()]
-        theirs = [
-            row[mask.bool()] for row, mask in zip(person.input_ids.cpu(), person.attention_mask.cpu(), strict=True)
-        ]
-        weights = [*advantages_BK.flatten().tolist(), *[self.sampling.caption] * len(theirs)]
-        order = _side_by_side(len(rows), len(theirs), len(batch))
-        both = [*rows, *theirs]
-        ids_NL = pad_sequence(
-            [both[index] for index in order], batch_first=True, padding_value=self.model.decoder.pad_id
-        )
-        mask_NL = pad_sequence([torch.ones_like(both[index]) for index in order], batch_first=True)
-        weights_N1 = torch.tensor([[weights[index]] for index in order])
+        person, decoder, K = self.tokens_of(batch), self.model.decoder, advantages_BK.shape[1]
+        sampled = [row[: _end(row, decoder.eos_id)] for row in sampled_NL.tolist()]
+        lengths = person.attention_mask.sum(dim=1).tolist()
+        theirs = [row[:length] for row, length in zip(person.input_ids.tolist(), lengths, strict=True)]
+        P = len(theirs) // len(batch)
+        rows: list[list[int]] = []
+        weights: list[float] = []
+        for video, of_video in enumerate(advantages_BK.tolist()):
+            rows += [*sampled[video * K : (video + 1) * K], *theirs[video * P : (video + 1) * P]]
+            weights += [*of_video, *[self.sampling.caption] * P]
+        ids_NL, real_NL = side_by_side(rows, decoder.pad_id)
         output = self.model(
             ids_NL.to(self.device),
             memory,
-            attention_mask=mask_NL.to(self.device),
-            labels=ids_NL.masked_fill(mask_NL == 0, IGNORE).to(self.device),
+            attention_mask=real_NL.long().to(self.device),
+            labels=ids_NL.masked_fill(~real_NL, IGNORE).to(self.device),
             temperature=self.sampling.temperature,
-            weights_NL=weights_N1.expand_as(ids_NL).to(self.device),
+            weights_NL=torch.tensor(weights)[:, None].expand_as(ids_NL).to(self.device),
         )
         return output.loss
 
@@ -179,17 +177,6 @@ def _sentence_bleu(counts: Floats) -> Floats:
     return precision * np.exp(np.minimum(0.0, 1.0 - counts[:, -1] / np.maximum(counts[:, -2], 1.0)))
 
 
-def _end(row_L: torch.Tensor, eos_id: int) -> int:
+def _end(row: list[int], eos_id: int) -> int:
     """Return the length of a sampled row with its EOS; all of it where it did not end."""
-    ends = (row_L[1:] == eos_id).nonzero()
-    return int(ends[0]) + 2 if len(ends) else len(row_L)
-
-
-def _side_by_side(samples: int, captions: int, videos: int) -> list[int]:
-    """Return indices into samples followed by captions that put those of each video side by side."""
-    K, P = samples // videos, captions // videos
-    return [
-        index
-        for video in range(videos)
-        for index in (*range(video * K, (video + 1) * K), *range(samples + video * P, samples + (video + 1) * P))
-    ]
+    return row.index(eos_id, 1) + 1 if eos_id in row[1:] else len(row)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from pseudocap.data.corpora.msrvtt import read_msrvtt
 from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.toyworld.write import WORLD, write_world
-from pseudocap.types import Progress, StageProgress
+from pseudocap.types import Progress
 from pseudocap.zoo.baselines import measure_baselines, measure_captioner, measure_labels, write_held_out
 from pseudocap.zoo.blip import build_blip
 from pseudocap.zoo.opt import build_opt, toy_text
@@ -28,7 +28,6 @@ from pseudocap.zoo.timesformer import build_timesformer
 from pseudocap.zoo.vit import build_vit
 
 Report = Mapping[str, Any]
-Main = Callable[[Sequence[str]], int]
 CODE = 1  # raised when the code of a stage makes other weights of the same recipe
 LABELS = {
     "labels": ("--teacher", "teacher"),
@@ -37,26 +36,8 @@ LABELS = {
 MEMORIES = {"asr": "memories-asr", "images": "memories-stills", "clips": "memories"}  # of each stream
 
 
-def build(
-    root: Path,
-    recipe: ZooRecipe,
-    *,
-    main: Main,
-    workers: int = 2,
-    progress: StageProgress = lambda what, done, total: None,
-    log: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
-    """Make everything below `root`, or go on with it, and return the report of each stage. `root/zoo` is shipped.
-
-    `main` is the command line (`pseudocap.cli.main.main`), by which labelling, encoding and training are run.
-    """
-    root.mkdir(parents=True, exist_ok=True)
-    shop = Workshop(root=root, main=main, progress=progress, say=log)
-    shop.run(stages(shop, recipe, workers))
-    return shop.reports
-
-
 def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
+    """List everything that is made below the workshop's root; `root/zoo` is shipped."""
     home = shop.root
     tuned = [f"tuned-{regime}" for regime in REGIMES]
     trained = [f"trained-{regime}" for regime in REGIMES]

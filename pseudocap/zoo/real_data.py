@@ -15,26 +15,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from pseudocap.data.corpora import reading
+from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import DataError
-from pseudocap.files.tars import BROKEN, tar_fault
+from pseudocap.files.tars import BROKEN, tar_fault, tar_members
+from pseudocap.types import CaptionedVideo
 
 HELD_OUT = ("dev", "test")
 PARTS = ("train", *HELD_OUT)
 FOLDERS = ("flickr8k", "real_clips", "msvd", "coco_text")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Photograph:
-    image: str
-    captions: tuple[str, ...]
-    split: str
 
 
 @dataclass(frozen=True)
@@ -44,29 +38,26 @@ class RealData:
     root: Path
 
     @cached_property
-    def photographs(self) -> tuple[Photograph, ...]:
-        return tuple(
-            Photograph(image=name, captions=captions, split=str(row.get("split", "none")))
-            for name, captions, row in self._captioned("flickr8k", "image")
-        )
+    def photographs(self) -> tuple[CaptionedVideo, ...]:
+        return self._captioned("flickr8k")
 
     @cached_property
-    def clips(self) -> Mapping[str, tuple[str, ...]]:
-        """Return the captions of the clips, to measure with."""
-        return {name: captions for name, captions, _ in self._captioned("real_clips", "video")}
+    def clips(self) -> tuple[CaptionedVideo, ...]:
+        """Return the clips with captions to measure with."""
+        return self._captioned("real_clips")
 
     @cached_property
     def held_out(self) -> frozenset[str]:
         """Return every caption that nothing may learn, written alike."""
         found = [text for each in self.photographs if each.split in HELD_OUT for text in each.captions]
-        found += [text for captions in self.clips.values() for text in captions]
+        found += [text for each in self.clips for text in each.captions]
         found += [text for part in ("val", "test") for text in self._msvd(part)]
         return frozenset(map(plain, found))
 
     def check(self) -> None:
         """Raise DataError where captions or their pictures and clips are missing."""
         clips = self.root / "real_clips"
-        if missing := [name for name in self.clips if not (clips / name).is_file()]:
+        if missing := [each.video for each in self.clips if not (clips / each.video).is_file()]:
             raise DataError(
                 f"{clips}: {len(missing)} of the clips that captions.jsonl names are missing: {missing[0]}, .."
             )
@@ -76,14 +67,14 @@ class RealData:
             if not any(each.split == part for each in self.photographs):
                 raise DataError(f"{self.root / 'flickr8k' / 'captions.jsonl'} has no row of the split {part!r}")
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Hash what there is: another folder makes other weights."""
         files = sorted(path for path in self.root.rglob("*") if path.is_file() and path.parent.name in FOLDERS)
         rows = [[path.relative_to(self.root).as_posix(), path.stat().st_size] for path in files]
         return hashlib.sha256(json.dumps([sorted(self.held_out), rows]).encode()).hexdigest()
 
-    def learnable(self, captions: tuple[str, ...]) -> list[str]:
+    def learnable(self, captions: Sequence[str]) -> list[str]:
         """Return captions written alike, without those that a held-out picture has too."""
         return [text for text in map(plain, captions) if text and text not in self.held_out]
 
@@ -100,7 +91,7 @@ class RealData:
         the held-out captions, what is measured as people wrote it."""
         pictures = folder / "pictures"
         pictures.mkdir(parents=True, exist_ok=True)
-        wanted = {each.image for each in self.photographs}
+        wanted = {each.video for each in self.photographs}
         for path in sorted((self.root / "flickr8k").glob("*.tar")):
             for name, content in _members(path):
                 if name in wanted:
@@ -114,27 +105,19 @@ class RealData:
         counts = {}
         for part in PARTS:
             rows = []
-            for each in self.photographs:
+            for each in (each for each in self.photographs if each.split == part):
                 captions = self.learnable(each.captions) if part == "train" else list(each.captions)
-                if each.split == part and captions:
-                    rows.append({"image": each.image, "caption": captions, "split": part})
+                if captions:
+                    rows.append({"image": each.video, "caption": captions, "split": part})
             (folder / f"{part}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
             counts[part] = len(rows)
         return counts
 
-    def _captioned(self, folder: str, name: str) -> Iterator[tuple[str, tuple[str, ...], Mapping[str, object]]]:
+    def _captioned(self, folder: str) -> tuple[CaptionedVideo, ...]:
         path = self.root / folder / "captions.jsonl"
         if not path.is_file():
             raise DataError(f"{path} is missing: --data names a folder with flickr8k/ and real_clips/ (docs/zoo.md)")
-        for number, line in reading.lines(path):
-            where = f"{path}, line {number}"
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{where}: broken JSON: {error}") from error
-            texts = reading.field(row, "caption", list, where=where)
-            captions = tuple(reading.caption(text, where=where) for text in texts)
-            yield reading.field(row, name, str, where=where), captions, row
+        return read_own(path, split="none").rows
 
     def _msvd(self, part: str) -> list[str]:
         rows = [row for path in sorted((self.root / "msvd").glob(f"sents_{part}*.txt")) for row in reading.lines(path)]
@@ -150,15 +133,11 @@ def plain(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip().rstrip(" .,;!").strip()
 
 
-def hashes(texts: list[str]) -> set[str]:
-    return {hashlib.sha256(plain(text).encode()).hexdigest() for text in texts}
-
-
-def _members(path: Path) -> Iterator[tuple[str, bytes]]:
+def _members(tar: Path) -> Iterator[tuple[str, bytes]]:
     try:
-        with tarfile.open(path, mode="r|") as archive:
-            for member in archive:
-                if member.isfile() and (file := archive.extractfile(member)) is not None:
-                    yield Path(member.name).name, file.read()
+        with tar.open("rb") as file:
+            for name, _, first, size, _ in tar_members(tar):
+                file.seek(first)
+                yield Path(name).name, file.read(size)
     except BROKEN as error:
-        raise DataError(f"{path}: {tar_fault(error)}") from error
+        raise DataError(f"{tar}: {tar_fault(error)}") from error

@@ -39,3 +39,64 @@ SMOKE_RECIPE = ZooRecipe(
     teacher=TeacherRecipe(layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),
     regime=TrainingPlan(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
 )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingRecipe:
+    """Set one training: its length, and how many photographs or clips each step has."""
+
+    steps: int
+    lr: float
+    batch: int
+    warmup: int = 50
+
+    def words(self) -> tuple[str, ...]:
+        return (
+            *("--trainer.max_steps", str(self.steps), "--model.optimisation.lr", str(self.lr)),
+            *("--model.optimisation.warmup_steps", str(self.warmup), "--data.batch_size", str(self.batch)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RealRecipe:
+    """Hold everything that the captioners of real pictures depend on beside the data, the code apart."""
+
+    seed: int = 0
+    weights: str = ""  # of the encoder's network: a package's, unless an encoder is named
+    pictures: int = 15  # every so many-th is looked at to standardise the encoder
+    size: int = 288
+    layers: tuple[int, ...] = (2, 4, 6, 7)  # those behind the adapters; six adapters would not fit what may be shipped
+    opt: OPTRecipe = field(
+        default_factory=lambda: OPTRecipe(
+            vocabulary=6000,
+            width=256,
+            layers=8,
+            heads=8,
+            batch=128,
+            dropout=0.1,
+            bfloat16=True,
+            course=Course(steps=2200, lr=2e-3, weight_decay=0.1),
+        )
+    )
+    photographs: TrainingRecipe = TrainingRecipe(steps=1000, lr=2e-3, batch=40)
+    critical: TrainingRecipe = TrainingRecipe(steps=400, lr=5e-4, batch=24, warmup=20)
+    longer: TrainingRecipe = TrainingRecipe(steps=600, lr=5e-4, batch=24, warmup=20)
+    video: TrainingRecipe = TrainingRecipe(steps=100, lr=1e-3, batch=24)
+    mixed: TrainingRecipe = TrainingRecipe(steps=200, lr=5e-4, batch=40)
+    mixed_critical: TrainingRecipe = TrainingRecipe(steps=300, lr=5e-4, batch=24, warmup=20)
+
+
+_A_MOMENT = TrainingRecipe(steps=2, lr=1e-3, batch=2, warmup=1)
+REAL_RECIPE = RealRecipe()
+REAL_SMOKE_RECIPE = RealRecipe(
+    weights="pseudocap://efficientnet-lite0",
+    pictures=1,
+    layers=(1,),
+    opt=OPTRecipe(vocabulary=300, width=32, layers=2, heads=2, batch=8, course=Course(steps=4, lr=2e-3)),
+    photographs=_A_MOMENT,
+    critical=_A_MOMENT,
+    longer=_A_MOMENT,
+    video=_A_MOMENT,
+    mixed=_A_MOMENT,
+    mixed_critical=_A_MOMENT,
+)

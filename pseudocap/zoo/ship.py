@@ -19,8 +19,7 @@ from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
 from pseudocap.evaluate.views import PLAIN, VIEWS
 from pseudocap.files.atomic import write_text
-from pseudocap.hub.card import About, card_text
-from pseudocap.hub.fetch import CARD_FILE, WEIGHTS_FILE, sha256_of
+from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.metrics.measures import METRICS
 from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Workshop, commit
@@ -34,7 +33,7 @@ LEFT_BEHIND = ("done.json", "state.pt", "clips.npy", ".*")
 DATASET = "toy-msrvtt"
 HEADER = """\
 # One row per released weight; pseudocap/hub/manifest.py checks the fields. Data only: nothing here is executed.
-# `pseudocap zoo build` wrote the toy rows; pseudocap://NAME is what the package ships in pseudocap/zoo/shipped/NAME.
+# `pseudocap zoo build` wrote the rows that the package ships: pseudocap://NAME is pseudocap/zoo/shipped/NAME.
 """
 
 
@@ -128,15 +127,9 @@ def regime_table(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def save_captioner(
-    source: Path,
-    target: Path,
-    backbones: Backbones,
-    results: Mapping[str, Any],
-    *,
-    int8: bool = False,
-    license: str | None = None,  # noqa: A002 - the word that a card has
+    source: Path, target: Path, backbones: Backbones, results: Mapping[str, Any], *, int8: bool = False
 ) -> None:
-    """Save a captioner in few bytes, with the names that its backbones are shipped under, and its page."""
+    """Save a captioner in few bytes, with the names that its backbones are shipped under."""
     model = PseudoCap.from_pretrained(source, device="cpu").half()
     config = model.config
     model.config = config.with_backbones(
@@ -144,8 +137,6 @@ def save_captioner(
         encoder=replace(config.encoder, source=f"pseudocap://{backbones.encoder}"),
     )
     model.save_pretrained(target, results=results, int8=int8)
-    if license is not None:
-        write_text(target / CARD_FILE, card_text(model.config, results, About(license=license)))
 
 
 def _results(shop: Workshop, regime: str, report: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from pseudocap.data.memories.source import COUNTS, FORMAT, MANIFEST, MemorySpec, ShardIndex, differences, read_spec
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.atomic import unfinished
-from pseudocap.memory import Memory
+from pseudocap.memory import Memory, quantise
 
 
 def create(folder: Path, spec: MemorySpec) -> None:
@@ -32,12 +32,6 @@ def create(folder: Path, spec: MemorySpec) -> None:
         raise DataError(f"{folder} is not empty and holds no {MANIFEST}; choose another folder for the memories")
     document = json.dumps({**spec.to_dict(), "fingerprint": spec.fingerprint}, indent=2) + "\n"
     _write(folder / MANIFEST, lambda scratch: scratch.write_text(document))
-
-
-def quantise(vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return int8 of the same shape, and a float32 scale for each vector: its largest value is 127."""
-    scale = vectors.float().abs().amax(dim=-1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
-    return (vectors.float() / scale).round().to(torch.int8), scale
 
 
 class ShardVectors:

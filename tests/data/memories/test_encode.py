@@ -29,12 +29,12 @@ from pseudocap.data.collate import collate
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.corpora.unlabelled import uncaptioned
 from pseudocap.data.memories.encode import Encoded, encode
-from pseudocap.data.memories.shards import ShardVectors, quantise
+from pseudocap.data.memories.shards import ShardVectors
 from pseudocap.data.memories.source import MemoryRows, MemorySource, MemorySpec, view_generator
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.memory import Memory
+from pseudocap.memory import Memory, quantise
 from pseudocap.types import CaptionedVideo, Preprocess
 from pseudocap.video.tensors import decode_file, pad_clips
 from pseudocap.zoo.tiny import write_timesformer

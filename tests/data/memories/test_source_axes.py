@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from pseudocap.data.collate import collate
-from pseudocap.data.memories.shards import ShardVectors, create, quantise, write_shard
+from pseudocap.data.memories.shards import ShardVectors, create, write_shard
 from pseudocap.data.memories.source import (
     Described,
     MemoryRow,
@@ -22,7 +22,7 @@ from pseudocap.data.memories.source import (
     read_spec,
 )
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.memory import Axis, Memory
+from pseudocap.memory import Axis, Memory, quantise
 from pseudocap.types import Preprocess, Sample
 
 FRAMES = [[3, 2], [1, 1], [2, 3]]  # of both views of three clips
