@@ -148,7 +148,7 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor]):
         """
         from pseudocap.explain.explanation import explain_ids  # captioning needs none of it
 
-        warn_of_toy(self.toy_notice)
+        warn_of_toy(self.toy_notice, stacklevel=3)
         decoding = Decoding(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
         decoded = decode_for_display(video, self.preprocess_for(num_frames))
         memory = self.encode(decoded.frames[None])

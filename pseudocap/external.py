@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from pseudocap.captioner import FileCaptioner, PseudoCap
-from pseudocap.decoding import FileDecoding, check_frames
+from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.hub.external import External, find_external, refuse_frames
 from pseudocap.hub.fetch import Fetched, fetch
@@ -27,7 +27,7 @@ from pseudocap.label.consensus import agreements, medoid_first
 from pseudocap.label.teachers.image_text import ImageTextModel
 from pseudocap.model.device import pick_device
 from pseudocap.model.precision import FULL_PRECISION
-from pseudocap.types import EXTERNAL_FRAMES
+from pseudocap.types import EXTERNAL_FRAMES, PRECISIONS
 from pseudocap.video.reader import Frames
 from pseudocap.video.tensors import batched
 
@@ -46,6 +46,8 @@ def load(
 ) -> PseudoCap | ExternalCaptioner:
     """Load a captioner: a row of checkpoints.yaml, a directory, a repo of the hub (`owner/repo@revision`) or an address
     of ours; or what has been found already. `frames` (centre, consensus, video) is for models of transformers."""
+    if frames not in (None, *EXTERNAL_FRAMES):
+        raise ConfigError(f"frames is {frames!r} and must be one of {', '.join(EXTERNAL_FRAMES)}")
     found = name
     if isinstance(name, str | Path):
         external = find_external(name, revision=revision, checkpoints=checkpoints)
@@ -53,6 +55,8 @@ def load(
     if not isinstance(found, External):
         refuse_frames(frames, name if isinstance(name, str | Path) else name.source)
         return PseudoCap.from_pretrained(found, device=device, precision=precision)
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision is {precision!r} and must be one of {', '.join(PRECISIONS)}")
     if precision == "int4":
         raise ConfigError(f"precision is int4, which is for captioners of ours; {found.source} is none: name another")
     target = str(pick_device(device))
@@ -65,15 +69,12 @@ class ExternalCaptioner(FileCaptioner[Frames]):
     """Caption files with an image-text model. A prompt is what a caption continues; a chat-style model is asked it."""
 
     def __init__(self, model: ImageTextModel, *, frames: str | None = None) -> None:
-        if frames not in (None, *EXTERNAL_FRAMES):
-            raise ConfigError(f"frames is {frames!r} and must be one of {', '.join(EXTERNAL_FRAMES)}")
         if frames == VIDEO and not model.video_frames:
             raise ConfigError(f"frames is video, and {model.name} takes pictures alone: name centre or consensus")
         self.model = model
         self.frames = frames or (VIDEO if model.video_frames else CENTRE)
 
     def frames_of(self, num_frames: int | None) -> int:
-        check_frames(num_frames)
         if num_frames is None:
             return {CENTRE: 1, CONSENSUS: VOTES, VIDEO: self.model.video_frames}[self.frames]
         if (self.frames == CENTRE and num_frames > 1) or (self.frames == CONSENSUS and num_frames < 2):

@@ -223,7 +223,7 @@ def test_what_is_no_captioner_is_refused_in_one_line(models: Path, tmp_path: Pat
         ("opt", "opt is a opt, which writes no text about pictures; name a directory, or a repo"),
         ("vit", "vit is a vit, which writes no text about pictures"),
         ("part", "has no weights for .* tensors of a blip that writes captions, text_decoder"),
-        ("gone", "neither a directory nor a repo|is no directory here"),
+        ("gone", "gone is no directory here"),
     ):
         with pytest.raises(CheckpointError, match=message) as error:
             load(tmp_path / name if name != "gone" else "gone", device="cpu")

@@ -17,5 +17,5 @@ def require_at_least(args: argparse.Namespace, **bounds: int) -> None:
 
 
 def refuse_file(option: str, path: Path) -> None:
-    if path.is_file():
+    if path.exists() and not path.is_dir():
         raise ConfigError(f"{option} {path} is a file; name a folder")

@@ -15,6 +15,7 @@ from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import CheckpointError, ConfigError, DataError
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import MAX_FRAMES
 
 if TYPE_CHECKING:
@@ -129,6 +130,11 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
         raise ConfigError(f"--frames must be 1 to {MAX_FRAMES}, not {args.frames}")
     if args.clip_seconds is not None and not 0 < args.clip_seconds < math.inf:
         raise ConfigError(f"--clip-seconds must be above 0, not {args.clip_seconds:g}")
+    _tolerance(args)
+
+
+def _tolerance(args: argparse.Namespace) -> Tolerance:
+    return Tolerance(args.max_failure_rate, option="--max-failure-rate")
 
 
 def _shard_size(spec: MemorySpec, encoder: Encoder) -> int:
@@ -152,7 +158,8 @@ def _report(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, miss
         )
         lines = [f"failed: {name}: {reason}" for name, reason in list(result.failed.items())[:5]]
         if missing:
-            lines.append(f"missing: {len(missing):,} videos of {args.source}: {', '.join(missing[:5])}")
+            what = "images" if args.images else "videos"
+            lines.append(f"missing: {len(missing):,} {what} of {args.source}: {', '.join(missing[:5])}")
         for line in lines:
             print(line.encode(errors="backslashreplace").decode())  # a file's name may be no UTF-8
     return 1 if result.failed or missing else 0
@@ -235,7 +242,7 @@ def _source(
     source = RowSource(rows, videos, preprocess, modality=modality)
     if not source.rows:
         raise DataError(
-            f"none of the {len(source.missing):,} videos of {args.source} is in {videos.root}; see --videos"
+            f"none of the {len(source.missing):,} {modality}s of {args.source} is in {videos.root}; see --videos"
         )
-    source.refuse_missing(args.max_failure_rate)
+    source.refuse_missing(_tolerance(args))
     return source

@@ -166,7 +166,9 @@ def _corpus(args: argparse.Namespace) -> Corpus:
         for split in ("train", "val"):  # of which val may be held out from train later
             rows = corpus.split(split).rows if split in corpus.splits else ()
             missing = [row.id for row in rows if folder.find(row) is None]
-            refuse_absent(missing, len(rows), folder.root, args.max_failure_rate)
+            refuse_absent(
+                missing, len(rows), folder.root, Tolerance(args.max_failure_rate, option="--max-failure-rate")
+            )
     return corpus
 
 

@@ -27,7 +27,7 @@ VERBS = {
         "  pseudocap caption films/ --checkpoint runs/mine/best --format srt --out subtitles/",
     ),
     "demo": (
-        "caption films with every shipped regime, and write a page of what each word looked at",
+        "caption real pictures and video, and a drawn film by every regime; write a page of what each word looked at",
         "pseudocap demo\n  pseudocap demo film.mp4 --out film.html\n  pseudocap demo --from-nothing",
     ),
     "convert": (
@@ -55,7 +55,7 @@ VERBS = {
         "pseudocap audit labels/ --asr caption.json --n 100",
     ),
     "train": (
-        "pre-train a captioner by one of the five regimes",
+        "train a captioner by one of the five regimes, or on CIDEr-D itself",
         "pseudocap train mixed --config paper --data.images laion/ --data.videos pseudolabels/ --out runs/mixed",
     ),
     "finetune": (

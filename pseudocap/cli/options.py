@@ -14,9 +14,7 @@ def add_option(
         parser.add_argument(name, type=given, metavar=metavar, help=meaning, **more)
         return
     default = f"{given:g}" if isinstance(given, int | float) else str(given)
-    parser.add_argument(
-        name, type=type(given), default=given, metavar=metavar, help=f"{meaning} ({default})".lstrip(), **more
-    )
+    parser.add_argument(name, type=type(given), default=given, metavar=metavar, help=f"{meaning} ({default})", **more)
 
 
 def add_flag(parser: argparse._ActionsContainer, name: str, meaning: str) -> None:

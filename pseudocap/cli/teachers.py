@@ -13,7 +13,6 @@ from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.files.sources import check_repo, is_directory
 from pseudocap.hub.checkpoint import read_config
-from pseudocap.hub.external import find_external
 from pseudocap.hub.fetch import find_row, is_captioner
 from pseudocap.label.framing import Framing
 from pseudocap.label.teachers.base import LateTeacher, NullTeacher, Teacher
@@ -68,8 +67,8 @@ def build_teacher(args: argparse.Namespace) -> Teacher:
     if _is_pseudocap(args.teacher, args.revision, args.checkpoints):
         return _captioner(args, decoding, device)
     source, revision = args.teacher, args.revision
-    if find_row(source, args.checkpoints) is not None and (row := find_external(source, checkpoints=args.checkpoints)):
-        source, revision = row.source, revision or row.revision
+    if (row := find_row(source, args.checkpoints)) is not None and row.external:
+        source, revision = row.weights, revision or row.revision
     return ImageTextTeacher(
         source, decoding=decoding, revision=revision, size=args.size, device=device, dtype=args.dtype
     )

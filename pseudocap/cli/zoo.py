@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.actions import Subcommand, add_actions
+from pseudocap.cli.checks import refuse_file
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
@@ -147,8 +148,7 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 def _build(args: argparse.Namespace) -> int:
     if args.smoke and args.install:
         raise ConfigError("--smoke makes weights that have learned nothing; --install is for the full build")
-    if args.out.is_file():
-        raise ConfigError(f"--out {args.out} is a file; name a folder")
+    refuse_file("--out", args.out)
     if (args.world == "real") != (args.data is not None):
         raise ConfigError("--data DIR is the data of --world real: give both or neither")
     if args.data is not None and not args.data.is_dir():

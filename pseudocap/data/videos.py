@@ -22,10 +22,10 @@ def plain_name(video: str) -> str:
     return (name.with_suffix("") if name.suffix.lower() in VIDEO_EXTENSIONS else name).as_posix()
 
 
-def refuse_absent(missing: Sequence[str], rows: int, root: Path, max_failure_rate: float) -> None:
-    """Raise DataError where the rows without a file are more than this share."""
-    what = f"videos are not below {root} ({', '.join(missing[:3])}, ..)"
-    if objection := Tolerance(max_failure_rate).objection(len(missing), rows, what):
+def refuse_absent(missing: Sequence[str], rows: int, root: Path, tolerance: Tolerance, *, what: str = "videos") -> None:
+    """Raise DataError where the rows without a file are more than may be."""
+    wrong = f"{what} are not below {root} ({', '.join(missing[:3])}, ..)"
+    if objection := tolerance.objection(len(missing), rows, wrong):
         raise DataError(
             f"{objection}; name another folder, list what is present with pseudocap data verify, or allow more"
         )

@@ -27,7 +27,8 @@ def draw_explanation(explanation: ExplanationArrays, *, layer: int | None = None
     figure = new_figure(1.9 * COLUMNS, 2.75 * rows + 2.6)
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.75 * rows, 2.2])[:, 0]
     which = "the mean over the adapters" if layer is None else f"the adapter before layer {layer}"
-    if any(each.any() for each in explanation.sinks(layer)):
+    sinks = explanation.sinks(layer)
+    if any(each.any() for each in sinks):
         which += "; crossed or grey: attention sinks, which every word gives the same"
     above.suptitle(f"{_plain(explanation.caption) or '(no words)'}\n{which}", fontsize=11)
     cells = above.subplots(2 * rows, COLUMNS, height_ratios=[3, 1] * rows, squeeze=False)
@@ -35,7 +36,7 @@ def draw_explanation(explanation: ExplanationArrays, *, layer: int | None = None
         axes.axis("off")
     for word in range(words):
         row, column = divmod(word, COLUMNS)
-        _draw_word(cells[2 * row, column], cells[2 * row + 1, column], explanation, word, layer)
+        _draw_word(cells[2 * row, column], cells[2 * row + 1, column], explanation, word, layer, sinks)
     _draw_adapters(below.subplots(1, 2), explanation)
     return figure
 
@@ -75,9 +76,16 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _draw_word(picture: Axes, bars: Axes, explanation: ExplanationArrays, word: int, layer: int | None) -> None:
+def _draw_word(
+    picture: Axes,
+    bars: Axes,
+    explanation: ExplanationArrays,
+    word: int,
+    layer: int | None,
+    sinks: tuple[np.ndarray, np.ndarray],
+) -> None:
     time, space = explanation.looked(word, layer)
-    time_sinks, space_sinks = explanation.sinks(layer)
+    time_sinks, space_sinks = sinks
     most = int(without_sinks(time, time_sinks).argmax())
     height, width = explanation.frames.shape[1:3]
     picture.imshow(explanation.frames[most])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.files.sources import HUB_SCHEME, SHIPPED_SCHEME
-from pseudocap.hub.fetch import MODEL_TYPE, find_row, model_type
+from pseudocap.hub.fetch import MODEL_TYPE, find_row, model_type, split_written
 from pseudocap.hub.manifest import URL
 
 
@@ -25,10 +25,8 @@ def find_external(
     """Return where a model of transformers lies: a row of checkpoints.yaml that names one, a directory, a repo, or
     `owner/repo@revision`. None is a captioner of ours, or what is nowhere: `fetch` loads the one and reports the other.
     """
-    text, written = str(name), ""
-    if not Path(text).expanduser().is_dir():
-        text, _, written = text.partition("@")
-    revision = revision or written or None
+    text, written = split_written(str(name))
+    revision = revision or written
     if (row := find_row(text, checkpoints)) is not None:
         return External(source=row.weights, revision=revision or row.revision) if row.external else None
     if URL.match(text) and not text.startswith((HUB_SCHEME, SHIPPED_SCHEME)):

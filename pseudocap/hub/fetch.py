@@ -156,10 +156,16 @@ def is_captioner(name: str, *, revision: str | None = None, checkpoints: str | P
     if not scheme and not Path(name).expanduser().is_dir() and _is_bare(name):
         row = find_row(name, checkpoints)
         return row is not None and not row.external
-    source, written = name, ""
-    if scheme or not Path(name).expanduser().is_dir():
-        source, _, written = name.partition("@")
-    return model_type(source, revision or written or None) == MODEL_TYPE
+    source, written = split_written(name)
+    return model_type(source, revision or written) == MODEL_TYPE
+
+
+def split_written(name: str) -> tuple[str, str | None]:
+    """Split off a revision that is written after an @; a directory's own name may have one."""
+    if not URL.match(name) and Path(name).expanduser().is_dir():
+        return name, None
+    source, _, written = name.partition("@")
+    return source, written or None
 
 
 def find_row(name: str, checkpoints: str | Path | None = None) -> Row | None:

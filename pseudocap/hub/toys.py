@@ -30,8 +30,8 @@ def toy_notice(name: str, made_of: PseudoCapConfig | str) -> str:
     return f"{name} {NOTICE}" if is_toy(made_of) else ""
 
 
-def warn_of_toy(notice: str) -> None:
+def warn_of_toy(notice: str, *, stacklevel: int = 4) -> None:
     """Warn whoever captions in Python, once per process; of nothing where there is no notice."""
     if notice and not _warned.is_set():
         _warned.set()
-        warnings.warn(notice, ToyWarning, stacklevel=4)
+        warnings.warn(notice, ToyWarning, stacklevel=stacklevel)

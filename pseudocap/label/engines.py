@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -30,7 +30,7 @@ class Engine(Protocol):
 
     def label(
         self, works: Iterable[Work], teacher: Teacher, recipe: LabelRecipe, scratch: Path
-    ) -> Iterator[Done | Step]: ...
+    ) -> Generator[Done | Step]: ...
 
 
 class LocalEngine:
@@ -41,7 +41,7 @@ class LocalEngine:
 
     def label(
         self, works: Iterable[Work], teacher: Teacher, recipe: LabelRecipe, scratch: Path
-    ) -> Iterator[Done | Step]:
+    ) -> Generator[Done | Step]:
         begun: dict[int, Shard] = {}  # decoding runs ahead of the teacher, also into the next shards
 
         def tasks() -> Iterator[VideoTask | ShardEnd]:

@@ -17,7 +17,7 @@ import os
 import pickle
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -109,7 +109,7 @@ class RayEngine:
 
     def label(
         self, works: Iterable[Work], teacher: Teacher, recipe: LabelRecipe, scratch: Path
-    ) -> Iterator[Done | Step]:
+    ) -> Generator[Done | Step]:
         """Give shards as they are done, in whatever order. What must be fetched lies where it is decoded, not here."""
         import ray
 

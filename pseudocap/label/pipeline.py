@@ -7,6 +7,7 @@ depends on the clip. So neither workers, nor interruptions, nor the order in whi
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -65,7 +66,7 @@ def label(
     folder = any_path(out)
     earlier = None if relabel is None else Earlier.of(relabel.earlier)
     extended = partial(extend, shard_size=spec.shard_size) if earlier is None else earlier.follow
-    with alone_in(folder, "labelling") as scratch:
+    with alone_in(folder, "labelling") as scratch, contextlib.ExitStack() as ending:
         plan = settle(folder, _planned(sources, teacher, spec, relabel, earlier), extended)
         works = _works(folder, plan, retry_failed, relabel)
         if works:
@@ -80,6 +81,7 @@ def label(
         before = finished_shards(folder)
         clips, failed, seconds, fresh, fresh_failed = 0, 0, 0.0, 0, 0
         steps = (engine or LocalEngine(0)).label(works, teacher, recipe, scratch)
+        ending.callback(steps.close)  # workers end before the lock and the scratch folder go
         for done in _shards(steps, sum(len(work.names) for work in works), progress):
             write_labels(shard_path(folder, done.number), done.labels, root=plan.sources.root)
             clips, failed, seconds = clips + done.clips, failed + done.failed, seconds + done.seconds

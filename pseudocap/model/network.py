@@ -144,13 +144,14 @@ class CaptionNetwork(nn.Module):
         labels: torch.Tensor | None = None,
         return_logits: bool = False,
         temperature: float = 1.0,
-        **loss_options: Any,
+        smoothing: float = 0.0,
+        weights_NL: torch.Tensor | None = None,
     ) -> CaptionOutput:
         """Read N captions of B videos, N a multiple of B and the captions of a video side by side.
 
         `memory=None` is the plain decoder. `labels` are the input ids with -100 where nothing is to be learned; with
         them nothing is computed for padding on the right, and what `return_logits` gives for it means nothing. Logits
-        are divided by the `temperature`; further options are those of `caption_loss`.
+        are divided by the `temperature`; `smoothing` and `weights_NL` are those of `caption_loss`.
         """
         self._check_tokens(input_ids, attention_mask, position_ids)
         if labels is not None:
@@ -162,7 +163,8 @@ class CaptionNetwork(nn.Module):
         hidden_NLD = hidden_NLD if temperature == 1.0 else hidden_NLD / temperature
         loss = None
         if labels is not None:
-            loss = caption_loss(hidden_NLD, self.decoder.vocabulary, labels, **loss_options)
+            vocabulary_VD = self.decoder.vocabulary
+            loss = caption_loss(hidden_NLD, vocabulary_VD, labels, smoothing=smoothing, weights_NL=weights_NL)
         wants_logits = labels is None or return_logits
         return CaptionOutput(loss=loss, logits=self.decoder.logits(hidden_NLD) if wants_logits else None)
 

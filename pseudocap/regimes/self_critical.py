@@ -9,7 +9,7 @@ Legend: B videos, K samples of each, N captions (a multiple of B), L tokens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from pseudocap.metrics.references import ORDERS, Floats, Predictions, References
 from pseudocap.model.loss import IGNORE
 from pseudocap.model.text import side_by_side
 from pseudocap.regimes.base import PreTraining
-from pseudocap.regimes.losses import Losses
+from pseudocap.regimes.losses import Losses, Objective
 from pseudocap.regimes.table import SELF_CRITICAL
 from pseudocap.types import Batch
 
@@ -73,13 +73,19 @@ class Reward:
             raise ConfigError(f"nothing can be learned by CIDEr-D: {problem}; give more images or videos")
         self._references, self._bleu = ended, bleu
 
-    def __call__(self, captions: Mapping[str, str]) -> Floats:
-        """Return the score of one caption for each of some keys, in their order."""
-        unknown = [key for key in captions if key not in self._references.index]
+    def __call__(self, keys: Sequence[str], captions: Sequence[str]) -> Floats:
+        """Return the score of each caption against the references of its key. Keys may repeat."""
+        unknown = [key for key in keys if key not in self._references.index]
         if unknown:
             raise InputError(f"there are no references of {unknown[0]}; CIDEr-D needs those of every sample")
-        predictions = Predictions({key: f"{caption} {END}" for key, caption in captions.items()}, self._references)
-        return cider.cider_d(predictions) + self._bleu * _sentence_bleu(bleu.counts(predictions))
+        scores, left = np.zeros(len(keys)), list(range(len(keys)))
+        while left:  # a score has one caption of each key
+            turn = {keys[index]: index for index in reversed(left)}
+            chosen = list(turn.values())
+            predictions = Predictions({key: f"{captions[at]} {END}" for key, at in turn.items()}, self._references)
+            scores[chosen] = cider.cider_d(predictions) + self._bleu * _sentence_bleu(bleu.counts(predictions))
+            left = sorted({*left} - {*chosen})
+        return scores
 
 
 class SelfCritical(PreTraining):
@@ -94,6 +100,10 @@ class SelfCritical(PreTraining):
 
     def __init__(self, *args: Any, sampling: Sampling = Sampling(), **settings: Any) -> None:
         super().__init__(*args, **settings)
+        if replace(self.objective, max_tokens=Objective().max_tokens) != Objective():
+            raise ConfigError(
+                "self-critical training takes objective.max_tokens alone: leave the rest of objective out"
+            )
         self.sampling = sampling
         self.reward: Reward | None = None
 
@@ -114,9 +124,9 @@ class SelfCritical(PreTraining):
         K = self.sampling.samples
         draws = self.draws_of(batch, batch_index)
         sampled_NL, texts = self.sample(memory, int(torch.randint(2**62, (), generator=draws)))
-        rewards = [self.reward(dict(zip(batch.keys, texts[k::K], strict=True))) for k in range(K)]
+        rewards_N = self.reward([key for key in batch.keys for _ in range(K)], texts)
         ended_N = (sampled_NL[:, 1:] == self.model.decoder.eos_id).any(dim=1)
-        rewards_BK = np.stack(rewards, axis=1) * ended_N.view(-1, K).numpy(force=True)
+        rewards_BK = (rewards_N * ended_N.numpy(force=True)).reshape(-1, K)
         loss = self.loss_of(batch, memory, sampled_NL, advantages(torch.from_numpy(rewards_BK)))
         self.log_losses(Losses(total=loss, parts={}), batch)
         self.log("train/reward", float(rewards_BK.mean()), prog_bar=True, batch_size=len(batch))

@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 
 from pseudocap.toyworld.actions import VERBS
-from pseudocap.toyworld.kinds import ANIMALS, HOUSEHOLD, KINDS, NATURE, PEOPLE, TOYS, VEHICLES
+from pseudocap.toyworld.kinds import ANIMALS, KINDS, PEOPLE, VEHICLES
+from pseudocap.toyworld.kinds_still import HOUSEHOLD, NATURE, TOYS
 from pseudocap.toyworld.scenes import COLOURS, MATERIALS, SIZES, TICKS, Action, Film, Shot, Thing
 
 Rng = np.random.Generator

@@ -90,3 +90,25 @@ def wheels(*centres: float, radius: float = 0.13, y: float = 0.36) -> tuple[Part
 
 def eye(cx: float, cy: float, radius: float = 0.07) -> tuple[Part, ...]:
     return (ellipse(Role.WHITE, cx, cy, radius, radius), ellipse(Role.BLACK, cx, cy, radius * 0.55, radius * 0.55))
+
+
+M, S, L, K, W = Role.MAIN, Role.SECOND, Role.LIGHT, Role.BLACK, Role.WHITE
+Y, N, P, A, G, R, H = Role.YELLOW, Role.BROWN, Role.SKIN, Role.GREY, Role.GREEN, Role.RED, Role.HOLE
+O, GLOW, PANE, WATER = Role.ORANGE, Role.GLOW, Role.PANE, Role.WATER  # noqa: E741
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kind:
+    """Describe a kind: `nouns`, commonest first; `group`, vaguer; `goes`, its motion; `can`, what else it does."""
+
+    nouns: tuple[str, ...]
+    group: str
+    goes: str
+    parts: tuple[Part, ...]
+    detail: str = ""
+    can: frozenset[str] = frozenset()
+
+
+def kind(nouns: str, group: str, goes: str, *parts: Part, detail: str = "", can: str = "") -> Kind:
+    names, abilities = tuple(nouns.split("|")), frozenset(can.split())
+    return Kind(nouns=names, group=group, goes=goes, parts=parts, detail=detail, can=abilities)

@@ -74,9 +74,9 @@ def write_world(
     report = progress or (lambda what, done, total: None)
     started = time.perf_counter()
     for recipe in recipes:
-        folder = root / recipe.name if recipe.name == "stills" else root / recipe.name / "videos"
+        drawn = root / recipe.name if recipe.name == "stills" else root / recipe.name / "videos"
         films = partial(report, f"{recipe.name}: {'stills' if recipe.name == 'stills' else 'films'}")
-        targets = _targets(folder, recipe, scale, seed)
+        targets = _targets(drawn, recipe, scale, seed)
         _write_films(recipe.name, targets, size=size, seed=seed, workers=workers or os.cpu_count() or 1, report=films)
         _write_annotations(root / recipe.name, recipe, scale, seed, report)
     path = root / MANIFEST
@@ -140,7 +140,9 @@ def _check_settings(root: Path, settings: dict[str, Any]) -> None:
 
 
 def _targets(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> list[Target]:
-    """List path, split and index of every film of a corpus; the path of a still is that of its tar."""
+    """Make the folder, and list path, split and index of every film of a corpus; the path of a still is that of its
+    tar."""
+    folder.mkdir(parents=True, exist_ok=True)
     if recipe.name == "stills":
         indices = enumerate(recipe.indices(scale))
         return [(folder / f"{number // formats.SHARD:05d}.tar", split, index) for number, (split, index) in indices]
@@ -152,8 +154,8 @@ def _write_films(
     corpus: str, targets: Sequence[Target], *, size: int, seed: int, workers: int, report: Progress
 ) -> None:
     """Draw and write the films that do not exist yet, and report how many do."""
-    targets[0][0].parent.mkdir(parents=True, exist_ok=True)
-    wanted = [target for target in targets if not target[0].is_file()]
+    missing = {path for path in {path for path, _, _ in targets} if not path.is_file()}
+    wanted = [target for target in targets if target[0] in missing]
     if corpus == "stills":
         groups = [list(tar) for _, tar in groupby(wanted, key=itemgetter(0))]
     else:

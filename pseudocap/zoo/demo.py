@@ -7,6 +7,7 @@ Captioners get them as they were trained, at 64 pixels; the page plays the same 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -88,18 +89,18 @@ def demonstrate(
     """Load one captioner after the other; caption each film, timed, and explain the caption."""
     captions: dict[str, list[FilmCaption]] = {}
     captioners: list[PageCaptioner] = []
-    toys = 0
     for name in names:
         started = time.perf_counter()
         model = PseudoCap.from_pretrained(name, checkpoints=checkpoints, device=device)
         seconds = time.perf_counter() - started
-        toys += is_toy(model.config)
         captions[name] = []
         for film in films:
             captions[name].append(_captioned(model, name, film))
             progress(sum(map(len, captions.values())), len(names) * len(films))
         gates = gates_of(captions[name][0].explanation)
         captioners.append(PageCaptioner(name=name, gates=gates, seconds=seconds))
+    toys = any(each.toy for each in itertools.chain(*captions.values()))
+    note = f"Each captioner marked as a toy {NOTICE}." if toys else ""
     displayed = tuple(
         PageFilm(
             title=film.title,
@@ -107,7 +108,7 @@ def demonstrate(
             truth=film.truth,
             references=film.references,
             captions=tuple(captions[name][index] for name in names),
-            note=f"Each captioner marked as a toy {NOTICE}." if toys else "",
+            note=note,
         )
         for index, film in enumerate(films)
     )

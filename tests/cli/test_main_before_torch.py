@@ -148,6 +148,7 @@ def test_bench_model(words: str, message: str, error_without_torch: Error) -> No
     [
         ("nowhere", "nowhere: there is no such file"),
         ("captions.csv --frames 0", "--frames must be at least 1, not 0"),
+        ("captions.csv --max-failure-rate 3", "--max-failure-rate must be a share from 0 to 1, not 3.0"),
         ("captions.csv --encoder gone", "gone is neither a directory nor a repo"),
         ("captions.csv --videos gone", "gone: there is no such folder"),
     ],

@@ -181,3 +181,5 @@ def test_adapters_stored_in_8_bits_are_half_as_large_and_close_to_the_others(
     with safe_open(tmp_path / "small" / "adapter_model.safetensors", "pt") as file:
         kinds = {file.get_tensor(name).dtype for name in file.keys() if file.get_tensor(name).dim() > 1}  # noqa: SIM118
     assert torch.int8 in kinds
+    small, half = ((tmp_path / name / "adapter_model.safetensors").stat().st_size for name in ("small", "half"))
+    assert small < 0.8 * half  # at this width the scales of the rows weigh more than they do elsewhere

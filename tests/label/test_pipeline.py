@@ -7,9 +7,10 @@ import resource
 import shutil
 import signal
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet
 import pytest
@@ -222,6 +223,25 @@ def test_a_folder_holds_labels_of_one_kind(films: Path, tmp_path: Path) -> None:
         run(films / "a.mp4", tmp_path / "out", replace(SPEC, seed=1))
     with pytest.raises(DataError, match="holds labels of"):
         run(films / "more", tmp_path / "out", SPEC)
+
+
+def test_an_engine_ends_before_the_lock_and_the_scratch_folder_go(films: Path, tmp_path: Path) -> None:
+    class Watched(LocalEngine):
+        ended: bool | None = None
+
+        def label(self, works: Any, teacher: Any, recipe: Any, scratch: Path) -> Generator[Any]:
+            try:
+                yield from super().label(works, teacher, recipe, scratch)
+            finally:
+                self.ended = scratch.is_dir()
+
+    def fail(*_: object) -> None:
+        raise OSError("the disk is full")
+
+    engine = Watched(0)
+    with pytest.raises(OSError, match="the disk is full"):
+        run(films, tmp_path / "run", engine=engine, progress=fail)
+    assert engine.ended
 
 
 def test_a_second_run_on_the_same_folder_refuses(films: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def uncaptioned(
         name = path.relative_to(videos.root).as_posix()
         entire = CaptionedVideo(id=name, video=name, captions=(), split="train")
         try:
-            duration = None if clip_seconds is None else probe(path).duration
+            duration = None if clip_seconds is None or min_seconds is None else probe(path).duration
         except DecodeError:
             duration = None
         if clip_seconds is None or min_seconds is None or duration is None:

@@ -341,11 +341,11 @@ class MemoryRows(RowSource):
     def identity(self) -> str:
         return f"{digest_of(row_fields(row) for row in self.rows)} {self._memories.identity}"
 
-    def refuse_missing(self, max_failure_rate: float) -> None:
-        """Raise DataError where the rows without a memory are more than this share."""
+    def refuse_missing(self, tolerance: Tolerance) -> None:
+        """Raise DataError where the rows without a memory are more than may be."""
         rows = len(self.rows) + len(self.missing)
         what = f"videos have no memory in {self._root} ({', '.join(self.missing[:3])}, ..)"
-        if objection := Tolerance(max_failure_rate).objection(len(self.missing), rows, what):
+        if objection := tolerance.objection(len(self.missing), rows, what):
             raise DataError(f"{objection}; encode them too (pseudocap encode), name another folder, or allow more")
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:

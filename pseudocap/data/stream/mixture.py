@@ -139,3 +139,6 @@ def _checked(probabilities: Mapping[str, float], names: Sequence[str]) -> dict[s
     if not math.isclose(sum(given.values()), 1.0, abs_tol=1e-6):
         raise ConfigError(f"probabilities must sum to 1, not to {sum(given.values()):g} ({given})")
     return given
+
+
+ModalityMixture = Mixture  # the name of before there were other streams than images and video

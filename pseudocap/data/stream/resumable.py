@@ -13,6 +13,7 @@ from pseudocap.data.stream.batches import TrainingBatches
 from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.errors import ConfigError
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import Preprocess
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class ResumableData(lightning.LightningDataModule):
         together, by default these."""
         for missing in source.missing if self.rank_and_ranks[0] == 0 else ():
             _log.warning("no video file for %s", missing)
-        (source if among is None else among).refuse_missing(max_failure_rate)
+        (source if among is None else among).refuse_missing(Tolerance(max_failure_rate))
         return source
 
     @property

@@ -26,6 +26,7 @@ from pseudocap.data.tars.index import IndexedTar, span_of
 from pseudocap.data.tars.samples import ShardSample, read_sample
 from pseudocap.data.videos import VideoFolder, refuse_absent
 from pseudocap.errors import DataError, DecodeError, first_line
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import VideoReader
@@ -140,7 +141,7 @@ class RowSource:
         videos: VideoFolder,
         preprocess: Preprocess,
         *,
-        modality: Modality | None = None,
+        modality: Modality | None = None,  # the class's own, unless given
     ) -> None:
         self.modality = modality or self.modality
         found = [(row, videos.find(row)) for row in rows]
@@ -151,9 +152,10 @@ class RowSource:
         self._preprocess = preprocess
         self._root = videos.root
 
-    def refuse_missing(self, max_failure_rate: float) -> None:
-        """Raise DataError where the rows without a file are more than this share."""
-        refuse_absent(self.missing, len(self.rows) + len(self.missing), self._root, max_failure_rate)
+    def refuse_missing(self, tolerance: Tolerance) -> None:
+        """Raise DataError where the rows without a file are more than may be."""
+        rows = len(self.rows) + len(self.missing)
+        refuse_absent(self.missing, rows, self._root, tolerance, what=f"{self.modality}s")
 
     @property
     def identity(self) -> str:

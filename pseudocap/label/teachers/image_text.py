@@ -81,8 +81,8 @@ class ImageTextModel:
         if not self._is_blip or self._device.type != "cpu":
             kind = self._model.config.model_type
             raise ConfigError(
-                f"dtype is int8, which is for a BLIP on a CPU, and {self.name} is a {kind} on {self._device.type}; "
-                f"leave dtype at auto"
+                f"int8 is for a BLIP on a CPU, and {self.name} is a {kind} on {self._device.type}; leave dtype at auto "
+                "(precision at float32)"
             )
         to_int8(self._model)
 

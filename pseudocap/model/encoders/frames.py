@@ -172,7 +172,7 @@ class FramesEncoder(Encoder):
         return features_BTSE
 
     def _features(self, images_N3HW: torch.Tensor) -> torch.Tensor:
-        images_N3HW = images_N3HW.contiguous(memory_format=torch.channels_last)  # half the time of a CNN on a CPU
+        images_N3HW = images_N3HW.contiguous(memory_format=torch.channels_last)  # in which a CPU runs a CNN faster
         grid = self._grid_of(self.network, images_N3HW)
         self._grids[tuple(images_N3HW.shape[-2:])] = (grid.shape[1], grid.shape[2])  # type: ignore[index]
         self._width = grid.shape[3]

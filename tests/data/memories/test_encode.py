@@ -35,6 +35,7 @@ from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.memory import Memory, quantise
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Preprocess
 from pseudocap.video.tensors import decode_file, pad_clips
 from pseudocap.zoo.tiny import write_timesformer
@@ -393,7 +394,7 @@ def test_rows_without_a_memory_are_told_to_be_encoded(films: Path, tmp_path: Pat
     run(rows_of(films), tmp_path / "m")
     unknown = CaptionedVideo(id="x", video="x.mp4", captions=("unknown",), split="train")
     with pytest.raises(DataError, match=r"1 of 1 videos have no memory.*pseudocap encode"):
-        MemoryRows([unknown], MemorySource(tmp_path / "m")).refuse_missing(0.1)
+        MemoryRows([unknown], MemorySource(tmp_path / "m")).refuse_missing(Tolerance(0.1))
 
 
 def test_too_many_failures_end_the_run_and_keep_what_was_encoded(films: Path, tmp_path: Path, run: Run) -> None:

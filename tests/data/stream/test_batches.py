@@ -20,6 +20,7 @@ from pseudocap.data.stream.sources import RowSource, TarSource, decode_picture
 from pseudocap.data.tars.index import index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
+from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Modality, Sample
 from pseudocap.video.tensors import decode_file
 
@@ -235,9 +236,9 @@ def test_rows_without_a_file_are_left_out_and_too_many_are_refused(tmp_path: Pat
     write_clip(tmp_path / "a.mp4")
     source = RowSource([row("a"), row("b")], VideoFolder(tmp_path), SMALL)
     assert (source.groups, source.missing) == ((1,), ("b",))
-    source.refuse_missing(0.5)
+    source.refuse_missing(Tolerance(0.5))
     with pytest.raises(DataError, match=r"1 of 2 videos are not below .*\(b, \.\.\), more than max_failure_rate 0.4"):
-        source.refuse_missing(0.4)
+        source.refuse_missing(Tolerance(0.4))
 
 
 def test_no_file_stays_open_over_many_samples(tmp_path: Path) -> None:
