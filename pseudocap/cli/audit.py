@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pseudocap.cli.local_page import login_name, serve_page
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import counted
 from pseudocap.cli.tables import print_table
@@ -62,6 +62,7 @@ def _begun(args: argparse.Namespace, answers: Path) -> AuditStore:
 
     if args.asr is None:
         return _resumed(args, answers)
+    _refuse_same(args.labels, args.asr)
     n, seed = 100 if args.n is None else args.n, args.seed or 0
     labels = read_labels(args.labels, root=args.videos)
     candidates = draw_candidates(counted(labels, "reading labels"), n=n, seed=seed)
@@ -74,6 +75,16 @@ def _begun(args: argparse.Namespace, answers: Path) -> AuditStore:
             file=sys.stderr,
         )
     return AuditStore.create(answers, seed=seed, pairs=draw.pairs)
+
+
+def _refuse_same(labels: Path, speech: Path) -> None:
+    """Refuse labels that would be judged beside themselves, as a folder or as one of its files."""
+    one, other = labels.resolve(), speech.resolve()
+    if one == other or (other.suffix == ".parquet" and other.parent == one):
+        raise ConfigError(
+            f"--asr {speech} are the labels that are judged; name the speech to judge them beside: caption.json, "
+            "a folder of csv files, or the labels of speech"
+        )
 
 
 def _resumed(args: argparse.Namespace, answers: Path) -> AuditStore:
@@ -102,20 +113,11 @@ def _spoken(args: argparse.Namespace, clips: list[Clip]) -> dict[Clip, str]:
 def _serve(args: argparse.Namespace, store: AuditStore) -> int:
     from pseudocap.label.audit.server import AuditServer
 
-    with AuditServer(store, rater=args.rater or _login(), port=args.port) as server:
-        print(f"judge {len(store.pairs)} clips at {server.url} (Ctrl-C ends)", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print(f"\n{len(store.judgements()):,} answers are in {store.path}; --report sums them up")
-    return 0
+    def closing() -> str:
+        return f"{len(store.judgements()):,} answers are in {store.path}; --report sums them up"
 
-
-def _login() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container may run as a number without a name
-        return "rater"
+    server = AuditServer(store, rater=args.rater or login_name("rater"), port=args.port)
+    return serve_page(server, f"judge {len(store.pairs)} clips", closing)
 
 
 def _report(args: argparse.Namespace, answers: Path) -> int:

@@ -110,6 +110,8 @@ def test_a_users_mistake_is_one_line(labels: Path, capsys: pytest.CaptureFixture
     assert "nowhere.json" in failed(capsys, "labels", "--asr", "nowhere.json")
     assert "--n is 0" in failed(capsys, "labels", "--asr", "caption.json", "--n", "0")
     assert "say where the videos lie (--videos)" in failed(capsys, "labels", "--asr", "caption.json")
+    for same in ("labels", "labels/", "labels/000000.parquet", "../" + Path.cwd().name + "/labels"):
+        assert "are the labels that are judged" in failed(capsys, "labels", "--asr", same)
     assert not (labels / "audit.sqlite").exists()
 
 

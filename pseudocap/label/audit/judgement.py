@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from pseudocap.errors import InputError, nearest
+from pseudocap.label.pages.names import checked_name
 
 Caption = Literal["pseudolabel", "asr"]
 Side = Literal["left", "right"]
@@ -21,7 +22,6 @@ JudgementKind = Literal["correct", "wrong", "intro", "chit-chat"]
 
 KINDS: tuple[JudgementKind, ...] = get_args(JudgementKind)
 BETTER: tuple[Better, ...] = get_args(Better)
-RATER_LENGTH = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,12 +77,9 @@ def sides_of_judgement(judgement: Judgement) -> dict[str, str]:
     return {"better": better, "left": left, "right": right}
 
 
-def checked_rater(name: str) -> str:
+def checked_rater(name: object) -> str:
     """Return a rater's name without the spaces around it; raise an error that states what a name may be."""
-    plain = name.strip()
-    if not plain or len(plain) > RATER_LENGTH or not plain.isprintable():
-        raise InputError(f"rater is {name[:80]!r} and must be 1 to {RATER_LENGTH} printable characters")
-    return plain
+    return checked_name(name, field="rater")
 
 
 def one_of(value: object, known: tuple[str, ...], *, field: str) -> str:

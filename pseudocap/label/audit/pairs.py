@@ -14,9 +14,9 @@ from pathlib import PurePosixPath
 
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.label.audit.judgement import AuditPair
-from pseudocap.label.audit.media import locate_media, opened
+from pseudocap.label.pages.media import locate_media, opened
 from pseudocap.label.teachers.transcript import speech_in
-from pseudocap.types import Clip, Pseudolabel, Transcript
+from pseudocap.types import VIDEO_EXTENSIONS, Clip, Pseudolabel, Transcript
 from pseudocap.video.decode import open_video
 
 # So many candidates for each pair: in many clips nobody speaks, and some files are no longer there.
@@ -68,7 +68,7 @@ def speech_in_transcripts(clips: Iterable[Clip], transcripts: Iterable[Transcrip
         wanted.setdefault(video_of(clip.source), []).append(clip)
     spoken: dict[Clip, str] = {}
     for transcript in transcripts:
-        for clip in wanted.get(video_of(transcript.video), ()):
+        for clip in wanted.get(_transcribed(transcript.video), ()):
             if text := speech_in(transcript, clip):
                 spoken[clip] = text
     return spoken
@@ -104,6 +104,12 @@ def pair_up(candidates: Candidates, spoken: Mapping[Clip, str], *, n: int) -> Pa
 def video_of(source: str) -> str:
     """Return the video's name without folder and extension, as transcripts name it."""
     return PurePosixPath(source).stem
+
+
+def _transcribed(video: str) -> str:
+    """Return a transcript's video without folder and, where it has one, extension: a name with dots keeps them."""
+    name = PurePosixPath(video)
+    return name.stem if name.suffix.lower() in VIDEO_EXTENSIONS else name.name
 
 
 def _pair(label: Pseudolabel, speech: str) -> AuditPair:

@@ -10,8 +10,8 @@ from pathlib import Path
 from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.files.atomic import write_text
 from pseudocap.label.audit.judgement import AuditPair, Judgement
-from pseudocap.label.audit.media import centre_jpeg
 from pseudocap.label.audit.report import Agreement, AuditReport, Figure
+from pseudocap.label.pages.media import centre_jpeg
 
 FRAME = 180  # pixels of the short side
 STYLE = """

@@ -6,18 +6,17 @@ meanwhile share nothing but the file. A call that has returned is on disk.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import astuple, fields
 from os import PathLike
 from pathlib import Path
 
-from pseudocap.errors import DataError, first_line
+from pseudocap.errors import DataError
+from pseudocap.files.database import connected
 from pseudocap.label.audit.judgement import AuditPair, Judgement
 
 VERSION = 1
-PATIENCE = 10.0  # seconds to wait for another process that writes
+HOLDING = "the answers"
 
 SCHEMA = """
 CREATE TABLE draw (seed INTEGER NOT NULL);
@@ -56,7 +55,7 @@ class AuditStore:
     def create(cls, path: str | PathLike[str], *, seed: int, pairs: Sequence[AuditPair]) -> AuditStore:
         """Begin an audit of these pairs, or go on with the very same one where the file is there already."""
         file = Path(path)
-        with _connection(file) as connection:
+        with connected(file, HOLDING) as connection:
             connection.execute("BEGIN IMMEDIATE")  # two starts at once: the second waits, then finds the first's
             if not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
                 for statement in SCHEMA.split(";"):  # not executescript, which would commit first
@@ -71,7 +70,7 @@ class AuditStore:
                 f"{file} holds the audit of {len(store.pairs)} other pairs (seed {store.seed}): give the labels, "
                 "transcripts, --n and --seed that it was begun with, or another file as --answers"
             )
-        with _connection(file) as connection:  # the videos may have moved
+        with connected(file, HOLDING) as connection:  # the videos may have moved
             connection.executemany(
                 "UPDATE pairs SET source = ? WHERE id = ?", [(pair.source, pair.id) for pair in pairs]
             )
@@ -83,7 +82,7 @@ class AuditStore:
         file = Path(path)
         if not file.is_file():
             raise DataError(f"{file}: there are no answers here; begin with pseudocap audit LABELS --asr TRANSCRIPTS")
-        with _connection(file) as connection:
+        with connected(file, HOLDING) as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             if version != VERSION:
                 raise DataError(
@@ -97,14 +96,14 @@ class AuditStore:
     def put(self, judgement: Judgement) -> None:
         """Store an answer; a later one of the same rater to the same pair replaces it."""
         marks = ", ".join("?" * len(fields(Judgement)))
-        with _connection(self.path) as connection:
+        with connected(self.path, HOLDING) as connection:
             connection.execute(
                 f"INSERT OR REPLACE INTO judgements ({JUDGEMENT_COLUMNS}) VALUES ({marks})", astuple(judgement)
             )
 
     def take_back(self, rater: str, pair: str) -> Judgement | None:
         """Forget an answer and return it; None where there was none."""
-        with _connection(self.path) as connection:
+        with connected(self.path, HOLDING) as connection:
             rows = connection.execute(
                 f"DELETE FROM judgements WHERE rater = ? AND pair = ? RETURNING {JUDGEMENT_COLUMNS}", (rater, pair)
             ).fetchall()
@@ -113,22 +112,5 @@ class AuditStore:
     def judgements(self, rater: str | None = None) -> list[Judgement]:
         """Return all answers, or one rater's, in the order in which they were given."""
         query = f"SELECT {JUDGEMENT_COLUMNS} FROM judgements WHERE :rater IS NULL OR rater = :rater ORDER BY rowid"
-        with _connection(self.path) as connection:
+        with connected(self.path, HOLDING) as connection:
             return [Judgement(**row) for row in connection.execute(query, {"rater": rater})]
-
-
-@contextmanager
-def _connection(file: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection whose changes are committed if the block ends well, and none of them otherwise."""
-    try:
-        connection = sqlite3.connect(file, timeout=PATIENCE, isolation_level=None)
-        try:
-            connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA foreign_keys = ON")
-            yield connection
-            if connection.in_transaction:
-                connection.execute("COMMIT")
-        finally:
-            connection.close()  # what was not committed is rolled back
-    except sqlite3.Error as error:
-        raise DataError(f"{file}: the answers cannot be read or written: {first_line(error)}") from error

@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers.audits import label, write_colours, write_corpus
+from helpers.audits import label, write_corpus
 
 from pseudocap.cli.main import main
 from pseudocap.data.corpora.howto100m import read_transcripts
 from pseudocap.errors import DataError
-from pseudocap.label.audit.media import centre_jpeg, locate_media, opened, read_media, wanted_range
 from pseudocap.label.audit.pairs import Candidates, draw_candidates, pair_up, speech_in_labels, speech_in_transcripts
 from pseudocap.label.schema import read_labels
 from pseudocap.label.teachers.base import View
@@ -68,6 +67,13 @@ def test_the_words_of_a_clip_are_those_that_the_teacher_of_speech_hears(tmp_path
     assert [spoken.get(clip, "") for clip in clips] == [answer.captions[0] for answer in heard]
 
 
+@pytest.mark.parametrize("called", ["film.2024", "films/film.2024", "film.2024.mp4", "film.2024.webm"])
+def test_a_name_with_dots_is_matched_as_a_whole(called: str) -> None:
+    clips = [Clip(source=f"x/{name}.mp4", start=0, end=8) for name in ("film.2024", "film")]
+    transcript = Transcript(video=called, segments=(Segment(start=1, end=2, text="hello"),))
+    assert speech_in_transcripts(clips, [transcript]) == {clips[0]: "hello"}
+
+
 def test_a_clip_in_which_nobody_speaks_has_no_words() -> None:
     assert said(Clip(source="film.mp4", start=0, end=8), (8.0, 9.0, "later")) is None
     assert said(Clip(source="another.mp4", start=0, end=8), (1.0, 2.0, "elsewhere")) is None
@@ -101,43 +107,6 @@ def test_no_pair_at_all_is_told_with_its_reason(tmp_path: Path) -> None:
         pair_up(Candidates(labels=(), kept=0), {}, n=1)
     with pytest.raises(DataError, match="--n is 0"):
         draw_candidates([], n=0, seed=0)
-
-
-def test_a_video_in_a_tar_is_the_bytes_that_were_put_there(tmp_path: Path) -> None:
-    film = write_colours(tmp_path / "film.mp4", seconds=1)
-    with tarfile.open(tmp_path / "00000.tar", "w") as tar:
-        tar.add(__file__, "000000000.txt")
-        tar.add(film, "000000001.mp4")
-    media = locate_media(str(tmp_path / "00000.tar" / "000000001.mp4"))
-    assert b"".join(read_media(media, range(media.size))) == film.read_bytes()
-    assert b"".join(read_media(media, range(10, 20))) == film.read_bytes()[10:20]
-    with opened(media) as copy:
-        assert copy.read_bytes() == film.read_bytes()
-    assert not copy.exists()
-    inside, beside = str(tmp_path / "00000.tar" / "000000001.mp4"), str(film)
-    assert centre_jpeg(inside, 0, 1) == centre_jpeg(beside, 0, 1)
-    assert locate_media(str(tmp_path / "00000.tar" / "2.mp4")) is None
-    assert locate_media("s3://bucket/film.mp4") is None
-
-
-@pytest.mark.parametrize(
-    ("header", "wanted"),
-    [
-        (None, range(100)),
-        ("bytes=0-", range(100)),
-        ("bytes=10-19", range(10, 20)),
-        ("bytes=90-500", range(90, 100)),
-        ("bytes=-30", range(70, 100)),
-        ("bytes=-300", range(100)),
-        ("bytes=100-", None),
-        ("bytes=-0", None),
-        ("bytes=20-10", range(100)),  # not valid, and so ignored
-        ("bytes=1-2,5-6", range(100)),  # several ranges may be ignored
-        ("lines=1-2", range(100)),
-    ],
-)
-def test_ranges_are_read_as_the_standard_has_them(header: str | None, wanted: range | None) -> None:
-    assert wanted_range(header, 100) == wanted
 
 
 @pytest.mark.slow

@@ -71,9 +71,10 @@ def wanted_range(header: str | None, size: int) -> range | None:
     return requested or None
 
 
-@lru_cache(maxsize=64)
-def centre_jpeg(source: str, start: float, end: float, short_side: int = 480) -> bytes:
-    """Return the frame that the teacher captioned, as a JPEG file. Raises DecodeError."""
+@lru_cache(maxsize=256)
+def centre_jpeg(source: str, start: float, end: float | None, short_side: int = 480) -> bytes:
+    """Return the frame at the centre of a clip, which is what a teacher captioned, as a JPEG file. Without an `end` the
+    clip is all of the file. Raises DecodeError."""
     from pseudocap.video.decode import open_video
     from pseudocap.video.picture import jpeg
 
@@ -81,5 +82,6 @@ def centre_jpeg(source: str, start: float, end: float, short_side: int = 480) ->
     if media is None:
         raise DecodeError(source, "there is no such file")
     with opened(media) as path, open_video(path, threads=1, short_side=short_side) as reader:
-        pixels = reader.frames_at([(start + end) / 2]).pixels[0]
+        last = reader.info.duration if end is None else end
+        pixels = reader.frames_at([(start + last) / 2]).pixels[0]
     return jpeg(pixels, quality=QUALITY)

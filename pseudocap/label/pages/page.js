@@ -1,0 +1,82 @@
+"use strict";
+// What the pages share: requests to their server, and the player, which plays one clip of a file again and again.
+// A page has the elements #problem, #stage (with #video, #still, #frame, #why, #elapsed) and a function draw().
+const $ = (id) => document.getElementById(id);
+const video = $("video");
+let busy = false;
+let playing = null;  // the clip in the player: {id, start, end}; all of the file where end is null
+
+async function call(path, body) {
+  const options = body && {
+    method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
+  };
+  const response = await fetch(path, options);
+  if (response.status === 409) {  // somebody else was faster
+    const current = await response.json();
+    throw Object.assign(new Error(current.problem), { current });
+  }
+  if (!response.ok) throw new Error((await response.text()).trim());
+  return response.json();
+}
+
+async function attempt(work, complaint) {
+  if (busy) return;
+  busy = true;
+  try {
+    await work();
+    $("problem").textContent = "";
+  } catch (error) {
+    const lost = error instanceof TypeError;  // fetch's word for a server that does not answer
+    $("problem").textContent = `${complaint}: ${lost ? "the server does not answer; is pseudocap still running?" : error.message}`;
+  } finally {
+    busy = false;
+    draw();
+  }
+}
+
+function playClip(clip) {
+  playing = clip;
+  $("still").hidden = true;
+  video.hidden = false;
+  if (!clip) { video.removeAttribute("src"); video.load(); return; }
+  video.src = `clip/${clip.id}#t=${clip.start}`;
+}
+
+function replay() {
+  video.currentTime = playing.start;
+  video.play().catch(() => {});
+}
+
+function pause() {
+  if (video.paused) video.play().catch(() => {}); else video.pause();
+}
+
+function showStill(why) {
+  if (!playing || !video.src) return;
+  video.hidden = true;
+  video.removeAttribute("src");
+  $("why").textContent = why;
+  $("frame").src = `frame/${playing.id}`;
+  $("still").hidden = false;
+}
+
+const UNPLAYABLE = "This browser cannot play the file. Shown is the frame at the centre of the clip.";
+video.addEventListener("error", () => showStill(UNPLAYABLE));
+video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) showStill(UNPLAYABLE); });  // only its sound is known
+video.addEventListener("ended", () => { if (playing) replay(); });
+$("frame").addEventListener("error", () => { $("why").textContent = "Neither the file nor a frame of it can be shown."; });
+
+// Media fragments stop at an end but do not loop, and timeupdate comes four times a second: too late to be unseen.
+function watch() {
+  if (playing && !video.hidden) {
+    const { start } = playing;
+    const end = playing.end ?? video.duration;
+    if (!video.seeking && (video.currentTime >= end || video.currentTime < start - 0.5) && video.readyState > 1) replay();
+    const share = (video.currentTime - start) / (end - start);
+    $("elapsed").style.width = `${100 * Math.min(1, Math.max(0, share || 0))}%`;
+  } else {
+    $("elapsed").style.width = 0;
+  }
+  requestAnimationFrame(watch);
+}
+requestAnimationFrame(watch);
