@@ -6,7 +6,6 @@ chooses; nothing that a visitor types is ever a path here.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from pseudocap.captioner import PseudoCap
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, PseudocapError
 from pseudocap.external import ExternalCaptioner, load
+from pseudocap.rows import row_line
 from pseudocap.types import TimedCaption
 from pseudocap.video.subtitles import clock, merge_equal, to_srt, to_vtt
 
@@ -185,12 +185,12 @@ def _save(corrected: gr.Dataframe) -> None:
 
 
 def fine_tuning_file(rows: Cells) -> str:
-    """Write captions.jsonl as `pseudocap finetune --data` reads it, read it back once, and return its path."""
+    """Write captions.jsonl in caption rows (docs/rows.md), read it back once, and return its path."""
     lines = []
     for video, start, end, caption in rows:
         if str(caption or "").strip():
             times = {} if start in (None, "") and end in (None, "") else {"start": start, "end": end}
-            lines.append(json.dumps({"video": video, **times, "caption": caption}, ensure_ascii=False) + "\n")
+            lines.append(row_line(video=video, **times, caption=caption))
     if not lines:
         raise ConfigError("there is no caption to save: caption a video first")
     path = download("captions.jsonl", "".join(lines))

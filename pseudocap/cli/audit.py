@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("labels", type=Path, metavar="LABELS", help="the --out of a `pseudocap label`")
+    parser.add_argument(
+        "labels", type=Path, metavar="LABELS", help="the --out of a `pseudocap label`, or caption rows (.jsonl)"
+    )
     add_option(
         parser,
         "--asr",
@@ -46,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     if not args.labels.exists():
         raise DataError(f"{args.labels}: there is no such folder of labels; name the --out of pseudocap label")
     home = args.labels if args.labels.is_dir() else args.labels.parent
-    answers = args.answers or home / "audit.sqlite"
+    rows = args.labels.is_file() and args.labels.suffix != ".parquet"  # of which several files may lie side by side
+    answers = args.answers or home / (f"{args.labels.stem}.audit.sqlite" if rows else "audit.sqlite")
     if args.report:
         return _report(args, answers)
     for option in ("html", "json"):
@@ -58,13 +61,13 @@ def run(args: argparse.Namespace) -> int:
 def _begun(args: argparse.Namespace, answers: Path) -> AuditStore:
     from pseudocap.label.audit.pairs import draw_candidates, pair_up
     from pseudocap.label.audit.store import AuditStore
-    from pseudocap.label.schema import read_labels
+    from pseudocap.label.row_labels import read_any_labels
 
     if args.asr is None:
         return _resumed(args, answers)
     _refuse_same(args.labels, args.asr)
     n, seed = 100 if args.n is None else args.n, args.seed or 0
-    labels = read_labels(args.labels, root=args.videos)
+    labels = read_any_labels(args.labels, root=args.videos)
     candidates = draw_candidates(counted(labels, "reading labels"), n=n, seed=seed)
     spoken = _spoken(args, [label.clip for label in candidates.labels])
     draw = pair_up(candidates, spoken, n=n)

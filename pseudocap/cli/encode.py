@@ -14,6 +14,7 @@ from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.errors import CheckpointError, ConfigError, DataError
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import MAX_FRAMES
@@ -31,6 +32,7 @@ PATCHES_IN_SHARD = 2**28  # ... but no more bytes of patches, since a shard is g
 
 EPILOG = """SOURCE is one of
   captions.jsonl, .json, .csv   your captions (video, caption[, start, end]), videos beside them or in --videos
+  msrvtt:DIR, msvd:DIR, vatex:DIR   official annotations; videos below DIR or in --videos
   a folder of tars, or a .tar   as img2dataset (--images) and video2dataset write them
   a folder of videos            one clip, or cut into clips with --clip-seconds; captions in .txt files if there are
 
@@ -38,7 +40,7 @@ Run again with the same settings to go on where a run was stopped, or to add wha
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="what to encode; see below")
+    parser.add_argument("source", type=NamedCorpus.of, metavar="SOURCE", help="what to encode; see below")
     add_option(
         parser,
         "--encoder",
@@ -71,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--device", "auto", None, "where the encoder runs")
     add_flag(parser, "--bf16", "run the encoder in bfloat16")
     add_option(parser, "--max-failure-rate", 0.1, "R", "stop where more than this share fails")
+    add_flag(parser, "--allow-partial", "leave out rows that cannot be used, and take corpora of other counts")
     add_flag(parser, "--retry-failed", "try the samples again that failed before")
     add_flag(parser, "--json", "print the result as JSON")
 
@@ -123,8 +126,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _refuse_mistakes(args: argparse.Namespace) -> None:
     refuse_file("--out", args.out)
-    if not args.source.exists():
-        raise DataError(f"{args.source}: there is no such file or folder")
+    args.source.require("SOURCE")
     require_at_least(args, size=1, frames=1, batch_size=1, shard_size=1, crops=0, workers=0)
     if args.frames is not None and args.frames > MAX_FRAMES:
         raise ConfigError(f"--frames must be 1 to {MAX_FRAMES}, not {args.frames}")
@@ -204,27 +206,28 @@ def _encoder(name: str, captioner: PseudoCapConfig | None) -> tuple[Encoder, Pre
 def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], VideoFolder] | None:
     """Read the rows of captions, or of videos without any, and where the videos lie; None of tars, which hold both."""
     from pseudocap.cli.progress import progress_of
-    from pseudocap.data.corpora.own import read_own
     from pseudocap.data.corpora.unlabelled import uncaptioned
     from pseudocap.data.videos import VideoFolder
 
-    path: Path = args.source
+    path: Path = args.source.path
     if path.suffix == ".tar" or (path.is_dir() and any(path.glob("*.tar"))):
         return None
     if args.images and path.is_dir():
         raise DataError(f"--images is for tars of images, or captions of pictures in a file; {path} is neither")
     if args.clip_seconds is not None and not path.is_dir():
         raise DataError(f"--clip-seconds cuts the videos of a folder, and {path} is a file")
-    videos = VideoFolder(path) if path.is_dir() else None
+    videos = VideoFolder(path) if path.is_dir() and args.source.kind == "own" else None
     # A text beside a video captions it; another text in the folder captions none.
-    if videos and (
-        args.clip_seconds is not None or not any(each.with_suffix(".txt").is_file() for each in videos.paths)
+    if (
+        videos
+        and videos.paths
+        and (args.clip_seconds is not None or not any(each.with_suffix(".txt").is_file() for each in videos.paths))
     ):
         with progress_of("looking for clips", "videos") as progress:
             rows = uncaptioned(videos, clip_seconds=args.clip_seconds, min_seconds=args.min_seconds, progress=progress)
         return rows, videos
-    videos = VideoFolder(args.videos or (path if path.is_dir() else path.parent))
-    return read_own(path).rows, videos
+    videos = VideoFolder(args.videos or args.source.folder)
+    return args.source.read(split="test", allow_partial=args.allow_partial).rows, videos
 
 
 def _source(
@@ -237,7 +240,7 @@ def _source(
 
     modality: Modality = "image" if args.images else "video"
     if captioned is None:
-        return TarSource(index_tars(args.source), preprocess, modality=modality)
+        return TarSource(index_tars(args.source.path), preprocess, modality=modality)
     rows, videos = captioned
     source = RowSource(rows, videos, preprocess, modality=modality)
     if not source.rows:

@@ -16,6 +16,7 @@ from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
+from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import ConfigError, DataError, InputError
 from pseudocap.files.atomic import try_to_write
@@ -44,7 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
     )
     add_checkpoints_option(parser)
-    add_option(parser, "--data", Path, "FILE", "captions: .jsonl, .json, .csv, a folder", required=True)
+    parser.add_argument(
+        "--data",
+        type=NamedCorpus.of,
+        metavar="FILE",
+        help="captions: .jsonl, .json, .csv, a folder; or msrvtt:DIR, msvd:DIR, vatex:DIR of official annotations",
+        required=True,
+    )
+    add_flag(parser, "--allow-partial", "leave out rows that cannot be used, and take corpora of other counts")
     add_option(parser, "--videos", Path, "DIR", "where the videos lie (default: beside the captions)")
     add_option(parser, "--memories", Path, "DIR", "what `pseudocap encode` stored of them: no video is decoded")
     add_option(parser, "--out", Path, "RUN", "the folder to write", required=True)
@@ -73,8 +81,7 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
     Tolerance(args.max_failure_rate, option="--max-failure-rate")
     if not 0 < args.lr < math.inf:
         raise InputError(f"--lr must be above 0, not {args.lr:g}")
-    if not args.data.exists():
-        raise InputError(f"--data {args.data}: there is no such file or folder")
+    args.data.require("--data")
     if args.memories is not None and not args.memories.is_dir():
         raise InputError(f"--memories {args.memories}: there is no such folder; `pseudocap encode` makes one")
 
@@ -152,10 +159,9 @@ def _report(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
 
 def _corpus(args: argparse.Namespace) -> Corpus:
     """Read the captions, and check that there is something to learn from and a folder of videos."""
-    from pseudocap.data.corpora.own import read_own
     from pseudocap.data.videos import VideoFolder, refuse_absent
 
-    corpus = read_own(args.data, split="train")
+    corpus = args.data.read(split="train", allow_partial=args.allow_partial)
     if "train" not in corpus.splits:
         raise DataError(
             f"--data {args.data}: no row is for training, all have the split {', '.join(corpus.splits)}; leave the "
@@ -173,7 +179,7 @@ def _corpus(args: argparse.Namespace) -> Corpus:
 
 
 def _videos(args: argparse.Namespace) -> Path:
-    return args.videos or (args.data if args.data.is_dir() else args.data.parent)
+    return args.videos or args.data.folder
 
 
 def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> CaptionData:
@@ -199,7 +205,7 @@ def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> Caption
 def _command(args: argparse.Namespace, batch_size: int) -> str:
     """Return what was run, for the page of the captioner: files by name, without where they lie on this machine."""
     start = Path(args.start).name if Path(args.start).expanduser().exists() else args.start
-    settings = {"--from": start, "--data": args.data.name, "--out": args.out.name, "--batch-size": batch_size}
+    settings = {"--from": start, "--data": args.data.short, "--out": args.out.name, "--batch-size": batch_size}
     for name in ("lr", "max_epochs", "patience", "val_share", "beams", "seed"):
         settings[f"--{name.replace('_', '-')}"] = getattr(args, name)
     if args.size is not None:

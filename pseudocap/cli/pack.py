@@ -1,4 +1,4 @@
-"""Pack labels and their clips into WebDataset tars, in video2dataset's layout: `pseudocap pack LABELS --out SHARDS`."""
+"""Pack labels or caption rows and their clips into WebDataset tars: `pseudocap pack LABELS --out SHARDS`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pseudocap.cli.options import add_flag, add_option
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("labels", metavar="LABELS", help="the --out of a `pseudocap label`, a folder or an address")
+    parser.add_argument("labels", metavar="LABELS", help="the --out of a `pseudocap label`, or caption rows (.jsonl)")
     add_option(parser, "--out", Path, "SHARDS", "the folder of tars to write", required=True)
     add_option(parser, "--videos", str, "DIR", "where the videos lie now, if they have moved")
     parser.add_argument(

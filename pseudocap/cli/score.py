@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.options import add_flag, add_option
+from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.files.atomic import unfinished
 
 if TYPE_CHECKING:
@@ -20,16 +21,23 @@ if TYPE_CHECKING:
     from pseudocap.metrics.resample import Difference
     from pseudocap.metrics.suite import Scores
 
-EPILOG = """files: coco-caption's JSON, MSR-VTT's JSON, {id: text} or {id: [text, ...]}, .jsonl with one such row a
-line, .txt or .tsv with id, tab, caption; docs/metrics.md has an example of each.
+EPILOG = """files: caption rows (.jsonl, .json, .csv, .parquet; what pseudocap caption writes), coco-caption's JSON,
+MSR-VTT's JSON, {id: text} or {id: [text, ...]}, .jsonl with one such row a line, .txt or .tsv with id, tab, caption;
+docs/metrics.md has an example of each. Predictions are matched by their video's name where no id is the same.
 metrics: CIDEr-D CIDEr BLEU-1 ... BLEU-4 ROUGE-L METEOR SPICE; the last two need Java."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="one caption a video")
-    parser.add_argument("references", type=Path, metavar="REFERENCES", help="captions that people wrote")
+    parser.add_argument(
+        "references",
+        type=NamedCorpus.of,
+        metavar="REFERENCES",
+        help="captions that people wrote: a file, or msrvtt:DIR, msvd:DIR, vatex:DIR of official annotations",
+    )
     add_option(parser, "--metrics", str, "NAME,NAME", "default: CIDEr-D,BLEU-4,ROUGE-L")
     add_option(parser, "--split", str, "NAME", "only the references whose video has this split")
+    add_flag(parser, "--allow-partial", "take annotations of a corpus whose counts are not the official ones")
     add_flag(parser, "--allow-missing", "score the videos that have both")
     add_option(parser, "--by", str, "FIELD", "also by a field of the references' videos, as category")
     add_option(parser, "--examples", 3, "N", "worst and best captions")
@@ -70,20 +78,22 @@ def run(args: argparse.Namespace) -> int:
     for name in metrics:
         measure(name)
     require_at_least(args, examples=0)
-    for file in ("predictions", "references", "--against", "--training", "--truth"):
+    args.references.require("references")
+    for file in ("predictions", "--against", "--training", "--truth"):
         path = getattr(args, file.removeprefix("--"))
         if path is not None and not path.exists():
             raise DataError(f"{file} {path}: there is no such file")
-    predictions = formats.read_predictions(args.predictions)
-    read = formats.read_references(args.references)
+    given = formats.read_predictions(args.predictions)
+    read = _references(args)
     if args.split:
         read = read.only(field="split", value=args.split, path=args.references)
+    predictions = formats.match_ids(given, read.captions)
     references = References(read.captions)
     options = {"references": references, "metrics": metrics, "allow_missing": args.allow_missing, "seed": args.seed}
     scores = score(predictions=predictions, bootstrap=args.bootstrap, java_timeout=args.java_timeout, **options)
     differences = {}
     if args.against:
-        against = formats.read_predictions(args.against)
+        against = formats.match_ids(formats.read_predictions(args.against), read.captions)
         samples = args.bootstrap or 1000
         try:
             differences = compare(predictions=predictions, baseline=against, samples=samples, **options)
@@ -107,6 +117,20 @@ def run(args: argparse.Namespace) -> int:
         if scores.missing:
             print(f"note: {scores.coverage}", file=sys.stderr)
     return 0 if scores else 1
+
+
+def _references(args: argparse.Namespace) -> CaptionFile:
+    from pseudocap.metrics.formats import CaptionFile, read_references
+
+    named: NamedCorpus = args.references
+    if named.kind == "own":
+        return read_references(named.path)
+    rows = named.read(split="test", allow_partial=args.allow_partial).rows
+    facts: dict[str, dict[str, Any]] = {row.id: {"split": row.split} for row in rows}
+    for row in rows:
+        if row.category is not None:
+            facts[row.id]["category"] = row.category
+    return CaptionFile(captions={row.id: list(row.captions) for row in rows}, facts=facts)
 
 
 def _by(args: argparse.Namespace, read: CaptionFile, scores: Scores) -> Mapping[str, Scores]:

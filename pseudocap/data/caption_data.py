@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
@@ -13,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from pseudocap.data.corpora.base import Corpus, Mismatch
 from pseudocap.data.corpora.hub_datasets import is_dataset, read_dataset
-from pseudocap.data.corpora.own import read_own
+from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.data.corpora.splits import hold_out, refuse_leak
 from pseudocap.data.memories.source import MemoryRows, MemorySource
 from pseudocap.data.stream.batches import EvaluationBatches, Stream, TrainingBatches
@@ -47,8 +48,9 @@ class CaptionData(ResumableData):
     comes exactly once over all ranks, with all its references.
 
     Args:
-        source: a file or folder of your own captions (rows without a split are for training), a Corpus from a reader,
-            or a dataset of Hugging Face `datasets` with a column of videos and one of captions
+        source: a file or folder of your own captions (rows without a split are for training), official annotations
+            (`msrvtt:DIR`, `msvd:DIR`, `vatex:DIR`), a Corpus from a reader, or a dataset of Hugging Face `datasets`
+            with a column of videos and one of captions
         videos: the folder of the videos; by default that of the captions
         memories: a folder of `pseudocap encode`, which is taken instead of the videos
         preprocess: size, colours and frames; by default those of the model that is trained
@@ -247,8 +249,8 @@ class CaptionData(ResumableData):
             return self._source, None
         if is_dataset(self._source):
             return read_dataset(self._source, train=train, val=val)
-        path = Path(self._source)
-        return read_own(path, split=train), path if path.is_dir() else path.parent
+        named = NamedCorpus.of(os.fspath(self._source))
+        return named.read(split=train), named.folder
 
     @cached_property
     def _folder(self) -> VideoFolder:

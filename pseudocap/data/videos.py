@@ -41,6 +41,7 @@ def decode_files(files: Iterable[Path], preprocess: Preprocess) -> Iterator[torc
 class VideoFolder:
     """Look up the video files below a folder, by path or by name, with any common extension.
 
+    Rows that were written elsewhere may name folders that lead here: of `films/a.mp4` the file `a.mp4` is found too.
     The tree is walked once, at the first need. Names differ by case, as YouTube's are; extensions are not.
     """
 
@@ -57,11 +58,17 @@ class VideoFolder:
         return tuple(sorted(videos, key=lambda path: (VIDEO_EXTENSIONS.index(path.suffix.lower()), path)))
 
     @cached_property
-    def _by_name(self) -> dict[str, Path]:
-        """Map file names, and paths from the root, both without extension, to files."""
+    def _by_path(self) -> dict[str, Path]:
+        """Map paths from the root, without extension, to files."""
         known: dict[str, Path] = {}
         for path in self.paths:
             known.setdefault(path.relative_to(self.root).with_suffix("").as_posix(), path)
+        return known
+
+    @cached_property
+    def _by_name(self) -> dict[str, Path]:
+        """Map file names too, where no path from the root is the same."""
+        known = dict(self._by_path)
         for path in self.paths:
             known.setdefault(path.stem, path)
         return known
@@ -70,4 +77,12 @@ class VideoFolder:
         """Return the file of a row, None without one: at the row's own path, else by name with another extension."""
         if (exact := self.root / row.video).is_file():
             return exact
-        return self._by_name.get(plain_name(row.video))
+        if (named := self._by_name.get(plain_name(row.video))) is not None:
+            return named
+        parts = PurePosixPath(row.video).parts
+        for name in ("/".join(parts[first:]) for first in range(1, len(parts))):
+            if (path := self.root / name).is_file():
+                return path
+            if (named := self._by_path.get(plain_name(name))) is not None:
+                return named
+        return None

@@ -29,8 +29,8 @@ from pseudocap.files.atomic import unfinished_group
 from pseudocap.files.tars import add_member
 from pseudocap.label.cut import Cut, Cutting, cut_clips
 from pseudocap.label.engines import CRASHED
+from pseudocap.label.row_labels import read_any_labels, source_files
 from pseudocap.label.run_folder import alone_in, write_json
-from pseudocap.label.schema import label_files, read_labels
 from pseudocap.label.sources import fetch_media, member_of
 from pseudocap.types import Clip, Progress, Pseudolabel
 from pseudocap.workers import Pool
@@ -86,10 +86,10 @@ def pack(
     with alone_in(out, "packing") as scratch:
         document = {"labels": _fingerprint(labels), **asdict(packing)}
         _require_same(out, document)
-        total = sum(packing.wants(label) for label in read_labels(labels))
+        total = sum(packing.wants(label) for label in read_any_labels(labels, root=root))
         if not total:
             raise DataError(f"{labels} holds no label to pack; see `--with-verdicts`, and what stats.json says")
-        wanted = (label for label in read_labels(labels, root=root) if packing.wants(label))
+        wanted = (label for label in read_any_labels(labels, root=root) if packing.wants(label))
         cuts: Counter[str] = Counter()
         failed: dict[str, str] = {}
         with Pool(workers, partial(_cut_piece, cutting=packing.cutting, scratch=scratch)) as pool:
@@ -121,7 +121,7 @@ def _is_complete(tar: Path) -> bool:
 def _fingerprint(labels: str | PathLike[str]) -> str:
     """Hash the rows' files, so that tars of other labels are not mixed in."""
     digest = hashlib.sha256()
-    for path in label_files(labels):
+    for path in source_files(labels):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 

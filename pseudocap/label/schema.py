@@ -92,6 +92,15 @@ def read_rows(path: AnyPath) -> Iterator[Pseudolabel]:
                 yield _label(row)
 
 
+def is_label_file(path: AnyPath) -> bool:
+    """Return whether a parquet file has labels, and not a table of another kind."""
+    try:
+        with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
+            return METADATA in (file.schema_arrow.metadata or {})
+    except (pyarrow.ArrowException, OSError):
+        return False
+
+
 def read_root(path: AnyPath) -> str:
     """Read the folder that the sources of a file are relative to."""
     with _opened(path) as (_, metadata):

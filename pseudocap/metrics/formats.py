@@ -1,8 +1,9 @@
 """Read and write caption files, in the formats that the field has.
 
-Read, and recognised by their content: coco-caption's results `[{"image_id", "caption"}]` and annotations
-`{"images", "annotations"}`, MSR-VTT's `{"videos", "sentences"}`, `{id: text}` and `{id: [text, ...]}`; and by their
-suffix: `.jsonl`, one such row a line, `.txt` and `.tsv`, lines of id, tab, caption. An id is text: 7 and "7" are one.
+Read are caption rows (pseudocap/rows.py; `.csv` and `.parquet` too) and, recognised by their content, coco-caption's
+results `[{"image_id", "caption"}]` and annotations `{"images", "annotations"}`, MSR-VTT's `{"videos", "sentences"}`,
+`{id: text}` and `{id: [text, ...]}`; and by their suffix: `.jsonl`, one such row a line, `.txt` and `.tsv`, lines of
+id, tab, caption. An id is text: 7 and "7" are one. A row of a stretch has the id `video#start-end`.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pseudocap.errors import DataError
 from pseudocap.files.atomic import unfinished
+from pseudocap.rows import is_document, parse_record, read_records
+from pseudocap.types import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 
 ID_FIELDS = ("image_id", "video_id", "video", "id")  # the first that a row has; an annotation's own "id" is not it
 TEXT_FIELDS = ("caption", "captions", "text", "references")
@@ -28,7 +31,7 @@ class CaptionFile:
     captions: dict[str, list[str]]
     facts: dict[str, dict[str, Any]]
 
-    def only(self, *, field: str, value: str, path: Path) -> CaptionFile:
+    def only(self, *, field: str, value: str, path: object) -> CaptionFile:
         """Select the videos whose field has this value: those of one split, say."""
         kept = [video for video in self.captions if str(self.facts.get(video, {}).get(field)) == value]
         if not kept:
@@ -57,6 +60,34 @@ def read_predictions(path: Path) -> dict[str, str]:
                 "(are predictions and references the wrong way round?)"
             )
     return {video: texts[0] for video, texts in read.items()}
+
+
+def match_ids(predictions: Mapping[str, str], references: Iterable[str]) -> dict[str, str]:
+    """Return the predictions by the ids that the references have.
+
+    A prediction whose id is none of theirs belongs to the video of its name, whatever the folder and the extension, and
+    then whatever the times, where there is one such video and one such prediction.
+    """
+    known = set(references)
+    renamed = {video: video for video in predictions if video in known}
+    for timed in (True, False):
+        wanted = _by_name(known - set(renamed.values()), timed=timed)
+        given = _by_name((video for video in predictions if video not in renamed), timed=timed)
+        for name, (video, *more) in given.items():
+            if not more and len(ids := wanted.get(name, [])) == 1:
+                renamed[video] = ids[0]
+    return {renamed.get(video, video): text for video, text in predictions.items()}
+
+
+def _by_name(ids: Iterable[str], *, timed: bool) -> dict[str, list[str]]:
+    """Group ids by the name of their video, without folder and extension, and the times of a stretch."""
+    found: dict[str, list[str]] = {}
+    for each in ids:
+        video, _, times = each.partition("#")
+        path = PurePosixPath(video)
+        media = path.suffix.lower() in (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)
+        found.setdefault(f"{path.stem if media else path.name}#{times if timed else ''}", []).append(each)
+    return found
 
 
 def read_truth(path: Path) -> dict[str, dict[str, list[Any]]]:
@@ -106,6 +137,8 @@ CaptionRow = tuple[str, list[str], dict[str, Any]]
 
 
 def _rows(path: Path) -> Iterator[CaptionRow]:
+    if path.suffix in (".csv", ".parquet"):
+        return _of_rows(read_records(path))
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -150,6 +183,8 @@ def _of_lines(text: str, path: Path) -> Iterator[CaptionRow]:
 def _of_document(document: Any, path: Path) -> Iterator[CaptionRow]:
     if isinstance(document, list):
         return _of_rows((f"{path}, row {number}", row) for number, row in enumerate(document))
+    if is_document(document):
+        return _of_rows([(str(path), document)])
     if not isinstance(document, dict):
         raise DataError(f"{path} must hold a list of rows or an object, not {_short(document)}")
     for videos, captions in (("images", "annotations"), ("videos", "sentences")):
@@ -164,6 +199,11 @@ def _of_document(document: Any, path: Path) -> Iterator[CaptionRow]:
 
 def _of_rows(rows: Iterable[tuple[str, Any]]) -> Iterator[CaptionRow]:
     for where, row in rows:
+        if _is_caption_row(row):
+            for each in parse_record(row, where, strict=False):
+                about = {**each.others, **({"split": each.split} if each.split else {})}
+                yield each.id, list(each.captions), about
+            continue
         field = next((name for name in ID_FIELDS if isinstance(row, dict) and name in row), None)
         if field is None:
             raise DataError(f"{where} must be an object with one of {', '.join(ID_FIELDS)}, not {_short(row)}")
@@ -173,6 +213,14 @@ def _of_rows(rows: Iterable[tuple[str, Any]]) -> Iterator[CaptionRow]:
             raise DataError(f"{where}: the caption must be text or a list of texts, not {_short(caption)}")
         about = {name: value for name, value in row.items() if name not in (*ID_FIELDS, *TEXT_FIELDS)}
         yield str(row[field]), texts, about
+
+
+def _is_caption_row(row: Any) -> bool:
+    """Return whether a record is one of pseudocap/rows.py; others have the fields of other people's files."""
+    if not isinstance(row, dict) or is_document(row):
+        return is_document(row)
+    captioned = row.keys() & {"caption", "captions", "error"} and not row.keys() & {"image_id", "video_id"}
+    return bool(captioned) and isinstance(row.get("video", row.get("image")), str)
 
 
 def _short(value: Any) -> str:

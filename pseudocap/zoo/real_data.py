@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from pseudocap.data.corpora import reading
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import DataError
+from pseudocap.files import reading
 from pseudocap.files.tars import BROKEN, tar_fault, tar_members
 from pseudocap.types import CaptionedVideo
 

@@ -74,6 +74,8 @@ def test_caption(words: str, message: str, error_without_torch: Error) -> None:
     [
         ("--data nowhere.csv", "nowhere.csv: there is no such file"),
         ("--data broken.csv", "'captoin' (did you mean 'caption'?)"),
+        ("--data msvd:gone", "--data msvd:gone: there is no such file"),
+        ("--data msrvtt:empty", "empty holds no annotations of MSR-VTT"),
         ("--data tests.csv", "no row is for training"),
         ("--data absent.csv", "1 of 2 videos are not below . (gone.mp4, ..)"),
         ("--data captions.csv --from toy-mixed --out film.mp4/run", "--out film.mp4/run cannot be written"),
@@ -149,6 +151,7 @@ def test_bench_model(words: str, message: str, error_without_torch: Error) -> No
         ("nowhere", "nowhere: there is no such file"),
         ("captions.csv --frames 0", "--frames must be at least 1, not 0"),
         ("captions.csv --max-failure-rate 3", "--max-failure-rate must be a share from 0 to 1, not 3.0"),
+        ("msvd:empty", "empty holds no annotations of MSVD"),
         ("captions.csv --encoder gone", "gone is neither a directory nor a repo"),
         ("captions.csv --videos gone", "gone: there is no such folder"),
     ],

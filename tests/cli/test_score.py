@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.corpora import SMALL, msrvtt_tables, small_ids, write_json
 
 from pseudocap.cli.main import main
+from pseudocap.data.corpora import msrvtt
+from pseudocap.rows import row_line
 
 TEXTS = [
     (1, "a dog runs fast"),
@@ -150,3 +153,17 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert err.count("\n") == 1
     assert says in err
     assert out == ""
+
+
+def test_official_annotations_are_references(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(msrvtt, "VIDEOS", SMALL)
+    write_json(files / "official" / "MSRVTT_data.json", msrvtt_tables(small_ids()))
+    rows = "".join(row_line(video=f"films/{name}.mp4", caption="caption 1") for name in small_ids()["test"])
+    (files / "said.jsonl").write_text(rows + row_line(video="films/gone.mp4", error="films/gone.mp4: broken"))
+    code, out, err = run(capsys, "said.jsonl", "msrvtt:official", "--split", "test", "--by", "category")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == "2 videos, all of the references"
+    code, _, err = run(capsys, "said.jsonl", "msrvt:official")
+    assert (code, "did you mean 'msrvtt'" in err) == (2, True)

@@ -10,6 +10,7 @@ import pytest
 
 from pseudocap.errors import DataError
 from pseudocap.metrics import formats
+from pseudocap.rows import row_line
 
 REFERENCES = {"1": ["a dog runs", "the dog"], "vid2": ["a cat"]}
 FORMS = {
@@ -108,3 +109,33 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
 def test_a_truth_of_another_form_is_refused(content: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="objects"):
         formats.read_truth(save(tmp_path, "truth.json", content))
+
+
+def test_caption_rows_are_read_by_the_id_of_their_stretch_and_rows_of_errors_hold_nothing(tmp_path: Path) -> None:
+    rows = (
+        row_line(video="films/a.mp4", start=0, end=8, caption="a dog", checkpoint="ours")
+        + row_line(video="films/b.mp4", caption="a cat", split="val")
+        + row_line(video="films/c.mp4", error="broken")
+    )
+    read = formats.read_references(save(tmp_path, "x.jsonl", rows))
+    assert read.captions == {"films/a.mp4#0.000-8.000": ["a dog"], "films/b.mp4": ["a cat"]}
+    assert read.facts["films/b.mp4"]["split"] == "val"
+    (tmp_path / "x.csv").write_text("video,caption,weather\na,a dog,rain\n")
+    assert formats.read_references(tmp_path / "x.csv").facts["a"] == {"weather": "rain"}
+    document = {"file": "films/a.mp4", "captions": [{"start": 0, "end": 4, "text": "a dog"}]}
+    assert formats.read_predictions(save(tmp_path, "a.json", document)) == {"films/a.mp4": "a dog"}
+
+
+def test_predictions_are_matched_by_the_name_of_their_video_where_that_is_clear() -> None:
+    known = ["video7", "films/b.webm", "c#0.000-8.000", "c#8.000-9.000", "7.5"]
+    given = {"clips/video7.mp4": "a", "b.mp4": "b", "x/c.mp4#8.000-9.000": "c", "7.5": "d", "other.mp4": "e"}
+    assert formats.match_ids(given, known) == {
+        "video7": "a",
+        "films/b.webm": "b",
+        "c#8.000-9.000": "c",
+        "7.5": "d",
+        "other.mp4": "e",
+    }
+    assert formats.match_ids({"d.mp4#0.000-8.000": "a"}, ["d"]) == {"d": "a"}  # the one clip of a film
+    twice = {"x/a.mp4": "a", "y/a.mp4": "b"}
+    assert formats.match_ids(twice, ["a"]) == twice  # nobody knows which is meant

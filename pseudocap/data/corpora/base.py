@@ -90,11 +90,6 @@ def _sha256(lines: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def stretch_id(video: str, start: float | None, end: float | None) -> str:
-    """Return the id of a stretch of a video, to the millisecond; of the entire video, its name."""
-    return video if start is None or end is None else f"{video}#{start:.3f}-{end:.3f}"
-
-
 class Checks:
     """Compare files with what their corpus fixes: a difference is an error, or with `allow_partial` a Mismatch."""
 
@@ -119,6 +114,10 @@ class Checks:
         """Refuse a row that cannot be used, or leave it out and count it."""
         if not self._allow_partial:
             raise DataError(f"{error}; or leave out what is broken (allow_partial, --allow-partial)") from error
+        self._skipped[what] += 1
+
+    def leave_out(self, what: str) -> None:
+        """Count a row that is as it may be, and of no use here."""
         self._skipped[what] += 1
 
     @property

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
-from pseudocap.data.corpora import reading
-from pseudocap.data.corpora.base import Checks, Corpus, stretch_id
+from pseudocap.data.corpora.base import Checks, Corpus
 from pseudocap.data.corpora.json_members import json_members
 from pseudocap.errors import DataError
+from pseudocap.files import reading
+from pseudocap.rows import stretch_id
 from pseudocap.types import CLIP_SECONDS, CaptionedVideo, Segment, Transcript
 
 

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pseudocap.data.corpora import reading
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.errors import DataError
+from pseudocap.files import reading
 from pseudocap.files.atomic import write_bytes
 from pseudocap.types import CaptionedVideo
 

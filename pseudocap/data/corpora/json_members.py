@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pseudocap.data.corpora.reading import NOT_UTF8
 from pseudocap.errors import DataError
+from pseudocap.files.reading import NOT_UTF8
 
 CHUNK = 1 << 20
 LONGEST_MEMBER = 64 << 20

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pseudocap.data.corpora import reading
 from pseudocap.data.corpora.base import Annotations, Checks, Corpus, annotation_files, fixed_corpus
 from pseudocap.errors import DataError
+from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo, Origin
 
 LAYOUTS = (

@@ -12,9 +12,9 @@ from collections.abc import Container
 from os import PathLike
 from pathlib import Path
 
-from pseudocap.data.corpora import reading
 from pseudocap.data.corpora.base import Checks, Corpus, annotation_files, fixed_corpus
 from pseudocap.errors import DataError
+from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo, Origin
 
 SENTS = {split: f"sents_{split}_lc_nopunc.txt" for split in ("train", "val", "test")}

@@ -1,106 +1,102 @@
-"""Read your own captions: JSON Lines, JSON or CSV of `video, caption[, start, end][, split]`, or a folder.
+"""Read your own captions: caption rows in a file (docs/rows.md), a folder of videos with text files, or the labels that
+a teacher wrote.
 
-Of pictures the field may be `image` as well. A video may have several captions, as a list or on several rows. In a
-folder every video has a text file of the same name with one caption a line.
+A video may have several captions, as a list or on several rows. In a folder every video has a text file of the same
+name with one caption a line; a folder of `pseudocap label` has its parquet files, one of `pseudocap caption --format
+json` a file of each video.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
-from pseudocap.data.corpora import reading
-from pseudocap.data.corpora.base import Checks, Corpus, stretch_id
+from pseudocap.data.corpora.base import Checks, Corpus
 from pseudocap.data.videos import VideoFolder
-from pseudocap.errors import DataError, nearest
+from pseudocap.errors import DataError
+from pseudocap.files import reading
+from pseudocap.rows import CaptionRow, parse_record, read_records, stretch_id
 from pseudocap.types import CaptionedVideo
-
-COLUMNS = ("video", "caption", "start", "end", "split")
-PICTURE = "image"  # another name of the first column
 
 
 def read_own(source: str | PathLike[str], *, split: str = "test", allow_partial: bool = False) -> Corpus:
-    """Read your captions; `split` is that of the rows that name none."""
+    """Read your captions; `split` is that of the rows that name none. Rows of errors, empty captions of a captioner and
+    labels that a filter objects to are left out and counted."""
     path = Path(source)
     checks = Checks(allow_partial=allow_partial)
-    suffix = path.suffix.lower()
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; name your captions")
-    if path.is_dir():
+    if _holds_labels(path):
+        rows = _merged(_labels(path), split, checks)
+    elif path.is_dir() and not VideoFolder(path).paths and (documents := sorted(path.rglob("*.json"))):
+        rows = _merged((row for each in documents for row in _parsed(each, checks)), split, checks)
+    elif path.is_dir():
         rows = _folder(path, split, checks)
-    elif suffix in (".jsonl", ".json"):
-        records = _json_lines(path) if suffix == ".jsonl" else _json(path)
-        rows = _merged(records, split, checks)
-    elif suffix == ".csv":
-        rows = _merged(((f"{path}, line {line}", row) for line, row in reading.csv_rows(path)), split, checks)
     else:
-        raise DataError(f"{path}: captions are a .jsonl, .json or .csv file, or a folder of videos with .txt files")
+        rows = _merged(_parsed(path, checks), split, checks)
     if not rows:
         raise DataError(f"{path} holds no caption")
     return Corpus(name="own", rows=tuple(rows), files=(path,), mismatches=checks.mismatches)
 
 
-def _json_lines(path: Path) -> Iterator[tuple[str, object]]:
-    for number, line in reading.lines(path):
+def _parsed(path: Path, checks: Checks) -> Iterator[CaptionRow]:
+    for where, record in read_records(path):
         try:
-            yield f"{path}, line {number}", json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            message = f"column {error.colno}: {error.msg}" if isinstance(error, json.JSONDecodeError) else str(error)
-            raise DataError(f"{path}, line {number}: broken JSON: {message}; each line is one object") from error
+            yield from parse_record(record, where)
+        except DataError as error:
+            checks.skip("unusable rows", error)
 
 
-def _json(path: Path) -> Iterator[tuple[str, object]]:
-    document = reading.read_document(path)
-    if not isinstance(document, list):
-        raise DataError(f"{path} must hold a list of objects, [{{'video': .., 'caption': ..}}, ..]")
-    for position, record in enumerate(document):
-        yield f"{path}, row {position}", record
+def _holds_labels(path: Path) -> bool:
+    """Return whether this is what `pseudocap label` writes; a table of `pseudocap caption` has rows."""
+    if path.is_dir():
+        return (path / "000000.parquet").is_file()
+    if path.suffix.lower() != ".parquet":
+        return False
+    from pseudocap.label.schema import is_label_file
+
+    return is_label_file(path)
 
 
-def _merged(records: Iterator[tuple[str, object]], split: str, checks: Checks) -> list[CaptionedVideo]:
-    """Merge records to one row for each stretch of each video."""
+def _labels(path: Path) -> Iterator[CaptionRow]:
+    from pseudocap.label.schema import read_labels  # parquet is for those who have some
+
+    for label in read_labels(path):
+        clip = label.clip
+        yield CaptionRow(
+            video=clip.source,
+            start=clip.start,
+            end=clip.end,
+            captions=label.captions,
+            checkpoint=label.teacher,
+            verdicts=label.verdicts,
+            error=label.error,
+            where=f"{path} ({clip.source}, {clip.start:g} s)",
+        )
+
+
+def _merged(rows: Iterable[CaptionRow], split: str, checks: Checks) -> list[CaptionedVideo]:
+    """Merge rows to one for each stretch of each video."""
     captions: dict[tuple[str, str, float | None, float | None], list[str]] = {}
-    for where, record in records:
+    for row in rows:
+        if not row.usable:
+            objected = row.verdicts and not row.error
+            checks.leave_out("rows that filters object to" if objected else "rows without a caption")
+            continue
         try:
-            row = _row(record, split, where)
+            given = (text for text in row.captions if text.strip() or not row.checkpoint)
+            texts = [reading.caption(text, where=row.where) for text in given]
         except DataError as error:
             checks.skip("unusable rows", error)
             continue
-        captions.setdefault((row.split, row.video, row.start, row.end), []).extend(row.captions)
+        captions.setdefault((row.split or split, row.video, row.start, row.end), []).extend(texts)
     return [
         CaptionedVideo(
             id=stretch_id(video, start, end), video=video, captions=tuple(texts), split=of, start=start, end=end
         )
         for (of, video, start, end), texts in captions.items()
     ]
-
-
-def _row(record: object, split: str, where: str) -> CaptionedVideo:
-    if isinstance(record, Mapping) and PICTURE in record and "video" not in record:
-        record = {("video" if name == PICTURE else name): value for name, value in record.items()}
-    video = reading.identifier(reading.field(record, "video", str, where=where), "video", where=where)
-    assert isinstance(record, Mapping), "its field was read"
-    for name in record:
-        if name not in COLUMNS:
-            problem = f"unknown field {name!r}{nearest(str(name), COLUMNS)}; there are {', '.join(COLUMNS)}"
-            raise DataError(f"{where} ({video}): {problem}")
-    where = f"{where} ({video})"
-    given = record.get("caption")
-    texts = given if isinstance(given, list) else [reading.field(record, "caption", str, where=where)]
-    if not texts:
-        raise DataError(f"{where}: caption is an empty list; write a caption or take the row out")
-    start, end = (None if record.get(name) in (None, "") else record[name] for name in ("start", "end"))
-    first, last = (None, None) if start is None and end is None else reading.span(start, end, where=where)
-    return CaptionedVideo(
-        id=video,
-        video=video,
-        captions=tuple(reading.caption(text, where=where) for text in texts),
-        split=reading.field(record, "split", str, where=where).strip() or split if "split" in record else split,
-        start=first,
-        end=last,
-    )
 
 
 def _folder(folder: Path, split: str, checks: Checks) -> list[CaptionedVideo]:

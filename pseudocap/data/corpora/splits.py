@@ -12,10 +12,10 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
-from pseudocap.data.corpora import reading
 from pseudocap.data.corpora.base import SPLITS, Corpus, Mismatch
 from pseudocap.data.videos import plain_name
 from pseudocap.errors import ConfigError, DataError, nearest
+from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pseudocap.data.corpora.base import stretch_id
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
+from pseudocap.rows import stretch_id
 from pseudocap.types import MIN_SECONDS, CaptionedVideo, Progress
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import probe

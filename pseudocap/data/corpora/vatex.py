@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pseudocap.data.corpora import reading
 from pseudocap.data.corpora.base import Annotations, Checks, Corpus, annotation_files, fixed_corpus
 from pseudocap.errors import DataError
+from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo, Origin
 
 LAYOUT = ("vatex_training_v1.0.json", "vatex_validation_v1.0.json", "vatex_public_test_english_v1.1.json")

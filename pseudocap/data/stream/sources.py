@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pseudocap.data.corpora.base import stretch_id
 from pseudocap.data.tars.index import IndexedTar, span_of
 from pseudocap.data.tars.samples import ShardSample, read_sample
 from pseudocap.data.videos import VideoFolder, refuse_absent
 from pseudocap.errors import DataError, DecodeError, first_line
+from pseudocap.rows import stretch_id
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample
 from pseudocap.video.decode import open_video

@@ -17,9 +17,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from pseudocap.data.corpora import reading
 from pseudocap.data.corpora.base import Checks, Mismatch
 from pseudocap.errors import DataError, first_line
+from pseudocap.files import reading
 from pseudocap.files.tars import BROKEN, require_end, tar_fault
 
 MEDIA = ("jpg", "jpeg", "png", "webp", "mp4", "webm", "mkv", "avi", "mov", "gif")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from pseudocap.data.corpora.howto100m import read_howto100m
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import DataError
+from pseudocap.label.schema import shard_path, write_labels
+from pseudocap.rows import row_line
+from pseudocap.types import Clip, Pseudolabel
 
 
 def write(path: Path, text: str | bytes) -> Path:
@@ -160,3 +164,47 @@ def test_the_samples_of_the_page_are_read(tmp_path: Path) -> None:
     table[0] = table[0].split("   ")[0]
     part = read_howto100m(write(tmp_path / "nVbIUDjzWY4.csv", "\n".join(table)))
     assert part.rows[0].video == complete.rows[0].video
+
+
+def test_what_pseudocap_caption_writes_is_read_and_rows_of_errors_are_counted(tmp_path: Path) -> None:
+    rows = write(
+        tmp_path / "rows.jsonl",
+        row_line(video="a.mp4", start=0, end=8, caption="a dog", checkpoint="ours")
+        + row_line(video="b.mp4", caption="a cat", checkpoint="ours")
+        + row_line(video="c.mp4", error="c.mp4: broken")
+        + json.dumps({"video": "d.mp4", "caption": "", "checkpoint": "ours"}),
+    )
+    said = {"a": [(0, 8, "a dog"), (8, 9, "a tree")], "b": [(0, 3, "a cat")]}
+    for name, captions in said.items():
+        found = [{"start": start, "end": end, "text": text} for start, end, text in captions]
+        write(tmp_path / "said" / f"{name}.json", json.dumps({"file": f"{name}.mp4", "captions": found}))
+    assert [(row.id, row.captions) for row in read_own(rows).rows] == [
+        ("a.mp4#0.000-8.000", ("a dog",)),
+        ("b.mp4", ("a cat",)),
+    ]
+    (left_out,) = read_own(rows).mismatches
+    assert (left_out.what, left_out.found) == ("rows without a caption", 2)
+    assert [row.id for row in read_own(tmp_path / "said").rows] == [
+        "a.mp4#0.000-8.000",
+        "a.mp4#8.000-9.000",
+        "b.mp4",
+    ]
+
+
+def test_labels_are_captions_too_but_those_that_filters_object_to(tmp_path: Path) -> None:
+    label = Pseudolabel(
+        clip=Clip(source="a.mp4", start=0.0, end=8.0), captions=("a dog", "dogs"), log_probs=(), confidence=None,
+        frame_times=(), teacher="a test", revision=None, settings="{}", seed=0,
+    )  # fmt: skip
+    later = replace(label, clip=Clip(source="a.mp4", start=8.0, end=16.0))
+    rows = [label, replace(later, verdicts=("short",)), replace(later, captions=(), error="broken")]
+    (tmp_path / "labels").mkdir()
+    write_labels(shard_path(tmp_path / "labels", 0), rows, root=str(tmp_path))
+    for source in (tmp_path / "labels", tmp_path / "labels" / "000000.parquet"):
+        corpus = read_own(source)
+        (row,) = corpus.rows
+        assert (row.video, row.captions, row.start) == (str(tmp_path / "a.mp4"), ("a dog", "dogs"), 0.0)
+        assert [(each.what, each.found) for each in corpus.mismatches] == [
+            ("rows that filters object to", 1),
+            ("rows without a caption", 1),
+        ]

@@ -112,11 +112,15 @@ def span(start: object, end: object, *, where: str, names: tuple[str, str] = ("s
 
 def caption(text: object, *, where: str, name: str = "caption") -> str:
     """Return a caption with every run of white space made one space, which no score notices; refuse an empty one."""
-    if not isinstance(text, str):
-        raise DataError(f"{where}: {name} is {_quoted(text)} and must be a string")
-    if plain := " ".join(text.split()):
+    if plain := " ".join(string(text, name, where=where).split()):
         return plain
     raise DataError(f"{where}: {name} is empty; write one or take it out")
+
+
+def string(value: object, name: str, *, where: str) -> str:
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {name} is {_quoted(value)} and must be a string")
+    return value
 
 
 def identifier(text: str, name: str, *, where: str) -> str:

@@ -1,0 +1,61 @@
+"""Read the corpus that a word of the command line names: your captions by their path, or `msrvtt:DIR`, `msvd:DIR` and
+`vatex:DIR`, official annotations in a folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from pseudocap.data.corpora.base import Corpus
+from pseudocap.data.corpora.msrvtt import read_msrvtt
+from pseudocap.data.corpora.msvd import read_msvd
+from pseudocap.data.corpora.own import read_own
+from pseudocap.data.corpora.vatex import read_vatex
+from pseudocap.errors import InputError, nearest
+
+OFFICIAL = {"msrvtt": read_msrvtt, "msvd": read_msvd, "vatex": read_vatex}
+CORPORA = (*OFFICIAL, "own")
+
+
+@dataclass(frozen=True, slots=True)
+class NamedCorpus:
+    """Name a corpus by its kind, and by where its annotations lie."""
+
+    kind: str
+    path: Path
+
+    @classmethod
+    def of(cls, word: str) -> Self:
+        """Parse KIND:PATH, or the path of your own captions; a file of that very name goes before a kind."""
+        kind, colon, path = word.partition(":")
+        if colon and path and kind in CORPORA and not Path(word).exists():
+            return cls(kind, Path(path))
+        return cls("own", Path(word))
+
+    def __str__(self) -> str:
+        return str(self.path) if self.kind == "own" else f"{self.kind}:{self.path}"
+
+    @property
+    def short(self) -> str:
+        """Return its name without the folder where it lies on this machine."""
+        return self.path.name if self.kind == "own" else f"{self.kind}:{self.path.name}"
+
+    @property
+    def folder(self) -> Path:
+        """Return where the videos lie unless somebody says otherwise: beside the annotations, or below them."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    def require(self, option: str) -> None:
+        """Refuse what is not there, in the name of the option that it was given to."""
+        if self.path.exists():
+            return
+        kind, colon, _ = str(self.path).partition(":")
+        hint = nearest(kind, CORPORA) if colon and self.kind == "own" else ""
+        raise InputError(f"{option} {self}: there is no such file or folder{hint}")
+
+    def read(self, *, split: str, allow_partial: bool = False) -> Corpus:
+        """Read it; `split` is that of your own rows that name none."""
+        if self.kind == "own":
+            return read_own(self.path, split=split, allow_partial=allow_partial)
+        return OFFICIAL[self.kind](self.path, allow_partial=allow_partial)
