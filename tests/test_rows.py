@@ -27,7 +27,15 @@ def saved(path: Path, *records: object) -> Path:
 def test_every_form_of_a_file_gives_the_same_rows(tmp_path: Path) -> None:
     records = [
         {"version": 1, "video": "a.mp4", "start": 0.0, "end": 8.0, "caption": "a dog", "confidence": 0.5, "run": "x"},
-        {"version": 1, "video": "b.mp4", "start": None, "end": None, "caption": "一只猫", "confidence": None, "run": None},
+        {
+            "version": 1,
+            "video": "b.mp4",
+            "start": None,
+            "end": None,
+            "caption": "一只猫",
+            "confidence": None,
+            "run": None,
+        },
     ]
     lines = saved(tmp_path / "x.jsonl", *records)
     (tmp_path / "x.json").write_text(json.dumps(records), encoding="utf-8")

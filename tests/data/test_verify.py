@@ -35,7 +35,8 @@ def test_a_video_is_found_by_path_or_name_with_any_extension(tmp_path: Path) -> 
     wanted = {
         **{"a": "a.mp4", "a.webm": "a.webm", "a.mov": "a.mp4", "b": "b.AVI", "b.avi": "b.AVI", "c.d": "in/c.d.mkv"},
         **{"in/c.d": "in/c.d.mkv", "e": "in/deep/e.mp4", "in/deep/e.webm": "in/deep/e.mp4", "Cap": "Cap.mp4"},
-        **dict.fromkeys(("cap", "f", "g", "c", "other/e", "..")),
+        **{"../films/a.mp4": "a.mp4", "/gone/in/deep/e.webm": "in/deep/e.mp4", "films/f.txt": "f.txt"},
+        **dict.fromkeys(("cap", "f", "g", "c", "other/e", "other/deep/e", "..")),
     }
     found = {name: folder.find(row(name)) for name in wanted}
     assert {name: path and path.relative_to(tmp_path).as_posix() for name, path in found.items()} == wanted
