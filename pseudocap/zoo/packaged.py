@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
+
+from pseudocap.files.sources import inside_package
 
 # All photographs and films of these packages, no drawings; not chosen by their captions.
 MEDIA = {
@@ -19,9 +20,7 @@ OPTIONAL = ("gradio", "skimage")  # which need not be installed
 
 def packaged_media() -> dict[str, list[Path]]:
     """Return the pictures and videos that are here, by package."""
-    found = {}
-    for package, names in MEDIA.items():
-        spec = find_spec(package)
-        folders = [] if spec is None else [Path(each) for each in spec.submodule_search_locations or ()]
-        found[package] = [folder / name for folder in folders for name in names if (folder / name).is_file()]
-    return found
+    return {
+        package: [path for name in names if (path := inside_package(package, name)) is not None]
+        for package, names in MEDIA.items()
+    }

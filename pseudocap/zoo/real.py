@@ -2,7 +2,8 @@
 
 Photographs -> encoder with ImageNet weights, standardised on them -> OPT on captions as text -> memories by `encode` ->
 `train image-only` -> `train self-critical`, twice, averaged: real-photos -> `label` and `pack`: labels of the clips ->
-`train video-only`, and `train mixed` and self-critical: real-mixed -> scores -> what is shipped.
+`train video-only`, and `train mixed` and self-critical: real-mixed -> `train image-only` with SmolLM2 -> scores -> what
+is shipped.
 """
 
 from __future__ import annotations
@@ -12,25 +13,30 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import safetensors.torch
 import torch
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.files.atomic import write_text
+from pseudocap.files.sources import SHIPPED_SCHEME
+from pseudocap.model.decoders.load import load_decoder
+from pseudocap.model.weights import in_8_bits, read_tensors
 from pseudocap.stages import Stage, Workshop, command_text, commit
 from pseudocap.types import Progress
 from pseudocap.zoo.efficientnet import write_encoder
 from pseudocap.zoo.opt import build_opt
 from pseudocap.zoo.real_data import RealData
 from pseudocap.zoo.real_report import Report, held_out, measure, metrics_of, score_table, sheet
-from pseudocap.zoo.recipe import RealRecipe, TrainingRecipe
+from pseudocap.zoo.recipe import AdapterRecipe, RealRecipe, TrainingRecipe
 from pseudocap.zoo.ship import REAL_LIMIT, Backbones, copy_backbones, finish, row_of, save_captioner
 
 CODE = 1  # raised when the code of a stage makes other weights of the same recipe
-PHOTOGRAPHS, VIDEO, MIXED = "real-photos", "real-video", "real-mixed"
-ROWS = {PHOTOGRAPHS: "image-only", VIDEO: "video-only", MIXED: "mixed"}  # names of captioners, and their regimes
-SHIPPED = (PHOTOGRAPHS, MIXED)
+PHOTOGRAPHS, VIDEO, MIXED, LARGE = "real-photos", "real-video", "real-mixed", "real-photos-smollm2"
+FIRST = "image-only"  # the stage of cross-entropy alone, which LARGE is compared with
+ROWS = {FIRST: FIRST, PHOTOGRAPHS: FIRST, LARGE: FIRST, VIDEO: "video-only", MIXED: "mixed"}  # what is scored, regimes
+SHIPPED = (PHOTOGRAPHS, MIXED, LARGE)
 TEACHER = "critical"  # the stage whose captioner labels the clips
-BACKBONES = Backbones(decoder="real-opt", encoder="efficientnet-lite0")
+OPT, ENCODER = "real-opt", "efficientnet-lite0"  # the frozen networks, as they are shipped
 COMMAND = "pseudocap zoo build --world real --data DIR"
 LICENSE = "non-commercial research and education"
 DATASETS = {
@@ -44,8 +50,8 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
     return [
         *_frozen(shop, recipe, data),
         _memories(shop, workers),
-        _training(shop, recipe, "image-only", "image-only", recipe.photographs, ("encoder", "decoder", "memories")),
-        _training(shop, recipe, "critical", "self-critical", recipe.critical, ("memories",), start="image-only"),
+        _training(shop, recipe, FIRST, FIRST, recipe.photographs, ("encoder", "decoder", "memories")),
+        _training(shop, recipe, "critical", "self-critical", recipe.critical, ("memories",), start=FIRST),
         _training(shop, recipe, "longer", "self-critical", recipe.longer, ("memories",), start="critical"),
         Stage(
             name=PHOTOGRAPHS,
@@ -55,16 +61,21 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         ),
         *_labelling(shop, recipe, data, workers),
         _training(shop, recipe, VIDEO, "video-only", recipe.video, ("encoder", "decoder", "memories-clips")),
-        _training(shop, recipe, "mixed", "mixed", recipe.mixed, ("memories", "memories-clips"), start="image-only"),
+        _training(shop, recipe, "mixed", "mixed", recipe.mixed, ("memories", "memories-clips"), start=FIRST),
         _training(shop, recipe, MIXED, "self-critical", recipe.mixed_critical, ("memories",), start="mixed"),
-        *(_scores(shop, data, name) for name in ROWS),
+        *([_training(shop, recipe, LARGE, FIRST, recipe.photographs, ("encoder", "memories"))] if recipe.large else []),
+        *(_scores(shop, data, name) for name in scored(recipe)),
         Stage(
             name="zoo",
             settings={"code": CODE},
             make=lambda folder, report: _ship(folder, shop, recipe, data),
-            needs=[f"scores-{name}" for name in ROWS],
+            needs=[f"scores-{name}" for name in scored(recipe)],
         ),
     ]
+
+
+def scored(recipe: RealRecipe) -> list[str]:
+    return [name for name in ROWS if name != LARGE or recipe.large]
 
 
 def _frozen(shop: Workshop, recipe: RealRecipe, data: RealData) -> list[Stage]:
@@ -121,7 +132,7 @@ def _training(
     """Return the stage of a training from new adapters, or from the captioner of another stage."""
     words = (
         *("train", regime, "--config", "toy", "--out", f"{name}/run", "--seed_everything", str(recipe.seed)),
-        *_captioner_words(recipe, start),
+        *_captioner_words(recipe.large if name == LARGE and recipe.large else recipe.adapters, start),
         *training.words(),
         *("--model.optimisation.weight_decay", "0.05", "--model.optimisation.beta2", "0.99"),
         *_objective_words(regime),
@@ -154,13 +165,12 @@ def _average(folder: Path, shop: Workshop, names: Sequence[str]) -> Report:
     return {"averaged": list(names)}
 
 
-def _captioner_words(recipe: RealRecipe, start: str | None) -> tuple[str, ...]:
+def _captioner_words(adapters: AdapterRecipe, start: str | None) -> tuple[str, ...]:
     networks, fields = "pseudocap.regimes.networks", "--model.model.init_args"
-    frozen = (f"{fields}.decoder", "decoder", f"{fields}.encoder", "encoder")
+    frozen = (f"{fields}.decoder", adapters.decoder, f"{fields}.encoder", "encoder")
     if start is not None:
         return ("--model.model", f"{networks}.from_pretrained", f"{fields}.source", f"{start}/run/last", *frozen)
-    layers = (f"{fields}.adapter_layers", json.dumps(recipe.layers), f"{fields}.gate_init", "1.0")
-    return ("--model.model", f"{networks}.from_backbones", *frozen, *layers)
+    return ("--model.model", f"{networks}.from_backbones", *frozen, *adapters.words(fields))
 
 
 def _objective_words(regime: str) -> tuple[str, ...]:
@@ -203,9 +213,6 @@ def _labelling(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int)
     ]
 
 
-LABELS = ("--top-p", "0.9")  # nucleus sampling, of the entire clip
-
-
 def _scores(shop: Workshop, data: RealData, name: str) -> Stage:
     return Stage(
         name=f"scores-{name}",
@@ -218,12 +225,18 @@ def _scores(shop: Workshop, data: RealData, name: str) -> Stage:
 
 
 def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> Report:
-    """Write what is shipped: both frozen networks in float16, and adapters in 8 bits, so that all fit; and report.md,
-    the scores of all captioners and captions of the best that nobody has selected."""
-    shipped = copy_backbones(folder, {"decoder": BACKBONES.decoder, "encoder": BACKBONES.encoder}, shop)
-    reports = {name: shop.reports[f"scores-{name}"]["scores"] for name in ROWS}
+    """Write what is shipped: the encoder in float16, and the language model and adapters in 8 bits, so that all fit;
+    and report.md, the scores of all captioners and captions of the best that nobody has selected."""
+    shipped = copy_backbones(folder, {"decoder": OPT, "encoder": ENCODER}, shop)
+    small = Backbones(
+        decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + ENCODER, fingerprint=_in_8_bits(shipped / OPT)
+    )
+    reports = {name: shop.reports[f"scores-{name}"]["scores"] for name in scored(recipe)}
     rows = []
-    for name in SHIPPED:
+    for name in (name for name in SHIPPED if name in reports):
+        backbones = small
+        if name == LARGE and recipe.large:
+            backbones = Backbones(decoder=recipe.large.decoder, encoder=small.encoder)
         scores = [
             {**scored_on, "metrics": metrics_of(reports[name][f"{where}, greedy"]), "command": COMMAND}
             for where, scored_on in DATASETS.items()
@@ -238,10 +251,10 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
             "license": LICENSE,
             "command": COMMAND,
         }
-        save_captioner(shop.folder(f"{name}/run/last"), shipped / name, BACKBONES, results, int8=True)
+        save_captioner(shop.folder(f"{name}/run/last"), shipped / name, backbones, results, int8=True)
         rows.append(
             {
-                **row_of(shipped / name, BACKBONES, ROWS[name]),
+                **row_of(shipped / name, backbones, ROWS[name]),
                 "config": "pseudocap/zoo/real.py",
                 "scores": scores,
                 "license": LICENSE,
@@ -249,10 +262,18 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
             }
         )
     table = list(score_table(reports))
-    captioned = {name: shop.folder(f"scores-{name}") for name in SHIPPED}
+    captioned = {name: shop.folder(f"scores-{name}") for name in SHIPPED if name in reports}
     lines = [
         *table,
         *(line for where, files in held_out(data, folder).items() for line in sheet(captioned, where, files)),
     ]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
     return finish(folder, rows, REAL_LIMIT) | {"table": table}
+
+
+def _in_8_bits(folder: Path) -> str:
+    """Store a language model in a byte for each weight, and return the fingerprint that it has then."""
+    file = folder / "model.safetensors"
+    small = in_8_bits(read_tensors(file))
+    safetensors.torch.save_file(small, file, metadata={"format": "pt"})
+    return load_decoder(folder).identity.fingerprint

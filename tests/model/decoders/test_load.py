@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.decoders import FAMILIES, write_decoder
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Tokenizer, OPTForCausalLM
 
 from pseudocap import PseudoCap
 from pseudocap.errors import CheckpointError
 from pseudocap.files.sources import pin_revision
 from pseudocap.model.decoders.load import load_decoder, tokenizer_hash
-from pseudocap.model.weights import fingerprint
+from pseudocap.model.weights import fingerprint, in_8_bits, read_tensors
 from pseudocap.zoo.tiny import write_opt, write_tokenizer
 
 
@@ -180,6 +181,22 @@ def test_a_gguf_file_without_its_readers_is_refused_in_one_line(
         load_decoder(tmp_path)
     with pytest.raises(CheckpointError, match=r"there is no file .*gone.gguf"):
         load_decoder(tmp_path / "gone.gguf")
+
+
+def test_a_decoder_that_is_stored_in_8_bits_is_the_same_to_a_half_step(backbones: Path, tmp_path: Path) -> None:
+    """As the package ships `real-opt`: transformers reads its other files, and the weights are ours to unpack."""
+    shutil.copytree(backbones / "opt", tmp_path / "opt")
+    file = tmp_path / "opt" / "model.safetensors"
+    small = in_8_bits(read_tensors(file))
+    save_file(small, file, metadata={"format": "pt"})
+    plain, packed = load_decoder(backbones / "opt"), load_decoder(tmp_path / "opt")
+    assert packed.lm.dtype == torch.float32
+    assert packed.lm.generation_config.to_dict() == plain.lm.generation_config.to_dict()
+    assert packed.lm.lm_head.weight is packed.lm.get_input_embeddings().weight
+    assert packed.identity.fingerprint != plain.identity.fingerprint
+    for (name, ours), theirs in zip(packed.lm.named_parameters(), plain.lm.parameters(), strict=True):
+        step = theirs.abs().amax(dim=-1, keepdim=True) / 127 if theirs.dim() > 1 else torch.tensor(2e-3)
+        assert bool(((ours - theirs).abs() <= step / 2 + 1e-6).all()), name
 
 
 @pytest.mark.slow
