@@ -65,15 +65,29 @@ class Event:
     backward: bool
 
 
+def clipped(p: Array) -> Array:
+    return np.clip(p, 0.0, 1.0)
+
+
 def ease(p: Array) -> Array:
     """Go from 0 to 1, slow at both ends."""
-    p = np.clip(p, 0.0, 1.0)
+    p = clipped(p)
     return p * p * (3 - 2 * p)
 
 
 def hump(p: Array) -> Array:
     """Go from 0 to 1 and back."""
-    return np.sin(np.pi * np.clip(p, 0.0, 1.0))
+    return np.sin(np.pi * clipped(p))
+
+
+def swing(p: Array) -> Array:
+    """Go to and fro around 0, most in the middle."""
+    return hump(p) * np.sin(10 * np.pi * clipped(p))
+
+
+def fall(p: Array) -> Array:
+    """Go from 0 to 1, faster and faster."""
+    return clipped(p) ** 2
 
 
 def _move(poses: Poses, thing: int, way: tuple[float, float], amount: Array) -> None:
@@ -92,73 +106,65 @@ def moving(actor: Amount, patient: Amount | None = None) -> Choreography:
     return play
 
 
-def setting(name: str, amount: Amount) -> Choreography:
-    """Set one of the actor's poses."""
+def turning(degrees: float) -> Choreography:
+    """Turn the actor its way."""
 
     def play(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-        getattr(poses, name)[a] = amount(p)
+        poses.angle[a] += np.sign(way[0]) * degrees * ease(p)
+
+    return play
+
+
+def changing(name: str, change: Callable[[Array, Array], Array]) -> Choreography:
+    """Change one of the actor's poses, from what it is and the progress."""
+
+    def play(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
+        pose = getattr(poses, name)
+        pose[a] = change(pose[a], p)
+
+    return play
+
+
+def together(*parts: Choreography) -> Choreography:
+    """Play several at once."""
+
+    def play(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
+        for part in parts:
+            part(poses, a, b, way, p)
 
     return play
 
 
 slide = moving(ease)
-halt = moving(lambda p: np.clip(p / 0.5, 0.0, 1.0))
+halt = moving(lambda p: clipped(p / 0.5))
 there_and_back = moving(hump)
-drop = moving(lambda p: np.clip(p, 0.0, 1.0) ** 2)
+drop = moving(fall)
 follow = moving(ease, ease)  # chasing, pushing, carrying differ in where the two begin
-hit = moving(lambda p: np.clip(2 * p, 0, 1), lambda p: np.clip(2 * p - 1, 0, 1))
+hit = moving(lambda p: clipped(2 * p), lambda p: clipped(2 * p - 1))
 pick_up = moving(lambda p: ease((p - 0.5) / 0.5) - ease(p / 0.4), lambda p: ease((p - 0.5) / 0.5))
 meet = moving(ease, lambda p: -ease(p))
-recolour, open_up = setting("mix", ease), setting("opened", ease)
-light_up = setting("glow", lambda p: ease((p - 0.4) / 0.2))
-
-
-def roll(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, ease(p))
-    poses.angle[a] += np.sign(way[0]) * 360 * ease(p)
-
-
-def approach(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    grow(poses, a, b, way, p)
-    slide(poses, a, b, way, p)
-
-
-def grow(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.scale[a] *= 1 + 0.9 * ease(p)
-
-
-def spin(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.angle[a] += np.sign(way[0]) * 720 * ease(p)
+roll, spin = together(slide, turning(360)), turning(720)
+grow = changing("scale", lambda scale, p: scale * (1 + 0.9 * ease(p)))
+approach = together(grow, slide)
+bounce = together(moving(clipped), changing("y", lambda y, p: y - 0.34 * np.abs(np.sin(3 * np.pi * clipped(p)))))
+jump = changing("y", lambda y, p: y - 0.32 * clipped(np.sin(4 * np.pi * clipped(p))))
+jump_over = together(moving(clipped), changing("y", lambda y, p: y - 0.46 * hump(p)))
+swap = together(meet, changing("y", lambda y, p: y - 0.34 * hump(p)))
+shake = together(
+    changing("angle", lambda angle, p: angle + 22 * swing(p)), changing("x", lambda x, p: x + 0.03 * swing(p))
+)
+split = together(
+    changing("split", lambda apart, p: apart + 0.24 * ease(p)),
+    changing("scale", lambda scale, p: scale * (1 - 0.3 * ease(p))),
+)
+fade = changing("alpha", lambda alpha, p: alpha * (1 - ease(p)))
+recolour, open_up = (changing(name, lambda _, p: ease(p)) for name in ("mix", "opened"))
+light_up = changing("glow", lambda _, p: ease((p - 0.4) / 0.2))
 
 
 def topple(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.angle[a] += np.sign(way[0]) * 90 * np.clip(p, 0, 1) ** 2
-    _move(poses, a, (way[0], abs(way[0]) * 0.3), np.clip(p, 0, 1) ** 2)
-
-
-def bounce(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    p = np.clip(p, 0.0, 1.0)
-    poses.x[a] += way[0] * p
-    poses.y[a] -= 0.34 * np.abs(np.sin(3 * np.pi * p))
-
-
-def jump(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.y[a] -= 0.32 * np.clip(np.sin(4 * np.pi * np.clip(p, 0, 1)), 0, 1)
-
-
-def split(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.split[a] += 0.24 * ease(p)
-    poses.scale[a] *= 1 - 0.3 * ease(p)
-
-
-def fade(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    poses.alpha[a] *= 1 - ease(p)
-
-
-def shake(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    swing = hump(p) * np.sin(10 * np.pi * np.clip(p, 0, 1))
-    poses.angle[a] += 22 * swing
-    poses.x[a] += 0.03 * swing
+    poses.angle[a] += np.sign(way[0]) * 90 * fall(p)
+    _move(poses, a, (way[0], abs(way[0]) * 0.3), fall(p))
 
 
 def circle(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
@@ -172,16 +178,6 @@ def pour(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> No
     poses.angle[a] += np.sign(way[0]) * 75 * (ease(p / 0.25) - ease((p - 0.75) / 0.25))
     poses.level[b] = ease((p - 0.25) / 0.5)
     poses.stream[a] = np.maximum(poses.stream[a], (p > 0.25) & (p < 0.75))
-
-
-def swap(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    meet(poses, a, b, way, p)
-    poses.y[a] -= 0.34 * hump(p)
-
-
-def jump_over(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:
-    _move(poses, a, way, np.clip(p, 0, 1))
-    poses.y[a] -= 0.46 * hump(p)
 
 
 def eat(poses: Poses, a: int, b: int, way: tuple[float, float], p: Array) -> None:

@@ -6,29 +6,8 @@ Everything that faces anywhere faces right; a thing's own `facing` flips it.
 from __future__ import annotations
 
 from pseudocap.toyworld.kinds_still import HOUSEHOLD, NATURE, TOYS
-from pseudocap.toyworld.shapes import (
-    GLOW,
-    PANE,
-    A,
-    G,
-    K,
-    Kind,
-    L,
-    M,
-    N,
-    O,
-    P,
-    R,
-    S,
-    W,
-    Y,
-    box,
-    ellipse,
-    eye,
-    kind,
-    polygon,
-    wheels,
-)
+from pseudocap.toyworld.roles import GLOW, PANE, A, G, K, L, M, N, O, P, R, S, W, Y
+from pseudocap.toyworld.shapes import Kind, box, ellipse, eye, kind, polygon, wheels
 
 VEHICLES = {
     "car": kind(

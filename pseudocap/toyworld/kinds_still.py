@@ -2,28 +2,8 @@
 
 from __future__ import annotations
 
-from pseudocap.toyworld.shapes import (
-    GLOW,
-    PANE,
-    WATER,
-    A,
-    G,
-    H,
-    K,
-    L,
-    M,
-    N,
-    O,
-    R,
-    S,
-    W,
-    Y,
-    box,
-    ellipse,
-    kind,
-    polygon,
-    star,
-)
+from pseudocap.toyworld.roles import GLOW, PANE, WATER, A, G, H, K, L, M, N, O, R, S, W, Y
+from pseudocap.toyworld.shapes import box, ellipse, kind, polygon, star
 
 TOYS = {
     "ball": kind(

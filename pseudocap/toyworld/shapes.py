@@ -6,31 +6,10 @@ The box runs from -0.5 to 0.5, y downwards, so that 0.5 is the ground. Ellipses 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 
-
-class Role(IntEnum):
-    """Name what fills a part. HOLE cuts away what was drawn before; MAIN carries the material."""
-
-    HOLE = 0
-    MAIN = 1
-    SECOND = 2
-    LIGHT = 3
-    PATTERN = 4
-    GLOW = 5
-    BLACK = 6
-    WHITE = 7
-    YELLOW = 8
-    RED = 9
-    GREEN = 10
-    WATER = 11
-    BROWN = 12
-    SKIN = 13
-    GREY = 14
-    PANE = 15
-    ORANGE = 16
+from pseudocap.toyworld.roles import Role
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,11 +69,6 @@ def wheels(*centres: float, radius: float = 0.13, y: float = 0.36) -> tuple[Part
 
 def eye(cx: float, cy: float, radius: float = 0.07) -> tuple[Part, ...]:
     return (ellipse(Role.WHITE, cx, cy, radius, radius), ellipse(Role.BLACK, cx, cy, radius * 0.55, radius * 0.55))
-
-
-M, S, L, K, W = Role.MAIN, Role.SECOND, Role.LIGHT, Role.BLACK, Role.WHITE
-Y, N, P, A, G, R, H = Role.YELLOW, Role.BROWN, Role.SKIN, Role.GREY, Role.GREEN, Role.RED, Role.HOLE
-O, GLOW, PANE, WATER = Role.ORANGE, Role.GLOW, Role.PANE, Role.WATER  # noqa: E741
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,8 +13,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pseudocap.toyworld.kinds import KINDS
+from pseudocap.toyworld.roles import Role
 from pseudocap.toyworld.scenes import COLOURS
-from pseudocap.toyworld.shapes import Part, Role
+from pseudocap.toyworld.shapes import Part
 
 OVER = 4  # drawn so many times too large
 ANGLE, STEPS = 6, 24  # degrees, and the steps of everything that runs from 0 to 1
