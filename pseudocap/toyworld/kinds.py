@@ -14,8 +14,8 @@ VEHICLES = {
         "car|automobile", "vehicle", "drive",
         polygon(M, -0.28, 0.02, -0.17, -0.24, 0.14, -0.24, 0.3, 0.02), box(M, -0.5, 0.0, 0.5, 0.3),
         polygon(PANE, -0.2, 0.0, -0.13, -0.17, -0.03, -0.17, -0.03, 0.0),
-        polygon(PANE, 0.03, 0.0, 0.03, -0.17, 0.11, -0.17, 0.21, 0.0),
-        box(Y, 0.42, 0.06, 0.5, 0.15), *wheels(-0.27, 0.27, radius=0.14, y=0.32), detail="black wheels",
+        polygon(PANE, 0.03, 0.0, 0.03, -0.17, 0.11, -0.17, 0.21, 0.0), box(Y, 0.42, 0.06, 0.5, 0.15),
+        *wheels(-0.27, 0.27, radius=0.14, y=0.32), detail="black wheels",
     ),
     "truck": kind(
         "truck|lorry", "vehicle", "drive",
@@ -96,8 +96,9 @@ ANIMALS = {
         "dog|puppy", "animal", "walk",
         polygon(M, -0.36, 0.0, -0.5, -0.26, -0.43, -0.28, -0.28, -0.06), box(M, -0.38, -0.06, 0.22, 0.2),
         *(box(M, x, 0.16, x + 0.11, 0.5) for x in (-0.37, -0.2, 0.0, 0.12)), box(M, 0.08, -0.38, 0.36, 0.0),
-        box(M, 0.3, -0.22, 0.5, -0.05), box(K, 0.44, -0.24, 0.5, -0.16), polygon(S, 0.06, -0.4, 0.18, -0.4, 0.1, -0.06),
-        box(R, 0.06, 0.0, 0.26, 0.06), *eye(0.28, -0.26, 0.05), detail="a red collar", can="eat",
+        box(M, 0.3, -0.22, 0.5, -0.05), box(K, 0.44, -0.24, 0.5, -0.16),
+        polygon(S, 0.06, -0.4, 0.18, -0.4, 0.1, -0.06), box(R, 0.06, 0.0, 0.26, 0.06), *eye(0.28, -0.26, 0.05),
+        detail="a red collar", can="eat",
     ),
     "rabbit": kind(
         "rabbit|bunny", "animal", "hop",
@@ -115,9 +116,8 @@ ANIMALS = {
     "snail": kind(
         "snail", "animal", "crawl",
         polygon(P, -0.5, 0.46, 0.34, 0.46, 0.48, 0.0, 0.36, -0.02, 0.24, 0.26, -0.3, 0.3),
-        box(P, 0.3, -0.22, 0.34, 0.02),
-        box(P, 0.45, -0.22, 0.49, 0.04), ellipse(M, -0.08, 0.06, 0.32, 0.32), ellipse(S, -0.06, 0.08, 0.2, 0.2),
-        ellipse(M, -0.04, 0.09, 0.1, 0.1), detail="a round shell",
+        box(P, 0.3, -0.22, 0.34, 0.02), box(P, 0.45, -0.22, 0.49, 0.04), ellipse(M, -0.08, 0.06, 0.32, 0.32),
+        ellipse(S, -0.06, 0.08, 0.2, 0.2), ellipse(M, -0.04, 0.09, 0.1, 0.1), detail="a round shell",
     ),
     "turtle": kind(
         "turtle|tortoise", "animal", "crawl",
@@ -144,11 +144,10 @@ ANIMALS = {
     "penguin": kind(
         "penguin", "animal", "walk",
         ellipse(O, -0.13, 0.46, 0.13, 0.05), ellipse(O, 0.13, 0.46, 0.13, 0.05),
-        ellipse(S, -0.3, 0.08, 0.09, 0.24, turn=15),
-        ellipse(S, 0.3, 0.08, 0.09, 0.24, turn=-15), ellipse(M, 0.0, 0.06, 0.28, 0.42),
-        ellipse(W, 0.0, 0.14, 0.18, 0.3),
-        ellipse(M, 0.0, -0.3, 0.2, 0.18), *eye(-0.08, -0.32, 0.05), *eye(0.08, -0.32, 0.05),
-        polygon(O, -0.06, -0.24, 0.06, -0.24, 0.0, -0.14), detail="a white belly", can="eat",
+        ellipse(S, -0.3, 0.08, 0.09, 0.24, turn=15), ellipse(S, 0.3, 0.08, 0.09, 0.24, turn=-15),
+        ellipse(M, 0.0, 0.06, 0.28, 0.42), ellipse(W, 0.0, 0.14, 0.18, 0.3), ellipse(M, 0.0, -0.3, 0.2, 0.18),
+        *eye(-0.08, -0.32, 0.05), *eye(0.08, -0.32, 0.05), polygon(O, -0.06, -0.24, 0.06, -0.24, 0.0, -0.14),
+        detail="a white belly", can="eat",
     ),
 }  # fmt: skip
 
@@ -179,8 +178,7 @@ PEOPLE = {
         "ghost|spook", "figure", "fly",
         polygon(M, -0.32, -0.1, 0.32, -0.1, 0.32, 0.48, 0.16, 0.34, 0.0, 0.48, -0.16, 0.34, -0.32, 0.48),
         ellipse(M, 0.0, -0.12, 0.32, 0.36), *eye(-0.12, -0.16, 0.09), *eye(0.12, -0.16, 0.09),
-        ellipse(K, 0.0, 0.06, 0.08, 0.1),
-        detail="a round mouth", can="eat",
+        ellipse(K, 0.0, 0.06, 0.08, 0.1), detail="a round mouth", can="eat",
     ),
     "hand": kind(
         "hand", "hand", "move",
