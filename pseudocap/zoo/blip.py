@@ -17,6 +17,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from transformers import BertTokenizer, BlipConfig, BlipForConditionalGeneration, BlipImageProcessor, BlipProcessor
 
+from pseudocap.model.network import seeded
 from pseudocap.types import Progress
 from pseudocap.zoo.train_loop import Course, learn, text_loss
 from pseudocap.zoo.vit import MEAN, STD, ViTRecipe, draw_stills, normalised, read_vit
@@ -117,6 +118,5 @@ def new_blip(recipe: TeacherRecipe, vit: ViTRecipe, *, words: int, seed: int) ->
         vision_config={**vision, "image_size": vit.size, "patch_size": vit.patch},
         projection_dim=vit.width,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return BlipForConditionalGeneration(config)

@@ -17,6 +17,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import OPTConfig, OPTForCausalLM, PreTrainedTokenizerBase
 
+from pseudocap.model.network import seeded
 from pseudocap.toyworld.corpora import film_at, word_generator
 from pseudocap.toyworld.grammar import Choice, caption
 from pseudocap.toyworld.speech import alt_text, still_caption, talk
@@ -89,8 +90,7 @@ def build_opt(
         dropout=recipe.dropout,
         attention_dropout=0.0,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = OPTForCausalLM(config)
 
     def loss_at(step: int) -> torch.Tensor:

@@ -21,6 +21,7 @@ from pseudocap.files.atomic import unfinished
 from pseudocap.model.encoders.base import pool
 from pseudocap.model.encoders.convert import inflate
 from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
+from pseudocap.model.network import seeded
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.types import Progress
 from pseudocap.video.decode import open_video
@@ -172,8 +173,7 @@ def build_timesformer(
         read_vit(weights, vit), num_frames=FRAMES, mean=[MEAN] * 3, std=[STD] * 3, source=str(weights)
     )
     config = TimeSformerConfig(**values)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = Recogniser(TimeSformer.from_state(config, state, source=weights), classes)
 
     train = clips["train"]

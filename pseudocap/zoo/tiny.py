@@ -24,6 +24,8 @@ from transformers import (
     TimesformerModel,
 )
 
+from pseudocap.model.network import seeded
+
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
 TEXT = (
     "a red square moves to the left",
@@ -57,8 +59,7 @@ def write_opt(folder: str | Path, *, text: Iterable[str] = TEXT, seed: int = 0, 
     tokenizer = write_tokenizer(folder, text)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 32}
     config = OPTConfig(vocab_size=len(tokenizer) + 7, max_position_embeddings=64, **{**sizes, **shape})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         OPTForCausalLM(config).save_pretrained(folder)
 
 
@@ -74,8 +75,7 @@ def write_timesformer(folder: str | Path, *, seed: int = 0, **shape: int | bool)
         "intermediate_size": 32,
     }
     config = TimesformerConfig(**{**sizes, **shape})
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = TimesformerModel(config)
         with torch.no_grad():
             for parameter in model.parameters():
@@ -105,8 +105,7 @@ def write_blip(
         vision |= {**small, "patch_size": 8}
         text_sizes |= {**small, "encoder_hidden_size": 16, "max_position_embeddings": 64}
     config = BlipConfig(text_config=text_sizes, vision_config=vision, projection_dim=16 if tiny else 512)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = BlipForConditionalGeneration(config)
         with torch.no_grad():
             for parameter in model.parameters():

@@ -19,6 +19,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from pseudocap.files.atomic import unfinished
+from pseudocap.model.network import seeded
 from pseudocap.toyworld.corpora import film_at, word_generator
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.speech import still_caption
@@ -119,8 +120,7 @@ def build_vit(folder: Path, recipe: ViTRecipe, *, seed: int, progress: Progress 
     """Draw the stills, train, and write the ViT. Returns how often it names a held-out patch right."""
     grid = recipe.size // recipe.patch
     stills = draw_stills(recipe.stills, seed=seed, size=recipe.size, grid=grid, progress=progress)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         model = Naming(new_vit(recipe), recipe.width)
     held_out = max(1, recipe.stills // 50)
 

@@ -30,6 +30,7 @@ from pseudocap.bench.peers.peer_specs import Spec
 from pseudocap.captioner import PseudoCap
 from pseudocap.errors import CheckpointError, first_line
 from pseudocap.files.sources import check_repo, hub_answers, resolve_source
+from pseudocap.model.network import seeded
 from pseudocap.video.transforms import eval_tensor
 
 CLASSES: dict[str, tuple[Any, Any]] = {  # of peer_specs.KINDS
@@ -75,14 +76,16 @@ class Peer:
         self.name, self._most, self._device = spec.name, spec.max_new_tokens, torch.device(spec.device)
         self._kind, self.unscored = spec.kind, ""
         self._processor: Any = None
-        self._model: Any = self._loaded(spec).to(self._device).eval().requires_grad_(False)
+        with seeded(0):  # of random weights, which write to the last token that they may, where real ones stop earlier
+            self._model: Any = self._loaded(spec)
+        self._model.to(self._device).eval().requires_grad_(False)
         self.parameters = sum(parameter.numel() for parameter in self._model.parameters())
 
     def _loaded(self, spec: Spec) -> Any:
         kind, shape = CLASSES[spec.kind]
         if not spec.source:
             self.unscored = "random weights of transformers' default shape: no repo or directory was named"
-            return self._random(kind, shape())
+            return kind(shape())
         folder = Path(resolve_source(spec.source)).expanduser()
         source = str(folder) if folder.is_dir() else check_repo(spec.source)
         access = {"local_files_only": not hub_answers(source), "trust_remote_code": False}
@@ -98,16 +101,10 @@ class Peer:
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             self._processor = None
             self.unscored = f"random weights of its config, for the weights cannot be loaded: {first_line(error)}"
-            return self._random(kind, config)
+            return kind(config)
         if found["missing_keys"]:
             raise CheckpointError(f"its weights lack {len(found['missing_keys'])} tensors of its config")
         return model
-
-    def _random(self, kind: Any, config: Any) -> Any:
-        """Build a random peer, which writes to the last token that it may, where a real one would stop earlier."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return kind(config)
 
     def caption(self, clips: Sequence[Pixels]) -> list[str]:
         with torch.inference_mode():

@@ -13,6 +13,13 @@ from typing import Any
 
 from pseudocap.bench.speed.measure import Timing, take_turns
 
+EVERY_FRAME, FRAME_BY_FRAME, ALONE = "PyAV, every frame", "transformers, frame by frame", "OPT without adapters"
+FULL_ATTENTION = "full attention"
+FEWER_BITS = "frozen weights in fewer bits: not the same precision"
+TWO_STEPS = "two steps; a run of N steps is N times as long (extrapolated)"
+
+LONG: dict[str, Any] = {"rounds": 1, "full": True}
+
 
 @dataclass(frozen=True, slots=True)
 class Race:
@@ -31,6 +38,10 @@ class Race:
     note: str = ""
 
 
+def _race(ours: Callable[[], object], against: str, theirs: Callable[[], object], rounds: int) -> Mapping[str, Timing]:
+    return take_turns({"ours": ours, against: theirs}, rounds=rounds)
+
+
 def race_decoding(folder: Path, rounds: int, film: str, nearest: bool) -> Mapping[str, Timing]:
     """The centre frames of all 8 s clips of two minutes of 640x360, key frames every so many."""
     from pseudocap.bench.speed.decoding import benchmark_film, decode_clips, decode_everything
@@ -38,11 +49,9 @@ def race_decoding(folder: Path, rounds: int, film: str, nearest: bool) -> Mappin
 
     path = benchmark_film(folder / f"every_{film}_2min.mp4", film, minutes=2)
     times = centres(path)
-    runs: dict[str, Callable[[], object]] = {
-        "ours": lambda: decode_clips(path, times, nearest),
-        "PyAV, every frame": lambda: decode_everything(path, times),
-    }
-    return take_turns(runs, rounds=rounds)
+    return _race(
+        lambda: decode_clips(path, times, nearest), EVERY_FRAME, lambda: decode_everything(path, times), rounds
+    )
 
 
 def race_labelling(folder: Path, rounds: int, film: str) -> Mapping[str, Timing]:
@@ -54,11 +63,9 @@ def race_labelling(folder: Path, rounds: int, film: str) -> Mapping[str, Timing]
 
     path = benchmark_film(folder / f"every_{film}_10min.mp4", film, minutes=10)
     times = centres(path)
-    runs: dict[str, Callable[[], object]] = {
-        "ours": lambda: labelled(path, NullTeacher(), workers=0),
-        "PyAV, every frame": lambda: decode_everything(path, times),
-    }
-    return take_turns(runs, rounds=rounds)
+    return _race(
+        lambda: labelled(path, NullTeacher(), workers=0), EVERY_FRAME, lambda: decode_everything(path, times), rounds
+    )
 
 
 def race_blip(folder: Path, rounds: int, dtype: str) -> Mapping[str, Timing]:
@@ -73,11 +80,12 @@ def race_blip(folder: Path, rounds: int, dtype: str) -> Mapping[str, Timing]:
     write_blip(weights, image_size=384, tiny=False)
     times = centres(path)
     teacher = ImageTextTeacher(str(weights), decoding=LabelDecoding(max_new_tokens=12), dtype=dtype)
-    runs: dict[str, Callable[[], object]] = {
-        "ours": lambda: labelled(path, teacher, workers=0, batch_size=len(times)),
-        "transformers, frame by frame": plain_script(path, weights, times, 12),
-    }
-    return take_turns(runs, rounds=rounds)
+    return _race(
+        lambda: labelled(path, teacher, workers=0, batch_size=len(times)),
+        FRAME_BY_FRAME,
+        plain_script(path, weights, times, 12),
+        rounds,
+    )
 
 
 def race_attention(folder: Path, rounds: int, frames: int, other: str) -> Mapping[str, Timing]:
@@ -108,7 +116,7 @@ def race_loss(folder: Path, rounds: int) -> Mapping[str, Timing]:
     """64 captions of 8 to 24 tokens padded to 32, OPT-1.3B's width and vocabulary."""
     from pseudocap.bench.speed.loss import make_step
 
-    return take_turns({"ours": make_step("chunked"), "logits of everything": make_step("naive")}, rounds=rounds)
+    return _race(make_step("chunked"), "logits of everything", make_step("naive"), rounds)
 
 
 def race_streams(folder: Path, rounds: int) -> Mapping[str, Timing]:
@@ -120,11 +128,7 @@ def race_streams(folder: Path, rounds: int) -> Mapping[str, Timing]:
     tars.mkdir(exist_ok=True)
     write_tars(tars)
     index_tars(tars)
-    runs: dict[str, Callable[[], object]] = {
-        "ours": lambda: streamed(tars, RESUMED_AT, 1),
-        "a plain loop": lambda: plain(tars, RESUMED_AT, 1),
-    }
-    return take_turns(runs, rounds=rounds)
+    return _race(lambda: streamed(tars, RESUMED_AT, 1), "a plain loop", lambda: plain(tars, RESUMED_AT, 1), rounds)
 
 
 def race_generation(
@@ -150,13 +154,6 @@ def race_scoring(folder: Path, rounds: int) -> Mapping[str, Timing]:
 
     return measure(made_up_captions(videos=1000, each=20), turns=rounds)
 
-
-EVERY_FRAME, FRAME_BY_FRAME, ALONE = "PyAV, every frame", "transformers, frame by frame", "OPT without adapters"
-FULL_ATTENTION = "full attention"
-FEWER_BITS = "frozen weights in fewer bits: not the same precision"
-TWO_STEPS = "two steps; a run of N steps is N times as long (extrapolated)"
-
-LONG: dict[str, Any] = {"rounds": 1, "full": True}
 
 RACES = (
     Race("decode-12", EVERY_FRAME, 20, race_decoding, ("12", False)),
