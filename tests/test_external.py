@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 import torch
 from helpers.hub_server import Hub
-from helpers.image_text_models import write_blip2, write_encoder_decoder, write_git, write_idefics3, write_qwen2_vl
+from helpers.image_text_models import (
+    write_blip2,
+    write_encoder_decoder,
+    write_git,
+    write_idefics3,
+    write_qwen2_vl,
+    write_smolvlm,
+)
 from PIL import Image
 from transformers import (
     AutoModelForImageTextToText,
@@ -39,10 +46,18 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "git-video": lambda folder: write_git(folder, frames=4),
     "idefics3": write_idefics3,
     "qwen2-vl": write_qwen2_vl,
+    "smolvlm": write_smolvlm,
     "old": lambda folder: write_encoder_decoder(folder, processor=False),
     "trocr": write_encoder_decoder,
 }
-DEFAULTS = {"blip": "centre", "git": "centre", "git-video": "video", "idefics3": "centre", "qwen2-vl": "video"}
+DEFAULTS = {
+    "blip": "centre",
+    "git": "centre",
+    "git-video": "video",
+    "idefics3": "centre",
+    "qwen2-vl": "video",
+    "smolvlm": "video",
+}
 
 
 @pytest.fixture(scope="module")
@@ -127,23 +142,46 @@ def test_a_chat_style_model_is_asked_through_its_template(models: Path, films: l
 
 
 def test_a_model_of_videos_gets_frames_of_all_of_a_clip(models: Path, films: list[Path]) -> None:
-    git, qwen = models / "git-video", models / "qwen2-vl"
+    git = models / "git-video"
     frames = read_file(films[1], 4)[0]
     pixels = AutoProcessor.from_pretrained(git).image_processor(list(planar(frames)), return_tensors="pt").pixel_values
     assert external(git).caption(films[1], max_new_tokens=8) == generated(git, {"pixel_values": pixels[None]})
+
+
+@pytest.mark.parametrize("name", ["qwen2-vl", "smolvlm"])
+def test_a_chat_style_model_of_videos_is_asked_about_videos_and_stills(
+    name: str, models: Path, films: list[Path]
+) -> None:
+    model, folder = external(models / name), models / name
     frames = read_file(films[1], 8)[0]
-    inputs = AutoProcessor.from_pretrained(qwen)(
-        videos=[planar(frames)], text=[chat(qwen, "video", "Describe this video in one sentence.")],
+    inputs = AutoProcessor.from_pretrained(folder)(
+        videos=[planar(frames)], text=[chat(folder, "video", "Describe this video in one sentence.")],
         video_metadata=[VideoMetadata(total_num_frames=8, fps=8 / 5, frames_indices=list(range(8)))],
         do_sample_frames=False, return_tensors="pt",
     )  # fmt: skip
-    assert external(qwen).caption(films[1], max_new_tokens=8) == generated(qwen, dict(inputs))
-    still = AutoProcessor.from_pretrained(qwen)(
+    assert model.caption(films[1], max_new_tokens=8) == generated(folder, dict(inputs))
+    assert model.caption(films[1], max_new_tokens=8, beams=3) == generated(folder, dict(inputs), beams=3)
+    still = AutoProcessor.from_pretrained(folder)(
         images=list(planar(read_file(films[3], 1)[0])),
-        text=[chat(qwen, "image", "Describe this image in one sentence.")],
+        text=[chat(folder, "image", "Describe this image in one sentence.")],
         return_tensors="pt",
     )
-    assert external(qwen).caption(films[3], max_new_tokens=8) == generated(qwen, dict(still))
+    assert model.caption(films[3], max_new_tokens=8) == generated(folder, dict(still))
+
+
+@pytest.mark.parametrize("name", ["idefics3", "qwen2-vl", "smolvlm"])
+def test_a_chat_style_model_is_asked_about_several_pictures_at_once(name: str, models: Path, films: list[Path]) -> None:
+    model = external(models / name, "centre")
+    together = model.caption(films, max_new_tokens=8, batch_size=3)
+    assert together == [model.caption(film, max_new_tokens=8) for film in films]
+    assert len(set(together)) > 1
+
+
+def test_a_smolvlm_without_num2words_says_what_to_install(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transformers.models.smolvlm.processing_smolvlm.num2words", None)
+    with pytest.raises(CheckpointError, match="pip install num2words") as error:
+        external(models / "smolvlm")
+    assert "\n" not in str(error.value)
 
 
 def test_consensus_takes_the_caption_that_agrees_with_most(models: Path, films: list[Path], tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def quieten(*, many_trainings: bool = False) -> None:
     if many_trainings:
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     unwanted = are_progress_bars_disabled()
-    transformers.utils.logging.disable_progress_bar()  # "Loading weights", a fraction of a second
+    transformers.utils.logging.disable_progress_bar()  # "Writing model shards", and what the libraries load
     if not unwanted:
         enable_progress_bars()
 

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     words = with_shipped_configs(args.settings, TRAINABLE[args.regime])
     if not any(ASKS.match(word) for word in words):
-        refuse_absent(words)
+        refuse_absent(words, TRAINABLE[args.regime])
 
     # Here, after everything that can be checked without torch, which takes seconds to be imported.
     from pseudocap.cli.lightning_cli import TrainingCLI

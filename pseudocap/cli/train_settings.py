@@ -9,10 +9,16 @@ import yaml
 
 from pseudocap.errors import CheckpointError, ConfigError, DataError, nearest
 from pseudocap.files.sources import check_repo, is_directory
-from pseudocap.regimes.table import RegimeRow
+from pseudocap.regimes.table import ASR, SELF_CRITICAL, RegimeRow
 
 OUT = "runs/train"
 LAST = "checkpoints/last.ckpt"
+TARS = "DIR, tars, or memories that `pseudocap encode` wrote of them"
+NEEDED = {  # by regime and stream, where it is something else
+    (SELF_CRITICAL.name, "images"): "DIR (or --data.videos DIR), memories that `pseudocap encode captions.jsonl` wrote",
+    (ASR, "videos"): "DIR, the videos of the transcripts; or tars or memories, and --data.transcripts null",
+    (ASR, "transcripts"): "FILE, or null where --data.videos brings them",
+}
 
 
 def with_shipped_configs(settings: list[str], regime: RegimeRow) -> list[str]:
@@ -35,14 +41,16 @@ def with_shipped_configs(settings: list[str], regime: RegimeRow) -> list[str]:
     return words
 
 
-def refuse_absent(words: list[str]) -> None:
+def refuse_absent(words: list[str], regime: RegimeRow) -> None:
     """Refuse a run whose data, backbones or folder cannot be, as its config and its options name them. LightningCLI
     checks all other settings."""
     settings = _settings(words)
     for name in ("images", "videos", "transcripts"):
-        given = settings.get(f"data.{name}")
+        given, option = settings.get(f"data.{name}"), f"--data.{name}"
         if given is not None and not Path(given).exists():
-            raise DataError(f"--data.{name} {given}: there is no such tar or folder")
+            ours = option in (word.partition("=")[0] for word in words)
+            way_out = "" if ours else f"; the config names it: give {option} {NEEDED.get((regime.name, name), TARS)}"
+            raise DataError(f"{option} {given}: there is no such tar or folder{way_out}")
     for which in ("decoder", "encoder"):
         given = settings.get(f"model.model.init_args.{which}")
         if given is not None and not is_directory(given):

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.actions import Subcommand, add_actions
-from pseudocap.cli.checks import refuse_file
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
-from pseudocap.cli.tables import print_table
-from pseudocap.errors import CheckpointError, ConfigError, nearest
+from pseudocap.cli.zoo_list import print_rows, whence
+from pseudocap.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from pseudocap.hub.manifest import Row
@@ -52,7 +52,7 @@ def _list(args: argparse.Namespace) -> int:
     if not rows:
         print("no weights are released yet; name a registry of your own with --checkpoints FILE_OR_URL")
         return 0
-    _print_table(rows)
+    print_rows(rows)
     return 0
 
 
@@ -65,18 +65,17 @@ def _show(args: argparse.Namespace) -> int:
         raise ConfigError(f"--out is the picture of --gates; write --gates --out {args.out}")
     import yaml
 
-    from pseudocap.hub.manifest import all_rows
+    from pseudocap.hub.manifest import all_rows, offer
 
     rows = all_rows(args.checkpoints)
     row = rows.get(args.name)
     if row is None:
-        offer = ", ".join(rows) or "none"
-        raise CheckpointError(f"no row is named {args.name!r}{nearest(args.name, rows)}; there are: {offer}")
+        raise CheckpointError(f"no row is named {args.name!r}{offer(args.name, rows, args.checkpoints)}")
     if args.json:
         print(json.dumps(_document(row), indent=2))
         return 0
     print(yaml.safe_dump(dict(row.values), sort_keys=False, allow_unicode=True).rstrip())
-    print(f"\nin {_whence(row)}\nat {row.weights}")
+    print(f"\nin {whence(row)}\nat {row.weights}")
     use = "load" if row.external else "PseudoCap.from_pretrained"
     print(f"to use it: pseudocap.{use}({row.name!r})")
     return 0
@@ -95,16 +94,14 @@ def _verify(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from pseudocap.cli.progress import progress_of
-    from pseudocap.hub.manifest import all_rows
+    from pseudocap.hub.manifest import all_rows, offer
     from pseudocap.zoo.verify import TOLERANCE, RowFinding, verify_row, write_test_world
 
     quieten()
     rows = all_rows(args.checkpoints)
     for name in args.names:
         if name not in rows:
-            raise CheckpointError(
-                f"no row is named {name!r}{nearest(name, rows)}; there are: {', '.join(rows) or 'none'}"
-            )
+            raise CheckpointError(f"no row is named {name!r}{offer(name, rows, args.checkpoints)}")
     chosen = [rows[name] for name in args.names or rows]
     tolerance = TOLERANCE if args.tolerance is None else args.tolerance
     findings: list[RowFinding] = []
@@ -134,7 +131,7 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _add_build(parser: argparse.ArgumentParser) -> None:
-    add_option(parser, "--out", Path, "DIR", "the folder to work in; go on there", required=True)
+    add_option(parser, "--out", Path, "DIR", "the folder to work in; go on there")
     parser.add_argument(
         "--world", choices=("toy", "real"), default="toy", help="drawn films, or the real pictures and clips in --data"
     )
@@ -146,13 +143,8 @@ def _add_build(parser: argparse.ArgumentParser) -> None:
 
 
 def _build(args: argparse.Namespace) -> int:
-    if args.smoke and args.install:
-        raise ConfigError("--smoke makes weights that have learned nothing; --install is for the full build")
-    refuse_file("--out", args.out)
-    if (args.world == "real") != (args.data is not None):
-        raise ConfigError("--data DIR is the data of --world real: give both or neither")
-    if args.data is not None and not args.data.is_dir():
-        raise ConfigError(f"--data {args.data}: there is no such folder")
+    if problems := list(_problems(args)):
+        raise ConfigError("; ".join(problems))
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
     from pseudocap.stages import Workshop
@@ -175,8 +167,32 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
+def _problems(args: argparse.Namespace) -> Iterator[str]:
+    """Find all that a build lacks, before torch is imported and anything is made."""
+    if args.smoke and args.install:
+        yield "--smoke makes weights that have learned nothing; --install is for the full build"
+    if args.out is None:
+        yield "--out DIR is missing: the folder to work in"
+    elif args.out.exists() and not args.out.is_dir():
+        yield f"--out {args.out} is a file; name a folder"
+    if args.world == "toy":
+        if args.data is not None:
+            yield "--data DIR is the data of --world real: give both or neither"
+        return
+    from pseudocap.zoo.packaged import MODULE, WITHOUT_WEIGHTS
+
+    if args.data is None:
+        yield "--data DIR is the data of --world real (docs/zoo.md lists it): give both or neither"
+    else:
+        from pseudocap.zoo.real_data import RealData
+
+        yield from RealData(args.data).problems()
+    if not args.smoke and find_spec(MODULE) is None:
+        yield WITHOUT_WEIGHTS
+
+
 def _world(args: argparse.Namespace) -> Callable[[Workshop], list[Stage]]:
-    """Return what lists the stages of a world; what it learns from is checked before anything is made."""
+    """Return what lists the stages of a world."""
     from pseudocap.zoo import build, real, recipe
     from pseudocap.zoo.real_data import RealData
 
@@ -184,7 +200,6 @@ def _world(args: argparse.Namespace) -> Callable[[Workshop], list[Stage]]:
         toy = recipe.SMOKE_RECIPE if args.smoke else recipe.FULL_RECIPE
         return lambda shop: build.stages(shop, toy, args.workers)
     data = RealData(args.data.resolve())
-    data.check()
     own = recipe.REAL_SMOKE_RECIPE if args.smoke else recipe.REAL_RECIPE
     return lambda shop: real.stages(shop, own, data, args.workers)
 
@@ -197,40 +212,6 @@ def _document(row: Row) -> dict[str, Any]:
         "replaces_shipped": row.replaces_shipped,
         "address": row.weights,
     }
-
-
-def _whence(row: Row) -> str:
-    if row.shipped:
-        return "the package"
-    return f"{row.registry}{', in place of the shipped row' if row.replaces_shipped else ''}"
-
-
-def _print_table(rows: dict[str, Row]) -> None:
-    from rich.box import SIMPLE_HEAD
-
-    headings = ("name", "regime", "scores", "license", "in")
-    cells = (
-        (row.name, row.values["regime"], _scores(row), row.values["license"], _whence(row).removeprefix("the "))
-        for row in rows.values()
-    )
-    print_table("", headings, cells, left=headings, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-
-
-def _scores(row: Row) -> str:
-    """Return the first figure of each dataset, in two short lines; `zoo show` has all."""
-    lines = []
-    for score in row.values["scores"]:
-        first = list((score.get("metrics") or {}).items())[:1]
-        where = " ".join(str(score[part]) for part in ("dataset", "split") if score.get(part))
-        lines += [f"{where}:", *(f"{name} {_figure(value)}" for name, value in first)]
-    return "\n".join(lines)
-
-
-def _figure(value: object) -> str:
-    """Format a metric: a number, or a mapping with its value and interval."""
-    if isinstance(value, dict):
-        value = value.get("value")
-    return f"{value:.1f}" if isinstance(value, int | float) else str(value)
 
 
 ACTIONS = {

@@ -12,10 +12,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pseudocap.errors import CheckpointError, nearest
+from pseudocap.errors import CheckpointError
 from pseudocap.files.sources import COMMIT, HUB_SCHEME, REPO, check_repo, find_file, hub_file, is_cached, resolve_source
 from pseudocap.hub.addresses import drop_address, fetch_address
-from pseudocap.hub.manifest import URL, Row, all_rows
+from pseudocap.hub.manifest import URL, Row, all_rows, offer
 
 MODEL_TYPE = "pseudocap"
 CONFIG_FILE = "config.json"
@@ -103,8 +103,7 @@ def _row(
             f"--checkpoint {name}, pseudocap.load) and teaches (pseudocap label --teacher {name})"
         )
     if row is None:
-        offer = f"it offers {', '.join(rows)}" if rows else "no weights are released yet"
-        raise CheckpointError(f"{name} is no directory here{nearest(name, rows)}; checkpoints.yaml: {offer}")
+        raise CheckpointError(f"{name} is no directory here{offer(name, rows, checkpoints)}")
     if revision not in (None, row.revision):
         raise CheckpointError(
             f"{name} is revision {row.revision} of {row.weights} ({row.registry}), not {revision!r}; for another "

@@ -35,6 +35,9 @@ FIELDS: dict[str, type] = {
 }
 EXTERNAL = "external"  # in place of a regime: a model of transformers, made by others and captioning by itself
 EXTERNAL_FIELDS = {name: FIELDS[name] for name in ("name", "regime", "weights", "scores", "license")}
+SEES = "sees"  # what such a model takes, which a row may say
+PICTURES_OR_VIDEO = ("pictures", "video")
+PUBLISHED = "published"  # figures of captioners that cannot be loaded here: name, scores, weights
 SHA256 = re.compile(r"[0-9a-f]{64}")
 URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
@@ -127,6 +130,14 @@ def all_rows(registry: str | Path | None = None, *, local_files_only: bool = Fal
     return rows
 
 
+def offer(name: str, rows: Mapping[str, Row], registry: str | Path | None = None) -> str:
+    """Return the tail of a message about an unknown name: the nearest row, and the command that lists all."""
+    if not rows:
+        return "; no weights are released yet"
+    option = "" if registry is None else f" --checkpoints {registry}"
+    return f"{nearest(name, rows)}; `pseudocap zoo list{option}` lists the {len(rows)} that have a name"
+
+
 def read_manifest(source: str | Path, *, local_files_only: bool = False) -> list[dict[str, Any]]:
     """Return the checked rows of one file, on this disk or at an address."""
     try:
@@ -148,6 +159,16 @@ def read_manifest(source: str | Path, *, local_files_only: bool = False) -> list
     return rows
 
 
+def read_published() -> list[dict[str, Any]]:
+    """Return the shipped figures of captioners that no row can name: their weights are not public, or in a format of
+    their own."""
+    source = find_manifest()
+    entries: list[dict[str, Any]] = yaml.safe_load(source.read_text(encoding="utf-8")).get(PUBLISHED, [])
+    for position, entry in enumerate(entries):
+        _check_citations(entry, f"{source}, {PUBLISHED} {position} ({entry.get('name', 'no name')})")
+    return entries
+
+
 def _text(source: str, local_files_only: bool) -> str:
     if not URL.match(source):
         return Path(source).expanduser().read_text(encoding="utf-8")
@@ -164,7 +185,7 @@ def _check_row(row: object, *, where: str) -> None:
     where = f"{where} ({row.get('name', 'no name')})"
     fields = EXTERNAL_FIELDS if row.get("regime") == EXTERNAL else FIELDS
     for key in row:
-        if key not in fields:
+        if key not in fields and not (key == SEES and fields is EXTERNAL_FIELDS):
             raise CheckpointError(f"{where}: unknown field {key!r}{nearest(str(key), fields)}")
     for key, kind in fields.items():
         if key not in row:
@@ -183,13 +204,22 @@ def _check_sources(row: Mapping[str, Any], where: str) -> None:
         if key in row and (not isinstance(row[key].get("source"), str) or not row[key]["source"]):
             raise CheckpointError(f"{where}: {key} must name its source (a repo, an address or a packaged path)")
     if row["regime"] == EXTERNAL:
-        _check_citations(row, where)
+        _check_external(row, where)
     elif "sha256" not in row["weights"]:
         raise CheckpointError(f"{where}: weights must carry the sha256 of the file")
     elif not SHA256.fullmatch(str(row["weights"]["sha256"])):
         raise CheckpointError(
             f"{where}: weights.sha256 must be 64 hexadecimal digits, not {row['weights']['sha256']!r}"
         )
+
+
+def _check_external(row: Mapping[str, Any], where: str) -> None:
+    if row.get(SEES, "video") not in PICTURES_OR_VIDEO:
+        raise CheckpointError(f"{where}: {SEES} must be {' or '.join(PICTURES_OR_VIDEO)}, not {row[SEES]!r}")
+    size = row["weights"].get("gigabytes", 1)
+    if isinstance(size, bool) or not isinstance(size, int | float) or size <= 0:
+        raise CheckpointError(f"{where}: weights.gigabytes must be a number above 0, not {size!r}")
+    _check_citations(row, where)
 
 
 def _check_citations(row: Mapping[str, Any], where: str) -> None:

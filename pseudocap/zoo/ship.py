@@ -21,6 +21,7 @@ from pseudocap.evaluate.views import PLAIN, VIEWS
 from pseudocap.files.atomic import write_text
 from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
+from pseudocap.hub.manifest import PUBLISHED
 from pseudocap.metrics.measures import METRICS
 from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Workshop, commit
@@ -94,21 +95,23 @@ def finish(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int) -> dict[
     return {"bytes": size}
 
 
-def manifest_text(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return checkpoints.yaml of these rows."""
-    return HEADER + yaml.safe_dump({"checkpoints": list(rows)}, sort_keys=False, allow_unicode=True, width=120)
+def manifest_text(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Return checkpoints.yaml of these rows, and of the published figures that stand behind them."""
+    document = {"checkpoints": list(rows)} | ({PUBLISHED: list(published)} if published else {})
+    return HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
 def install(built: Path, package: Path = PACKAGE) -> None:
     """Put a finished build where the source tree ships it from; what another build made stays beside it."""
     target, rows = package / "zoo" / "shipped", package.parent / "checkpoints.yaml"
     made = yaml.safe_load((built / "checkpoints.yaml").read_text(encoding="utf-8"))["checkpoints"]
-    there = yaml.safe_load(rows.read_text(encoding="utf-8"))["checkpoints"] if rows.is_file() else []
+    there = yaml.safe_load(rows.read_text(encoding="utf-8")) if rows.is_file() else {"checkpoints": []}
     for folder in sorted((built / "shipped").iterdir()):
         shutil.rmtree(target / folder.name, ignore_errors=True)
         shutil.copytree(folder, target / folder.name)
     news = {row["name"]: row for row in made}
-    write_text(rows, manifest_text([*(news.pop(row["name"], row) for row in there), *news.values()]))
+    kept = [news.pop(row["name"], row) for row in there["checkpoints"]]
+    write_text(rows, manifest_text([*kept, *news.values()], there.get(PUBLISHED, ())))
 
 
 def regime_table(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:

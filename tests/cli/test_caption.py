@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from helpers.image_text_models import write_encoder_decoder, write_git, write_qwen2_vl
+from helpers.image_text_models import write_encoder_decoder, write_git, write_qwen2_vl, write_smolvlm
 from helpers.shaded_films import write_film
 
 from pseudocap import PseudoCap, load
@@ -273,15 +274,16 @@ def test_a_model_of_transformers_goes_through_the_same_files_failures_and_format
     assert len(list((tmp_path / "seen").iterdir())) == 1
 
 
+@pytest.mark.parametrize("write", [write_qwen2_vl, write_smolvlm])
 def test_a_row_may_name_a_model_of_transformers(
-    films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    write: Callable[[Path], None], films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_qwen2_vl(tmp_path / "qwen")
-    row = {"name": "mine", "regime": "external", "weights": {"source": "qwen"}, "scores": [], "license": "MIT"}
+    write(tmp_path / "asked")
+    row = {"name": "mine", "regime": "external", "weights": {"source": "asked"}, "scores": [], "license": "MIT"}
     (tmp_path / "rows.yaml").write_text(yaml.safe_dump({"checkpoints": [row]}))
     registry = ("--checkpoints", tmp_path / "rows.yaml")
     assert caption(films / "a.mp4", "--checkpoint", "mine", *registry, "--prompt", "what runs", "--num-frames", 4) == 0
-    model = load(tmp_path / "qwen", device="cpu")
+    model = load(tmp_path / "asked", device="cpu")
     assert capsys.readouterr().out == f"{model.caption(films / 'a.mp4', prompt='what runs', num_frames=4)}\n"
 
 
@@ -290,7 +292,8 @@ def test_a_row_may_name_a_model_of_transformers(
     [
         (["{root}/opt"], "opt is a opt, which writes no text about pictures"),
         (["{root}/empty"], "empty is no PseudoCap checkpoint: it has no config.json"),
-        (["nothing-of-this-name"], "nothing-of-this-name is no directory here"),
+        (["nothing-of-this-name"], "nothing-of-this-name is no directory here; `pseudocap zoo list` lists the"),
+        (["smolvlm-500m"], "is no directory here (did you mean 'smolvlm2-500m'?); `pseudocap zoo list` lists the"),
         (["{root}/ours", "--frames", "centre"], "frames is centre, which is for image-text models of transformers"),
         (["{root}/old", "--prompt", "a dog"], "which takes no prompt: leave prompt out"),
         (["{root}/blip", "--frames", "video"], "takes pictures alone: name centre or consensus"),

@@ -132,6 +132,38 @@ def test_train(words: str, message: str, error_without_torch: Error) -> None:
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("mixed --config toy", "the config names it: give --data.images DIR, tars, or memories"),
+        (
+            "self-critical --config toy",
+            "give --data.images DIR (or --data.videos DIR), memories that `pseudocap encode",
+        ),
+        ("asr --config toy", "give --data.videos DIR, the videos of the transcripts"),
+        ("asr --config toy --data.videos empty", "give --data.transcripts FILE, or null"),
+        ("self-critical --config toy --data.images gone", "gone: there is no such tar or folder\n"),
+    ],
+)
+def test_train_says_what_to_give_in_place_of_what_a_config_names(
+    words: str, told: str, error_without_torch: Error
+) -> None:
+    assert told in error_without_torch(f"train {words}")
+
+
+def test_zoo_build_reports_all_that_is_missing_at_once(workdir: Path, error_without_torch: Error) -> None:
+    error = error_without_torch("zoo build --world real --smoke --install")
+    assert all(told in error for told in ("--smoke makes weights", "--out DIR is missing", "--data DIR is the data of"))
+    error = error_without_torch("zoo build --world real --smoke --data empty --out captions.csv")
+    told = [
+        "--out captions.csv is a file",
+        "no tar of photographs",
+        "flickr8k/captions.jsonl",
+        "real_clips/captions.jsonl",
+    ]
+    assert all(each in error for each in told)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ("toy-mixed --data nowhere.csv", "nowhere.csv: there is no such file"),

@@ -53,10 +53,10 @@ def test_list_gives_the_rows_of_a_registry_beside_the_shipped(
 def test_rows_of_other_projects_are_listed_with_citations_and_not_verified(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "80")
     assert main(["zoo", "list"]) == 0
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("blip-large"))
-    assert line.split()[:2] == ["blip-large", "external"]
+    assert line.split() == ["blip-large", "pictures", "1.9", "GB", "BSD-3-Clause", "coco", "CIDEr", "136.7"]
     assert main(["zoo", "show", "blip-large"]) == 0
     printed = capsys.readouterr().out
     assert "cited: Li et al., BLIP" in printed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from transformers import (
     Qwen2VLImageProcessor,
     Qwen2VLProcessor,
     Qwen2VLVideoProcessor,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
     TrOCRConfig,
     TrOCRProcessor,
     VisionEncoderDecoderConfig,
@@ -90,7 +93,7 @@ def write_blip2(folder: Path) -> None:
 
 
 def write_idefics3(folder: Path) -> None:
-    """A chat-style model of images, as SmolVLM's ancestor is."""
+    """A chat-style model of images."""
     special = ["<end_of_utterance>", "<image>", "<fake_token_around_image>", "<global-img>"]
     tokenizer = _words_tokenizer([*special, *(f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7))])
     images = Idefics3ImageProcessor(size={"longest_edge": SIDE}, max_image_size={"longest_edge": SIDE})
@@ -103,6 +106,32 @@ def write_idefics3(folder: Path) -> None:
         pad_token_id=0,
     )
     spread(Idefics3ForConditionalGeneration(config)).save_pretrained(folder)
+
+
+def write_smolvlm(folder: Path) -> None:
+    """A SmolVLM2, laid out as its repos are: one file for pictures and videos, the template in a file of its own."""
+    special = ["<end_of_utterance>", "<image>", "<fake_token_around_image>", "<global-img>", "<|im_start|>", "<video>"]
+    tokenizer = _words_tokenizer([*special, *(f"<row_{row}_col_{col}>" for row in range(1, 7) for col in range(1, 7))])
+    tokenizer.save_pretrained(folder)
+    pixels = {"size": {"longest_edge": 2 * SIDE}, "max_image_size": {"longest_edge": SIDE}, "do_image_splitting": True}
+    sampling = {"fps": 1, "max_frames": 64, "video_size": {"longest_edge": SIDE}}
+    files: dict[str, dict[str, Any]] = {
+        "preprocessor_config": {
+            **pixels, "image_processor_type": "SmolVLMImageProcessor", "processor_class": "SmolVLMProcessor",
+            "video_sampling": sampling, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
+        },
+        "processor_config": {"image_seq_len": 4, "processor_class": "SmolVLMProcessor"},
+        "chat_template": {"chat_template": CHAT.replace("IMAGE", "<image>").replace("VIDEO", "<video>")},
+    }  # fmt: skip
+    for name, values in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(values))
+    config = SmolVLMConfig(
+        vision_config={**SMALL, "image_size": SIDE, "patch_size": 8},
+        text_config={"model_type": "llama", **LLAMA, "vocab_size": len(tokenizer), **_marks()},
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        pad_token_id=0,
+    )
+    spread(SmolVLMForConditionalGeneration(config)).save_pretrained(folder)
 
 
 def write_qwen2_vl(folder: Path) -> None:

@@ -7,7 +7,7 @@ import yaml
 
 from pseudocap import list_checkpoints
 from pseudocap.errors import CheckpointError
-from pseudocap.hub.manifest import find_manifest
+from pseudocap.hub.manifest import find_manifest, read_published
 
 ROW = {
     "name": "toy-mixed",
@@ -69,6 +69,8 @@ EXTERNAL = {
         ({"weights": {}}, "weights must name its source"),
         ({"scores": [{"dataset": "coco", "metrics": {"CIDEr": 1.0}}]}, "and cited: the paper and table"),
         ({"scores": [{"dataset": "coco", "cited": "a paper"}]}, "needs dataset, metrics, and cited"),
+        ({"sees": "films"}, "sees must be pictures or video, not 'films'"),
+        ({"weights": {"source": "hf://team/blip", "gigabytes": "2 GB"}}, "weights.gigabytes must be a number above 0"),
     ],
 )
 def test_a_row_of_another_projects_captioner_cites_its_figures(
@@ -77,6 +79,22 @@ def test_a_row_of_another_projects_captioner_cites_its_figures(
     assert list_checkpoints(write(tmp_path, {"checkpoints": [EXTERNAL]})) == [EXTERNAL]
     with pytest.raises(CheckpointError, match=message):
         list_checkpoints(write(tmp_path, {"checkpoints": [{**EXTERNAL, **change}]}))
+
+
+def test_what_a_captioner_takes_is_said_of_those_of_other_projects_alone(tmp_path: Path) -> None:
+    row = {**EXTERNAL, "sees": "video", "weights": {"source": "hf://team/blip", "gigabytes": 1.5}}
+    assert list_checkpoints(write(tmp_path, {"checkpoints": [row]})) == [row]
+    with pytest.raises(CheckpointError, match="unknown field 'sees'"):
+        list_checkpoints(write(tmp_path, {"checkpoints": [{**ROW, "sees": "video"}]}))
+
+
+def test_published_figures_of_what_cannot_be_loaded_are_cited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert {entry["name"] for entry in read_published()}.isdisjoint(row["name"] for row in list_checkpoints())
+    lacking = {"name": "GIT2", "scores": [{"dataset": "msvd", "metrics": {"CIDEr": 1.0}}]}
+    rows = write(tmp_path, {"checkpoints": [], "published": [lacking]})
+    monkeypatch.setattr("pseudocap.hub.manifest.find_manifest", lambda: rows)
+    with pytest.raises(CheckpointError, match=r"published 0 \(GIT2\): .*cited: the paper and table"):
+        read_published()
 
 
 def test_missing_fields_twice_used_names_and_other_documents_are_refused(tmp_path: Path) -> None:

@@ -78,10 +78,16 @@ def test_missing_parts_are_reported_before_anything_is_made(root: Path, tmp_path
     with pytest.raises(DataError, match=r"1 of the clips .* 1\.mp4"):
         RealData(root).check()
     (root / "flickr8k" / "00000.tar").unlink()
+    with pytest.raises(DataError, match=r"flickr8k holds no tar of photographs; .*1 of the clips"):
+        RealData(root).check()
     with pytest.raises(DataError, match="12 of the pictures"):
         RealData(root).write_photographs(tmp_path)
     (root / "real_clips" / "captions.jsonl").unlink()
-    with pytest.raises(DataError, match=r"real_clips.captions\.jsonl is missing"):
+    rows = [row for row in (root / "flickr8k" / "captions.jsonl").read_text().splitlines() if '"train"' in row]
+    (root / "flickr8k" / "captions.jsonl").write_text("\n".join(rows))
+    with pytest.raises(
+        DataError, match=r"no tar .*split 'dev'; .*split 'test'; .*real_clips.captions\.jsonl is missing"
+    ):
         RealData(root).check()
 
 

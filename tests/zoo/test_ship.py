@@ -155,9 +155,11 @@ def test_installing_a_build_leaves_what_other_builds_ship(tmp_path: Path) -> Non
     (package / "zoo" / "shipped" / "toy").mkdir()
     (package / "zoo" / "shipped" / "toy" / "stale.json").touch()
     for rows, names in ((tmp_path / "checkpoints.yaml", ("real", "toy")), (built / "checkpoints.yaml", ("toy",))):
-        rows.write_text(manifest_text([{"name": name, "of": rows.parent.name} for name in names]))
+        figures = [{"name": "GIT2", "scores": []}] if len(names) == 2 else []
+        rows.write_text(manifest_text([{"name": name, "of": rows.parent.name} for name in names], figures))
     install(built, package)
     shipped = {str(path.relative_to(package)) for path in package.rglob("*.json")}
     assert shipped == {"zoo/shipped/real/config.json", "zoo/shipped/toy/config.json"}
-    rows = yaml.safe_load((tmp_path / "checkpoints.yaml").read_text())["checkpoints"]
-    assert [(row["name"], row["of"]) for row in rows] == [("real", tmp_path.name), ("toy", "built")]
+    document = yaml.safe_load((tmp_path / "checkpoints.yaml").read_text())
+    assert [(row["name"], row["of"]) for row in document["checkpoints"]] == [("real", tmp_path.name), ("toy", "built")]
+    assert document["published"] == [{"name": "GIT2", "scores": []}]

@@ -13,6 +13,7 @@ import torch
 
 from pseudocap.decoding import Decoding, LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
+from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import check_repo, hub_answers, hub_file, resolve_source
 from pseudocap.label.sampling import KeyedSampling
 from pseudocap.label.teachers.base import Answer, View
@@ -103,9 +104,10 @@ class ImageTextModel:
                     f"{name} is a {config.model_type}, which writes no text about pictures; {EXAMPLE}"
                 )
             self._processor = _load_processor(source, options)
-            model, found = AutoModelForImageTextToText.from_pretrained(
-                source, **options, dtype=self._dtype, output_loading_info=True
-            )
+            with without_loading_bars():
+                model, found = AutoModelForImageTextToText.from_pretrained(
+                    source, **options, dtype=self._dtype, output_loading_info=True
+                )
         except CheckpointError:
             raise
         except (OSError, ValueError, KeyError, ImportError) as error:
@@ -150,9 +152,10 @@ class ImageTextModel:
     def _inputs(self, images: Sequence[np.ndarray], prompt: str) -> dict[str, Any]:
         planar = [self._planar(image) for image in images]
         if text := self._framed(prompt):
-            padded = {"padding": True} if self.is_chat else {}
+            # A chat's text has a list of images: SmolVLM would take those of a batch for the first text's.
+            pictures, padded = ([[each] for each in planar], {"padding": True}) if self.is_chat else (planar, {})
             inputs = self._processor(
-                images=planar, text=[text] * len(images), return_tensors="pt", **padded, **self._resize
+                images=pictures, text=[text] * len(images), return_tensors="pt", **padded, **self._resize
             )
         elif hasattr(self._processor, "image_processor"):  # BLIP would make an empty prompt of nothing
             inputs = self._processor.image_processor(planar, return_tensors="pt", **self._resize)

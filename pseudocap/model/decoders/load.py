@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from pseudocap.errors import CheckpointError, first_line
+from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import HUB_GGUF, find_file, find_gguf, pin_revision, read_json, resolve_source
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.decoders.base import Decoder
@@ -132,13 +133,14 @@ def _read(
     options: dict[str, Any] = {**access, "trust_remote_code": False, "output_loading_info": True}
     try:
         options["dtype"] = torch.float32 if file is None else only_dtype(file)
-        if file is None or not stored_in_8_bits(file):
-            lm, info = AutoModelForCausalLM.from_pretrained(address, **options)
-        else:
-            config = AutoConfig.from_pretrained(address, **access)
-            lm, info = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
-                None, config=config, state_dict=read_tensors(file), dtype=torch.float32, output_loading_info=True
-            )
+        with without_loading_bars():
+            if file is None or not stored_in_8_bits(file):
+                lm, info = AutoModelForCausalLM.from_pretrained(address, **options)
+            else:
+                config = AutoConfig.from_pretrained(address, **access)
+                lm, info = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)].from_pretrained(
+                    None, config=config, state_dict=read_tensors(file), dtype=torch.float32, output_loading_info=True
+                )
     except Exception as error:  # transformers meets damaged configs and weights with errors of every kind
         raise CheckpointError(f"the decoder in {source} could not be loaded: {transformers_reason(error)}") from error
     return lm, info

@@ -16,6 +16,7 @@ import torch
 from transformers import TimesformerConfig, TimesformerModel
 
 from pseudocap.errors import CheckpointError, first_line
+from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import resolve_source
 from pseudocap.model.weights import read_torch, transformers_access, transformers_reason
 
@@ -51,12 +52,13 @@ def from_huggingface_key(key: str) -> str:
 def read_huggingface(source: str | Path, access: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict]:
     """Read a TimesformerModel or TimesformerForVideoClassification; the classifier is left behind."""
     try:
-        model, info = TimesformerModel.from_pretrained(
-            resolve_source(source),
-            **transformers_access(source, access),
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
+        with without_loading_bars():
+            model, info = TimesformerModel.from_pretrained(
+                resolve_source(source),
+                **transformers_access(source, access),
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
     except Exception as error:  # transformers meets damaged configs and weights with errors of every kind
         raise CheckpointError(
             f"the TimeSformer in {source} could not be loaded: {transformers_reason(error)}"

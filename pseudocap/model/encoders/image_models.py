@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line, nearest
+from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import find_file, read_json, resolve_source
 from pseudocap.model.weights import read_tensors, read_torch, transformers_access, transformers_reason
 
@@ -188,9 +189,10 @@ def read_transformers(source: str | Path, access: Mapping[str, Any]) -> tuple[Va
     loud = logging.get_verbosity()
     logging.set_verbosity_error()  # the text tower and the classifier that stay behind are no news
     try:
-        network, info = kind.from_pretrained(
-            address, config=config, **offline, **options, dtype=torch.float32, output_loading_info=True
-        )
+        with without_loading_bars():
+            network, info = kind.from_pretrained(
+                address, config=config, **offline, **options, dtype=torch.float32, output_loading_info=True
+            )
     except Exception as error:  # and so do damaged weights
         raise CheckpointError(
             f"the image model in {source} could not be loaded: {transformers_reason(error)}"

