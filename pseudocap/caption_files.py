@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from pseudocap.captioner import FileCaptioner, Seen
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import DecodeError
-from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, TimedCaption
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, FileCaptions, TimedCaption
 from pseudocap.video.subtitles import merge_equal
 from pseudocap.video.tensors import read_file
 
@@ -17,15 +17,6 @@ __all__ = ["FileCaptions", "FileDecoding", "caption_densely", "caption_files"]
 
 DEFAULT = FileDecoding()
 Asked = FileDecoding  # its name of 0.1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileCaptions:
-    """Hold the captions of a file, and its error. A truncated file has both. A still lasts no time."""
-
-    file: str
-    captions: tuple[TimedCaption, ...] = ()
-    error: str = ""
 
 
 def caption_files(

@@ -69,8 +69,10 @@ def stretch_id(video: str, start: float | None, end: float | None) -> str:
 
 
 def row_line(**fields: object) -> str:
-    """Write a row as a line of JSON: the version first, then the fields that have a value."""
+    """Write a row as a line of JSON: the version first, then the fields that have a value; a caption may be empty."""
     present = {name: value for name, value in fields.items() if value not in (None, "", ())}
+    if fields.get("caption") == "":
+        present["caption"] = ""
     return json.dumps({"version": VERSION, **present}, ensure_ascii=False) + "\n"
 
 

@@ -45,6 +45,15 @@ Segment = TimedCaption  # of a transcript, as the recogniser gave it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FileCaptions:
+    """Hold the captions of a file, and its error. A truncated file has both. A still lasts no time."""
+
+    file: str
+    captions: tuple[TimedCaption, ...] = ()
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess:
     """Describe a checkpoint's input: `frames` square frames of `size` pixels, normalised by `mean` and `std`."""
 

@@ -7,24 +7,26 @@ import math
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.cli.caption_records import hash_run
 from pseudocap.cli.decoding import add_decoding_options, read_decoding
-from pseudocap.cli.delivery import FORMATS, counted, in_folder, plan_delivery
+from pseudocap.cli.delivery import FORMATS, CaptionDelivery, counted, form_of, in_folder, plan_delivery
 from pseudocap.cli.media_files import media_files
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
-from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner
+from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner, fingerprint
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.remote import RemotePath
-from pseudocap.types import CLIP_SECONDS, EXTERNAL_FRAMES, MIN_SECONDS, PRECISIONS
+from pseudocap.types import CLIP_SECONDS, EXTERNAL_FRAMES, IMAGE_EXTENSIONS, MIN_SECONDS, PRECISIONS, FileCaptions
 
 if TYPE_CHECKING:
-    from pseudocap.caption_files import FileCaptions
     from pseudocap.captioner import FileCaptioner
     from pseudocap.hub.external import External
     from pseudocap.hub.fetch import Fetched
@@ -33,8 +35,9 @@ EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern i
 that fsspec knows (s3://bucket/film.mp4).
 
 Without --out the captions are printed; with it they are a file of that folder for each FILE, or one file where the name
-says so: x.srt, x.vtt, x.txt or x.json of one FILE, x.jsonl or x.parquet of all. Files that cannot be read are listed at
-the end, and the exit code is then 1; the others are captioned all the same."""
+says so: x.srt, x.vtt, x.txt or x.json of one FILE, x.jsonl or x.parquet of all. The same command again skips the files
+that are finished, also after it was killed. Files that cannot be read are listed at the end, and the exit code is then
+1; the others are captioned all the same."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--clip-seconds", float, "S", "length of a clip (8)")
     add_option(parser, "--min-seconds", float, "S", "leave out a shorter rest (1)")
     parser.add_argument(
-        "--format", choices=FORMATS, default="text", help="json is one line a file; parquet a table of all (text)"
+        "--format",
+        choices=FORMATS,
+        help="jsonl is caption rows (docs/rows.md), json a document for each file, parquet a table of all "
+        "(what --out is named as, else text)",
     )
     add_option(
         parser,
@@ -59,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "DIR",
         "write a file for each instead of printing; also FILE.srt of one video, FILE.jsonl or FILE.parquet of all",
     )
+    add_flag(parser, "--overwrite", "caption anew what --out holds; else finished files are skipped")
     add_option(parser, "--preview", Path, "DIR", "also small films with the captions written below")
     add_decoding_options(parser, FileDecoding(), "beams top_p seed max_new_tokens num_frames batch_size prompt")
     parser.add_argument(
@@ -77,41 +84,105 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    dense = args.dense or args.format in ("srt", "vtt")
+    form = form_of(args.format, args.out)
+    dense = args.dense or form in ("srt", "vtt")
     lengths = _lengths(args, dense)
     decoding = read_decoding(args, FileDecoding)
-    failures: list[str] = []
-    with _files(args.files) as files:
+    if args.overwrite and args.out is None:
+        raise ConfigError("--overwrite is about the files of --out, which is missing")
+    with _files(args.files) as named:
         captioner = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
-        delivery = plan_delivery(files, form=args.format, dense=dense, out=args.out)
+        settings = {"checkpoint": fingerprint(captioner), "frames": args.frames, "precision": args.precision}
+        settings |= {"dense": dense, **lengths, **asdict(decoding), "batch_size": None}  # which changes no caption
+        files = [(each.name, each.path) for each in named]
+        delivery = plan_delivery(
+            files, form=form, dense=dense, out=args.out, checkpoint=args.checkpoint, run=hash_run(settings),
+            overwrite=args.overwrite,
+        )  # fmt: skip
         previews = in_folder(files, args.preview, ".preview.mp4", "--preview") if args.preview else None
-        filmed = 0
-        from pseudocap.cli.progress import progress_of
-
-        with progress_of("captioning", "files") as progress, delivery.kept():
-            # Here, after everything that can be checked without torch, which takes seconds to be imported.
-            from pseudocap.caption_files import caption_densely, caption_files
-
-            model = _model(args, captioner)
-            paths = [path for _, path in files]
-            captioned = (
-                caption_densely(model, paths, decoding, **lengths) if dense else caption_files(model, paths, decoding)
-            )
-            for number, ((name, path), found) in enumerate(zip(files, captioned, strict=True)):
-                if found.error:
-                    failures.append(found.error.replace(found.file, name))
-                delivery.take(number, name, found)
-                if previews is not None and found.captions and found.captions[-1].end > 0:
-                    problem = _preview(name, path, previews[number], found)
-                    filmed += not problem
-                    failures += problem
-                progress(number + 1, len(files))
+        todo = [number for number in range(len(files)) if not _is_done(number, named[number], delivery, previews)]
+        if skipped := len(files) - len(todo):
+            there = f"{counted(skipped, 'file')} whose captions are in {args.out}"
+            print(f"skipped: {there} (--overwrite captions them anew)", file=sys.stderr)
+        for number in todo:
+            named[number].fetch()
+        caption = partial(_captioned, args, captioner, decoding, lengths if dense else None)
+        left = todo or (delivery.journal is not None and delivery.journal.path.exists())  # of a run that was killed
+        failures, filmed = _deliver(named, todo, delivery, previews, caption) if left else ([], 0)
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     previewed = f"previews of {counted(filmed, 'file')} in {args.preview}" if filmed else ""
-    if written := [each for each in (delivery.summary(), previewed) if each]:
+    if written := [each for each in (delivery.summary() if todo else "", previewed) if each]:
         print(f"written: {'; '.join(written)}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _is_done(number: int, named: MediaFile, delivery: CaptionDelivery, previews: Sequence[Path] | None) -> bool:
+    if number not in delivery.finished:
+        return False
+    still = Path(named.name).suffix.lower() in IMAGE_EXTENSIONS
+    return previews is None or still or previews[number].is_file()
+
+
+def _captioned(
+    args: argparse.Namespace,
+    captioner: Fetched | External,
+    decoding: FileDecoding,
+    lengths: dict[str, float] | None,
+    paths: Sequence[Path],
+) -> Iterator[FileCaptions]:
+    """Caption files; where none of them can be opened that is found out without a captioner, which takes seconds."""
+    if (broken := _unreadable(paths)) is not None:
+        return iter(broken)
+    from pseudocap.caption_files import caption_densely, caption_files
+
+    model = _model(args, captioner)
+    return (
+        caption_files(model, paths, decoding) if lengths is None else caption_densely(model, paths, decoding, **lengths)
+    )
+
+
+def _unreadable(paths: Sequence[Path]) -> list[FileCaptions] | None:
+    """Return the error of each file; None where one can be opened."""
+    from pseudocap.video.decode import probe
+
+    broken = []
+    for path in paths:
+        try:
+            probe(path)
+        except DecodeError as error:
+            broken.append(FileCaptions(file=str(path), error=str(error)))
+        else:
+            return None
+    return broken
+
+
+def _deliver(
+    named: Sequence[MediaFile],
+    todo: Sequence[int],
+    delivery: CaptionDelivery,
+    previews: Sequence[Path] | None,
+    caption: Callable[[Sequence[Path]], Iterator[FileCaptions]],
+) -> tuple[list[str], int]:
+    """Caption what is to be done and write it; return what went wrong, and how many previews there are."""
+    from pseudocap.cli.progress import progress_of
+
+    failures: list[str] = []
+    filmed = 0
+    captioned = caption([named[number].path for number in todo]) if todo else iter(())
+    with progress_of("captioning", "files") as progress, delivery.kept():
+        for done, (number, found) in enumerate(zip(todo, captioned, strict=True), start=1):
+            name, path = named[number].name, named[number].path
+            if found.error:
+                failures.append(found.error.replace(found.file, name))
+                found = replace(found, error=failures[-1])
+            delivery.take(number, name, found)
+            if previews is not None and found.captions and found.captions[-1].end > 0:
+                problem = _preview(name, path, previews[number], found)
+                filmed += not problem
+                failures += problem
+            progress(done, len(todo))
+    return failures, filmed
 
 
 def _model(args: argparse.Namespace, captioner: Fetched | External) -> FileCaptioner[Any]:
@@ -154,28 +225,49 @@ def _preview(name: str, path: Path, target: Path, found: FileCaptions) -> list[s
     return []
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MediaFile:
+    """Hold how a file is called, and where it lies: what lies elsewhere once it is fetched, and by which word."""
+
+    name: str
+    path: Path
+    remote: RemotePath | None = None
+    word: str = ""
+
+    def fetch(self) -> None:
+        if self.remote is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self.remote.fetch(self.path)
+        except OSError as error:
+            raise DataError(f"{self.word} cannot be fetched: {first_line(error)}") from error
+
+
 @contextmanager
-def _files(given: Sequence[str]) -> Iterator[list[tuple[str, Path]]]:
-    """(how it is called, where it lies) of every file; what lies elsewhere is fetched and removed afterwards."""
+def _files(given: Sequence[str]) -> Iterator[list[MediaFile]]:
+    """Find the files; what lies elsewhere is removed afterwards."""
     with tempfile.TemporaryDirectory() as scratch:
-        found: list[tuple[str, Path]] = []
+        found: dict[str, MediaFile] = {}
         for number, word in enumerate(given):
-            if "://" in word:
-                found += _fetched(word, Path(scratch) / str(number))
-            else:
-                found += [(str(path), path) for path in media_files(word)]
-        yield list(dict.fromkeys(found))
+            listed = _listed(word, Path(scratch) / str(number)) if "://" in word else map(_here, media_files(word))
+            for each in listed:
+                found.setdefault(each.name, each)
+        yield list(found.values())
 
 
-def _fetched(url: str, folder: Path) -> list[tuple[str, Path]]:
+def _here(path: Path) -> MediaFile:
+    return MediaFile(name=str(path), path=path)
+
+
+def _listed(url: str, folder: Path) -> list[MediaFile]:
     try:
         remote = RemotePath(url).matching()
-        if not remote:
-            raise DataError(f"{url}: nothing there has such a name")
-        folder.mkdir()
-        fetched = [(each.url, folder / f"{number}{Path(each.name).suffix}") for number, each in enumerate(remote)]
-        for each, (_, target) in zip(remote, fetched, strict=True):
-            each.fetch(target)
-        return fetched
     except OSError as error:
         raise DataError(f"{url} cannot be fetched: {first_line(error)}") from error
+    if not remote:
+        raise DataError(f"{url}: nothing there has such a name")
+    return [
+        MediaFile(name=each.url, path=folder / f"{number}{Path(each.name).suffix}", remote=each, word=url)
+        for number, each in enumerate(remote)
+    ]

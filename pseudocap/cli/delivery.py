@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pseudocap.cli.caption_records import FolderRecord, Journal, Records, read_written, refuse_other_run, write_table
 from pseudocap.cli.checks import refuse_file
 from pseudocap.errors import ConfigError
-from pseudocap.files.atomic import try_to_write, unfinished, write_text
+from pseudocap.files.atomic import try_to_write, write_text
+from pseudocap.rows import row_line
+from pseudocap.types import IMAGE_EXTENSIONS, FileCaptions
 
-if TYPE_CHECKING:
-    from pseudocap.caption_files import FileCaptions
-
-FORMATS = ("text", "json", "srt", "vtt", "parquet")
-SUFFIX = {"text": ".txt", "json": ".json", "srt": ".srt", "vtt": ".vtt"}
-OF_ALL = {"json": ".jsonl", "parquet": ".parquet"}  # one file for all videos
+FORMATS = ("text", "json", "jsonl", "srt", "vtt", "parquet")
+SUFFIX = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "srt": ".srt", "vtt": ".vtt"}
+OF_ALL = {"json": ".jsonl", "jsonl": ".jsonl", "parquet": ".parquet"}  # one file for all videos
 
 
 @dataclass(kw_only=True, slots=True)
@@ -31,32 +31,48 @@ class CaptionDelivery:
     out: Path | None
     targets: Sequence[Path | None]  # of each file, where there is one for each; None is standard output
     of_all: bool
+    checkpoint: str = ""
+    run: str = ""
+    overwrite: bool = False
+    finished: frozenset[int] = frozenset()  # the files whose captions an earlier run has written
     captions: int = 0
     files: int = 0  # whose captions lie in files
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    records: dict[str, Records] = field(default_factory=dict)  # of one file of all, by video
+    failed: set[str] = field(default_factory=set)
+    journal: Journal | None = None
+    folder: FolderRecord | None = None
 
     @contextmanager
     def kept(self) -> Iterator[None]:
-        try:
+        """Write what is gathered, however it ends. What is to be overwritten goes first, so that the same command
+        without --overwrite goes on where one that overwrites was stopped."""
+        if self.overwrite:
+            for target in self.targets:
+                if target is not None:
+                    target.unlink(missing_ok=True)
+        if self.folder is not None:
+            self.folder.write()
+        if self.journal is None:
             yield
-        except BaseException:
-            if self.rows or self.lines:
-                self._write_gathered()
-            raise
-        if self.of_all:
-            self._write_gathered()
+            return
+        with self.journal.opened(overwrite=self.overwrite):
+            try:
+                yield
+            finally:
+                if self.records:
+                    self._write_gathered()
+                self.journal.path.unlink()  # unless that failed
 
     def take(self, number: int, name: str, found: FileCaptions) -> None:
         self.captions += len(found.captions)
-        if self.of_all:
-            self.files += 1
-            if self.form == "parquet":
-                self.rows += _rows(name, found)
-            else:
-                self.lines.append(_formatted(name, found, self.form, self.dense))
-        elif found.captions or self.form == "json":
-            self._deliver(self.targets[number], name, _formatted(name, found, self.form, self.dense))
+        if self.journal is not None:
+            self.files += bool(found.captions)
+            key, records = self.key(name), self._records(name, found)
+            self.records[key] = records
+            self.failed = self.failed | {key} if found.error else self.failed - {key}
+            self.journal.add(key, records, failed=bool(found.error))
+        elif found.captions or self.form in ("json", "jsonl"):
+            self._deliver(self.targets[number], name, found)
 
     def summary(self) -> str:
         """Summarise for people what was written where."""
@@ -64,10 +80,20 @@ class CaptionDelivery:
             return f"{counted(self.captions, 'caption')} in {self.out}"
         return f"captions of {counted(self.files, 'file')} in {self.out}" if self.files else ""
 
-    def _deliver(self, target: Path | None, name: str, text: str) -> None:
+    def key(self, name: str) -> str:
+        """Return how rows name a video: by its path from the folder that they lie in, so that both may move."""
+        if self.out is None or self.form not in ("jsonl", "parquet") or "://" in name or Path(name).is_absolute():
+            return name
+        home = self.out.parent if self.of_all else self.out
+        return Path(os.path.relpath(name, home)).as_posix()
+
+    def _deliver(self, target: Path | None, name: str, found: FileCaptions) -> None:
+        text = self._text(name, found)
         if target is not None:
             write_text(target, text)
-            self.files += 1
+            self.files += bool(found.captions)
+            if self.folder is not None:
+                self.folder.note(target, failed=bool(found.error))
             return
         if self.form == "text" and len(self.targets) > 1:
             text = "".join(f"{name}: {line}\n" for line in text.splitlines())
@@ -75,23 +101,67 @@ class CaptionDelivery:
 
     def _write_gathered(self) -> None:
         assert self.out is not None, "plan_delivery has seen to it"
+        rows = [record for records in self.records.values() for record in records]
         if self.form == "parquet":
-            _write_table(self.rows, self.out)
+            write_table(rows, self.out, run=self.run, failed=self.failed)
         else:
-            write_text(self.out, "".join(self.lines))
+            write_text(self.out, "".join(row_line(**row) for row in rows))
+
+    def _records(self, name: str, found: FileCaptions) -> Records:
+        by = {"checkpoint": self.checkpoint, "run": self.run}
+        if self.form == "json":
+            return [{"file": name, "captions": _timed(found), "error": found.error, **by}]
+        video = self.key(name)
+        whole = not self.dense or Path(name).suffix.lower() in IMAGE_EXTENSIONS  # one caption, of all of it
+        rows: Records = []
+        for each in found.captions:
+            times = {} if whole and self.form == "jsonl" else {"start": each.start, "end": each.end}
+            rows.append({"video": video, **times, "caption": each.text})
+        if self.form == "parquet":
+            return rows
+        errors = [{"video": video, "error": found.error}] if found.error else []
+        return [{**row, **by} for row in (*rows, *errors)]
+
+    def _text(self, name: str, found: FileCaptions) -> str:
+        from pseudocap.video.subtitles import clock, to_srt, to_vtt
+
+        if self.form == "srt":
+            return to_srt(found.captions)
+        if self.form == "vtt":
+            return to_vtt(found.captions)
+        if self.form in ("json", "jsonl"):
+            return "".join(row_line(**record) for record in self._records(name, found))
+        if self.dense:
+            return "".join(f"{clock(each.start)} - {clock(each.end)}  {each.text}\n" for each in found.captions)
+        return "".join(f"{each.text}\n" for each in found.captions)
 
 
-def plan_delivery(files: Sequence[tuple[str, Path]], *, form: str, dense: bool, out: Path | None) -> CaptionDelivery:
-    """Refuse, before anything is captioned, a path that does not fit the format or that cannot be written to."""
+def form_of(form: str | None, out: Path | None) -> str:
+    """Return the format that was asked for, else that of the name of --out, else text."""
+    return form or _form_of(out) or "text"
+
+
+def plan_delivery(
+    files: Sequence[tuple[str, Path]],
+    *,
+    form: str,
+    dense: bool,
+    out: Path | None,
+    checkpoint: str = "",
+    run: str = "",
+    overwrite: bool = False,
+) -> CaptionDelivery:
+    """Refuse, before anything is captioned, a path that does not fit the format or that cannot be written to; find what
+    an earlier `run` has finished there."""
     targets: Sequence[Path | None] = [None] * len(files)
     named = _form_of(out)
     if form == "parquet" and named != "parquet":
         raise ConfigError("--format parquet writes one table: name it with --out captions.parquet")
-    if out is not None and named not in (None, form):
+    of_all = out is not None and named is not None and out.suffix.lower() == OF_ALL.get(form)
+    if out is not None and named not in (None, form) and not of_all:
         raise ConfigError(
             f"--out {out} is named as {named} is, and --format is {form}; let them agree, or name a folder"
         )
-    of_all = out is not None and named is not None and out.suffix.lower() == OF_ALL.get(form)
     if out is not None and named is not None:
         if len(files) > 1 and not of_all:
             other = f", or a file that ends in {OF_ALL[form]}" if form in OF_ALL else ""
@@ -102,14 +172,51 @@ def plan_delivery(files: Sequence[tuple[str, Path]], *, form: str, dense: bool, 
         targets = in_folder(files, out, SUFFIX[form], "--out")
     elif form in ("srt", "vtt") and len(files) > 1:
         raise ConfigError(f"--format {form} of several files needs --out DIR: one file for each")
-    return CaptionDelivery(form=form, dense=dense, out=out, targets=targets, of_all=of_all)
+    delivery = CaptionDelivery(
+        form=form, dense=dense, out=out, targets=targets, of_all=of_all, checkpoint=checkpoint, run=run,
+        overwrite=overwrite,
+    )  # fmt: skip
+    if of_all:
+        _go_on_in_file(delivery, [name for name, _ in files])
+    elif out is not None and named is None:
+        _go_on_in_folder(delivery)
+    return delivery
+
+
+def _go_on_in_file(delivery: CaptionDelivery, names: Sequence[str]) -> None:
+    """Take over what the file and the journal of an interrupted run hold; rows of other videos stay as they are."""
+    assert delivery.out is not None, "it is one file of all"
+    delivery.journal = Journal(delivery.out, delivery.run)
+    if delivery.overwrite or not delivery.run:
+        return
+    field_of = "file" if delivery.form == "json" else "video"
+    written, wrong = read_written(delivery.out, delivery.form, field_of)
+    keys = [delivery.key(name) for name in names]
+    for key in keys:
+        if any(record.get("run") != delivery.run for record in written.get(key, ())):
+            raise refuse_other_run(delivery.out, key)
+    journaled, wrong_since = delivery.journal.read()
+    delivery.records = {**written, **journaled}
+    delivery.failed = (wrong - journaled.keys()) | wrong_since
+    finished = delivery.records.keys() - delivery.failed
+    delivery.finished = frozenset(number for number, key in enumerate(keys) if key in finished)
+
+
+def _go_on_in_folder(delivery: CaptionDelivery) -> None:
+    assert delivery.out is not None, "it is a folder"
+    delivery.folder = FolderRecord(folder=delivery.out, form=delivery.form, run=delivery.run)
+    if delivery.overwrite or not delivery.run:
+        return
+    finished = delivery.folder.finished([target for target in delivery.targets if target is not None])
+    delivery.finished = frozenset(number for number, target in enumerate(delivery.targets) if target in finished)
 
 
 def _form_of(out: Path | None) -> str | None:
     """Return the format that a file's name implies; None of a folder."""
     if out is None or out.is_dir():
         return None
-    return next((form for form, suffix in (*SUFFIX.items(), *OF_ALL.items()) if suffix == out.suffix.lower()), None)
+    forms = {suffix: form for form, suffix in (*OF_ALL.items(), *SUFFIX.items())}  # .jsonl is jsonl before json
+    return forms.get(out.suffix.lower())
 
 
 def in_folder(files: Sequence[tuple[str, Path]], folder: Path, suffix: str, option: str) -> list[Path]:
@@ -131,31 +238,5 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _rows(name: str, found: FileCaptions) -> list[dict[str, Any]]:
-    return [{"video": name, "start": each.start, "end": each.end, "caption": each.text} for each in found.captions]
-
-
-def _write_table(rows: list[dict[str, Any]], target: Path) -> None:
-    """Write what `datasets.load_dataset("parquet", data_files=...)` reads: a row for each caption."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    kinds = [("video", pa.string()), ("start", pa.float64()), ("end", pa.float64()), ("caption", pa.string())]
-    with unfinished(target) as scratch:
-        parquet.write_table(pa.Table.from_pylist(rows, schema=pa.schema(kinds)), scratch)
-
-
-def _formatted(name: str, found: FileCaptions, form: str, dense: bool) -> str:
-    from pseudocap.video.subtitles import clock, to_srt, to_vtt
-
-    if form == "srt":
-        return to_srt(found.captions)
-    if form == "vtt":
-        return to_vtt(found.captions)
-    if form == "json":
-        captions = [{"start": each.start, "end": each.end, "text": each.text} for each in found.captions]
-        document = {"file": name, "captions": captions} | ({"error": found.error} if found.error else {})
-        return json.dumps(document, ensure_ascii=False) + "\n"
-    if dense:
-        return "".join(f"{clock(each.start)} - {clock(each.end)}  {each.text}\n" for each in found.captions)
-    return "".join(f"{each.text}\n" for each in found.captions)
+def _timed(found: FileCaptions) -> list[dict[str, Any]]:
+    return [{"start": each.start, "end": each.end, "text": each.text} for each in found.captions]

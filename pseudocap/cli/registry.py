@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,6 +48,19 @@ def find_captioner(
     found = fetch(name, checkpoints=checkpoints)
     check_folder(found.folder, {"decoder": decoder, "encoder": encoder})
     return found
+
+
+def fingerprint(found: Fetched | External) -> str:
+    """Name the weights that captions come from: their content or, of a model of transformers here, its files by size
+    and time, so that a captioner that has learned since is another one."""
+    folder = getattr(found, "folder", None)
+    if folder is not None:
+        files = sorted(folder / name for name in ("config.json", "adapter_model.safetensors"))
+        return hashlib.sha256(b"".join(path.read_bytes() for path in files if path.is_file())).hexdigest()
+    here = Path(found.source).expanduser()
+    files = sorted(path for path in here.glob("*") if path.is_file()) if here.is_dir() else []
+    state = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    return json.dumps([found.source, found.revision, state])
 
 
 def print_toy_notice(name: str, made_of: PseudoCapConfig | str) -> None:

@@ -214,4 +214,9 @@ def _opening_problem(path: str, error: Exception) -> str:
         return "this is a folder, not a video file"
     if os.path.getsize(path) == 0:  # noqa: PTH202
         return "the file is empty (0 bytes)"
-    return f"FFmpeg cannot open it as a video: {getattr(error, 'strerror', None) or error}"
+    return f"FFmpeg cannot open it as a video or a picture: {reason(error)}"
+
+
+def reason(error: Exception) -> str:
+    """Return what FFmpeg says is wrong, without its number and the name of its function."""
+    return str(getattr(error, "strerror", None) or error)

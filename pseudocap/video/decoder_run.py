@@ -15,7 +15,7 @@ import av
 from av.packet import Packet
 
 from pseudocap.errors import DecodeError
-from pseudocap.video.container import OpenVideo
+from pseudocap.video.container import OpenVideo, reason
 
 
 class Run:
@@ -136,7 +136,11 @@ def decode(source: OpenVideo, packet: Packet | None, *, skip_nonref: bool = Fals
     except EOFError:
         return []
     except (av.FFmpegError, OSError) as error:
-        raise DecodeError(source.path, f"the stream is damaged: {error}") from error
+        if any(name == "image2" or name.endswith("_pipe") for name in source.formats):
+            kind = {"mjpeg": "JPEG"}.get(source.codec, source.codec.upper())
+            problem = f"the picture is damaged, or is no {kind} ({reason(error)}): save or fetch it again"
+            raise DecodeError(source.path, problem) from error
+        raise DecodeError(source.path, f"the stream is damaged: {reason(error)}") from error
 
 
 def first_frame(source: OpenVideo) -> tuple[Packet, av.VideoFrame]:

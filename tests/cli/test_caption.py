@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +19,9 @@ from pseudocap import PseudoCap, load
 from pseudocap.caption_files import FileCaptions
 from pseudocap.cli.delivery import CaptionDelivery, plan_delivery
 from pseudocap.cli.main import main
+from pseudocap.data.corpora.own import read_own
+from pseudocap.data.videos import VideoFolder
+from pseudocap.rows import read_rows, row_line
 from pseudocap.types import TimedCaption
 from pseudocap.video.decode import open_video, probe
 from pseudocap.zoo.tiny import write_blip, write_opt
@@ -79,7 +84,7 @@ def test_subtitles_of_several_files_lie_in_a_folder(
 ) -> None:
     out = tmp_path / "out"
     assert caption(films, "--checkpoint", checkpoint, "--format", "srt", "--clip-seconds", 1, "--out", out) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt", "c.srt"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["a.srt", "b.srt", "c.srt"]
     assert "00:00:00,000 --> " in (out / "a.srt").read_text()
     assert capsys.readouterr().err.splitlines()[-1] == f"written: captions of 3 files in {out}"
     one = tmp_path / "one" / "said.srt"
@@ -98,7 +103,7 @@ def test_json_lines_of_all_files_are_one_file_the_broken_ones_among_them(
     rows = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [row["file"] for row in rows] == [str(path) for path in named]
     assert ["error" in row for row in rows] == [False, True, False]
-    assert capsys.readouterr().err.splitlines()[-1] == f"written: captions of 3 files in {lines}"
+    assert capsys.readouterr().err.splitlines()[-1] == f"written: captions of 2 files in {lines}"
 
 
 def test_what_is_captioned_by_an_early_end_is_kept(tmp_path: Path) -> None:
@@ -133,6 +138,130 @@ def test_what_was_written_where_is_told_and_of_what_failed_nothing(
     table = tmp_path / "all.parquet"
     assert caption(films / "a.mp4", "--checkpoint", checkpoint, "--format", "parquet", "--out", table) == 0
     assert capsys.readouterr().err.splitlines()[-1] == f"written: 1 caption in {table}"
+
+
+def rows_of(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_rows_go_where_out_is_named_so_and_name_films_from_there(
+    films: Path, checkpoint: str, model: PseudoCap, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (films / "broken.mp4").write_text("no film")
+    out = tmp_path / "said" / "captions.jsonl"
+    assert caption("films", "--checkpoint", checkpoint, "--out", out) == 1
+    rows = rows_of(out)
+    assert [row["video"] for row in rows] == [f"../films/{name}.mp4" for name in ("a", "b", "broken", "more/c")]
+    assert [row["caption"] for row in rows if "error" not in row] == model.caption(sorted(films.rglob("[abc].mp4")))
+    assert {row["version"] for row in rows} == {1}
+    assert rows[2]["error"].startswith("films/broken.mp4: FFmpeg cannot open it")
+    corpus = read_own(out, split="train")
+    folder = VideoFolder(out.parent)
+    assert [folder.find(row).resolve() for row in corpus.rows] == sorted(films.rglob("[abc].mp4"))
+    assert caption("films/a.mp4", "--checkpoint", checkpoint, "--dense", "--clip-seconds", 2, "--out", "x.jsonl") == 0
+    dense = rows_of(tmp_path / "x.jsonl")
+    assert all({"video", "start", "end", "caption"} <= row.keys() for row in dense)
+
+
+@pytest.mark.parametrize("name", ["captions.jsonl", "captions.parquet", "out"])
+def test_the_same_command_captions_what_is_new_or_failed(
+    name: str, films: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (films / "broken.mp4").write_text("no film")
+    words = (films, "--checkpoint", checkpoint, "--out", tmp_path / name)
+    assert caption(*words) == 1
+    capsys.readouterr()
+    write_film(films / "broken.mp4", seconds=2)
+    write_film(films / "new.mp4", seconds=2, seed=5)
+    assert caption(*words) == 0
+    skipped, written = capsys.readouterr().err.splitlines()[-2:]
+    assert skipped.startswith("skipped: 3 files whose captions are in ")
+    noun = "2 captions" if name.endswith(".parquet") else "captions of 2 files"
+    assert written == f"written: {noun} in {tmp_path / name}"
+    once = tmp_path / f"once-{name}"
+    assert caption(*words[:-1], once) == 0
+    if once.is_dir():
+        assert [path.read_text() for path in sorted(once.iterdir())] == [
+            path.read_text() for path in sorted((tmp_path / name).iterdir())
+        ]
+    else:  # in the order in which they came
+        both = [[(row.id, row.captions) for row in read_rows(path)] for path in (once, tmp_path / name)]
+        assert sorted(both[0]) == sorted(both[1])
+    capsys.readouterr()
+    files = [path for path in (tmp_path / name, *(tmp_path / name).glob("*")) if path.is_file()]
+    before = [path.stat().st_mtime_ns for path in files]
+    assert caption(*words) == 0
+    assert capsys.readouterr().err.startswith("skipped: 5 files")
+    assert [path.stat().st_mtime_ns for path in files] == before
+
+
+@pytest.mark.parametrize("name", ["captions.jsonl", "captions.parquet", "out"])
+def test_captions_of_other_options_are_not_overwritten_unless_one_says_so(
+    name: str, films: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (films / "a.mp4", films / "b.mp4", "--checkpoint", checkpoint, "--out", tmp_path / name)
+    assert caption(*words) == 0
+    assert caption(*words, "--batch-size", 1) == 0  # which changes no caption
+    capsys.readouterr()
+    assert caption(*words, "--max-new-tokens", 3) == 2
+    refusal = capsys.readouterr().err
+    assert "that this command would not write" in refusal
+    assert refusal.count("\n") == 1
+    assert caption(*words, "--max-new-tokens", 3, "--overwrite") == 0
+    assert capsys.readouterr().err.splitlines()[-1].startswith("written: ")
+    assert caption(*words, "--max-new-tokens", 3) == 0
+    assert caption(*words) == 2
+    assert not list(tmp_path.glob("*/*.journal"))
+
+
+@pytest.mark.parametrize("name", ["captions.jsonl", "captions.parquet", "out"])
+def test_kill_9_in_the_middle_loses_and_doubles_nothing(
+    name: str, films: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--checkpoint", checkpoint, "--dense", "--clip-seconds", 1, "--out")
+    pid = os.fork()
+    if pid == 0:  # dies as it writes what the second film says
+        deliver, seen = CaptionDelivery.take, []
+
+        def dies(self: CaptionDelivery, number: int, file: str, found: FileCaptions) -> None:
+            seen.append(file)
+            if len(seen) == 2 and self.journal is not None:
+                os.write(self.journal._file.fileno(), b'{"file": "incompl')
+            if len(seen) == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            deliver(self, number, file, found)
+
+        CaptionDelivery.take = dies  # type: ignore[method-assign]
+        caption(films, *words, tmp_path / name)
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
+    assert caption(films, *words, tmp_path / name) == 0
+    assert "skipped: 1 file whose" in capsys.readouterr().err
+    assert caption(films, *words, tmp_path / f"once-{name}") == 0
+    whole, once = (
+        [each for each in (path, *path.rglob("*")) if each.is_file()]
+        for path in (tmp_path / name, tmp_path / f"once-{name}")
+    )
+    assert [path.read_bytes() for path in sorted(whole)] == [path.read_bytes() for path in sorted(once)]
+    assert not list(tmp_path.rglob("*.journal"))
+
+
+def test_what_was_captioned_goes_on_to_the_other_verbs(
+    films: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    references = tmp_path / "references.jsonl"
+    references.write_text("".join(row_line(video=name, caption="a dog runs") for name in ("a", "b", "c")))
+    for form, out in (("json", "documents.jsonl"), ("jsonl", "captions.jsonl"), ("parquet", "captions.parquet")):
+        rows = tmp_path / out
+        assert caption(films, "--checkpoint", checkpoint, "--format", form, "--out", rows) == 0
+        capsys.readouterr()
+        if form != "parquet":  # whose captions have the times of the film
+            assert main(["score", str(rows), str(references), "--metrics", "BLEU-1"]) == 0
+            assert "3 videos, all of the references" in capsys.readouterr().out
+        assert len(read_own(rows, split="train")) == 3
+        assert main(["pack", str(rows), "--out", str(tmp_path / f"tars-{form}"), "--workers", "0"]) == 0
+        assert "3 new samples" in capsys.readouterr().out
 
 
 def test_dense_text_has_a_line_for_every_clip_that_says_something_new(
@@ -265,7 +394,7 @@ def test_a_model_of_transformers_goes_through_the_same_files_failures_and_format
     assert "failed: " in printed.err
     out = tmp_path / "out"
     assert caption(films / "a.mp4", films / "b.mp4", *named, "--format", "srt", "--clip-seconds", 1, "--out", out) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["a.srt", "b.srt"]
+    assert sorted(path.name for path in out.glob("[!.]*")) == ["a.srt", "b.srt"]
     assert "00:00:00,000 --> " in (out / "a.srt").read_text()
     words = (*named, "--frames", "centre", "--preview", tmp_path / "seen")
     assert caption(films / "a.mp4", *words, "--prompt", "a dog") == 0

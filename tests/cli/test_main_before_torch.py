@@ -11,6 +11,7 @@ from helpers.torch_free import TorchFree
 from pseudocap import PseudoCap
 
 Error = Callable[[str], str]
+INVALID = "Invalid data found when processing input"
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +61,22 @@ def error_without_torch(torch_free: TorchFree, workdir: Path) -> Error:
         ("film.mp4 --out captions.csv", "is a file; name a folder"),
         ("film.mp4 other.mp4 --format srt --out said.srt", "said.srt is one file, and 2 are captioned; name a folder"),
         ("film.mp4 --format srt --out said.vtt", "said.vtt is named as vtt is, and --format is srt"),
-        ("film.mp4 --out captions.jsonl", "captions.jsonl is named as json is, and --format is text"),
+        ("film.mp4 --format text --out captions.jsonl", "captions.jsonl is named as jsonl is, and --format is text"),
+        ("film.mp4 --overwrite", "--overwrite is about the files of --out, which is missing"),
         ("film.mp4 other.mp4 --format json --out x.json", "name a folder, or a file that ends in .jsonl"),
         ("film.mp4 --format srt --out film.mp4/said.srt", "--out film.mp4/said.srt cannot be written"),
     ],
 )
 def test_caption(words: str, message: str, error_without_torch: Error) -> None:
     assert message in error_without_torch(f"caption {words}")
+
+
+def test_a_file_that_is_no_film_is_told_at_once(torch_free: TorchFree, workdir: Path) -> None:
+    (workdir / "notes.txt").write_text("what I have seen")
+    for file in ("notes.txt", "film.mp4"):
+        done = torch_free.run(["caption", file, "--checkpoint", "toy-mixed"], workdir)
+        assert (done.code, done.out, done.heavy) == (1, "", [])
+        assert done.err == f"failed: {file}: FFmpeg cannot open it as a video or a picture: {INVALID}\n"
 
 
 @pytest.mark.parametrize(

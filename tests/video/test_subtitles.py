@@ -54,6 +54,38 @@ def test_what_no_player_could_show_is_left_out() -> None:
     assert to_vtt([]).startswith("WEBVTT")
 
 
+def cues_of(text: str) -> list[tuple[str, list[str]]]:
+    """The time and the lines of each cue of SubRip."""
+    return [(lines[1], lines[2:]) for lines in (cue.strip().split("\n") for cue in text.split("\n\n")) if lines[0]]
+
+
+def test_cues_are_two_lines_of_42_letters_that_end_at_a_word() -> None:
+    words = "a man in a long brown coat walks slowly over the wet grass of a park while a small dog runs ahead of him"
+    (_, short), *long = cues_of(to_srt(timed((0.0, 4.0, " ".join(words.split()[:14])), (4.0, 12.0, words))))
+    assert short == ["a man in a long brown coat walks slowly", "over the wet grass of"]
+    assert len(long) == 2
+    assert all(len(lines) <= 2 and max(map(len, lines)) <= 42 for _, lines in long)
+    assert " ".join(line for _, lines in long for line in lines) == words
+    first, last = (time.split(" --> ") for time, _ in long)
+    assert (first[0], last[1]) == ("00:00:04,000", "00:00:12,000")
+    assert first[1] == last[0] > "00:00:09,000"  # the first has most of the text, and so of the time
+    vtt = to_vtt(timed((0.0, 4.0, "a & " * 20)))
+    assert "&amp; a &amp;" in vtt
+    assert max(map(len, vtt.replace("&amp;", "&").splitlines())) <= 42
+
+
+def test_a_cue_that_nobody_could_read_stays_until_the_next() -> None:
+    text = "a brown dog runs over the grass of a park"
+    ((picture, _),) = cues_of(to_srt(timed((0.0, 0.04, text))))
+    assert picture == f"00:00:00,000 --> 00:00:0{len(text) / 15:.3f}".replace(".", ",")
+    times = [time for time, _ in cues_of(to_srt(timed((0.0, 0.5, "a dog"), (1.0, 1.2, "a cat"), (9.0, 17.0, text))))]
+    assert times == [
+        "00:00:00,000 --> 00:00:01,000",
+        "00:00:01,000 --> 00:00:03,000",
+        "00:00:09,000 --> 00:00:17,000",
+    ]
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00.0"), (59.96, "1:00.0"), (3723.04, "1:02:03.0")])
 def test_people_read_minutes(seconds: float, text: str) -> None:
     assert clock(seconds) == text

@@ -1,0 +1,153 @@
+"""Keep what `pseudocap caption` has finished, so that the same command goes on where it was stopped.
+
+A folder of captions gets its files one by one, each complete when it is there, and `.captions.json`, which records the
+run (a hash of its settings) and whose files had an error. One file of all captions is written at the end; until then
+`.NAME.journal` beside it has a line for each file that was captioned, so that `kill -9` costs the batch at hand alone.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pseudocap.errors import ConfigError, DataError
+from pseudocap.files.atomic import unfinished, write_text
+from pseudocap.files.lock import busy
+from pseudocap.rows import read_records
+
+Records = list[dict[str, Any]]  # what is written of one file
+METADATA = b"pseudocap_captions"
+FOLDER_RECORD = ".captions.json"
+
+
+def hash_run(settings: Mapping[str, object]) -> str:
+    """Return the name of a run: a hash of everything that its captions depend on."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def refuse_other_run(out: Path, name: str) -> ConfigError:
+    return ConfigError(
+        f"--out {out} holds captions of {name} that this command would not write: of another captioner or other "
+        "options, or by hand; name another --out, or add --overwrite to replace them"
+    )
+
+
+@dataclass(kw_only=True)
+class FolderRecord:
+    """Record which run the files of a folder are of, and whose captions have an error and are tried again."""
+
+    folder: Path
+    form: str
+    run: str
+    failed: set[str] = field(default_factory=set)
+
+    def finished(self, targets: Collection[Path]) -> set[Path]:
+        """Return the files that need not be written again; refuse those of another run."""
+        there = {target for target in targets if target.is_file()}
+        found = self._document().get(self.form, {})
+        if there and found.get("run") != self.run:
+            raise refuse_other_run(self.folder, min(there).name)
+        self.failed = set(found.get("failed", ()))
+        return {target for target in there if target.name not in self.failed}
+
+    def note(self, target: Path, *, failed: bool) -> None:
+        if failed != (target.name in self.failed):
+            self.failed ^= {target.name}
+            self.write()
+
+    def write(self) -> None:
+        mine = {"run": self.run, "failed": sorted(self.failed)}
+        write_text(self.folder / FOLDER_RECORD, json.dumps({**self._document(), self.form: mine}) + "\n")
+
+    def _document(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self.folder / FOLDER_RECORD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+
+class Journal:
+    """Keep the records of one file of all captions, a line a file, until that is written."""
+
+    def __init__(self, out: Path, run: str) -> None:
+        self.out, self.run = out, run
+        self.path = out.with_name(f".{out.name}.journal")
+
+    def read(self) -> tuple[dict[str, Records], set[str]]:
+        """Return the records by file, and whose have an error; a line that a killed run left incomplete is none."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return {}, set()
+        head, *lines = [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()] or [{}]
+        if lines and head.get("run") != self.run:
+            raise refuse_other_run(self.out, lines[0]["file"])
+        found = {line["file"]: line for line in lines}
+        return {name: line["records"] for name, line in found.items()}, {
+            name for name in found if found[name]["failed"]
+        }
+
+    @contextmanager
+    def opened(self, *, overwrite: bool) -> Iterator[None]:
+        """Append to it, one run at a time."""
+        self.out.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a+b") as self._file:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise busy(self.out, b"") from None
+            self._file.seek(0)
+            content = self._file.read()
+            end = 0 if overwrite else content.rfind(b"\n") + 1
+            self._file.truncate(end)
+            if not end:
+                self._line({"run": self.run})
+            yield
+
+    def add(self, name: str, records: Records, *, failed: bool) -> None:
+        self._line({"file": name, "records": records, "failed": failed})
+
+    def _line(self, document: object) -> None:
+        self._file.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
+        self._file.flush()  # to the system, where no kill reaches it
+
+
+def read_written(out: Path, form: str, key: str) -> tuple[dict[str, Records], set[str]]:
+    """Return the records of a file of all captions by the field that names their file, and whose have an error."""
+    records: dict[str, Records] = {}
+    if not (out.is_file() and out.stat().st_size):
+        return records, set()
+    run = ""
+    failed: set[str] = set()
+    if form == "parquet":
+        from pyarrow import parquet
+
+        about = json.loads((parquet.read_schema(out).metadata or {}).get(METADATA, b"{}"))
+        run, failed = about.get("run", ""), set(about.get("failed", ()))
+    for where, record in read_records(out):
+        name = record.get(key) if isinstance(record, dict) else None
+        if not isinstance(name, str):
+            raise DataError(f"{where}: the field {key!r} is missing, so this is no file that --out can go on with")
+        records.setdefault(name, []).append({**record, "run": run} if form == "parquet" else record)
+        if record.get("error"):
+            failed.add(name)
+    return records, failed
+
+
+def write_table(rows: Records, target: Path, *, run: str, failed: Collection[str]) -> None:
+    """Write what `datasets.load_dataset("parquet", data_files=...)` reads: a row for each caption."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    kinds = [("video", pa.string()), ("start", pa.float64()), ("end", pa.float64()), ("caption", pa.string())]
+    about = json.dumps({"version": 1, "run": run, "failed": sorted(failed)})
+    schema = pa.schema(kinds, metadata={METADATA: about.encode()})
+    with unfinished(target) as scratch:
+        parquet.write_table(pa.Table.from_pylist(rows, schema=schema), scratch)
