@@ -132,8 +132,7 @@ def read_written(out: Path, form: str, key: str) -> tuple[dict[str, Records], se
         about = json.loads((parquet.read_schema(out).metadata or {}).get(METADATA, b"{}"))
         run, failed = about.get("run", ""), set(about.get("failed", ()))
     for where, record in read_records(out):
-        name = record.get(key) if isinstance(record, dict) else None
-        if not isinstance(name, str):
+        if not isinstance(record, dict) or not isinstance(name := record.get(key), str):
             raise DataError(f"{where}: the field {key!r} is missing, so this is no file that --out can go on with")
         records.setdefault(name, []).append({**record, "run": run} if form == "parquet" else record)
         if record.get("error"):
