@@ -7,7 +7,6 @@ run (a hash of its settings) and whose files had an error. One file of all capti
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.files.atomic import unfinished, write_text
-from pseudocap.files.lock import busy
+from pseudocap.files.lock import take_lock
 from pseudocap.rows import read_records
 
 Records = list[dict[str, Any]]  # what is written of one file
@@ -99,10 +98,7 @@ class Journal:
         """Append to it, one run at a time."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as self._file:
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise busy(self.out, b"") from None
+            take_lock(self._file, self.out)
             self._file.seek(0)
             content = self._file.read()
             end = 0 if overwrite else content.rfind(b"\n") + 1

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.atomic import remove_unfinished
@@ -27,11 +27,7 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
     except OSError as error:
         raise DataError(f"--out {folder} cannot be written: {first_line(error)}") from error
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            raise busy(folder, lock.read()) from None
+        take_lock(lock, folder)
         lock.truncate(0)
         with suppress(OSError):  # with a full disk the others only do not learn whom they wait for
             lock.write(json.dumps(holder(doing)).encode())
@@ -40,6 +36,15 @@ def locked(folder: Path, doing: str) -> Iterator[None]:
             yield
         finally:
             lock.truncate(0)
+
+
+def take_lock(file: BinaryIO, of: Path) -> None:
+    """Lock an open file until it is closed; DataError where another run has it, which may have written who it is."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.seek(0)
+        raise busy(of, file.read()) from None
 
 
 def holder(doing: str) -> dict[str, Any]:
