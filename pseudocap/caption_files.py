@@ -10,6 +10,7 @@ from pseudocap.captioner import FileCaptioner, Seen
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import DecodeError
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, FileCaptions, TimedCaption
+from pseudocap.video.shots import CutDetector
 from pseudocap.video.subtitles import merge_equal
 from pseudocap.video.tensors import read_file
 
@@ -41,12 +42,13 @@ def caption_densely(
     *,
     clip_seconds: float = CLIP_SECONDS,
     min_seconds: float = MIN_SECONDS,
+    cuts: CutDetector | None = None,
 ) -> Iterator[FileCaptions]:
     """Yield the captions of every clip of each file, equal neighbours as one; of a truncated file those that could be
     read."""
     for file in files:
         captions: list[TimedCaption] = []
-        clips = model.caption_every_clip(file, decoding, clip_seconds=clip_seconds, min_seconds=min_seconds)
+        clips = model.caption_every_clip(file, decoding, clip_seconds=clip_seconds, min_seconds=min_seconds, cuts=cuts)
         error = ""
         try:
             captions.extend(clips)

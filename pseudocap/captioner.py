@@ -15,6 +15,7 @@ from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.hub.toys import toy_notice, warn_of_toy
 from pseudocap.types import CLIP_SECONDS, MAX_NEW_TOKENS, MIN_SECONDS, Preprocess, TimedCaption
 from pseudocap.video.reader import Frames
+from pseudocap.video.shots import CutDetector
 from pseudocap.video.tensors import batched, decode_for_display, pad_clips, read_clips, read_file
 from pseudocap.video.transforms import eval_tensor
 
@@ -88,23 +89,31 @@ class FileCaptioner(ABC, Generic[Seen]):
         num_frames: int | None = None,
         batch_size: int = 8,
         prompt: str = "",
+        cuts: CutDetector | None = None,
     ) -> Iterator[TimedCaption]:
         """Yield a caption for every clip of a long video, as they are made; a batch of clips is in memory at a time.
 
-        Of a truncated file the readable clips are captioned before the DecodeError is raised.
+        With `cuts=cut_detector()` (`pseudocap.video.cut_detectors`) clips lie within the shots of the film. Of a
+        truncated file the readable clips are captioned before the DecodeError is raised.
         """
         decoding = FileDecoding(
             beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, num_frames=num_frames,
             batch_size=batch_size, prompt=prompt,
         )  # fmt: skip
-        return self.caption_every_clip(video, decoding, clip_seconds=clip_seconds, min_seconds=min_seconds)
+        return self.caption_every_clip(video, decoding, clip_seconds=clip_seconds, min_seconds=min_seconds, cuts=cuts)
 
     def caption_every_clip(
-        self, video: str | Path, decoding: FileDecoding, *, clip_seconds: float, min_seconds: float
+        self,
+        video: str | Path,
+        decoding: FileDecoding,
+        *,
+        clip_seconds: float,
+        min_seconds: float,
+        cuts: CutDetector | None = None,
     ) -> Iterator[TimedCaption]:
         """Yield what `caption_long` does, for options that are one value already."""
         count = self.frames_of(decoding.num_frames)
-        clips = read_clips(video, count, clip_seconds=clip_seconds, min_seconds=min_seconds)
+        clips = read_clips(video, count, clip_seconds=clip_seconds, min_seconds=min_seconds, cuts=cuts)
         for batch in batched(((clip, self.prepare(frames)) for clip, frames in clips), decoding.batch_size):
             texts = self.caption_clips([seen for _, seen in batch], decoding)
             for (clip, _), text in zip(batch, texts, strict=True):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import pytest
 import torch
 from helpers.shaded_films import write_film
+from helpers.shot_films import film_of, write_shots
 
 from pseudocap import PseudoCap
 from pseudocap.bench.speed.measure import peak_memory
-from pseudocap.caption_files import caption_files
+from pseudocap.caption_files import caption_densely, caption_files
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import DecodeError, InputError
 from pseudocap.types import Preprocess, TimedCaption
+from pseudocap.video.cut_detectors import cut_detector
 from pseudocap.video.tensors import decode_file, read_clips
 from pseudocap.video.transforms import eval_tensor
 
@@ -138,3 +142,17 @@ def test_an_hour_takes_no_more_memory_than_a_minute(model: PseudoCap, tmp_path: 
     assert captioned(films[0]) == 8  # what is only allocated once is there from now on
     minute, hour = (peak_memory(lambda film=film: captioned(film)) for film in films)
     assert hour < minute + 5  # MiB; all that is decoded in the hour is 17, as pixels and as tensors
+
+
+@pytest.mark.skipif(importlib.util.find_spec("scenedetect") is None, reason="the extra `shots` is not installed")
+def test_clips_of_shots_are_captioned_from_frames_of_one_shot(model: PseudoCap, tmp_path: Path) -> None:
+    film = write_shots(tmp_path / "shots.mp4", film_of([12, 30, 6, 32]))
+    captions = list(model.caption_long(film, clip_seconds=2.0, max_new_tokens=4, cuts=cut_detector()))
+    bounds = [(round(caption.start, 2), round(caption.end, 2)) for caption in captions]
+    assert bounds == [(0.0, 1.2), (1.2, 2.7), (2.7, 4.2), (4.8, 6.4), (6.4, 8.0)]
+    (dense,) = caption_densely(model, [film], FileDecoding(max_new_tokens=4), clip_seconds=2.0, cuts=cut_detector())
+    assert [each.start for each in dense.captions] == [
+        caption.start
+        for before, caption in pairwise([None, *captions])
+        if before is None or before.text != caption.text
+    ]

@@ -21,6 +21,7 @@ from pseudocap.cli.media_files import media_files
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner, fingerprint
+from pseudocap.cli.shots import add_shot_options, read_cuts
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.remote import RemotePath
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_flag(parser, "--dense", "a caption for every clip of a video; srt and vtt imply it")
     add_option(parser, "--clip-seconds", float, "S", "length of a clip (8)")
     add_option(parser, "--min-seconds", float, "S", "leave out a shorter rest (1)")
+    add_shot_options(parser)
     parser.add_argument(
         "--format",
         choices=FORMATS,
@@ -86,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     form = form_of(args.format, args.out)
     dense = args.dense or form in ("srt", "vtt")
-    lengths = _lengths(args, dense)
+    lengths, cuts = _lengths(args, dense), read_cuts(args)
     decoding = read_decoding(args, FileDecoding)
     if args.overwrite and args.out is None:
         raise ConfigError("--overwrite is about the files of --out, which is missing")
@@ -94,6 +96,7 @@ def run(args: argparse.Namespace) -> int:
         captioner = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
         settings = {"checkpoint": fingerprint(captioner), "frames": args.frames, "precision": args.precision}
         settings |= {"dense": dense, **lengths, **asdict(decoding), "batch_size": None}  # which changes no caption
+        settings |= {} if cuts is None else {"cuts": dict(cuts.settings)}
         files = [(each.name, each.path) for each in named]
         delivery = plan_delivery(
             files, form=form, dense=dense, out=args.out, checkpoint=args.checkpoint, run=hash_run(settings),
@@ -106,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"skipped: {there} (--overwrite captions them anew)", file=sys.stderr)
         for number in todo:
             named[number].fetch()
-        caption = partial(_captioned, args, captioner, decoding, lengths if dense else None)
+        caption = partial(_captioned, args, captioner, decoding, {**lengths, "cuts": cuts} if dense else None)
         left = todo or (delivery.journal is not None and delivery.journal.path.exists())  # of a run that was killed
         failures, filmed = _deliver(named, todo, delivery, previews, caption) if left else ([], 0)
     for failure in failures:
@@ -128,7 +131,7 @@ def _captioned(
     args: argparse.Namespace,
     captioner: Fetched | External,
     decoding: FileDecoding,
-    lengths: dict[str, float] | None,
+    clips: dict[str, Any] | None,
     paths: Sequence[Path],
 ) -> Iterator[FileCaptions]:
     """Caption files; where none of them can be opened that is found out without a captioner, which takes seconds."""
@@ -138,7 +141,7 @@ def _captioned(
 
     model = _model(args, captioner)
     return (
-        caption_files(model, paths, decoding) if lengths is None else caption_densely(model, paths, decoding, **lengths)
+        caption_files(model, paths, decoding) if clips is None else caption_densely(model, paths, decoding, **clips)
     )
 
 
@@ -207,6 +210,8 @@ def _lengths(args: argparse.Namespace, dense: bool) -> dict[str, float]:
         raise ConfigError(f"--clip-seconds must be above 0, not {longest:g}")
     if not 0 <= lengths.get("min_seconds", 0) <= longest:
         raise ConfigError(f"--min-seconds must be from 0 to the {longest:g} s of a clip, not {args.min_seconds:g}")
+    if args.clips != "fixed" and not dense:
+        raise ConfigError("--clips shots is of clips: add --dense, or leave it out")
     if lengths and not dense:
         raise ConfigError(f"--{next(iter(lengths)).replace('_', '-')} is of clips: add --dense, or leave it out")
     if longest < MIN_SECONDS:

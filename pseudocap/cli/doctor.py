@@ -41,6 +41,7 @@ PACKAGES = (
 # extra -> (the package that it brings, what needs it)
 EXTRAS = {
     "app": ("gradio", "pseudocap app"),
+    "shots": ("scenedetect-headless", "--clips shots"),
     "ray": ("ray", "pseudocap label --engine ray"),
     "s3": ("s3fs", "s3:// addresses"),
     "deepspeed": ("deepspeed", "--trainer.strategy deepspeed_stage_2"),

@@ -19,6 +19,7 @@ from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import progress_of
 from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.shots import add_shot_options, read_cuts
 from pseudocap.cli.tables import FIRST
 from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import ConfigError, DataError
@@ -60,6 +61,7 @@ def _add_framing(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("clips and frames")
     add_option(group, "--clip-seconds", CLIP_SECONDS, "S", "length of a clip")
     add_option(group, "--min-seconds", MIN_SECONDS, "S", "leave out a shorter rest")
+    add_shot_options(group)
     group.add_argument(
         "--frames",
         choices=["centre", "sharpest", "consensus"],
@@ -228,6 +230,11 @@ def _sources(args: argparse.Namespace) -> tuple[Sources, Relabel | None]:
         earlier = plan.settings[f"frames.{name}"]
         if getattr(args, name) != earlier:
             raise ConfigError(f"--relabel takes the clips as they are: --{name.replace('_', '-')} {earlier:g}")
+    cuts, before = read_cuts(args), plan.settings.get("frames.cuts")
+    if (None if cuts is None else dict(cuts.settings)) != before:
+        raise ConfigError(
+            f"--relabel takes the clips as they are: with --clips {'shots and ' + str(before) if before else 'fixed'}"
+        )
     return plan.sources, Relabel(earlier=args.relabel, below=args.below)
 
 

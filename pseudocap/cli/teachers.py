@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pseudocap.cli.decoding import read_decoding
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import find_captioner, print_toy_notice
+from pseudocap.cli.shots import read_cuts
 from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.files.sources import check_repo, is_directory
@@ -106,6 +107,7 @@ def _framing(args: argparse.Namespace, *, choice: Any, count: int, short_side: i
         window=args.window,
         short_side=short_side,
         nearest_keyframe=args.nearest_keyframe,
+        cuts=read_cuts(args),
     )
 
 

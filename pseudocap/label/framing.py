@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -23,6 +23,7 @@ from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Clip
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frame, VideoInfo, segment_centres
+from pseudocap.video.shots import CutDetector, shot_clips
 
 FrameChoice = Literal["centre", "sharpest", "consensus", "spread", "none"]
 # Formats without key frames to jump to are read from the beginning each time, so they are cut into fewer pieces.
@@ -34,7 +35,7 @@ class Framing:
     """Set how videos are cut into clips and clips into frames; part of every label's settings.
 
     `window` is the stretch around the centre, in seconds, that `sharpest` chooses from. `short_side` is what frames
-    are scaled to while they are decoded, None for as they are.
+    are scaled to while they are decoded, None for as they are. With a detector in `cuts` clips lie within shots.
     """
 
     clip_seconds: float = CLIP_SECONDS
@@ -44,6 +45,7 @@ class Framing:
     window: float = 1.0
     short_side: int | None = None
     nearest_keyframe: bool = False
+    cuts: CutDetector | None = None
 
     def __post_init__(self) -> None:
         if self.choice not in get_args(FrameChoice):
@@ -58,6 +60,12 @@ class Framing:
             )
         if not self.window > 0:
             raise ConfigError(f"window is {self.window:g} seconds and must be above 0")
+
+    def recorded(self) -> dict[str, object]:
+        """Return all of it as a run's settings. Detectors are recorded where there is one, so that runs from before
+        them can be resumed."""
+        fields = {name: value for name, value in asdict(replace(self, cuts=None)).items() if name != "cuts"}
+        return fields if self.cuts is None else {**fields, "cuts": dict(self.cuts.settings)}
 
     @property
     def frames(self) -> int:
@@ -105,9 +113,7 @@ def plan_video(media: Media, framing: Framing, scratch: Path) -> Planned:
         path = media.address if media.is_local else fetch_media(media, scratch)
         with open_video(path, threads=1) as video:
             info = video.info
-        clips = plan_clips(
-            media.name, info.duration, clip_seconds=framing.clip_seconds, min_seconds=framing.min_seconds
-        )
+        clips = _clips(media.name, path, info, framing)
         gap = None
         if not info.complete:
             assert info.claimed_duration is not None, "without a claim nothing is missing"
@@ -118,6 +124,13 @@ def plan_video(media: Media, framing: Framing, scratch: Path) -> Planned:
         if path and not media.is_local:
             Path(path).unlink(missing_ok=True)
         return Planned(problem=_reason(error))
+
+
+def _clips(name: str, path: str, info: VideoInfo, framing: Framing) -> list[Clip]:
+    lengths = {"clip_seconds": framing.clip_seconds, "min_seconds": framing.min_seconds}
+    if framing.cuts is None:
+        return plan_clips(name, info.duration, **lengths)
+    return list(shot_clips(path, framing.cuts, source=name, duration=info.duration, threads=1, **lengths))
 
 
 def _fitted(framing: Framing, info: VideoInfo) -> Framing:

@@ -100,7 +100,7 @@ def label(
 
 
 def _framing(spec: LabelSpec) -> dict[str, object]:
-    return {f"frames.{name}": value for name, value in asdict(spec.framing).items()}
+    return {f"frames.{name}": value for name, value in spec.framing.recorded().items()}
 
 
 def _planned(

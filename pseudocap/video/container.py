@@ -45,7 +45,7 @@ class OpenVideo:
 
     def __init__(self, path: str, *, threads: int = 0) -> None:
         self.path = path
-        self._threads = threads
+        self.threads = threads
         self._container: av.container.InputContainer | None = None
         self.open()
 
@@ -61,7 +61,7 @@ class OpenVideo:
             self.time_base = Fraction(self.stream.time_base)
             # Slices, not frames: frame threads delay one picture each, which every jump would discard.
             self.stream.codec_context.thread_type = "SLICE"
-            self.stream.codec_context.thread_count = self._threads
+            self.stream.codec_context.thread_count = self.threads
         except (av.FFmpegError, OSError) as error:
             self.close()
             raise DecodeError(self.path, _opening_problem(self.path, error)) from error

@@ -11,6 +11,7 @@ import itertools
 import math
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
 
 import av
@@ -58,12 +59,30 @@ class _PyAVReader(VideoReader):
         """
 
     @abstractmethod
+    def _presented(self, source: OpenVideo) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+        """Decode a file just opened to its end: each frame with when it is presented, in that order."""
+
+    @abstractmethod
     def _reset_decoder(self) -> None:
         """Discard the state of the decoder, after an error."""
 
     def close(self) -> None:
         self._reset_decoder()
         self._source.close()
+
+    def every_frame(self) -> Iterator[Frame]:
+        source = OpenVideo(self.path, threads=self._source.threads)
+        latest = Fraction(-1)
+        try:
+            for presented, frame in self._presented(source):
+                since = presented - self._start
+                if since > latest and since >= 0 and not frame.is_corrupt:
+                    latest = since
+                    yield Frame(pixels=self._picture.rgb(frame), time=float(since), exact=True)
+        except DecodeError:
+            return  # what lies beyond cannot be read
+        finally:
+            source.close()
 
     @property
     def info(self) -> VideoInfo:
@@ -152,6 +171,13 @@ class JumpingReader(_PyAVReader):
         frame = self._go_on(pts, soon) or self._start_anew(pts, soon)
         return frame, frame.pts * tick, not nearest
 
+    def _presented(self, source: OpenVideo) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+        for packet in itertools.chain(source.packets(), [None]):
+            with suppress(DecodeError):  # damage costs the frames that need it
+                yield from (
+                    (frame.pts * source.time_base, frame) for frame in decode(source, packet) if frame.pts is not None
+                )
+
     def _nearest_key(self, pts: int) -> int:
         before, after = self._source.indexed_keys(pts)
         if before is None:
@@ -234,22 +260,22 @@ class SequentialReader(_PyAVReader):
     def _rewind(self) -> None:
         self._source.open()
         self._current = None
-        self._frames = self._presented()
+        self._frames = self._presented(self._source)
         self._next = next(self._frames, None)
         if self._next is None:
             raise DecodeError(self._source.path, "the video stream holds no decodable frame")
 
-    def _presented(self) -> Iterator[tuple[Fraction, av.VideoFrame]]:
+    def _presented(self, source: OpenVideo) -> Iterator[tuple[Fraction, av.VideoFrame]]:
         stamps: list[Fraction] = []
         cursor = Fraction(0)
-        for packet in itertools.chain(self._source.packets(), [None]):
+        for packet in itertools.chain(source.packets(), [None]):
             if packet is not None:
                 if packet.is_corrupt:
-                    raise DecodeError(self._source.path, "a packet is cut short or damaged")
+                    raise DecodeError(source.path, "a packet is cut short or damaged")
                 begin = cursor if packet.dts is None else packet.dts * packet.time_base
-                cursor = begin + ((packet.duration or 0) * packet.time_base or self._source.interval)
+                cursor = begin + ((packet.duration or 0) * packet.time_base or source.interval)
                 heapq.heappush(stamps, begin)
-            for frame in decode(self._source, packet):
+            for frame in decode(source, packet):
                 yield (heapq.heappop(stamps) if stamps else cursor), frame
 
     def _locate(self, time: Fraction, upcoming: Fraction | None, nearest: bool) -> tuple[av.VideoFrame, Fraction, bool]:

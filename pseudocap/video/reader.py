@@ -98,6 +98,13 @@ class VideoReader(ABC):
         """Yield one result for each of the checked, ascending times."""
 
     @abstractmethod
+    def every_frame(self) -> Iterator[Frame]:
+        """Yield all frames as they are presented, one in memory at a time; those that cannot be decoded are left out.
+
+        The file is read by itself, from its beginning, so that `decode` keeps its position.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Close the file. Closing twice is no error."""
 

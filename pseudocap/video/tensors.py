@@ -15,6 +15,7 @@ from pseudocap.types import Clip, Preprocess
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frames, VideoInfo, VideoReader
+from pseudocap.video.shots import CutDetector, shot_clips
 from pseudocap.video.transforms import eval_pixels, eval_tensor
 
 Item = TypeVar("Item")
@@ -49,13 +50,24 @@ def decode_for_display(path: str | os.PathLike[str], preprocess: Preprocess) -> 
 
 
 def read_clips(
-    path: str | os.PathLike[str], count: int, *, clip_seconds: float, min_seconds: float
+    path: str | os.PathLike[str],
+    count: int,
+    *,
+    clip_seconds: float,
+    min_seconds: float,
+    cuts: CutDetector | None = None,
 ) -> Iterator[tuple[Clip, Frames]]:
-    """Yield every clip of a long video with `count` frames; raise DecodeError after the last where its header claims
-    more."""
+    """Yield every clip of a long video with `count` frames, within its shots where `cuts` are detected; raise
+    DecodeError after the last where its header claims more."""
+    lengths = {"clip_seconds": clip_seconds, "min_seconds": min_seconds}
     with open_video(path) as video:
         info = video.info
-        for clip in plan_clips(info.path, info.duration, clip_seconds=clip_seconds, min_seconds=min_seconds):
+        clips: Iterable[Clip] = (
+            plan_clips(info.path, info.duration, **lengths)
+            if cuts is None
+            else shot_clips(path, cuts, duration=info.duration, **lengths)
+        )
+        for clip in clips:
             yield clip, _distinct(video.frames_evenly(count, start=clip.start, end=clip.end))
         if not info.complete:
             raise info.missing(info.duration)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -84,3 +85,10 @@ class TorchCodecReader(VideoReader):
                 yield DecodeError(self.path, f"torchcodec: {str(error).strip().splitlines()[0]}", time)
             else:
                 yield Frame(pixels=found.data.numpy(), time=found.pts_seconds - info.start, exact=True)
+
+    def every_frame(self) -> Iterator[Frame]:
+        start = self.info.start
+        for number in range(len(self._decoder)):
+            with suppress(IndexError, RuntimeError):
+                found = self._decoder.get_frame_at(number)
+                yield Frame(pixels=found.data.numpy(), time=found.pts_seconds - start, exact=True)

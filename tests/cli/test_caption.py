@@ -297,6 +297,8 @@ def test_an_address_is_fetched_and_named_as_it_was_given(
         (["{films}/twin/none"], "there is no such file"),
         (["{films}/a.mp4", "--format", "parquet"], "name it with --out captions.parquet"),
         (["memory://nowhere/a.mp4"], "memory://nowhere/a.mp4 cannot be fetched"),
+        (["{films}/a.mp4", "--clips", "shots"], "--clips shots is of clips: add --dense"),
+        (["{films}/a.mp4", "--dense", "--cuts", "content"], "--cuts is of shots: add --clips shots"),
     ],
 )
 def test_a_mistake_is_one_line(

@@ -153,6 +153,16 @@ def test_doctor_shows_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: p
     assert "what its absence costs" in printed
 
 
+def test_doctor_shows_the_extra_that_is_to_be_installed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(doctor, "EXTRAS", {"app": ("gone-package", "pseudocap app")})
+    monkeypatch.setattr(doctor, "examine", lambda timeout: [doctor.check_extra("app")])
+    assert main(["doctor"]) == 0
+    assert "pip install 'pseudocap[app]'" in capsys.readouterr().out
+
+
 def test_doctor_tells_a_missing_java_and_a_hub_that_is_off(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     java = doctor.check_java(2.0)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.label_worlds import SHORT, write_film
+from helpers.shot_films import film_of, write_shots
 
 from pseudocap.errors import ConfigError
 from pseudocap.label.framing import Framing, decode_planned, pieces, plan_video, sharpness
 from pseudocap.label.sources import Media
 from pseudocap.types import Clip
+from pseudocap.video.cut_detectors import ContentCuts
 from pseudocap.video.decode import open_video
 
 
@@ -91,3 +94,14 @@ def test_pieces_hold_every_clip_once_and_few_frames() -> None:
 def test_framings_that_cannot_be_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Framing(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("scenedetect") is None, reason="the extra `shots` is not installed")
+def test_clips_follow_the_shots_of_a_film_and_the_detector_is_recorded(tmp_path: Path) -> None:
+    film = write_shots(tmp_path / "a.mp4", film_of([12, 30, 6, 32]))
+    framing = Framing(clip_seconds=2.0, min_seconds=1.0, cuts=ContentCuts())
+    planned = plan_video(Media(name="a.mp4", address=str(film)), framing, tmp_path)
+    bounds = [(round(clip.start, 2), round(clip.end, 2)) for clip in planned.clips]
+    assert bounds == [(0.0, 1.2), (1.2, 2.7), (2.7, 4.2), (4.8, 6.4), (6.4, 8.0)]
+    assert framing.recorded()["cuts"] == {"detector": "content", "threshold": 3.0, "least": 15.0}
+    assert "cuts" not in Framing().recorded(), "a run of fixed clips keeps the name that it had before"

@@ -89,6 +89,15 @@ def test_any_times_in_any_order_give_the_frames_of_a_full_decode(film: Path, dec
                 np.testing.assert_array_equal(pixels, true_pixels)
 
 
+def test_every_frame_comes_once_in_the_order_of_presentation(film: Path, decoded: Decoded) -> None:
+    with open_video(film) as video:
+        beside = video.frames_at([decoded[40][0]])
+        for frame, (time, pixels) in zip(video.every_frame(), decoded, strict=True):
+            assert frame.time == pytest.approx(time, abs=1e-6)
+            np.testing.assert_array_equal(frame.pixels, pixels)
+        np.testing.assert_array_equal(video.frames_at([decoded[40][0]]).pixels, beside.pixels)
+
+
 def test_the_frames_show_the_numbers_that_were_drawn(film: Path, decoded: Decoded) -> None:
     with open_video(film) as video:
         frames = video.frames_at([decoded[k][0] for k in (0, 11, 12, 13, 50, 79)])
