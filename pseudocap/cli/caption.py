@@ -140,9 +140,7 @@ def _captioned(
     from pseudocap.caption_files import caption_densely, caption_files
 
     model = _model(args, captioner)
-    return (
-        caption_files(model, paths, decoding) if clips is None else caption_densely(model, paths, decoding, **clips)
-    )
+    return caption_files(model, paths, decoding) if clips is None else caption_densely(model, paths, decoding, **clips)
 
 
 def _unreadable(paths: Sequence[Path]) -> list[FileCaptions] | None:

@@ -65,7 +65,7 @@ def read_clips(
         clips: Iterable[Clip] = (
             plan_clips(info.path, info.duration, **lengths)
             if cuts is None
-            else shot_clips(path, cuts, duration=info.duration, **lengths)
+            else shot_clips(path, cuts, source=info.path, duration=info.duration, threads=0, **lengths)
         )
         for clip in clips:
             yield clip, _distinct(video.frames_evenly(count, start=clip.start, end=clip.end))
