@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from pseudocap.errors import DataError
 from pseudocap.memory import AXES, Axis, Memory
@@ -59,29 +61,20 @@ def _memories(samples: Sequence[Sample]) -> Memory:
     if patches and len(patches) < len(memories):
         raise DataError("memories with patches and memories without were drawn together")
     each = {name: [memory.axes.get(name) for memory in memories] for name in AXES}
-    axes = {name: _padded(of_name) for name, of_name in each.items() if any(of_name)}
-    memory = Memory(axes)
-    if patches:
-        memory.patches = _padded_patches(patches, memory.time.shape[1], memory.space.shape[1])
+    memory = Memory({name: _padded(of_name) for name, of_name in each.items() if any(of_name)})
+    if patches:  # [1,T,S,E] each; padding is zero, as the axes' masks mark it
+        frames, size = memory.time.shape[1], memory.space.shape[1]
+        padded = [F.pad(one, (0, 0, 0, size - one.shape[2], 0, frames - one.shape[1])) for one in patches]
+        memory.patches = torch.cat(padded)
     return memory
 
 
 def _padded(axes: Sequence[Axis | None]) -> Axis:
     """Pad one axis of memories of one row each, [1,N,E] and [1,N], to the longest; padding is zero, and a memory
     without this axis is all padding."""
-    there = {row: axis for row, axis in enumerate(axes) if axis is not None}
-    first = next(iter(there.values())).vectors
-    longest = max(axis.vectors.shape[1] for axis in there.values())
-    batch = Axis(first.new_zeros(len(axes), longest, first.shape[2]), torch.zeros(len(axes), longest, dtype=torch.bool))
-    for row, axis in there.items():
-        batch.vectors[row, : axis.vectors.shape[1]] = axis.vectors[0]
-        batch.mask[row, : axis.mask.shape[1]] = axis.mask[0]
-    return batch
-
-
-def _padded_patches(patches: Sequence[torch.Tensor], frames: int, size: int) -> torch.Tensor:
-    """Pad [1,T,S,E] of each memory to the longest; padding is zero, as the axes' masks mark it."""
-    batch = patches[0].new_zeros(len(patches), frames, size, patches[0].shape[3])
-    for row, one in enumerate(patches):
-        batch[row, : one.shape[1], : one.shape[2]] = one[0]
-    return batch
+    none = next(axis for axis in axes if axis is not None).each(lambda tensor: tensor[:, :0])
+    rows = [axis or none for axis in axes]
+    return Axis(
+        pad_sequence([row.vectors[0] for row in rows], batch_first=True),
+        pad_sequence([row.mask[0] for row in rows], batch_first=True),
+    )

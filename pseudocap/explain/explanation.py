@@ -79,7 +79,7 @@ def explain_ids(
         grid=network.encoder.grid(*sight.frames.shape[-2:]),
         added=_by_word([each.added_NL for each in looks], words),
         by_video=_by_word([each.by_video_NL for each in looks], words),
-        gates={name: np.stack([_numpy(gates[name]) for gates in names]) for name in names[0]},
+        gates={name: torch.stack([gates[name] for gates in names]).float().numpy(force=True) for name in names[0]},
         frames=sight.pixels,
         times=sight.times,
     )
@@ -90,7 +90,3 @@ def _by_word(measured: Sequence[torch.Tensor], words: Sequence[Word]) -> np.ndar
     tokens = torch.stack([each[0] for each in measured], dim=1).cpu()  # [token, adapter, ...]
     rows = [tokens[list(word.tokens)].mean(dim=0) for word in words]
     return (torch.stack(rows) if rows else tokens[:0]).numpy()
-
-
-def _numpy(values: torch.Tensor) -> np.ndarray:
-    return values.detach().float().cpu().numpy()

@@ -38,13 +38,7 @@ class Look:
     by_video_NL: torch.Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """Hold what went into an adapter and what came out."""
-
-    h_NLD: torch.Tensor
-    seen: Projected
-    out_NLD: torch.Tensor
+Passage = tuple[torch.Tensor, Projected, torch.Tensor]  # what went into an adapter, and what came out
 
 
 @torch.no_grad()
@@ -59,30 +53,25 @@ def look(network: CaptionNetwork, input_ids: torch.Tensor, memory: Memory) -> li
     finally:
         for handle in handles:
             handle.remove()
-    return [_look(layer, network.adapters[layer], passage) for layer, passage in passages.items()]
+    return [_look(layer, network.adapters[layer], *passage) for layer, passage in passages.items()]
 
 
 def _keep(
-    passages: dict[int, Passage],
-    layer: int,
-    _: nn.Module,
-    given: tuple[torch.Tensor, Projected],
-    out_NLD: torch.Tensor,
+    passages: dict[int, Passage], layer: int, _: nn.Module, given: tuple[torch.Tensor, Projected], out_NLD: torch.Tensor
 ) -> None:
-    h_NLD, seen = given
-    passages[layer] = Passage(h_NLD, seen, out_NLD)
+    passages[layer] = (*given, out_NLD)
 
 
-def _look(layer: int, adapter: Adapter, passage: Passage) -> Look:
-    a_NLD = adapter.norm(passage.h_NLD)  # both fusions look from here
-    shares = adapter.attention.shares(a_NLD, passage.seen)  # type: ignore[arg-type]  # its own
-    blind_NLD = adapter(passage.h_NLD, _blind(passage.seen))
-    size_NL = passage.h_NLD.float().norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
+def _look(layer: int, adapter: Adapter, h_NLD: torch.Tensor, seen: Projected, out_NLD: torch.Tensor) -> Look:
+    a_NLD = adapter.norm(h_NLD)  # both fusions look from here
+    shares = adapter.attention.shares(a_NLD, seen)  # type: ignore[arg-type]  # its own
+    blind_NLD = adapter(h_NLD, _blind(seen))
+    size_NL = h_NLD.float().norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
     return Look(
         layer=layer,
         shares=shares,
-        added_NL=(passage.out_NLD.float() - passage.h_NLD.float()).norm(dim=-1) / size_NL,
-        by_video_NL=(passage.out_NLD.float() - blind_NLD.float()).norm(dim=-1) / size_NL,
+        added_NL=(out_NLD.float() - h_NLD.float()).norm(dim=-1) / size_NL,
+        by_video_NL=(out_NLD.float() - blind_NLD.float()).norm(dim=-1) / size_NL,
     )
 
 

@@ -80,19 +80,14 @@ def _info(store: Any, root: str, name: str, address: str, *, needed: bool) -> di
     try:
         return dict(store.info(f"{root}/{name}"))
     except FileNotFoundError as error:
-        if (cause := _unreachable(error)) is not None:
+        cause = error.__cause__  # fsspec's HTTP reports every failure as a missing file, one without an answer too
+        if isinstance(cause, OSError) and not hasattr(cause, "status"):
             raise CheckpointError(f"{address}/{name} could not be reached: {first_line(cause)}") from error
         if not needed:
             return None
         raise CheckpointError(f"{address} has no {name}; is this the folder of a checkpoint?") from error
     except Exception as error:  # and of failing
         raise CheckpointError(f"{address}/{name} could not be reached: {first_line(error)}") from error
-
-
-def _unreachable(error: FileNotFoundError) -> OSError | None:
-    """Distinguish an unreachable server from a missing file: fsspec's HTTP reports every failure as a missing file."""
-    cause = error.__cause__
-    return cause if isinstance(cause, OSError) and not hasattr(cause, "status") else None
 
 
 def _version(infos: dict[str, dict[str, Any]]) -> str:

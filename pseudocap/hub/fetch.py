@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pseudocap.errors import CheckpointError
@@ -199,16 +199,15 @@ def _split_revision(text: str) -> tuple[str, str | None]:
 
 def _hub(name: str, revision: str | None, access: Access, optional: tuple[str, ...]) -> Fetched:
     repo = check_repo(name)
-    options = {"local_files_only": access.local_files_only, "token": access.token}
-    config = hub_file(repo, CONFIG_FILE, revision=revision, **options)  # type: ignore[arg-type]
+    config = hub_file(repo, CONFIG_FILE, revision=revision, **asdict(access))
     commit = config.parent.name  # .../snapshots/COMMIT/config.json: the other files come from the same
     known = is_cached(repo, WEIGHTS_FILE, revision=commit)
-    weights = hub_file(repo, WEIGHTS_FILE, revision=commit, **options)  # type: ignore[arg-type]
+    weights = hub_file(repo, WEIGHTS_FILE, revision=commit, **asdict(access))
     if not known:
         _check_arrival(repo, commit, weights, access)
     for name_beside in optional:
         try:
-            hub_file(repo, name_beside, revision=commit, **options)  # type: ignore[arg-type]
+            hub_file(repo, name_beside, revision=commit, **asdict(access))
         except CheckpointError:  # whether it is not there or cannot be had, the checkpoint is complete without it
             continue
     return Fetched(folder=weights.parent, source=f"{HUB_SCHEME}{repo}", revision=commit)

@@ -188,8 +188,14 @@ def _write_shard(
                     counted[cut.how] += 1
                     add_member(archive, f"{key}.{'jpg' if cut.how == 'frame' else 'mp4'}", cut.media)
                     add_member(archive, f"{key}.txt", label.caption.encode())
-                    metadata = json.dumps(_metadata(key, label, cut), sort_keys=True)
-                    add_member(archive, f"{key}.json", metadata.encode())
+                    metadata = {
+                        "key": key,
+                        "cut": cut.how,
+                        **asdict(label.clip),
+                        "settings": json.loads(label.settings),
+                    }
+                    metadata |= {name: getattr(label, name) for name in RECORDED}
+                    add_member(archive, f"{key}.json", json.dumps(metadata, sort_keys=True).encode())
             if not any(row["status"] == "success" for row in rows):
                 raise _EmptyError
             pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), listed)
@@ -201,8 +207,3 @@ def _write_shard(
 
 class _EmptyError(Exception):
     """Report a tar without samples, which is not written: the next run tries again."""
-
-
-def _metadata(key: str, label: Pseudolabel, cut: Cut) -> dict[str, object]:
-    recorded = {name: getattr(label, name) for name in RECORDED}
-    return {"key": key, "cut": cut.how, **asdict(label.clip), **recorded, "settings": json.loads(label.settings)}

@@ -61,7 +61,7 @@ class CaptionMetric(Metric):
             )
         if len(unknown) == len(predictions):
             return
-        captions = align(predictions=predictions, references=self.references, allow_missing=True).captions
+        captions, _ = align(predictions=predictions, references=self.references, allow_missing=True)
         rows = torch.from_numpy(self.measure.rows(captions)).to(self.table)
         indices = torch.from_numpy(captions.video).to(self.table.device)
         self.table.index_add_(0, indices, rows)

@@ -109,23 +109,23 @@ def score(
     they cannot run; that is found out first.
     """
     not_computed = obstacles(metrics)
-    aligned = align(predictions=predictions, references=references, allow_missing=allow_missing)
+    captions, coverage = align(predictions=predictions, references=references, allow_missing=allow_missing)
     tables: dict[object, Floats] = {}
     rows = {}
     for name in metrics:
         entry = measure(name)
-        reason = not_computed.get(name) or entry.undefined(aligned.captions.references)
+        reason = not_computed.get(name) or entry.undefined(captions.references)
         if not reason and entry.rows not in tables:
             options = {"timeout": java_timeout} if entry.java else {}
             try:
-                tables[entry.rows] = entry.rows(aligned.captions, **options)
+                tables[entry.rows] = entry.rows(captions, **options)
             except JavaError as error:
                 reason = str(error)
         if reason:
             not_computed[name] = reason
         else:
             rows[name] = tables[entry.rows]
-    scores = Scores(rows=rows, coverage=aligned.coverage, not_computed=not_computed)
+    scores = Scores(rows=rows, coverage=coverage, not_computed=not_computed)
     if bootstrap:
         found = intervals([(measure(name), table) for name, table in rows.items()], samples=bootstrap, seed=seed)
         scores.intervals = dict(zip(rows, found, strict=True))
@@ -159,15 +159,8 @@ def compare(
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Aligned:
-    """Hold predictions beside the references they are scored against."""
-
-    captions: Predictions
-    coverage: Coverage
-
-
-def align(*, predictions: Captions, references: ManyCaptions, allow_missing: bool) -> Aligned:
+def align(*, predictions: Captions, references: ManyCaptions, allow_missing: bool) -> tuple[Predictions, Coverage]:
+    """Return predictions beside the references that they are scored against, and which videos those are."""
     prepared = references if isinstance(references, References) else References(references)
     for video, text in predictions.items():
         if not isinstance(text, str):
@@ -187,7 +180,7 @@ def align(*, predictions: Captions, references: ManyCaptions, allow_missing: boo
             f"{'; '.join(sides)}; complete them, or score the rest with allow_missing=True (--allow-missing)"
         )
     captions = Predictions({video: predictions[video] for video in scored}, prepared)
-    return Aligned(captions=captions, coverage=Coverage(scored=scored, missing=missing, unknown=unknown))
+    return captions, Coverage(scored=scored, missing=missing, unknown=unknown)
 
 
 def _some(videos: Sequence[Hashable]) -> str:

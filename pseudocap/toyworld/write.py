@@ -78,7 +78,10 @@ def write_world(
         films = partial(report, f"{recipe.name}: {'stills' if recipe.name == 'stills' else 'films'}")
         targets = _targets(drawn, recipe, scale, seed)
         _write_films(recipe.name, targets, size=size, seed=seed, workers=workers or os.cpu_count() or 1, report=films)
-        _write_annotations(root / recipe.name, recipe, scale, seed, report)
+        annotations = root / recipe.name / ("annotations" if recipe.name in ("msrvtt", "msvd") else "")
+        for done, write in enumerate(steps := ANNOTATIONS[recipe.name]):
+            report(f"{recipe.name}: annotations", done, len(steps))
+            write(annotations, recipe, scale, seed)
     path = root / MANIFEST
     summaries = json.loads(path.read_text(encoding="utf-8"))["corpora"] if path.is_file() else {}  # of earlier runs
     summaries |= {recipe.name: _summary(root / recipe.name, recipe, scale) for recipe in recipes}
@@ -186,13 +189,6 @@ def make(job: FilmJob) -> int:
         if not path.is_file():
             write_film(path, film_at(job.corpus, split, index, seed=job.seed), size=job.size)
     return len(job.targets)
-
-
-def _write_annotations(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int, progress: StageProgress) -> None:
-    steps = ANNOTATIONS[recipe.name]
-    for done, step in enumerate(steps):
-        progress(f"{recipe.name}: annotations", done, len(steps))
-        step(folder / "annotations" if recipe.name in ("msrvtt", "msvd") else folder, recipe, scale, seed)
 
 
 def _summary(folder: Path, recipe: CorpusRecipe, scale: Scale) -> dict[str, Any]:

@@ -33,6 +33,12 @@ LABELS = {
     "labels": ("--teacher", "teacher"),
     "labels-asr": ("--teacher", "asr", "--transcripts", "world/talking/caption.json"),
 }
+SOURCES: dict[str, tuple[str, tuple[str, ...]]] = {  # of memories: the stage that makes it, and the words of `encode`
+    "memories-stills": ("world", ("world/stills", "--images")),
+    "memories": ("labels", ("labels/clips",)),
+    "memories-asr": ("labels-asr", ("labels-asr/clips",)),
+    "memories-msrvtt": ("world", ("captions.jsonl", "--videos", "world/msrvtt/videos")),
+}
 MEMORIES = {"asr": "memories-asr", "images": "memories-stills", "clips": "memories"}  # of each stream
 
 
@@ -146,9 +152,8 @@ def make_world(
 
 def write_captions(annotations: Path, path: Path) -> None:
     """Write MSR-VTT's annotations in the form of a user's own captions, with the splits that they have."""
-    names = {"train": "train", "validate": "val", "test": "test"}
     rows = [
-        {"video": row.video, "caption": list(row.captions), "split": names.get(row.split, row.split)}
+        {"video": row.video, "caption": list(row.captions), "split": row.split}
         for row in read_msrvtt(annotations, allow_partial=True).rows
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -173,13 +178,6 @@ def _labelling(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
 
 
 def _memories(shop: Workshop, workers: int) -> list[Stage]:
-    sources: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-        "memories-stills": (("world/stills", "--images"), ("world",)),
-        "memories": (("labels/clips",), ("labels",)),
-        "memories-asr": (("labels-asr/clips",), ("labels-asr",)),
-        "memories-msrvtt": (("captions.jsonl", "--videos", "world/msrvtt/videos"), ("world",)),
-    }
-
     def encode(folder: Path, report: Progress, *, source: tuple[str, ...]) -> Report:
         name = folder.name
         shop.verb("encode", *source, "--encoder", "watcher", "--out", f"{name}/store", "--workers", str(workers))
@@ -190,9 +188,9 @@ def _memories(shop: Workshop, workers: int) -> list[Stage]:
             name=name,
             settings={"code": CODE, "source": source},
             make=partial(encode, source=source),
-            needs=("watcher", *needs),
+            needs=("watcher", need),
         )
-        for name, (source, needs) in sources.items()
+        for name, (need, source) in SOURCES.items()
     ]
 
 

@@ -23,6 +23,7 @@ from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.regimes.table import MIXED, UNTRAINED
 from pseudocap.stages import Stage, Workshop
 from pseudocap.types import Progress
+from pseudocap.zoo.build import SOURCES
 from pseudocap.zoo.recipe import ZooRecipe
 
 CODE = 1
@@ -257,16 +258,11 @@ def _encoded(stage: str, how: str) -> str:
 def encoded_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, workers: int) -> list[Stage]:
     """List the stages of cells whose pictures are encoded otherwise: the same sources, larger or with every patch."""
     wanted = {stage for cell in cells for stage in (*cell.needs, cell.memories, cell.views) if stage is not None}
-    sources: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-        "memories-stills": (("world/stills", "--images"), ("world", "watcher")),
-        "memories": (("labels/clips",), ("labels", "watcher")),
-        "memories-msrvtt": (("captions.jsonl", "--videos", "world/msrvtt/videos"), ("world", "watcher")),
-        "views": ((), ("world", "watcher")),
-    }
+    sources = SOURCES | {"views": ("world", ())}
 
     def stage(name: str) -> Stage:
         kind, _, how = name.removeprefix("cells/").rpartition("-")
-        source, needs = sources[kind]
+        need, source = sources[kind]
         pixels = None if how == PATCHES else how.removesuffix("px")
 
         def make(folder: Path, report: Progress) -> Mapping[str, Any]:
@@ -281,6 +277,7 @@ def encoded_stages(shop: Workshop, ground: Ground, cells: Iterable[Cell], *, wor
             return {}
 
         differs = {"patches": True} if pixels is None else {"size": pixels}
-        return Stage(name=name, settings={"code": CODE, "source": source} | differs, make=make, needs=needs)
+        settings = {"code": CODE, "source": source} | differs
+        return Stage(name=name, settings=settings, make=make, needs=(need, "watcher"))
 
     return [stage(name) for name in sorted(wanted)]

@@ -31,25 +31,18 @@ T = (
 ClaimVerdict = Literal["holds", "does not hold: the reverse does", "not decided"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mean:
-    """Hold the mean of a figure over seeds. A single seed has no interval."""
-
-    value: float
-    interval: Interval | None
-
-
-def mean_over_seeds(values: Sequence[float]) -> Mean:
+def mean_over_seeds(values: Sequence[float]) -> tuple[float, Interval | None]:
+    """Return the mean of a figure over seeds, and its interval, which a single seed has not."""
     if not values:
         raise DataError("there is no value to take a mean of; finish a cell first")
     centre = statistics.fmean(values)
     if len(values) == 1:
-        return Mean(value=centre, interval=None)
+        return centre, None
     freedom = len(values) - 1
     # Beyond the table the normal quantile with the expansion's first term, right to the third decimal.
     quantile = T[freedom - 1] if freedom <= len(T) else 1.960 + (1.960**3 + 1.960) / (4 * freedom)
     half = quantile * statistics.stdev(values) / math.sqrt(len(values))
-    return Mean(value=centre, interval=Interval(low=centre - half, high=centre + half))
+    return centre, Interval(low=centre - half, high=centre + half)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,17 +80,17 @@ def judge_claim(claim: Claim, scored: Mapping[tuple[str, int], Scores]) -> Judge
     if not seeds:
         return None
     ours, theirs = ([scored[regime, seed] for seed in seeds] for regime in (claim.better, claim.worse))
-    seedwise = mean_over_seeds([a[METRIC] - b[METRIC] for a, b in zip(ours, theirs, strict=True)])
+    _, over_seeds = mean_over_seeds([a[METRIC] - b[METRIC] for a, b in zip(ours, theirs, strict=True)])
     # A film's row is [its CIDEr-D, 1], so rows added over the seeds give the film's mean over them.
     rows_ours, rows_theirs = (np.sum([scores.rows[METRIC] for scores in side], axis=0) for side in (ours, theirs))
     found = difference(measure(METRIC), rows_ours, rows_theirs, samples=SAMPLES, seed=0)
     return Judged(
         claim=claim,
         difference=found.value,
-        over_seeds=seedwise.interval,
+        over_seeds=over_seeds,
         over_films=found.interval,
         seeds=seeds,
-        verdict=verdict_of(seedwise.interval, found.interval),
+        verdict=verdict_of(over_seeds, found.interval),
     )
 
 

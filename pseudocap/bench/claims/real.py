@@ -27,7 +27,7 @@ from pseudocap.errors import DataError
 from pseudocap.evaluate.captioner import HeldOut
 from pseudocap.evaluate.views import write_views
 from pseudocap.files.sources import find_file
-from pseudocap.hub.checkpoint import check_folder
+from pseudocap.hub.checkpoint import absolute, check_folder
 from pseudocap.hub.fetch import CONFIG_FILE, fetch
 from pseudocap.model.device import pick_device
 from pseudocap.model.encoders.load import load_encoder
@@ -101,7 +101,7 @@ def real_bench(
     workers: int = 2,
 ) -> Bench:
     corpus = _checked(files, regimes, seeds, counts)
-    decoder, encoder = (_absolute(str(source)) for source in (files.decoder, files.encoder))
+    decoder, encoder = (absolute(str(source)) for source in (files.decoder, files.encoder))
     videos = VideoFolder(Path(str(files.videos)).resolve())
     named = {name: path.resolve() for name in ("images", "clips", "asr") if (path := getattr(files, name)) is not None}
     networks = {"decoder": files_identity(decoder), "encoder": files_identity(encoder)}
@@ -143,7 +143,7 @@ def _checked(files: Files, regimes: Sequence[str], seeds: Sequence[int], counts:
         )
     assert None not in (files.annotations, files.videos, files.decoder, files.encoder), "lacking() reports these"
     for source in (files.decoder, files.encoder):
-        find_file(_absolute(str(source)), CONFIG_FILE)
+        find_file(absolute(str(source)), CONFIG_FILE)
     started = [files.started[regime] for regime in regimes if regime in files.started]
     for source in dict.fromkeys(for_seed(each, seed) for seed in seeds for each in started):
         check_folder(fetch(source).folder, {})
@@ -197,11 +197,6 @@ def _duplicates(
 
 def _streams(regime: str) -> tuple[str, ...]:
     return () if regime == UNTRAINED else REGIMES[regime].streams
-
-
-def _absolute(source: str) -> str:
-    path = Path(source).expanduser()
-    return str(path.resolve()) if path.exists() else source
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,14 +121,11 @@ def _claims(results: Document) -> Iterator[str]:
     rows = []
     for when, claims in {"all": results["claims"], **fewer, "none": results["claims before fine-tuning"]}.items():
         for each in claims:
-            over = [_span(each[f"interval over {what}"]) for what in ("seeds", "films")]
+            intervals = [each[f"interval over {what}"] for what in ("seeds", "films")]
+            over = ["one seed" if each is None else f"{each[0]:+.1f} to {each[1]:+.1f}" for each in intervals]
             what = f"{each['difference'].partition(',')[0]}: {each['mean']:+.1f}"
             rows.append((each["claim"], when, what, *over, f"**{each['verdict']}**"))
     yield table(("claim", "fine-tuning", "CIDEr-D difference", "over seeds", "over films", "verdict"), rows)
-
-
-def _span(interval: Sequence[float] | None) -> str:
-    return "one seed" if interval is None else f"{interval[0]:+.1f} to {interval[1]:+.1f}"
 
 
 def _beside(results: Document) -> Iterator[str]:

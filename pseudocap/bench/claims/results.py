@@ -121,9 +121,9 @@ def by_captions(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
 
 
 def mean_document(values: Sequence[float]) -> dict[str, Any]:
-    mean = mean_over_seeds(values)
+    mean, interval = mean_over_seeds(values)
     each = [round(value, 3) for value in values]
-    return {"mean": round(mean.value, 3), "interval over seeds": _rounded(mean.interval), "each": each}
+    return {"mean": round(mean, 3), "interval over seeds": _rounded(interval), "each": each}
 
 
 def _rounded(interval: Interval | None) -> list[float] | None:

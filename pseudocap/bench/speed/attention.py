@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -71,24 +71,16 @@ class Stack(nn.Module):
         self.resampler = Resampler(width=E, depth=depth, feed_forward=feed_forward) if depth else None
 
     def forward(self, h_BLD: torch.Tensor, features_BTSE: torch.Tensor) -> torch.Tensor:
-        look = self.separable_look(features_BTSE) if self.kind == "separable" else self.plain_look(features_BTSE)
-        for index, norm in enumerate(self.norms):
-            h_BLD = h_BLD + look(index, norm(h_BLD))
+        separable = self.kind == "separable"
+        memory: Any = pool(features_BTSE) if separable else features_BTSE.flatten(1, 2)
+        if self.resampler is not None:
+            memory = self.resampler(memory)
+        for index, (norm, attention) in enumerate(zip(self.norms, self.attentions, strict=True)):
+            seen = attention.project(memory, padded=()) if separable else memory  # type: ignore[operator]
+            h_BLD = h_BLD + attention(norm(h_BLD), seen)
             if len(self.ffns):
                 h_BLD = h_BLD + self.ffns[index](h_BLD)
         return h_BLD
-
-    def separable_look(self, features_BTSE: torch.Tensor) -> Callable[[int, torch.Tensor], torch.Tensor]:
-        memory = pool(features_BTSE)
-        attentions = [cast(SeparableCrossAttention, attention) for attention in self.attentions]
-        return lambda index, h: attentions[index](h, attentions[index].project(memory, padded=()))
-
-    def plain_look(self, features_BTSE: torch.Tensor) -> Callable[[int, torch.Tensor], torch.Tensor]:
-        memory_BME = features_BTSE.flatten(1, 2)
-        if self.resampler is not None:
-            memory_BME = self.resampler(memory_BME)
-        attentions = [cast(CrossAttention, attention) for attention in self.attentions]
-        return lambda index, h: attentions[index](h, memory_BME)
 
 
 def make_step(kind: str, frames: int, *, feed_forward: bool) -> Callable[[], None]:

@@ -19,15 +19,14 @@ KINDS = ("ours", "transformers")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def make_encoder(kind: str, frames: int, depth: int) -> torch.nn.Module:
-    torch.manual_seed(0)
-    if kind == "ours":
-        return TimeSformer(TimeSformerConfig(num_frames=frames, depth=depth)).eval()
-    return TimesformerModel(TimesformerConfig(num_frames=frames, num_hidden_layers=depth)).eval()
-
-
 def make_run(kind: str, batch: int, frames: int, depth: int = 12, *, dtype: str = "float32") -> Callable[[], object]:
-    encoder = make_encoder(kind, frames, depth).to(DTYPES[dtype])
+    torch.manual_seed(0)
+    encoder: torch.nn.Module = (
+        TimeSformer(TimeSformerConfig(num_frames=frames, depth=depth))
+        if kind == "ours"
+        else TimesformerModel(TimesformerConfig(num_frames=frames, num_hidden_layers=depth))
+    )
+    encoder.to(DTYPES[dtype]).eval()
     clips = torch.randn(batch, frames, 3, 224, 224).to(DTYPES[dtype])
 
     def run() -> None:

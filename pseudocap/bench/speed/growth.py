@@ -135,23 +135,11 @@ def power(smaller: Size, larger: Size) -> float:
     return math.log(larger.seconds / smaller.seconds) / math.log(larger.size / smaller.size)
 
 
-def measure_apart(name: str, sizes: Sequence[int]) -> list[Size]:
-    printed = (run_apart("growth", name, "--cell", size, "--sizes", min(sizes)) for size in sizes)
-    return [Size(**json.loads(each.splitlines()[-1])) for each in printed]
-
-
 def table(part: Growth, found: Sequence[Size]) -> str:
-    slopes = ["", *(f"{power(*pair):.2f}" for pair in pairwise(found))]
-    rows = (
-        (
-            f"{each.size:,}",
-            f"{each.seconds:.3f}",
-            f"{1000 * each.seconds / each.size:.2f}",
-            slope,
-            f"{each.peak_mib:.0f}",
-        )
-        for each, slope in zip(found, slopes, strict=True)
-    )
+    rows, slopes = [], ["", *(f"{power(*pair):.2f}" for pair in pairwise(found))]
+    for each, slope in zip(found, slopes, strict=True):
+        seconds = (f"{each.seconds:.3f}", f"{1000 * each.seconds / each.size:.2f}")
+        rows.append((f"{each.size:,}", *seconds, slope, f"{each.peak_mib:.0f}"))
     return tables.table((part.unit, "seconds", "ms for each", "power", "peak, MiB"), rows)
 
 
@@ -169,7 +157,9 @@ def main() -> None:
         print(json.dumps(asdict(measure(part, args.cell, min(args.sizes or part.sizes)))))
         return
     for name in args.parts or PARTS:
-        found = measure_apart(name, sorted(args.sizes or PARTS[name].sizes))
+        sizes = sorted(args.sizes or PARTS[name].sizes)
+        printed = [run_apart("growth", name, "--cell", size, "--sizes", min(sizes)) for size in sizes]
+        found = [Size(**json.loads(each.splitlines()[-1])) for each in printed]
         if args.json:
             for each in found:
                 print(json.dumps({"part": name} | asdict(each)), flush=True)

@@ -77,17 +77,12 @@ def run_apart(benchmark: str, *words: object, check: bool = True) -> str:
 
 def peak_memory(run: Callable[[], object]) -> float:
     """Return the MiB by which this process grew at most in one run. Meaningful in a process that does nothing else."""
-    before = _reset_high_water_mark()
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():  # on Linux the mark falls back to what is in use now, elsewhere it stays where it was
+        clear.write_text("5")
+    before = _high_water_mark()
     run()
     return _high_water_mark() - before
-
-
-def _reset_high_water_mark() -> float:
-    """Return the memory in use now, in MiB; on Linux the mark falls back to it, elsewhere it stays where it was."""
-    clear = Path("/proc/self/clear_refs")
-    if clear.exists():
-        clear.write_text("5")
-    return _high_water_mark()
 
 
 def _high_water_mark() -> float:

@@ -17,10 +17,8 @@ import torch
 from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart, take_turns
 from pseudocap.bench.speed.shapes import network
 from pseudocap.bench.tables import head
-from pseudocap.memory import Memory
 from pseudocap.model.encoders.base import pool
 from pseudocap.model.loss import IGNORE, caption_loss
-from pseudocap.model.network import CaptionNetwork
 
 KINDS = ("full autograd", "rows", "plain", "plain, memories", "frames", "memories")
 # Words of a caption; its opening and closing token come to them. MSVD's 48,774 captions for training have 9.0 in the
@@ -54,7 +52,9 @@ def make_step(kind: str, videos: int, frames: int, captions: int = 1) -> Callabl
         if kind in ("frames", "memories"):
             loss = model(tokens, memory, attention_mask=mask.long(), labels=labels).loss
         else:
-            loss = _plain_loss(model, tokens, labels, memory)
+            # Padded on the right, where no token looks, so without a mask; each caption with its video.
+            repeated = memory[torch.arange(len(memory)).repeat_interleave(captions)]
+            loss = caption_loss(model.decoder.hidden(tokens, repeated), model.decoder.vocabulary, labels, chunk=None)
         loss.backward()
         optimiser.step()
         return loss.detach()
@@ -67,12 +67,6 @@ def _captions(count: int) -> tuple[torch.Tensor, torch.Tensor]:
     lengths = words + 2
     longest = int(lengths.max())
     return torch.randint(4, 50_000, (count, longest)), torch.arange(longest) < lengths
-
-
-def _plain_loss(model: CaptionNetwork, tokens: torch.Tensor, labels: torch.Tensor, memory: Memory) -> torch.Tensor:
-    """Compute the loss padded (on the right, where no token looks, so without a mask), each caption with its video."""
-    repeated = memory[torch.arange(len(memory)).repeat_interleave(len(tokens) // len(memory))]
-    return caption_loss(model.decoder.hidden(tokens, repeated), model.decoder.vocabulary, labels, chunk=None)
 
 
 def main() -> None:

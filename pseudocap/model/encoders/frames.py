@@ -41,7 +41,6 @@ from pseudocap.types import MAX_FRAMES, Preprocess
 
 MODEL_TYPE = "pseudocap-frames"
 IMAGES_AT_ONCE = 32  # more would cost memory and no less time
-NETWORK = "network."
 GridOf = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 
 

@@ -28,13 +28,13 @@ def measured(right: int, *, first: int = 0) -> Scores:
 @pytest.mark.parametrize("seeds", [2, 3, 5, 40])
 def test_the_interval_over_seeds_covers_the_truth_as_often_as_it_says(seeds: int) -> None:
     drawn = np.random.default_rng(0).normal(3.0, 2.0, size=(4000, seeds))
-    intervals = [mean_over_seeds(row).interval for row in drawn.tolist()]
+    intervals = [mean_over_seeds(row)[1] for row in drawn.tolist()]
     covered = np.mean([each is not None and each.low <= 3.0 <= each.high for each in intervals])
     assert covered == pytest.approx(0.95, abs=0.012)
 
 
 def test_one_seed_has_no_interval_and_decides_nothing() -> None:
-    assert mean_over_seeds([4.0]).interval is None
+    assert mean_over_seeds([4.0])[1] is None
     judged = judge_claim(CLAIM, {(CLAIM.better, 0): measured(40), (CLAIM.worse, 0): measured(0)})
     assert judged is not None
     assert (judged.over_seeds, judged.verdict) == (None, "not decided")
