@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -70,16 +71,6 @@ class LocalEngine:
             yield from _Decoding(pool=pool, framing=framing, scratch=scratch).all(iter(tasks))
 
 
-@dataclass(kw_only=True, slots=True)
-class _Step:
-    """Hold what comes next: something known already, or what a job gives. `copy` is removed when it is reached."""
-
-    known: DecodedClips | ShardEnd | None = None
-    media: Media | None = None
-    job: Job | None = None
-    copy: str = ""
-
-
 @dataclass(kw_only=True)
 class _Decoding:
     """Plan videos a little ahead of the frames, and decode frames a little ahead of their use."""
@@ -88,7 +79,8 @@ class _Decoding:
     framing: Framing
     scratch: Path
     plans: deque[tuple[VideoTask | ShardEnd, Job | None]] = field(default_factory=deque)
-    steps: deque[_Step] = field(default_factory=deque)
+    # What comes next: the job that must be done before, if any, and what gives it.
+    steps: deque[tuple[Job | None, Callable[[], DecodedClips | ShardEnd]]] = field(default_factory=deque)
 
     def all(self, tasks: Iterator[VideoTask | ShardEnd]) -> Iterator[DecodedClips | ShardEnd]:
         ahead = 2 * self.pool.size + 2
@@ -99,10 +91,10 @@ class _Decoding:
                 self._line_up(*self.plans.popleft())
             if not self.steps:
                 return
-            for step in itertools.islice(self.steps, ahead):  # of a long film only the next pieces are under way
-                if step.job is not None:
-                    self.pool.submit(step.job)
-            yield self._finish(self.steps.popleft())
+            for job, _ in itertools.islice(self.steps, ahead):  # of a long film only the next pieces are under way
+                if job is not None:
+                    self.pool.submit(job)
+            yield self.steps.popleft()[1]()
 
     def _plan(self, task: VideoTask | ShardEnd) -> Job | None:
         if isinstance(task, ShardEnd) or task.skip or task.media.problem:
@@ -114,11 +106,11 @@ class _Decoding:
     def _line_up(self, task: VideoTask | ShardEnd, job: Job | None) -> None:
         """Queue the pieces of a video whose plan is known, and what is missing of it."""
         if isinstance(task, ShardEnd):
-            self.steps.append(_Step(known=task))
+            self.steps.append((None, lambda: task))
             return
         media = task.media
         if task.skip:
-            self.steps.append(_Step(known=DecodedClips(media=media, ends=True)))
+            self.steps.append((None, lambda: DecodedClips(media=media, ends=True)))
             return
         planned = Planned(problem=media.problem)
         if job is not None:
@@ -129,30 +121,27 @@ class _Decoding:
         wanted = tuple(clip for clip in planned.clips if (clip.start, clip.end) not in task.known)
         undecoded = () if self.framing.frames else tuple(DecodedClip(clip=clip) for clip in wanted)
         clips = None if planned.problem else planned.clips
-        self.steps.append(_Step(known=DecodedClips(media=media, decoded=undecoded, clips=clips)))
+        self.steps.append((None, lambda: DecodedClips(media=media, decoded=undecoded, clips=clips)))
         for part in pieces(media, wanted, self.framing) if self.framing.frames else ():
-            self.steps.append(_Step(media=media, job=Job((decode_planned, planned.path, part, planned.framing))))
-        copy = "" if media.is_local else planned.path
-        self.steps.append(_Step(known=DecodedClips(media=media, decoded=_lost(media, planned), ends=True), copy=copy))
+            decoding = Job((decode_planned, planned.path, part, planned.framing))
+            self.steps.append((decoding, partial(self._decoded, media, decoding)))
+        self.steps.append((None, partial(_end, media, planned)))
 
-    def _finish(self, step: _Step) -> DecodedClips | ShardEnd:
-        if step.copy:
-            Path(step.copy).unlink(missing_ok=True)
-        if step.known is not None:
-            return step.known
-        assert step.media is not None, "a step has either what is known or a job for a video"
-        assert step.job is not None, "a step has either what is known or a job for a video"
+    def _decoded(self, media: Media, job: Job) -> DecodedClips:
         try:
-            decoded = tuple(self.pool.result(step.job))
+            decoded = tuple(self.pool.result(job))
         except CrashError:
-            decoded = tuple(DecodedClip(clip=clip, problem=CRASHED) for clip in step.job.arguments[2])
-        return DecodedClips(media=step.media, decoded=decoded)
+            decoded = tuple(DecodedClip(clip=clip, problem=CRASHED) for clip in job.arguments[2])
+        return DecodedClips(media=media, decoded=decoded)
 
 
-def _lost(media: Media, planned: Planned) -> tuple[DecodedClip, ...]:
-    """Report what a video cannot give: all of it, or its end."""
+def _end(media: Media, planned: Planned) -> DecodedClips:
+    """Remove the copy of a video, and report what the video cannot give: all of it, or its end."""
+    if planned.path and not media.is_local:
+        Path(planned.path).unlink(missing_ok=True)
+    lost: tuple[DecodedClip, ...] = ()
     if planned.problem:
-        return (DecodedClip(clip=Clip(source=media.name, start=0.0, end=0.0), problem=planned.problem),)
-    if planned.gap is not None:
-        return (DecodedClip(clip=planned.gap[0], problem=planned.gap[1]),)
-    return ()
+        lost = (DecodedClip(clip=Clip(source=media.name, start=0.0, end=0.0), problem=planned.problem),)
+    elif planned.gap is not None:
+        lost = (DecodedClip(clip=planned.gap[0], problem=planned.gap[1]),)
+    return DecodedClips(media=media, decoded=lost, ends=True)

@@ -10,19 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
+import transformers
 from tokenizers import ByteLevelBPETokenizer
-from transformers import (
-    BertTokenizer,
-    BlipConfig,
-    BlipForConditionalGeneration,
-    BlipImageProcessor,
-    BlipProcessor,
-    GPT2Tokenizer,
-    OPTConfig,
-    OPTForCausalLM,
-    TimesformerConfig,
-    TimesformerModel,
-)
 
 from pseudocap.model.network import seeded
 
@@ -34,7 +23,9 @@ TEXT = (
 )
 
 
-def write_tokenizer(folder: str | Path, text: Iterable[str] = TEXT, *, vocabulary: int = 400) -> GPT2Tokenizer:
+def write_tokenizer(
+    folder: str | Path, text: Iterable[str] = TEXT, *, vocabulary: int = 400
+) -> transformers.GPT2Tokenizer:
     """Learn a byte-level BPE from `text`, with OPT's special tokens at OPT's ids."""
     learned = ByteLevelBPETokenizer()
     learned.train_from_iterator(
@@ -43,7 +34,7 @@ def write_tokenizer(folder: str | Path, text: Iterable[str] = TEXT, *, vocabular
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     learned.save_model(str(folder))
-    tokenizer = GPT2Tokenizer.from_pretrained(
+    tokenizer = transformers.GPT2Tokenizer.from_pretrained(
         folder,
         bos_token="</s>",
         eos_token="</s>",
@@ -58,9 +49,9 @@ def write_tokenizer(folder: str | Path, text: Iterable[str] = TEXT, *, vocabular
 def write_opt(folder: str | Path, *, text: Iterable[str] = TEXT, seed: int = 0, **shape: int | bool) -> None:
     tokenizer = write_tokenizer(folder, text)
     sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "ffn_dim": 32}
-    config = OPTConfig(vocab_size=len(tokenizer) + 7, max_position_embeddings=64, **{**sizes, **shape})
+    config = transformers.OPTConfig(vocab_size=len(tokenizer) + 7, max_position_embeddings=64, **{**sizes, **shape})
     with seeded(seed):
-        OPTForCausalLM(config).save_pretrained(folder)
+        transformers.OPTForCausalLM(config).save_pretrained(folder)
 
 
 def write_timesformer(folder: str | Path, *, seed: int = 0, **shape: int | bool) -> None:
@@ -74,9 +65,9 @@ def write_timesformer(folder: str | Path, *, seed: int = 0, **shape: int | bool)
         "num_attention_heads": 2,
         "intermediate_size": 32,
     }
-    config = TimesformerConfig(**{**sizes, **shape})
+    config = transformers.TimesformerConfig(**{**sizes, **shape})
     with seeded(seed):
-        model = TimesformerModel(config)
+        model = transformers.TimesformerModel(config)
         with torch.no_grad():
             for parameter in model.parameters():
                 if parameter.dim() != 1:
@@ -96,7 +87,7 @@ def write_blip(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = {token: number for number, token in enumerate(tokens)}
-    tokenizer = BertTokenizer(vocab=vocabulary, bos_token="[DEC]")
+    tokenizer = transformers.BertTokenizer(vocab=vocabulary, bos_token="[DEC]")
     marks = {"bos_token_id": 5, "eos_token_id": 3, "sep_token_id": 3, "pad_token_id": 0}
     vision: dict[str, int] = {"image_size": image_size}
     text_sizes: dict[str, int] = {"vocab_size": len(tokens) if tiny else 30524, **marks}
@@ -104,9 +95,9 @@ def write_blip(
         small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
         vision |= {**small, "patch_size": 8}
         text_sizes |= {**small, "encoder_hidden_size": 16, "max_position_embeddings": 64}
-    config = BlipConfig(text_config=text_sizes, vision_config=vision, projection_dim=16 if tiny else 512)
+    config = transformers.BlipConfig(text_config=text_sizes, vision_config=vision, projection_dim=16 if tiny else 512)
     with seeded(seed):
-        model = BlipForConditionalGeneration(config)
+        model = transformers.BlipForConditionalGeneration(config)
         with torch.no_grad():
             for parameter in model.parameters():
                 if tiny and parameter.dim() != 1:  # as it starts, it would see no image
@@ -114,5 +105,5 @@ def write_blip(
             if tiny:
                 model.text_decoder.cls.predictions.bias[marks["eos_token_id"]] = -3.0  # it would often say nothing
         model.save_pretrained(folder)
-    processor = BlipImageProcessor(size={"height": image_size, "width": image_size})
-    BlipProcessor(processor, tokenizer).save_pretrained(folder)
+    processor = transformers.BlipImageProcessor(size={"height": image_size, "width": image_size})
+    transformers.BlipProcessor(processor, tokenizer).save_pretrained(folder)

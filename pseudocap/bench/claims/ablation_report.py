@@ -7,18 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.bench.claims import report
 from pseudocap.bench.claims.ablations import Arm, find_ablation
 from pseudocap.bench.claims.cells import Cell
 from pseudocap.bench.claims.regimes import Bench, provenance
-from pseudocap.bench.claims.report import (
-    draw,
-    draw_means,
-    interval_text,
-    kind_of_intervals,
-    lines_of,
-    mean_text,
-    write_table,
-)
 from pseudocap.bench.claims.results import mean_document, over_films
 from pseudocap.bench.machine import machine
 from pseudocap.bench.tables import table
@@ -78,8 +70,8 @@ def arm_document(arm: Arm, reports: Sequence[Mapping[str, Any]], cell: Cell) -> 
 
 def write_ablation(out: Path, result: Mapping[str, Any]) -> list[Path]:
     out.mkdir(parents=True, exist_ok=True)
-    figure = draw(out / "figure.png", lambda axes: _draw(axes, result), result["question"])
-    return [figure, *write_table(out, ablation_table(result), result)]
+    figure = report.draw(out / "figure.png", lambda axes: _draw(axes, result), result["question"])
+    return [figure, *report.write_table(out, ablation_table(result), result)]
 
 
 def ablation_table(result: Mapping[str, Any]) -> list[str]:
@@ -89,24 +81,24 @@ def ablation_table(result: Mapping[str, Any]) -> list[str]:
     for arm in result["arms"]:
         cells = ["-"] * (len(METRICS) + 1)
         if scores := arm["scores"]:
-            cells = [interval_text(scores[PLAIN][metric]) for metric in METRICS]
-            cells.append(mean_text(scores[ZERO_SHOT]["CIDEr-D"]))
+            cells = [report.interval_text(scores[PLAIN][metric]) for metric in METRICS]
+            cells.append(report.mean_text(scores[ZERO_SHOT]["CIDEr-D"]))
         chosen = (arm["settings"][column] for column in columns)
         rows.append((*chosen, f"{arm['steps']:,}", *cells, f"{arm['diverged']} of {len(seeds)}"))
     paragraphs = (
         f"# {result['ablation']}: {result['question']}",
         f"The papers: {result['claimed']}. Below are toy results, seeds {', '.join(map(str, seeds))}.\n"
-        + f"Intervals are 95 %: {kind_of_intervals(seeds)} {result['note']}".rstrip(),
+        + f"Intervals are 95 %: {report.kind_of_intervals(seeds)} {result['note']}".rstrip(),
         f"    {result['command']}",
         table((*columns, "steps", *METRICS, "before fine-tuning: CIDEr-D", "diverged"), rows),
     )
-    return lines_of(paragraphs)
+    return report.lines_of(paragraphs)
 
 
 def _draw(axes: Axes, result: Mapping[str, Any]) -> None:
     arms = [arm for arm in result["arms"] if arm["scores"]]
     labels = ["\n".join(f"{key} {value}" for key, value in arm["settings"].items()) for arm in arms]
-    draw_means(axes, range(len(arms)), [arm["scores"][PLAIN]["CIDEr-D"] for arm in arms], linestyle="")
+    report.draw_means(axes, range(len(arms)), [arm["scores"][PLAIN]["CIDEr-D"] for arm in arms], linestyle="")
     axes.set_xticks(range(len(arms)), labels, fontsize=7)
     axes.set_ylim(bottom=0)  # or small differences look large
     axes.margins(x=0.08)

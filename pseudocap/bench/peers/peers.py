@@ -15,16 +15,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
-from transformers import (
-    AutoConfig,
-    AutoProcessor,
-    Blip2Config,
-    Blip2ForConditionalGeneration,
-    BlipConfig,
-    BlipForConditionalGeneration,
-    GitConfig,
-    GitForCausalLM,
-)
 
 from pseudocap.bench.peers.peer_specs import Spec
 from pseudocap.captioner import PseudoCap
@@ -34,9 +24,9 @@ from pseudocap.model.network import seeded
 from pseudocap.video.transforms import eval_tensor
 
 CLASSES: dict[str, tuple[Any, Any]] = {  # of peer_specs.KINDS
-    "git": (GitForCausalLM, GitConfig),
-    "blip": (BlipForConditionalGeneration, BlipConfig),
-    "blip2": (Blip2ForConditionalGeneration, Blip2Config),
+    "git": (transformers.GitForCausalLM, transformers.GitConfig),
+    "blip": (transformers.BlipForConditionalGeneration, transformers.BlipConfig),
+    "blip2": (transformers.Blip2ForConditionalGeneration, transformers.Blip2Config),
 }
 MEAN, STD = (0.481, 0.458, 0.408), (0.269, 0.261, 0.276)  # CLIP's, for shapes without a processor of their own
 Pixels = np.ndarray  # uint8 [T,H,W,3]
@@ -90,13 +80,13 @@ class Peer:
         source = str(folder) if folder.is_dir() else check_repo(spec.source)
         access = {"local_files_only": not hub_answers(source), "trust_remote_code": False}
         try:
-            config = AutoConfig.from_pretrained(source, **access)
+            config = transformers.AutoConfig.from_pretrained(source, **access)
         except (OSError, ValueError, KeyError) as error:
             raise CheckpointError(f"not even its config can be had: {first_line(error)}") from error
         if not isinstance(config, shape):
             raise CheckpointError(f"it is a {config.model_type!r}, not a {spec.kind}; name its kind")
         try:
-            self._processor = AutoProcessor.from_pretrained(source, **access)
+            self._processor = transformers.AutoProcessor.from_pretrained(source, **access)
             model, found = kind.from_pretrained(source, **access, dtype=torch.float32, output_loading_info=True)
         except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
             self._processor = None

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,24 +19,6 @@ MIX = 65_536
 # The number after the seed is the purpose of the random numbers, so that no two share them (batches.py has 3, 4,
 # mixture.py 5).
 _GROUPS, _WITHIN = 1, 2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Epoch:
-    """Hold `groups` in this epoch's order, where each of them ends in the epoch, and where each block ends."""
-
-    number: int
-    groups: np.ndarray
-    ends: np.ndarray
-    blocks: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Block:
-    epoch: int
-    number: int
-    start: int
-    order: np.ndarray
 
 
 class Order:
@@ -54,28 +35,28 @@ class Order:
         self._mix = mix
         self._sizes = sizes
         self._starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        self._epoch: _Epoch | None = None
-        self._block: _Block | None = None
+        self._epochs: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}  # the last one alone
+        self._blocks: dict[tuple[int, int], tuple[int, np.ndarray]] = {}  # likewise
 
     def at(self, position: int) -> tuple[int, int]:
         """Return the epoch of a position, and the index of its sample."""
         number, offset = divmod(position, self.total)
-        if self._epoch is None or self._epoch.number != number:
-            self._epoch = self._plan(number)
-        epoch = self._epoch
-        which = int(np.searchsorted(epoch.blocks, offset, side="right"))
-        block = self._block
-        if block is None or (block.epoch, block.number) != (number, which):
-            start = int(epoch.blocks[which - 1]) if which else 0
+        if number not in self._epochs:
+            self._epochs = {number: self._plan(number)}
+        groups, ends, blocks = self._epochs[number]
+        which = int(np.searchsorted(blocks, offset, side="right"))
+        if (number, which) not in self._blocks:
+            start = int(blocks[which - 1]) if which else 0
             generator = np.random.default_rng([*self._seed, _WITHIN, number, which])
-            order = generator.permutation(int(epoch.blocks[which]) - start)
-            block = self._block = _Block(epoch=number, number=which, start=start, order=order)
-        slot = block.start + int(block.order[offset - block.start])
-        row = int(np.searchsorted(epoch.ends, slot, side="right"))
-        group = int(epoch.groups[row])
-        return number, int(self._starts[group] + slot - (epoch.ends[row] - self._sizes[group]))
+            self._blocks = {(number, which): (start, generator.permutation(int(blocks[which]) - start))}
+        start, order = self._blocks[number, which]
+        slot = start + int(order[offset - start])
+        row = int(np.searchsorted(ends, slot, side="right"))
+        group = int(groups[row])
+        return number, int(self._starts[group] + slot - (ends[row] - self._sizes[group]))
 
-    def _plan(self, number: int) -> _Epoch:
+    def _plan(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the groups in this epoch's order, where each of them ends in the epoch, and where each block ends."""
         groups = np.random.default_rng([*self._seed, _GROUPS, number]).permutation(np.flatnonzero(self._sizes))
         ends = np.cumsum(self._sizes[groups])
         blocks, start = [], 0
@@ -83,7 +64,7 @@ class Order:
             last = min(int(np.searchsorted(ends, start + self._mix)), len(ends) - 1)
             start = int(ends[last])
             blocks.append(start)
-        return _Epoch(number=number, groups=groups, ends=ends, blocks=np.asarray(blocks))
+        return groups, ends, np.asarray(blocks)
 
 
 def generator_fingerprint() -> str:

@@ -21,20 +21,8 @@ from torch import nn
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
 from pseudocap.files.sources import find_file, read_json
+from pseudocap.model.encoders import image_models
 from pseudocap.model.encoders.base import Encoder, real_ranks
-from pseudocap.model.encoders.image_models import (
-    TIMM,
-    TRANSFORMERS,
-    State,
-    build_timm,
-    patch_side,
-    read_timm,
-    read_transformers,
-    stage_index,
-    timm_grid,
-    transformers_grid,
-    without_classifier,
-)
 from pseudocap.model.precision import ENCODER, pack_linears
 from pseudocap.model.weights import fingerprint, load_exactly, read_tensors
 from pseudocap.types import MAX_FRAMES, Preprocess
@@ -80,7 +68,7 @@ class FramesEncoder(Encoder):
     kind = "frames"
 
     def __init__(
-        self, network: nn.Module, config: FramesConfig, *, library: str = TIMM, channels: int | None = None
+        self, network: nn.Module, config: FramesConfig, *, library: str = image_models.TIMM, channels: int | None = None
     ) -> None:
         super().__init__()
         self.network = network
@@ -89,15 +77,14 @@ class FramesEncoder(Encoder):
         self.standardise: nn.Module = nn.Identity() if channels is None else Standardise(channels)
         self._grids: dict[tuple[int, int], tuple[int, int]] = {}
         self._width: int | None = None
-        self._grid_of: GridOf = transformers_grid
-        side = (
-            getattr(getattr(network, "config", None), "patch_size", 1)
-            if library == TRANSFORMERS
-            else patch_side(network)
-        )
-        if library == TIMM:
-            index = stage_index(network, config.stage, config.architecture)
-            self._grid_of = functools.partial(timm_grid, index=index)
+        self._grid_of: GridOf = image_models.transformers_grid
+        if library == image_models.TRANSFORMERS:
+            side = getattr(getattr(network, "config", None), "patch_size", 1)
+        else:
+            side = image_models.patch_side(network)
+        if library == image_models.TIMM:
+            index = image_models.stage_index(network, config.stage, config.architecture)
+            self._grid_of = functools.partial(image_models.timm_grid, index=index)
         self.size_multiple = side if isinstance(side, int) and config.size % side == 0 else 1
 
     @property
@@ -137,7 +124,7 @@ class FramesEncoder(Encoder):
         total = sum(parameter.numel() for parameter in self.network.parameters())
         return [self.network] if largest is None or sizes[largest] < total / 2 else list(largest)
 
-    def compute_fingerprint(self, stored: State | None = None) -> str:
+    def compute_fingerprint(self, stored: image_models.State | None = None) -> str:
         """Hash the weights, `stored` where their names in memory are a library version's, and what reads them:
         architectures that share all weights (GELU and QuickGELU) differ."""
         config = self.config
@@ -215,21 +202,21 @@ class FramesEncoder(Encoder):
     def read(cls, source: str | Path, config: Path, access: Mapping[str, Any]) -> tuple[Self, str]:
         """Read our format, timm's or transformers'."""
         document = read_json(config)
-        stored: State | None = None
+        stored: image_models.State | None = None
         try:
             if document.get("model_type") == MODEL_TYPE:
                 fields = {name: value for name, value in document.items() if name != "model_type"}
                 state = read_tensors(find_file(source, "model.safetensors", **access))
                 encoder = cls.from_state(FramesConfig(**fields), state, source=source)  # type: ignore[arg-type]
             elif "architecture" in document:
-                values, state = read_timm(source, document, access)
+                values, state = image_models.read_timm(source, document, access)
                 own = FramesConfig(**values)
-                network = build_timm(own.architecture, size=own.size, stage=own.stage, model_args=own.model_args)
-                load_exactly(network, without_classifier(network, state), source=source, adopt=True)
+                network = _timm_network(own)
+                load_exactly(network, image_models.without_classifier(network, state), source=source, adopt=True)
                 encoder = cls(network, own)
             else:
-                values, network, stored = read_transformers(source, access)
-                encoder = cls(network, FramesConfig(**values), library=TRANSFORMERS)
+                values, network, stored = image_models.read_transformers(source, access)
+                encoder = cls(network, FramesConfig(**values), library=image_models.TRANSFORMERS)
         except CheckpointError:
             raise
         except (ConfigError, TypeError, KeyError, ValueError) as error:
@@ -241,9 +228,9 @@ class FramesEncoder(Encoder):
         return encoder, encoder.compute_fingerprint(stored)
 
     @classmethod
-    def from_state(cls, config: FramesConfig, state: State, *, source: str | Path) -> Self:
+    def from_state(cls, config: FramesConfig, state: image_models.State, *, source: str | Path) -> Self:
         """Build a timm model with weights in our format: `network.*`, and `standardise.*` where it is standardised."""
-        network = build_timm(config.architecture, size=config.size, stage=config.stage, model_args=config.model_args)
+        network = _timm_network(config)
         channels = [len(value) for name, value in state.items() if name.startswith("standardise.")]
         encoder = cls(network, config, channels=channels[0] if channels else None)
         load_exactly(encoder, state, source=source, adopt=True)
@@ -252,7 +239,7 @@ class FramesEncoder(Encoder):
         return encoder
 
     def document(self) -> dict[str, Any]:
-        if self.library != TIMM:
+        if self.library != image_models.TIMM:
             raise ConfigError("an image model of transformers stays in its own format: copy its directory, or name it")
         fields = dataclasses.asdict(self.config)
         if not fields["model_args"]:
@@ -283,6 +270,12 @@ def sinusoids(positions_BT: torch.Tensor, width: int) -> torch.Tensor:
     rates_K = torch.exp(torch.arange(half, device=positions_BT.device) * (-9.210340371976184 / half))  # 10000^(-k/half)
     angles_BTK = positions_BT[..., None].float() * rates_K
     return torch.cat((angles_BTK.sin(), angles_BTK.cos()), dim=-1)[..., :width]
+
+
+def _timm_network(config: FramesConfig) -> nn.Module:
+    return image_models.build_timm(
+        config.architecture, size=config.size, stage=config.stage, model_args=config.model_args
+    )
 
 
 def _is_plain(linear: nn.Linear) -> bool:
