@@ -36,11 +36,7 @@ class AssembledCaptioner(TextNetwork):
     """Hold the network with the config that names its parts."""
 
     def __init__(
-        self,
-        encoder: Encoder,
-        decoder: Decoder,
-        tokenizer: PreTrainedTokenizerBase,
-        config: PseudoCapConfig,
+        self, encoder: Encoder, decoder: Decoder, tokenizer: PreTrainedTokenizerBase, config: PseudoCapConfig
     ) -> None:
         super().__init__(encoder, decoder)
         decoder.tokenizer = tokenizer
@@ -150,12 +146,25 @@ class AssembledCaptioner(TextNetwork):
         check_precision(precision, target, dtype)
         access = Access(local_files_only=local_files_only, token=token)
         if not isinstance(source, Fetched):
-            found = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
-        elif revision is None and checkpoints is None:
-            found = source
-        else:
+            source = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+        elif revision is not None or checkpoints is not None:
             raise InputError("what has been fetched already takes neither revision nor checkpoints: give them to fetch")
-        folder = found.folder
+        model = cls._between(decoder, encoder, source.folder, access, as_stored=precision != FULL_PRECISION)
+        model.origin = source
+        if precision == FULL_PRECISION:
+            return model.to(target, dtype)
+        warn_where_slow(precision, target)
+        model.set_precision(precision)
+        return model.to(target)
+
+    @classmethod
+    def _between(
+        cls, decoder: str | Path | None, encoder: str | Path | None, folder: Path, access: Access, *, as_stored: bool
+    ) -> Self:
+        """Put the adapters of a checkpoint between its backbones, which must be those that they were trained with.
+
+        `as_stored` leaves the decoder's weights as they are: what will be packed need not be spread out first.
+        """
         config, weights = check_folder(folder, {"decoder": decoder, "encoder": encoder})
         if unknown := config.encoders.keys() - {VIDEO}:
             raise CheckpointError(
@@ -165,7 +174,7 @@ class AssembledCaptioner(TextNetwork):
         loaded = load_decoder(
             moved(config.decoder, decoder),
             revision=None if decoder else config.decoder.revision,
-            as_stored=precision != FULL_PRECISION,  # what will be packed need not be spread out first
+            as_stored=as_stored,
             **asdict(access),
         )
         own = config.encoder
@@ -179,13 +188,7 @@ class AssembledCaptioner(TextNetwork):
         adapted = loaded.adapt(
             config, memory_width={axis: seen.width(axis) for axis in config.axes}, adapters=adapters, source=weights
         )
-        model = cls(seen, adapted, loaded.tokenizer, config)
-        model.origin = found
-        if precision == FULL_PRECISION:
-            return model.to(target, dtype)
-        warn_where_slow(precision, target)
-        model.set_precision(precision)
-        return model.to(target)
+        return cls(seen, adapted, loaded.tokenizer, config)
 
     def save_pretrained(
         self, path: str | Path, *, results: Mapping[str, Any] | None = None, int8: bool = False

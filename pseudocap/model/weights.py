@@ -162,13 +162,11 @@ def _refuse_foreign(config: Path, document: Mapping[str, object]) -> None:
         )
 
 
-def load_exactly(
-    module: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str | Path, adopt: bool = False
-) -> None:
+def load_exactly(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str | Path) -> None:
     """Load all of a module's state, and nothing else; every key that is too few, too many or misshapen is named.
 
-    With `adopt` the module, which may be on the meta device, takes the tensors themselves: those of a file stay pages
-    of the file until somebody writes to them. Nobody else may then write to them, and no two may share memory.
+    The module, which may be on the meta device, takes the tensors themselves: those of a file stay pages of the file
+    until somebody writes to them. Nobody else may then write to them, and no two may share memory.
     """
     expected = module.state_dict()
     problems = []
@@ -182,22 +180,19 @@ def load_exactly(
         if tensors[name].shape != expected[name].shape
     ]:
         problems.append(f"misshapen: {_some(misshapen)}")
-    if not problems:
-        not_numbers = [name for name, tensor in tensors.items() if not _all_finite(tensor)]
-        whole_numbers = [
-            name for name, tensor in tensors.items() if expected[name].is_floating_point() != tensor.is_floating_point()
-        ]
-        if broken := sorted({*not_numbers, *whole_numbers}):
-            raise CheckpointError(
-                f"{source} holds NaN, infinite or whole numbers in {_some(broken)}; train or copy again"
-            )
     if problems:
         raise CheckpointError(
             f"the weights in {source} do not fit: {'; '.join(problems)}; they belong to another architecture"
         )
-    if adopt:
-        tensors = {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}
-    module.load_state_dict(dict(tensors), strict=True, assign=adopt)
+    if broken := sorted(
+        name
+        for name, tensor in tensors.items()
+        if expected[name].is_floating_point() != tensor.is_floating_point() or not _all_finite(tensor)
+    ):
+        raise CheckpointError(f"{source} holds NaN, infinite or whole numbers in {_some(broken)}; train or copy again")
+    module.load_state_dict(
+        {name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()}, strict=True, assign=True
+    )
 
 
 def _all_finite(tensor: torch.Tensor) -> bool:
@@ -208,9 +203,8 @@ def _all_finite(tensor: torch.Tensor) -> bool:
     return bool(torch.isfinite(low) & torch.isfinite(high))
 
 
-def _some(names: list[str], most: int = 4) -> str:
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{rest}"
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def fingerprint(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:

@@ -55,8 +55,9 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
-def write_document(path: Path, document: object) -> None:
-    write_lines(path, [json.dumps(document)])
+def write_rows(path: Path, *rows: object) -> None:
+    """Write a line of JSON for each."""
+    write_lines(path, map(json.dumps, rows))
 
 
 def films(recipe: CorpusRecipe, scale: Scale, seed: int) -> Iterator[tuple[str, int, str, Film]]:
@@ -68,18 +69,16 @@ def films(recipe: CorpusRecipe, scale: Scale, seed: int) -> Iterator[tuple[str, 
 
 def write_scenes(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """Write scenes.jsonl: the exact scene of every film. The labelled clips are pre-trained on this."""
-    write_lines(
+    rows = films(recipe, scale, seed)
+    write_rows(
         folder / "scenes.jsonl",
-        (
-            json.dumps({"video": f"{name}.mp4", "split": split, **describe_film(film)})
-            for split, _, name, film in films(recipe, scale, seed)
-        ),
+        *({"video": f"{name}.mp4", "split": split, **describe_film(film)} for split, _, name, film in rows),
     )
 
 
 def write_clip_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """Write labels.jsonl: one line a clip, with the one action and the appearance of who takes part."""
-    lines = []
+    rows = []
     for split, _, name, film in films(recipe, scale, seed):
         (shot,) = film.shots
         (event,) = events(shot)
@@ -88,8 +87,8 @@ def write_clip_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: in
         label |= {"action": event.name, "direction": event.direction}
         for role, thing in (("actor", actor), ("patient", patient)):
             label[role] = thing and {key: getattr(thing, key) for key in ("kind", "colour", "material", "size")}
-        lines.append(json.dumps(label | {"background": shot.background}))
-    write_lines(folder / "labels.jsonl", lines)
+        rows.append(label | {"background": shot.background})
+    write_rows(folder / "labels.jsonl", *rows)
 
 
 def write_msrvtt(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
@@ -107,7 +106,7 @@ def write_msrvtt(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) ->
             table["sentences"].append({"sen_id": sentence, "video_id": name, "caption": caption})
             sentence += 1
     for name, table in zip(LAYOUTS[0], tables, strict=True):
-        write_document(folder / name, table)
+        write_rows(folder / name, table)
 
 
 def write_msvd(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
@@ -124,13 +123,11 @@ def write_msvd(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> N
 
 def write_own(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """Write captions.jsonl, as `read_own` takes it: without a split, so that it serves for training or for testing."""
-    write_lines(
-        folder / "captions.jsonl",
-        (
-            json.dumps({"video": f"{name}.mp4", "caption": captions_at(recipe.name, split, index, seed=seed)})
-            for split, index, name, _ in films(recipe, scale, seed)
-        ),
-    )
+    rows = [
+        {"video": f"{name}.mp4", "caption": captions_at(recipe.name, split, index, seed=seed)}
+        for split, index, name, _ in films(recipe, scale, seed)
+    ]
+    write_rows(folder / "captions.jsonl", *rows)
 
 
 def write_talking(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
@@ -142,9 +139,9 @@ def write_talking(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -
         utterances = talk(film, rng)
         lines = segments(utterances, rng)
         transcripts[name] = {key: [getattr(line, key) for line in lines] for key in ("start", "end", "text")}
-        truth += [json.dumps({"video": f"{name}.mp4", **asdict(utterance)}) for utterance in utterances]
-    write_document(folder / "caption.json", transcripts)
-    write_lines(folder / "utterances.jsonl", truth)
+        truth += [{"video": f"{name}.mp4", **asdict(utterance)} for utterance in utterances]
+    write_rows(folder / "caption.json", transcripts)
+    write_rows(folder / "utterances.jsonl", *truth)
 
 
 def write_stills(path: Path, indices: Iterable[int], *, size: int, seed: int) -> None:

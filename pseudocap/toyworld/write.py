@@ -86,7 +86,7 @@ def write_world(
     summaries = json.loads(path.read_text(encoding="utf-8"))["corpora"] if path.is_file() else {}  # of earlier runs
     summaries |= {recipe.name: _summary(root / recipe.name, recipe, scale) for recipe in recipes}
     manifest = settings | {"corpora": summaries}
-    formats.write_document(path, manifest)
+    formats.write_rows(path, manifest)
     return manifest | {"seconds_of_work": round(time.perf_counter() - started, 1)}
 
 
@@ -128,7 +128,7 @@ def _check_settings(root: Path, settings: dict[str, Any]) -> None:
     if not path.is_file():
         if root.is_dir() and any(root.iterdir()):
             raise ConfigError(f"{root} holds other things than a toy world; name a new or empty folder")
-        formats.write_document(path, settings)
+        formats.write_rows(path, settings)
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))

@@ -127,7 +127,7 @@ class Decoder(PreTrainedModel, GenerationMixin):
         """Put stored adapters between the layers of a loaded model: without a random start first, or a second copy."""
         with torch.device("meta"):
             adapted = cls(lm, config, **settings)
-        load_exactly(adapted.adapters, adapters, source=source, adopt=True)
+        load_exactly(adapted.adapters, adapters, source=source)
         return adapted
 
     # What a family provides

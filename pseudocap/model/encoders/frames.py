@@ -212,7 +212,7 @@ class FramesEncoder(Encoder):
                 values, state = image_models.read_timm(source, document, access)
                 own = FramesConfig(**values)
                 network = _timm_network(own)
-                load_exactly(network, image_models.without_classifier(network, state), source=source, adopt=True)
+                load_exactly(network, image_models.without_classifier(network, state), source=source)
                 encoder = cls(network, own)
             else:
                 values, network, stored = image_models.read_transformers(source, access)
@@ -233,7 +233,7 @@ class FramesEncoder(Encoder):
         network = _timm_network(config)
         channels = [len(value) for name, value in state.items() if name.startswith("standardise.")]
         encoder = cls(network, config, channels=channels[0] if channels else None)
-        load_exactly(encoder, state, source=source, adopt=True)
+        load_exactly(encoder, state, source=source)
         if channels and bool((state["standardise.std"] <= 0).any()):
             raise CheckpointError(f"{source}: standardise.std divides the features, so all of it must be above 0")
         return encoder

@@ -197,7 +197,7 @@ class TimeSformer(Encoder):
         """Build an encoder that takes the tensors themselves."""
         with torch.device("meta"):
             encoder = cls(config)
-        load_exactly(encoder, state, source=source, adopt=True)
+        load_exactly(encoder, state, source=source)
         return encoder
 
     def document(self) -> dict[str, Any]:
