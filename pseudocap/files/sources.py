@@ -10,7 +10,7 @@ import json
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, Unpack
 
 from pseudocap.errors import CheckpointError, first_line, nearest
 
@@ -28,6 +28,14 @@ PACKAGED = {
     ),
 }
 BUSY = (408, 429, 500, 502, 503, 504)  # answers after which to ask again
+
+
+class HubAccess(TypedDict, total=False):
+    """Set how the hub is reached: the commit, branch or tag; nothing but the cache; a token other than one's own."""
+
+    revision: str | None
+    local_files_only: bool
+    token: str | bool | None
 
 
 def shipped_names() -> list[str]:
@@ -70,14 +78,7 @@ def check_repo(source: str | Path) -> str:
     return name
 
 
-def find_file(
-    source: str | Path,
-    filename: str,
-    *,
-    revision: str | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-) -> Path:
+def find_file(source: str | Path, filename: str, **access: Unpack[HubAccess]) -> Path:
     """Return the path of a checkpoint's file: in a directory, or fetched from the hub into its cache."""
     folder = Path(resolve_source(source))
     if folder.is_dir():
@@ -89,7 +90,7 @@ def find_file(
         raise CheckpointError(f"{source} is a file; give the directory that holds it")
     repo = check_repo(source)
     try:
-        return hub_file(repo, filename, revision=revision, local_files_only=local_files_only, token=token)
+        return hub_file(repo, filename, **access)
     except CheckpointError as error:
         if str(source).startswith(HUB_SCHEME):
             raise
@@ -99,7 +100,7 @@ def find_file(
         ) from error
 
 
-def find_gguf(address: str, **access: Any) -> Path:
+def find_gguf(address: str, **access: Unpack[HubAccess]) -> Path:
     """Return the path of a GGUF file of the hub, hf://owner/repo/file.gguf: in a package, or fetched into the cache."""
     module, name, package = PACKAGED.get(address, ("", "", ""))
     if package and (path := inside_package(module, name)) is not None:
