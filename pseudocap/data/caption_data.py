@@ -262,10 +262,7 @@ class CaptionData(ResumableData):
         rank, ranks = self.rank_and_ranks
         batches = EvaluationBatches(self._sources[name], batch_size=self._batch_size, rank=rank, ranks=ranks)
         loader = EvaluationLoader(
-            batches,
-            max_failure_rate=self._max_failure_rate,
-            reasons=self._undecodable[name],
-            loading=self._loading,
+            batches, max_failure_rate=self._max_failure_rate, reasons=self._undecodable[name], loading=self._loading
         )
         self._evaluations.append(loader)
         return loader

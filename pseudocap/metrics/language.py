@@ -36,10 +36,7 @@ class Language:
 
 
 def describe(
-    *,
-    predictions: Mapping[Any, str],
-    training: Collection[str] | None = None,
-    truth: Mapping[Any, Truth] | None = None,
+    *, predictions: Mapping[Any, str], training: Collection[str] | None = None, truth: Mapping[Any, Truth] | None = None
 ) -> Language:
     """Measure variety, length and made-up things. `training`: the captions learned from; `truth`: what videos contain.
 

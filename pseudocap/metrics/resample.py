@@ -58,9 +58,7 @@ def difference(entry: Measure, ours: Floats, theirs: Floats, *, samples: int, se
         swapped.append(entry.combine(ours.sum(axis=0) + moved) - entry.combine(theirs.sum(axis=0) - moved))
     as_large = np.abs(np.concatenate(swapped)) >= abs(value) * (1 - 1e-9)
     return Difference(
-        value=value * 100,
-        interval=_middle(np.concatenate(drawn)),
-        p=float((1 + as_large.sum()) / (1 + len(as_large))),
+        value=value * 100, interval=_middle(np.concatenate(drawn)), p=float((1 + as_large.sum()) / (1 + len(as_large)))
     )
 
 

@@ -26,11 +26,7 @@ class TextNetwork(CaptionNetwork):
     """Caption in text: a CaptionNetwork whose decoder has a tokenizer."""
 
     def tokenize(
-        self,
-        captions: Sequence[str],
-        prompts: str | Sequence[str] | None = None,
-        *,
-        max_tokens: int | None = None,
+        self, captions: Sequence[str], prompts: str | Sequence[str] | None = None, *, max_tokens: int | None = None
     ) -> CaptionTokens:
         """Tokenize captions to learn from, framed and padded on the right, each after its prompt, which is not learned.
 

@@ -44,12 +44,7 @@ def build_blip(
 ) -> dict[str, float]:
     """Draw the stills, train, and write BLIP as the hub has it."""
     stills = draw_stills(
-        recipe.stills,
-        seed=seed,
-        size=vit.size,
-        grid=vit.size // vit.patch,
-        captions=recipe.captions,
-        progress=progress,
+        recipe.stills, seed=seed, size=vit.size, grid=vit.size // vit.patch, captions=recipe.captions, progress=progress
     )
     words = sorted(
         {word for texts in stills.captions for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())}

@@ -121,11 +121,7 @@ def _captioned(model: PseudoCap, name: str, film: DemoFilm) -> FilmCaption:
     seconds = time.perf_counter() - started
     verdict = truth_in_words(str(caption), film.shots) if film.shots else ""
     return FilmCaption(
-        captioner=name,
-        explanation=model.explain(film.path),
-        seconds=seconds,
-        verdict=verdict,
-        toy=is_toy(model.config),
+        captioner=name, explanation=model.explain(film.path), seconds=seconds, verdict=verdict, toy=is_toy(model.config)
     )
 
 

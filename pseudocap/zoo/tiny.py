@@ -16,11 +16,7 @@ from tokenizers import ByteLevelBPETokenizer
 from pseudocap.model.network import seeded
 
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
-TEXT = (
-    "a red square moves to the left",
-    "a blue square moves up and then stops",
-    "two dogs play guitar on a stage",
-)
+TEXT = ("a red square moves to the left", "a blue square moves up and then stops", "two dogs play guitar on a stage")
 
 
 def write_tokenizer(

@@ -213,12 +213,7 @@ def ablation_bench(
     cells = [cell for _, each in arms for cell in each]
     encoded = encoded_stages(shop, ground, cells, workers=workers)
     bench = Bench(
-        shop=shop,
-        ground=ground,
-        made_first=[*made_first, *encoded],
-        cells=cells,
-        corpus="toy-msrvtt",
-        duplicates=None,
+        shop=shop, ground=ground, made_first=[*made_first, *encoded], cells=cells, corpus="toy-msrvtt", duplicates=None
     )
     return bench, arms
 

@@ -215,11 +215,7 @@ class _Seen:
 
 
 def _stages(
-    shop: Workshop,
-    seen: _Seen,
-    films: Callable[[], list[HeldOut]],
-    workers: int,
-    limit: tuple[str, ...],
+    shop: Workshop, seen: _Seen, films: Callable[[], list[HeldOut]], workers: int, limit: tuple[str, ...]
 ) -> list[Stage]:
     """Make the corpus, and the memories of what is learned from and of what is tested on: each is made anew where its
     own videos have changed."""

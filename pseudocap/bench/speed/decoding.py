@@ -73,11 +73,7 @@ class Scene:
         light = gain * (light if shot % 2 else 250 - light) + offset
         light += np.roll(self._noise[number % 24], number * 37 % WIDTH, 1)
         half = (slice(row // 2, row // 2 + HEIGHT // 2), slice(column // 2, column // 2 + WIDTH // 2))
-        planes = [
-            np.clip(light, 16, 235).astype(np.uint8),
-            self._colour[half],
-            self._colour[::-1, ::-1][half],
-        ]
+        planes = [np.clip(light, 16, 235).astype(np.uint8), self._colour[half], self._colour[::-1, ::-1][half]]
         joined = np.concatenate([plane.ravel() for plane in planes]).reshape(HEIGHT * 3 // 2, WIDTH)
         frame = av.VideoFrame.from_ndarray(joined, format="yuv420p")
         frame.pts, frame.time_base = number, 1 / RATE
