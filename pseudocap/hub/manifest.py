@@ -219,6 +219,11 @@ def _check_external(row: Mapping[str, Any], where: str) -> None:
     size = row["weights"].get("gigabytes", 1)
     if isinstance(size, bool) or not isinstance(size, int | float) or size <= 0:
         raise CheckpointError(f"{where}: weights.gigabytes must be a number above 0, not {size!r}")
-    for score in row["scores"]:  # figures of others say where they are published
+    _check_citations(row, where)
+
+
+def _check_citations(row: Mapping[str, Any], where: str) -> None:
+    """Require that figures of others say where they are published."""
+    for score in row["scores"]:
         if not isinstance(score, dict) or not isinstance(score.get("metrics"), dict) or not score.get("cited"):
             raise CheckpointError(f"{where}: each of its scores needs dataset, metrics, and cited: the paper and table")
