@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -54,3 +55,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of a foreign error's message, or its type where it has none, to quote in one of ours."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Report where a signal ended a run: its number, by default that of Ctrl-C, and whether `--resume` goes on."""
+
+    def __init__(self, text: str, number: int | None = None, *, resumable: bool = False) -> None:
+        super().__init__(text)
+        self.signal = signal.SIGINT if number is None else number
+        self.resumable = resumable

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +25,7 @@ from pseudocap.files.atomic import write_text
 from pseudocap.types import Progress, StageProgress
 
 DONE = "done.json"
-INTERRUPTED = 130
+INTERRUPTED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
 State = Literal["finished", "begun", "missing", "other"]  # other: made by other settings
 
 
@@ -98,7 +99,7 @@ class Workshop:
         output, errors = io.StringIO(), io.StringIO()
         with contextlib.chdir(self.root), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = self.main([str(word) for word in words])
-        if code == INTERRUPTED:
+        if code in INTERRUPTED:
             raise KeyboardInterrupt
         if code not in accepted:
             last = "; ".join((errors.getvalue() or output.getvalue()).strip().splitlines()[-3:])

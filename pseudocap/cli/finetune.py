@@ -7,19 +7,23 @@ import json
 import math
 import shlex
 import sys
-from dataclasses import asdict
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner
+from pseudocap.cli.resuming import resumable
 from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.decoding import ValidationDecoding
-from pseudocap.errors import ConfigError, DataError, InputError
+from pseudocap.errors import CheckpointError, ConfigError, DataError, InputError
 from pseudocap.files.atomic import try_to_write
+from pseudocap.files.sources import read_json
+from pseudocap.hub.checkpoint import read_config
+from pseudocap.regimes.table import BASELINE, LAST
 from pseudocap.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -28,10 +32,12 @@ if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.data.caption_data import CaptionData
     from pseudocap.data.corpora.base import Corpus
+    from pseudocap.model.config import PseudoCapConfig
     from pseudocap.regimes.finetune_run import Tuned
 
 STEPS = 8  # of an epoch, at least, ...
 FEWEST = 4  # ... but with so many videos each
+WHEN = ("before", "after", "last")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,15 +73,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--val-share", 0.1, "R", "held out where no split says val")
     add_decoding_options(parser, ValidationDecoding(), "beams")
     add_option(parser, "--workers", 2, "N", "processes that decode")
+    add_flag(parser, "--resume", "go on with the run in --out, with the settings that it had")
+    add_option(parser, "--checkpoint-every", 100, "N", "steps between two checkpoints; each validation has one, too")
     add_option(parser, "--seed", 0, None, "of the order, the crops and the held-out videos")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     add_flag(parser, "--json", "print the result as JSON")
 
 
 def _refuse_mistakes(args: argparse.Namespace) -> None:
-    if (args.out / "best").exists():
-        raise ConfigError(f"--out {args.out} holds a run already; name another folder")
-    require_at_least(args, max_epochs=1, patience=1, batch_size=1, beams=1, size=1, workers=0)
+    require_at_least(args, max_epochs=1, patience=1, batch_size=1, beams=1, size=1, workers=0, checkpoint_every=1)
     if not 0 <= args.val_share < 1:
         raise InputError(f"--val-share must be a share from 0 to below 1, not {args.val_share:g}")
     Tolerance(args.max_failure_rate, option="--max-failure-rate")
@@ -86,10 +92,42 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
         raise InputError(f"--memories {args.memories}: there is no such folder; `pseudocap encode` makes one")
 
 
+def _begun(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that the run in --out began with. One that exists is neither overwritten nor resumed
+    unasked."""
+    best, last, baseline = (args.out / name for name in ("best", LAST, BASELINE))
+    if not args.resume:
+        if best.exists() or last.exists():
+            raise ConfigError(f"--out {args.out} holds a run already; go on with it (--resume), or name another folder")
+        return {}
+    if not baseline.is_file():
+        raise CheckpointError(f"--resume: {args.out} holds no run to go on with ({baseline} is not there)")
+    document: dict[str, Any] = dict(read_json(baseline))
+    return dict(document["settings"])
+
+
+def _settings(args: argparse.Namespace, config: PseudoCapConfig, begun: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the weights depend on beside the captions; ConfigError where the run to resume had others."""
+    settings = {
+        f"--{name.replace('_', '-')}": getattr(args, name) for name in ("lr", "size", "beams", "val_share", "seed")
+    }
+    settings["--batch-size"] = args.batch_size or begun.get("--batch-size")
+    settings |= {f"the {which}": backbone.fingerprint[:12] for which, backbone in config.backbones.items()}
+    for name, value in settings.items():
+        if (before := begun.get(name, value)) != value:
+            had, has = ("its own" if each is None else each for each in (before, value))
+            raise ConfigError(
+                f"the run to resume had {name} {had} and this one has {has}: set it as it was, or name another --out"
+            )
+    return settings
+
+
 def run(args: argparse.Namespace) -> int:
+    begun = _begun(args)
     _refuse_mistakes(args)
     corpus = _corpus(args)
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
+    settings = _settings(args, read_config(start.folder), begun)
     try_to_write(args.out / "best")
 
     # Here, after everything that can be checked without torch, which takes seconds to be imported.
@@ -104,28 +142,23 @@ def run(args: argparse.Namespace) -> int:
     model = PseudoCap.from_pretrained(start, decoder=args.decoder, encoder=args.encoder, device=device)
     if args.size is not None:
         model.set_preprocess(replace(model.config.preprocess, size=args.size))
-    best = args.out / "best"
-    try:
-        tuned = _tuned(args, model, _data(args, corpus, model), device)
-    except KeyboardInterrupt:
-        if best.is_dir():
-            print(f"{best} is the best captioner so far; go on from it with --from {best}", file=sys.stderr)
-        raise
+    with resumable(args.out):
+        data = _data(args, corpus, model, settings["--batch-size"])
+        tuned = _tuned(args, model, data, device, settings)
     named = "".join(f" --{which} OWNER/{which.upper()}" for which in homeless(model.config))
     command = f"pseudocap push {tuned.captioner} OWNER/NAME{named}"
     _report(args, tuned, command)
     return 0
 
 
-def _tuned(args: argparse.Namespace, model: PseudoCap, data: CaptionData, device: torch.device) -> Tuned:
-    from lightning.pytorch.callbacks import ProgressBar
-
-    from pseudocap.cli.training_progress import training_progress
+def _tuned(
+    args: argparse.Namespace, model: PseudoCap, data: CaptionData, device: torch.device, settings: Mapping[str, Any]
+) -> Tuned:
+    from pseudocap.cli.training_progress import TrainingProgress
     from pseudocap.regimes.finetune import FineTune
     from pseudocap.regimes.finetune_run import fine_tune
     from pseudocap.regimes.optimisation import Optimisation
 
-    bars = () if args.json else (training_progress(),)
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
     return fine_tune(
         FineTune(model, optimisation=optimisation, decoding=ValidationDecoding(beams=args.beams), seed=args.seed),
@@ -133,27 +166,37 @@ def _tuned(args: argparse.Namespace, model: PseudoCap, data: CaptionData, device
         args.out,
         max_epochs=args.max_epochs,
         patience=args.patience,
+        checkpoint_every=args.checkpoint_every,
+        resume=args.resume,
+        settings={**settings, "--batch-size": data.batch_size},
+        progress=None if args.json else TrainingProgress(),
         command=_command(args, data.batch_size),
         accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
         devices=1 if device.index is None or device.type == "cpu" else [device.index],
         enable_model_summary=False,
-        callbacks=bars,
-        enable_progress_bar=any(isinstance(each, ProgressBar) for each in bars),
+        enable_progress_bar=False,  # Lightning's own
         log_every_n_steps=1,
     )
 
 
 def _report(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
     if args.json:
-        print(json.dumps({**asdict(tuned), "improved": tuned.improved, "push": command}, default=str))
+        known = {name: getattr(tuned, name) for name in ("captioner", "report", "before", "after")}
+        print(json.dumps({**known, **tuned.to_dict(), "push": command}, default=str))
         return
     for name, value in tuned.after.items():
-        print(f"{name:<8} {tuned.before[name]:8.2f} before {value:8.2f} after")
-    if not tuned.improved:
-        print(f"CIDEr-D never rose: best/ is what you started from; the captioner that learned is {args.out / 'last'}")
-    print(f"{tuned.steps:,} steps, videos in a batch: {tuned.batch_size}")
+        print(f"{name:<8} {tuned.before[name]:8.2f} before {value:8.2f} after {tuned.last.scores[name]:8.2f} last")
+    losses = [each.loss for each in (tuned.baseline, tuned.best, tuned.last)]
+    if None not in losses:
+        print("loss     " + " ".join(f"{loss:8.3f} {word}" for loss, word in zip(losses, WHEN, strict=True)))
+    print(f"{tuned.summary}; {args.out / 'last'}" if not tuned.improved else tuned.summary)
+    print(f"{tuned.stopped}; {tuned.steps:,} steps, videos in a batch: {tuned.batch_size}")
+    for text in tuned.warnings:
+        print(f"warning: {text}", file=sys.stderr)
     print(f"the captioner: PseudoCap.from_pretrained({str(tuned.captioner)!r})")
     print(f"the report:    {tuned.report}")
+    for text in tuned.next:
+        print(f"next:          {text}")
     print(f"to publish it: {command}")
 
 
@@ -182,7 +225,7 @@ def _videos(args: argparse.Namespace) -> Path:
     return args.videos or args.data.folder
 
 
-def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> CaptionData:
+def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap, batch_size: int | None) -> CaptionData:
     from pseudocap.data.caption_data import CaptionData
     from pseudocap.regimes.finetune_run import largest_batch
 
@@ -190,13 +233,13 @@ def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap) -> Caption
         corpus,
         videos=_videos(args),
         memories=args.memories,
-        batch_size=args.batch_size or 1,
+        batch_size=batch_size or 1,
         max_failure_rate=args.max_failure_rate,
         workers=args.workers,
         seed=args.seed,
         val_share=args.val_share,
     )
-    if args.batch_size is None and (learned := data.learnable):
+    if batch_size is None and (learned := data.learnable):
         # An epoch of a handful of captions should still be several steps, none larger than all there is.
         data.set_batch_size(min(largest_batch(model), max(FEWEST, learned // STEPS), learned))
     return data

@@ -16,14 +16,16 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressB
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from pseudocap.cli.train_settings import OUT, checkpoint_of
-from pseudocap.cli.training_progress import training_progress
+from pseudocap.cli.resuming import checkpoint_of
+from pseudocap.cli.train_settings import OUT
+from pseudocap.cli.training_progress import TrainingProgress
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.regimes import networks
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.checkpointing import AtomicCheckpoints, Checkpoints, KeepCaptioner
+from pseudocap.regimes.interruption import ctrl_c_as_usual
 from pseudocap.regimes.logs import RunLogger
-from pseudocap.regimes.loss_guards import StopOnBadLoss, ctrl_c_as_usual
+from pseudocap.regimes.loss_guards import StopOnBadLoss
 
 
 class TrainingCLI(LightningCLI):
@@ -78,9 +80,10 @@ class TrainingCLI(LightningCLI):
         given = _listed(self.config_init.trainer.callbacks)
         own_bar = any(isinstance(each, ProgressBar) for each in given)
         if self.config.trainer.enable_progress_bar is not False and not own_bar:
-            bar = training_progress()
-            callbacks.append(bar)
-            kwargs["enable_progress_bar"] = isinstance(bar, ProgressBar)
+            callbacks.append(TrainingProgress())
+            kwargs["enable_progress_bar"] = False  # Lightning's own
+        if self.config.trainer.enable_model_summary is None:
+            kwargs["enable_model_summary"] = False
         mine = [each for each in callbacks if not any(_same(each, one) for one in given)]
         self.config_init.trainer.callbacks = [*given, *mine]
         with lightnings_errors_as_ours():

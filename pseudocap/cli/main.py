@@ -11,12 +11,14 @@ import errno
 import importlib
 import os
 import re
+import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pseudocap.errors import PseudocapError, nearest
+from pseudocap.errors import Interrupted, PseudocapError, nearest
 from pseudocap.version import __version__
 
 # verb -> (what it does, an example). The module is pseudocap/cli/<verb>.py.
@@ -166,9 +168,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {_of_the_system(error, options)}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop or 'stopped'}", file=sys.stderr)
+        if isinstance(stop, Interrupted) and stop.resumable:
+            words = (verb, *(word for word in rest if word != "--resume"), "--resume")
+            print(f"to go on: pseudocap {shlex.join(words)}", file=sys.stderr)
+        return 128 + (stop.signal if isinstance(stop, Interrupted) else signal.SIGINT)
 
 
 def _of_the_system(error: OSError, options: argparse.Namespace) -> str:

@@ -16,6 +16,8 @@ WARNINGS = (
 MESSAGES = (
     *("GPU available:", "TPU available:", "HPU available:", "LOCAL_RANK:", "💡 Tip:"),
     *("Seed set to", "`Trainer.fit` stopped:", "Loading `train_dataloader` to estimate"),
+    *("Restoring states from", "Restored all states", "\nDetected KeyboardInterrupt"),
+    *("Using bfloat16 Automatic", "Using 16bit Automatic", "You are using a CUDA device"),
 )
 LOGGERS = (
     "lightning.pytorch.utilities.rank_zero",

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from pseudocap.cli.quiet import quieten
+from pseudocap.cli.resuming import resumable
 from pseudocap.cli.train_settings import refuse_absent, with_shipped_configs
 from pseudocap.regimes.table import TRAINABLE
 
@@ -38,7 +39,8 @@ def run(args: argparse.Namespace) -> int:
     quieten()
     row = TRAINABLE[args.regime]
     cli = TrainingCLI(row.load(), row.load_data(), args=words, prog=f"pseudocap train {row.name}")
-    cli.fit()
+    with resumable(cli.out):
+        cli.fit()
     if cli.trainer.is_global_zero:  # of several processes one reports
         print(f"{cli.trainer.global_step:,} steps; the captioner lies in {Path(cli.out) / 'last'}")
     return 0

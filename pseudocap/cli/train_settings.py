@@ -7,12 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from pseudocap.errors import CheckpointError, ConfigError, DataError, nearest
+from pseudocap.cli.resuming import checkpoint_of
+from pseudocap.errors import ConfigError, DataError, nearest
 from pseudocap.files.sources import check_repo, is_directory
 from pseudocap.regimes.table import ASR, SELF_CRITICAL, RegimeRow
 
 OUT = "runs/train"
-LAST = "checkpoints/last.ckpt"
 TARS = "DIR, tars, or memories that `pseudocap encode` wrote of them"
 NEEDED = {  # by regime and stream, where it is something else
     (SELF_CRITICAL.name, "images"): "DIR (or --data.videos DIR), memories that `pseudocap encode captions.jsonl` wrote",
@@ -86,15 +86,3 @@ def _flat(document: object, where: str = "") -> Iterator[tuple[str, object]]:
             yield from _flat(value, f"{where}.{name}" if where else str(name))
     else:
         yield where, document
-
-
-def checkpoint_of(out: str, *, resume: bool) -> str | None:
-    """Return the checkpoint to resume from. A run that exists is neither overwritten nor resumed unasked."""
-    last = Path(out) / LAST
-    if resume:
-        if not last.exists():  # a file, or the folder that DeepSpeed writes
-            raise CheckpointError(f"--resume: {last} is not there; this run has saved no checkpoint yet")
-        return str(last)
-    if last.exists():
-        raise ConfigError(f"{out} holds a run already; go on with it (--resume), or name another --out")
-    return None

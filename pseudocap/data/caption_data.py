@@ -166,7 +166,8 @@ class CaptionData(ResumableData):
                 missing=source.missing,
                 undecodable=dict(self._undecodable[name]),
             )
-            for name, source in self._sources.items()
+            for name in self._splits.values()
+            if (source := self._sources.get(name)) is not None
         }
 
     def gather_coverage(self) -> dict[str, SplitCoverage]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -20,6 +21,7 @@ from pseudocap.captioner import PseudoCap
 from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.memory import Memory
+from pseudocap.model.loss import IGNORE
 from pseudocap.model.text import CaptionTokens, StopWords
 from pseudocap.regimes.logs import gate_statistics
 from pseudocap.regimes.losses import Losses, Objective, caption_losses
@@ -64,7 +66,9 @@ class Regime(lightning.LightningModule):
         self.stop_words = StopWords.of(model.tokenizer)
         if compiler is not None:
             compile_layers(model, compiler)
-        self.validation: Validation = CaptionValidation(self.captions_of, examples=decoding.examples)
+        self.validation: Validation = CaptionValidation(
+            self.captions_of, examples=decoding.examples, loss=self.token_losses_of
+        )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
@@ -152,6 +156,15 @@ class Regime(lightning.LightningModule):
         options = self.decoding.generate_options()
         return self.model.describe(self.memory_of(batch), prompt=batch.prompts, **options)
 
+    def token_losses_of(self, batch: Batch) -> tuple[float, int]:
+        """Sum the losses of a batch's captions, which in validation are each video's first, and count their tokens."""
+        tokens = self.tokens_of(batch)
+        output = self.model(
+            tokens.input_ids, self.memory_of(batch), attention_mask=tokens.attention_mask, labels=tokens.labels
+        )
+        count = int((tokens.labels[:, 1:] != IGNORE).sum())
+        return float(output.loss) * count, count
+
     @property
     def scores(self) -> Mapping[str, float] | None:
         """Return the scores of the latest validation."""
@@ -161,7 +174,7 @@ class Regime(lightning.LightningModule):
         self.validation.start()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self.validation.step(batch)
+        self.validation.step(self._encoded(batch))
 
     def on_validation_epoch_end(self) -> None:
         self.log_dict(gate_statistics(self.model))
@@ -174,7 +187,11 @@ class Regime(lightning.LightningModule):
 
     def predict_step(self, batch: Batch, batch_index: int) -> object:
         self.validation.start()
-        return self.validation.step(batch)
+        return self.validation.step(self._encoded(batch))
+
+    def _encoded(self, batch: Batch) -> Batch:
+        """Return the batch with its memory, which captions and losses share."""
+        return replace(batch, memory=self.memory_of(batch))
 
 
 class PreTraining(Regime):

@@ -11,6 +11,7 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
 
 from pseudocap.data.stream.resumable import ResumableData
 from pseudocap.errors import CheckpointError, ConfigError, first_line
@@ -20,6 +21,7 @@ from pseudocap.metrics.measures import measure
 from pseudocap.metrics.resample import intervals
 from pseudocap.metrics.suite import Scores
 from pseudocap.regimes.base import Regime
+from pseudocap.regimes.interruption import StopRequest
 
 RESULTS = "results.json"
 SAMPLES = 1000  # resampled sets of videos, of which the intervals are
@@ -46,31 +48,75 @@ class AtomicCheckpoints(TorchCheckpointIO):
 
 
 class Checkpoints(ModelCheckpoint):
-    """Make Lightning's checkpoints exact for runs that resume from them.
+    """Make Lightning's checkpoints exact for runs that resume from them, and save one where a signal ends the run.
 
     A checkpoint of a step that validation follows is written after it: else a resumed run never has that validation.
     And a resumed run knows which step it comes from: else it writes that one's checkpoint again after the next batch,
     in the middle of an accumulation whose gradients no checkpoint has.
+
+    Args:
+        every_n_train_steps: optimiser steps between two checkpoints
+        after_validation: save after every validation as well
     """
 
-    def __init__(self, *, every_n_train_steps: int, **options: Any) -> None:
+    def __init__(self, *, every_n_train_steps: int, after_validation: bool = False, **options: Any) -> None:
         if every_n_train_steps < 1:
             raise ConfigError(f"there must be at least 1 step between two checkpoints, not {every_n_train_steps}")
+        options = {"enable_version_counter": False, **options}  # else a run that was moved resumes into last-v1.ckpt
         super().__init__(every_n_train_steps=every_n_train_steps, save_on_train_epoch_end=False, **options)
-        self.every = every_n_train_steps
+        self.every, self.after_validation = every_n_train_steps, after_validation
+        self._stop = StopRequest()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self._last_global_step_saved = trainer.global_step
+        self._stop.listen()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        due = trainer.global_step % self.every == 0 and not self._should_skip_saving_checkpoint(trainer)
-        if due and _validation_follows(trainer):
-            self._defer_save_until_validation = True  # which on_validation_end then does
-        else:
-            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        stop = self._stops(trainer)
+        due = trainer.global_step % self.every == 0 or stop
+        if due and not self._should_skip_saving_checkpoint(trainer):
+            if _validation_follows(trainer):
+                self._defer_save_until_validation = True  # which on_validation_end then does
+                return
+            self._save(trainer)
+        if stop and not _validation_follows(trainer):
+            self._end(trainer)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        stop = self._stops(trainer)
+        due = self._defer_save_until_validation or self.after_validation or stop
+        self._defer_save_until_validation = False
+        if due and not self._should_skip_saving_checkpoint(trainer) and not trainer.fit_loop._should_accumulate():
+            self._save(trainer)
+        if stop:
+            self._end(trainer)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        self._stop.close()
+        super().on_train_end(trainer, pl_module)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self._stop.close()
+        super().on_exception(trainer, pl_module, exception)
+
+    def _stops(self, trainer: lightning.Trainer) -> bool:
+        """Return whether to stop here: a signal came, and no gradients wait for further batches."""
+        if trainer.state.fn != TrainerFn.FITTING or trainer.sanity_checking or trainer.fit_loop._should_accumulate():
+            return False
+        return self._stop.is_made(trainer)
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        candidates = self._monitor_candidates(trainer)
+        self._save_topk_checkpoint(trainer, candidates)
+        self._save_last_checkpoint(trainer, candidates)
+
+    def _end(self, trainer: lightning.Trainer) -> None:
+        raise self._stop.interrupted(f"stopped after step {trainer.global_step:,}, which {self.last_model_path} holds")
 
 
 def _validation_follows(trainer: lightning.Trainer) -> bool:
@@ -90,10 +136,17 @@ class KeepCaptioner(Callback):
         folder: where both directories are written; by default that of the run's logs
         monitor: the figure that must rise
         command: what was run, for the results
+        baseline: how the captioner scored before its first step, for the results
     """
 
-    def __init__(self, folder: str | None = None, monitor: str = "val/CIDEr-D", command: str | None = None) -> None:
-        self.folder, self.monitor, self.command = folder, monitor, command
+    def __init__(
+        self,
+        folder: str | None = None,
+        monitor: str = "val/CIDEr-D",
+        command: str | None = None,
+        baseline: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.monitor, self.command, self.baseline = folder, monitor, command, baseline
         self.best = -math.inf
 
     @property
@@ -140,7 +193,8 @@ class KeepCaptioner(Callback):
             data.gather_coverage()
         if trainer.is_global_zero and isinstance(module, Regime):
             known = data.provenance() if isinstance(data, ResumableData) else None
-            save_captioner(target, module, step=trainer.global_step, data=known, command=self.command)
+            step = trainer.global_step
+            save_captioner(target, module, step=step, data=known, command=self.command, baseline=self.baseline)
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}
@@ -149,15 +203,31 @@ class KeepCaptioner(Callback):
         self.best = state_dict["best"]
 
 
+def measured(module: Regime) -> dict[str, Any]:
+    """Return what the latest validation found: scores with their intervals, the loss, the number of videos."""
+    scores = module.scores
+    rows = scores.rows if isinstance(scores, Scores) else {}  # of each video, for captions alone
+    found = intervals([(measure(each), table) for each, table in rows.items()], samples=SAMPLES, seed=0) if rows else []
+    return {
+        "scores": dict(scores or {}),
+        "intervals": {name: [each.low, each.high] for name, each in zip(rows, found, strict=True)},
+        "loss": module.validation.loss,
+        "videos": scores.n if isinstance(scores, Scores) else 0,
+    }
+
+
 def save_captioner(
-    target: Path, module: Regime, *, step: int, data: Mapping[str, Any] | None, command: str | None = None
+    target: Path,
+    module: Regime,
+    *,
+    step: int,
+    data: Mapping[str, Any] | None,
+    command: str | None = None,
+    baseline: Mapping[str, Any] | None = None,
 ) -> None:
     """Save the captioner as it is after so many steps, with what results.json and page have of it: how it learned, how
     it scores, on what. Videos that could not be decoded are counted, not named: their names are nobody else's business.
     """
-    scores = module.scores
-    rows = scores.rows if isinstance(scores, Scores) else {}  # of each video, for captions alone
-    found = intervals([(measure(each), table) for each, table in rows.items()], samples=SAMPLES, seed=0) if rows else []
     origin = module.model.origin
     known = _unnamed(data or {})
     if known.get("validation"):  # a stream's, which names its own videos
@@ -168,11 +238,10 @@ def save_captioner(
         "scores_step": module.validation.scored_at,
         "started_from": None if origin is None else origin.public_name,
         "split": "val",
-        "scores": dict(scores or {}),
-        "intervals": {name: [each.low, each.high] for name, each in zip(rows, found, strict=True)},
-        "videos": scores.n if isinstance(scores, Scores) else 0,
+        **measured(module),
         "data": known or None,
         "command": command,
+        **({} if baseline is None else {"baseline": dict(baseline)}),
     }
     (target / RESULTS).unlink(missing_ok=True)  # so that a kill in between leaves none rather than an earlier one's
     module.model.save_pretrained(target, results=results)

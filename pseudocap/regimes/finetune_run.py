@@ -1,16 +1,18 @@
 """Fine-tune from end to end without a config: batch size by memory, an early stop, a captioner, a report.
 
 The way of the data: the captioner captions what is held out as it is; it learns, and is kept whenever validation finds
-it better; the best one captions the same videos again; both stand side by side in the report.
+it better; the best one captions the same videos again; all stand side by side in the report. A run that was ended goes
+on at its last checkpoint, as if it never had been.
 """
 
 from __future__ import annotations
 
-import logging
+import json
 import math
 import shutil
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,34 +23,45 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ProgressBar
 from pseudocap.captioner import PseudoCap
 from pseudocap.data.caption_data import CaptionData
 from pseudocap.errors import DataError
+from pseudocap.files.atomic import write_text
+from pseudocap.files.sources import read_json
+from pseudocap.metrics.suite import compare
 from pseudocap.model.weights import read_tensors
-from pseudocap.regimes.checkpointing import KeepCaptioner, save_captioner
+from pseudocap.regimes.checkpointing import (
+    RESULTS,
+    AtomicCheckpoints,
+    Checkpoints,
+    KeepCaptioner,
+    measured,
+    save_captioner,
+)
 from pseudocap.regimes.finetune import FineTune
+from pseudocap.regimes.finetune_report import CIDER, Measured, Tuned, write_report
+from pseudocap.regimes.interruption import ctrl_c_as_usual
 from pseudocap.regimes.logs import RunLogger
-from pseudocap.regimes.loss_guards import StopOnBadLoss, ctrl_c_as_usual
-from pseudocap.regimes.report import write_report
-from pseudocap.regimes.validation import Captioned
+from pseudocap.regimes.loss_guards import StopOnBadLoss
+from pseudocap.regimes.table import BASELINE, LAST
 
-MONITOR = "val/CIDEr-D"
+MONITOR = f"val/{CIDER}"
 LARGEST = 64
-_log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tuned:
-    """Hold the result of fine-tuning. `captioner` is the directory that `from_pretrained` loads."""
+class StopWithoutGain(EarlyStopping):
+    """Stop where validation has not risen for `patience` epochs; a run that resumes there stops again, unless it is
+    given more patience."""
 
-    captioner: Path
-    report: Path
-    before: dict[str, float]
-    after: dict[str, float]
-    steps: int
-    batch_size: int
+    def __init__(self, patience: int) -> None:
+        super().__init__(MONITOR, mode="max", patience=patience, check_on_train_epoch_end=False, strict=True)
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.exhausted
 
     @property
-    def improved(self) -> bool:
-        """Return whether `captioner` has learned anything, or is the one that was started from."""
-        return self.after["CIDEr-D"] > self.before["CIDEr-D"]
+    def exhausted(self) -> bool:
+        return self.wait_count >= self.patience
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict({**state_dict, "patience": self.patience})
 
 
 def fine_tune(
@@ -58,70 +71,165 @@ def fine_tune(
     *,
     max_epochs: int = 30,
     patience: int = 5,
+    checkpoint_every: int = 100,
+    resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    progress: Callback | None = None,
     callbacks: Sequence[Callback] = (),
     command: str | None = None,
     **trainer_options: Any,
 ) -> Tuned:
-    """Fit until validation CIDEr-D has not risen for `patience` epochs. `trainer_options` go to Lightning's Trainer;
-    `command` is what was run, for the results."""
-    saver = KeepCaptioner(str(out), MONITOR, command)
-    stop = EarlyStopping(MONITOR, mode="max", patience=patience, check_on_train_epoch_end=False, strict=True)
+    """Fit until validation CIDEr-D has not risen for `patience` epochs.
+
+    `resume` goes on at the last checkpoint in `out`, one of which is saved after every validation and every
+    `checkpoint_every` steps. `progress` is drawn by the validations before and after as well. `trainer_options` go to
+    Lightning's Trainer; `settings` and `command`, what was run, are recorded.
+    """
+    drawing = [] if progress is None else [progress]
+    bars = [*drawing, *(each for each in callbacks if isinstance(each, ProgressBar))]
+    validate = partial(_validated, module, data, bars, trainer_options)
+    last = out / LAST
+    checkpoint = last if resume and last.exists() else None
+    if checkpoint is None:
+        baseline = _begin(module, data, out, validate, settings=settings, command=command)
+    else:
+        baseline = _read_baseline(out / BASELINE)
+    saver = KeepCaptioner(str(out), MONITOR, command, baseline=baseline.to_dict())
+    saver.best = baseline.scores[CIDER]
+    stop = StopWithoutGain(patience)
     trainer = lightning.Trainer(
         default_root_dir=out,
         logger=RunLogger(out),
-        enable_checkpointing=False,  # nothing goes on with a fine-tuning: best/ is what is kept of it
         max_epochs=max_epochs,
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
-        callbacks=[saver, StopOnBadLoss(), stop, *callbacks],
+        callbacks=[saver, StopOnBadLoss(), stop, _checkpoints(last.parent, checkpoint_every), *drawing, *callbacks],
+        plugins=[AtomicCheckpoints()],
         **trainer_options,
     )
-    before, captions_before = _validated(module, data, callbacks, trainer_options)
-    if "CIDEr-D" not in before:
+    try:
+        with ctrl_c_as_usual():
+            trainer.fit(module, datamodule=data, ckpt_path=None if checkpoint is None else str(checkpoint))
+    except BaseException:
+        if not last.exists():  # nothing is lost that the next try would overwrite
+            shutil.rmtree(out / "best")
+            (out / BASELINE).unlink(missing_ok=True)
+        raise
+    return _finish(module, data, out, validate, trainer, saver, stop, baseline)
+
+
+def _begin(
+    module: FineTune,
+    data: CaptionData,
+    out: Path,
+    validate: Callable[..., Measured],
+    *,
+    settings: Mapping[str, Any] | None,
+    command: str | None,
+) -> Measured:
+    """Measure and save the captioner as it is: the one to beat."""
+    baseline = validate(step=0)
+    if CIDER not in baseline.scores:
         raise DataError(
             "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: hold "
             "out a larger share (--val-share), add videos, or mark some with split 'val'"
         )
-    save_captioner(out / "best", module, step=0, data=data.provenance(), command=command)  # what must be beaten
-    saver.best = before["CIDEr-D"]
-    try:
-        with ctrl_c_as_usual():
-            trainer.fit(module, datamodule=data)
-    except BaseException:
-        if saver.best == before["CIDEr-D"]:  # nothing was learned that the next try would overwrite
-            shutil.rmtree(out / "best")
-        raise
-    adapters = read_tensors(out / "best" / "adapter_model.safetensors")
-    module.model.decoder.adapters.load_state_dict(adapters)
-    after, captions_after = _validated(module, data, callbacks, trainer_options)
-    report = write_report(
-        out,
-        before=before,
-        after=after,
-        captions_before=captions_before,
-        captions_after=captions_after,
-        data=data.provenance(),
-    )
-    return Tuned(
+    document = {"settings": dict(settings or {}), "baseline": asdict(baseline)}
+    write_text(out / BASELINE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    known = baseline.to_dict()
+    save_captioner(out / "best", module, step=0, data=data.provenance(), command=command, baseline=known)
+    return baseline
+
+
+def _read_baseline(path: Path) -> Measured:
+    document: dict[str, Any] = dict(read_json(path))
+    return Measured(**document["baseline"])
+
+
+def _checkpoints(folder: Path, every: int) -> Checkpoints:
+    return Checkpoints(dirpath=folder, every_n_train_steps=every, after_validation=True, save_last=True, save_top_k=0)
+
+
+def _finish(
+    module: FineTune,
+    data: CaptionData,
+    out: Path,
+    validate: Callable[..., Measured],
+    trainer: lightning.Trainer,
+    saver: KeepCaptioner,
+    stop: StopWithoutGain,
+    baseline: Measured,
+) -> Tuned:
+    """Measure the last captioner and the best one, whose adapters the module then has, and write the report."""
+    steps = trainer.global_step
+    if module.validation.scored_at == steps:  # by the last epoch
+        last = _measured(module, step=steps)
+    else:  # nothing was left to train where the run resumed
+        last = validate(step=steps)
+        module.validation.scored_at = steps
+        saver.on_train_end(trainer, module)
+    captioned = list(getattr(module.validation, "captioned", []))
+    kept: dict[str, Any] = dict(read_json(out / "best" / RESULTS))
+    module.model.decoder.adapters.load_state_dict(read_tensors(out / "best" / "adapter_model.safetensors"))
+    if kept["step"] in (0, steps):
+        best = last if kept["step"] else baseline
+    else:
+        found = {name: kept[name] for name in ("scores", "intervals", "loss", "videos")}
+        best = replace(validate(step=kept["step"]), **found)
+    references = {each.key: each.references for each in captioned}
+    tuned = Tuned(
         captioner=out / "best",
-        report=report,
-        before=before,
-        after=after,
-        steps=trainer.global_step,
+        report=out / "report.md",
+        baseline=baseline,
+        best=best,
+        last=last,
+        change=compare(
+            predictions=best.captions,
+            baseline=baseline.captions,
+            references=references,
+            metrics=tuple(best.scores),
+            allow_missing=True,
+        ),
+        stopped=_why(trainer, stop),
+        early=stop.exhausted,
+        steps=steps,
         batch_size=data.batch_size,
     )
+    write_report(out, tuned, captioned, data.provenance())
+    return tuned
+
+
+def _why(trainer: lightning.Trainer, stop: StopWithoutGain) -> str:
+    per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
+    epochs = math.ceil(trainer.global_step / per_epoch)  # a run that resumed at its end counts none itself
+    if not stop.exhausted:
+        return f"Training ended after all {epochs} epochs (--max-epochs)"
+    return (
+        f"Training stopped after {epochs} of {trainer.max_epochs} epochs: CIDEr-D had not risen above "
+        f"{float(stop.best_score):.2f} for {stop.wait_count} epochs (--patience)"
+    )
+
+
+def _measured(module: FineTune, *, step: int) -> Measured:
+    captions = {each.key: each.caption for each in getattr(module.validation, "captioned", [])}
+    return Measured(step=step, captions=captions, **measured(module))
 
 
 def _validated(
-    module: FineTune, data: CaptionData, callbacks: Sequence[Callback], trainer_options: dict[str, Any]
-) -> tuple[dict[str, float], list[Captioned]]:
+    module: FineTune,
+    data: CaptionData,
+    bars: list[Callback],
+    trainer_options: dict[str, Any],
+    *,
+    step: int,
+) -> Measured:
     """Validate with a separate trainer, so that neither logs nor saved captioners take it for a step of training."""
     names = ("accelerator", "devices", "precision", "enable_progress_bar")
     options = {name: trainer_options[name] for name in names if name in trainer_options}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
-    bars: list[Callback] = [each for each in callbacks if isinstance(each, ProgressBar)]
-    lightning.Trainer(**options, **quiet, callbacks=bars).validate(module, datamodule=data, verbose=False)
-    return dict(module.scores or {}), getattr(module.validation, "captioned", [])
+    trainer = lightning.Trainer(**options, **quiet, callbacks=bars)
+    trainer.validate(module, datamodule=data, verbose=False)
+    return _measured(module, step=step)
 
 
 def largest_batch(model: PseudoCap, *, tokens: int = 32, most: int = LARGEST) -> int:

@@ -36,6 +36,10 @@ class RunLogger(CSVLogger):
             self._experiment = _AppendingWriter(log_dir=self.log_dir)
         return super().experiment
 
+    def after_save_checkpoint(self, checkpoint_callback: object) -> None:
+        """Write what was logged up to a checkpoint: a run that resumes there does not log it again."""
+        self.save()
+
 
 def gate_statistics(model: PseudoCap) -> dict[str, float]:
     """Compute how far each adapter opened: mean, spread and extremes of its gates."""

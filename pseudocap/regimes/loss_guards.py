@@ -1,4 +1,4 @@
-"""Guard a long run: stop at a loss that is no number or explodes; leave out a spike; let Ctrl-C work as usual.
+"""Guard a long run: stop at a loss that is no number or explodes; leave out a spike.
 
 The two callbacks judge the optimiser's step before it is taken, by the worst loss of its batches on any rank, so that
 all ranks do the same and nothing bad reaches the weights.
@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
 import statistics
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -26,19 +23,6 @@ from pseudocap.types import Batch
 
 BAD_LOSS = "the loss at step"  # how the message of a run that was stopped here begins
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def ctrl_c_as_usual() -> Iterator[None]:
-    """Raise Python's own KeyboardInterrupt where a user stops a trainer's fit: Lightning tidies up, ignores every
-    further Ctrl-C and ends the process with exit code 1."""
-    try:
-        yield
-    except SystemExit as end:
-        if not isinstance(end.__context__, KeyboardInterrupt):
-            raise
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt from end
 
 
 class _JudgesSteps(Callback):
@@ -104,7 +88,7 @@ def _way_out(trainer: lightning.Trainer) -> str:
         for name in ("last_model_path", "best_model_path")
         if (path := getattr(callback, name, ""))
     ]
-    calmer = "with a lower optimisation.lr, or with beta2 0.95"
+    calmer = "with a lower learning rate (--lr; of `pseudocap train` --model.optimisation.lr, or beta2 0.95)"
     if not paths:
         return f"no checkpoint was saved yet: start again {calmer}"
     return f"the last good checkpoint: {paths[0]}; go on from there {calmer}"

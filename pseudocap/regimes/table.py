@@ -15,6 +15,7 @@ STREAM_OPTIONS = {"images": "--data.images", "clips": "--data.videos", "asr": "-
 STREAMS, TRANSCRIPTS = "pseudocap.data.stream_data:StreamData", "pseudocap.regimes.asr:TranscriptData"
 CAPTIONS = "pseudocap.data.caption_data:CaptionData"
 BOTH = ("images", "clips")
+LAST, BASELINE = "checkpoints/last.ckpt", "baseline.json"  # in a run's folder; the second in that of a fine-tuning
 UNTRAINED = "none"  # in comparisons: fine-tuning that starts from new adapters
 
 

@@ -26,10 +26,11 @@ def table_row(*cells: str) -> str:
 
 class Validation:
     """Measure a regime on held-out batches. `scores` are the latest ones and `scored_at` the step that they are of;
-    captioners are kept by them (`KeepCaptioner`)."""
+    captioners are kept by them (`KeepCaptioner`). `loss` is of the references, where it is measured."""
 
     scores: Mapping[str, float] | None = None
     scored_at: int | None = None
+    loss: float | None = None
 
     def start(self) -> None:
         """Forget what was measured before."""
@@ -59,30 +60,44 @@ class Captioned:
 
 
 class CaptionValidation(Validation):
-    """Caption every video and score the captions of all ranks.
+    """Caption every video and score the captions of all ranks; measure the loss of a reference of each video.
 
     Args:
         caption: captions the videos of a batch
         examples: how many captions are written down beside a reference
+        loss: sums the losses of a batch's tokens, and counts them
     """
 
-    def __init__(self, caption: Callable[[Batch], Sequence[str]], *, examples: int) -> None:
+    def __init__(
+        self,
+        caption: Callable[[Batch], Sequence[str]],
+        *,
+        examples: int,
+        loss: Callable[[Batch], tuple[float, int]] | None = None,
+    ) -> None:
         self.captioned: list[Captioned] = []
-        self._caption, self._examples = caption, examples
+        self._caption, self._examples, self._loss = caption, examples, loss
+        self._losses: list[tuple[float, int]] = []
 
     def start(self) -> None:
-        self.captioned = []
+        self.captioned, self._losses = [], []
 
     def step(self, batch: Batch) -> list[tuple[str, str]]:
         """Caption a batch; return keys and captions."""
         captions = self._caption(batch)
         for key, caption, references in zip(batch.keys, captions, batch.references, strict=True):
             self.captioned.append(Captioned(key=key, caption=caption, references=references))
+        if self._loss is not None:
+            self._losses.append(self._loss(batch))
         return list(zip(batch.keys, captions, strict=True))
 
     def end(self, module: lightning.LightningModule, stage: str) -> None:
         """Score on every rank what all ranks captioned, so that the figure is that of one process."""
         self.captioned = [each for part in of_all_ranks(self.captioned) for each in part]
+        losses = [each for part in of_all_ranks(self._losses) for each in part]
+        if losses and not module.trainer.sanity_checking:
+            self.loss = sum(total for total, _ in losses) / sum(tokens for _, tokens in losses)
+            module.log(f"{stage}/loss", self.loss)
         if self.captioned:
             scores = score(
                 predictions={each.key: each.caption for each in self.captioned},

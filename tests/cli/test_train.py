@@ -6,11 +6,11 @@ import csv
 import json
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -262,8 +262,10 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
     assert not list(elsewhere.iterdir())
     assert not list(run.rglob(".*.part"))
     assert sorted(path.name for path in run.iterdir()) == [
-        *("best", "captions", "curves.png", "last", "metrics.csv", "report.md")
+        *("baseline.json", "best", "captions", "checkpoints", "curves.png", "last"),
+        *("metrics.csv", "report.md", "results.json"),
     ]
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["last.ckpt"]
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert PseudoCap.from_pretrained(result["captioner"], device="cpu").caption(world / "red-left-0.mp4") is not None
     assert (run / "curves.png").stat().st_size > 1000
@@ -346,30 +348,55 @@ def test_a_finetuning_that_learned_nothing_may_be_tried_again(
 
 
 class PressesCtrlC(Callback):
-    def on_train_batch_end(self, *_: object) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+    """Once, in the run's second step."""
+
+    def on_train_batch_start(self, trainer: Any, *_: object) -> None:
+        if trainer.global_step == 1:
+            os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_ctrl_c_ends_a_finetuning_as_it_ends_everything(
+def test_ctrl_c_saves_a_finetuning_and_prints_the_command_that_goes_on(
     world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
     start.save_pretrained(tmp_path / "start")
     fine_tune = tuning.fine_tune
 
-    def interrupted(*args: Any, callbacks: Sequence[Callback], **options: Any) -> Tuned:
-        return fine_tune(*args, callbacks=[*callbacks, PressesCtrlC()], **options)
+    def interrupted(*args: Any, **options: Any) -> Tuned:
+        return fine_tune(*args, callbacks=[PressesCtrlC()], **options)
 
-    monkeypatch.setattr(tuning, "fine_tune", interrupted)
     command = ["finetune", "--from", str(tmp_path / "start"), "--data", str(world / "captions.jsonl")]
+    command += ["--workers", "0", "--device", "cpu", "--max-epochs", "2", "--batch-size", "2", "--out"]
+    run = tmp_path / "a run"
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        assert main([*command, "--out", str(tmp_path / "r"), "--workers", "0", "--device", "cpu"]) == 130
+        with monkeypatch.context() as patched:
+            patched.setattr(tuning, "fine_tune", interrupted)
+            assert main([*command, str(run)]) == 130
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
-    assert "stopped" in capsys.readouterr().err
-    assert not (tmp_path / "r" / "best").exists()  # nothing was learned that is better
+    stopped, offer = capsys.readouterr().err.splitlines()[-2:]
+    assert stopped == f"stopped after step 2, which {run / 'checkpoints' / 'last.ckpt'} holds"
+    assert offer.startswith("to go on: pseudocap finetune --from ")
+    words = shlex.split(offer.removeprefix("to go on: pseudocap "))
+    assert words == [*command, str(run), "--resume"]
+    assert main([*command, str(run)]) == 2
+    assert "holds a run already; go on with it (--resume)" in capsys.readouterr().err
+    assert main([*words, "--lr", "1"]) == 2
+    assert "the run to resume had --lr 0.0005 and this one has 1.0" in capsys.readouterr().err
+    assert main(words) == 0
+    assert main([*command, str(tmp_path / "whole")]) == 0
+    weights = [PseudoCap.from_pretrained(out / "last").adapter_state() for out in (run, tmp_path / "whole")]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_there_is_nothing_to_resume_in_an_empty_folder(
+    world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["finetune", "--from", "toy-mixed", "--data", str(world / "captions.jsonl"), "--resume"]
+    assert main([*command, "--out", str(tmp_path)]) == 2
+    assert "holds no run to go on with" in capsys.readouterr().err
 
 
 def test_finetune_with_one_validation_video_says_what_is_missing(

@@ -117,10 +117,17 @@ def refuse_leak(
     split = held_out.splits[0]
     if not allow_leak:
         origin = {name: f" ({source})" for name, source in (sources or {}).items()}
+        way_out = (
+            "take them out of one of the two, or force it (CaptionData(allow_leak=True)), which every result reports"
+        )
+        if sources is not None:  # of a corpus with lists of its own
+            way_out = (
+                "the 9k training list of MSR-VTT belongs to the 1k-A retrieval split, not to the captioning one; take "
+                f"lists of one split, leave {split} out (--split {split}=none), or force it (allow_leak, --allow-leak),"
+                " which every result reports"
+            )
         raise DataError(
             f"the training list{origin.get('train', '')} holds {shared:,} of the {len(held):,} videos of "
-            f"{split}{origin.get(split, '')}: a score there would measure memory, not captioning. The 9k training list "
-            "of MSR-VTT belongs to the 1k-A retrieval split, not to the captioning one; take lists of one split, leave "
-            f"{split} out (--split {split}=none), or force it (allow_leak, --allow-leak), which every result reports"
+            f"{split}{origin.get(split, '')}: a score there would measure memory, not captioning; {way_out}"
         )
     return (Mismatch(what=f"videos of {split} that are trained on", expected=0, found=shared),)

@@ -7,6 +7,7 @@ into every DataLoader of a distributed run, and that one repeats samples until a
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -90,6 +91,7 @@ class _Loader:
                 sampler=self._numbers,
                 num_workers=self._loading.workers,
                 collate_fn=_unchanged,
+                worker_init_fn=_ignore_ctrl_c,
                 persistent_workers=self._loading.workers > 0,
                 multiprocessing_context=self._loading.start_method if self._loading.workers else None,
                 pin_memory=torch.cuda.is_available(),
@@ -190,6 +192,12 @@ class EvaluationLoader(_Loader):
                 account.judge()  # here, since Lightning does not ask for more than the last batch
             if delivery.batch is not None:
                 yield delivery.batch
+
+
+def _ignore_ctrl_c(worker: int) -> None:
+    """Leave Ctrl-C, which a terminal sends to workers as well, to the process that they work for: it may want to end
+    its step or its validation first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _unchanged(delivery: Any) -> Any:
