@@ -88,7 +88,7 @@ def _way_out(trainer: lightning.Trainer) -> str:
         for name in ("last_model_path", "best_model_path")
         if (path := getattr(callback, name, ""))
     ]
-    calmer = "with a lower learning rate (--lr; of `pseudocap train` --model.optimisation.lr, or beta2 0.95)"
+    calmer = "with a lower learning rate (--lr; `pseudocap train --model.optimisation.lr`, or its beta2 at 0.95)"
     if not paths:
         return f"no checkpoint was saved yet: start again {calmer}"
     return f"the last good checkpoint: {paths[0]}; go on from there {calmer}"
