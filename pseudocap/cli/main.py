@@ -169,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {_of_the_system(error, options)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"\n{stop or 'stopped'}", file=sys.stderr)
+        print(f"\n{str(stop) or 'stopped'}", file=sys.stderr)
         if isinstance(stop, Interrupted) and stop.resumable:
             words = (verb, *(word for word in rest if word != "--resume"), "--resume")
             print(f"to go on: pseudocap {shlex.join(words)}", file=sys.stderr)
