@@ -116,7 +116,9 @@ class Checkpoints(ModelCheckpoint):
         self._save_last_checkpoint(trainer, candidates)
 
     def _end(self, trainer: lightning.Trainer) -> None:
-        raise self._stop.interrupted(f"stopped after step {trainer.global_step:,}, which {self.last_model_path} holds")
+        raise self._stop.interrupted(
+            f"stopped after step {trainer.global_step:,}, which {Path(self.last_model_path).name} holds"
+        )
 
 
 def _validation_follows(trainer: lightning.Trainer) -> bool:

@@ -96,7 +96,7 @@ def test_a_sigterm_ends_a_training_with_the_command_that_goes_on(backbones: Path
     _, err = process.communicate()
     assert process.returncode == 143, err
     assert "Traceback" not in err
-    assert f"which {run / 'checkpoints' / 'last.ckpt'} holds" in err
+    assert "which last.ckpt holds" in err
     offer = err.splitlines()[-1]
     assert offer == f"to go on: pseudocap {shlex.join([*words, '--out', str(run), '--resume'])}"
     finished(shlex.split(offer.removeprefix("to go on: pseudocap ")))

@@ -377,7 +377,7 @@ def test_ctrl_c_saves_a_finetuning_and_prints_the_command_that_goes_on(
     finally:
         signal.signal(signal.SIGINT, before)
     stopped, offer = capsys.readouterr().err.splitlines()[-2:]
-    assert stopped == f"stopped after step 2, which {run / 'checkpoints' / 'last.ckpt'} holds"
+    assert stopped == "stopped after step 2, which last.ckpt holds"
     assert offer.startswith("to go on: pseudocap finetune --from ")
     words = shlex.split(offer.removeprefix("to go on: pseudocap "))
     assert words == [*command, str(run), "--resume"]
