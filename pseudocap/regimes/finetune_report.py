@@ -23,7 +23,7 @@ CIDER = "CIDEr-D"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
+class ValidationResult:
     """Hold what one validation found of a captioner after `step` steps; `loss` is per token of a reference."""
 
     step: int
@@ -43,9 +43,9 @@ class Tuned:
 
     captioner: Path
     report: Path
-    baseline: Measured
-    best: Measured
-    last: Measured
+    baseline: ValidationResult
+    best: ValidationResult
+    last: ValidationResult
     change: dict[str, Difference]  # of best against baseline, on the same videos
     stopped: str
     early: bool
@@ -139,12 +139,12 @@ def write_report(out: Path, tuned: Tuned, captioned: Sequence[Captioned], data: 
     write_text(out / RESULTS, json.dumps(tuned.to_dict(), indent=1) + "\n")
 
 
-def _score(measured: Measured, name: str) -> str:
+def _score(measured: ValidationResult, name: str) -> str:
     low, high = measured.intervals.get(name, (0.0, 0.0))
     return f"{measured.scores[name]:.2f} [{low:.2f}, {high:.2f}]"
 
 
-def draw_curves(metrics: Path, target: Path, baseline: Measured) -> Path | None:
+def draw_curves(metrics: Path, target: Path, baseline: ValidationResult) -> Path | None:
     """Draw losses and validation CIDEr-D over the optimiser's steps, from step 0; None where nothing was logged."""
     loss, held_out, score = (_column(metrics, name) for name in ("train/loss", "val/loss", "val/CIDEr-D"))
     if not loss and not score:

@@ -36,7 +36,7 @@ from pseudocap.regimes.checkpointing import (
     save_captioner,
 )
 from pseudocap.regimes.finetune import FineTune
-from pseudocap.regimes.finetune_report import CIDER, Measured, Tuned, write_report
+from pseudocap.regimes.finetune_report import CIDER, ValidationResult, Tuned, write_report
 from pseudocap.regimes.interruption import ctrl_c_as_usual
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss
@@ -122,11 +122,11 @@ def _begin(
     module: FineTune,
     data: CaptionData,
     out: Path,
-    validate: Callable[..., Measured],
+    validate: Callable[..., ValidationResult],
     *,
     settings: Mapping[str, Any] | None,
     command: str | None,
-) -> Measured:
+) -> ValidationResult:
     """Measure and save the captioner as it is: the one to beat."""
     baseline = validate(step=0)
     if CIDER not in baseline.scores:
@@ -141,9 +141,9 @@ def _begin(
     return baseline
 
 
-def _read_baseline(path: Path) -> Measured:
+def _read_baseline(path: Path) -> ValidationResult:
     document: dict[str, Any] = dict(read_json(path))
-    return Measured(**document["baseline"])
+    return ValidationResult(**document["baseline"])
 
 
 def _checkpoints(folder: Path, every: int) -> Checkpoints:
@@ -154,11 +154,11 @@ def _finish(
     module: FineTune,
     data: CaptionData,
     out: Path,
-    validate: Callable[..., Measured],
+    validate: Callable[..., ValidationResult],
     trainer: lightning.Trainer,
     saver: KeepCaptioner,
     stop: StopWithoutGain,
-    baseline: Measured,
+    baseline: ValidationResult,
 ) -> Tuned:
     """Measure the last captioner and the best one, whose adapters the module then has, and write the report."""
     steps = trainer.global_step
@@ -210,9 +210,9 @@ def _why(trainer: lightning.Trainer, stop: StopWithoutGain) -> str:
     )
 
 
-def _measured(module: FineTune, *, step: int) -> Measured:
+def _measured(module: FineTune, *, step: int) -> ValidationResult:
     captions = {each.key: each.caption for each in getattr(module.validation, "captioned", [])}
-    return Measured(step=step, captions=captions, **measured(module))
+    return ValidationResult(step=step, captions=captions, **measured(module))
 
 
 def _validated(
@@ -222,7 +222,7 @@ def _validated(
     trainer_options: dict[str, Any],
     *,
     step: int,
-) -> Measured:
+) -> ValidationResult:
     """Validate with a separate trainer, so that neither logs nor saved captioners take it for a step of training."""
     names = ("accelerator", "devices", "precision", "enable_progress_bar")
     options = {name: trainer_options[name] for name in names if name in trainer_options}
