@@ -36,7 +36,7 @@ from pseudocap.regimes.checkpointing import (
     save_captioner,
 )
 from pseudocap.regimes.finetune import FineTune
-from pseudocap.regimes.finetune_report import CIDER, ValidationResult, Tuned, write_report
+from pseudocap.regimes.finetune_report import CIDER, Tuned, ValidationResult, write_report
 from pseudocap.regimes.interruption import ctrl_c_as_usual
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss
