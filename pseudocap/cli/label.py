@@ -102,6 +102,8 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     add_option(group, "--max-words", 50, "N", "longer is `long`")
     add_option(group, "--max-repeats", 2, "N", "of three words in a row")
     add_flag(group, "--keep-duplicates", "within a video")
+    add_option(group, "--min-light", 0.0, "X", "darker frames are `black`; a mean of their pixels, such as 0.05")
+    add_option(group, "--min-motion", 0.0, "X", "frames that differ less are `static`, such as 0.01; of consensus")
     add_option(group, "--words", Path, "FILE", "words and phrases to mark, one a line")
 
 
@@ -145,6 +147,8 @@ def run(args: argparse.Namespace) -> int:
         repeats=args.max_repeats,
         duplicates=not args.keep_duplicates,
         words=_word_list(args.words),
+        min_light=args.min_light,
+        min_motion=args.min_motion,
     )
     with _hired(args) as (engine, teacher, framing), _progress() as progress:
         spec = LabelSpec(

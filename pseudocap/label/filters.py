@@ -1,7 +1,10 @@
-"""Judge a caption by its text alone. Rows are kept with their verdicts: who trains decides.
+"""Judge a caption by its text; what is seen in its clip is judged in looks.py.
+
+Rows are kept with their verdicts: who trains decides.
 
 Verdicts: `empty`, `short`, `long` (in words), `repeated` (an n-gram repeated over and over, where decoding got stuck),
-`duplicate` (an earlier clip of the same video has the same caption) and `word:X` (X is on the user's list).
+`duplicate` (an earlier clip of the same video has the same caption), `word:X` (X is on the user's list), and of the
+frames `black` and `static`.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from pseudocap.errors import ConfigError
 
@@ -18,7 +21,10 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Filters:
-    """Limit what passes. `repeats` is how often one n-gram of `ngram` words may occur; 0 switches a filter off."""
+    """Limit what passes. `repeats` is how often one n-gram of `ngram` words may occur; 0 switches a filter off.
+
+    `min_light` is of the mean of a clip's frames, `min_motion` of the mean difference between them, both from 0 to 1.
+    """
 
     min_words: int = 3
     max_words: int = 50
@@ -26,6 +32,8 @@ class Filters:
     repeats: int = 2
     duplicates: bool = True
     words: tuple[str, ...] = ()
+    min_light: float = 0.0
+    min_motion: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("min_words", "max_words", "repeats"):
@@ -33,8 +41,17 @@ class Filters:
                 raise ConfigError(f"{name} is {getattr(self, name)} and must be 0 (off) or more")
         if self.max_words and self.max_words < self.min_words:
             raise ConfigError(f"max_words is {self.max_words} and must not be below min_words ({self.min_words})")
+        for name in ("min_light", "min_motion"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name):g} and must be 0 (off) or more, and below 1")
         if self.ngram < 1:
             raise ConfigError(f"ngram is {self.ngram} and must be at least 1")
+
+    def recorded(self) -> dict[str, object]:
+        """Return what a run records. Filters of later versions are recorded where they are on, so that runs from before
+        them can be resumed."""
+        later = ("min_light", "min_motion")
+        return {name: value for name, value in asdict(self).items() if value or name not in later}
 
 
 def words_of(caption: str) -> list[str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 
@@ -114,7 +114,7 @@ def _planned(
         "shard_size": spec.shard_size,
         **{f"teacher.{name}": value for name, value in teacher.settings.items()},
         **_framing(spec),
-        **{f"filters.{name}": value for name, value in asdict(spec.filters).items()},
+        **{f"filters.{name}": value for name, value in spec.filters.recorded().items()},
     }
     if relabel is None or earlier is None:
         return Plan(sources=sources, settings=settings)

@@ -13,6 +13,7 @@ from pseudocap.errors import ConfigError
 from pseudocap.label.consensus import agreements, medoid_first
 from pseudocap.label.filters import Filters, verdicts
 from pseudocap.label.framing import DecodedClip, Framing
+from pseudocap.label.looks import LOOKS, look_verdicts
 from pseudocap.label.teachers.base import Answer, Teacher, View
 from pseudocap.label.work import DecodedClips, Done, Kept
 from pseudocap.types import Clip, Pseudolabel
@@ -34,6 +35,11 @@ class LabelSpec:
         for name in ("batch_size", "shard_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)} and must be at least 1")
+        if self.filters.min_motion and self.framing.choice not in ("consensus", "spread"):
+            raise ConfigError(
+                f"min_motion compares the frames of a clip, and with frames {self.framing.choice} there is at most one:"
+                " take consensus, or a teacher of video"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +58,7 @@ class _Entry:
     """Hold a clip on its way to a label, with the teacher's answers so far."""
 
     decoded: DecodedClip
+    looks: tuple[str, ...] = ()  # verdicts on its frames, which are not held
     answers: list[Answer] = field(default_factory=list)
 
 
@@ -81,7 +88,10 @@ class Shard:
             self._fresh += 1
             self._failed += bool(decoded.problem)
             self._seconds += clip.end - clip.start if not decoded.problem else 0.0
-            entry = _Entry(decoded=replace(decoded, frames=None))
+            entry = _Entry(
+                decoded=replace(decoded, frames=None),
+                looks=look_verdicts(decoded.frames, self._recipe.spec.filters),
+            )
             entries.append(entry)
             if not decoded.problem:
                 self._waiting += [(entry, view) for view in self._views(decoded)]
@@ -137,7 +147,9 @@ class Shard:
                 mine += [label for label in old.labels if plan is None or (label.clip.start, label.clip.end) in plan]
             mine.sort(key=lambda label: (label.clip.start, label.clip.end))
             found = verdicts([None if label.failed else label.caption for label in mine], self._recipe.spec.filters)
-            labels += [replace(label, verdicts=verdict) for label, verdict in zip(mine, found, strict=True)]
+            for label, verdict in zip(mine, found, strict=True):
+                looks = tuple(name for name in label.verdicts if name in LOOKS)
+                labels.append(replace(label, verdicts=verdict + looks))
         for source, old in self._kept.items():  # of a tar, say, that cannot be read today: nothing is lost
             if source not in self._entries:
                 labels += old.labels
@@ -169,6 +181,7 @@ class Shard:
             seed=self._recipe.spec.seed,
             run=self._recipe.run,
             parent=parents.get((entry.decoded.clip.start, entry.decoded.clip.end)),
+            verdicts=entry.looks,
             error=entry.decoded.problem,
         )
 
