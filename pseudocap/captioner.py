@@ -137,7 +137,7 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor]):
     def caption_clips(self, clips: Sequence[torch.Tensor], decoding: FileDecoding) -> list[str]:
         warn_of_toy(self.toy_notice)
         memory = self.encode(*pad_clips(clips))
-        return self.describe(memory, prompt=decoding.prompt, **decoding.generate_options())
+        return self.describe(memory, prompt=decoding.prompt, finish=decoding.finish, **decoding.generate_options())
 
     def explain(
         self,

@@ -12,6 +12,12 @@ from typing import Any
 from pseudocap.errors import InputError
 from pseudocap.types import MAX_FRAMES, MAX_NEW_TOKENS
 
+SENTENCE = 3  # words at least, or its full stop is that of an abbreviation
+LEADING = {  # words that no caption ends with
+    *("a", "an", "the", "and", "or", "but", "of", "in", "on", "at", "to", "with", "for", "from", "by", "into", "onto"),
+    *("over", "under", "near", "through", "while", "as", "is", "are", "was", "were", "be", "being", "that", "which"),
+    *("who", "whose", "his", "her", "their", "its", "this", "these", "very"),
+}
 NEWER = {"min_new_tokens": 0, "repetition_penalty": 1.0}  # and what switches each off
 
 
@@ -75,11 +81,12 @@ class Decoding:
 @dataclass(frozen=True, kw_only=True)
 class FileDecoding(Decoding):
     """Set how files are captioned: also the frames of a clip (None: the checkpoint's own), clips of a batch, a prompt
-    that captions continue."""
+    that captions continue, and whether a caption that came to the limit of tokens loses what it had only begun."""
 
     num_frames: int | None = None
     batch_size: int = 8
     prompt: str = ""
+    finish: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,6 +131,23 @@ class ValidationDecoding(Decoding):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("examples", self.examples, 0)
+
+
+def strip_unfinished(text: str) -> str:
+    """Return a caption that the token limit cut, without what it had only begun.
+
+    It ends with its last sentence where one ended; else its last word goes, of which nobody knows whether it is all
+    there, and with it the words before that lead to it alone: of "a dog runs over the gr" stays "a dog runs".
+    """
+    words = text.split()
+    ends = [number for number, word in enumerate(words, start=1) if word.rstrip("\"')").endswith((".", "!", "?"))]
+    if ends and ends[-1] >= SENTENCE:
+        return " ".join(words[: ends[-1]])
+    while len(words) > 1:
+        words.pop()
+        if (last := words[-1].strip(",;:-").lower()) and last not in LEADING:
+            break
+    return " ".join(words).rstrip(",;:- ")
 
 
 def check_frames(num_frames: int | None) -> None:

@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from pseudocap.captioner import FileCaptioner, PseudoCap
-from pseudocap.decoding import FileDecoding
+from pseudocap.decoding import FileDecoding, strip_unfinished
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.hub.external import External, find_external, refuse_frames
 from pseudocap.hub.fetch import Fetched, fetch
 from pseudocap.hub.toys import toy_notice, warn_of_toy
 from pseudocap.label.consensus import agreements, medoid_first
+from pseudocap.label.teachers.base import Answer
 from pseudocap.label.teachers.image_text import ImageTextModel
 from pseudocap.model.device import pick_device
 from pseudocap.model.precision import FULL_PRECISION
@@ -132,8 +133,12 @@ class ExternalCaptioner(FileCaptioner[Frames]):
                 prompt=decoding.prompt,
                 fps=None if fps is None else [fps[row] for row in rows],
             )
-            texts += [answer.captions[0] for answer in answers]
+            texts += [_finished(each) if decoding.finish else each.captions[0] for each in answers]
         return texts
+
+
+def _finished(answer: Answer) -> str:
+    return strip_unfinished(answer.captions[0]) if answer.cut else answer.captions[0]
 
 
 def rate(clip: Frames) -> float:

@@ -16,7 +16,7 @@ from helpers.shot_films import film_of, write_shots
 from pseudocap import PseudoCap
 from pseudocap.bench.speed.measure import peak_memory
 from pseudocap.caption_files import caption_densely, caption_files
-from pseudocap.decoding import FileDecoding
+from pseudocap.decoding import FileDecoding, strip_unfinished
 from pseudocap.errors import DecodeError, InputError
 from pseudocap.types import Preprocess, TimedCaption
 from pseudocap.video.cut_detectors import cut_detector
@@ -73,6 +73,23 @@ def test_more_frames_than_the_film_has_repeat_the_one_on_screen(tmp_path: Path) 
 def test_sampling_repeats_with_its_seed(model: PseudoCap, film: Path) -> None:
     first, again, other = (model.caption(film, top_p=0.9, seed=seed) for seed in (1, 1, 2))
     assert first == again != other
+
+
+def test_what_the_limit_of_tokens_cut_may_end_with_a_word(model: PseudoCap, film: Path) -> None:
+    changed = []
+    for limit in (6, 12, 24):
+        (cut,), (finished,) = (
+            list(caption_files(model, [film], FileDecoding(max_new_tokens=limit, finish=finish)))
+            for finish in (False, True)
+        )
+        raw, text = cut.captions[0].text, finished.captions[0].text
+        ids = model.generate(model.encode(decode_file(film, model.config.preprocess)[None]), max_new_tokens=limit)
+        assert model.are_cut(ids) == [True]
+        assert text == strip_unfinished(raw)
+        changed.append(text != raw)
+    assert any(changed)
+    full = torch.tensor([[2, 5, 2], [2, 5, 1], [2, 5, 6]])  # an end mark, padding, neither
+    assert model.are_cut(full) == [False, False, True]
 
 
 def test_a_long_film_is_captioned_clip_by_clip_as_one_goes(model: PseudoCap, tmp_path: Path) -> None:

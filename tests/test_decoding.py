@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pseudocap.decoding import Decoding, FileDecoding, LabelDecoding, ValidationDecoding
+from pseudocap.decoding import Decoding, FileDecoding, LabelDecoding, ValidationDecoding, strip_unfinished
 from pseudocap.errors import InputError
 
 
@@ -71,3 +71,22 @@ def test_labels_record_what_they_always_did_and_newer_options_where_they_are_set
     assert json.dumps(LabelDecoding().recorded(), sort_keys=True) == json.dumps(first, sort_keys=True)
     longer = LabelDecoding(min_new_tokens=10, repetition_penalty=1.1).recorded()
     assert longer == {**first, "min_new_tokens": 10, "repetition_penalty": 1.1}
+
+
+@pytest.mark.parametrize(
+    ("cut", "finished"),
+    [
+        ("a man rides a brown horse in a pa", "a man rides a brown horse"),
+        ("a dog runs over the gr", "a dog runs"),
+        ("a dog, a", "a dog"),
+        ("two dogs play and", "two dogs play"),
+        ("A man walks. He is we", "A man walks."),
+        ("Mr. Smith walks to th", "Mr. Smith walks"),
+        ("a man walks home.", "a man walks home."),
+        ("do", "do"),
+        ("a do", "a"),
+        ("", ""),
+    ],
+)
+def test_what_the_limit_of_tokens_cut_ends_with_a_word_that_ends_something(cut: str, finished: str) -> None:
+    assert strip_unfinished(cut) == finished

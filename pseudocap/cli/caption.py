@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     form = form_of(args.format, args.out)
     dense = args.dense or form in ("srt", "vtt")
     lengths, cuts = _lengths(args, dense), read_cuts(args)
-    decoding = read_decoding(args, FileDecoding)
+    decoding = read_decoding(args, FileDecoding, finish=True)
     if args.overwrite and args.out is None:
         raise ConfigError("--overwrite is about the files of --out, which is missing")
     with _files(args.files) as named:

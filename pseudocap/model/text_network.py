@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from pseudocap.decoding import strip_unfinished
 from pseudocap.errors import InputError
 from pseudocap.memory import Memory
 from pseudocap.model.attention import require_memory
@@ -47,13 +48,24 @@ class TextNetwork(CaptionNetwork):
         ids, mask = tokenize_prompts(check_prompts(prompt, len(memory)), self.tokenizer, self.decoder.marks)
         return super().generate(memory, input_ids=ids, attention_mask=mask, **options)
 
-    def describe(self, memory: Memory, *, prompt: str | Sequence[str] | None = None, **options: Any) -> list[str]:
-        """Return the captions that `generate` writes, without their prompt."""
+    def describe(
+        self, memory: Memory, *, prompt: str | Sequence[str] | None = None, finish: bool = False, **options: Any
+    ) -> list[str]:
+        """Return the captions that `generate` writes, without their prompt; `finish` drops what a caption had only
+        begun when it came to the limit of tokens."""
         ids = self.generate(memory, prompt=prompt, **options)
         if prompt is not None and any(prompt):
             given, _ = tokenize_prompts(check_prompts(prompt, len(memory)), self.tokenizer, self.decoder.marks)
             ids = ids[:, given.shape[1] :]
-        return self.decode(ids)
+        texts = self.decode(ids)
+        if not finish:
+            return texts
+        return [strip_unfinished(text) if cut else text for text, cut in zip(texts, self.are_cut(ids), strict=True)]
+
+    def are_cut(self, ids: torch.Tensor) -> list[bool]:
+        """Return which captions came to the limit of tokens: a finished one ends with its end mark, or is padded."""
+        marks = self.decoder.marks
+        return [last not in (marks.eos, marks.pad) for last in ids[:, -1].tolist()]
 
     @property
     def tokenizer(self) -> PreTrainedTokenizerBase:

@@ -31,13 +31,15 @@ class View:
 class Answer:
     """Hold captions of a view, best first, with log-probabilities and lengths in tokens, or none where unknown.
 
-    `confidence` is in the best caption, from 0 to 1, None for a teacher that has none.
+    `confidence` is in the best caption, from 0 to 1, None for a teacher that has none. `cut` is where the best caption
+    came to the limit of tokens.
     """
 
     captions: tuple[str, ...]
     log_probs: tuple[float, ...] = ()
     tokens: tuple[int, ...] = ()
     confidence: float | None = None
+    cut: bool = False
 
     @classmethod
     def ranked(cls, written: Iterable[tuple[str, float, int]]) -> Self:

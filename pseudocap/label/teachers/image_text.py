@@ -4,6 +4,7 @@ caption the middle frame of every view."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -241,12 +242,20 @@ class ImageTextModel:
         end = config.get_text_config().eos_token_id if end is None else end
         return list(end) if isinstance(end, list) else [end]
 
+    def _pad(self) -> int | None:
+        if self._is_blip:
+            return self._model.config.text_config.pad_token_id
+        return self._model.generation_config.pad_token_id
+
     def _answers(self, written: Any, log_probs: list[float], tokens: list[int], rows: int) -> list[Answer]:
         """Make answers of the generated tokens, without the prompt; the captions of a view follow one another."""
-        texts = (" ".join(text.split()) for text in self._processor.batch_decode(written, skip_special_tokens=True))
+        texts = [" ".join(text.split()) for text in self._processor.batch_decode(written, skip_special_tokens=True)]
+        last = {*self._ends(), self._pad()}  # what a caption that ended ends with, or is filled up with
+        cut = {text for text, ids in zip(texts, written.tolist(), strict=True) if ids[-1] not in last}
         captions = list(zip(texts, log_probs, tokens, strict=True))
         count = len(captions) // rows
-        return [Answer.ranked(captions[first : first + count]) for first in range(0, len(captions), count)]
+        ranked = (Answer.ranked(captions[first : first + count]) for first in range(0, len(captions), count))
+        return [replace(answer, cut=answer.captions[0] in cut) for answer in ranked]
 
 
 class ImageTextTeacher(ImageTextModel):
