@@ -14,6 +14,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,7 @@ class Workshop:
     main: Callable[[Sequence[str]], int]  # the command line, passed in by the caller
     progress: StageProgress = lambda what, done, total: None
     say: Callable[[str], None] = lambda text: None
+    hear: Callable[[str], None] | None = None  # what the stages' verbs report on the way, line by line
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def folder(self, name: str) -> Path:
@@ -96,7 +98,7 @@ class Workshop:
 
     def verb(self, *words: str | Path, accepted: Sequence[int] = (0,)) -> None:
         """Run a verb as a user would, in the build's folder, so that the paths in its files are relative to it."""
-        output, errors = io.StringIO(), io.StringIO()
+        output, errors = io.StringIO(), io.StringIO() if self.hear is None else _Heard(self.hear)
         with contextlib.chdir(self.root), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = self.main([str(word) for word in words])
         if code in INTERRUPTED:
@@ -104,6 +106,21 @@ class Workshop:
         if code not in accepted:
             last = "; ".join((errors.getvalue() or output.getvalue()).strip().splitlines()[-3:])
             raise DataError(f"{last}; fix that, and run the same again (`{command_text(words)}` failed in {self.root})")
+
+
+class _Heard(io.StringIO):
+    """Keep what is written, and pass on each line as it is complete, while the real stderr is in place again."""
+
+    def __init__(self, hear: Callable[[str], None]) -> None:
+        super().__init__()
+        self._hear, self._stderr, self._line = hear, sys.stderr, ""
+
+    def write(self, text: str) -> int:
+        *lines, self._line = (self._line + text).split("\n")
+        with contextlib.redirect_stderr(self._stderr):
+            for line in filter(str.strip, lines):
+                self._hear(line)
+        return super().write(text)
 
 
 def hashes_of(stages: Sequence[Stage]) -> dict[str, str]:

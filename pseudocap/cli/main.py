@@ -56,6 +56,10 @@ VERBS = {
         "judge pseudolabels beside speech on a local page, blind; --report gives shares with intervals",
         "pseudocap audit labels/ --asr caption.json --n 100",
     ),
+    "learn": (
+        "learn from a folder of videos: label, encode, train and report in one command that resumes",
+        "pseudocap learn films/ --out runs/mine --dry-run",
+    ),
     "train": (
         "train a captioner by one of the five regimes, or on CIDEr-D itself",
         "pseudocap train mixed --config paper --data.images laion/ --data.videos pseudolabels/ --out runs/mixed",

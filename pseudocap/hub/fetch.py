@@ -23,6 +23,7 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 CARD_FILE = "README.md"
 RESULTS_FILE = "results.json"
 NEEDED = (CONFIG_FILE, WEIGHTS_FILE)
+INSIDE_A_RUN = "captioner"  # where `pseudocap learn` leaves it
 BESIDE = (CARD_FILE, RESULTS_FILE)  # a checkpoint without them is complete
 
 
@@ -89,7 +90,14 @@ def _is_bare(text: str) -> bool:
 def _directory(folder: Path, revision: str | None) -> Fetched:
     if revision is not None:
         raise CheckpointError(f"{folder} is a directory and has no revision {revision!r}; leave the revision out")
+    folder = captioner_in(folder)
     return Fetched(folder=folder, source=str(folder))
+
+
+def captioner_in(folder: Path) -> Path:
+    """Return the folder of the captioner where this is that of a run of `pseudocap learn`."""
+    inside = folder / INSIDE_A_RUN
+    return inside if not (folder / CONFIG_FILE).is_file() and (inside / CONFIG_FILE).is_file() else folder
 
 
 def _row(
@@ -176,7 +184,7 @@ def find_row(name: str, checkpoints: str | Path | None = None) -> Row | None:
 def model_type(source: str, revision: str | None = None) -> str | None:
     """Return which kind of model a directory or a repo holds, as its config.json has it."""
     folder = Path(source).expanduser()
-    config = find_file(folder if folder.is_dir() else source, CONFIG_FILE, revision=revision)
+    config = find_file(captioner_in(folder) if folder.is_dir() else source, CONFIG_FILE, revision=revision)
     try:
         kind = json.loads(config.read_bytes()).get("model_type")
     except (OSError, ValueError, AttributeError):

@@ -12,7 +12,7 @@ import yaml
 
 from pseudocap import PseudoCap, list_checkpoints
 from pseudocap.errors import CheckpointError
-from pseudocap.hub.fetch import NEEDED, Access, fetch, sha256_of
+from pseudocap.hub.fetch import NEEDED, Access, fetch, is_captioner, sha256_of
 from pseudocap.hub.manifest import all_rows
 
 ROW: dict[str, Any] = {
@@ -172,3 +172,11 @@ def test_a_directory_and_a_row_have_the_revision_they_have(checkpoint: Path, tmp
         fetch("mine", revision="v1", checkpoints=mine)
     with pytest.raises(CheckpointError, match="for another revision name the repo itself"):
         fetch("mine@v1", checkpoints=mine)
+
+
+def test_the_folder_of_a_run_is_that_of_its_captioner(model: PseudoCap, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "run" / "captioner")
+    assert fetch(tmp_path / "run").folder == tmp_path / "run" / "captioner"
+    assert is_captioner(str(tmp_path / "run"))
+    model.save_pretrained(tmp_path / "run")
+    assert fetch(tmp_path / "run").folder == tmp_path / "run"

@@ -1,0 +1,195 @@
+"""`pseudocap learn` as a user runs it: on drawn films, again, killed, with other settings, and with wrong input."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from helpers.small_worlds import PREPROCESS, write_world
+from helpers.torch_free import TorchFree
+
+from pseudocap import PseudoCap
+from pseudocap.cli.main import main
+
+TEACHER = ["--teacher", "pseudocap://toy-blip", "--device", "cpu", "--workers", "0"]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight drawn films, and two people's captions of each in a file outside their folder."""
+    world = write_world(tmp_path_factory.mktemp("world") / "films")
+    rows = [json.loads(line) for line in (world / "captions.jsonl").read_text().splitlines()]
+    (world / "captions.jsonl").unlink()
+    text = "".join(json.dumps({name: row[name] for name in ("video", "caption")}) + "\n" for row in rows)
+    (world.parent / "people.jsonl").write_text(text)
+    return world
+
+
+@pytest.fixture(scope="module")
+def start(build_from: Callable[..., PseudoCap], backbones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start")
+    build_from(backbones / "opt", preprocess=PREPROCESS).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(films: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two steps."""
+    out = tmp_path_factory.mktemp("runs") / "mine"
+    assert main(["learn", str(films), "--out", str(out), "--start", str(start), "--steps", "2", *TEACHER]) == 0
+    return out
+
+
+def times(folder: Path) -> dict[str, int]:
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name not in ("run.json", ".lock"))
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files if path.parent != folder}
+
+
+def test_a_folder_of_films_becomes_a_captioner_and_a_report(
+    run: Path, films: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = json.loads((run / "run.json").read_text())
+    learned = {json.loads(line)["video"] for line in (run / "captions" / "learned.jsonl").read_text().splitlines()}
+    assert len(plan["held_out"]) == 2
+    assert learned == {path.name for path in films.iterdir()} - set(plan["held_out"])
+    document = json.loads((run / "report" / "done.json").read_text())
+    assert document["clips"] == document["videos"] == 2
+    assert document["loss"]["before"] != document["loss"]["after"]
+    page = (run / "report.html").read_text()
+    assert "no captions by people" in page.replace("No captions", "no captions")
+    assert page.count("<article>") == 2 + 6
+    assert page.count("data:image/jpeg") == 3 * 8
+    assert "data:image/png" in page
+    assert document["verdict"] in page
+    assert main(["caption", str(next(films.iterdir())), "--checkpoint", str(run), "--device", "cpu"]) == 0
+    capsys.readouterr()
+
+
+def test_a_second_run_does_nothing_and_takes_the_options_that_it_began_with(
+    run: Path, films: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = times(run)
+    assert main(["learn", str(films), "--out", str(run), "--device", "cpu", "--json"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["verdict"]
+    assert captured.err.count("done before") == 6
+    assert times(run) == before
+
+
+def test_other_settings_make_anew_what_stands_on_them_and_people_are_scored_against(
+    run: Path, films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(run, copy)
+    words = ["learn", str(films), "--out", str(copy), "--device", "cpu", "--workers", "0", "--json"]
+    assert main([*words, "--captions", str(films.parent / "people.jsonl")]) == 0
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    assert "captions, memories, train, captioner, report will be made anew" in captured.err
+    assert document["references"] == 2
+    assert set(document["changes"]) == {"CIDEr-D", "BLEU-4", "ROUGE-L"}
+    assert "against people's captions of 2 stretches" in document["verdict"]
+    assert "no captions by people" not in (copy / "report.html").read_text().lower()
+
+
+def test_a_dry_run_states_time_and_disk_and_writes_nothing(
+    films: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["learn", str(films), "--out", str(tmp_path / "run"), "--start", str(start), "--dry-run", *TEACHER]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "8 videos, 0.00 hours, 8 clips; 2 of them, of 2 videos, are held out" in printed
+    assert "40 steps of 6 clips" in printed
+    assert main([*words, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [stage["stage"] for stage in document["stages"]] == ["labels", "memories", "train", "report"]
+    assert 0 < document["bytes"] < document["free"]
+    assert document["fetched"] == []
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def workdir(films: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("workdir")
+    for name in ("empty", "one", "broken", "full"):
+        (folder / name).mkdir()
+    (folder / "films").symlink_to(films)
+    (folder / "run").symlink_to(run)
+    shutil.copytree(films, folder / "others")
+    shutil.copy(films / "red-left-0.mp4", folder / "one" / "a.mp4")
+    (folder / "broken" / "a.mp4").write_bytes(b"no film")
+    (folder / "full" / "notes.txt").touch()
+    (folder / "few.csv").write_text("video,caption\nred-left-0.mp4,a square\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("gone", "gone: there is no such folder"),
+        ("empty", "holds no video"),
+        ("broken", "none of the 1 videos of"),
+        ("one", "one has 1 readable video, and learning takes at least 3"),
+        ("films --steps 0", "--steps must be at least 1, not 0"),
+        ("films --holdout 1", "--holdout must be a share above 0 and below 1, not 1"),
+        ("films --holdout 0.99", "8 of 8 videos would be held out"),
+        ("films --teacher null", "--teacher null does not look at clips"),
+        ("films --teacher toy-blpi", "did you mean"),
+        ("films --start toy-mixd-ext", "did you mean 'toy-mixed-ext'?"),
+        ("films --captions gone.csv", "--captions gone.csv: there is no such file"),
+        ("films --captions few.csv", "1 of its videos are below"),
+        ("films --finetune", "--finetune learns people's captions"),
+        ("films --regime mixed", "--regime mixed and --pictures FILE belong together"),
+        ("films --out full", "--out full holds something that no `pseudocap learn` began"),
+        ("films --out few.csv", "--out few.csv is a file; name a folder"),
+        ("others --out run", "run learns from the videos of"),
+    ],
+)
+def test_a_mistake_is_one_line_before_torch_is_imported(
+    words: str, message: str, torch_free: TorchFree, workdir: Path
+) -> None:
+    out = [] if "--out" in words else ["--out", "new"]
+    done = torch_free.run(["learn", *words.split(), *out], workdir)
+    assert (done.code, done.out, done.heavy) == (2, "", []), done
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert not (workdir / "new").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(films: Path, start: Path, tmp_path: Path) -> None:
+    words = ["learn", str(films), "--start", str(start), "--steps", "30", *TEACHER]
+    assert main([*words, "--out", str(tmp_path / "whole")]) == 0
+    command = [sys.executable, "-m", "pseudocap", *words, "--out", str(tmp_path / "killed")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    run = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not list((tmp_path / "killed").glob("train/run/checkpoints/*.ckpt")):
+        assert run.poll() is None, "it ended before it was killed"
+        time.sleep(0.02)
+    run.send_signal(signal.SIGKILL)
+    run.wait()
+    assert not (tmp_path / "killed" / "train" / "done.json").exists()
+    labelled = times(tmp_path / "killed" / "labels")
+    assert main([*words, "--out", str(tmp_path / "killed")]) == 0
+    assert times(tmp_path / "killed" / "labels") == labelled
+    weights = "captioner/adapter_model.safetensors"
+    assert (tmp_path / "killed" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
+
+
+@pytest.mark.slow
+def test_peoples_captions_of_other_videos_are_learned_as_well(
+    films: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--start", str(start), "--steps", "2", "--captions", str(films.parent / "people.jsonl"), "--finetune"]
+    assert main(["learn", str(films), "--out", str(tmp_path / "run"), *words, "--json", *TEACHER]) == 0
+    assert json.loads((tmp_path / "run" / "finetune" / "done.json").read_text())["command"].startswith("pseudocap")
+    held = json.loads((tmp_path / "run" / "run.json").read_text())["held_out"]
+    assert not any(name in (tmp_path / "run" / "captions" / "people.jsonl").read_text() for name in held)
