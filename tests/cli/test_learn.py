@@ -18,6 +18,7 @@ from helpers.torch_free import TorchFree
 
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
+from pseudocap.learn.plan import LearnPlan
 
 TEACHER = ["--teacher", "pseudocap://toy-blip", "--device", "cpu", "--workers", "0"]
 
@@ -36,7 +37,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def start(build_from: Callable[..., PseudoCap], backbones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("start")
-    build_from(backbones / "opt", preprocess=PREPROCESS).save_pretrained(folder)
+    model = build_from(backbones / "opt")
+    model.set_preprocess(PREPROCESS)
+    model.save_pretrained(folder)
     return folder
 
 
@@ -117,12 +120,12 @@ def test_a_dry_run_states_time_and_disk_and_writes_nothing(
 
 
 @pytest.fixture(scope="module")
-def workdir(films: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workdir(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workdir")
     for name in ("empty", "one", "broken", "full"):
         (folder / name).mkdir()
     (folder / "films").symlink_to(films)
-    (folder / "run").symlink_to(run)
+    LearnPlan(root=str(films), videos=(), unreadable={}, start="toy-mixed", teacher="").save(folder / "run")
     shutil.copytree(films, folder / "others")
     shutil.copy(films / "red-left-0.mp4", folder / "one" / "a.mp4")
     (folder / "broken" / "a.mp4").write_bytes(b"no film")

@@ -37,7 +37,8 @@ def plan(tmp_path: Path) -> LearnPlan:
 def test_every_stage_has_a_time_and_the_disk_has_room_for_memories_and_weights(
     plan: LearnPlan, build: Callable[..., PseudoCap], tmp_path: Path
 ) -> None:
-    model, teacher = build(preprocess=PREPROCESS), Counting()
+    model, teacher = build(), Counting()
+    model.set_preprocess(PREPROCESS)
     found = estimate(plan, model, teacher, Framing(), out=tmp_path / "not" / "there")
     assert [cost.stage for cost in found.costs] == ["labels", "memories", "train", "report"]
     assert all(cost.seconds > 0 and cost.basis == "measured on 2 clips" for cost in found.costs)
@@ -55,7 +56,7 @@ def test_every_stage_has_a_time_and_the_disk_has_room_for_memories_and_weights(
 def test_a_teacher_that_would_be_fetched_has_a_stated_rate(
     plan: LearnPlan, build: Callable[..., PseudoCap], tmp_path: Path
 ) -> None:
-    found = estimate(plan, build(preprocess=PREPROCESS), None, None, out=tmp_path, fetched=["owner/blip"])
+    found = estimate(plan, build(), None, None, out=tmp_path, fetched=["owner/blip"])
     assert found.costs[0].basis == "a stated rate of BLIP"
     assert found.costs[0].seconds == pytest.approx(4 * 2.2)
     assert found.fetched == ("owner/blip",)

@@ -19,7 +19,9 @@ from pseudocap.learn.measure import caption_memories, loss_change, losses_of
 
 @pytest.fixture
 def model(build: Callable[..., PseudoCap]) -> PseudoCap:
-    return build(preprocess=PREPROCESS)
+    model = build()
+    model.set_preprocess(PREPROCESS)
+    return model
 
 
 @pytest.fixture
