@@ -43,7 +43,7 @@ def test_losses_and_captions_are_those_of_the_files(model: PseudoCap, stored: Me
     tokens = model.tokenize(row.captions[:1])
     memory = stored.memory(0)
     found = model(tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels).loss
-    assert losses[row.key] == pytest.approx(float(found))
+    assert losses[row.key] == pytest.approx(found.item())
 
 
 def test_a_change_of_losses_is_certain_over_videos_and_not_over_clips() -> None:
