@@ -35,6 +35,7 @@ from pseudocap.types import CaptionedVideo
 CLIPS = 24  # of a sheet
 FRAMES = (1 / 6, 1 / 2, 5 / 6)  # of a clip's length
 HEIGHT = 110  # pixels of a frame
+CERTAIN = 0.05  # p of a change that is not put down to chance; of a few videos an interval looks surer than it is
 RELIABLE = 30  # videos below which an interval is too wide to decide by
 OWN_STYLE = """
 .film { display: flex; gap: 2px; } .film img { height: 7rem; width: auto; flex: 1 1 0; min-width: 0; object-fit: cover;
@@ -139,10 +140,8 @@ def verdict(measured: Measurements) -> str:
         change, n = measured.loss, measured.videos
         what, better = "The loss of held-out captions by the teacher", change.after < change.before
         rest = f"from {change.before:.3f} to {change.after:.3f}"
-    low, high = change.interval or (-1.0, 1.0)
-    sure = low > 0 or high < 0
     moved = "improved" if better else "did not improve"
-    doubt = "" if sure else f", and {n:,} are too few to exclude chance"
+    doubt = "" if change.p is not None and change.p < CERTAIN else f", and {n:,} are too few to exclude chance"
     return f"{what} {moved}, {rest}{doubt}."
 
 
