@@ -14,8 +14,8 @@ from pathlib import Path
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import DecodeError
 from pseudocap.files.atomic import write_text
-from pseudocap.label.audit.media import centre_jpeg
 from pseudocap.label.audit.report_page import STYLE
+from pseudocap.label.pages.media import centre_jpeg
 from pseudocap.learn.measure import AFTER, BEFORE, Change, Measurements
 from pseudocap.learn.plan import (
     CAPTIONER,

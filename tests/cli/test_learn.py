@@ -147,7 +147,7 @@ def workdir(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("films --holdout 1", "--holdout must be a share above 0 and below 1, not 1"),
         ("films --holdout 0.99", "8 of 8 videos would be held out"),
         ("films --teacher null", "--teacher null does not look at clips"),
-        ("films --teacher toy-blpi", "did you mean"),
+        ("films --teacher toy-blpi", "toy-blpi is neither a directory nor a repo's name"),
         ("films --start toy-mixd-ext", "did you mean 'toy-mixed-ext'?"),
         ("films --captions gone.csv", "--captions gone.csv: there is no such file"),
         ("films --captions few.csv", "1 of its videos are below"),
