@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         plan = replace(plan, teacher=_default_teacher(plan.start, machine))
     if args.dry_run or not resumed:
         found = _estimate(plan, machine, args.out)
-        _print_estimate(plan, found, as_json=args.json and args.dry_run)
+        _print_estimate(args, plan, found)
         if objection := found.objection(args.out):
             raise DataError(objection)
     if args.dry_run:
@@ -214,19 +214,19 @@ def _estimate(plan: LearnPlan, machine: Machine, out: Path) -> Estimate:
     return estimate(plan, model, teacher, framing_of(args, teacher), out=out, fetched=away)
 
 
-def _print_estimate(plan: LearnPlan, found: Estimate, *, as_json: bool) -> None:
+def _print_estimate(args: argparse.Namespace, plan: LearnPlan, found: Estimate) -> None:
     from pseudocap.learn.estimate import size_text
     from pseudocap.learn.plan import describe
 
-    if as_json:
+    if args.json and args.dry_run:
         costs = [asdict(cost) for cost in found.costs]
         about = {"stages": costs, "seconds": found.seconds, "bytes": found.bytes, "free": found.free}
         print(json.dumps({**describe(plan), **about, "fetched": list(found.fetched)}, indent=1))
         return
     _, held = plan.counts
     lines = [
-        f"{plan.root}: {len(plan.videos):,} videos, {plan.seconds / 3600:.2f} hours, {plan.clips:,} clips; "
-        f"{held:,} of them, of {len(plan.held_out):,} videos, are held out",
+        f"{args.videos}: {len(plan.videos):,} videos, {plan.seconds / 3600:.2f} hours, {plan.clips:,} clips; "
+        f"{held:,} clips of {len(plan.held_out):,} videos are held out",
         *(f"cannot be read: {name}: {reason}" for name, reason in list(plan.unreadable.items())[:5]),
         f"start {plan.start}, teacher {'itself' if plan.teaches_itself else plan.teacher}, {plan.regime}, "
         f"{plan.optimiser_steps:,} steps of {plan.batch} clips",
@@ -235,7 +235,7 @@ def _print_estimate(plan: LearnPlan, found: Estimate, *, as_json: bool) -> None:
         f"{size_text(found.bytes)} on disk, {size_text(found.free)} free",
         f"  fetched   {', '.join(found.fetched) or 'nothing'}",
     ]
-    print("\n".join(lines), flush=True)
+    print("\n".join(lines), file=sys.stderr if args.json else sys.stdout, flush=True)
 
 
 def _time_text(seconds: float) -> str:
