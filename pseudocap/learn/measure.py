@@ -92,7 +92,7 @@ def measure_run(folder: Path, shop: Workshop, plan: LearnPlan, *, device: str, p
         path = folder / f"{when}.json"
         if not path.is_file():
             model = PseudoCap.from_pretrained(captioner, device=device)
-            found = {
+            found: dict[str, Any] = {
                 name: caption_memories(model, source, SHOWN if name == LEARNED else None)
                 for name, source in sources.items()
             }
