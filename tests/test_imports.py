@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
 BASE = {"errors", "version", "types", "memory", "decoding", "files", "rows", "stages", "tolerance", "workers"}
 ABOVE_BASE = {
     *("video", "audio", "metrics", "model", "hub", "explain", "label", "mine", "data", "captioner", "caption_files"),
-    *("external", "app", "search", "regimes", "evaluate", "toyworld", "bench", "zoo", "learn"),
+    *("external", "app", "browse", "search", "regimes", "evaluate", "toyworld", "bench", "zoo", "learn"),
 }
 # What a stage imports beside itself and the base; a dotted name is the only way into that stage.
 ALLOWED: dict[str, set[str]] = {
@@ -41,6 +41,7 @@ ALLOWED: dict[str, set[str]] = {
     "captioner": BASE | {"video", "audio", "model", "hub", "explain"},
     "caption_files": BASE | {"video", "captioner"},
     "external": BASE | {"captioner", "hub", "label", "model", "video"},
+    "browse": BASE | {"label", "data"},
     "app": BASE | {"captioner", "external", "video", "data"},
     "search": BASE | {"captioner", "data", "model.retrieval"},
     "regimes": BASE | {"model", "data", "metrics", "captioner"},

@@ -60,6 +60,10 @@ VERBS = {
         "learn from a folder of videos: label, encode, train and report in one command that resumes",
         "pseudocap learn films/ --out runs/mine --dry-run",
     ),
+    "browse": (
+        "look through labels or captions on a local page: search, edit, accept, reject; --export writes the result",
+        "pseudocap browse labels/\n  pseudocap browse labels/ --export checked.jsonl",
+    ),
     "train": (
         "train a captioner by one of the five regimes, or on CIDEr-D itself",
         "pseudocap train mixed --config paper --data.images laion/ --data.videos pseudolabels/ --out runs/mixed",

@@ -1,4 +1,4 @@
-"""Lock a folder of this machine for one run at a time: the lock ends with its process, however that ends."""
+"""Lock a folder or a file of this machine for one at a time: the lock ends with its process, however that ends."""
 
 from __future__ import annotations
 
@@ -45,6 +45,15 @@ def take_lock(file: BinaryIO, of: Path) -> None:
     except OSError:
         file.seek(0)
         raise busy(of, file.read()) from None
+
+
+@contextmanager
+def held(file: Path) -> Iterator[BinaryIO]:
+    """Wait for a file, which is made, and hold it alone, open for reading and appending: for the moment of a write.
+    Threads of one process wait for each other as well."""
+    with file.open("a+b", buffering=0) as opened:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield opened
 
 
 def holder(doing: str) -> dict[str, Any]:

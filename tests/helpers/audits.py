@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
+from helpers.local_pages import running
 
 from pseudocap.label.audit.judgement import AuditPair
 from pseudocap.label.audit.server import AuditServer
@@ -74,11 +74,5 @@ def some_pairs(count: int, *, source: str = "film.mp4") -> list[AuditPair]:
 def serving(folder: Path, pairs: Sequence[AuditPair], *, seed: int = 0) -> Iterator[AuditServer]:
     """A real server on a real port, its answers in `folder`."""
     store = AuditStore.create(folder / "audit.sqlite", seed=seed, pairs=pairs)
-    with AuditServer(store, rater="anna", port=0) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    with running(AuditServer(store, rater="anna", port=0)) as server:
+        yield server

@@ -4,7 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const video = $("video");
 let busy = false;
-let playing = null;  // the clip in the player: {id, start, end}; all of the file where end is null
+let playing = null;  // the clip in the player: {id, start, end, still}; all of the file where end is null, a picture where still
 
 async function call(path, body) {
   const options = body && {
@@ -38,8 +38,10 @@ function playClip(clip) {
   playing = clip;
   $("still").hidden = true;
   video.hidden = false;
-  if (!clip) { video.removeAttribute("src"); video.load(); return; }
-  video.src = `clip/${clip.id}#t=${clip.start}`;
+  if (clip && !clip.still) { video.src = `clip/${clip.id}#t=${clip.start}`; return; }
+  video.removeAttribute("src");
+  video.load();
+  if (clip) showFrame("");
 }
 
 function replay() {
@@ -51,8 +53,7 @@ function pause() {
   if (video.paused) video.play().catch(() => {}); else video.pause();
 }
 
-function showStill(why) {
-  if (!playing || !video.src) return;
+function showFrame(why) {
   video.hidden = true;
   video.removeAttribute("src");
   $("why").textContent = why;
@@ -60,9 +61,12 @@ function showStill(why) {
   $("still").hidden = false;
 }
 
-const UNPLAYABLE = "This browser cannot play the file. Shown is the frame at the centre of the clip.";
-video.addEventListener("error", () => showStill(UNPLAYABLE));
-video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) showStill(UNPLAYABLE); });  // only its sound is known
+function cannotPlay() {
+  if (playing && video.src) showFrame("This browser cannot play the file. Shown is the frame at the centre of the clip.");
+}
+
+video.addEventListener("error", cannotPlay);
+video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) cannotPlay(); });  // only its sound is known
 video.addEventListener("ended", () => { if (playing) replay(); });
 $("frame").addEventListener("error", () => { $("why").textContent = "Neither the file nor a frame of it can be shown."; });
 

@@ -6,11 +6,12 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 from helpers.audits import serving, some_pairs, write_colours
+from helpers.local_pages import ask, post
 
 from pseudocap.errors import ConfigError
 from pseudocap.label.audit.judgement import left_of
@@ -26,24 +27,6 @@ def film(tmp_path: Path) -> Path:
 def server(tmp_path: Path, film: Path) -> Iterator[AuditServer]:
     with serving(tmp_path, some_pairs(2, source=str(film))) as running:
         yield running
-
-
-def ask(
-    server: AuditServer, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str
-) -> tuple[HTTPResponse, bytes]:
-    connection = HTTPConnection("127.0.0.1", server.server_port, timeout=10)
-    try:
-        connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-        response = connection.getresponse()
-        return response, response.read()
-    finally:
-        connection.close()
-
-
-def post(server: AuditServer, path: str, value: object, **headers: str) -> tuple[int, dict]:
-    sent = {"Content_Type": "application/json", "Origin": server.url.rstrip("/"), **headers}
-    response, body = ask(server, path, method="POST", body=json.dumps(value).encode(), **sent)
-    return response.status, json.loads(body) if response.status == 200 else {"problem": body.decode()}
 
 
 def answer_to(state: dict, **changes: object) -> dict:
