@@ -1,8 +1,8 @@
 """Export what came of looking through rows: captions as JSON Lines, or labels as another labelling run.
 
-Captions are those that may be trained on: accepted, or undecided where no filter objects. Labels keep every row, as
-labels do: a rejected one has the verdict `rejected`, an accepted one has none, and an edited one names the person as its
-teacher and the row before as its parent.
+Captions are those that may be trained on: accepted, or undecided where no filter objects. Labels keep every row: a
+rejected one has the verdict `rejected`, an accepted one has none, and an edited one names the person as its teacher and
+the row before as its parent.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pseudocap.browse.store import BrowseStore, RowState
 from pseudocap.errors import ConfigError
 from pseudocap.label.rewrite import rewrite
 from pseudocap.label.run_folder import read_plan
+from pseudocap.rows import row_line
 from pseudocap.types import Progress, Pseudolabel
 
 REJECTED, UNDECIDED = "rejected", "undecided"  # verdicts beside the filters'
@@ -27,10 +28,10 @@ def caption_lines(store: BrowseStore, *, accepted: bool = False) -> Iterator[str
     """Yield the rows that may be trained on as lines of JSON; with `accepted` those alone that somebody accepted."""
     for row in store.states():
         if row.kept and (row.decision or not accepted):
-            times = {} if row.start is None else {"start": row.start, "end": row.end}
-            yield (
-                json.dumps({"video": row.video, **times, "caption": row.caption, **row.rest}, ensure_ascii=False) + "\n"
-            )
+            rest = {"confidence": row.confidence, **row.rest}
+            if row.edited:  # a person wrote it
+                rest = {name: value for name, value in rest.items() if name not in ("confidence", "checkpoint", "run")}
+            yield row_line(video=row.video, start=row.start, end=row.end, caption=row.caption, **rest)
 
 
 def export_labels(

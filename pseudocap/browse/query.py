@@ -30,8 +30,8 @@ SORTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowQuery:
-    """Select rows: all `text`'s words in the caption or the video's name, one verdict ("kept" and "failed" as well), one
-    decision, a confidence from `low` to `high`; in the order `sort`, the `page`th page."""
+    """Select rows: all words of `text` in the caption or the video's name, one verdict ("kept" and "failed" as well),
+    one decision, a confidence from `low` to `high`; in the order `sort`, the `page`th page."""
 
     text: str = ""
     verdict: str = ""

@@ -12,8 +12,13 @@ from pathlib import Path
 
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.videos import VideoFolder
-from pseudocap.label.schema import identity, label_files, locate, read_root, read_rows
+from pseudocap.label.row_labels import row_files
+from pseudocap.label.schema import identity, is_label_file, label_files, locate, read_root
+from pseudocap.label.schema import read_rows as read_stored_labels
+from pseudocap.rows import CaptionRow, read_rows
 from pseudocap.types import IMAGE_EXTENSIONS, CaptionedVideo, Pseudolabel
+
+CARRIED = ("split", "language", "checkpoint", "run", "parent")  # fields of a caption row that an export writes again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +48,9 @@ class BrowseRow:
 
 def holds_labels(path: Path) -> bool:
     """Return whether a path holds labels of `pseudocap label`, in distinction from captions."""
-    return path.suffix == ".parquet" or (path.is_dir() and any(path.glob("*.parquet")))
+    if path.is_dir():
+        return any(path.glob("*.parquet"))
+    return path.suffix.lower() == ".parquet" and is_label_file(path)
 
 
 def read_browse_rows(path: Path, *, videos: Path | None = None) -> Iterator[BrowseRow]:
@@ -55,7 +62,7 @@ def label_rows(folder: Path, videos: str | PathLike[str] | None = None) -> Itera
     """Read every label of a run, in its order, one row group in memory at a time."""
     for path in label_files(folder):
         root = str(videos) if videos is not None else read_root(path)
-        for row_id, label in labels_with_ids(read_rows(path)):
+        for row_id, label in labels_with_ids(read_stored_labels(path)):
             has_clip = label.clip.end > label.clip.start
             yield BrowseRow(
                 id=row_id,
@@ -67,6 +74,7 @@ def label_rows(folder: Path, videos: str | PathLike[str] | None = None) -> Itera
                 confidence=label.confidence,
                 verdicts=label.verdicts,
                 error=label.error,
+                rest=_given(checkpoint=label.teacher, run=label.run, language=label.language),
             )
 
 
@@ -78,32 +86,48 @@ def labels_with_ids(labels: Iterable[Pseudolabel]) -> Iterator[tuple[str, Pseudo
 
 
 def caption_rows(path: Path, videos: Path | None = None) -> Iterator[BrowseRow]:
-    """Read every caption of a file of captions, or of a folder; a video with several captions gives several rows."""
-    corpus = read_own(path, split="")
+    """Read every caption of caption rows (docs/rows.md), or of a folder of videos with text files."""
     folder = VideoFolder(videos or (path if path.is_dir() else path.absolute().parent))
     known: Counter[str] = Counter()
-    for row in corpus.rows:
-        file = _file_of(row, folder)
-        for caption in row.captions:
+    for row in _read_captions(path):
+        file = _file_of(row.video, folder)
+        for caption in row.captions or ("",):
             content = json.dumps([row.video, row.start, row.end, caption, row.split])
-            row_id = hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+            name = hashlib.sha256(content.encode("utf-8", "surrogateescape")).hexdigest()[:24]
             yield BrowseRow(
-                id=_numbered(row_id, known),
+                id=_numbered(name, known),
                 video=row.video,
                 path=file,
                 start=row.start,
                 end=row.end,
                 caption=caption,
-                rest={"split": row.split} if row.split else {},
+                confidence=row.confidence,
+                verdicts=row.verdicts,
+                error=row.error,
+                rest=_given(**{name: getattr(row, name) for name in CARRIED}, **row.others),
             )
 
 
-def _file_of(row: CaptionedVideo, folder: VideoFolder) -> str:
+def _read_captions(path: Path) -> Iterator[CaptionRow]:
+    if files := row_files(path) or (() if path.is_dir() else (path,)):
+        for file in files:
+            yield from read_rows(file, strict=False)
+        return
+    for row in read_own(path, split="").rows:
+        yield CaptionRow(video=row.video, captions=row.captions)
+
+
+def _given(**fields: object) -> dict[str, object]:
+    return {name: value for name, value in fields.items() if value not in (None, "")}
+
+
+def _file_of(video: str, folder: VideoFolder) -> str:
     """Return where a video lies: below the folder, at its own path as `pseudocap caption` writes it, or by its name."""
-    for path in (folder.root / row.video, Path(row.video)):
+    for path in (folder.root / video, Path(video)):
         if path.is_file():
             return str(path)
-    return str(folder.find(row) or folder.root / row.video)
+    named = CaptionedVideo(id=video, video=video, captions=(), split="")
+    return str(folder.find(named) or folder.root / video)
 
 
 def _numbered(row_id: str, known: Counter[str]) -> str:

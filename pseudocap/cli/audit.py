@@ -119,8 +119,8 @@ def _serve(args: argparse.Namespace, store: AuditStore) -> int:
     def closing() -> str:
         return f"{len(store.judgements()):,} answers are in {store.path}; --report sums them up"
 
-    server = AuditServer(store, rater=args.rater or login_name("rater"), port=args.port)
-    return serve_page(server, f"judge {len(store.pairs)} clips", closing)
+    with AuditServer(store, rater=args.rater or login_name("rater"), port=args.port) as server:
+        return serve_page(server, f"judge {len(store.pairs)} clips", closing)
 
 
 def _report(args: argparse.Namespace, answers: Path) -> int:

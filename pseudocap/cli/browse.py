@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +53,11 @@ def run(args: argparse.Namespace) -> int:
         _refuse_export(args)
     else:
         try_to_write(edits)
-    with _store(args, edits) as store:
-        return _export(args, store) if args.export else _serve(args, store, edits)
+    from pseudocap.browse.store import BrowseStore
+
+    with tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch:
+        store = BrowseStore(Path(scratch) / "rows.sqlite", edits)
+        return _export(args, store) if args.export else _serve(args, store)
 
 
 def _edits(args: argparse.Namespace) -> Path:
@@ -79,32 +80,37 @@ def _refuse_export(args: argparse.Namespace) -> None:
         raise ConfigError(f"--export {args.export} must end in .jsonl: {args.labels} are captions, and no labels")
     if not args.labels.is_dir():
         raise ConfigError(f"{args.labels} is one file of labels; name the whole folder to export labels")
-    return refuse_file("--export", args.export)
+    from pseudocap.label.rewrite import Earlier
+
+    Earlier.of(args.labels)  # a finished run
+    return try_to_write(args.export / "plan.json")
 
 
-@contextmanager
-def _store(args: argparse.Namespace, edits: Path) -> Iterator[BrowseStore]:
+def _fill(args: argparse.Namespace, store: BrowseStore) -> None:
     from pseudocap.browse.rows import read_browse_rows
-    from pseudocap.browse.store import BrowseStore
 
-    with tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch:
-        store = BrowseStore(Path(scratch) / "rows.sqlite", edits)
-        store.fill(counted(read_browse_rows(args.labels, videos=args.videos), "reading rows"))
-        if store.unknown:
-            print(f"{store.unknown:,} changes in {edits} are of rows that {args.labels} does not have", file=sys.stderr)
-        yield store
+    store.fill(counted(read_browse_rows(args.labels, videos=args.videos), "reading rows"))
+    if store.unknown:
+        which = f"{store.unknown:,} of its changes are of rows that {args.labels} does not have"
+        print(f"{store.journal.path}: {which}", file=sys.stderr)
 
 
-def _serve(args: argparse.Namespace, store: BrowseStore, edits: Path) -> int:
+def _serve(args: argparse.Namespace, store: BrowseStore) -> int:
     from pseudocap.browse.server import BrowseServer
 
-    server = BrowseServer(store, editor=args.editor or login_name("editor"), port=args.port)
-    return serve_page(server, f"{store.count():,} rows", lambda: f"{store.changes():,} rows are changed, in {edits}")
+    # Before the rows are read, so that a port that is taken is reported at once; who opens the page by then waits.
+    with BrowseServer(store, editor=args.editor or login_name("editor"), port=args.port) as server:
+        _fill(args, store)
+        where = store.journal.path
+        return serve_page(
+            server, f"{store.count():,} rows", lambda: f"{store.changes():,} rows are changed, in {where}"
+        )
 
 
 def _export(args: argparse.Namespace, store: BrowseStore) -> int:
     from pseudocap.browse.export import caption_lines, export_labels
 
+    _fill(args, store)
     if args.export.suffix == ".jsonl":
         lines = list(caption_lines(store, accepted=args.accepted))
         write_text(args.export, "".join(lines))

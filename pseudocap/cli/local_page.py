@@ -12,12 +12,11 @@ if TYPE_CHECKING:
 
 def serve_page(server: LocalServer, doing: str, closing: Callable[[], str]) -> int:
     """Print where the page is, serve it, and print a closing line when it ends."""
-    with server:
+    try:
         print(f"{doing} at {server.url} (Ctrl-C ends)", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print(f"\n{closing()}")
+        server.serve_forever()
+    except KeyboardInterrupt:
+        print(f"\n{closing()}")
     return 0
 
 

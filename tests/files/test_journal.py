@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_is_named_with_its_line(path: Path) -> None:
     with pytest.raises(DataError, match=r"edits\.jsonl, line 2 cannot be read"):
         Journal(path).news()
     path.write_text("[1]\n")
-    with pytest.raises(DataError, match="line 1 cannot be read .it is no JSON object"):
+    with pytest.raises(DataError, match=r"line 1 cannot be read \(it is no JSON object"):
         Journal(path).news()
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from helpers.local_pages import running
 
+from helpers.local_pages import running
 from pseudocap.label.audit.judgement import AuditPair
 from pseudocap.label.audit.server import AuditServer
 from pseudocap.label.audit.store import AuditStore

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from helpers.local_pages import running
-
 from pseudocap.browse.rows import BrowseRow
 from pseudocap.browse.server import BrowseServer
 from pseudocap.browse.store import BrowseStore

@@ -16,8 +16,8 @@ from typing import Any, Self
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # Root (in a container) may not use the sandbox; a container's /dev/shm is small.
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--no-first-run", "--mute-audio")
-# code and text of the keys that are pressed here
-KEYS = {"ArrowLeft": None, "ArrowRight": None, "ArrowDown": None, "Backspace": None}
+# the keys that are pressed here and write no text
+KEYS = {"ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Backspace", "Enter", "Escape"}
 
 
 def find_chromium() -> str | None:
@@ -138,6 +138,17 @@ class Chromium:
         text = {} if key in KEYS else {"text": key}
         self.call("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", key=key, **text)
         self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+    def write(self, text: str) -> None:
+        """Text goes where the focus is, as from a keyboard or a pasted clipboard."""
+        self.call("Input.insertText", text=text)
+
+    def click(self, selector: str) -> None:
+        """A click of the mouse on the middle of an element."""
+        box = f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])({selector}.getBoundingClientRect())"
+        x, y = self.value(box)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
