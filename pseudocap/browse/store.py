@@ -25,7 +25,7 @@ from pseudocap.browse.query import PAGE, RowQuery
 from pseudocap.browse.rows import BrowseRow
 from pseudocap.errors import DataError, InputError
 from pseudocap.files.database import connected
-from pseudocap.files.journal import Journal
+from pseudocap.files.journal import SharedJournal
 from pseudocap.label.pages.local_server import StaleError
 
 FORMAT = 1
@@ -87,7 +87,7 @@ class BrowseStore:
 
     def __init__(self, index: Path, journal: Path) -> None:
         self.index = index
-        self.journal = Journal(journal)
+        self.journal = SharedJournal(journal)
         self.unknown = 0  # changes of rows that are not here
         self._lock = Lock()
 

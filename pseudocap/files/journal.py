@@ -1,6 +1,6 @@
 """Append to a JSON Lines file that threads and processes share: each entry is complete and on disk, or not there.
 
-journal = Journal(Path("edits.jsonl"))
+journal = SharedJournal(Path("edits.jsonl"))
 with journal.alone() as append:
     entries = journal.news()         # what anybody has appended since the last call
     append({"row": "a", "caption": "a dog runs"})
@@ -19,7 +19,7 @@ from pseudocap.errors import DataError, first_line
 from pseudocap.files.lock import held
 
 
-class Journal:
+class SharedJournal:
     """Read and append the entries of one file. `news` begins with all that are there; a file that is not there has
     none, and is made by the first append."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pseudocap.errors import DataError
-from pseudocap.files.journal import Journal
+from pseudocap.files.journal import SharedJournal
 
 
 @pytest.fixture
@@ -18,18 +18,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "edits.jsonl"
 
 
-def append(journal: Journal, *numbers: int) -> None:
+def append(journal: SharedJournal, *numbers: int) -> None:
     with journal.alone() as put:
         for number in numbers:
             put({"number": number, "text": "é\n"})
 
 
-def numbers(journal: Journal) -> list[int]:
+def numbers(journal: SharedJournal) -> list[int]:
     return [entry["number"] for entry in journal.news()]
 
 
 def test_news_are_what_anybody_has_appended_since_the_last_call(path: Path) -> None:
-    one, other = Journal(path), Journal(path)
+    one, other = SharedJournal(path), SharedJournal(path)
     assert numbers(one) == []
     append(one, 1, 2)
     append(other, 3)
@@ -41,24 +41,24 @@ def test_news_are_what_anybody_has_appended_since_the_last_call(path: Path) -> N
 
 
 def test_a_line_that_a_killed_writer_left_is_neither_read_nor_in_the_way(path: Path) -> None:
-    append(Journal(path), 1)
+    append(SharedJournal(path), 1)
     with path.open("ab") as file:
         file.write(b'{"number": 2, "te' + b"x" * 10_000)
-    journal = Journal(path)
+    journal = SharedJournal(path)
     assert numbers(journal) == [1]
     append(journal, 3)
     assert numbers(journal) == [3]
-    assert numbers(Journal(path)) == [1, 3]
+    assert numbers(SharedJournal(path)) == [1, 3]
 
 
 def test_an_entry_outlives_the_process_that_is_killed_after_it(path: Path) -> None:
     code = (
-        "import os, pathlib; from pseudocap.files.journal import Journal\n"
-        f"with Journal(pathlib.Path({str(path)!r})).alone() as put:\n"
+        "import os, pathlib; from pseudocap.files.journal import SharedJournal\n"
+        f"with SharedJournal(pathlib.Path({str(path)!r})).alone() as put:\n"
         "    put({'number': 7}); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == -9
-    journal = Journal(path)
+    journal = SharedJournal(path)
     append(journal, 8)  # the lock has gone with its holder
     assert numbers(journal) == [7, 8]
 
@@ -67,7 +67,7 @@ def test_writers_at_once_take_turns_and_see_each_other(path: Path) -> None:
     """Each appends one more than the highest so far: a turn that began before another's end would repeat a number."""
 
     def take_turns(_: int) -> None:
-        journal, highest = Journal(path), 0
+        journal, highest = SharedJournal(path), 0
         for _ in range(20):
             with journal.alone() as put:
                 highest = max([highest, *numbers(journal)])
@@ -75,22 +75,22 @@ def test_writers_at_once_take_turns_and_see_each_other(path: Path) -> None:
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(take_turns, range(4)))
-    assert numbers(Journal(path)) == list(range(1, 81))
+    assert numbers(SharedJournal(path)) == list(range(1, 81))
 
 
 def test_a_file_that_cannot_be_is_named_with_its_line(path: Path) -> None:
-    append(Journal(path), 1)
+    append(SharedJournal(path), 1)
     with path.open("ab") as file:
         file.write(b"no json\n")
     with pytest.raises(DataError, match=r"edits\.jsonl, line 2 cannot be read"):
-        Journal(path).news()
+        SharedJournal(path).news()
     path.write_text("[1]\n")
     with pytest.raises(DataError, match=r"line 1 cannot be read \(it is no JSON object"):
-        Journal(path).news()
+        SharedJournal(path).news()
 
 
 def test_a_file_that_shrinks_or_goes_while_it_is_open_is_noticed(path: Path) -> None:
-    journal = Journal(path)
+    journal = SharedJournal(path)
     append(journal, 1, 2)
     journal.news()
     path.write_bytes(path.read_bytes().splitlines(keepends=True)[0])
@@ -102,5 +102,5 @@ def test_a_file_that_shrinks_or_goes_while_it_is_open_is_noticed(path: Path) -> 
 
 
 def test_a_folder_that_is_not_there_is_one_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be written"), Journal(tmp_path / "no" / "edits.jsonl").alone():
+    with pytest.raises(DataError, match="cannot be written"), SharedJournal(tmp_path / "no" / "edits.jsonl").alone():
         pass
