@@ -10,6 +10,7 @@ from pseudocap.captioner import FileCaptioner, Seen
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import DecodeError
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, FileCaptions, TimedCaption
+from pseudocap.video.reader import VideoInfo
 from pseudocap.video.shots import CutDetector
 from pseudocap.video.subtitles import merge_equal
 from pseudocap.video.tensors import read_file
@@ -62,10 +63,16 @@ def _decoded(model: FileCaptioner[Seen], file: str, count: int) -> tuple[FileCap
         frames, info = read_file(file, count)
     except DecodeError as failure:
         return FileCaptions(file=file, error=str(failure)), None
-    moves = len(frames) > 1 or (count == 1 and not info.still)  # a still lasts no time
-    caption = TimedCaption(start=0.0, end=info.duration if moves else 0.0, text="")
-    error = str(info.missing(info.duration)) if moves and not info.complete else ""
+    caption, error = whole_caption(info, len(frames), count)
     return FileCaptions(file=file, captions=(caption,), error=error), model.prepare(frames)
+
+
+def whole_caption(info: VideoInfo, found: int, wanted: int) -> tuple[TimedCaption, str]:
+    """Return the caption of an entire file, its text to come, and what is missing of the file; `found` frames of
+    `wanted` are distinct."""
+    moves = found > 1 or (wanted == 1 and not info.still)  # a still lasts no time
+    error = str(info.missing(info.duration)) if moves and not info.complete else ""
+    return TimedCaption(start=0.0, end=info.duration if moves else 0.0, text=""), error
 
 
 def _captioned(

@@ -43,6 +43,11 @@ class FileCaptioner(ABC, Generic[Seen]):
         """Caption clips of any lengths as one batch."""
 
     @property
+    def crop(self) -> Preprocess | None:
+        """Return whose crop of a frame is all that `prepare` uses of it; None where it may use every pixel."""
+        return None
+
+    @property
     @abstractmethod
     def toy_notice(self) -> str:
         """Return the line that must stand beside the captions of a toy captioner; nothing of any other."""
@@ -133,6 +138,10 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor]):
     def prepare(self, frames: Frames) -> torch.Tensor:
         """Return the clip [T,3,H,W], normalised."""
         return eval_tensor(frames.pixels, self.config.preprocess)
+
+    @property
+    def crop(self) -> Preprocess:
+        return self.config.preprocess
 
     def caption_clips(self, clips: Sequence[torch.Tensor], decoding: FileDecoding) -> list[str]:
         warn_of_toy(self.toy_notice)

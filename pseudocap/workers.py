@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -70,9 +70,15 @@ class Job:
 
 
 class Pool:
-    """Call a function in worker processes; of size 0 in threads. By default a job's first argument is its function."""
+    """Call a function in worker processes; of size 0 in threads. By default a job's first argument is its function.
 
-    def __init__(self, size: int, function: Callable[..., Any] = operator.call) -> None:
+    `preload` names modules that the first process imports, from which all are forked: one that has crashed is soon
+    replaced. They must start no threads.
+    """
+
+    def __init__(self, size: int, function: Callable[..., Any] = operator.call, *, preload: Sequence[str] = ()) -> None:
+        if size and preload:
+            multiprocessing.set_forkserver_preload(list(preload))
         self.size = size or min(THREADS, os.cpu_count() or 1)
         self._function, self._threads = function, not size
         self._executor = self._start(self.size)

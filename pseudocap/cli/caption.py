@@ -139,7 +139,7 @@ def _captioned(
         return iter(broken)
     from pseudocap.caption_files import caption_densely, caption_files
 
-    model = _model(args, captioner)
+    model = load_model(args, captioner)
     return caption_files(model, paths, decoding) if clips is None else caption_densely(model, paths, decoding, **clips)
 
 
@@ -186,7 +186,8 @@ def _deliver(
     return failures, filmed
 
 
-def _model(args: argparse.Namespace, captioner: Fetched | External) -> FileCaptioner[Any]:
+def load_model(args: argparse.Namespace, captioner: Fetched | External) -> FileCaptioner[Any]:
+    """Load a captioner that was found, and print what its user must know of it."""
     from pseudocap.external import load
 
     quieten()

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from pseudocap.cli.caption_records import FolderRecord, Journal, Records, read_written, refuse_other_run, write_table
 from pseudocap.cli.checks import refuse_file
 from pseudocap.errors import ConfigError
 from pseudocap.files.atomic import try_to_write, write_text
 from pseudocap.rows import row_line
-from pseudocap.types import IMAGE_EXTENSIONS, FileCaptions
+from pseudocap.types import FileCaptions
 
 FORMATS = ("text", "json", "jsonl", "srt", "vtt", "parquet")
 SUFFIX = {"text": ".txt", "json": ".json", "jsonl": ".jsonl", "srt": ".srt", "vtt": ".vtt"}
@@ -108,32 +107,21 @@ class CaptionDelivery:
             write_text(self.out, "".join(row_line(**row) for row in rows))
 
     def _records(self, name: str, found: FileCaptions) -> Records:
-        by = {"checkpoint": self.checkpoint, "run": self.run}
-        if self.form == "json":
-            return [{"file": name, "captions": _timed(found), "error": found.error, **by}]
-        video = self.key(name)
-        whole = not self.dense or Path(name).suffix.lower() in IMAGE_EXTENSIONS  # one caption, of all of it
-        rows: Records = []
-        for each in found.captions:
-            times = {} if whole and self.form == "jsonl" else {"start": each.start, "end": each.end}
-            rows.append({"video": video, **times, "caption": each.text})
-        if self.form == "parquet":
-            return rows
-        errors = [{"video": video, "error": found.error}] if found.error else []
-        return [{**row, **by} for row in (*rows, *errors)]
+        from pseudocap.video.caption_text import caption_records
+
+        return caption_records(self._keyed(name, found), self.form, dense=self.dense, **self._by)
 
     def _text(self, name: str, found: FileCaptions) -> str:
-        from pseudocap.video.subtitles import clock, to_srt, to_vtt
+        from pseudocap.video.caption_text import caption_text
 
-        if self.form == "srt":
-            return to_srt(found.captions)
-        if self.form == "vtt":
-            return to_vtt(found.captions)
-        if self.form in ("json", "jsonl"):
-            return "".join(row_line(**record) for record in self._records(name, found))
-        if self.dense:
-            return "".join(f"{clock(each.start)} - {clock(each.end)}  {each.text}\n" for each in found.captions)
-        return "".join(f"{each.text}\n" for each in found.captions)
+        return caption_text(self._keyed(name, found), self.form, dense=self.dense, **self._by)
+
+    def _keyed(self, name: str, found: FileCaptions) -> FileCaptions:
+        return replace(found, file=self.key(name))
+
+    @property
+    def _by(self) -> dict[str, str]:
+        return {"checkpoint": self.checkpoint, "run": self.run}
 
 
 def form_of(form: str | None, out: Path | None) -> str:
@@ -236,7 +224,3 @@ def in_folder(files: Sequence[tuple[str, Path]], folder: Path, suffix: str, opti
 
 def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
-def _timed(found: FileCaptions) -> list[dict[str, Any]]:
-    return [{"start": each.start, "end": each.end, "text": each.text} for each in found.captions]

@@ -42,6 +42,7 @@ PACKAGES = (
 EXTRAS = {
     "app": ("gradio", "pseudocap app"),
     "shots": ("scenedetect-headless", "--clips shots"),
+    "serve": ("fastapi-offline", "pseudocap serve"),
     "ray": ("ray", "pseudocap label --engine ray"),
     "s3": ("s3fs", "s3:// addresses"),
     "deepspeed": ("deepspeed", "--trainer.strategy deepspeed_stage_2"),

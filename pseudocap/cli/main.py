@@ -100,6 +100,10 @@ VERBS = {
         "a web page on this machine: drop a video, read, compare and correct captions",
         "pseudocap app --checkpoint runs/mine/best",
     ),
+    "serve": (
+        "caption over HTTP: one captioner that stays in memory, for many clients",
+        "pseudocap serve --port 8000",
+    ),
     "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
 }
 

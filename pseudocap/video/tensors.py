@@ -29,7 +29,7 @@ def decode_file(path: str | os.PathLike[str], preprocess: Preprocess) -> torch.T
 def read_file(path: str | os.PathLike[str], count: int) -> tuple[Frames, VideoInfo]:
     """Return the frames at the centres of `count` equal segments of a file, one of a still, and its VideoInfo."""
     with open_video(path) as video:
-        return _distinct(video.frames_evenly(count)), video.info
+        return distinct_frames(video.frames_evenly(count)), video.info
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ def read_clips(
             else shot_clips(path, cuts, source=info.path, duration=info.duration, threads=0, **lengths)
         )
         for clip in clips:
-            yield clip, _distinct(video.frames_evenly(count, start=clip.start, end=clip.end))
+            yield clip, distinct_frames(video.frames_evenly(count, start=clip.start, end=clip.end))
         if not info.complete:
             raise info.missing(info.duration)
 
@@ -76,10 +76,10 @@ def read_clips(
 def decode_clip(video: VideoReader, clip: Clip, preprocess: Preprocess) -> torch.Tensor:
     """Decode a clip of an open video for captioning and evaluation, [T,3,H,W]; a still one has one frame."""
     frames = video.frames_evenly(preprocess.frames, start=clip.start, end=clip.end)
-    return eval_tensor(_distinct(frames).pixels, preprocess)
+    return eval_tensor(distinct_frames(frames).pixels, preprocess)
 
 
-def _distinct(frames: Frames) -> Frames:
+def distinct_frames(frames: Frames) -> Frames:
     """Return one frame of a still clip, which has no other."""
     if np.any(frames.times != frames.times[0]):
         return frames

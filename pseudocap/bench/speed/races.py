@@ -16,6 +16,7 @@ from pseudocap.bench.speed.measure import Timing, take_turns
 EVERY_FRAME, FRAME_BY_FRAME, ALONE = "PyAV, every frame", "transformers, frame by frame", "OPT without adapters"
 FULL_ATTENTION = "full attention"
 FEWER_BITS = "frozen weights in fewer bits: not the same precision"
+A_PROCESS, FEW = "a process for each file", "three processes; the others extrapolated"
 TWO_STEPS = "two steps; a run of N steps is N times as long (extrapolated)"
 
 LONG: dict[str, Any] = {"rounds": 1, "full": True}
@@ -155,6 +156,13 @@ def race_scoring(folder: Path, rounds: int) -> Mapping[str, Timing]:
     return measure(made_up_captions(videos=1000, each=20), turns=rounds)
 
 
+def race_serving(folder: Path, rounds: int, count: int) -> Mapping[str, Timing]:
+    """200 films of 4 s uploaded by 16 clients, the start of the service included."""
+    from pseudocap.bench.speed.serving import race
+
+    return race(folder, rounds, count)
+
+
 RACES = (
     Race("decode-12", EVERY_FRAME, 20, race_decoding, ("12", False)),
     Race("decode-250", EVERY_FRAME, 3, race_decoding, ("250", False)),
@@ -201,5 +209,6 @@ RACES = (
     Race("generate-96-full", FULL_ATTENTION, 16, race_generation, (FULL_ATTENTION, {"frames": 96}), **LONG),
     Race("generate-float16", "float32", 1.3, race_precision, ("float16",), ours="float16", full=True, note=FEWER_BITS),
     Race("generate-int4", "float32", 1.2, race_precision, ("int4",), ours="int4", full=True, note=FEWER_BITS),
+    Race("serve", A_PROCESS, 5, race_serving, (200,), note=FEW, **LONG),
     Race("score", "pycocoevalcap", 6, race_scoring),
 )

@@ -1,0 +1,148 @@
+"""Decode the file of a request in a worker process, a batch of clips at a time, within the limits of the service.
+
+A file that was uploaded is foreign: one that crashes FFmpeg ends its worker alone (workers.py), one that takes too long
+is given up, and one that is too long or too large is refused before its frames are in memory.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pseudocap.caption_files import whole_caption
+from pseudocap.errors import DecodeError, InputError
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess
+from pseudocap.video.clips import plan_clips
+from pseudocap.video.decode import open_video
+from pseudocap.video.reader import Frames, VideoInfo, VideoReader
+from pseudocap.video.tensors import distinct_frames
+from pseudocap.video.transforms import eval_pixels
+
+MAX_PIXELS = 2**26  # of a frame: twice as many as of 8K
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipLengths:
+    """Set how long the clips of a video are, and the rest of it that is a clip all the same."""
+
+    clip_seconds: float = CLIP_SECONDS
+    min_seconds: float = MIN_SECONDS
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.clip_seconds < math.inf:
+            raise InputError(f"clip_seconds must be at least 0.1, not {self.clip_seconds:g}")
+        if not 0 <= self.min_seconds <= self.clip_seconds:
+            raise InputError(
+                f"min_seconds must be from 0 to the {self.clip_seconds:g} s of a clip, not {self.min_seconds:g}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartRequest:
+    """Name the clips of a file to decode: `count` of them from the `first` on, or without `lengths` all of it as one.
+
+    `crop` is the input of the captioner, where that is all that it sees of a frame: fewer pixels go between processes.
+    `until` is a moment of time.monotonic, which processes of one machine share.
+    """
+
+    path: str
+    frames: int
+    lengths: ClipLengths | None
+    first: int
+    count: int
+    crop: Preprocess | None
+    max_seconds: float
+    until: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodedPart:
+    """Hold decoded clips as (start, end, frames), whether the file has more of them, and why it has no more."""
+
+    clips: tuple[tuple[float, float, Frames], ...] = ()
+    more: bool = False
+    error: str = ""
+
+
+class _OutOfTimeError(Exception):
+    pass
+
+
+def read_part(request: PartRequest) -> DecodedPart:
+    """Decode a part of a file; what is wrong with the file is the part's error."""
+    try:
+        with _time_limit(request.until - time.monotonic()):
+            return _read(request)
+    except _OutOfTimeError:
+        return DecodedPart(error=f"{request.path}: it cannot be decoded in the time that a request may take")
+    except DecodeError as error:
+        return DecodedPart(error=str(error))
+
+
+def _read(request: PartRequest) -> DecodedPart:
+    with open_video(request.path, threads=1) as video:
+        info = video.info
+        _check_size(info, request.max_seconds)
+        if request.lengths is None:
+            return _read_whole(video, info, request)
+        return _read_clips(video, info, request, request.lengths)
+
+
+def _read_whole(video: VideoReader, info: VideoInfo, request: PartRequest) -> DecodedPart:
+    frames = distinct_frames(video.frames_evenly(request.frames))
+    caption, error = whole_caption(info, len(frames), request.frames)
+    return DecodedPart(clips=((caption.start, caption.end, _cropped(frames, request.crop)),), error=error)
+
+
+def _read_clips(video: VideoReader, info: VideoInfo, request: PartRequest, lengths: ClipLengths) -> DecodedPart:
+    plan = plan_clips(info.path, info.duration, clip_seconds=lengths.clip_seconds, min_seconds=lengths.min_seconds)
+    wanted, clips = plan[request.first : request.first + request.count], []
+    try:
+        for clip in wanted:
+            frames = distinct_frames(video.frames_evenly(request.frames, start=clip.start, end=clip.end))
+            clips.append((clip.start, clip.end, _cropped(frames, request.crop)))
+    except DecodeError as error:
+        return DecodedPart(clips=tuple(clips), error=str(error))
+    more = request.first + request.count < len(plan)
+    missing = not more and not info.complete
+    return DecodedPart(clips=tuple(clips), more=more, error=str(info.missing(info.duration)) if missing else "")
+
+
+def _check_size(info: VideoInfo, max_seconds: float) -> None:
+    if info.duration > max_seconds:
+        problem = f"it lasts {info.duration:.1f} s, and this service takes at most {max_seconds:g}: cut it"
+        raise DecodeError(info.path, problem)
+    if info.width * info.height > MAX_PIXELS:
+        problem = f"its frames are {info.width} x {info.height}, and this service takes at most {MAX_PIXELS} pixels"
+        raise DecodeError(info.path, problem)
+
+
+def _cropped(frames: Frames, crop: Preprocess | None) -> Frames:
+    return frames if crop is None else replace(frames, pixels=eval_pixels(frames.pixels, crop))
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise _OutOfTimeError inside the block after so many seconds; in a thread, which has no alarm, at its start."""
+    if seconds <= 0:
+        raise _OutOfTimeError
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        raise _OutOfTimeError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
