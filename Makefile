@@ -20,7 +20,8 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "error: $(PYTHON) has no venv module; on Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@echo "installing $(if $(filter cpu,$(TORCH_BACKEND)),about 2 GB,about 7 GB; without CUDA about 2: make install TORCH_BACKEND=cpu) into $(VENV)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(addprefix --torch-backend ,$(TORCH_BACKEND)) --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(STAMP)  ## install, then caption real pictures and video and a drawn film, and write demo.html

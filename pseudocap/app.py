@@ -28,6 +28,7 @@ IN_MEMORY = 2  # captioners; two are compared
 KEPT = (600, 3600)  # seconds: how often old uploads are searched for, and how old they may become
 HEADERS = ["video", "start", "end", "caption"]
 COLUMNS = ["from", "to", "caption"]
+TIMES_AND_TEXT = ["18%", "18%", "64%"]
 Cells = list[list[Any]]
 
 
@@ -96,17 +97,26 @@ def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
     with gr.Row():
         with gr.Column():
             video, still = _drop("video", "picture")
-            name = gr.Dropdown(list(captioners.names), label="Captioner", elem_id="captioner")
+            names = list(captioners.names)
+            name = gr.Dropdown(names, value=names[0], label="Captioner", elem_id="captioner")
             seconds = gr.Slider(1, 60, value=8, step=1, label="Seconds of a clip")
             button = gr.Button("Caption", variant="primary", elem_id="caption")
         with gr.Column():
             toy = gr.Markdown(elem_id="toy")
-            table = gr.Dataframe(headers=COLUMNS, wrap=True, label="Captions", interactive=False, elem_id="captions")
+            table = gr.Dataframe(
+                headers=COLUMNS,
+                wrap=True,
+                column_widths=TIMES_AND_TEXT,
+                label="Captions",
+                interactive=False,
+                elem_id="captions",
+            )
             with gr.Row():
                 srt = gr.DownloadButton("Subtitles (.srt)", interactive=False, elem_id="srt")
                 vtt = gr.DownloadButton("Subtitles (.vtt)", interactive=False, elem_id="vtt")
             why = gr.Button("What did it look at?", elem_id="why")
-            looked = gr.Image(label="Where each word looked", interactive=False, elem_id="looked")
+            gr.Markdown("Where each word looked")  # above it: the label of a picture lies upon the picture
+            looked = gr.Image(show_label=False, buttons=[], interactive=False, elem_id="looked")
 
     def run(
         film: str | None, still: str | None, chosen: str, length: float, before: Cells

@@ -91,6 +91,13 @@ def downloaded(browser: Chromium, button: str, path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+# Texts of cells that are wider or higher than their cell displays.
+CUT = """[...document.querySelectorAll('#captions [role=gridcell]')].filter(cell =>
+    [cell, ...cell.querySelectorAll('*')].some(each => getComputedStyle(each).overflow != 'visible' &&
+        (each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1))
+).map(cell => cell.innerText)"""
+
+
 @needs_browser
 def test_a_video_is_captioned_and_corrected(browser: Chromium, model: PseudoCap, tmp_path: Path) -> None:
     film = write_film(tmp_path / "my film.mp4", 18)
@@ -103,6 +110,8 @@ def test_a_video_is_captioned_and_corrected(browser: Chromium, model: PseudoCap,
     assert [row[2] for row in rows(browser, "#captions", 3)] == [each.text for each in captions]
     click(browser, "#why")
     browser.wait("document.querySelector('#looked img')?.naturalWidth > 600", 60)
+    assert browser.value(CUT) == []
+    assert browser.value("document.querySelector('#looked label, #looked .icon-button-wrapper')") is None
     open_tab(browser, "Correct")
     assert [row[3] for row in rows(browser, "#corrected", 4)] == [each.text for each in captions]
     click(browser, "#save")
