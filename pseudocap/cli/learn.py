@@ -27,7 +27,7 @@ SHARE = 0.1
 
 EPILOG = """A teacher captions every clip; the captioner learns those captions from memories of the frozen encoder, and
 is measured before and after on videos that it never learned from. RUN/report.html has the result, RUN/captioner
-the captioner (also as --checkpoint RUN of other verbs).
+the captioner (pseudocap caption FILE --checkpoint RUN takes it as well).
 
 Run the same command again to go on where it was stopped. Changed options make anew what depends on them."""
 

@@ -79,9 +79,9 @@ def messages(path: Path) -> Iterator[str]:
 
 
 def verbs_of(path: Path) -> list[str]:
-    """A verb's own modules speak of its options; the others' messages of those of some verb."""
+    """A verb's own modules speak of its options; the others' messages, and doctor's parts, of those of some verb."""
     first = path.stem.partition("_")[0]
-    own = path.parent.name == "cli" and first in VERBS
+    own = path.parent.name == "cli" and first in VERBS and first != "doctor"
     return [first] if own else list(VERBS)
 
 
