@@ -114,7 +114,16 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
 def _planned(args: argparse.Namespace) -> tuple[LearnPlan, bool]:
     """Return the plan, with what the run in --out has begun with where an option is not given; and whether it has."""
     from pseudocap.cli.progress import progress_of
-    from pseudocap.learn.plan import LearnPlan, find_videos, hold_out, read_plan, refuse_other_videos, require_enough
+    from pseudocap.learn.plan import (
+        FEWEST,
+        LearnPlan,
+        files_of,
+        find_videos,
+        hold_out,
+        read_plan,
+        refuse_other_videos,
+        require_enough,
+    )
 
     before = read_plan(args.out)
     if before is None and args.out.is_dir() and any(path.name != ".lock" for path in args.out.iterdir()):
@@ -131,7 +140,16 @@ def _planned(args: argparse.Namespace) -> tuple[LearnPlan, bool]:
         plan = replace(plan, teacher="")
     if plan.tune and plan.captions is None:
         raise ConfigError("--finetune learns people's captions: name them with --captions FILE")
-    return hold_out(plan, _corpus(plan)), before is not None
+    corpus = _corpus(plan)
+    plan = hold_out(plan, corpus)
+    if plan.tune and corpus is not None:
+        learned = set(files_of(plan, corpus).values()) - set(plan.held_out)
+        if len(learned) < FEWEST:
+            raise DataError(
+                f"--finetune: people captioned {len(learned)} videos that are not held out, and it takes at least "
+                f"{FEWEST}; add captions, or lower --holdout"
+            )
+    return plan, before is not None
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from pseudocap.learn.plan import (
     files_of,
     identity_of,
 )
+from pseudocap.regimes.table import LAST
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.types import Progress, Pseudolabel
 
@@ -220,7 +221,7 @@ def _train(shop: Workshop, plan: LearnPlan, machine: Machine) -> Stage:
     words = train_words(plan)
 
     def train(folder: Path, report: Progress) -> Mapping[str, Any]:
-        resume = ("--resume",) if (folder / "run" / "checkpoints" / "last.ckpt").is_file() else ()
+        resume = ("--resume",) if (folder / "run" / LAST).is_file() else ()
         shop.verb(*words, *machine.trainer_words(), *resume)
         return {"command": command_text(words)}
 
@@ -236,7 +237,13 @@ def _tune(shop: Workshop, plan: LearnPlan, machine: Machine) -> Stage:
     )
 
     def tune(folder: Path, report: Progress) -> Mapping[str, Any]:
-        shop.verb(*words, "--device", machine.device)
+        resume = ("--resume",) if (folder / "run" / LAST).is_file() else ()
+        if not resume and (folder / "run").exists():
+            shutil.rmtree(folder / "run")  # killed before its first checkpoint
+        rows = (shop.folder(CAPTIONS) / f"{PEOPLE}.jsonl").read_text(encoding="utf-8").splitlines()
+        videos = len({json.loads(row)["video"] for row in rows})
+        share = ("--val-share", f"{max(0.1, 2 / videos):.4f}")  # CIDEr-D, which stops it, takes two videos
+        shop.verb(*words, *share, "--device", machine.device, *resume)
         return {"command": command_text(words)}
 
     return Stage(name=TUNE, settings={"code": CODE, "words": words}, make=tune, needs=(TRAIN,))

@@ -24,6 +24,7 @@ from pseudocap.metrics.measures import Measure
 from pseudocap.metrics.references import Floats
 from pseudocap.metrics.resample import difference
 from pseudocap.metrics.suite import Scores, compare, score
+from pseudocap.model.loss import IGNORE
 from pseudocap.stages import Workshop
 from pseudocap.types import Progress
 from pseudocap.video.tensors import batched
@@ -86,7 +87,7 @@ def measure_run(folder: Path, shop: Workshop, plan: LearnPlan, *, device: str, p
     """Caption and score what is held out, by the captioner that was started from and by what became of it."""
     stores = [LEARNED, HELD_OUT, *([REFERENCES] if plan.captions else [])]
     sources = {name: _stored(shop.folder(MEMORIES) / name) for name in stores}
-    losses: dict[str, dict[str, float]] = {}
+    losses: dict[str, dict[str, tuple[float, int]]] = {}
     captions: dict[str, dict[str, dict[str, str]]] = {name: {} for name in stores}
     for turn, (when, captioner) in enumerate(((BEFORE, plan.start), (AFTER, str(shop.folder(CAPTIONER))))):
         path = folder / f"{when}.json"
@@ -135,8 +136,8 @@ def caption_memories(model: PseudoCap, source: MemorySource, most: int | None = 
 
 
 @torch.inference_mode()
-def losses_of(model: PseudoCap, source: MemorySource) -> dict[str, float]:
-    """Compute the loss of each clip's first caption, a mean over its tokens."""
+def losses_of(model: PseudoCap, source: MemorySource) -> dict[str, tuple[float, int]]:
+    """Sum the losses of the tokens of each clip's first caption, and count them."""
     losses = {}
     for number in range(len(source)):
         sample = source.sample(number, None)
@@ -148,14 +149,15 @@ def losses_of(model: PseudoCap, source: MemorySource) -> dict[str, float]:
             attention_mask=tokens.attention_mask,
             labels=tokens.labels,
         )
-        losses[sample.key] = float(found.loss)
+        count = int((tokens.labels[:, 1:] != IGNORE).sum())
+        losses[sample.key] = float(found.loss) * count, count
     return losses
 
 
-def loss_change(before: Mapping[str, float], after: Mapping[str, float]) -> Change:
-    """Compare the mean losses; the interval is over videos, since clips of one are alike."""
+def loss_change(before: Mapping[str, tuple[float, int]], after: Mapping[str, tuple[float, int]]) -> Change:
+    """Compare the losses per token; the interval is over videos, since clips of one are alike."""
     tables = [_by_video(losses) for losses in (before, after)]
-    means = [float(np.mean(list(losses.values()))) for losses in (before, after)]
+    means = [float(MEAN.combine(table.sum(axis=0))) for table in tables]
     if len(tables[0]) < 2:
         return Change(before=means[0], after=means[1])
     found = difference(MEAN, tables[1], tables[0], samples=SAMPLES, seed=0)
@@ -163,13 +165,12 @@ def loss_change(before: Mapping[str, float], after: Mapping[str, float]) -> Chan
     return Change(before=means[0], after=means[1], interval=interval, p=found.p)
 
 
-def _by_video(losses: Mapping[str, float]) -> Floats:
-    """Return the sum of the losses of each video's clips, and their number."""
-    sums: dict[str, list[float]] = {}
+def _by_video(losses: Mapping[str, tuple[float, int]]) -> Floats:
+    """Return the sum of the losses of each video's clips, and the number of their tokens."""
+    sums: dict[str, Floats] = {}
     for key, loss in losses.items():
-        of_video = sums.setdefault(key.rpartition("#")[0], [0.0, 0.0])
-        of_video[0] += loss
-        of_video[1] += 1
+        video = key.rpartition("#")[0]
+        sums[video] = sums.get(video, np.zeros(2)) + np.array(loss)
     return np.array([sums[name] for name in sorted(sums)])
 
 

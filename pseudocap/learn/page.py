@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import json
 import random
 from collections.abc import Iterator, Mapping
@@ -29,6 +27,7 @@ from pseudocap.learn.plan import (
     describe,
 )
 from pseudocap.metrics.suite import Scores
+from pseudocap.regimes.finetune_report import CIDER, ValidationResult, draw_curves, read_metric
 from pseudocap.stages import Workshop
 from pseudocap.types import CaptionedVideo
 
@@ -53,7 +52,7 @@ def write_page(path: Path, shop: Workshop, plan: LearnPlan, measured: Measuremen
         f"<h1>What {escape(Path(plan.start).name)} learned from {len(plan.videos):,} videos</h1>",
         f"<p class=note>{escape(_summary(plan, counts))}</p>",
         *_figures(plan, measured),
-        *_curves(shop, measured),
+        *_curves(path.parent, shop, measured),
         "<h2>What to do next</h2><ul>",
         *(f"<li>{line}</li>" for line in advice(shop, plan, measured)),
         "</ul>",
@@ -102,8 +101,8 @@ def _figures(plan: LearnPlan, measured: Measurements) -> Iterator[str]:
     yield _row(
         f"loss of the teacher's captions, held out ({clips:,} clips of {measured.videos:,} videos)", measured.loss
     )
-    if "CIDEr-D" in measured.agreement.get(BEFORE, {}):
-        before, after = (_with_interval(measured.agreement[when], "CIDEr-D") for when in (BEFORE, AFTER))
+    if CIDER in measured.agreement.get(BEFORE, {}):
+        before, after = (_with_interval(measured.agreement[when], CIDER) for when in (BEFORE, AFTER))
         name = "CIDEr-D against the teacher's captions, held out"
         yield f"<tr><td>{name}</td><td class=n>{before}</td><td class=n>{after}</td><td class=n></td></tr>"
     yield "</table>"
@@ -115,7 +114,7 @@ def _figures(plan: LearnPlan, measured: Measurements) -> Iterator[str]:
 
 
 def _row(name: str, change: Change, before: Scores | None = None, metric: str = "") -> str:
-    n = "" if before is None else f" ({before.n:,} references' videos)"
+    n = "" if before is None else f" ({before.n:,} held out)"
     digits = 3 if before is None else 1
     middle = "" if change.interval is None else f"{change.interval[0]:+.{digits}f} to {change.interval[1]:+.{digits}f}"
     p = "" if change.p is None else f", p = {change.p:.3f}"
@@ -132,8 +131,8 @@ def _with_interval(scores: Scores, name: str) -> str:
 
 def verdict(measured: Measurements) -> str:
     """State in a sentence whether it learned, and whether that can be relied on."""
-    if "CIDEr-D" in measured.changes:
-        change, n = measured.changes["CIDEr-D"], measured.scores[BEFORE].n
+    if CIDER in measured.changes:
+        change, n = measured.changes[CIDER], measured.scores[BEFORE].n
         what, better = f"CIDEr-D against people's captions of {n:,} stretches", change.after > change.before
         rest = f"from {change.before:.1f} to {change.after:.1f}"
     else:
@@ -180,7 +179,7 @@ def advice(shop: Workshop, plan: LearnPlan, measured: Measurements) -> Iterator[
 
 def _still_falling(shop: Workshop) -> bool:
     """Return whether the mean loss of the last fifth of a training is clearly below that of the fifth before."""
-    losses = [value for _, value in _column(shop, "train/loss")]
+    losses = [value for _, value in read_metric(_metrics(shop), "train/loss")]
     fifth = len(losses) // 5
     if fifth < 4:
         return False
@@ -188,40 +187,29 @@ def _still_falling(shop: Workshop) -> bool:
     return sum(last) < 0.97 * sum(before)
 
 
-def _column(shop: Workshop, name: str) -> list[tuple[int, float]]:
-    path = shop.folder(TRAIN) / "run" / "metrics.csv"
-    with path.open(newline="", encoding="utf-8") as file:
-        return [(int(row["step"]), float(row[name])) for row in csv.DictReader(file) if row.get(name)]
+def _curves(folder: Path, shop: Workshop, measured: Measurements) -> Iterator[str]:
+    """Yield losses, and the agreement with the teacher on held-out clips, both from step 0 on."""
+    agreement = measured.agreement.get(BEFORE)
+    baseline = ValidationResult(
+        step=0,
+        scores={CIDER: float("nan"), **(agreement or {})},
+        intervals={},
+        loss=measured.loss.before,
+        videos=measured.videos,
+        captions=measured.captions[HELD_OUT][BEFORE],
+    )
+    picture = draw_curves(_metrics(shop), folder / "curves.png", baseline)
+    if picture is not None:
+        encoded = base64.b64encode(picture.read_bytes()).decode()
+        yield (
+            "<h2>Curves</h2><p class=note>Held-out clips, against the teacher's captions; the step-0 baseline is the "
+            "captioner that was started from.</p>"
+            f"<img class=curves alt='losses and CIDEr-D by step' src='data:image/png;base64,{encoded}'>"
+        )
 
 
-def _curves(shop: Workshop, measured: Measurements) -> Iterator[str]:
-    """Yield the training loss, and the agreement with the teacher on held-out clips, both from step 0 on."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    losses, agreement = _column(shop, "train/loss"), _column(shop, "val/CIDEr-D")
-    if not losses:
-        return
-    last = losses[-1][0] + 1
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    loss, score = figure.subplots(1, 2)
-    loss.plot(*zip(*losses, strict=True), label="training")
-    ends = [measured.loss.before, measured.loss.after]
-    loss.plot([0, last], ends, "o--", label="held out: step 0, end")
-    loss.legend()
-    if BEFORE in measured.agreement and "CIDEr-D" in measured.agreement[BEFORE]:
-        baseline = measured.agreement[BEFORE]["CIDEr-D"]
-        score.plot(*zip((0, baseline), *((step + 1, value) for step, value in agreement), strict=True), "o-")
-        score.axhline(baseline, linestyle=":", color="grey")
-    for axes, title in ((loss, "loss"), (score, "CIDEr-D against the teacher, held out")):
-        axes.set_title(title)
-        axes.set_xlabel("optimiser step")
-        axes.grid(alpha=0.3)
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=120, format="png")
-    encoded = base64.b64encode(picture.getvalue()).decode()
-    yield f"<h2>Curves</h2><img class=curves alt='curves of loss and agreement' src='data:image/png;base64,{encoded}'>"
+def _metrics(shop: Workshop) -> Path:
+    return shop.folder(TRAIN) / "run" / "metrics.csv"
 
 
 def _sheet(

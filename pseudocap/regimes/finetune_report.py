@@ -146,7 +146,7 @@ def _score(measured: ValidationResult, name: str) -> str:
 
 def draw_curves(metrics: Path, target: Path, baseline: ValidationResult) -> Path | None:
     """Draw losses and validation CIDEr-D over the optimiser's steps, from step 0; None where nothing was logged."""
-    loss, held_out, score = (_column(metrics, name) for name in ("train/loss", "val/loss", "val/CIDEr-D"))
+    loss, held_out, score = (read_metric(metrics, name) for name in ("train/loss", "val/loss", "val/CIDEr-D"))
     if not loss and not score:
         return None
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -172,7 +172,7 @@ def draw_curves(metrics: Path, target: Path, baseline: ValidationResult) -> Path
     return target
 
 
-def _column(metrics: Path, name: str) -> list[tuple[int, float]]:
+def read_metric(metrics: Path, name: str) -> list[tuple[int, float]]:
     """Return a metric by step; of a step that a resumed run took again, what it logged last."""
     if not metrics.is_file():
         return []

@@ -132,6 +132,7 @@ def workdir(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(films / "red-left-0.mp4", folder / "one" / "a.mp4")
     (folder / "broken" / "a.mp4").write_bytes(b"no film")
     (folder / "full" / "notes.txt").touch()
+    (folder / "two.csv").write_text("video,caption\nred-left-0.mp4,a square\nred-right-0.mp4,a square\n")
     (folder / "few.csv").write_text("video,caption\nred-left-0.mp4,a square\n")
     return folder
 
@@ -152,6 +153,7 @@ def workdir(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("films --captions gone.csv", "--captions gone.csv: there is no such file"),
         ("films --captions few.csv", "1 of its videos are below"),
         ("films --finetune", "--finetune learns people's captions"),
+        ("films --finetune --captions two.csv", "--finetune: people captioned 0 videos that are not held out"),
         ("films --regime mixed", "--regime mixed and --pictures FILE belong together"),
         ("films --out full", "--out full holds something that no `pseudocap learn` began"),
         ("films --out few.csv", "--out few.csv is a file; name a folder"),

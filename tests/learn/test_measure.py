@@ -43,12 +43,14 @@ def test_losses_and_captions_are_those_of_the_files(model: PseudoCap, stored: Me
     tokens = model.tokenize(row.captions[:1])
     memory = stored.memory(0)
     found = model(tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels).loss
-    assert losses[row.key] == pytest.approx(found.item())
+    total, count = losses[row.key]
+    assert total / count == pytest.approx(found.item())
+    assert count == int(tokens.attention_mask.sum()) - 1
 
 
 def test_a_change_of_losses_is_certain_over_videos_and_not_over_clips() -> None:
-    before = {f"{video}#{clip}.000-9.000": 3.0 for video in range(6) for clip in range(4)}
-    after = {key: value - 1.0 - 0.1 * int(key[0]) for key, value in before.items()}
+    before = {f"{video}#{clip}.000-9.000": (12.0, 4) for video in range(6) for clip in range(4)}
+    after = {key: (12.0 - 4 * (1.0 + 0.1 * int(key[0])), 4) for key in before}
     change = loss_change(before, after)
     assert (change.before, change.after) == (3.0, pytest.approx(1.75))
     assert change.interval is not None
