@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from helpers.films import write_film
 
 from pseudocap.files.sources import SHIPPED
 
@@ -58,29 +59,51 @@ def test_every_dependency_has_a_lower_bound_and_a_tested_version_and_no_host_is_
         assert name.lower().replace("_", "-") in pinned
 
 
-def readme_commands() -> list[str]:
-    blocks = re.findall(r"```(?:bash|sh)\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+def commands_of(page: str) -> list[str]:
+    blocks = re.findall(r"```(?:bash|sh)\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     lines = (line.split("#")[0].strip() for block in blocks for line in block.splitlines())
     return [line for line in lines if line]
 
 
 def test_the_readmes_make_targets_exist() -> None:
-    targets = {line.split()[1] for line in readme_commands() if line.startswith("make ")}
+    targets = {line.split()[1] for line in commands_of("README.md") if line.startswith("make ")}
     assert {"demo", "test"} <= targets
     for target in targets:
         dry = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
         assert dry.returncode == 0, dry.stderr
 
 
-def test_the_readmes_verbs_run(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/commands.md"])
+def test_the_verbs_of_a_page_run(page: str, capsys: pytest.CaptureFixture[str]) -> None:
     from pseudocap.cli.main import main
 
-    verbs = [line.split()[1:] for line in readme_commands() if line.startswith("pseudocap ")]
+    verbs = {line.split()[1] for line in commands_of(page) if line.startswith("pseudocap ")}
     assert verbs
-    for verb, *_ in verbs:
+    for verb in verbs:
         with pytest.raises(SystemExit) as stopped:
             main([verb, "--help"])
         assert stopped.value.code == 0
+
+
+def test_the_page_of_commands_has_every_verb() -> None:
+    from pseudocap.cli.main import VERBS
+
+    named = {line.split()[1] for line in commands_of("docs/commands.md") if line.startswith("pseudocap ")}
+    assert set(VERBS) - named == set()
+
+
+def test_the_readme_is_short_and_its_picture_small() -> None:
+    page = (ROOT / "README.md").read_text()
+    (picture,) = re.findall(r"!\[.+\]\((docs/images/.*)\)", page)
+    assert len(page.splitlines()) <= 150
+    assert (ROOT / picture).stat().st_size < 250_000
+
+
+def test_the_readmes_scores_are_those_of_the_page_of_real_captioners() -> None:
+    rows = [line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
+    measured = (ROOT / "docs" / "real.md").read_text().splitlines()
+    assert len(rows) >= 4
+    assert [row for row in rows if row not in measured] == []
 
 
 @pytest.mark.slow
@@ -98,12 +121,24 @@ def test_the_readmes_first_example_is_what_the_command_prints(
     assert capsys.readouterr().out == block[2]
 
 
-def test_the_readmes_python_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def python_of(page: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
+
+
+def test_the_readmes_python_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    write_film(tmp_path / "film.mp4", frames=125)  # five seconds: two clips
+    (block,) = python_of("README.md")
+    exec(compile(block, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_the_first_example_of_the_network_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(python_of("docs/network.md")[0], "network.md", "exec"), {})
+    assert (tmp_path / "checkpoint" / "config.json").is_file()
 
 
 def tree_of(page: str) -> list[str]:
@@ -111,14 +146,14 @@ def tree_of(page: str) -> list[str]:
     return [line.split()[0] for line in tree.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
-def test_the_trees_name_real_files(page: str) -> None:
-    named = tree_of(page)
-    assert len(named) >= 12
+def test_the_tree_names_real_files() -> None:
+    named = tree_of("docs/architecture.md")
+    assert {"checkpoints.yaml", "examples/", "docs/", "tests/"} < set(named)
+    assert len(named) >= 40
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_every_stage_stands_in_the_tree_of_the_architecture() -> None:
-    named = {name.split("/")[1] for name in tree_of("docs/architecture.md")}
+    named = {name.split("/")[1] for name in tree_of("docs/architecture.md") if name.startswith("pseudocap/")}
     stages = {path.name for path in (ROOT / "pseudocap").iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
     assert stages - {"__init__.py", "__main__.py", "version.py"} - named == set()
