@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import re
 import shlex
@@ -29,8 +30,9 @@ def blocks(page: Path, *languages: str) -> Iterator[tuple[str, str]]:
 
 
 def words_of(block: str) -> Iterator[list[str]]:
-    """The commands of a shell block as words, up to a pipe or a redirection, without comments and prompts."""
-    for line in block.replace("\\\n", " ").splitlines():
+    """The commands of a shell block as words, up to a pipe or a redirection, without comments, prompts and output."""
+    lines = block.replace("\\\n", " ").splitlines()
+    for line in [line for line in lines if line.startswith("$ ")] or lines:
         words = shlex.split(line.removeprefix("$ "), comments=True)
         end = next((place for place, word in enumerate(words) if word in ("|", ">", "&&")), len(words))
         if words:
@@ -43,12 +45,31 @@ def prose(page: Path) -> str:
 
 @each_page
 def test_every_command_of_a_page_is_understood_by_its_verb(page: Path) -> None:
-    commands = [words for _, text in blocks(page, *SHELL) for words in words_of(text) if words[0] == "pseudocap"]
+    prompted = [text for _, text in blocks(page, "") if text.startswith("$ ")]
+    texts = [*(text for _, text in blocks(page, *SHELL)), *prompted]
+    commands = [words for text in texts for words in words_of(text) if words[0] == "pseudocap"]
     for _, verb, *rest in commands:
         assert verb in VERBS, f"{page.name}: there is no verb {verb}"
         parser = OneLineParser(prog=f"pseudocap {verb}")
         importlib.import_module(f"pseudocap.cli.{verb}").add_arguments(parser)
         parser.parse_args(rest)  # which stops with what is wrong
+
+
+@each_page
+def test_every_option_that_a_sentence_gives_to_a_verb_exists(page: Path) -> None:
+    for command in re.findall(r"`pseudocap ([a-z]+ [^`]*--[^`]*)`", prose(page)):
+        verb, *words = command.split()  # those of `train` come from the classes that it makes
+        assert verb in VERBS, f"{page.name}: there is no verb {verb}"
+        options = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
+        parser = OneLineParser(prog=f"pseudocap {verb}")
+        importlib.import_module(f"pseudocap.cli.{verb}").add_arguments(parser)
+        assert verb == "train" or options <= options_of(parser), f"{page.name}: `pseudocap {command}`"
+
+
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """The options of a parser and of those below it."""
+    below = [action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return set(parser._option_string_actions).union(*(options_of(each) for some in below for each in some.values()))
 
 
 @each_page
