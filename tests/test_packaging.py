@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
 import zipfile
 from pathlib import Path
@@ -45,6 +47,41 @@ def test_the_manifest_the_marker_of_types_the_pages_and_the_weights_are_in_the_w
     assert not any(name.startswith(("tests/", "docs/", "examples/")) for name in names)
     inside = tmp_path / "installed" / "pseudocap" / "checkpoints.yaml"
     assert find_manifest_with(tmp_path / "installed", cwd=tmp_path) == inside
+
+
+@pytest.mark.slow
+def test_wheels_of_the_source_tree_and_of_the_sdist_caption_a_picture_outside_the_repository(tmp_path: Path) -> None:
+    """A virtual environment sees this one's libraries, and of Pseudocap what was installed into it alone."""
+    from pseudocap.zoo.packaged import packaged_media
+
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path / "dist")]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (sdist,) = (tmp_path / "dist").glob("*.tar.gz")
+    shutil.unpack_archive(sdist, tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    again = [*build[:-1], str(tmp_path / "again"), "-t", "wheel"]
+    subprocess.run(again, cwd=source, check=True, capture_output=True)
+    (wheel,), (second,) = (tmp_path / "dist").glob("*.whl"), (tmp_path / "again").glob("*.whl")
+    with zipfile.ZipFile(wheel) as one, zipfile.ZipFile(second) as other:
+        assert {each.filename: each.CRC for each in one.infolist() if not each.filename.endswith("RECORD")} == {
+            each.filename: each.CRC for each in other.infolist() if not each.filename.endswith("RECORD")
+        }
+        assert {"pseudocap/checkpoints.yaml", "pseudocap/configs/mixed-paper.yaml"} <= set(one.namelist())
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "venv")], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    (packages,) = (tmp_path / "venv" / "lib").glob("python3*/site-packages")
+    with zipfile.ZipFile(second) as archive:
+        archive.extractall(packages)
+    (packages / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    picture = next(path for paths in packaged_media().values() for path in paths if path.suffix == ".jpg")
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = "import pseudocap, sys; from pseudocap.cli.main import main; print(pseudocap.__file__); sys.exit(main())"
+    words = [str(python), "-c", code, "caption", str(picture), "--device", "cpu"]
+    done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    where, caption = done.stdout.splitlines()
+    assert Path(where).is_relative_to(packages)
+    assert len(caption.split()) > 3
 
 
 def test_every_dependency_has_a_lower_bound_and_a_tested_version_and_no_host_is_named() -> None:
