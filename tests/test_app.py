@@ -97,6 +97,13 @@ CUT = """[...document.querySelectorAll('#captions [role=gridcell]')].filter(cell
         (each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1))
 ).map(cell => cell.innerText)"""
 
+# What lies upon the figure, and would cover its title.
+UPON_THE_FIGURE = """(figure => [...document.querySelectorAll('#looked label, #looked button')].filter(each => {
+    const [one, other] = [each.getBoundingClientRect(), figure.getBoundingClientRect()];
+    const meet = one.bottom > other.top && one.top < other.bottom;
+    return one.width > 1 && one.height > 1 && meet && !each.contains(figure);
+}).map(each => each.outerHTML))(document.querySelector('#looked img'))"""
+
 
 @needs_browser
 def test_a_video_is_captioned_and_corrected(browser: Chromium, model: PseudoCap, tmp_path: Path) -> None:
@@ -111,7 +118,7 @@ def test_a_video_is_captioned_and_corrected(browser: Chromium, model: PseudoCap,
     click(browser, "#why")
     browser.wait("document.querySelector('#looked img')?.naturalWidth > 600", 60)
     assert browser.value(CUT) == []
-    assert browser.value("document.querySelector('#looked label, #looked .icon-button-wrapper')") is None
+    assert browser.value(UPON_THE_FIGURE) == []
     open_tab(browser, "Correct")
     assert [row[3] for row in rows(browser, "#corrected", 4)] == [each.text for each in captions]
     click(browser, "#save")
