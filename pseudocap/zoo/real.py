@@ -26,6 +26,7 @@ from pseudocap.types import Progress
 from pseudocap.zoo.efficientnet import write_encoder
 from pseudocap.zoo.opt import build_opt
 from pseudocap.zoo.real_data import RealData
+from pseudocap.zoo.real_folds import SETTINGS, score_folds
 from pseudocap.zoo.real_report import Report, held_out, measure, metrics_of, score_table, sheet
 from pseudocap.zoo.recipe import AdapterRecipe, RealRecipe, TrainingRecipe
 from pseudocap.zoo.ship import REAL_LIMIT, Backbones, copy_backbones, finish, row_of, save_captioner
@@ -35,6 +36,7 @@ PHOTOGRAPHS, VIDEO, MIXED, LARGE = "real-photos", "real-video", "real-mixed", "r
 FIRST = "image-only"  # the stage of cross-entropy alone, which LARGE is compared with
 ROWS = {FIRST: FIRST, PHOTOGRAPHS: FIRST, LARGE: FIRST, VIDEO: "video-only", MIXED: "mixed"}  # what is scored, regimes
 SHIPPED = (PHOTOGRAPHS, MIXED, LARGE)
+TUNED = "fine-tuned"  # on the captions of other clips than the one that it captions
 TEACHER = "critical"  # the stage whose captioner labels the clips
 OPT, ENCODER = "real-opt", "efficientnet-lite0"  # the frozen networks, as they are shipped
 COMMAND = "pseudocap zoo build --world real --data DIR"
@@ -66,10 +68,18 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         *([_training(shop, recipe, LARGE, FIRST, recipe.photographs, ("encoder", "memories"))] if recipe.large else []),
         *(_scores(shop, data, name) for name in scored(recipe)),
         Stage(
+            name=f"scores-{TUNED}",
+            settings={"code": CODE, "data": data.identity, "words": SETTINGS, "seed": recipe.seed},
+            make=lambda folder, report: score_folds(
+                folder, shop, PHOTOGRAPHS, held_out(data, folder)["clips"], seed=recipe.seed
+            ),
+            needs=(PHOTOGRAPHS,),
+        ),
+        Stage(
             name="zoo",
             settings={"code": CODE},
             make=lambda folder, report: _ship(folder, shop, recipe, data),
-            needs=[f"scores-{name}" for name in scored(recipe)],
+            needs=[f"scores-{name}" for name in (*scored(recipe), TUNED)],
         ),
     ]
 
@@ -231,7 +241,7 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
     small = Backbones(
         decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + ENCODER, fingerprint=_in_8_bits(shipped / OPT)
     )
-    reports = {name: shop.reports[f"scores-{name}"]["scores"] for name in scored(recipe)}
+    reports = {name: shop.reports[f"scores-{name}"]["scores"] for name in (*scored(recipe), TUNED)}
     rows = []
     for name in (name for name in SHIPPED if name in reports):
         backbones = small

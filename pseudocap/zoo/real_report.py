@@ -32,14 +32,23 @@ NAMED = {
 def measure(folder: Path, captioner: Path, held_out: Mapping[str, Sequence[HeldOut]]) -> Report:
     """Caption everything that is held out, keep the captions in `folder`, and return their scores."""
     model = PseudoCap.from_pretrained(captioner)
-    scores = {}
+    scores: Report = {}
     for where, files in held_out.items():
-        references = references_of(files)
-        for how, captions in caption_files(model, files).items():
-            write_text(folder / f"{where}, {how}.json", json.dumps(captions, indent=1))
-            found = score(predictions=captions, references=references, bootstrap=SAMPLES)
-            scores[f"{where}, {how}"] = {**rounded(found, 2), "intervals": rounded_intervals(found, 2)}
+        scores |= score_captions(folder, where, files, caption_files(model, files))
     return {"scores": scores}
+
+
+def score_captions(
+    folder: Path, where: str, files: Sequence[HeldOut], captions: Mapping[str, Mapping[str, str]]
+) -> Report:
+    """Score captions of files that were written in several ways, and keep them in the folder."""
+    references = references_of(files)
+    scores: Report = {}
+    for how, found in captions.items():
+        write_text(folder / f"{where}, {how}.json", json.dumps(found, indent=1))
+        measured = score(predictions=found, references=references, bootstrap=SAMPLES)
+        scores[f"{where}, {how}"] = {**rounded(measured, 2), "intervals": rounded_intervals(measured, 2)}
+    return scores
 
 
 def held_out(data: RealData, pictures: Path) -> dict[str, list[HeldOut]]:

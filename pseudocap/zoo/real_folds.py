@@ -1,0 +1,39 @@
+"""Fine-tune a captioner on the captions of the few real clips, so that each clip is captioned by one that has not
+learned from it: of five parts one is captioned, one stops the learning, and three are learned from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pseudocap.captioner import PseudoCap
+from pseudocap.evaluate.captioner import HeldOut
+from pseudocap.files.atomic import write_text
+from pseudocap.stages import Workshop, command_text
+from pseudocap.zoo.real_report import Report, caption_files, score_captions
+
+SPLITS = ("test", "val", "train", "train", "train")  # of a fold; the next one has them a part further
+SETTINGS = ("--lr", "2e-4", "--max-epochs", "12", "--patience", "4")
+
+
+def score_folds(folder: Path, shop: Workshop, start: str, clips: Sequence[HeldOut], *, seed: int) -> Report:
+    """Fine-tune the captioner of the stage `start` once for each part, and score all captions of all parts at once."""
+    captions: dict[str, dict[str, str]] = {}
+    for fold in range(len(SPLITS)):
+        splits = {each.key: SPLITS[(index + fold) % len(SPLITS)] for index, each in enumerate(clips)}
+        rows = ({"video": each.key, "caption": each.references, "split": splits[each.key]} for each in clips)
+        write_text(folder / f"{fold}.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+        shutil.rmtree(folder / str(fold), ignore_errors=True)
+        words = (
+            *("finetune", "--from", f"{start}/run/last", "--decoder", "decoder", "--encoder", "encoder"),
+            *("--data", f"{folder.name}/{fold}.jsonl", "--videos", str(clips[0].path.parent)),
+            *("--out", f"{folder.name}/{fold}", *SETTINGS, "--seed", str(seed)),
+        )
+        shop.verb(*words)
+        model = PseudoCap.from_pretrained(folder / str(fold) / "best")
+        unseen = [each for each in clips if splits[each.key] == "test"]
+        for how, found in caption_files(model, unseen).items():
+            captions.setdefault(how, {}).update(found)
+    return {"command": command_text(words), "scores": score_captions(folder, "clips", clips, captions)}
