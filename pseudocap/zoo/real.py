@@ -284,6 +284,7 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
 def _in_8_bits(folder: Path) -> str:
     """Store a language model in a byte for each weight, and return the fingerprint that it has then."""
     file = folder / "model.safetensors"
-    small = in_8_bits(read_tensors(file))
+    mode, small = file.stat().st_mode, in_8_bits(read_tensors(file))
     safetensors.torch.save_file(small, file, metadata={"format": "pt"})
+    file.chmod(mode)  # safetensors gives its files to their owner alone
     return load_decoder(folder).identity.fingerprint
