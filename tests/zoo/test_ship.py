@@ -6,6 +6,7 @@ import json
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,13 @@ from pseudocap.toyworld.render import render
 from pseudocap.toyworld.truth import judge
 from pseudocap.types import Clip
 from pseudocap.zoo.demo import toy_films
+from pseudocap.zoo.packaged import LARGE, WITHOUT_LARGE
 from pseudocap.zoo.recipe import FULL_RECIPE
 from pseudocap.zoo.ship import BLIP, LIMIT, REAL_LIMIT, install, manifest_text
 
+LARGE_ROW = pytest.param(
+    "real-photos-smollm2", marks=pytest.mark.skipif(not all(map(find_spec, LARGE)), reason=WITHOUT_LARGE)
+)
 REAL = ["real-photos", "real-mixed"]
 ROWS = [*REAL, *(f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained"))]
 BEST = "toy-mixed-ext"
@@ -72,7 +77,7 @@ def test_all_that_is_shipped_fits_and_is_no_pickle() -> None:
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".txt"}
 
 
-@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("name", [*ROWS, LARGE_ROW])
 def test_every_row_has_the_hash_that_it_says_and_loads(name: str) -> None:
     (row,) = (row for row in list_checkpoints() if row["name"] == name)
     assert sha256_of(places.SHIPPED / name / WEIGHTS_FILE) == row["weights"]["sha256"]
@@ -89,7 +94,7 @@ def test_every_row_has_the_hash_that_it_says_and_loads(name: str) -> None:
 
 def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
     scored = [row for row in list_checkpoints() if row["scores"] and row["regime"] != EXTERNAL]
-    assert len(scored) == 7
+    assert len(scored) == 8
     for row in scored:
         folder, dataset = places.SHIPPED / row["name"], row["scores"][0]["dataset"]
         assert json.loads((folder / "results.json").read_text())["data"]["corpus"] == dataset
