@@ -23,7 +23,7 @@ def print_rows(rows: Mapping[str, Row]) -> None:
     if ours:
         _print(("name", "regime", "scores", "license"), ours, _own_cells)
     if others:
-        print("\nCaptioners of other projects, to use by their names (pseudocap caption --checkpoint NAME);")
+        print("\nCaptioners of other projects (pseudocap caption --checkpoint NAME);")
         print("accuracy is of questions answered about videos, and measures no captions\n")
         _print(("name", "sees", "size", "license", "published figure"), others, _others_cells)
         _print_published(others)

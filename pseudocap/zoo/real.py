@@ -45,7 +45,7 @@ DATASETS = {
     "photographs": {"dataset": "flickr8k", "split": "test"},
     "clips": {"dataset": "panda-70m samples", "split": "66 clips"},
 }
-LABELS = ("--top-p", "0.9")  # nucleus sampling, of the entire clip
+LABELS = ("--top-p", "0.9", "--temperature", "0.5", "--captions", "5")  # nucleus sampling, of the entire clip
 
 
 def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> list[Stage]:
