@@ -104,6 +104,7 @@ def _add_filters(parser: argparse.ArgumentParser) -> None:
     add_flag(group, "--keep-duplicates", "within a video")
     add_option(group, "--min-light", 0.0, "X", "darker frames are `black`; a mean of their pixels, such as 0.05")
     add_option(group, "--min-motion", 0.0, "X", "frames that differ less are `static`, such as 0.01; of consensus")
+    add_option(group, "--max-text", 0.0, "SHARE", "frames of which more looks like text are `text`, such as 0.1")
     add_option(group, "--words", Path, "FILE", "words and phrases to mark, one a line")
 
 
@@ -149,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
         words=_word_list(args.words),
         min_light=args.min_light,
         min_motion=args.min_motion,
+        max_text=args.max_text,
     )
     with _hired(args) as (engine, teacher, framing), _progress() as progress:
         spec = LabelSpec(

@@ -29,6 +29,8 @@ def check_teacher(args: argparse.Namespace) -> None:
     _framing(args, choice=args.frames, count=args.k if args.frames != "centre" else 1, short_side=args.size)
     if args.teacher == "asr" and args.transcripts is None:
         raise ConfigError("--teacher asr repeats speech: name the transcripts with --transcripts")
+    if args.teacher in ("null", "asr"):
+        _refuse_few_frames(args)
     if args.engine != "local":  # the machines of a cluster have disks of their own
         print_toy_notice(args.teacher, args.teacher)
         return
@@ -43,9 +45,18 @@ def check_teacher(args: argparse.Namespace) -> None:
             found = find_captioner(args.teacher, args.checkpoints)
             print_toy_notice(args.teacher, read_config(found.folder))
         return
+    _refuse_few_frames(args)
     if not is_directory(args.teacher) and find_row(args.teacher, args.checkpoints) is None:
         check_repo(args.teacher)
     print_toy_notice(args.teacher, args.teacher)
+
+
+def _refuse_few_frames(args: argparse.Namespace) -> None:
+    if args.min_motion and (args.teacher == "asr" or args.frames != "consensus"):
+        raise ConfigError(
+            "--min-motion compares the frames of a clip, and this teacher gets at most one: name --frames consensus, or "
+            "a PseudoCap as --teacher"
+        )
 
 
 def _only_the_whole_clip(args: argparse.Namespace) -> ConfigError:

@@ -4,7 +4,7 @@ Rows are kept with their verdicts: who trains decides.
 
 Verdicts: `empty`, `short`, `long` (in words), `repeated` (an n-gram repeated over and over, where decoding got stuck),
 `duplicate` (an earlier clip of the same video has the same caption), `word:X` (X is on the user's list), and of the
-frames `black` and `static`.
+frames `black`, `static` and `text`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 
 from pseudocap.errors import ConfigError
 
+_LATER = ("min_light", "min_motion", "max_text")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
 
@@ -23,7 +24,8 @@ _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 class Filters:
     """Limit what passes. `repeats` is how often one n-gram of `ngram` words may occur; 0 switches a filter off.
 
-    `min_light` is of the mean of a clip's frames, `min_motion` of the mean difference between them, both from 0 to 1.
+    `min_light` is of the mean of a clip's frames, `min_motion` of the mean difference between them, `max_text` of the
+    share of them that looks like text, all from 0 to 1.
     """
 
     min_words: int = 3
@@ -34,6 +36,7 @@ class Filters:
     words: tuple[str, ...] = ()
     min_light: float = 0.0
     min_motion: float = 0.0
+    max_text: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("min_words", "max_words", "repeats"):
@@ -41,7 +44,7 @@ class Filters:
                 raise ConfigError(f"{name} is {getattr(self, name)} and must be 0 (off) or more")
         if self.max_words and self.max_words < self.min_words:
             raise ConfigError(f"max_words is {self.max_words} and must not be below min_words ({self.min_words})")
-        for name in ("min_light", "min_motion"):
+        for name in _LATER:
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name):g} and must be 0 (off) or more, and below 1")
         if self.ngram < 1:
@@ -50,8 +53,7 @@ class Filters:
     def recorded(self) -> dict[str, object]:
         """Return what a run records. Filters of later versions are recorded where they are on, so that runs from before
         them can be resumed."""
-        later = ("min_light", "min_motion")
-        return {name: value for name, value in asdict(self).items() if value or name not in later}
+        return {name: value for name, value in asdict(self).items() if value or name not in _LATER}
 
 
 def words_of(caption: str) -> list[str]:

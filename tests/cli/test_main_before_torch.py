@@ -114,6 +114,9 @@ def test_finetune(words: str, message: str, workdir: Path, error_without_torch: 
         ("film.mp4 --batch-size 0", "--batch-size must be at least 1, not 0"),
         ("film.mp4 --teacher gone", "gone is neither a directory nor a repo"),
         ("film.mp4 --teacher asr --transcripts gone.json", "--transcripts gone.json: there is no such file"),
+        ("film.mp4 --teacher null --min-motion 0.01", "this teacher gets at most one: name --frames consensus"),
+        ("film.mp4 --teacher toy-blip --min-motion 0.01 --frames sharpest", "this teacher gets at most one"),
+        ("film.mp4 --teacher null --max-text 1", "max_text is 1 and must be 0 (off) or more, and below 1"),
         ("film.mp4 --teacher toy-mixed --frames sharpest", "a PseudoCap samples the complete clip"),
     ],
 )

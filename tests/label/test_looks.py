@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.label_worlds import contents, rows, run
+from helpers.paragraphs import with_paragraph
 from helpers.shot_films import shot, write_shots
 
 from pseudocap.errors import ConfigError
 from pseudocap.label.filters import Filters
 from pseudocap.label.framing import Framing
-from pseudocap.label.looks import light, motion
+from pseudocap.label.looks import light, motion, text_share
 from pseudocap.label.shard import LabelSpec
+from pseudocap.label.teachers.base import NullTeacher
 
 FRAMING = Framing(clip_seconds=2.0, choice="consensus", count=3)
 SPEC = LabelSpec(framing=FRAMING, filters=Filters(min_light=0.05, min_motion=0.01))
@@ -37,6 +39,27 @@ def test_measures_lie_between_0_and_1() -> None:
     assert (light(frames[:1]), motion(frames[[0, 0]])) == (0.0, 0.0)
 
 
+def test_text_is_counted_where_it_is_and_at_any_size_of_frame() -> None:
+    ground = np.broadcast_to(np.linspace(60, 140, 384).astype(np.uint8)[:, None, None], (384, 512, 3))
+    written = [with_paragraph(ground, np.random.default_rng(0), share=share, size=14) for share in (0.3, 0.7)]
+    few, many = (text_share(frame[None]) for frame in written)
+    assert text_share(ground[None]) == 0.0
+    assert 0.15 < few < 0.35 < many < 0.75
+    large = written[1].repeat(3, 0).repeat(3, 1)
+    assert abs(text_share(large[None]) - many) < 0.05
+    assert text_share(np.stack([ground, written[1]])) == pytest.approx(many / 2)
+    assert text_share(written[1][None, :8]) == 0.0, "too small to have a cell"
+
+
+def test_clips_full_of_text_are_marked(tmp_path: Path) -> None:
+    page = with_paragraph(np.zeros((384, 512, 3), np.uint8), np.random.default_rng(0), share=0.9, size=14)
+    (tmp_path / "films").mkdir()
+    write_shots(tmp_path / "films" / "a.mp4", [page] * 20 + [np.full_like(page, 90)] * 20)
+    spec = LabelSpec(framing=Framing(clip_seconds=2.0), filters=Filters(max_text=0.2, duplicates=False))
+    run(tmp_path / "films", tmp_path / "out", spec, NullTeacher())
+    assert [row.verdicts for row in rows(tmp_path / "out")] == [("text",), ()]
+
+
 def test_black_and_static_clips_are_marked_counted_and_marked_still_when_tried_again(
     films: Path, tmp_path: Path
 ) -> None:
@@ -51,7 +74,7 @@ def test_black_and_static_clips_are_marked_counted_and_marked_still_when_tried_a
 
 
 def test_filters_that_are_off_are_not_recorded_and_look_at_nothing(films: Path, tmp_path: Path) -> None:
-    assert not {"min_light", "min_motion"} & Filters().recorded().keys()
+    assert not {"min_light", "min_motion", "max_text"} & Filters().recorded().keys()
     run(films, tmp_path / "out", LabelSpec(framing=FRAMING))
     assert [row.verdicts for row in rows(tmp_path / "out")] == [(), (), (), ()]
 
