@@ -54,8 +54,8 @@ def check_teacher(args: argparse.Namespace) -> None:
 def _refuse_few_frames(args: argparse.Namespace) -> None:
     if args.min_motion and (args.teacher == "asr" or args.frames != "consensus"):
         raise ConfigError(
-            "--min-motion compares the frames of a clip, and this teacher gets at most one: name --frames consensus, or "
-            "a PseudoCap as --teacher"
+            "--min-motion compares the frames of a clip, and this teacher gets at most one: name --frames consensus, "
+            "or a PseudoCap as --teacher"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-WORDS = "the cells of a table are read from left to right and every row begins with the name of a town".split()
+WORDS = ("the", "cells", "of", "tables", "are", "read", "from", "left", "to", "right", "and", "every", "row", "begins")
 
 
 def with_paragraph(
@@ -15,7 +15,9 @@ def with_paragraph(
     picture = Image.fromarray(frame)
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size)
     height, width = (round(side * share**0.5) for side in frame.shape[:2])
-    top, left = (int(rng.integers(0, side - inner + 1)) for side, inner in zip(frame.shape, (height, width)))
+    top, left = (
+        int(rng.integers(0, side - inner + 1)) for side, inner in zip(frame.shape[:2], (height, width), strict=True)
+    )
     if box:
         draw.rectangle([left, top, left + width, top + height], fill=box)
     for y in range(top + 2, top + height - size, round(1.3 * size)):
