@@ -32,11 +32,16 @@ if TYPE_CHECKING:
 
 SHIPPED = tuple(f"toy-{regime}" for regime in REGIMES)
 MOST = 12  # films of a page
-NOTE = (
-    "Click a word, or point at it: the picture is the frame that it looked at most while it was chosen, the heat where "
-    "in space it looked, the bars how it looked over time. Crossed places are attention sinks: every word gives them "
-    "the same, so none looked there. Attention tells where the adapters looked, not why a word was chosen."
-)
+NOTE = """Pseudocap writes captions for pictures and videos. Each section below is one file, with each \
+model's caption of it.
+
+Click a word of a caption to see where the model looked when it chose that word. The square picture is the frame with \
+the most attention; orange marks the regions with more attention than average; the bars show the attention over the \
+frames of the video. A white cross or a grey bar marks an attention sink: it gets the same attention at every word, so \
+it says nothing about this one. Attention shows where the model looked, not why it chose a word.
+
+Next: `pseudocap demo FILE` makes this page for your own files, `pseudocap caption FILE` writes captions as text or \
+subtitles, and `pseudocap finetune` trains a model on your captions."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,14 +91,14 @@ def run(args: argparse.Namespace) -> int:
     result = _demonstration(args, acts)
     from pseudocap.explain.page import write_page
 
-    title = "Pseudocap: what was said, and where each word looked"
+    title = "Pseudocap demo: captions, and where the model looked for each word"
     write_page(page, result.films, result.captioners, title=title, note=NOTE)
     seconds = time.perf_counter() - started
     if args.json:
         print(json.dumps(_document(result, page, seconds), ensure_ascii=False, indent=1))
         return 0
     _print_tables(result)
-    print(f"{seconds:.0f} s on {os.cpu_count()} cores. The page, with the films and what each word looked at: {page}")
+    print(f"{seconds:.0f} s on {os.cpu_count()} cores. Open {page} to see where the model looked for each word.")
     return 0
 
 
@@ -215,7 +220,7 @@ def _print_tables(result: Demonstration) -> None:
 
     for film in result.films:
         table = Table(title=escape(film.title), title_justify="left")
-        for heading in ("", "caption", *(["held against the scene"] if film.truth else []), "s"):
+        for heading in ("", "caption", *(["checked against the scene"] if film.truth else []), "s"):
             table.add_column(heading, justify="right" if heading == "s" else "left")
         if film.truth:
             table.add_row("truth", escape(film.truth), "", "", end_section=True)

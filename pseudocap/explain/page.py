@@ -79,7 +79,8 @@ def write_page(
     middle, _, tail = rest.partition("/*DATA*/")
     body = "\n".join(
         (
-            f"<h1>{escape(title)}</h1><p class=note>{escape(note)}</p>",
+            f"<h1>{escape(title)}</h1>",
+            *(f"<p class=note>{escape(paragraph)}</p>" for paragraph in note.split("\n\n")),
             *(_film(number, film) for number, film in enumerate(films)),
             _gates(captioners),
             _timings(films, captioners),
@@ -95,15 +96,15 @@ def _film(number: int, film: PageFilm) -> str:
         player = f"<img class=film alt='' src='{source}'>"
     else:
         player = f"<video class=film controls loop muted autoplay playsinline src='{source}'></video>"
-    truth = f"<p class=truth><small>truth</small><br>{escape(film.truth)}</p>" if film.truth else ""
+    truth = f"<p class=truth><small>what the film shows</small><br>{escape(film.truth)}</p>" if film.truth else ""
     if film.references:
         people = "".join(f"<li>{escape(each)}</li>" for each in film.references)
-        truth += f"<details><summary>what people say of it</summary><ul>{people}</ul></details>"
+        truth += f"<details><summary>reference captions</summary><ul>{people}</ul></details>"
     note = f"<p class=note>{escape(film.note)}</p>" if film.note else ""
     rows = "".join(
         f"<tr><th><button class=said aria-pressed=false data-said={index}>{escape(each.captioner)}</button>"
         f"{'<small class=toy>toy</small>' if each.toy else ''}</th>"
-        f"<td class=caption>{escape(each.explanation.caption) or '<i>nothing</i>'}"
+        f"<td class=caption>{escape(each.explanation.caption) or '<i>(empty)</i>'}"
         f"{f'<small class=verdict>{escape(each.verdict)}</small>' if each.verdict else ''}</td></tr>"
         for index, each in enumerate(film.captions)
     )
@@ -117,8 +118,8 @@ def _gates(captioners: Sequence[PageCaptioner]) -> str:
     if not captioners:
         return ""
     parts = [
-        "<h2>How far the adapters opened</h2><p class=note>The learned gates of every adapter, one value for each "
-        "dimension, as a histogram; the line is their mean.</p>"
+        "<h2>For developers: gates of the adapters</h2><p class=note>A gate scales what an adapter adds to the "
+        "language model: at 0 nothing. Each row is a histogram of a gate's learned values; the line is their mean.</p>"
     ]
     # Over the same bins for all, so that captioners can be compared.
     together = count_gates([gate for captioner in captioners for gate in captioner.gates])
@@ -162,7 +163,7 @@ def _timings(films: Sequence[PageFilm], captioners: Sequence[PageCaptioner]) -> 
             cells += f"<td class=n>{''.join(took)}</td>"
         rows += f"<tr><td>{escape(captioner.name)}</td><td class=n>{captioner.seconds:.2f} s</td>{cells}</tr>"
     return (
-        "<section><h2>What it took</h2><p class=note>Seconds to load a captioner, and to watch and caption each film, "
+        "<section><h2>Time</h2><p class=note>Seconds to load each model and to caption each file on this machine, "
         f"one after the other.</p><table><tr><th></th><th class=n>load</th>{heads}</tr>{rows}</table></section>"
     )
 

@@ -113,7 +113,7 @@ def test_without_the_packages_one_line_says_so_and_the_drawn_film_is_there(
     called: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    monkeypatch.setattr(packaged, "inside_package", lambda package, name: None)
     assert main(["demo", "--json"]) == 0
     printed = capsys.readouterr()
     assert [each["film"] for each in json.loads(printed.out)["films"]] == ["toy film 0 of the test split"]

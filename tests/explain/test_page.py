@@ -159,8 +159,8 @@ def test_in_a_browser_a_sink_is_crossed_and_has_no_heat(sunk: Path, tmp_path: Pa
     with Chromium(tmp_path / "profile") as browser:
         browser.go(sunk.as_uri())
         told = browser.wait("document.querySelector('.told')?.textContent")
-        assert "Attention sinks: 1 crossed patch (60 % of the attention at every word" in told
-        assert "the patch looked at most has 13 %" in told
+        assert "Attention sinks: 1 crossed region (60 % of the attention at every word" in told
+        assert "the region with the most attention has 13 %" in told
         assert browser.complaints == []
 
 
@@ -203,7 +203,7 @@ def test_in_a_browser_the_film_is_there_and_a_word_changes_the_heat_map(browser:
     browser.value(f"{WORDS}[1].click()")
     second = picture_after(browser, first)  # of the same frame
     assert browser.value(f"{WORDS}.map((button) => button.getAttribute('aria-pressed'))") == ["false", "true", "false"]
-    assert "“dog” was chosen" in browser.value("document.querySelector('.told').textContent")
+    assert "At “dog” the region" in browser.value("document.querySelector('.told').textContent")
     browser.value("(() => { const s = document.querySelector('select'); s.value = '1'; s.onchange(); })()")
     picture_after(browser, second)
     most = "[...document.querySelectorAll('.frame')].findIndex((frame) => frame.classList.contains('most'))"
@@ -217,6 +217,11 @@ def test_in_a_browser_each_captioner_has_its_own_words_and_one_that_says_nothing
     browser.value("document.querySelectorAll('button.said')[1].click()")
     assert browser.value(f"{WORDS}.map((button) => button.textContent)") == ["two", "cats"]
     browser.value("document.querySelectorAll('button.said')[2].click()")
-    assert browser.value("document.querySelector('.words').textContent") == "no word was said"
+    assert browser.value("document.querySelector('.words').textContent") == "The caption is empty."
     browser.value("document.querySelectorAll('button.said')[0].click()")
     assert browser.value(f"{WORDS}.length") == 3
+
+
+def test_the_note_is_in_paragraphs(page: Path) -> None:
+    write_page(page, [], [], title="new", note="what <it> is\n\nwhat to do")
+    assert "<p class=note>what &lt;it&gt; is</p>\n<p class=note>what to do</p>" in page.read_text(encoding="utf-8")
