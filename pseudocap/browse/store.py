@@ -26,6 +26,7 @@ from pseudocap.browse.rows import BrowseRow
 from pseudocap.errors import DataError, InputError
 from pseudocap.files.database import connected
 from pseudocap.files.journal import SharedJournal
+from pseudocap.label.near_duplicates import kind_of
 from pseudocap.label.pages.local_server import StaleError
 
 FORMAT = 1
@@ -299,7 +300,7 @@ def _searched(caption: str, video: str) -> str:
 
 
 def _filed_under(row: BrowseRow) -> Iterator[str]:
-    yield from row.verdicts
+    yield from map(kind_of, row.verdicts)
     if row.error:
         yield "failed"
     elif not row.verdicts:

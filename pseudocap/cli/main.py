@@ -48,6 +48,10 @@ VERBS = {
         "let an image captioner describe every clip of your videos",
         "pseudocap label films/ --teacher Salesforce/blip-image-captioning-large --out labels/",
     ),
+    "filter": (
+        "mark labelled clips that look like an earlier one, within and across videos",
+        "pseudocap filter labels/ --memories memories/ --out filtered/",
+    ),
     "pack": (
         "cut the labelled clips into WebDataset tars for training",
         "pseudocap pack labels/ --out shards/ --shard-size 1000",

@@ -6,6 +6,7 @@ from collections import Counter
 
 from pseudocap.files.remote import AnyPath
 from pseudocap.label.filters import words_of
+from pseudocap.label.near_duplicates import kind_of
 from pseudocap.label.schema import VERSION, label_files, read_rows
 
 
@@ -34,7 +35,7 @@ def statistics(folder: AnyPath) -> dict[str, object]:
             in_caption = words_of(label.caption)
             words += len(in_caption)
             vocabulary.update(in_caption)
-            objections.update(label.verdicts)
+            objections.update(map(kind_of, label.verdicts))
             if label.confidence is not None:
                 confidence, confident = confidence + label.confidence, confident + 1
     labelled = clips - failed
