@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pseudocap.errors import DataError
+from pseudocap.errors import DataError, Interrupted
 from pseudocap.files.atomic import write_text
 from pseudocap.types import Progress, StageProgress
 
@@ -102,7 +102,7 @@ class Workshop:
         with contextlib.chdir(self.root), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = self.main([str(word) for word in words])
         if code in INTERRUPTED:
-            raise KeyboardInterrupt
+            raise Interrupted("", code - 128)  # which says nothing that the verb has not
         if code not in accepted:
             last = "; ".join((errors.getvalue() or output.getvalue()).strip().splitlines()[-3:])
             raise DataError(f"{last}; fix that, and run the same again (`{command_text(words)}` failed in {self.root})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from pseudocap.cli.main import main
-from pseudocap.errors import DataError
+from pseudocap.errors import DataError, Interrupted
 from pseudocap.stages import Stage, Workshop
 
 
@@ -89,5 +90,7 @@ def test_a_verb_runs_in_the_build_s_folder_and_its_error_names_the_command(tmp_p
 
 
 def test_an_interrupted_verb_interrupts_the_build(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        Workshop(root=tmp_path, main=lambda words: 130).verb("label")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with pytest.raises(Interrupted) as stop:
+            Workshop(root=tmp_path, main=lambda words, code=128 + number: code).verb("label")
+        assert stop.value.signal == number

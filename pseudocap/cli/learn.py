@@ -163,6 +163,8 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
         if (value := getattr(args, name)) is not None:
             folder = Path(value).expanduser()
             given[name] = str(folder.resolve()) if folder.is_dir() else value
+    if args.regime == "video-only":  # also where the run began with pictures
+        given["pictures"] = None
     return given | ({"tune": True} if args.finetune else {})
 
 
@@ -263,15 +265,19 @@ def _time_text(seconds: float) -> str:
 
 
 def _learn(out: Path, plan: LearnPlan, machine: Machine) -> dict[str, Any]:
-    from pseudocap.cli.main import main
+    from pseudocap.cli.main import GO_ON, main
     from pseudocap.cli.progress import stages_of
     from pseudocap.files.lock import locked
     from pseudocap.learn.build import stages
     from pseudocap.learn.plan import PAGE, REPORT
     from pseudocap.stages import Workshop
 
+    def hear(text: str) -> None:
+        if not text.startswith(GO_ON):  # with a verb by itself, where `learn` goes on with the whole
+            display.log(text)
+
     with locked(out, "learning"), stages_of("learning") as display:
-        shop = Workshop(root=out.resolve(), main=main, progress=display.draw, say=display.log, hear=display.log)
+        shop = Workshop(root=out.resolve(), main=main, progress=display.draw, say=display.log, hear=hear)
         steps = stages(shop, plan, machine)
         if anew := [name for name, state in shop.states(steps).items() if state == "other"]:
             display.log(f"other settings than before: {', '.join(anew)} will be made anew")

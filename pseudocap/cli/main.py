@@ -112,6 +112,7 @@ VERBS = {
 }
 
 
+GO_ON = "to go on: "  # how the line begins that has the command
 DESTINATIONS = ("out", "preview", "to")  # the options that name where something is written
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 
@@ -135,10 +136,17 @@ class OneLineParser(argparse.ArgumentParser):
             near = {option: nearest(option, self._option_string_actions) for option in unknown}
             offer = "".join(f"; there is no {option}{hint}" for option, hint in near.items() if hint)
         elif wrong := re.match(r"unrecognized arguments: (--[\w-]+)", message):
+            if (action := self._action_given()) is not None:  # argparse leaves its unknown options to this parser
+                action.error(message)
             offer = nearest(wrong[1], self._option_string_actions)
         elif wrong := re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message):
             offer = nearest(wrong[1], re.findall(r"[\w.-]+", wrong[2]))
         self.exit(2, f"error: {message}{offer}; see {self.prog} --help\n")
+
+    def _action_given(self) -> argparse.ArgumentParser | None:
+        """Return the parser of the action that was given, of a verb that has several."""
+        actions = next((each.choices for each in self._actions if isinstance(each.choices, dict)), {})
+        return next((actions[word] for word in self._given if word in actions), None)
 
 
 def root_parser() -> OneLineParser:
@@ -188,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\n{str(stop) or 'stopped'}", file=sys.stderr)
         if isinstance(stop, Interrupted) and stop.resumable:
             words = (verb, *(word for word in rest if word != "--resume"), "--resume")
-            print(f"to go on: pseudocap {shlex.join(words)}", file=sys.stderr)
+            print(f"{GO_ON}pseudocap {shlex.join(words)}", file=sys.stderr)
         return 128 + (stop.signal if isinstance(stop, Interrupted) else signal.SIGINT)
 
 

@@ -34,7 +34,7 @@ from pseudocap.learn.plan import (
     files_of,
     identity_of,
 )
-from pseudocap.regimes.table import LAST
+from pseudocap.regimes.table import resume_words
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.types import Progress, Pseudolabel
 
@@ -221,7 +221,7 @@ def _train(shop: Workshop, plan: LearnPlan, machine: Machine) -> Stage:
     words = train_words(plan)
 
     def train(folder: Path, report: Progress) -> Mapping[str, Any]:
-        resume = ("--resume",) if (folder / "run" / LAST).is_file() else ()
+        resume = resume_words(folder / "run")
         shop.verb(*words, *machine.trainer_words(), *resume)
         return {"command": command_text(words)}
 
@@ -237,7 +237,7 @@ def _tune(shop: Workshop, plan: LearnPlan, machine: Machine) -> Stage:
     )
 
     def tune(folder: Path, report: Progress) -> Mapping[str, Any]:
-        resume = ("--resume",) if (folder / "run" / LAST).is_file() else ()
+        resume = resume_words(folder / "run")
         if not resume and (folder / "run").exists():
             shutil.rmtree(folder / "run")  # killed before its first checkpoint
         rows = (shop.folder(CAPTIONS) / f"{PEOPLE}.jsonl").read_text(encoding="utf-8").splitlines()

@@ -25,7 +25,7 @@ from pseudocap.model.loss import IGNORE
 from pseudocap.model.text import CaptionTokens, StopWords
 from pseudocap.regimes.logs import gate_statistics
 from pseudocap.regimes.losses import Losses, Objective, caption_losses
-from pseudocap.regimes.optimisation import Optimisation, build_optimiser
+from pseudocap.regimes.optimisation import Optimisation, build_optimiser, use_settings
 from pseudocap.regimes.validation import CaptionValidation, Validation
 from pseudocap.types import Batch
 
@@ -109,6 +109,8 @@ class Regime(lightning.LightningModule):
                 f"the training checkpoint is of another captioner: {len(wrong)} of its weights differ, {first}; resume "
                 "with the settings that the run had (its config.yaml)"
             )
+        if fitting and type(self).configure_optimizers is Regime.configure_optimizers:
+            use_settings(checkpoint, self.optimisation)
 
     # What a training step is made of
 

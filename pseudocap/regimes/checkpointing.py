@@ -150,6 +150,7 @@ class KeepCaptioner(Callback):
     ) -> None:
         self.folder, self.monitor, self.command, self.baseline = folder, monitor, command, baseline
         self.best = -math.inf
+        self._ended = False
 
     @property
     def state_key(self) -> str:
@@ -173,6 +174,15 @@ class KeepCaptioner(Callback):
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._save(trainer, pl_module, "last")
+        self._ended = True
+
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Save `last` where the run resumed at its end, so that nothing was trained, and had been stopped before it was
+        saved."""
+        results = self.where(trainer, "last") / RESULTS
+        if not self._ended and (not results.is_file() or read_json(results).get("step") != trainer.global_step):
+            self.on_train_end(trainer, pl_module)
+        self._ended = False
 
     def where(self, trainer: lightning.Trainer, name: str) -> Path:
         return Path(self.folder or trainer.log_dir or trainer.default_root_dir) / name

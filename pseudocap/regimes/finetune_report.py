@@ -20,6 +20,7 @@ from pseudocap.regimes.validation import Captioned, table_row
 EXAMPLES = 12
 FEW_VIDEOS = 30  # below which an interval is so wide that a score says little
 CIDER = "CIDEr-D"
+METRICS = "metrics.csv"  # as Lightning names it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +113,7 @@ class Tuned:
 
 def write_report(out: Path, tuned: Tuned, captioned: Sequence[Captioned], data: Mapping[str, Any]) -> None:
     """Write `results.json`, `report.md` and `curves.png` in the run's folder."""
-    curves = draw_curves(out / "metrics.csv", out / "curves.png", tuned.baseline)
+    curves = draw_curves(out / METRICS, out / "curves.png", tuned.baseline)
     names = ("baseline", "best", "last")
     heads = [f"{name} (step {getattr(tuned, name).step:,})" for name in names]
     lines = ["# Fine-tuning", "", f"**{tuned.summary}.** {tuned.stopped}.", ""]

@@ -36,7 +36,7 @@ from pseudocap.regimes.checkpointing import (
     save_captioner,
 )
 from pseudocap.regimes.finetune import FineTune
-from pseudocap.regimes.finetune_report import CIDER, Tuned, ValidationResult, write_report
+from pseudocap.regimes.finetune_report import CIDER, METRICS, Tuned, ValidationResult, write_report
 from pseudocap.regimes.interruption import ctrl_c_as_usual
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss
@@ -128,6 +128,7 @@ def _begin(
     command: str | None,
 ) -> ValidationResult:
     """Measure and save the captioner as it is: the one to beat."""
+    (out / METRICS).unlink(missing_ok=True)  # of a run that ended before its first checkpoint
     baseline = validate(step=0)
     if CIDER not in baseline.scores:
         raise DataError(
@@ -228,7 +229,8 @@ def _validated(
     options = {name: trainer_options[name] for name in names if name in trainer_options}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
     trainer = lightning.Trainer(**options, **quiet, callbacks=bars)
-    trainer.validate(module, datamodule=data, verbose=False)
+    with ctrl_c_as_usual():
+        trainer.validate(module, datamodule=data, verbose=False)
     return _measured(module, step=step)
 
 

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def ctrl_c_as_usual() -> Iterator[None]:
-    """Raise KeyboardInterrupt where a user stops a trainer's fit: Lightning tidies up, ignores every further Ctrl-C and
+    """Raise KeyboardInterrupt where a user stops a trainer: Lightning tidies up, ignores every further Ctrl-C and
     ends the process with exit code 1."""
     try:
         yield

@@ -88,10 +88,13 @@ def _way_out(trainer: lightning.Trainer) -> str:
         for name in ("last_model_path", "best_model_path")
         if (path := getattr(callback, name, ""))
     ]
-    calmer = "with a lower learning rate (--lr; `pseudocap train --model.optimisation.lr`, or its beta2 at 0.95)"
+    calmer = "with a lower learning rate (`pseudocap train --model.optimisation.lr`, or its beta2 at 0.95"
     if not paths:
-        return f"no checkpoint was saved yet: start again {calmer}"
-    return f"the last good checkpoint: {paths[0]}; go on from there {calmer}"
+        return f"no checkpoint was saved yet: start again {calmer}; `pseudocap finetune --lr`)"
+    return (
+        f"the last good checkpoint: {paths[0]}; go on from there {calmer}, with --resume; `pseudocap finetune` keeps "
+        "its rate at a resume: give --lr and another --out)"
+    )
 
 
 class SkipLossSpikes(_JudgesSteps):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -67,3 +69,16 @@ def build_optimiser(model: CaptionNetwork, settings: Optimisation, *, mixed: boo
     return torch.optim.AdamW(
         groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=settings.eps, fused=fused
     )
+
+
+def use_settings(checkpoint: Mapping[str, Any], settings: Optimisation) -> None:
+    """Give the optimiser of a checkpoint the settings of the run that resumes: PyTorch would restore the former ones,
+    and a lower rate would do nothing. Those that did not change leave it as it is."""
+    for optimiser in checkpoint.get("optimizer_states", ()):
+        for group, decay in zip(optimiser["param_groups"], (settings.weight_decay, 0.0), strict=True):
+            if group["initial_lr"] != settings.lr:
+                group["lr"] *= settings.lr / group["initial_lr"]
+            group |= {"initial_lr": settings.lr, "betas": (settings.beta1, settings.beta2)}
+            group |= {"eps": settings.eps, "weight_decay": decay}
+    for schedule in checkpoint.get("lr_schedulers", ()):
+        schedule["base_lrs"] = [settings.lr] * len(schedule["base_lrs"])

@@ -91,3 +91,8 @@ SELF_CRITICAL = RegimeRow(
 )
 TRAINABLE = REGIMES | {SELF_CRITICAL.name: SELF_CRITICAL}  # by `pseudocap train`; REGIMES are those that are compared
 BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING, SELF_CRITICAL)}
+
+
+def resume_words(run: Path) -> tuple[str, ...]:
+    """Return what a training in this folder is to be run with: `--resume` where it has saved a checkpoint."""
+    return ("--resume",) if (run / LAST).is_file() else ()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.data.corpora.msrvtt import read_msrvtt
-from pseudocap.regimes.table import REGIMES
+from pseudocap.regimes.table import REGIMES, resume_words
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.toyworld.write import WORLD, write_world
 from pseudocap.types import Progress
@@ -201,7 +201,7 @@ def _regime(shop: Workshop, recipe: ZooRecipe, regime: str) -> list[Stage]:
 
     def train(folder: Path, report: Progress) -> Report:
         words = training_words(recipe, regime)
-        resume = ("--resume",) if (folder / "run" / "checkpoints" / "last.ckpt").is_file() else ()
+        resume = resume_words(folder / "run")
         shop.verb(*words, *resume)
         return {"command": command_text(words)}
 

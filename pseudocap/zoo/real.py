@@ -21,6 +21,7 @@ from pseudocap.files.atomic import write_text
 from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.model.decoders.load import load_decoder
 from pseudocap.model.weights import in_8_bits, read_tensors
+from pseudocap.regimes.table import resume_words
 from pseudocap.stages import Stage, Workshop, command_text, commit
 from pseudocap.types import Progress
 from pseudocap.zoo.efficientnet import write_encoder
@@ -153,7 +154,7 @@ def _training(
     )
 
     def train(folder: Path, report: Progress) -> Report:
-        resume = ("--resume",) if (folder / "run" / "checkpoints" / "last.ckpt").is_file() else ()
+        resume = resume_words(folder / "run")
         shop.verb(*words, *resume)
         return {"command": command_text(words)}
 

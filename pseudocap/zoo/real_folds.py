@@ -11,6 +11,7 @@ from pathlib import Path
 from pseudocap.captioner import PseudoCap
 from pseudocap.evaluate.captioner import HeldOut
 from pseudocap.files.atomic import write_text
+from pseudocap.regimes.table import resume_words
 from pseudocap.stages import Workshop, command_text
 from pseudocap.zoo.real_report import Report, caption_files, score_captions
 
@@ -25,13 +26,15 @@ def score_folds(folder: Path, shop: Workshop, start: str, clips: Sequence[HeldOu
         splits = {each.key: SPLITS[(index + fold) % len(SPLITS)] for index, each in enumerate(clips)}
         rows = ({"video": each.key, "caption": each.references, "split": splits[each.key]} for each in clips)
         write_text(folder / f"{fold}.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
-        shutil.rmtree(folder / str(fold), ignore_errors=True)
+        resume = resume_words(folder / str(fold))
+        if not resume:
+            shutil.rmtree(folder / str(fold), ignore_errors=True)  # killed before its first checkpoint
         words = (
             *("finetune", "--from", f"{start}/run/last", "--decoder", "decoder", "--encoder", "encoder"),
             *("--data", f"{folder.name}/{fold}.jsonl", "--videos", str(clips[0].path.parent)),
             *("--out", f"{folder.name}/{fold}", *SETTINGS, "--seed", str(seed)),
         )
-        shop.verb(*words)
+        shop.verb(*words, *resume)
         model = PseudoCap.from_pretrained(folder / str(fold) / "best")
         unseen = [each for each in clips if splits[each.key] == "test"]
         for how, found in caption_files(model, unseen).items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,9 @@ from helpers.small_worlds import PREPROCESS, write_world
 from helpers.torch_free import TorchFree
 
 from pseudocap import PseudoCap
+from pseudocap.cli import learn
 from pseudocap.cli.main import main
-from pseudocap.learn.plan import LearnPlan
+from pseudocap.learn.plan import LearnPlan, find_videos
 
 TEACHER = ["--teacher", "pseudocap://toy-blip", "--device", "cpu", "--workers", "0"]
 
@@ -171,18 +174,35 @@ def test_a_mistake_is_one_line_before_torch_is_imported(
     assert not (workdir / "new").exists()
 
 
+def test_the_regime_of_clips_alone_leaves_out_the_pictures_that_a_run_began_with(films: Path, tmp_path: Path) -> None:
+    videos, unreadable = find_videos(films)
+    began = LearnPlan(root=str(films), videos=videos, unreadable=unreadable, start="toy-mixed", teacher="")
+    replace(began, pictures="pictures.jsonl").save(tmp_path)
+    parser = argparse.ArgumentParser()
+    learn.add_arguments(parser)
+    words = [str(films), "--out", str(tmp_path)]
+    assert learn._planned(parser.parse_args(words))[0].regime == "mixed"
+    assert learn._planned(parser.parse_args([*words, "--regime", "video-only"]))[0].regime == "video-only"
+
+
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(films: Path, start: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
+    number: signal.Signals, films: Path, start: Path, tmp_path: Path
+) -> None:
     words = ["learn", str(films), "--start", str(start), "--steps", "30", *TEACHER]
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0
     command = [sys.executable, "-m", "pseudocap", *words, "--out", str(tmp_path / "killed")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    run = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    with (tmp_path / "errors").open("w") as errors:
+        run = subprocess.Popen(command, env=environment, stderr=errors, stdout=subprocess.DEVNULL)
     while not list((tmp_path / "killed").glob("train/run/checkpoints/*.ckpt")):
         assert run.poll() is None, "it ended before it was killed"
         time.sleep(0.02)
-    run.send_signal(signal.SIGKILL)
-    run.wait()
+    run.send_signal(number)
+    ended, said = run.wait(), (tmp_path / "errors").read_text()
+    assert number == signal.SIGKILL or (ended == 128 + number and "run the same command again" in said), said
+    assert "--resume" not in said, "a stage by itself"
     assert not (tmp_path / "killed" / "train" / "done.json").exists()
     labelled = times(tmp_path / "killed" / "labels")
     assert main([*words, "--out", str(tmp_path / "killed")]) == 0

@@ -87,7 +87,7 @@ def test_an_unknown_option_and_an_unknown_choice_are_one_line(capsys: pytest.Cap
             "required: --from; there is no --fromm (did you mean '--from'?)",
         ),
         (["data", "verify", "own", "--annotation=x"], "there is no --annotation (did you mean '--annotations'?)"),
-        (["zoo", "build", "--ot", "z"], "required: --out; there is no --ot (did you mean '--out'?)"),
+        (["zoo", "build", "--ot", "z"], "--ot z (did you mean '--out'?); see pseudocap zoo build --help"),
     ):
         with pytest.raises(SystemExit) as stopped:
             main(arguments)

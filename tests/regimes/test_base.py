@@ -231,6 +231,26 @@ def test_a_resumed_run_has_the_losses_and_weights_of_an_uninterrupted_one(
         assert torch.equal(weights, resumed.model.adapter_state()[name]), name
 
 
+def test_a_run_goes_on_with_the_optimisation_that_it_is_given(build: Build, tars: Path, tmp_path: Path) -> None:
+    class Rates(Callback):
+        def __init__(self) -> None:
+            self.found: list[tuple[float, ...]] = []
+
+        def on_before_optimizer_step(self, trainer: Any, module: Any, optimizer: torch.optim.Optimizer) -> None:
+            self.found += [(group["lr"], *group["betas"], group["weight_decay"]) for group in optimizer.param_groups]
+
+    run = trainer(tmp_path, saving(tmp_path), Stop(4), max_steps=6, enable_checkpointing=True)
+    with pytest.raises(StoppedError):
+        run.fit(VideoOnly(build(), optimisation=FAST), streams(tars, "video"))
+    calmer = replace(FAST, lr=FAST.lr / 8, beta2=0.95, weight_decay=0.1)
+    rates = Rates()
+    trainer(tmp_path, rates, max_steps=6).fit(
+        VideoOnly(build(), optimisation=calmer), streams(tars, "video"), ckpt_path=str(tmp_path / "last.ckpt")
+    )
+    expected = [(calmer.lr * calmer.share(step, 6), 0.9, 0.95, decay) for step in (4, 5) for decay in (0.1, 0.0)]
+    assert rates.found == [pytest.approx(each) for each in expected]
+
+
 def test_a_training_checkpoint_holds_adapters_and_their_optimiser_state_alone(
     build: Build, tars: Path, tmp_path: Path
 ) -> None:

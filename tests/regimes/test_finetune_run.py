@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -156,3 +157,26 @@ def test_patience_is_that_of_the_run_that_resumes() -> None:
     stop = StopWithoutGain(3)
     stop.load_state_dict({**StopWithoutGain(1).state_dict(), "wait_count": 2})
     assert (stop.patience, stop.wait_count, stop.exhausted) == (3, 2, False)
+
+
+def test_ctrl_c_in_the_validation_before_the_first_step_is_one(build: Build, world: Path, tmp_path: Path) -> None:
+    class Stopped(Callback):
+        def on_validation_start(self, *_: Any) -> None:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            tuned(build, world, tmp_path, progress=Stopped())
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler, "a second one counts, too"
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not (tmp_path / "baseline.json").exists()
+
+
+def test_a_run_that_begins_anew_does_not_report_the_steps_of_one_that_failed(
+    build: Build, world: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "metrics.csv").write_text("step,train/loss\n99,1.0\n")
+    tuned(build, world, tmp_path, max_epochs=1)
+    assert "99" not in metrics(tmp_path)

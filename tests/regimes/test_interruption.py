@@ -17,6 +17,7 @@ from pseudocap import PseudoCap
 from pseudocap.data import CaptionData
 from pseudocap.errors import Interrupted
 from pseudocap.regimes import VideoOnly
+from pseudocap.regimes.checkpointing import KeepCaptioner
 from pseudocap.regimes.interruption import ctrl_c_as_usual
 
 Build = Callable[..., PseudoCap]
@@ -96,3 +97,15 @@ def test_a_signal_waits_for_the_validation_that_follows_the_step(
     saved = torch.load(tmp_path / "last.ckpt", weights_only=False)
     assert saved["global_step"] == 3
     assert saved["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]["total"]["processed"] > 0
+
+
+def test_a_run_that_was_stopped_at_its_last_step_has_the_last_captioner_when_it_goes_on(
+    build: Build, tars: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Interrupted, match="after step 6"):
+        fit(build, tars, tmp_path, KeepCaptioner(str(tmp_path)), Sends("on_train_batch_start", 5, signal.SIGTERM))
+    assert not (tmp_path / "last").exists()
+    resumed = fit(build, tars, tmp_path, KeepCaptioner(str(tmp_path)), ckpt_path=str(tmp_path / "last.ckpt"))
+    saved = PseudoCap.from_pretrained(tmp_path / "last", device="cpu").adapter_state()
+    for name, weights in resumed.model.adapter_state().items():
+        assert torch.equal(weights, saved[name]), name

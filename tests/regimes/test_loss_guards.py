@@ -76,6 +76,18 @@ def test_an_exploded_loss_stops_the_run_and_names_step_batch_and_way_out(
         run.fit(FineTune(build()), CaptionData(world / "captions.jsonl", batch_size=2, workers=0))
 
 
+def test_fine_tuning_which_keeps_its_rate_is_advised_to_begin_in_another_folder(
+    build: Build, world: Path, tmp_path: Path
+) -> None:
+    class Exploding(FineTune):
+        def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+            return super().training_step(batch, batch_index) * (1e9 if self.global_step == 3 else 1)
+
+    run = trainer(tmp_path, StopOnBadLoss(), saving(tmp_path), max_steps=9, enable_checkpointing=True)
+    with pytest.raises(TrainingError, match=r"last\.ckpt; go on from there .*--resume; .*give --lr and another --out"):
+        run.fit(Exploding(build()), CaptionData(world / "captions.jsonl", batch_size=2, workers=0))
+
+
 @pytest.mark.parametrize("name", ["32-true", "bf16-mixed", "16-mixed"])
 def test_a_spike_is_skipped_and_leaves_weights_and_moments_alone(
     name: str, build: Build, world: Path, tmp_path: Path

@@ -27,7 +27,7 @@ from pseudocap.errors import DataError
 from pseudocap.evaluate.captioner import HeldOut, Judge
 from pseudocap.regimes.loss_guards import BAD_LOSS
 from pseudocap.regimes.plan import TrainingPlan
-from pseudocap.regimes.table import UNTRAINED
+from pseudocap.regimes.table import UNTRAINED, resume_words
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.types import Progress
 
@@ -136,7 +136,7 @@ def _training(shop: Workshop, ground: Ground, cell: Cell) -> Stage:
         if cell.regime == UNTRAINED:
             _write_untrained(shop.root, ground, cell, run / "last")
             return {"command": "new adapters, not pre-trained"}
-        resume = ("--resume",) if (run / "checkpoints" / "last.ckpt").is_file() else ()
+        resume = resume_words(run)
         verb = partial(_train_on_ranks, shop.root, cell.processes) if cell.processes > 1 else shop.verb
         found = _diverged(cell, partial(verb, *words, *resume))
         if not found:
