@@ -27,6 +27,7 @@ VIDEO_EXTENSIONS = (
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_FRAMES = 96  # of a clip, for which the encoder's positions are made
 MAX_NEW_TOKENS = 32  # of a caption, unless more are requested
+LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})  # of this machine, in the Host of a request
 CLIP_SECONDS, MIN_SECONDS = 8.0, 1.0  # of a clip, and of the rest of a video that is a clip all the same
 EXTERNAL_FRAMES = ("centre", "consensus", "video")  # what an image-text model sees of a clip: pseudocap/external.py
 PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")  # of frozen weights: pseudocap/model/precision.py

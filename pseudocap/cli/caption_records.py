@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.files.atomic import unfinished, write_text
-from pseudocap.files.lock import take_lock
+from pseudocap.files.journal import SharedJournal, append_entry, drop_torn_end
+from pseudocap.files.lock import busy, held, take_lock
 from pseudocap.rows import read_records
 
 Records = list[dict[str, Any]]  # what is written of one file
 METADATA = b"pseudocap_captions"
-FOLDER_RECORD = ".captions.json"
+FOLDER_RECORD, FOLDER_LOCK = ".captions.json", ".captions.lock"
 
 
 def hash_run(settings: Mapping[str, object]) -> str:
@@ -39,30 +41,46 @@ def refuse_other_run(out: Path, name: str) -> ConfigError:
 
 @dataclass(kw_only=True)
 class FolderRecord:
-    """Record which run the files of a folder are of, and whose captions have an error and are tried again."""
+    """Record which run the files of a folder are of, whose captions have an error and are tried again, and which
+    `others` were there before that run. Several commands may write to one folder at once."""
 
     folder: Path
     form: str
     run: str
-    failed: set[str] = field(default_factory=set)
+    suffix: str
 
     def finished(self, targets: Collection[Path]) -> set[Path]:
         """Return the files that need not be written again; refuse those of another run."""
         there = {target for target in targets if target.is_file()}
         found = self._document().get(self.form, {})
-        if there and found.get("run") != self.run:
-            raise refuse_other_run(self.folder, min(there).name)
-        self.failed = set(found.get("failed", ()))
-        return {target for target in there if target.name not in self.failed}
+        if others := [each for each in there if found.get("run") != self.run or each.name in found.get("others", ())]:
+            raise refuse_other_run(self.folder, min(others).name)
+        return {target for target in there if target.name not in found.get("failed", ())}
+
+    def begin(self) -> None:
+        """Record the run, before it writes a file."""
+        with self._changed():
+            pass
 
     def note(self, target: Path, *, failed: bool) -> None:
-        if failed != (target.name in self.failed):
-            self.failed ^= {target.name}
-            self.write()
+        with self._changed() as mine:
+            for kind, belongs in (("failed", failed), ("others", False)):
+                if belongs != (target.name in mine[kind]):
+                    mine[kind] = sorted({*mine[kind]} ^ {target.name})
 
-    def write(self) -> None:
-        mine = {"run": self.run, "failed": sorted(self.failed)}
-        write_text(self.folder / FOLDER_RECORD, json.dumps({**self._document(), self.form: mine}) + "\n")
+    @contextmanager
+    def _changed(self) -> Iterator[dict[str, Any]]:
+        with held(self.folder / FOLDER_LOCK):
+            document = self._document()
+            before = document.get(self.form, {})
+            if before.get("run") == self.run:
+                mine = {"failed": [], "others": [], **before}
+            else:
+                others = sorted(path.name for path in self.folder.glob(f"[!.]*{self.suffix}"))
+                mine = {"run": self.run, "failed": [], "others": others}
+            yield mine
+            if mine != before:
+                write_text(self.folder / FOLDER_RECORD, json.dumps({**document, self.form: mine}) + "\n")
 
     def _document(self) -> dict[str, Any]:
         try:
@@ -81,11 +99,7 @@ class Journal:
 
     def read(self) -> tuple[dict[str, Records], set[str]]:
         """Return the records by file, and whose have an error; a line that a killed run left incomplete is none."""
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return {}, set()
-        head, *lines = [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()] or [{}]
+        head, *lines = SharedJournal(self.path).news() or [{}]
         if lines and head.get("run") != self.run:
             raise refuse_other_run(self.out, lines[0]["file"])
         found = {line["file"]: line for line in lines}
@@ -97,22 +111,19 @@ class Journal:
     def opened(self, *, overwrite: bool) -> Iterator[None]:
         """Append to it, one run at a time."""
         self.out.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a+b") as self._file:
+        with self.path.open("a+b", buffering=0) as self._file:
             take_lock(self._file, self.out)
+            if not os.fstat(self._file.fileno()).st_nlink:  # removed by a run that ended just now
+                raise busy(self.out, b"")
+            drop_torn_end(self._file)
             self._file.seek(0)
-            content = self._file.read()
-            end = 0 if overwrite else content.rfind(b"\n") + 1
-            self._file.truncate(end)
-            if not end:
-                self._line({"run": self.run})
+            if overwrite or len(self._file.readlines()) < 2:  # a head alone may be that of another run
+                self._file.truncate(0)
+                append_entry(self._file, {"run": self.run})
             yield
 
     def add(self, name: str, records: Records, *, failed: bool) -> None:
-        self._line({"file": name, "records": records, "failed": failed})
-
-    def _line(self, document: object) -> None:
-        self._file.write(json.dumps(document, ensure_ascii=False).encode() + b"\n")
-        self._file.flush()  # to the system, where no kill reaches it
+        append_entry(self._file, {"file": name, "records": records, "failed": failed})
 
 
 def read_written(out: Path, form: str, key: str) -> tuple[dict[str, Records], set[str]]:
@@ -120,17 +131,17 @@ def read_written(out: Path, form: str, key: str) -> tuple[dict[str, Records], se
     records: dict[str, Records] = {}
     if not (out.is_file() and out.stat().st_size):
         return records, set()
-    run = ""
-    failed: set[str] = set()
+    about: dict[str, Any] = {}
+    rows = list(read_records(out))
     if form == "parquet":
         from pyarrow import parquet
 
         about = json.loads((parquet.read_schema(out).metadata or {}).get(METADATA, b"{}"))
-        run, failed = about.get("run", ""), set(about.get("failed", ()))
-    for where, record in read_records(out):
+    run, others, failed = about.get("run", ""), about.get("others", {}), set(about.get("failed", ()))
+    for where, record in rows:
         if not isinstance(record, dict) or not isinstance(name := record.get(key), str):
             raise DataError(f"{where}: the field {key!r} is missing, so this is no file that --out can go on with")
-        records.setdefault(name, []).append({**record, "run": run} if form == "parquet" else record)
+        records.setdefault(name, []).append({**record, "run": others.get(name, run)} if form == "parquet" else record)
         if record.get("error"):
             failed.add(name)
     return records, failed
@@ -142,7 +153,8 @@ def write_table(rows: Records, target: Path, *, run: str, failed: Collection[str
     from pyarrow import parquet
 
     kinds = [("video", pa.string()), ("start", pa.float64()), ("end", pa.float64()), ("caption", pa.string())]
-    about = json.dumps({"version": 1, "run": run, "failed": sorted(failed)})
+    others = {row["video"]: row["run"] for row in rows if row.get("run", run) != run}
+    about = json.dumps({"version": 1, "run": run, "failed": sorted(failed), "others": others})
     schema = pa.schema(kinds, metadata={METADATA: about.encode()})
     with unfinished(target) as scratch:
         parquet.write_table(pa.Table.from_pylist(rows, schema=schema), scratch)

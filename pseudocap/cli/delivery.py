@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,22 +45,36 @@ class CaptionDelivery:
     def kept(self) -> Iterator[None]:
         """Write what is gathered, however it ends. What is to be overwritten goes first, so that the same command
         without --overwrite goes on where one that overwrites was stopped."""
-        if self.overwrite:
-            for target in self.targets:
-                if target is not None:
-                    target.unlink(missing_ok=True)
-        if self.folder is not None:
-            self.folder.write()
         if self.journal is None:
+            self._remove_overwritten()
+            if self.folder is not None:
+                self.folder.begin()
             yield
             return
         with self.journal.opened(overwrite=self.overwrite):
+            self._remove_overwritten()
+            self.take_over()  # again: another run may have ended since
             try:
                 yield
             finally:
                 if self.records:
                     self._write_gathered()
                 self.journal.path.unlink()  # unless that failed
+
+    def take_over(self) -> Mapping[str, Records]:
+        """Take over what the file and the journal of an interrupted run hold; return the records of the file."""
+        if self.journal is None or self.out is None or self.overwrite or not self.run:
+            return {}
+        written, wrong = read_written(self.out, self.form, "file" if self.form == "json" else "video")
+        journaled, wrong_since = self.journal.read()
+        self.records = {**written, **journaled}
+        self.failed = (wrong - journaled.keys()) | wrong_since
+        return written
+
+    def _remove_overwritten(self) -> None:
+        for target in self.targets if self.overwrite else ():
+            if target is not None:
+                target.unlink(missing_ok=True)
 
     def take(self, number: int, name: str, found: FileCaptions) -> None:
         self.captions += len(found.captions)
@@ -175,24 +189,20 @@ def _go_on_in_file(delivery: CaptionDelivery, names: Sequence[str]) -> None:
     """Take over what the file and the journal of an interrupted run hold; rows of other videos stay as they are."""
     assert delivery.out is not None, "it is one file of all"
     delivery.journal = Journal(delivery.out, delivery.run)
-    if delivery.overwrite or not delivery.run:
-        return
-    field_of = "file" if delivery.form == "json" else "video"
-    written, wrong = read_written(delivery.out, delivery.form, field_of)
+    written = delivery.take_over()
     keys = [delivery.key(name) for name in names]
     for key in keys:
         if any(record.get("run") != delivery.run for record in written.get(key, ())):
             raise refuse_other_run(delivery.out, key)
-    journaled, wrong_since = delivery.journal.read()
-    delivery.records = {**written, **journaled}
-    delivery.failed = (wrong - journaled.keys()) | wrong_since
     finished = delivery.records.keys() - delivery.failed
     delivery.finished = frozenset(number for number, key in enumerate(keys) if key in finished)
 
 
 def _go_on_in_folder(delivery: CaptionDelivery) -> None:
     assert delivery.out is not None, "it is a folder"
-    delivery.folder = FolderRecord(folder=delivery.out, form=delivery.form, run=delivery.run)
+    delivery.folder = FolderRecord(
+        folder=delivery.out, form=delivery.form, run=delivery.run, suffix=SUFFIX[delivery.form]
+    )
     if delivery.overwrite or not delivery.run:
         return
     finished = delivery.folder.finished([target for target in delivery.targets if target is not None])

@@ -12,7 +12,7 @@ from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.options import add_option
 from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner
 from pseudocap.errors import ConfigError
-from pseudocap.types import EXTERNAL_FRAMES, PRECISIONS
+from pseudocap.types import EXTERNAL_FRAMES, LOCAL_NAMES, PRECISIONS
 
 if TYPE_CHECKING:
     import socket
@@ -66,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
     for name in ("gather", "max_seconds", "max_time"):
         if not 0 <= getattr(args, name) < 10**6 or (name != "gather" and not getattr(args, name)):
             option = name.replace("_", "-")
-            raise ConfigError(f"--{option} must be above 0 and below a million, not {getattr(args, name):g}")
+            least = "at least" if name == "gather" else "above"
+            raise ConfigError(f"--{option} must be {least} 0 and below a million, not {getattr(args, name):g}")
     if args.root is not None and not args.root.is_dir():
         raise ConfigError(f"--root {args.root} is no folder")
     found = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace, found: Fetched | External, taken: socket.socket) -> int:
     from pseudocap.serve.api import Service, create_app
     from pseudocap.serve.batching import BatchingCaptioner
-    from pseudocap.serve.gate import LOCAL_NAMES, Limits
+    from pseudocap.serve.gate import Limits
     from pseudocap.serve.server import Server
 
     limits = Limits(
@@ -110,6 +111,7 @@ def _serve(args: argparse.Namespace, found: Fetched | External, taken: socket.so
             limits=limits,
             root=args.root and args.root.resolve(),
         )
-        app = create_app(service, hosts=LOCAL_NAMES | set(args.allow_host))
+        named = f"[{args.host}]" if ":" in args.host else args.host  # the address that is printed
+        app = create_app(service, hosts=LOCAL_NAMES | {named, *args.allow_host})
         Server(app, taken, lambda url: print(f"{url} (Ctrl-C ends)", flush=True)).run_until_stopped()
     return 0

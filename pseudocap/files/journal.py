@@ -53,8 +53,8 @@ class SharedJournal:
         """Hold the file alone; give what appends an entry and returns once that is on disk."""
         try:
             with held(self.path) as file:
-                _drop_torn_end(file)
-                yield lambda entry: _append(file, entry)
+                drop_torn_end(file)
+                yield lambda entry: append_entry(file, entry)
         except OSError as error:
             raise DataError(f"{self.path} cannot be written: {first_line(error)}") from error
 
@@ -69,14 +69,15 @@ class SharedJournal:
         raise DataError(f"{self.path}, line {number} cannot be read ({problem}); repair or remove that line")
 
 
-def _append(file: BinaryIO, entry: Mapping[str, Any]) -> None:
+def append_entry(file: BinaryIO, entry: Mapping[str, Any]) -> None:
+    """Append an entry to an unbuffered file that this process has alone, and return once it is on disk."""
     line = json.dumps(entry, ensure_ascii=False).encode() + b"\n"
     if file.write(line) != len(line):
         raise OSError("the disk is full")
     os.fsync(file.fileno())
 
 
-def _drop_torn_end(file: BinaryIO) -> None:
+def drop_torn_end(file: BinaryIO) -> None:
     """Remove what a writer that was killed, or had no room, left of its last line; nobody relies on that."""
     size = file.seek(0, os.SEEK_END)
     end = size

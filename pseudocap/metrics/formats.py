@@ -137,16 +137,17 @@ CaptionRow = tuple[str, list[str], dict[str, Any]]
 
 
 def _rows(path: Path) -> Iterator[CaptionRow]:
-    if path.suffix in (".csv", ".parquet"):
+    suffix = path.suffix.lower()
+    if suffix in (".csv", ".parquet"):
         return _of_rows(read_records(path))
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    if path.suffix == ".jsonl":
+    if suffix == ".jsonl":
         lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
         return _of_rows(((f"{path}, line {number}", _json(line, f"{path}, line {number}")) for number, line in lines))
-    if path.suffix in (".txt", ".tsv"):
+    if suffix in (".txt", ".tsv"):
         return _of_lines(text, path)
     return _of_document(_json(text, str(path)), path)
 

@@ -7,6 +7,7 @@ looked up below the root alone, with symbolic links followed before that is chec
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import tempfile
 import time
@@ -26,11 +27,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from pseudocap.decoding import FileDecoding
-from pseudocap.errors import PseudocapError
+from pseudocap.errors import InputError, PseudocapError
 from pseudocap.serve.batching import BatchingCaptioner
-from pseudocap.serve.gate import LOCAL_NAMES, Limits, RequestGate
+from pseudocap.serve.gate import Limits, RequestGate
 from pseudocap.serve.parts import ClipLengths
-from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MAX_NEW_TOKENS, MIN_SECONDS, VIDEO_EXTENSIONS, FileCaptions
+from pseudocap.types import (
+    CLIP_SECONDS,
+    IMAGE_EXTENSIONS,
+    LOCAL_NAMES,
+    MAX_NEW_TOKENS,
+    MIN_SECONDS,
+    VIDEO_EXTENSIONS,
+    FileCaptions,
+)
 from pseudocap.version import __version__
 from pseudocap.video.caption_text import caption_text
 
@@ -55,7 +64,7 @@ class CaptionForm(BaseModel):
     path: str | None = Field(None, description="in place of a file: one below the --root of the service")
     format: Form = Field("json", description="of the answer")
     dense: bool = Field(False, description="a caption for every clip of a video; srt and vtt imply it")
-    clip_seconds: float = Field(CLIP_SECONDS, description="length of a clip")
+    clip_seconds: float | None = Field(None, description=f"length of a clip ({CLIP_SECONDS:g})")
     min_seconds: float | None = Field(None, description=f"leave out a shorter rest ({MIN_SECONDS:g})")
     beams: int = Field(1, le=16, description="beam search; 1 is greedy")
     top_p: float | None = Field(None, description="sample from the likeliest tokens that together have it")
@@ -66,13 +75,17 @@ class CaptionForm(BaseModel):
 
     def decoding(self, batch_size: int) -> FileDecoding:
         given = ("beams", "top_p", "seed", "max_new_tokens", "num_frames", "prompt")
-        return FileDecoding(batch_size=batch_size, **{name: getattr(self, name) for name in given})
+        return FileDecoding(batch_size=batch_size, finish=True, **{name: getattr(self, name) for name in given})
 
     def lengths(self) -> ClipLengths | None:
         if not (self.dense or self.format in ("srt", "vtt")):
+            for name in ("clip_seconds", "min_seconds"):
+                if getattr(self, name) is not None:
+                    raise InputError(f"{name} is of clips: add dense=true, or leave it out")
             return None
-        least = min(MIN_SECONDS, self.clip_seconds) if self.min_seconds is None else self.min_seconds
-        return ClipLengths(clip_seconds=self.clip_seconds, min_seconds=least)
+        longest = CLIP_SECONDS if self.clip_seconds is None else self.clip_seconds
+        least = min(MIN_SECONDS, longest) if self.min_seconds is None else self.min_seconds
+        return ClipLengths(clip_seconds=longest, min_seconds=least)
 
 
 @dataclass(kw_only=True)
@@ -119,7 +132,7 @@ class Service:
         try:
             found = (self.root / given).resolve()
             inside, there = found.is_relative_to(self.root), found.is_file()
-        except (OSError, ValueError):  # too long, or with a zero in it
+        except (OSError, ValueError, RuntimeError):  # too long, with a zero in it, or links in a circle (Python 3.12)
             inside, there = True, False
         if not inside:
             raise HTTPException(403, f"{given} is not below the root of this service")
@@ -237,4 +250,4 @@ async def _unless_gone(request: Request, future: asyncio.Future[FileCaptions]) -
 
 
 def _header(text: str) -> str:
-    return text.encode("ascii", "replace").decode().replace("\n", " ")
+    return re.sub(r"[^ -~]", "?", " ".join(text.split()))

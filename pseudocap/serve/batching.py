@@ -98,8 +98,12 @@ class BatchingCaptioner:
 
     def __enter__(self) -> Self:
         """Start, and return once the first request costs no more than the next."""
-        self._thread.start()
-        self._started.result()
+        try:
+            self._thread.start()
+            self._started.result()
+        except BaseException:  # Ctrl-C too: the thread would wait for requests for ever
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(

@@ -20,8 +20,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pseudocap.errors import ConfigError
+from pseudocap.types import LOCAL_NAMES
 
-LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 ANY_HOST = "*"
 FORM_BYTES = 2**16  # of a request besides its file
 LINGER = 10.0  # seconds in which a refused upload is read and thrown away

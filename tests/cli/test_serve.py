@@ -26,7 +26,7 @@ from pseudocap.cli.main import main
         (["--port", "-1"], "--port must be at least 0"),
         (["--queue", "0"], "--queue must be at least 1"),
         (["--max-time", "0"], "--max-time must be above 0"),
-        (["--gather", "-1"], "--gather must be"),
+        (["--gather", "-1"], "--gather must be at least 0"),
         (["--root", "no/such/folder"], "--root no/such/folder is no folder"),
         (["--checkpoint", "toy-mxed"], "toy-mxed is no directory here"),
         (["--host", "no.such.host.invalid"], "of no.such.host.invalid cannot be had"),
@@ -71,7 +71,8 @@ def test_workers_that_are_killed_are_replaced_and_an_end_answers_who_waits(tmp_p
         with film.open("rb") as file:
             return httpx.post(f"{url}/caption", files={"file": file}, timeout=120, trust_env=False).status_code
 
-    with process("--checkpoint", "toy-mixed", scratch=tmp_path / "scratch") as (running, url):
+    words = ("--checkpoint", "toy-mixed", "--host", "127.0.0.2")  # the address that is printed is one that is answered
+    with process(*words, scratch=tmp_path / "scratch") as (running, url):
         assert caption(url) == 200
         workers = [worker for forker in children(running.pid) for worker in children(forker)]
         assert len(workers) == 2

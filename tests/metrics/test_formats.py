@@ -99,6 +99,16 @@ def test_a_file_that_is_wrong_is_refused_with_the_place(name: str, content: str,
         formats.read_predictions(save(tmp_path, name, content))
 
 
+def test_suffixes_are_read_in_capitals_too(tmp_path: Path) -> None:
+    for name, content in (
+        ("X.CSV", "video,caption\na,a dog\n"),
+        ("X.TSV", "a\ta dog\n"),
+        ("X.JSONL", '{"id": "a", "caption": "a dog"}\n' * 2),
+    ):
+        (tmp_path / name).write_text(content)
+        assert set(formats.read_references(tmp_path / name).captions["a"]) == {"a dog"}
+
+
 def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes('{"a": "größer"}'.encode("latin-1"))
     with pytest.raises(DataError, match="not UTF-8"):

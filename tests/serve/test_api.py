@@ -16,11 +16,13 @@ from pseudocap.caption_files import caption_densely, caption_files
 from pseudocap.cli.main import main
 from pseudocap.decoding import FileDecoding
 from pseudocap.rows import read_rows
+from pseudocap.serve.api import CaptionForm, _header
 from pseudocap.serve.gate import Limits
+from pseudocap.serve.parts import ClipLengths
 
 TOKENS = 6
 FILES = ("film.mp4", "cut.mkv", "still.png")
-GREEDY = FileDecoding(max_new_tokens=TOKENS)
+GREEDY = FileDecoding(max_new_tokens=TOKENS, finish=True)
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +131,7 @@ def test_a_truncated_file_gives_its_captions_and_what_is_missing(
         ({"path": "film.mp4", "num_frames": 97}, 400, "num_frames must be 1 to 96"),
         ({"path": "film.mp4", "beams": 2, "top_p": 0.5}, 400, "exclude one another"),
         ({"path": "film.mp4", "dense": True, "clip_seconds": 0}, 400, "clip_seconds must be at least 0.1"),
+        ({"path": "film.mp4", "min_seconds": 2}, 400, "min_seconds is of clips: add dense=true"),
         ({}, 400, "name one of file and path"),
     ],
 )
@@ -162,6 +165,17 @@ def test_a_failure_of_the_captioner_is_a_500_without_its_reason(
     monkeypatch.setattr(model, "caption_clips", fail)
     answer = service.caption(path="film.mp4")
     assert (answer.status_code, list(answer.json()), "private" in answer.text) == (500, ["error"], False)
+
+
+def test_the_form_is_the_command_without_options() -> None:
+    form = CaptionForm()
+    assert form.decoding(8) == FileDecoding(batch_size=8, finish=True)
+    assert (form.lengths(), CaptionForm(dense=True).lengths()) == (None, ClipLengths())
+    assert CaptionForm(format="srt", clip_seconds=0.5).lengths() == ClipLengths(clip_seconds=0.5, min_seconds=0.5)
+
+
+def test_headers_hold_any_name_of_a_file() -> None:
+    assert _header(" a\x01\r\nb\u20ac.mp4: broken\x7f\n") == "a? b?.mp4: broken?"
 
 
 def test_health_and_the_pages_of_the_api(service: Serving) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
@@ -151,6 +153,21 @@ def test_an_end_finishes_what_is_there_and_takes_no_more(model: PseudoCap, films
 def test_options_that_the_captioner_cannot_take_are_refused_at_once(model: PseudoCap, films: list[Path]) -> None:
     with pytest.raises(InputError, match="num_frames must be 1 to 96"):
         batching(model).submit(films[0], FileDecoding(num_frames=97), seconds=60)
+
+
+def test_ctrl_c_while_it_starts_ends_it(model: PseudoCap) -> None:
+    class Interrupted(Watched):
+        def caption_clips(self, clips: Sequence[Any], decoding: FileDecoding) -> list[str]:
+            os.kill(os.getpid(), signal.SIGINT)
+            self.go.clear()
+            self.go.wait(0.2)
+            return []
+
+    captioner = batching(Interrupted(model))
+    captioner._thread.daemon = True
+    with pytest.raises(KeyboardInterrupt):
+        captioner.__enter__()
+    assert not captioner._thread.is_alive()
 
 
 def test_a_captioner_that_cannot_caption_does_not_start(model: PseudoCap) -> None:

@@ -28,8 +28,8 @@ from urllib.parse import parse_qs
 
 from pseudocap.errors import ConfigError, PseudocapError
 from pseudocap.label.pages.media import centre_jpeg, content_type, locate_media, read_media, wanted_range
+from pseudocap.types import LOCAL_NAMES
 
-LOCAL_NAMES = {"127.0.0.1", "localhost", "[::1]"}
 LONGEST_BODY = 10_000  # bytes; a request has some hundred
 SHORT_SIDES = {"frame": 480, "poster": 120}  # pixels
 
