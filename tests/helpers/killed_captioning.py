@@ -1,5 +1,5 @@
-"""`killed_captioning.py WORD...`: run `pseudocap caption WORD...`, and die by SIGKILL as the second file is written, with
-half a line of the journal on disk."""
+"""`killed_captioning.py WORD...`: run `pseudocap caption WORD...`, and die by SIGKILL as the second file is written,
+with half a line of the journal on disk."""
 
 from __future__ import annotations
 
