@@ -23,7 +23,7 @@ from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner, fingerprint
 from pseudocap.cli.shots import add_shot_options, read_cuts
 from pseudocap.decoding import FileDecoding
-from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
+from pseudocap.errors import ConfigError, DataError, DecodeError, Interrupted, first_line
 from pseudocap.files.remote import RemotePath
 from pseudocap.types import CLIP_SECONDS, EXTERNAL_FRAMES, IMAGE_EXTENSIONS, MIN_SECONDS, PRECISIONS, FileCaptions
 
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     decoding = read_decoding(args, FileDecoding, finish=True)
     if args.overwrite and args.out is None:
         raise ConfigError("--overwrite is about the files of --out, which is missing")
-    with _files(args.files) as named:
+    with _going_on(args.out), _files(args.files) as named:
         captioner = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
         settings = {"checkpoint": fingerprint(captioner), "frames": args.frames, "precision": args.precision}
         settings |= {"dense": dense, **lengths, **asdict(decoding), "batch_size": None}  # which changes no caption
@@ -118,6 +118,17 @@ def run(args: argparse.Namespace) -> int:
     if written := [each for each in (delivery.summary() if todo else "", previewed) if each]:
         print(f"written: {'; '.join(written)}", file=sys.stderr)
     return 1 if failures else 0
+
+
+@contextmanager
+def _going_on(out: Path | None) -> Iterator[None]:
+    """Tell who interrupts a run with --out that nothing captioned is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if out is None:
+            raise
+        raise Interrupted(f"stopped; the same command goes on, with what {out} does not hold yet") from None
 
 
 def _is_done(number: int, named: MediaFile, delivery: CaptionDelivery, previews: Sequence[Path] | None) -> bool:

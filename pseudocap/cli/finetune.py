@@ -23,7 +23,7 @@ from pseudocap.errors import CheckpointError, ConfigError, DataError, InputError
 from pseudocap.files.atomic import try_to_write
 from pseudocap.files.sources import read_json
 from pseudocap.hub.checkpoint import read_config
-from pseudocap.regimes.table import BASELINE, LAST
+from pseudocap.regimes.table import BASELINE, LAST, TOO_FEW_TO_VALIDATE
 from pseudocap.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--size", int, "PX", "pixels to learn at (those of N); it then captions at them")
     add_option(parser, "--batch-size", int, "N", "default: what memory allows, for 8 steps an epoch")
     add_option(parser, "--max-failure-rate", 0.1, "R", "stop where more videos fail or miss")
-    add_option(parser, "--val-share", 0.1, "R", "held out where no split says val")
+    add_option(parser, "--val-share", 0.1, "R", "held out where no split says val, at least two videos")
     add_decoding_options(parser, ValidationDecoding(), "beams")
     add_option(parser, "--workers", 2, "N", "processes that decode")
     add_flag(parser, "--resume", "go on with the run in --out, with the settings that it had")
@@ -101,7 +101,9 @@ def _begun(args: argparse.Namespace) -> dict[str, Any]:
             raise ConfigError(f"--out {args.out} holds a run already; go on with it (--resume), or name another folder")
         return {}
     if not baseline.is_file():
-        raise CheckpointError(f"--resume: {args.out} holds no run to go on with ({baseline} is not there)")
+        raise CheckpointError(
+            f"--resume: {args.out} holds no run to go on with ({baseline} is not there); leave --resume out to begin it"
+        )
     document: dict[str, Any] = dict(read_json(baseline))
     return dict(document["settings"])
 
@@ -126,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
     begun = _begun(args)
     _refuse_mistakes(args)
     corpus = _corpus(args)
+    args.val_share = _validating_share(corpus, args.val_share, args.seed)
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
     settings = _settings(args, read_config(start.folder), begun)
     try_to_write(args.out / "best")
@@ -219,6 +222,20 @@ def _corpus(args: argparse.Namespace) -> Corpus:
                 missing, len(rows), folder.root, Tolerance(args.max_failure_rate, option="--max-failure-rate")
             )
     return corpus
+
+
+def _validating_share(corpus: Corpus, share: float, seed: int) -> float:
+    """Return the share to hold out: a larger one where it would leave less than the two rows that CIDEr-D takes."""
+    from pseudocap.data.corpora.splits import hold_out
+    from pseudocap.data.videos import plain_name
+
+    split = corpus if "val" in corpus.splits else hold_out(corpus, share, seed=seed)
+    if "val" in split.splits and len(split.split("val").rows) > 1:
+        return share
+    videos = {plain_name(row.video) for row in corpus.split("train").rows}
+    if "val" in corpus.splits or not share or len(videos) < 3:
+        raise DataError(TOO_FEW_TO_VALIDATE)
+    return 2 / len(videos)
 
 
 def _videos(args: argparse.Namespace) -> Path:

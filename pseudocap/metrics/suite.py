@@ -177,7 +177,7 @@ def align(*, predictions: Captions, references: ManyCaptions, allow_missing: boo
         sides = [f"videos without a prediction: {len(missing)} of {len(prepared)} ({_some(missing)})"] * bool(missing)
         sides += [f"predictions without references: {len(unknown)} ({_some(unknown)})"] * bool(unknown)
         raise DataError(
-            f"{'; '.join(sides)}; complete them, or score the rest with allow_missing=True (--allow-missing)"
+            f"{'; '.join(sides)}; complete them, or score the rest with --allow-missing (in Python allow_missing=True)"
         )
     captions = Predictions({video: predictions[video] for video in scored}, prepared)
     return captions, Coverage(scored=scored, missing=missing, unknown=unknown)

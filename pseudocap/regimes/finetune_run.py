@@ -40,7 +40,7 @@ from pseudocap.regimes.finetune_report import CIDER, METRICS, Tuned, ValidationR
 from pseudocap.regimes.interruption import ctrl_c_as_usual
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss
-from pseudocap.regimes.table import BASELINE, LAST
+from pseudocap.regimes.table import BASELINE, LAST, TOO_FEW_TO_VALIDATE
 
 MONITOR = f"val/{CIDER}"
 LARGEST = 64
@@ -131,10 +131,7 @@ def _begin(
     (out / METRICS).unlink(missing_ok=True)  # of a run that ended before its first checkpoint
     baseline = validate(step=0)
     if CIDER not in baseline.scores:
-        raise DataError(
-            "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: hold "
-            "out a larger share (--val-share), add videos, or mark some with split 'val'"
-        )
+        raise DataError(TOO_FEW_TO_VALIDATE)
     document = {"settings": dict(settings or {}), "baseline": asdict(baseline)}
     write_text(out / BASELINE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     known = baseline.to_dict()

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +27,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
 from pseudocap.decoding import FileDecoding
-from pseudocap.errors import InputError, PseudocapError
+from pseudocap.errors import InputError, PseudocapError, nearest
 from pseudocap.serve.batching import BatchingCaptioner
 from pseudocap.serve.gate import Limits, RequestGate
 from pseudocap.serve.parts import ClipLengths
@@ -194,7 +194,7 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOCAL_NAMES) -> Requ
 def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        problems = [f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors()]
+        problems = [_problem(".".join(map(str, each["loc"][1:])), each) for each in error.errors()]
         return JSONResponse({"error": "; ".join(problems)}, 422)
 
     @app.exception_handler(HTTPException)
@@ -208,6 +208,13 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"error": "the service failed at this request; its log has the reason"}, 500)
+
+
+def _problem(name: str, found: Mapping[str, Any]) -> str:
+    if found["type"] != "extra_forbidden":
+        return f"{name}: {found['msg']}"
+    known = CaptionForm.model_fields
+    return f"{name}: there is no such field{nearest(name, known)}; there are {', '.join(known)}"
 
 
 async def _stored(upload: UploadFile, folder: Path) -> Path:

@@ -88,6 +88,20 @@ def test_a_broken_file_is_told_at_the_end_and_costs_no_other(
     assert "Traceback" not in told.err
 
 
+def test_ctrl_c_names_the_way_on_where_captions_are_kept(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pseudocap.cli.caption.find_any_captioner", interrupt)
+    out = tmp_path / "c.jsonl"
+    assert caption(films, "--out", out) == 130
+    assert capsys.readouterr().err == f"\nstopped; the same command goes on, with what {out} does not hold yet\n"
+    assert caption(films) == 130
+    assert capsys.readouterr().err == "\nstopped\n"
+
+
 def test_subtitles_of_several_files_lie_in_a_folder(
     films: Path, checkpoint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

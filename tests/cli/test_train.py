@@ -413,6 +413,25 @@ def test_finetune_with_one_validation_video_says_what_is_missing(
     assert "at least two videos" in capsys.readouterr().err
 
 
+def test_finetune_holds_out_two_of_a_handful_of_videos_and_refuses_two(
+    world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
+    start.save_pretrained(tmp_path / "start")
+    rows = [json.loads(line) for line in (world / "captions.jsonl").read_text().splitlines()]
+    lines = [json.dumps({key: row[key] for key in ("video", "caption")}) + "\n" for row in rows]
+    captions = world / "own.jsonl"
+    command = ["finetune", "--from", str(tmp_path / "start"), "--data", str(captions), "--out", str(tmp_path / "r")]
+    command += ["--max-epochs", "1", "--workers", "0", "--device", "cpu", "--json"]
+    captions.write_text("".join(lines[:2]))
+    assert main(command) == 2
+    assert "at least two videos" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists(), "it is refused before anything is written"
+    captions.write_text("".join(lines[:4]))
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["videos"] == 2
+
+
 def test_metrics_are_gone_on_with(tmp_path: Path) -> None:
     for step, name in ((1, "loss"), (2, "score")):
         logger = RunLogger(tmp_path)
