@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ from pseudocap import regimes
 from pseudocap.data.stream_data import StreamData
 from pseudocap.regimes.base import PreTraining, Regime
 from pseudocap.regimes.finetune import FineTune
-from pseudocap.regimes.table import BY_CLASS, CONFIGS, FINE_TUNING, REGIMES, SCALES, TRAINABLE, RegimeRow
+from pseudocap.regimes.table import BY_CLASS, CONFIGS, FINE_TUNING, REGIMES, SCALES, TRAINABLE, RegimeRow, resume_words
 
 
 @pytest.mark.parametrize("row", TRAINABLE.values(), ids=TRAINABLE)
@@ -58,3 +59,10 @@ def test_the_table_needs_no_torch() -> None:
     code = "import sys, pseudocap.regimes.table; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_training_resumes_where_it_has_a_checkpoint(tmp_path: Path) -> None:
+    assert resume_words(tmp_path) == ()
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    assert resume_words(tmp_path) == ("--resume",)
