@@ -48,7 +48,7 @@ LR, TUNING_LR = 5e-4, 5e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Set how a run computes. Of it the labels, and all that stands on them, depend on the size of their batches alone."""
+    """Set how a run computes. The labels, and so all that stands on them, depend on its `label_batch` alone."""
 
     device: str  # cpu, cuda
     workers: int = 2
