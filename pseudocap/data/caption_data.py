@@ -68,7 +68,7 @@ class CaptionData(ResumableData):
 
     def __init__(
         self,
-        source: Corpus | Dataset | DatasetDict | str | PathLike[str],
+        source: Corpus | Dataset | DatasetDict | str | Path,  # jsonargparse would read a PathLike's file as settings
         *,
         videos: str | PathLike[str] | None = None,
         memories: str | PathLike[str] | None = None,
@@ -88,7 +88,7 @@ class CaptionData(ResumableData):
         if isinstance(source, Corpus) and videos is None and memories is None:
             raise ConfigError(f"videos= must name the folder of the videos of {source.name}")
         Account(max_failure_rate)  # which checks it
-        self._source: Corpus | Dataset | DatasetDict | str | PathLike[str] = source
+        self._source: Corpus | Dataset | DatasetDict | str | Path = source
         self._videos, self._memories, self._preprocess = videos, memories, preprocess
         self._seed, self._val_share = seed, val_share
         self.set_batch_size(batch_size)

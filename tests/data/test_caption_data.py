@@ -12,6 +12,7 @@ import torch
 from helpers.caption_rows import keys, write_captions
 from helpers.corpora import write_clip
 from helpers.recorder import SMALL, Recorder, every_step, recorded, trainer
+from jsonargparse import ArgumentParser
 from lightning.pytorch.callbacks import OnExceptionCheckpoint
 
 from pseudocap.data import CaptionData
@@ -320,3 +321,15 @@ def test_real_clips_of_every_format_are_trained_on_and_evaluated(shared_data: Pa
         (batch,) = recorded(tmp_path / "log", stage)
         assert sorted(batch["keys"]) == names
         assert batch["shape"] == [len(names), 2, 3, 16, 16]
+
+
+@pytest.mark.parametrize(
+    "text", ['{"video": "a.mp4", "caption": "a dog"}\n', '[{"video": "a.mp4", "caption": "a dog"}]\n']
+)
+def test_a_file_of_captions_that_a_config_could_be_is_named_and_not_read_as_settings(text: str, tmp_path: Path) -> None:
+    """LightningCLI takes settings from files, and a file of one row is a mapping."""
+    (tmp_path / "captions.json").write_text(text)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(CaptionData, "data", sub_configs=True)
+    settings = parser.parse_args([f"--data.source={tmp_path / 'captions.json'}"])
+    assert settings.data.source == str(tmp_path / "captions.json")

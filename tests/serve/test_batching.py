@@ -165,8 +165,12 @@ def test_ctrl_c_while_it_starts_ends_it(model: PseudoCap) -> None:
 
     captioner = batching(Interrupted(model))
     captioner._thread.daemon = True
-    with pytest.raises(KeyboardInterrupt):
-        captioner.__enter__()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which shells ignore in the background
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            captioner.__enter__()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not captioner._thread.is_alive()
 
 
