@@ -27,7 +27,7 @@ from pseudocap.types import Progress
 from pseudocap.zoo.efficientnet import write_encoder
 from pseudocap.zoo.opt import build_opt
 from pseudocap.zoo.real_data import RealData
-from pseudocap.zoo.real_folds import SETTINGS, score_folds
+from pseudocap.zoo.real_folds import SETTINGS, SPLITS, score_folds
 from pseudocap.zoo.real_report import Report, held_out, measure, metrics_of, score_table, sheet
 from pseudocap.zoo.recipe import AdapterRecipe, RealRecipe, TrainingRecipe
 from pseudocap.zoo.ship import REAL_LIMIT, Backbones, copy_backbones, finish, row_of, save_captioner
@@ -67,26 +67,20 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         _training(shop, recipe, "mixed", "mixed", recipe.mixed, ("memories", "memories-clips"), start=FIRST),
         _training(shop, recipe, MIXED, "self-critical", recipe.mixed_critical, ("memories",), start="mixed"),
         *([_training(shop, recipe, LARGE, FIRST, recipe.photographs, ("encoder", "memories"))] if recipe.large else []),
-        *(_scores(shop, data, name) for name in scored(recipe)),
-        Stage(
-            name=f"scores-{TUNED}",
-            settings={"code": CODE, "data": data.identity, "words": SETTINGS, "seed": recipe.seed},
-            make=lambda folder, report: score_folds(
-                folder, shop, PHOTOGRAPHS, held_out(data, folder)["clips"], seed=recipe.seed
-            ),
-            needs=(PHOTOGRAPHS,),
-        ),
+        *(_scores(shop, recipe, data, name) for name in scored(recipe, data)),
         Stage(
             name="zoo",
             settings={"code": CODE},
             make=lambda folder, report: _ship(folder, shop, recipe, data),
-            needs=[f"scores-{name}" for name in (*scored(recipe), TUNED)],
+            needs=[f"scores-{name}" for name in scored(recipe, data)],
         ),
     ]
 
 
-def scored(recipe: RealRecipe) -> list[str]:
-    return [name for name in ROWS if name != LARGE or recipe.large]
+def scored(recipe: RealRecipe, data: RealData) -> list[str]:
+    """Return the names of what is scored: fine-tuning takes two clips in each part at least."""
+    names = [name for name in ROWS if name != LARGE or recipe.large]
+    return [*names, TUNED] if len(data.clips) >= 2 * len(SPLITS) else names
 
 
 def _frozen(shop: Workshop, recipe: RealRecipe, data: RealData) -> list[Stage]:
@@ -224,10 +218,20 @@ def _labelling(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int)
     ]
 
 
-def _scores(shop: Workshop, data: RealData, name: str) -> Stage:
+def _scores(shop: Workshop, recipe: RealRecipe, data: RealData, name: str) -> Stage:
+    settings = {"code": CODE, "data": data.identity}
+    if name == TUNED:
+        return Stage(
+            name=f"scores-{TUNED}",
+            settings={**settings, "words": SETTINGS, "seed": recipe.seed},
+            make=lambda folder, report: score_folds(
+                folder, shop, PHOTOGRAPHS, held_out(data, folder)["clips"], seed=recipe.seed
+            ),
+            needs=(PHOTOGRAPHS,),
+        )
     return Stage(
         name=f"scores-{name}",
-        settings={"code": CODE, "data": data.identity},
+        settings=settings,
         make=lambda folder, report: measure(
             folder, shop.folder(f"{name}/run/last"), held_out(data, shop.folder("photographs/files/pictures"))
         ),
@@ -242,7 +246,7 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
     small = Backbones(
         decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + ENCODER, fingerprint=_in_8_bits(shipped / OPT)
     )
-    reports = {name: shop.reports[f"scores-{name}"]["scores"] for name in (*scored(recipe), TUNED)}
+    reports = {name: shop.reports[f"scores-{name}"]["scores"] for name in scored(recipe, data)}
     rows = []
     for name in (name for name in SHIPPED if name in reports):
         backbones = small

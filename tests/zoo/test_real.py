@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_real_world(tmp_path_factory.mktemp("data"))
+    return write_real_world(tmp_path_factory.mktemp("data"), films=10)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,24 @@ def test_a_second_build_makes_nothing(built: Path, data: Path, capsys: pytest.Ca
     reports = json.loads(capsys.readouterr().out)
     assert {path: path.stat().st_mtime_ns for path in built.rglob("*") if path.is_file()} == before
     assert reports["photographs"]["train"] == 6
-    assert set(reports["scores-real-mixed"]["scores"]["clips, greedy"]) > {"CIDEr-D", "BLEU-4"}
+    for name in ("real-mixed", "fine-tuned"):
+        assert set(reports[f"scores-{name}"]["scores"]["clips, greedy"]) > {"CIDEr-D", "BLEU-4"}
+        captions = json.loads((built / f"scores-{name}" / "clips, greedy.json").read_text())
+        assert sorted(captions) == sorted(f"{number}.mp4" for number in range(10))
+
+
+def test_the_parts_of_a_fine_tuning_hold_every_clip_out_once_and_learn_from_no_clip_that_they_caption(
+    built: Path,
+) -> None:
+    folds = [
+        [json.loads(line) for line in path.read_text().splitlines()] for path in built.glob("scores-fine-tuned/*.jsonl")
+    ]
+    assert len(folds) == 5
+    assert sorted(row["video"] for rows in folds for row in rows if row["split"] == "test") == sorted(
+        f"{number}.mp4" for number in range(10)
+    )
+    for rows in folds:
+        assert [[row["split"] for row in rows].count(split) for split in ("test", "val", "train")] == [2, 2, 6]
 
 
 def test_the_captioners_that_are_shipped_load_by_their_rows(
