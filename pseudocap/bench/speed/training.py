@@ -53,7 +53,7 @@ def make_step(kind: str, videos: int, frames: int, captions: int = 1) -> Callabl
             loss = model(tokens, memory, attention_mask=mask.long(), labels=labels).loss
         else:
             # Padded on the right, where no token looks, so without a mask; each caption with its video.
-            repeated = memory[torch.arange(len(memory)).repeat_interleave(captions)]
+            repeated = memory[torch.arange(len(memory)).repeat_interleave(len(tokens) // len(memory))]
             loss = caption_loss(model.decoder.hidden(tokens, repeated), model.decoder.vocabulary, labels, chunk=None)
         loss.backward()
         optimiser.step()
