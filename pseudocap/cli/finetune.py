@@ -128,10 +128,10 @@ def run(args: argparse.Namespace) -> int:
     begun = _begun(args)
     _refuse_mistakes(args)
     corpus = _corpus(args)
-    args.val_share = _validating_share(corpus, args.val_share, args.seed)
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
-    settings = _settings(args, read_config(start.folder), begun)
     try_to_write(args.out / "best")
+    args.val_share = _validating_share(corpus, args.val_share, args.seed)
+    settings = _settings(args, read_config(start.folder), begun)
 
     # Here, after everything that can be checked without torch, which takes seconds to be imported.
     from dataclasses import replace

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.small_worlds import PREPROCESS, write_world
 from helpers.torch_free import TorchFree
 
@@ -193,7 +194,8 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     words = ["learn", str(films), "--start", str(start), "--steps", "30", *TEACHER]
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0
     command = [sys.executable, "-m", "pseudocap", *words, "--out", str(tmp_path / "killed")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    threads = str(torch.get_num_threads())  # other sums of the same numbers end in other bits
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": threads}
     with (tmp_path / "errors").open("w") as errors:
         run = subprocess.Popen(command, env=environment, stderr=errors, stdout=subprocess.DEVNULL)
     while not list((tmp_path / "killed").glob("train/run/checkpoints/*.ckpt")):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,14 +67,14 @@ def children(pid: int) -> list[int]:
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 def test_workers_that_are_killed_are_replaced_and_an_end_answers_who_waits(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", 4)
-    (tmp_path / "scratch").mkdir()
+    scratch = Path(tempfile.mkdtemp(prefix="s"))  # short: the workers' sockets lie below
 
     def caption(url: str) -> int:
         with film.open("rb") as file:
             return httpx.post(f"{url}/caption", files={"file": file}, timeout=120, trust_env=False).status_code
 
     words = ("--checkpoint", "toy-mixed", "--host", "127.0.0.2")  # the address that is printed is one that is answered
-    with process(*words, scratch=tmp_path / "scratch") as (running, url):
+    with process(*words, scratch=scratch) as (running, url):
         assert caption(url) == 200
         workers = [worker for forker in children(running.pid) for worker in children(forker)]
         assert len(workers) == 2
@@ -88,4 +90,5 @@ def test_workers_that_are_killed_are_replaced_and_an_end_answers_who_waits(tmp_p
             running.send_signal(signal.SIGTERM)
             assert [answer.result() for answer in answers] == [200] * 8
         assert running.wait(60) == 0
-    assert not list((tmp_path / "scratch").glob("pseudocap-serve-*"))
+    assert not list(scratch.glob("pseudocap-serve-*"))
+    shutil.rmtree(scratch)
