@@ -123,8 +123,8 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         for each in findings:
             figures = ", ".join(f"{name} {value:.2f}" for name, value in each.scores.items())
-            said = "; ".join(each.problems) or each.skipped or "as it says"
-            print(f"{each.name}: {said}{f' ({figures})' if figures else ''}")
+            finding = "; ".join(each.problems) or each.skipped or "as it says"
+            print(f"{each.name}: {finding}{f' ({figures})' if figures else ''}")
             if each.not_scored:
                 print(f"  not scored: {each.not_scored}")
     return 1 if any(each.problems for each in findings) else 0

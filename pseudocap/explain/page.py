@@ -102,11 +102,11 @@ def _film(number: int, film: PageFilm) -> str:
         truth += f"<details><summary>reference captions</summary><ul>{people}</ul></details>"
     note = f"<p class=note>{escape(film.note)}</p>" if film.note else ""
     rows = "".join(
-        f"<tr><th><button class=said aria-pressed=false data-said={index}>{escape(each.captioner)}</button>"
+        f"<tr><th><button class=captioner aria-pressed=false>{escape(each.captioner)}</button>"
         f"{'<small class=toy>toy</small>' if each.toy else ''}</th>"
         f"<td class=caption>{escape(each.explanation.caption) or '<i>(empty)</i>'}"
         f"{f'<small class=verdict>{escape(each.verdict)}</small>' if each.verdict else ''}</td></tr>"
-        for index, each in enumerate(film.captions)
+        for each in film.captions
     )
     return (
         f"<section data-film={number}><h2>{escape(film.title)}</h2>{note}<div class=pair><div>{player}{truth}</div>"
@@ -182,7 +182,6 @@ def _data(film: PageFilm) -> dict[str, Any]:
             frames.append([f"data:image/jpeg;base64,{file}" for file in files])
         captions.append(
             {
-                "captioner": each.captioner,
                 "words": explained.words,
                 "layers": explained.layers,
                 "grid": explained.grid,
@@ -195,7 +194,7 @@ def _data(film: PageFilm) -> dict[str, Any]:
                 "by_video": _integers(explained.by_video),
             }
         )
-    return {"frames": frames, "said": captions, "scale": SCALE}
+    return {"frames": frames, "captions": captions, "scale": SCALE}
 
 
 def _sinks(explained: Explanation) -> dict[str, Any]:

@@ -47,8 +47,8 @@ def text_share(frames: np.ndarray) -> float:
 
 def _text_cells(frame: np.ndarray) -> float:
     every = max(1, round(min(frame.shape[:2]) / SIDE))
-    light = frame[::every, ::every].astype(np.int16) @ np.array([2, 5, 1], np.int16) >> 3
-    step = light[:, 2:] - light[:, :-2]
+    grey = frame[::every, ::every].astype(np.int16) @ np.array([2, 5, 1], np.int16) >> 3
+    step = grey[:, 2:] - grey[:, :-2]
     rises, falls = step > STEP, step < -STEP
     strokes = np.zeros_like(rises)
     for apart in range(2, STROKE + 1):

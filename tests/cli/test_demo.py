@@ -203,10 +203,10 @@ def test_the_shipped_regimes_fill_a_page_that_works_in_a_browser(
     with Chromium(tmp_path / "profile") as browser:
         browser.go((tmp_path / "demo.html").as_uri())
         browser.wait("document.querySelector('video').readyState >= 2")
-        for place, said in enumerate(film["captions"]):
-            browser.value(f"document.querySelectorAll('button.said')[{place}].click()")
+        for index, each in enumerate(film["captions"]):
+            browser.value(f"document.querySelectorAll('button.captioner')[{index}].click()")
             words = browser.value("[...document.querySelectorAll('.words button')].map((each) => each.textContent)")
-            assert words == said["caption"].split()
+            assert words == each["caption"].split()
         assert browser.complaints == []
 
 

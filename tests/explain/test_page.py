@@ -98,7 +98,7 @@ def test_the_page_parses_and_what_is_said_stays_text(page: Path) -> None:
     said = [text for tag, text in reader.texts if tag == "td"]
     assert f"a dog {NASTY}" in said
     (data,) = [text for tag, text in reader.texts if tag == "script" and text.startswith("[")]
-    assert json.loads(data)[0]["said"][0]["words"] == ["a", "dog", NASTY]
+    assert json.loads(data)[0]["captions"][0]["words"] == ["a", "dog", NASTY]
 
 
 def test_the_page_names_no_address_outside_itself(page: Path) -> None:
@@ -119,7 +119,7 @@ def test_captioners_that_watched_the_same_frames_share_them(page: Path) -> None:
     assert data is not None
     (film,) = json.loads(data[1])
     assert [len(frames) for frames in film["frames"]] == [3]
-    assert np.allclose(np.array(film["said"][0]["time"]).sum(axis=-1), film["scale"])
+    assert np.allclose(np.array(film["captions"][0]["time"]).sum(axis=-1), film["scale"])
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def sunk(page: Path) -> Path:
 def test_sinks_are_in_the_page_of_the_mean_and_of_each_adapter(sunk: Path) -> None:
     data = re.search(r'<script id="data"[^>]*>(.*?)</script>', sunk.read_text(encoding="utf-8"), flags=re.DOTALL)
     assert data is not None
-    sinks = json.loads(data[1])[0]["said"][0]["sinks"]
+    sinks = json.loads(data[1])[0]["captions"][0]["sinks"]
     assert sinks == {"space": [[0, 0, 6000, 0]] * 3, "time": [[0, 0, 0]] * 3}
 
 
@@ -158,9 +158,9 @@ def test_a_toy_is_marked_beside_its_name_and_a_film_that_it_left_alone_has_no_se
 def test_in_a_browser_a_sink_is_crossed_and_has_no_heat(sunk: Path, tmp_path: Path) -> None:
     with Chromium(tmp_path / "profile") as browser:
         browser.go(sunk.as_uri())
-        told = browser.wait("document.querySelector('.told')?.textContent")
-        assert "Attention sinks: 1 crossed region (60 % of the attention at every word" in told
-        assert "the region with the most attention has 13 %" in told
+        summary = browser.wait("document.querySelector('.summary')?.textContent")
+        assert "Attention sinks: 1 crossed region (60 % of the attention at every word" in summary
+        assert "the region with the most attention has 13 %" in summary
         assert browser.complaints == []
 
 
@@ -203,7 +203,7 @@ def test_in_a_browser_the_film_is_there_and_a_word_changes_the_heat_map(browser:
     browser.value(f"{WORDS}[1].click()")
     second = picture_after(browser, first)  # of the same frame
     assert browser.value(f"{WORDS}.map((button) => button.getAttribute('aria-pressed'))") == ["false", "true", "false"]
-    assert "At “dog” the region" in browser.value("document.querySelector('.told').textContent")
+    assert "At “dog” the region" in browser.value("document.querySelector('.summary').textContent")
     browser.value("(() => { const s = document.querySelector('select'); s.value = '1'; s.onchange(); })()")
     picture_after(browser, second)
     most = "[...document.querySelectorAll('.frame')].findIndex((frame) => frame.classList.contains('most'))"
@@ -214,11 +214,11 @@ def test_in_a_browser_the_film_is_there_and_a_word_changes_the_heat_map(browser:
 @needs_chromium
 def test_in_a_browser_each_captioner_has_its_own_words_and_one_that_says_nothing_none(browser: Chromium) -> None:
     assert browser.value(f"{WORDS}.map((button) => button.textContent)") == ["a", "dog", NASTY]
-    browser.value("document.querySelectorAll('button.said')[1].click()")
+    browser.value("document.querySelectorAll('button.captioner')[1].click()")
     assert browser.value(f"{WORDS}.map((button) => button.textContent)") == ["two", "cats"]
-    browser.value("document.querySelectorAll('button.said')[2].click()")
+    browser.value("document.querySelectorAll('button.captioner')[2].click()")
     assert browser.value("document.querySelector('.words').textContent") == "The caption is empty."
-    browser.value("document.querySelectorAll('button.said')[0].click()")
+    browser.value("document.querySelectorAll('button.captioner')[0].click()")
     assert browser.value(f"{WORDS}.length") == 3
 
 

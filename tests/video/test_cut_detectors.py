@@ -66,7 +66,7 @@ def test_a_fade_through_black_separates_shots_and_black_belongs_to_neither() -> 
 
 
 @content
-def test_only_the_last_frames_are_held(tmp_path: Path) -> None:
+def test_only_the_last_frames_are_held() -> None:
     alive: list[int] = []
 
     def counted() -> Iterator[Frame]:

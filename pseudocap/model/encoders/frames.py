@@ -82,7 +82,6 @@ class FramesEncoder(Encoder):
             side = getattr(getattr(network, "config", None), "patch_size", 1)
         else:
             side = image_models.patch_side(network)
-        if library == image_models.TIMM:
             index = image_models.stage_index(network, config.stage, config.architecture)
             self._grid_of = functools.partial(image_models.timm_grid, index=index)
         self.size_multiple = side if isinstance(side, int) and config.size % side == 0 else 1
