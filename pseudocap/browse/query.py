@@ -51,14 +51,14 @@ class RowQuery:
             raise InputError(f"page is {self.page} and must be at least 1")
 
     @classmethod
-    def of(cls, asked: Mapping[str, str]) -> RowQuery:
+    def of(cls, query: Mapping[str, str]) -> RowQuery:
         """Read a query from the names and values of an address."""
         return cls(
-            **{name: asked.get(name, "") for name in ("text", "verdict", "decision")},
-            low=_number(asked, "low"),
-            high=_number(asked, "high"),
-            sort=asked.get("sort", "order"),
-            page=int(_number(asked, "page") or 1),
+            **{name: query.get(name, "") for name in ("text", "verdict", "decision")},
+            low=_number(query, "low"),
+            high=_number(query, "high"),
+            sort=query.get("sort", "order"),
+            page=int(_number(query, "page") or 1),
         )
 
     def condition(self) -> tuple[str, list[object]]:
@@ -80,8 +80,8 @@ class RowQuery:
         return SORTS[self.sort]
 
 
-def _number(asked: Mapping[str, str], name: str) -> float | None:
-    if not (text := asked.get(name, "").strip()):
+def _number(query: Mapping[str, str], name: str) -> float | None:
+    if not (text := query.get(name, "").strip()):
         return None
     try:
         value = float(text)

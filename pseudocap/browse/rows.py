@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from os import PathLike
 from pathlib import Path
 
 from pseudocap.data.corpora.own import read_own
@@ -58,7 +57,7 @@ def read_browse_rows(path: Path, *, videos: Path | None = None) -> Iterator[Brow
     return label_rows(path, videos) if holds_labels(path) else caption_rows(path, videos)
 
 
-def label_rows(folder: Path, videos: str | PathLike[str] | None = None) -> Iterator[BrowseRow]:
+def label_rows(folder: Path, videos: Path | None = None) -> Iterator[BrowseRow]:
     """Read every label of a run, in its order, one row group in memory at a time."""
     for path in label_files(folder):
         root = str(videos) if videos is not None else read_root(path)

@@ -14,7 +14,7 @@ import json
 import sqlite3
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -33,6 +33,7 @@ FORMAT = 1
 LONGEST = 2000  # characters of a caption
 DECISIONS = ("", "accepted", "rejected")
 HOLDING = "the rows"
+SENT = ("id", "video", "start", "end", "still", "original", "confidence", "error", "caption", "decision", "version")
 
 SCHEMA = """
 CREATE TABLE rows (
@@ -40,7 +41,7 @@ CREATE TABLE rows (
     start REAL, "end" REAL, still INTEGER NOT NULL, original TEXT NOT NULL, confidence REAL,
     verdicts TEXT NOT NULL, error TEXT NOT NULL, rest TEXT NOT NULL,
     caption TEXT NOT NULL, searched TEXT NOT NULL, words INTEGER NOT NULL,
-    decision TEXT NOT NULL DEFAULT '', version INTEGER NOT NULL DEFAULT 0, editor TEXT, edited_at TEXT
+    decision TEXT NOT NULL, version INTEGER NOT NULL, editor TEXT, edited_at TEXT
 );
 CREATE TABLE verdicts (verdict TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (verdict, number)) WITHOUT ROWID;
 CREATE TABLE changes (
@@ -169,7 +170,7 @@ class BrowseStore:
         """Change a row of this version: its caption, which accepts it unless another decision is given, or the decision
         alone. Return the row as the page displays it."""
         with self._lock, self.journal.alone() as append:
-            self._apply(self.journal.news())
+            self._apply_news()
             row = self._current(row_id, version)
             if row["start"] is None and row["error"]:
                 raise InputError(f"{row['video']} gave no clip ({row['error']}), so there is nothing to caption")
@@ -179,13 +180,13 @@ class BrowseStore:
                 raise InputError("this row has no caption to accept; write one")
             if (text, decided) != (row["caption"], row["decision"]):
                 append(_entry(row, editor, caption=text, decision=decided))
-                self._apply(self.journal.news())
+                self._apply_news()
         return self._displayed(row_id)
 
     def undo(self, editor: str) -> dict[str, Any]:
         """Take back the last change of this person that is not taken back yet, by another change."""
         with self._lock, self.journal.alone() as append:
-            self._apply(self.journal.news())
+            self._apply_news()
             with connected(self.index, HOLDING) as connection:
                 latest = "SELECT * FROM changes WHERE NOT undone AND {} ORDER BY position DESC LIMIT 1"
                 last = connection.execute(latest.format("editor = ?"), (editor,)).fetchone()
@@ -198,7 +199,7 @@ class BrowseStore:
                 raise StaleError(problem, {"row": _for_page(row)})
             before = {"caption": last["caption"], "decision": last["decision"]}
             append({**_entry(row, editor, **before), "undoes": last["version"]})
-            self._apply(self.journal.news())
+            self._apply_news()
         return self._displayed(row["id"])
 
     def _number_of(self, where: str) -> int:
@@ -221,11 +222,11 @@ class BrowseStore:
     def _catch_up(self) -> None:
         """Apply what another server of the same journal has written."""
         with self._lock:
-            self._apply(self.journal.news())
+            self._apply_news()
 
-    def _apply(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        """Apply entries of the journal to the rows."""
-        entries = list(entries)
+    def _apply_news(self) -> None:
+        """Apply what the journal has gained to the rows."""
+        entries = self.journal.news()
         if not entries:
             return
         with connected(self.index, HOLDING) as connection:
@@ -258,16 +259,13 @@ class BrowseStore:
                 connection.execute(
                     "INSERT INTO changes (id, version, editor, caption, decision) VALUES (?, ?, ?, ?, ?)", was
                 )
+        except DataError:
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, DataError):
-                raise
             raise DataError(
                 f"{self.journal.path} has an entry that is no change of a row ({error!r:.80}); name another folder "
                 "with --out"
             ) from error
-
-
-SENT = ("id", "video", "start", "end", "still", "original", "confidence", "error", "caption", "decision", "version")
 
 
 def checked_caption(text: object) -> str:
@@ -284,10 +282,10 @@ def checked_caption(text: object) -> str:
 
 def _record(numbered: tuple[int, BrowseRow]) -> tuple[object, ...]:
     number, row = numbered
-    place = (number, row.id, _text(row.video), _text(row.path), row.start, row.end, row.still)
+    clip = (number, row.id, _text(row.video), _text(row.path), row.start, row.end, row.still)
     found = (_text(row.caption), row.confidence, json.dumps(row.verdicts), row.error, json.dumps(dict(row.rest)))
     caption = (_text(row.caption), _searched(row.caption, row.video), len(row.caption.split()))
-    return (*place, *found, *caption, "", 0, None, None)
+    return (*clip, *found, *caption, "", 0, None, None)
 
 
 def _text(text: str) -> str:
@@ -326,22 +324,5 @@ def _for_page(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _state(row: sqlite3.Row) -> RowState:
-    plain = (
-        "id",
-        "video",
-        "start",
-        "end",
-        "caption",
-        "original",
-        "decision",
-        "version",
-        "editor",
-        "edited_at",
-        "error",
-    )
-    return RowState(
-        **{name: row[name] for name in plain},
-        confidence=row["confidence"],
-        verdicts=tuple(json.loads(row["verdicts"])),
-        rest=json.loads(row["rest"]),
-    )
+    stored = {field.name: row[field.name] for field in fields(RowState)}
+    return RowState(**{**stored, "verdicts": tuple(json.loads(row["verdicts"])), "rest": json.loads(row["rest"])})

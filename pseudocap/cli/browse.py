@@ -55,7 +55,8 @@ def run(args: argparse.Namespace) -> int:
         try_to_write(edits)
     from pseudocap.browse.store import BrowseStore
 
-    with tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch:
+    # A request that is under way when the server ends may open the file once more while its folder is removed.
+    with tempfile.TemporaryDirectory(prefix="pseudocap-", ignore_cleanup_errors=True) as scratch:
         store = BrowseStore(Path(scratch) / "rows.sqlite", edits)
         return _export(args, store) if args.export else _serve(args, store)
 

@@ -64,7 +64,7 @@ def test_rows_are_searched_filtered_and_sorted(store: BrowseStore, query: dict[s
 
 
 def test_a_query_that_cannot_be_says_what_could() -> None:
-    for asked, complaint in (
+    for query, complaint in (
         ({"sort": "confidance"}, "did you mean 'confidence'"),
         ({"decision": "maybe"}, "must be one of undecided, accepted"),
         ({"low": "x"}, "low is 'x' and must be a number"),
@@ -73,7 +73,7 @@ def test_a_query_that_cannot_be_says_what_could() -> None:
         ({"page": "-1"}, "page is -1"),
     ):
         with pytest.raises(InputError, match=complaint):
-            RowQuery.of(asked)
+            RowQuery.of(query)
     assert RowQuery.of({"text": "a b", "low": " 0.5", "page": "3"}) == RowQuery(text="a b", low=0.5, page=3)
 
 

@@ -1,4 +1,4 @@
-"""Serve the page on which a rater judges: only the clips of the audit, by number.
+"""Serve the page on which a rater judges: only the clips of the audit, by the pair's id.
 
     GET  /api/next?rater=R                  the first pair that R has not judged, and how far R has come
     POST /api/answer {rater, pair, better, left, right}   keep an answer, then as /api/next

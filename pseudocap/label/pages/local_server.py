@@ -74,11 +74,11 @@ class StaleError(PseudocapError):
 
 
 def assemble_page(package: str) -> str:
-    """Return a package's page.html with the shared style and script in their places."""
+    """Return a package's page.html with the shared style, player and script at their marks."""
     page = files(package).joinpath("page.html").read_text(encoding="utf-8")
-    for name, mark in (("page.css", "/* page.css */\n"), ("page.js", "// page.js\n")):
+    for name, mark in (("page.css", "/* {} */\n"), ("player.html", "<!-- {} -->\n"), ("page.js", "// {}\n")):
         shared = files("pseudocap.label.pages").joinpath(name).read_text(encoding="utf-8")
-        page = page.replace(mark, shared, 1)
+        page = page.replace(mark.format(name), shared, 1)
     return page
 
 

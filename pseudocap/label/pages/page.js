@@ -1,6 +1,6 @@
 "use strict";
 // What the pages share: requests to their server, and the player, which plays one clip of a file again and again.
-// A page has the elements #problem, #stage (with #video, #still, #frame, #why, #elapsed) and a function draw().
+// A page has an element #problem, the player (player.html) and a function draw().
 const $ = (id) => document.getElementById(id);
 const video = $("video");
 let busy = false;
@@ -62,13 +62,13 @@ function showFrame(why) {
 }
 
 function cannotPlay() {
-  if (playing && video.src) showFrame("This browser cannot play the file. Shown is the frame at the centre of the clip.");
+  if (playing && video.src) showFrame("This browser cannot play the file. The frame at the centre of the clip is displayed instead.");
 }
 
 video.addEventListener("error", cannotPlay);
 video.addEventListener("loadedmetadata", () => { if (!video.videoWidth) cannotPlay(); });  // only its sound is known
 video.addEventListener("ended", () => { if (playing) replay(); });
-$("frame").addEventListener("error", () => { $("why").textContent = "Neither the file nor a frame of it can be shown."; });
+$("frame").addEventListener("error", () => { $("why").textContent = "Neither the file nor a frame of it can be displayed."; });
 
 // Media fragments stop at an end but do not loop, and timeupdate comes four times a second: too late to be unseen.
 function watch() {

@@ -22,7 +22,7 @@ from pseudocap.types import Clip, Segment, Transcript
 MANY = [label(f"film{film}.mp4", 8.0 * k, 8.0 * k + 8, f"{film} {k}") for film in range(40) for k in range(50)]
 
 
-def said(clip: Clip, *segments: tuple[float, float, str]) -> str | None:
+def speech(clip: Clip, *segments: tuple[float, float, str]) -> str | None:
     spoken = tuple(Segment(start=start, end=end, text=text) for start, end, text in segments)
     return speech_in_transcripts([clip], [Transcript(video="film", segments=spoken)]).get(clip)
 
@@ -52,7 +52,7 @@ def test_labels_that_failed_or_that_a_filter_refused_are_not_drawn() -> None:
 def test_a_segment_belongs_to_the_one_clip_that_holds_its_middle() -> None:
     segments = ((0.0, 3.0, "one"), (7.0, 8.5, "two"), (7.9, 9.0, "three"), (20.0, 21.0, "four"))
     clips = [Clip(source="x/film.mp4", start=8.0 * k, end=8.0 * k + 8) for k in range(3)]
-    assert [said(clip, *segments) for clip in clips] == ["one two", "three", "four"]
+    assert [speech(clip, *segments) for clip in clips] == ["one two", "three", "four"]
 
 
 def test_the_words_of_a_clip_are_those_that_the_teacher_of_speech_hears(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_a_name_with_dots_is_matched_as_a_whole(called: str) -> None:
 
 
 def test_a_clip_in_which_nobody_speaks_has_no_words() -> None:
-    assert said(Clip(source="film.mp4", start=0, end=8), (8.0, 9.0, "later")) is None
-    assert said(Clip(source="another.mp4", start=0, end=8), (1.0, 2.0, "elsewhere")) is None
+    assert speech(Clip(source="film.mp4", start=0, end=8), (8.0, 9.0, "later")) is None
+    assert speech(Clip(source="another.mp4", start=0, end=8), (1.0, 2.0, "elsewhere")) is None
 
 
 def test_speech_that_was_labelled_is_found_clip_by_clip() -> None:
@@ -97,7 +97,7 @@ def test_pairs_are_taken_in_the_order_of_the_draw_past_silent_clips_and_lost_fil
     assert all("film1.mp4" in problem and "FFmpeg" in problem for problem in draw.missing)
 
 
-def test_no_pair_at_all_is_told_with_its_reason(tmp_path: Path) -> None:
+def test_no_pair_at_all_is_reported_with_its_reason(tmp_path: Path) -> None:
     lost = draw_candidates([label(str(tmp_path / "lost.mp4"), 0, 8, "a")], n=1, seed=0)
     with pytest.raises(DataError, match="must be called 'lost'"):
         pair_up(lost, {}, n=1)

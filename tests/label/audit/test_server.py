@@ -56,18 +56,18 @@ def test_answers_lead_from_pair_to_pair_and_undo_leads_back(server: AuditServer)
 def test_the_texts_stand_on_the_sides_that_the_seed_says_and_nothing_else_tells_them_apart(server: AuditServer) -> None:
     sides = set()
     for rater in ("anna", "bert", "carl", "dora"):
-        shown = json.loads(ask(server, f"/api/next?rater={rater}")[1])["pair"]
-        pair = server.audit.store.pairs[shown["id"]]
+        displayed = json.loads(ask(server, f"/api/next?rater={rater}")[1])["pair"]
+        pair = server.audit.store.pairs[displayed["id"]]
         left = left_of(pair.id, seed=0, rater=rater)
         sides.add(left)
-        assert [shown["left"], shown["right"]] == (
+        assert [displayed["left"], displayed["right"]] == (
             [pair.pseudolabel, pair.asr] if left == "pseudolabel" else [pair.asr, pair.pseudolabel]
         )
-        assert set(shown) == {"id", "start", "end", "left", "right", "answer"}
+        assert set(displayed) == {"id", "start", "end", "left", "right", "answer"}
     assert sides == {"pseudolabel", "asr"}
 
 
-def test_an_answer_that_cannot_be_is_told_and_not_kept(server: AuditServer) -> None:
+def test_an_answer_that_cannot_be_is_reported_and_not_kept(server: AuditServer) -> None:
     state = json.loads(ask(server, "/api/next")[1])
     for change, complaint in (
         ({"better": "both"}, "better is 'both'"),
@@ -77,9 +77,9 @@ def test_an_answer_that_cannot_be_is_told_and_not_kept(server: AuditServer) -> N
         ({"rater": "\n"}, "rater is"),
         ({"rater": 7}, "rater is 7"),
     ):
-        status, said = post(server, "/api/answer", answer_to(state, **change))
+        status, answer = post(server, "/api/answer", answer_to(state, **change))
         assert status == 400
-        assert complaint in said["problem"]
+        assert complaint in answer["problem"]
     assert post(server, "/api/answer", [1])[0] == 400
     assert post(server, "/api/answer", "x" * 20_000)[0] == 413
     assert post(server, "/api/else", {})[0] == 404
@@ -205,8 +205,8 @@ def test_the_frame_is_the_one_at_the_centre_of_the_clip(server: AuditServer, fil
 
     response, body = ask(server, f"/frame/{some_pairs(2)[1].id}")
     assert response.headers["Content-Type"] == "image/jpeg"
-    shown = np.asarray(Image.open(io.BytesIO(body))).mean()
-    assert abs(shown - (40 + 180 * 15 // 20)) < 6  # the film grows brighter: frame 15 of 20, at 1.5 s of 2
+    brightness = np.asarray(Image.open(io.BytesIO(body))).mean()
+    assert abs(brightness - (40 + 180 * 15 // 20)) < 6  # the film grows brighter: frame 15 of 20, at 1.5 s of 2
 
     film.unlink()
     assert ask(server, f"/clip/{some_pairs(1)[0].id}")[0].status == 404
