@@ -129,8 +129,8 @@ def run(args: argparse.Namespace) -> int:
     _refuse_mistakes(args)
     corpus = _corpus(args)
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
-    try_to_write(args.out / "best")
     args.val_share = _validating_share(corpus, args.val_share, args.seed)
+    try_to_write(args.out / "best")
     settings = _settings(args, read_config(start.folder), begun)
 
     # Here, after everything that can be checked without torch, which takes seconds to be imported.
@@ -225,17 +225,17 @@ def _corpus(args: argparse.Namespace) -> Corpus:
 
 
 def _validating_share(corpus: Corpus, share: float, seed: int) -> float:
-    """Return the share to hold out: a larger one where it would leave less than the two rows that CIDEr-D takes."""
+    """Return the share to hold out: a larger one where it comes to less than the two videos that CIDEr-D takes."""
     from pseudocap.data.corpora.splits import hold_out
     from pseudocap.data.videos import plain_name
 
-    split = corpus if "val" in corpus.splits else hold_out(corpus, share, seed=seed)
-    if "val" in split.splits and len(split.split("val").rows) > 1:
-        return share
     videos = {plain_name(row.video) for row in corpus.split("train").rows}
-    if "val" in corpus.splits or not share or len(videos) < 3:
+    if "val" not in corpus.splits and share and len(videos) > 2:
+        return max(share, 2 / len(videos))
+    split = corpus if "val" in corpus.splits else hold_out(corpus, share, seed=seed)
+    if "val" not in split.splits or len(split.split("val").rows) < 2:  # stretches of one video suffice
         raise DataError(TOO_FEW_TO_VALIDATE)
-    return 2 / len(videos)
+    return share
 
 
 def _videos(args: argparse.Namespace) -> Path:

@@ -98,7 +98,7 @@ def stages(shop: Workshop, plan: LearnPlan, machine: Machine) -> list[Stage]:
 def teacher_words(plan: LearnPlan, machine: Machine) -> tuple[str, ...]:
     """Return the options of `pseudocap label`: a captioner that teaches itself samples several captions of a clip."""
     samples = SAMPLES if plan.teaches_itself else ()
-    seconds = ("--clip-seconds", f"{plan.clip_seconds:g}", "--min-seconds", f"{min(1.0, plan.clip_seconds):g}")
+    seconds = ("--clip-seconds", f"{plan.clip_seconds:g}", "--min-seconds", f"{plan.min_seconds:g}")
     batch = ("--batch-size", str(machine.label_batch), "--seed", str(plan.seed))
     return ("--teacher", plan.teacher, *samples, *seconds, *batch)
 
@@ -240,18 +240,14 @@ def _tune(shop: Workshop, plan: LearnPlan, machine: Machine) -> Stage:
         resume = resume_words(folder / "run")
         if not resume and (folder / "run").exists():
             shutil.rmtree(folder / "run")  # killed before its first checkpoint
-        rows = (shop.folder(CAPTIONS) / f"{PEOPLE}.jsonl").read_text(encoding="utf-8").splitlines()
-        videos = len({json.loads(row)["video"] for row in rows})
-        share = ("--val-share", f"{max(0.1, 2 / videos):.4f}")  # CIDEr-D, which stops it, takes two videos
-        shop.verb(*words, *share, "--device", machine.device, *resume)
+        shop.verb(*words, "--device", machine.device, *resume)
         return {"command": command_text(words)}
 
     return Stage(name=TUNE, settings={"code": CODE, "words": words}, make=tune, needs=(TRAIN,))
 
 
 def _copy(source: Path, folder: Path) -> Mapping[str, Any]:
-    for path in source.iterdir():
-        shutil.copy2(path, folder / path.name)
+    shutil.copytree(source, folder, dirs_exist_ok=True)
     return {"from": source.name}
 
 

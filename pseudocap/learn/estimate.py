@@ -20,7 +20,6 @@ from pseudocap.label.teachers.base import Teacher, View
 from pseudocap.learn.plan import LABELS, MEMORIES, REPORT, TRAIN, LearnPlan
 from pseudocap.memory import Memory
 from pseudocap.types import Clip
-from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
 from pseudocap.video.tensors import decode_clip, pad_clips
 
@@ -29,9 +28,8 @@ PROBED = 2  # clips
 STATED = {"cpu": 2.2, "gpu": 1 / 9}
 VALIDATIONS = 10
 ROOM = 1.1  # times what is estimated must be free
-COPIES = (
-    7  # of the adapters in float32: weights and two moments in a checkpoint, best, last, captioner, one being written
-)
+# Of the adapters in float32: weights and two moments in a checkpoint, best, last, captioner, one being written
+COPIES = 7
 ROW_BYTES = 4096  # of a clip, in labels, captions and indices
 
 
@@ -80,7 +78,7 @@ def estimate(
 ) -> Estimate:
     """Time labelling, encoding, a step and a caption on some clips. `teacher` is None where it would be fetched."""
     clips = probed_clips(plan)
-    sight, encoding = _timed(lambda: [_decoded(path, clip, model) for path, clip in clips])
+    sight, encoding = _timed(lambda: [_decoded(clip, model) for clip in clips])
     memory, encoding_on = _timed(lambda: model.encode(*pad_clips(sight)))
     encoding = (encoding + encoding_on) / len(clips)
     _, captioning = _timed(lambda: model.describe(memory, **Decoding().generate_options()))
@@ -108,37 +106,33 @@ def estimate(
     )
 
 
-def probed_clips(plan: LearnPlan) -> list[tuple[str, Clip]]:
+def probed_clips(plan: LearnPlan) -> list[Clip]:
     """Return the first clips of some videos that lie far apart in the folder."""
     apart = max(1, len(plan.videos) // PROBED)
-    found = []
-    for video in plan.videos[::apart][:PROBED]:
-        path = str(Path(plan.root) / video.name)
-        shortest = min(1.0, plan.clip_seconds)
-        clips = plan_clips(path, video.seconds, clip_seconds=plan.clip_seconds, min_seconds=shortest)
-        found.append((path, clips[0]))
-    return found
+    return [plan.clips_of(video)[0] for video in plan.videos[::apart][:PROBED]]
 
 
 def _timed(work: Any) -> tuple[Any, float]:
     started = time.perf_counter()
     done = work()
+    if torch.cuda.is_available():  # whose work is queued
+        torch.cuda.synchronize()
     return done, time.perf_counter() - started
 
 
-def _decoded(path: str, clip: Clip, model: PseudoCap) -> torch.Tensor:
-    with open_video(path, threads=1) as video:
+def _decoded(clip: Clip, model: PseudoCap) -> torch.Tensor:
+    with open_video(clip.source, threads=1) as video:
         return decode_clip(video, clip, model.config.preprocess)
 
 
-def _labelling(clips: Sequence[tuple[str, Clip]], teacher: Teacher, framing: Framing, seed: int) -> float:
+def _labelling(clips: Sequence[Clip], teacher: Teacher, framing: Framing, seed: int) -> float:
     """Return the seconds that decoding and captioning of one clip take."""
     started = time.perf_counter()
     views = []
-    for path, clip in clips:
-        (decoded,) = decode_planned(path, [clip], framing)
+    for clip in clips:
+        (decoded,) = decode_planned(clip.source, [clip], framing)
         if decoded.problem:
-            raise DecodeError(path, decoded.problem)
+            raise DecodeError(clip.source, decoded.problem)
         views.append(View(clip=clip, frames=decoded.frames, key=view_key(seed, clip, 0)))
     teacher.caption(views)
     return (time.perf_counter() - started) / len(clips)

@@ -24,13 +24,13 @@ from pseudocap.metrics.measures import Measure
 from pseudocap.metrics.references import Floats
 from pseudocap.metrics.resample import difference
 from pseudocap.metrics.suite import Scores, compare, score
-from pseudocap.model.loss import IGNORE
+from pseudocap.regimes.losses import summed_loss
 from pseudocap.stages import Workshop
 from pseudocap.types import Progress
 from pseudocap.video.tensors import batched
 
 BEFORE, AFTER = "before", "after"
-SHOWN = 12  # clips of those that were learned, in the report
+CAPTIONED = 12  # clips of those that were learned, for the report
 BATCH = 16
 MEAN = Measure(rows=lambda predictions: np.zeros((0, 2)), combine=lambda totals: totals[..., 0] / totals[..., 1])
 
@@ -94,7 +94,7 @@ def measure_run(folder: Path, shop: Workshop, plan: LearnPlan, *, device: str, p
         if not path.is_file():
             model = PseudoCap.from_pretrained(captioner, device=device)
             found: dict[str, Any] = {
-                name: caption_memories(model, source, SHOWN if name == LEARNED else None)
+                name: caption_memories(model, source, CAPTIONED if name == LEARNED else None)
                 for name, source in sources.items()
             }
             found["loss"] = losses_of(model, sources[HELD_OUT])
@@ -143,14 +143,7 @@ def losses_of(model: PseudoCap, source: MemorySource) -> dict[str, tuple[float, 
         sample = source.sample(number, None)
         assert sample.memory is not None, "it is a stored memory"
         tokens = model.tokenize(sample.captions[:1])
-        found = model(
-            tokens.input_ids,
-            sample.memory.to(model.device),
-            attention_mask=tokens.attention_mask,
-            labels=tokens.labels,
-        )
-        count = int((tokens.labels[:, 1:] != IGNORE).sum())
-        losses[sample.key] = float(found.loss) * count, count
+        losses[sample.key] = summed_loss(model, tokens, sample.memory.to(model.device))
     return losses
 
 

@@ -2,7 +2,7 @@
 
 The defaults are for somebody with 50 to 5,000 clips that nobody has captioned, and one GPU or none: start from a
 captioner that describes real pictures, learn from what a teacher writes about the clips, hold whole files out, and
-measure on those before and after. Memories of the frozen encoder take the place of packed clips.
+measure on those before and after. Memories of the frozen encoder replace packed clips.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.errors import ConfigError, DataError, DecodeError
 from pseudocap.files.atomic import write_text
-from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Progress
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Clip, Progress
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import probe
 
@@ -42,10 +42,6 @@ class FoundVideo:
     size: int
     seconds: float
 
-    def clips(self, clip_seconds: float) -> int:
-        shortest = min(MIN_SECONDS, clip_seconds)
-        return len(plan_clips(self.name, self.seconds, clip_seconds=clip_seconds, min_seconds=shortest))
-
 
 @dataclass(frozen=True, kw_only=True)
 class LearnPlan:
@@ -69,13 +65,21 @@ class LearnPlan:
     def seconds(self) -> float:
         return sum(video.seconds for video in self.videos)
 
+    @property
+    def min_seconds(self) -> float:
+        return min(MIN_SECONDS, self.clip_seconds)
+
+    def clips_of(self, video: FoundVideo) -> list[Clip]:
+        path = str(Path(self.root) / video.name)
+        return plan_clips(path, video.seconds, clip_seconds=self.clip_seconds, min_seconds=self.min_seconds)
+
     @cached_property
     def counts(self) -> tuple[int, int]:
         """Return the number of clips to learn from and of those held out."""
         held = set(self.held_out)
         counts = [0, 0]
         for video in self.videos:
-            counts[video.name in held] += video.clips(self.clip_seconds)
+            counts[video.name in held] += len(self.clips_of(video))
         return counts[0], counts[1]
 
     @property

@@ -21,10 +21,9 @@ from pseudocap.captioner import PseudoCap
 from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
 from pseudocap.memory import Memory
-from pseudocap.model.loss import IGNORE
 from pseudocap.model.text import CaptionTokens, StopWords
 from pseudocap.regimes.logs import gate_statistics
-from pseudocap.regimes.losses import Losses, Objective, caption_losses
+from pseudocap.regimes.losses import Losses, Objective, caption_losses, summed_loss
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser, use_settings
 from pseudocap.regimes.validation import CaptionValidation, Validation
 from pseudocap.types import Batch
@@ -160,12 +159,7 @@ class Regime(lightning.LightningModule):
 
     def token_losses_of(self, batch: Batch) -> tuple[float, int]:
         """Sum the losses of a batch's captions, which in validation are each video's first, and count their tokens."""
-        tokens = self.tokens_of(batch)
-        output = self.model(
-            tokens.input_ids, self.memory_of(batch), attention_mask=tokens.attention_mask, labels=tokens.labels
-        )
-        count = int((tokens.labels[:, 1:] != IGNORE).sum())
-        return float(output.loss) * count, count
+        return summed_loss(self.model, self.tokens_of(batch), self.memory_of(batch))
 
     @property
     def scores(self) -> Mapping[str, float] | None:

@@ -284,3 +284,10 @@ def _prompts(tokens: CaptionTokens) -> torch.Tensor:
     given_NL = (tokens.labels == IGNORE) & tokens.attention_mask.bool()
     given_NL[:, 0] = False
     return given_NL
+
+
+def summed_loss(model: PseudoCap, tokens: CaptionTokens, memory: Memory) -> tuple[float, int]:
+    """Sum the losses of the tokens of some captions, and count them: sums of several batches add up."""
+    output = model(tokens.input_ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels)
+    count = int((tokens.labels[:, 1:] != IGNORE).sum())
+    return float(output.loss) * count, count

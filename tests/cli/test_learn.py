@@ -202,9 +202,9 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
         assert run.poll() is None, "it ended before it was killed"
         time.sleep(0.02)
     run.send_signal(number)
-    ended, said = run.wait(), (tmp_path / "errors").read_text()
-    assert number == signal.SIGKILL or (ended == 128 + number and "run the same command again" in said), said
-    assert "--resume" not in said, "a stage by itself"
+    ended, reported = run.wait(), (tmp_path / "errors").read_text()
+    assert number == signal.SIGKILL or (ended == 128 + number and "run the same command again" in reported), reported
+    assert "--resume" not in reported, "a stage by itself"
     assert not (tmp_path / "killed" / "train" / "done.json").exists()
     labelled = times(tmp_path / "killed" / "labels")
     assert main([*words, "--out", str(tmp_path / "killed")]) == 0

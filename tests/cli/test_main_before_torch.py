@@ -22,6 +22,9 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes(b"no film")
     (folder / "captions.csv").write_text("video,caption\nfilm.mp4,a film\nother.mp4,another film\n")
     (folder / "absent.csv").write_text("video,caption\nfilm.mp4,a film\ngone.mp4,another film\n")
+    (folder / "stretches.csv").write_text(
+        "video,caption,split,start,end\nfilm.mp4,a film,train,0,1\nother.mp4,a film,val,0,1\nother.mp4,a film,val,1,2\n"
+    )
     (folder / "tests.csv").write_text("video,caption,split\nfilm.mp4,a film,test\n")
     (folder / "broken.csv").write_text("video,captoin\nfilm.mp4,a film\n")
     (folder / "empty").mkdir()
@@ -88,7 +91,8 @@ def test_a_file_that_is_no_film_is_told_at_once(torch_free: TorchFree, workdir: 
         ("--data msrvtt:empty", "empty holds no annotations of MSR-VTT"),
         ("--data tests.csv", "no row is for training"),
         ("--data absent.csv", "1 of 2 videos are not below . (gone.mp4, ..)"),
-        ("--data captions.csv --from toy-mixed --out film.mp4/run", "--out film.mp4/run cannot be written"),
+        ("--data captions.csv --from toy-mixed --out new/run", "validation needs at least two videos"),
+        ("--data stretches.csv --from toy-mixed --out film.mp4/run", "--out film.mp4/run cannot be written"),
         ("--data captions.csv --videos gone", "gone: there is no such folder"),
         ("--data captions.csv --memories gone", "--memories gone: there is no such folder"),
         ("--data captions.csv --from toy-mixd", "did you mean 'toy-mixed'?"),

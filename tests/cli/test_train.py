@@ -129,7 +129,7 @@ def test_help_explains_every_field_of_ours(capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (["--model.optimisation.lrr", "1"], "did you mean 'model.optimisation.lr'?"),
         (["--model.optimisation.lr", "0"], "optimisation.lr must be above 0"),
@@ -145,12 +145,12 @@ def test_help_explains_every_field_of_ours(capsys: pytest.CaptureFixture[str]) -
     ],
 )
 def test_a_wrong_setting_is_one_line(
-    change: list[str], told: str, world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    change: list[str], message: str, world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*arguments("mixed", world, backbones, tmp_path / "run"), *change]) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(error) == 1
-    assert told in error[0]
+    assert message in error[0]
 
 
 def test_one_plugin_and_no_logger_are_settings_like_others(
@@ -291,7 +291,7 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"--batch-size": "0"}, "--batch-size must be at least 1"),
         ({"--data": "nowhere.jsonl"}, "no such file"),
@@ -302,14 +302,14 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
     ],
 )
 def test_finetune_tells_a_mistake_in_one_line(
-    change: dict[str, str], told: str, world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    change: dict[str, str], message: str, world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
     start.save_pretrained(tmp_path / "start")
     options = {"--from": str(tmp_path / "start"), "--data": str(world / "captions.jsonl"), "--out": str(tmp_path / "r")}
     options |= {"--workers": "0", "--device": "cpu", **change}
     assert main(["finetune", *(word for pair in options.items() for word in pair)]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "r" / "best").exists()
 
 

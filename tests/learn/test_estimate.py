@@ -70,4 +70,4 @@ def test_a_full_disk_is_an_objection(tmp_path: Path) -> None:
 
 
 def test_probed_clips_are_the_first_of_videos_that_lie_apart(plan: LearnPlan) -> None:
-    assert [Path(path).name for path, _ in probed_clips(plan)] == ["0.mp4", "2.mp4"]
+    assert [Path(clip.source).name for clip in probed_clips(plan)] == ["0.mp4", "2.mp4"]

@@ -53,8 +53,8 @@ def own_gradients(backbones: Path, batch: Batch) -> dict[str, torch.Tensor]:
 def test_gradients_are_the_mean_of_the_ranks_and_every_video_is_scored_once(
     backbones: Path, world: Path, tmp_path: Path
 ) -> None:
-    told = run(backbones, world, tmp_path / "two", "ddp", 2)
-    assert "unused" not in told.lower()
+    output = run(backbones, world, tmp_path / "two", "ddp", 2)
+    assert "unused" not in output.lower()
     batches = [
         [torch.load(tmp_path / "two" / f"batch-{s}-{r}.pt", weights_only=False) for r in (0, 1)] for s in range(STEPS)
     ]
