@@ -302,7 +302,12 @@ def test_finetune_ends_with_a_captioner_a_report_and_the_command_to_publish(
     ],
 )
 def test_finetune_tells_a_mistake_in_one_line(
-    change: dict[str, str], message: str, world: Path, backbones: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    change: dict[str, str],
+    message: str,
+    world: Path,
+    backbones: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     start = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
     start.save_pretrained(tmp_path / "start")
