@@ -43,13 +43,7 @@ that are finished, also after it was killed. Files that cannot be read are liste
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="what to caption; see below")
-    parser.add_argument(
-        "--checkpoint",
-        default=DEFAULT_CAPTIONER,
-        metavar="N",
-        help=f"a row, a directory or a repo; also of any image-text model of transformers ({DEFAULT_CAPTIONER})",
-    )
-    add_checkpoints_option(parser)
+    add_captioner_options(parser)
     add_flag(parser, "--dense", "a caption for every clip of a video; srt and vtt imply it")
     add_option(parser, "--clip-seconds", float, "S", "length of a clip (8)")
     add_option(parser, "--min-seconds", float, "S", "leave out a shorter rest (1)")
@@ -70,6 +64,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_flag(parser, "--overwrite", "caption anew what --out holds; else finished files are skipped")
     add_option(parser, "--preview", Path, "DIR", "also small films with the captions written below")
     add_decoding_options(parser, FileDecoding(), "beams top_p seed max_new_tokens num_frames batch_size prompt")
+
+
+def add_captioner_options(parser: argparse.ArgumentParser) -> None:
+    """Declare which captioner `load_model` loads, and how."""
+    parser.add_argument(
+        "--checkpoint",
+        default=DEFAULT_CAPTIONER,
+        metavar="N",
+        help=f"a row, a directory or a repo; also of any image-text model of transformers ({DEFAULT_CAPTIONER})",
+    )
+    add_checkpoints_option(parser)
     parser.add_argument(
         "--frames",
         choices=EXTERNAL_FRAMES,

@@ -7,12 +7,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.cli.caption import load_model
+from pseudocap.cli.caption import add_captioner_options, load_model
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.options import add_option
-from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner
+from pseudocap.cli.registry import find_any_captioner
 from pseudocap.errors import ConfigError
-from pseudocap.types import EXTERNAL_FRAMES, LOCAL_NAMES, PRECISIONS
+from pseudocap.types import LOCAL_NAMES
 
 if TYPE_CHECKING:
     import socket
@@ -30,13 +30,7 @@ Ctrl-C or SIGTERM ends it when the requests that it has are answered."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--checkpoint",
-        default=DEFAULT_CAPTIONER,
-        metavar="N",
-        help=f"a row, a directory or a repo; also of any image-text model of transformers ({DEFAULT_CAPTIONER})",
-    )
-    add_checkpoints_option(parser)
+    add_captioner_options(parser)
     add_option(parser, "--port", 8000, None, "0: any free one")
     parser.add_argument("--host", default=LOCAL, help=f"0.0.0.0 lets other machines in ({LOCAL})")
     parser.add_argument(
@@ -54,11 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--max-upload", 200, "MB", "of a file")
     add_option(parser, "--max-seconds", 600.0, "S", "of a video")
     add_option(parser, "--max-time", 120.0, "S", "of a request, from its first byte to the answer")
-    parser.add_argument(
-        "--frames", choices=EXTERNAL_FRAMES, help="what an image-text model sees of a clip; see pseudocap caption"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32", help="of the frozen weights (float32)")
 
 
 def run(args: argparse.Namespace) -> int:

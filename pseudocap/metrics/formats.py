@@ -133,10 +133,10 @@ def _write(path: Path, captions: Mapping[str, Sequence[str]], *, form: str, sing
         scratch.write_text(text, encoding="utf-8")
 
 
-CaptionRow = tuple[str, list[str], dict[str, Any]]
+Row = tuple[str, list[str], dict[str, Any]]
 
 
-def _rows(path: Path) -> Iterator[CaptionRow]:
+def _rows(path: Path) -> Iterator[Row]:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".parquet"):
         return _of_rows(read_records(path))
@@ -172,7 +172,7 @@ def _json(text: str, where: str) -> Any:
         ) from None
 
 
-def _of_lines(text: str, path: Path) -> Iterator[CaptionRow]:
+def _of_lines(text: str, path: Path) -> Iterator[Row]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             video, tab, caption = line.partition("\t")
@@ -181,7 +181,7 @@ def _of_lines(text: str, path: Path) -> Iterator[CaptionRow]:
             yield video, [caption], {}
 
 
-def _of_document(document: Any, path: Path) -> Iterator[CaptionRow]:
+def _of_document(document: Any, path: Path) -> Iterator[Row]:
     if isinstance(document, list):
         return _of_rows((f"{path}, row {number}", row) for number, row in enumerate(document))
     if is_document(document):
@@ -198,7 +198,7 @@ def _of_document(document: Any, path: Path) -> Iterator[CaptionRow]:
     return _of_rows((f"{path}, {video!r}", {"id": video, "caption": captions}) for video, captions in document.items())
 
 
-def _of_rows(rows: Iterable[tuple[str, Any]]) -> Iterator[CaptionRow]:
+def _of_rows(rows: Iterable[tuple[str, Any]]) -> Iterator[Row]:
     for where, row in rows:
         if _is_caption_row(row):
             for each in parse_record(row, where, strict=False):

@@ -19,10 +19,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from pseudocap.bench.speed.memories import write_film
 from pseudocap.bench.tables import head, row
 
 MAX_UPLOAD = 1  # MB, in `load`
+LOOKS = 4  # at what the service holds, in `load`
 PROCESSES = 3  # that are run for one file each; the others are extrapolated
 
 
@@ -56,14 +56,14 @@ def running(checkpoint: str, *words: str) -> Iterator[tuple[int, str]]:
         process.stdout.close()
 
 
-def in_threads(run: Callable[[int], None], count: int, clients: int) -> None:
-    """Call a function with the numbers up to `count`, as so many clients at once."""
-    numbers, failures, lock = iter(range(count)), list[Exception](), threading.Lock()
+def in_threads(run: Callable[[int], None], numbers: Iterable[int], clients: int) -> None:
+    """Call a function with each number, as so many clients at once (more than a Pool has threads)."""
+    left, failures, lock = iter(numbers), list[Exception](), threading.Lock()
 
     def client() -> None:
         while True:
             with lock:
-                number = next(numbers, None)
+                number = next(left, None)
             if number is None or failures:
                 return
             try:
@@ -87,7 +87,7 @@ def captioned(files: Sequence[Path], checkpoint: str, *, clients: int) -> None:
         def post(number: int) -> None:
             client.post(f"{url}/caption", files={"file": files[number].read_bytes()}).raise_for_status()
 
-        in_threads(post, len(files), clients)
+        in_threads(post, range(len(files)), clients)
 
 
 def race(folder: Path, rounds: int, count: int, checkpoint: str = "real-photos") -> Mapping[str, Timing]:
@@ -122,14 +122,13 @@ class LoadReport:
     seconds: list[float] = field(default_factory=list)
     held: list[tuple[int, float, int]] = field(default_factory=list)  # after so many requests: MiB, open files
     took: float = 0.0
-    finished: Mapping[str, int] = field(default_factory=dict)
 
     def percentile(self, share: float) -> float:
         return sorted(self.seconds)[min(len(self.seconds) - 1, int(share * len(self.seconds)))]
 
 
-def load(folder: Path, checkpoint: str, *, count: int, clients: int, looks: int = 4) -> LoadReport:
-    """Send requests of every kind in a drawn order, and look `looks` times at what the service holds."""
+def load(folder: Path, checkpoint: str, *, count: int, clients: int) -> LoadReport:
+    """Send requests of every kind in a drawn order, and look LOOKS times at what the service holds."""
     bodies = {"film": [], "no video": [b"no film" * 100], "too large": [bytes((MAX_UPLOAD + 1) * 2**20)]}
     for number in range(8):
         write_film(folder / f"{number}.mp4", number, seconds=1 + number % 4)
@@ -153,18 +152,13 @@ def load(folder: Path, checkpoint: str, *, count: int, clients: int, looks: int 
             report.answers.append((kind, answer.status_code))
 
         began = time.perf_counter()
-        ends = [look * count // looks for look in range(looks + 1)]
+        ends = [look * count // LOOKS for look in range(LOOKS + 1)]
         for first, end in pairwise(ends):
-            in_threads(partial(_shifted, post, first), end - first, clients)
+            in_threads(post, range(first, end), clients)
             _wait_until_idle(client, url)
             report.held.append((end, *held_by(pid)))
         report.took = time.perf_counter() - began
-        report.finished = client.get(f"{url}/health").json()["captioned"]
     return report
-
-
-def _shifted(run: Callable[[int], None], first: int, number: int) -> None:
-    run(first + number)
 
 
 def _give_up(url: str, body: bytes) -> None:
