@@ -40,7 +40,7 @@ from pseudocap.types import Progress, Pseudolabel
 
 CODE = 1  # raised when the code of a stage makes something else of the same plan
 # A captioner that teaches itself writes five captions of a clip; the one that agrees best with the others is learned.
-# Of the 66 clips of docs/real.md real-photos has CIDEr-D 16.0 (9.8 to 23.0) so, and 7.6 (4.8 to 10.9) at temperature 1.
+# Temperature 1 is too hot for it: docs/learn.md has the trial.
 SAMPLES = ("--top-p", "0.9", "--temperature", "0.5", "--captions", "5")
 DONE_OR_SOME_FAILED = (0, 1)
 LR, TUNING_LR = 5e-4, 5e-4
