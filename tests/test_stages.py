@@ -84,9 +84,9 @@ def test_a_verb_runs_in_the_build_s_folder_and_its_error_names_the_command(tmp_p
     shop = Workshop(root=tmp_path, main=main)
     with pytest.raises(DataError, match=r"none.json.*`pseudocap score none.json none.json` failed in "):
         shop.verb("score", "none.json", "none.json")
-    (tmp_path / "said.json").write_text('{"a": "a dog runs", "b": "a cat"}')
+    (tmp_path / "captions.json").write_text('{"a": "a dog runs", "b": "a cat"}')
     (tmp_path / "refs.json").write_text('{"a": ["a dog runs"], "b": ["a cat sits"]}')
-    shop.verb("score", "said.json", "refs.json")
+    shop.verb("score", "captions.json", "refs.json")
 
 
 def test_an_interrupted_verb_interrupts_the_build(tmp_path: Path) -> None:

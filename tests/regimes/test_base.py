@@ -161,7 +161,7 @@ class Shapes(Callback):
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
         self.shapes.add(tuple(batch.frames.shape))
 
-    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *place: int) -> None:
+    def on_validation_batch_start(self, trainer: Any, pl_module: Any, batch: Any, *index: int) -> None:
         self.shapes.add(tuple(batch.frames.shape))
 
 

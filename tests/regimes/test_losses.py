@@ -25,7 +25,7 @@ LENGTHS = [12, 7, 3]
 
 
 def make_captions(rows: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """`</s> 10 11 12 ... </s>` with a stop word at every third place, padded on the right."""
+    """`</s> 10 11 12 ... </s>` with a stop word at every third position, padded on the right."""
     ids = torch.full((len(LENGTHS), 12), PAD)
     for row, length in enumerate(LENGTHS):
         ids[row, 1 : length - 1] = torch.arange(10, 10 + length - 2)
@@ -88,16 +88,16 @@ def test_swapping_moves_each_token_by_one_place_at_most() -> None:
     ids, _, out = perturbed_with(Noise(mask=0, swap=0.7, drop=0), rows=50)
     swapped = 0
     for before, after, touched in zip(ids, out.input_ids, out.touched_NL, strict=True):
-        place = 0
-        while place < len(before):
-            if touched[place]:
-                assert (after[place], after[place + 1]) == (before[place + 1], before[place])
-                assert touched[place + 1]
+        position = 0
+        while position < len(before):
+            if touched[position]:
+                assert (after[position], after[position + 1]) == (before[position + 1], before[position])
+                assert touched[position + 1]
                 swapped += 1
-                place += 2
+                position += 2
             else:
-                assert after[place] == before[place]
-                place += 1
+                assert after[position] == before[position]
+                position += 1
     assert swapped > 50
 
 
@@ -119,7 +119,7 @@ def test_the_frame_is_never_touched_and_all_tokens_are_accounted_for() -> None:
         origins = out.origin_NL[row][real]
         assert (origins.diff() > 0).all()
         gone = set(range(end + 1)) - set(origins.tolist())
-        assert all(out.touched_NL[row, place] for place in gone)
+        assert all(out.touched_NL[row, position] for position in gone)
 
 
 def test_the_noise_is_a_function_of_the_generator() -> None:
@@ -135,9 +135,9 @@ def test_the_consistency_is_equations_9_to_11_token_by_token() -> None:
     terms = []
     for row in range(len(ids)):
         touched = out.touched_NL[row].nonzero()[:, 0].tolist()
-        for place in range(1, int(out.attention_mask[row].sum())):
-            target = int(out.origin_NL[row, place])
-            p, q = clean[row, target - 1].softmax(-1), noisy[row, place - 1].softmax(-1)
+        for position in range(1, int(out.attention_mask[row].sum())):
+            target = int(out.origin_NL[row, position])
+            p, q = clean[row, target - 1].softmax(-1), noisy[row, position - 1].softmax(-1)
             gamma = math.exp(-0.7 * min(abs(target - t) for t in touched)) if touched else 0.0
             terms.append(gamma * (p * (p / q).log()).sum())
     assert any(not out.touched_NL[row].any() for row in range(len(ids)))
