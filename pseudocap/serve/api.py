@@ -218,7 +218,7 @@ def _problem(name: str, found: Mapping[str, Any]) -> str:
 
 
 async def _stored(upload: UploadFile, folder: Path) -> Path:
-    """Copy an upload to a file whose name says what the upload's said of its format, and nothing else."""
+    """Copy an upload to `upload`, with its own suffix where that is one of a video or a picture."""
     suffix = Path(upload.filename or "").suffix.lower()
     target = folder / f"upload{suffix if suffix in (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS) else ''}"
 
