@@ -57,7 +57,9 @@ class TrainingProgress(Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             self._end()
         elif self._display is not None:
-            self._validating += time.monotonic() - self._since
+            now = time.monotonic()
+            self._validating += now - self._since
+            self._display.draw("", trainer.global_step, self._total, self._note(trainer, now))
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._end()
