@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
 BASE = {"errors", "version", "types", "memory", "decoding", "files", "rows", "stages", "tolerance", "workers"}
 ABOVE_BASE = {
     *("video", "audio", "metrics", "model", "hub", "explain", "label", "mine", "data", "captioner", "caption_files"),
-    *("external", "app", "serve", "browse", "search", "regimes", "evaluate", "toyworld", "bench", "zoo", "learn"),
+    *("external", "retriever", "app", "serve", "browse", "search", "regimes", "evaluate", "toyworld", "bench", "zoo", "learn"),
 }
 # What a stage imports beside itself and the base; a dotted name is the only way into that stage.
 ALLOWED: dict[str, set[str]] = {
@@ -41,12 +41,13 @@ ALLOWED: dict[str, set[str]] = {
     "captioner": BASE | {"video", "audio", "model", "hub", "explain"},
     "caption_files": BASE | {"video", "captioner"},
     "external": BASE | {"captioner", "hub", "label", "model", "video"},
+    "retriever": BASE | {"video", "audio", "model", "hub"},
     "browse": BASE | {"label", "data"},
-    "app": BASE | {"captioner", "external", "video", "data"},
-    "serve": BASE | {"captioner", "caption_files", "video"},
-    "search": BASE | {"captioner", "data", "model.retrieval"},
-    "regimes": BASE | {"model", "data", "metrics", "captioner"},
-    "evaluate": BASE | {"captioner", "search", "metrics", "data"},
+    "app": BASE | {"captioner", "external", "video", "data", "search"},
+    "serve": BASE | {"captioner", "caption_files", "video", "search"},
+    "search": BASE | {"retriever", "video", "data", "label.schema"},
+    "regimes": BASE | {"model", "data", "metrics", "captioner", "retriever"},
+    "evaluate": BASE | {"captioner", "retriever", "search", "metrics", "data"},
     "toyworld": BASE | {"video", "audio", "data.corpora"},
     "zoo": BASE | ABOVE_BASE,
     "learn": BASE | ABOVE_BASE,

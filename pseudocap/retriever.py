@@ -1,0 +1,68 @@
+"""Define what every retriever of files has: vectors of texts and of clips, whose dot product is their similarity."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import torch
+
+from pseudocap.types import Preprocess
+from pseudocap.video.reader import Frames
+from pseudocap.video.tensors import batched, read_file
+
+Seen = TypeVar("Seen")  # a clip as a retriever takes it
+
+
+class FileRetriever(ABC, Generic[Seen]):
+    """Embed texts, files and clips: float32 vectors [N,D] of length one, on the CPU.
+
+    How many frames of a clip are decoded, what is made of them, and the vectors of a batch are the retriever's own.
+    """
+
+    @property
+    @abstractmethod
+    def identity(self) -> str:
+        """Return a hash of everything that the vectors depend on: vectors of another identity are not comparable."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Return D, the number of values in a vector."""
+
+    @abstractmethod
+    def frames_of(self, num_frames: int | None) -> int:
+        """Return how many frames of a clip are decoded; `num_frames` goes before the retriever's own number."""
+
+    @abstractmethod
+    def prepare(self, frames: Frames) -> Seen:
+        """Make of a clip's frames what `embed_clips` takes; a still clip has one."""
+
+    @abstractmethod
+    def embed_clips(self, clips: Sequence[Seen]) -> torch.Tensor:
+        """Embed clips of any lengths as one batch."""
+
+    @abstractmethod
+    def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
+        """Embed texts. InputError names an empty one."""
+
+    @property
+    def crop(self) -> Preprocess | None:
+        """Return whose crop of a frame is all that `prepare` uses of it; None where it may use every pixel."""
+        return None
+
+    def embed_video(
+        self, video: str | Path | Sequence[str | Path], *, num_frames: int | None = None, batch_size: int = 8
+    ) -> torch.Tensor:
+        """Embed a file, video or image, or each of a list of files; frames are spread evenly over the entire file."""
+        files = [video] if isinstance(video, str | Path) else list(video)
+        count = self.frames_of(num_frames)
+        seen = (self.prepare(read_file(file, count)[0]) for file in files)
+        vectors = [self.embed_clips(batch) for batch in batched(seen, batch_size)]
+        return torch.cat(vectors) if vectors else torch.zeros(0, self.dim)
+
+    def similarity(self, texts: Sequence[str], files: Sequence[str | Path]) -> torch.Tensor:
+        """Return how similar each text is to each file [A,B]."""
+        return self.embed_text(texts) @ self.embed_video(files).T
