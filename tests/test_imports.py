@@ -14,7 +14,20 @@ PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
 BASE = {"errors", "version", "types", "memory", "decoding", "files", "rows", "stages", "tolerance", "workers"}
 ABOVE_BASE = {
     *("video", "audio", "metrics", "model", "hub", "explain", "label", "mine", "data", "captioner", "caption_files"),
-    *("external", "retriever", "app", "serve", "browse", "search", "regimes", "evaluate", "toyworld", "bench", "zoo", "learn"),
+    *(
+        "external",
+        "retriever",
+        "app",
+        "serve",
+        "browse",
+        "search",
+        "regimes",
+        "evaluate",
+        "toyworld",
+        "bench",
+        "zoo",
+        "learn",
+    ),
 }
 # What a stage imports beside itself and the base; a dotted name is the only way into that stage.
 ALLOWED: dict[str, set[str]] = {
