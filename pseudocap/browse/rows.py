@@ -12,7 +12,7 @@ from pathlib import Path
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.videos import VideoFolder
 from pseudocap.label.row_labels import row_files
-from pseudocap.label.schema import identity, is_label_file, label_files, locate, read_root
+from pseudocap.label.schema import holds_labels, identity, label_files, locate, read_root
 from pseudocap.label.schema import read_rows as read_stored_labels
 from pseudocap.rows import CaptionRow, read_rows
 from pseudocap.types import IMAGE_EXTENSIONS, CaptionedVideo, Pseudolabel
@@ -43,13 +43,6 @@ class BrowseRow:
     def still(self) -> bool:
         """Return whether the file is a picture."""
         return self.path.lower().endswith(IMAGE_EXTENSIONS)
-
-
-def holds_labels(path: Path) -> bool:
-    """Return whether a path holds labels of `pseudocap label`, in distinction from captions."""
-    if path.is_dir():
-        return any(path.glob("*.parquet"))
-    return path.suffix.lower() == ".parquet" and is_label_file(path)
 
 
 def read_browse_rows(path: Path, *, videos: Path | None = None) -> Iterator[BrowseRow]:

@@ -105,9 +105,9 @@ def _spoken(args: argparse.Namespace, clips: list[Clip]) -> dict[Clip, str]:
     from pseudocap.data.corpora.base import Checks
     from pseudocap.data.corpora.howto100m import read_transcripts
     from pseudocap.label.audit.pairs import speech_in_labels, speech_in_transcripts
-    from pseudocap.label.schema import read_labels
+    from pseudocap.label.schema import holds_labels, read_labels
 
-    if args.asr.suffix == ".parquet" or any(args.asr.glob("*.parquet")):
+    if args.asr.suffix == ".parquet" or holds_labels(args.asr):
         return speech_in_labels(clips, counted(read_labels(args.asr), "reading speech"))
     transcripts = read_transcripts(args.asr, Checks(allow_partial=args.allow_partial))
     return speech_in_transcripts(clips, counted(transcripts, "reading transcripts"))

@@ -71,7 +71,7 @@ def _edits(args: argparse.Namespace) -> Path:
 
 
 def _refuse_export(args: argparse.Namespace) -> None:
-    from pseudocap.browse.rows import holds_labels
+    from pseudocap.label.schema import holds_labels
 
     if args.export.suffix == ".jsonl":
         if args.export.resolve() == args.labels.resolve():

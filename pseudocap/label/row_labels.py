@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.files.remote import AnyPath, RemotePath, any_path
-from pseudocap.label.schema import is_label_file, label_files, read_labels
+from pseudocap.label.schema import holds_labels, label_files, read_labels
 from pseudocap.rows import SUFFIXES, CaptionRow, read_rows
 from pseudocap.types import Clip, Pseudolabel
 from pseudocap.video.decode import probe
@@ -21,12 +21,11 @@ def row_files(source: Source) -> tuple[Path, ...]:
     """Return the files of rows that a name stands for: one file, or a folder with a JSON file of each video. None are
     where labels are meant, also where there is nothing at all."""
     path = any_path(source)
-    if isinstance(path, RemotePath):
+    if isinstance(path, RemotePath) or holds_labels(path):
         return ()
     if path.is_dir():
-        return () if (path / "000000.parquet").exists() else tuple(sorted(path.rglob("*.json")))
-    is_rows = path.suffix.lower() in SUFFIXES and path.is_file() and not is_label_file(path)
-    return (path,) if is_rows else ()
+        return tuple(sorted(path.rglob("*.json")))
+    return (path,) if path.suffix.lower() in SUFFIXES and path.is_file() else ()
 
 
 def source_files(source: Source) -> tuple[AnyPath, ...]:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import pyarrow
@@ -53,7 +54,7 @@ def shard_path(folder: str | PathLike[str] | RemotePath, number: int) -> AnyPath
 def finished_shards(folder: str | PathLike[str] | RemotePath) -> set[int]:
     """Return the numbers of the shards whose files are there, by one listing of the folder."""
     names = names_in(any_path(folder))
-    return {int(name.removesuffix(".parquet")) for name in names if re.fullmatch(r"\d+\.parquet", name)}
+    return {int(name.removesuffix(".parquet")) for name in names if re.fullmatch(r"\d{6,}\.parquet", name)}
 
 
 def label_files(folder: str | PathLike[str] | RemotePath) -> tuple[AnyPath, ...]:
@@ -92,8 +93,10 @@ def read_rows(path: AnyPath) -> Iterator[Pseudolabel]:
                 yield _label(row)
 
 
-def is_label_file(path: AnyPath) -> bool:
-    """Return whether a parquet file has labels, and not a table of another kind."""
+def holds_labels(path: Path) -> bool:
+    """Return whether a folder or a file holds what `pseudocap label` writes, and not captions or a table of them."""
+    if path.is_dir() or path.suffix.lower() != ".parquet":
+        return bool(finished_shards(path))
     try:
         with path.open("rb") as stored, pyarrow.parquet.ParquetFile(stored) as file:
             return METADATA in (file.schema_arrow.metadata or {})

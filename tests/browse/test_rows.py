@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.audits import label, write_colours, write_corpus
 
-from pseudocap.browse.rows import holds_labels, labels_with_ids, read_browse_rows
+from pseudocap.browse.rows import labels_with_ids, read_browse_rows
 from pseudocap.errors import DataError
 from pseudocap.label.schema import identity, shard_path, write_labels
 
@@ -92,18 +92,13 @@ def test_a_folder_of_videos_with_texts_has_a_row_for_each_line(tmp_path: Path) -
     assert [(row.video, row.caption) for row in read_browse_rows(tmp_path)] == [("a.mp4", "a dog"), ("a.mp4", "a cat")]
 
 
-def test_labels_are_told_from_tables_of_captions(tmp_path: Path) -> None:
+def test_a_table_of_captions_is_read_as_such(tmp_path: Path) -> None:
     import pyarrow
     from pyarrow import parquet
 
     write_corpus(tmp_path, films=1, clips=1)
     table = tmp_path / "captions.parquet"
     parquet.write_table(pyarrow.Table.from_pylist([{"video": "videos/film0.mp4", "caption": "a dog"}]), table)
-    assert [holds_labels(path) for path in (tmp_path / "labels", tmp_path / "labels" / "000000.parquet", table)] == [
-        True,
-        True,
-        False,
-    ]
     (row,) = read_browse_rows(table)
     assert (row.caption, row.path) == ("a dog", str(tmp_path / "videos" / "film0.mp4"))
 

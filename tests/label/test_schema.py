@@ -11,7 +11,7 @@ import pyarrow.parquet
 import pytest
 
 from pseudocap.errors import DataError
-from pseudocap.label.schema import SCHEMA, read_labels, read_rows, shard_path, write_labels
+from pseudocap.label.schema import SCHEMA, holds_labels, read_labels, read_rows, shard_path, write_labels
 from pseudocap.types import Clip, Pseudolabel
 
 LABEL = Pseudolabel(
@@ -67,6 +67,16 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(pyarrow.table({"x": [1]}), shard_path(tmp_path, 0))
     with pytest.raises(DataError, match="is no file of labels"):
         list(read_labels(tmp_path))
+
+
+def test_labels_are_distinguished_from_tables_folders_of_tars_and_what_is_not_there(tmp_path: Path) -> None:
+    write_labels(shard_path(tmp_path / "run", 3), [LABEL], root="")  # the shards before it are not finished
+    (tmp_path / "tars").mkdir()
+    for table in (tmp_path / "captions.parquet", tmp_path / "tars" / "00000.parquet"):
+        pyarrow.parquet.write_table(pyarrow.table({"caption": ["a dog"]}), table)
+    (tmp_path / "captions.jsonl").touch()
+    held = [path for path in (tmp_path, *sorted(tmp_path.rglob("*")), tmp_path / "gone.parquet") if holds_labels(path)]
+    assert held == [tmp_path / "run", tmp_path / "run" / "000003.parquet"]
 
 
 def test_a_full_disk_is_an_error_that_leaves_the_finished_file(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def read_own(source: str | PathLike[str], *, split: str = "test", allow_partial:
     checks = Checks(allow_partial=allow_partial)
     if not path.exists():
         raise DataError(f"{path}: there is no such file or folder; name your captions")
-    if _holds_labels(path):
+    if (path.is_dir() or path.suffix.lower() == ".parquet") and _holds_labels(path):
         rows = _merged(_labels(path), split, checks)
     elif path.is_dir() and not VideoFolder(path).paths and (documents := sorted(path.rglob("*.json"))):
         rows = _merged((row for each in documents for row in _parsed(each, checks)), split, checks)
@@ -49,14 +49,9 @@ def _parsed(path: Path, checks: Checks) -> Iterator[CaptionRow]:
 
 
 def _holds_labels(path: Path) -> bool:
-    """Return whether this is what `pseudocap label` writes; a table of `pseudocap caption` has rows."""
-    if path.is_dir():
-        return (path / "000000.parquet").is_file()
-    if path.suffix.lower() != ".parquet":
-        return False
-    from pseudocap.label.schema import is_label_file
+    from pseudocap.label.schema import holds_labels  # parquet is for those who may have some
 
-    return is_label_file(path)
+    return holds_labels(path)
 
 
 def _labels(path: Path) -> Iterator[CaptionRow]:
