@@ -62,6 +62,14 @@ class CaptionRow:
         written = not self.checkpoint or any(text.strip() for text in self.captions)
         return bool(self.captions) and written and not self.verdicts
 
+    @property
+    def line(self) -> str:
+        """Return the row as a line of JSON."""
+        captions = {"captions": self.captions} if len(self.captions) > 1 else {"caption": "".join(self.captions)}
+        names = ("start", "end", "confidence", "verdicts", *TEXTS)
+        own = {name: getattr(self, name) for name in names}
+        return row_line(video=self.video, **({} if self.error else captions), **own, **self.others)
+
 
 def stretch_id(video: str, start: float | None, end: float | None) -> str:
     """Return the id of a stretch of a video, to the millisecond; of the entire video, its name."""

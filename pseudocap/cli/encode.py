@@ -79,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    spec, result, missing = encode_source(args)
+    return _report(args, spec, result, missing=missing)
+
+
+def encode_source(args: argparse.Namespace) -> tuple[MemorySpec, Encoded, list[str]]:
+    """Encode as the options say; return what is stored, what this run did, and the videos that are missing."""
     _refuse_mistakes(args)
     captioner = _captioner(args.encoder, args.checkpoints)
     captioned = _captioned(args)
@@ -121,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
             retry_failed=args.retry_failed,
             progress=progress,
         )
-    return _report(args, spec, result, missing=list(getattr(source, "missing", ())))
+    return spec, result, list(getattr(source, "missing", ()))
 
 
 def _refuse_mistakes(args: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 
 from pseudocap.errors import ConfigError
 
+TEXT_VERDICTS = ("empty", "short", "long", "repeated", "duplicate")  # and word:X
 _LATER = ("min_light", "min_motion", "max_text")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 
@@ -54,6 +55,11 @@ class Filters:
         """Return what a run records. Filters of later versions are recorded where they are on, so that runs from before
         them can be resumed."""
         return {name: value for name, value in asdict(self).items() if value or name not in _LATER}
+
+
+def is_of_text(verdict: str) -> bool:
+    """Return whether a verdict is on a caption's text; others stay with a row, also where captions are judged anew."""
+    return verdict in TEXT_VERDICTS or verdict.startswith("word:")
 
 
 def words_of(caption: str) -> list[str]:

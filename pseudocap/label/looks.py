@@ -12,7 +12,7 @@ import numpy as np
 
 from pseudocap.label.filters import Filters
 
-LOOKS = ("black", "static", "text")  # verdicts that stay with a row, since its frames are not decoded again
+LOOKS = ("black", "static", "text")
 
 SIDE, CELL = 384, 16  # pixels: frames are read at about this short side; text is counted in cells of a row's height
 STEP, STROKE = 40, 5  # an edge is a step of so much light within two pixels; a stroke, two opposite ones so near

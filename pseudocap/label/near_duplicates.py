@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pseudocap.errors import ConfigError
-from pseudocap.rows import stretch_id
+from pseudocap.rows import CaptionRow, stretch_id
 from pseudocap.types import Progress, Pseudolabel
 
 NEAR = "near-duplicate"
@@ -32,8 +32,13 @@ def kind_of(verdict: str) -> str:
 
 def compared(labels: Iterable[Pseudolabel]) -> list[Pseudolabel]:
     """Return a label of each clip that no other filter objects to, in their order."""
-    kept = (label for label in labels if not label.failed and not _others(label))
+    kept = (label for label in labels if not label.failed and not _others(label.verdicts))
     return list({clip_id(label): label for label in kept}.values())
+
+
+def compared_rows(rows: Iterable[CaptionRow]) -> dict[str, CaptionRow]:
+    """Return a row of each video or stretch that has a caption and that no other filter objects to, by its name."""
+    return {row.id: row for row in rows if replace(row, verdicts=_others(row.verdicts)).usable}
 
 
 def near_duplicates(
@@ -76,8 +81,8 @@ def _likest(new: np.ndarray, unit: np.ndarray, kept: np.ndarray, block: int) -> 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MarkNearDuplicates:
-    """Rewrite labels with the verdict of their clip, in place of one from before; `of` maps clips to what they look
-    like."""
+    """Rewrite labels with the verdict of their clip, in place of one from before; `of` maps the compared clips to what
+    they look like, or to nothing. Others stay as they are."""
 
     of: Mapping[str, str]
     settings: Mapping[str, object]
@@ -86,10 +91,16 @@ class MarkNearDuplicates:
         return [[self._marked(label)] for label in labels]
 
     def _marked(self, label: Pseudolabel) -> Pseudolabel:
-        others = _others(label)
-        found = self.of.get(clip_id(label)) if not label.failed and not others else None
-        return replace(label, verdicts=others if found is None else (f"{NEAR}:{found}",))
+        return label if label.failed else replace(label, verdicts=marked(clip_id(label), label.verdicts, self.of))
 
 
-def _others(label: Pseudolabel) -> tuple[str, ...]:
-    return tuple(verdict for verdict in label.verdicts if kind_of(verdict) != NEAR)
+def marked(name: str, verdicts: Sequence[str], of: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the verdicts of a clip after the comparison: as they were where it was not compared."""
+    if name not in of:
+        return tuple(verdicts)
+    others = _others(verdicts)
+    return (f"{NEAR}:{of[name]}",) if of[name] and not others else others
+
+
+def _others(verdicts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(verdict for verdict in verdicts if kind_of(verdict) != NEAR)

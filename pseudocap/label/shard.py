@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 from pseudocap.errors import ConfigError
 from pseudocap.label.consensus import agreements, medoid_first
-from pseudocap.label.filters import Filters, verdicts
+from pseudocap.label.filters import Filters, is_of_text, verdicts
 from pseudocap.label.framing import DecodedClip, Framing
-from pseudocap.label.looks import LOOKS, look_verdicts
+from pseudocap.label.looks import look_verdicts
 from pseudocap.label.teachers.base import Answer, Teacher, View
 from pseudocap.label.work import DecodedClips, Done, Kept
 from pseudocap.types import Clip, Pseudolabel
@@ -140,24 +140,21 @@ class Shard:
         labels: list[Pseudolabel] = []
         for source, entries in self._entries.items():
             old = self._kept.get(source)
-            parents = {} if old is None else old.parents
-            mine = [self._label(entry, votes.get(id(entry)), parents) for entry in entries]
+            mine = [self._label(entry, votes.get(id(entry)), old or Kept()) for entry in entries]
             if old is not None:
                 plan = self._plans.get(source)
                 mine += [label for label in old.labels if plan is None or (label.clip.start, label.clip.end) in plan]
             mine.sort(key=lambda label: (label.clip.start, label.clip.end))
             found = verdicts([None if label.failed else label.caption for label in mine], self._recipe.spec.filters)
             for label, verdict in zip(mine, found, strict=True):
-                looks = tuple(name for name in label.verdicts if name in LOOKS)
-                labels.append(replace(label, verdicts=verdict + looks))
+                others = tuple(name for name in label.verdicts if not is_of_text(name))
+                labels.append(replace(label, verdicts=verdict + others))
         for source, old in self._kept.items():  # of a tar, say, that cannot be read today: nothing is lost
             if source not in self._entries:
                 labels += old.labels
         return labels
 
-    def _label(
-        self, entry: _Entry, votes: list[float] | None, parents: Mapping[tuple[float, float], str | None]
-    ) -> Pseudolabel:
+    def _label(self, entry: _Entry, votes: list[float] | None, old: Kept) -> Pseudolabel:
         captions: tuple[str, ...] = ()
         log_probs: tuple[float, ...] = ()
         confidence: float | None = None
@@ -169,6 +166,8 @@ class Shard:
         elif entry.answers:
             (answer,) = entry.answers
             captions, log_probs, confidence = answer.captions, answer.log_probs, answer.confidence
+        times = entry.decoded.clip.start, entry.decoded.clip.end
+        near = () if entry.decoded.problem else old.near.get(times, ())
         return Pseudolabel(
             clip=entry.decoded.clip,
             captions=captions,
@@ -180,8 +179,8 @@ class Shard:
             settings=self._recipe.settings,
             seed=self._recipe.spec.seed,
             run=self._recipe.run,
-            parent=parents.get((entry.decoded.clip.start, entry.decoded.clip.end)),
-            verdicts=entry.looks,
+            parent=old.parents.get(times),
+            verdicts=entry.looks + near,
             error=entry.decoded.problem,
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pseudocap.files.remote import AnyPath
 from pseudocap.label.framing import DecodedClip
+from pseudocap.label.near_duplicates import NEAR, kind_of
 from pseudocap.label.schema import identity, read_rows
 from pseudocap.label.sources import Media, media_of
 from pseudocap.types import Clip, Pseudolabel
@@ -16,10 +17,11 @@ from pseudocap.types import Clip, Pseudolabel
 @dataclass(kw_only=True, slots=True)
 class Kept:
     """Hold labels of one source that stand; `complete` where nothing else is to do for it. `parents` are those of the
-    labels that will replace others, by the times of their clips."""
+    labels that will replace others, by the times of their clips, and `near` what these clips look like."""
 
     labels: list[Pseudolabel] = field(default_factory=list)
     parents: dict[tuple[float, float], str | None] = field(default_factory=dict)
+    near: dict[tuple[float, float], tuple[str, ...]] = field(default_factory=dict)
     complete: bool = True
 
 
@@ -71,7 +73,9 @@ class Work:
             else:
                 mine.complete = False
                 again = self.below is None  # in the same folder, where a failed row leaves no trace
-                mine.parents[label.clip.start, label.clip.end] = label.parent if again else identity(label)
+                times = label.clip.start, label.clip.end
+                mine.parents[times] = label.parent if again else identity(label)
+                mine.near[times] = tuple(verdict for verdict in label.verdicts if kind_of(verdict) == NEAR)
         return kept
 
     def tasks(self, kept: dict[str, Kept], scratch: Path) -> Iterator[VideoTask]:

@@ -71,7 +71,8 @@ def test_only_clips_without_another_objection_are_compared_and_each_once() -> No
 def test_verdicts_name_the_clip_and_replace_those_of_an_earlier_run() -> None:
     old = replace(LABEL, verdicts=("near-duplicate:x.mp4#0.000-8.000",))
     marks = MarkNearDuplicates(of={"a.mp4#0.000-8.000": "b.mp4#0.000-8.000"}, settings={})
-    none = MarkNearDuplicates(of={}, settings={})
+    none = MarkNearDuplicates(of={"a.mp4#0.000-8.000": ""}, settings={})
     (new,), (black,) = marks.rewrite([old, replace(LABEL, verdicts=("black",))])
     assert (new.verdicts, black.verdicts) == (("near-duplicate:b.mp4#0.000-8.000",), ("black",))
     assert none.rewrite([new]) == [[LABEL]]
+    assert MarkNearDuplicates(of={}, settings={}).rewrite([new]) == [[new]], "it was not compared"

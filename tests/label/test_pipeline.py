@@ -19,9 +19,9 @@ from helpers.label_worlds import SHORT, contents, rows, run, write_film
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.files.lock import locked
 from pseudocap.label.engines import LocalEngine
-from pseudocap.label.filters import Filters
+from pseudocap.label.filters import Filters, is_of_text
 from pseudocap.label.pipeline import Relabel
-from pseudocap.label.schema import identity, read_labels
+from pseudocap.label.schema import identity, read_labels, read_root, read_rows, write_labels
 from pseudocap.label.shard import LabelSpec
 from pseudocap.label.teachers.base import Answer, NullTeacher, View
 from pseudocap.label.teachers.image_text import ImageTextTeacher
@@ -267,6 +267,12 @@ def test_a_full_disk_is_an_error_that_leaves_finished_shards(films: Path, tmp_pa
 
 def test_relabelling_asks_only_about_what_is_doubtful(films: Path, tmp_path: Path, blip: ImageTextTeacher) -> None:
     run(films, tmp_path / "first", SPEC, blip)
+    for path in (tmp_path / "first").glob("*.parquet"):
+        near = [
+            each if each.failed else replace(each, verdicts=(*each.verdicts, "near-duplicate:x"))
+            for each in read_rows(path)
+        ]
+        write_labels(path, near, root=read_root(path))
     before = rows(tmp_path / "first")
     scores = sorted(label.confidence for label in before if label.confidence is not None)
     below = scores[len(scores) // 2]
@@ -276,12 +282,15 @@ def test_relabelling_asks_only_about_what_is_doubtful(films: Path, tmp_path: Pat
     for old, new in zip(before, after, strict=True):
         if old.failed:
             assert new.failed
+            assert new.verdicts == ()
         elif old.confidence is not None and old.confidence >= below:
             assert replace(new, verdicts=old.verdicts) == old
+            assert set(old.verdicts) <= set(new.verdicts)
         else:
             assert new.teacher == "null"
             assert new.clip == old.clip
             assert new.run != old.run
+            assert [each for each in new.verdicts if not is_of_text(each)] == ["near-duplicate:x"], "its pictures stay"
         assert new.parent == (None if new.run == old.run else identity(old))
     asked = {(view.clip.source, view.clip.start) for views in teacher.asked for view in views}
     assert len(asked) == len(scores) // 2
