@@ -21,8 +21,8 @@ from pseudocap.types import CaptionedVideo
 if TYPE_CHECKING:
     from pseudocap.data.memories.source import MemorySource
 
-EPILOG = """Clips are compared as an encoder sees them: --encoder E encodes them, into MEMORIES where both are given, which
-then stay; --memories alone takes those of `pseudocap encode LABELS --encoder E --out MEMORIES`.
+EPILOG = """Clips are compared as an encoder sees them: --encoder E encodes them, into MEMORIES where both are given,
+which then stay; --memories alone takes those of `pseudocap encode LABELS --encoder E --out MEMORIES`.
 
 Rows are kept: that of a near-duplicate has the verdict near-duplicate:VIDEO#START-END, which names the clip that it
 looks like. Clips that other filters object to, or that have no memory, are not compared. docs/labels.md."""
