@@ -21,6 +21,7 @@ from pseudocap.explain.explanation import Explanation
 from pseudocap.explain.gates import Gate, count_gates
 from pseudocap.explain.target import check_target
 from pseudocap.files.atomic import write_text
+from pseudocap.files.palette import PALETTE
 from pseudocap.video.picture import jpeg
 from pseudocap.video.playable import Playable
 
@@ -75,7 +76,8 @@ def write_page(
 ) -> None:
     """Write the page, all of it or nothing."""
     check_target(path)
-    head, _, rest = TEMPLATE.read_text(encoding="utf-8").partition("<!--BODY-->")
+    template = TEMPLATE.read_text(encoding="utf-8").replace("/*PALETTE*/\n", PALETTE, 1)
+    head, _, rest = template.partition("<!--BODY-->")
     middle, _, tail = rest.partition("/*DATA*/")
     body = "\n".join(
         (

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from pseudocap.errors import DataError, DecodeError, first_line
 from pseudocap.files.atomic import write_text
+from pseudocap.files.palette import PALETTE
 from pseudocap.label.audit.judgement import AuditPair, Judgement
 from pseudocap.label.audit.report import Agreement, AuditReport, Figure
 from pseudocap.label.pages.media import centre_jpeg
 
 FRAME = 180  # pixels of the short side
-STYLE = """
-:root { color-scheme: light dark; --ground: light-dark(#f6f5f2, #15171a); --card: light-dark(#fff, #1e2126);
-  --ink: light-dark(#1c1d1f, #eceae5); --faint: light-dark(#65676c, #a0a3a9); --line: light-dark(#dcdad4, #343940);
-  --accent: light-dark(#1d5fbf, #7fb2ff); --papers: light-dark(#b0561e, #f0a36b); }
+STYLE = (
+    PALETTE
+    + """\
 body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.4rem; background: var(--ground); color: var(--ink);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { margin: 0; } h2 { margin: 2.2rem 0 0.6rem; }
@@ -28,7 +28,7 @@ th, td { padding: 0.35rem 0.8rem 0.35rem 0; border-bottom: 1px solid var(--line)
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 svg { display: block; width: 16rem; height: 1.5rem; }
 .bar { fill: var(--line); } .span { stroke: var(--accent); stroke-width: 2; } .dot { fill: var(--accent); }
-.papers { stroke: var(--papers); stroke-width: 2; }
+.papers { stroke: var(--warm); stroke-width: 2; }
 article { display: grid; grid-template-columns: 15rem 1fr; gap: 1.1rem; padding: 0.9rem; margin: 0 0 0.9rem;
   background: var(--card); border: 1px solid var(--line); border-radius: 0.7rem; }
 article img, article .none { width: 15rem; height: 9rem; object-fit: contain; background: #000; border-radius: 0.4rem; }
@@ -36,6 +36,7 @@ article .none { color: #aaa; display: grid; place-items: center; font-size: 0.85
 article p { margin: 0 0 0.4rem; } article small { color: var(--faint); }
 @media (max-width: 44rem) { article { grid-template-columns: 1fr; } svg { width: 8rem; } }
 """
+)
 
 
 def write_report_page(path: Path, report: AuditReport, judged: Iterable[tuple[AuditPair, Sequence[Judgement]]]) -> None:

@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from pseudocap.errors import ConfigError, PseudocapError
+from pseudocap.files.palette import PALETTE
 from pseudocap.label.pages.media import centre_jpeg, content_type, locate_media, read_media, wanted_range
 from pseudocap.types import LOCAL_NAMES
 
@@ -79,7 +80,7 @@ def assemble_page(package: str) -> str:
     for name, mark in (("page.css", "/* {} */\n"), ("player.html", "<!-- {} -->\n"), ("page.js", "// {}\n")):
         shared = files("pseudocap.label.pages").joinpath(name).read_text(encoding="utf-8")
         page = page.replace(mark.format(name), shared, 1)
-    return page
+    return page.replace("/*PALETTE*/\n", PALETTE, 1)
 
 
 class LocalServer(ThreadingHTTPServer):
