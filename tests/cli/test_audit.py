@@ -122,7 +122,7 @@ def test_an_audit_that_is_gone_on_with_takes_no_other_draw(judged: Path, capsys:
 
 
 def test_the_commands_and_the_python_of_the_docs_work(judged: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for _, verb, *arguments in commands_of_docs()[0]:
+    for _, verb, *arguments in commands_of_docs()[1]:
         if "--report" in arguments:
             assert main([verb, *arguments]) == 0
         else:  # it would serve
@@ -140,7 +140,7 @@ def test_the_docs_way_to_look_at_it_now_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write, label, audit = (arguments for _, *arguments in commands_of_docs()[1])
+    write, label, audit = (arguments for _, *arguments in commands_of_docs()[0])
     assert (main(write), main(label)) == (0, 0)
     capsys.readouterr()
     assert "port is -1" in failed(capsys, *audit[1:], "--port", "-1")
