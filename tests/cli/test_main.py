@@ -145,12 +145,16 @@ def test_doctor_names_every_part_and_what_is_missing_costs_something(
 
 
 @pytest.mark.usefixtures("_no_hub")
-def test_doctor_shows_a_table(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+def test_doctor_shows_a_table_in_eighty_columns_and_breaks_no_url_and_no_word_to_copy(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(doctor, "EXTRAS", {"deepspeed": ("gone-package", "--trainer.strategy deepspeed_stage_2")})
     assert main(["doctor", "--timeout", "2"]) == 0
     printed = capsys.readouterr().out
-    assert "decoder: PyAV" in printed
-    assert "what its absence costs" in printed
+    assert max(map(len, printed.splitlines())) <= 80
+    for whole in ("decoder: PyAV", "what its absence costs", "http://127.0.0.1:9:", "'pseudocap[deepspeed]'"):
+        assert whole in printed
 
 
 def test_doctor_shows_the_extra_that_is_to_be_installed(

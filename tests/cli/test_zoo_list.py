@@ -51,6 +51,7 @@ def test_the_list_fits_eighty_columns_and_gives_each_captioner_of_others_one_lin
     for row in (row for row in all_rows().values() if row.external):
         found = [line for line in lines if line.startswith(f"{row.name} ") and row.values["license"] in line]
         assert len(found) == 1, row.name
+        assert f"{row.values['weights']['gigabytes']:.1f} GB" in found[0]
         first = row.values["scores"][0]
         assert found[0].endswith(" ".join(map(str, next(iter(first["metrics"].items()))))), "as it is published"
     for entry in read_published():
