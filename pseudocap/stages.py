@@ -47,8 +47,8 @@ class Workshop:
     root: Path
     main: Callable[[Sequence[str]], int]  # the command line, passed in by the caller
     progress: StageProgress = lambda what, done, total: None
-    say: Callable[[str], None] = lambda text: None
-    hear: Callable[[str], None] | None = None  # what the stages' verbs report on the way, line by line
+    log: Callable[[str], None] = lambda text: None
+    on_line: Callable[[str], None] | None = None  # what the stages' verbs report on the way, line by line
     reports: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def folder(self, name: str) -> Path:
@@ -81,7 +81,7 @@ class Workshop:
         if state != "finished":
             return None
         document: dict[str, Any] = json.loads((self.folder(stage.name) / DONE).read_text(encoding="utf-8"))
-        self.say(f"{stage.name}: done before")
+        self.log(f"{stage.name}: done before")
         return document
 
     def _made(self, stage: Stage, wanted: str) -> dict[str, Any]:
@@ -93,12 +93,12 @@ class Workshop:
         report = dict(stage.make(folder, lambda done, total: self.progress(stage.name, done, total)))
         report |= {"seconds": round(time.monotonic() - started, 1), "commit": begun_by}
         write_text(folder / DONE, json.dumps(report, indent=1) + "\n")
-        self.say(f"{stage.name}: done in {report['seconds']:,.0f} s")
+        self.log(f"{stage.name}: done in {report['seconds']:,.0f} s")
         return report
 
     def verb(self, *words: str | Path, accepted: Sequence[int] = (0,)) -> None:
         """Run a verb as a user would, in the build's folder, so that the paths in its files are relative to it."""
-        output, errors = io.StringIO(), io.StringIO() if self.hear is None else _Heard(self.hear)
+        output, errors = io.StringIO(), io.StringIO() if self.on_line is None else _Lines(self.on_line)
         with contextlib.chdir(self.root), contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
             code = self.main([str(word) for word in words])
         if code in INTERRUPTED:
@@ -108,18 +108,18 @@ class Workshop:
             raise DataError(f"{last}; fix that, and run the same again (`{command_text(words)}` failed in {self.root})")
 
 
-class _Heard(io.StringIO):
+class _Lines(io.StringIO):
     """Keep what is written, and pass on each line as it is complete, while the real stderr is in place again."""
 
-    def __init__(self, hear: Callable[[str], None]) -> None:
+    def __init__(self, on_line: Callable[[str], None]) -> None:
         super().__init__()
-        self._hear, self._stderr, self._line = hear, sys.stderr, ""
+        self._on_line, self._stderr, self._line = on_line, sys.stderr, ""
 
     def write(self, text: str) -> int:
         *lines, self._line = (self._line + text).split("\n")
         with contextlib.redirect_stderr(self._stderr):
             for line in filter(str.strip, lines):
-                self._hear(line)
+                self._on_line(line)
         return super().write(text)
 
 

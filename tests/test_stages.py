@@ -52,7 +52,7 @@ def test_a_second_run_makes_nothing_and_tells_the_same(tmp_path: Path) -> None:
 def test_every_stage_is_told_as_made_now_or_before(tmp_path: Path) -> None:
     messages: list[str] = []
     stages = Made(tmp_path)
-    stages.shop.say = messages.append
+    stages.shop.log = messages.append
     stages.run()
     assert [text.partition(" in ")[0] for text in messages] == ["a: done", "b: done", "c: done"]
     messages.clear()

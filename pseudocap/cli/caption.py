@@ -1,4 +1,4 @@
-"""`pseudocap caption FILE...`: captions of videos and images, whole or clip by clip."""
+"""Caption videos and images, entire or clip by clip: `pseudocap caption FILE...`."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
 
 @contextmanager
 def _going_on(out: Path | None) -> Iterator[None]:
-    """Tell who interrupts a run with --out that nothing captioned is lost."""
+    """Print for who interrupts a run with --out that nothing captioned is lost."""
     try:
         yield
     except KeyboardInterrupt:
@@ -217,7 +217,7 @@ def load_model(args: argparse.Namespace, captioner: Fetched | External) -> FileC
 
 
 def _lengths(args: argparse.Namespace, dense: bool) -> dict[str, float]:
-    """Those of clips that were given, checked."""
+    """Return the lengths of clips that were given, checked."""
     names = ("clip_seconds", "min_seconds")
     lengths = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     longest = lengths.get("clip_seconds", CLIP_SECONDS)
@@ -235,7 +235,7 @@ def _lengths(args: argparse.Namespace, dense: bool) -> dict[str, float]:
 
 
 def _preview(name: str, path: Path, target: Path, found: FileCaptions) -> list[str]:
-    """What went wrong, if anything."""
+    """Write the preview of a file; return what went wrong, if anything."""
     from pseudocap.video.burn import burn
 
     try:

@@ -198,11 +198,11 @@ def _demonstration(args: argparse.Namespace, acts: Sequence[Act]) -> Demonstrati
         def report(before: int, now: int, _: int) -> None:
             stages.draw("captions", before + now, total)
 
-        for act, shown in zip(acts, films, strict=True):
+        for act, chosen in zip(acts, films, strict=True):
             if act.names == SHIPPED:
                 torch.set_num_threads(1)  # toy networks: a second thread only waits for the first
             part = demonstrate(
-                shown,
+                chosen,
                 act.names,
                 checkpoints=args.checkpoints,
                 device=args.device,

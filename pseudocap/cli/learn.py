@@ -272,12 +272,12 @@ def _learn(out: Path, plan: LearnPlan, machine: Machine) -> dict[str, Any]:
     from pseudocap.learn.plan import PAGE, REPORT
     from pseudocap.stages import Workshop
 
-    def hear(text: str) -> None:
+    def on_line(text: str) -> None:
         if not text.startswith(GO_ON):  # with a verb by itself, where `learn` goes on with the whole
             display.log(text)
 
     with locked(out, "learning"), stages_of("learning") as display:
-        shop = Workshop(root=out.resolve(), main=main, progress=display.draw, say=display.log, hear=hear)
+        shop = Workshop(root=out.resolve(), main=main, progress=display.draw, log=display.log, on_line=on_line)
         steps = stages(shop, plan, machine)
         if anew := [name for name, state in shop.states(steps).items() if state == "other"]:
             display.log(f"other settings than before: {', '.join(anew)} will be made anew")

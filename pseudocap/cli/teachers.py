@@ -40,7 +40,7 @@ def check_teacher(args: argparse.Namespace) -> None:
         return
     if _is_pseudocap(args.teacher, args.revision, args.checkpoints):
         if args.frames != "centre":
-            raise _only_the_whole_clip(args)
+            raise _only_all_frames(args)
         if args.revision is None:  # with one the loader asks for it
             found = find_captioner(args.teacher, args.checkpoints)
             print_toy_notice(args.teacher, read_config(found.folder))
@@ -59,7 +59,7 @@ def _refuse_few_frames(args: argparse.Namespace) -> None:
         )
 
 
-def _only_the_whole_clip(args: argparse.Namespace) -> ConfigError:
+def _only_all_frames(args: argparse.Namespace) -> ConfigError:
     return ConfigError(f"--frames {args.frames} is for teachers of images; a PseudoCap samples the complete clip")
 
 
@@ -104,7 +104,7 @@ def framing_of(args: argparse.Namespace, teacher: Teacher) -> Framing:
         choice, count = "none", 1
     elif (frames := getattr(teacher, "frames", None)) is not None:  # a PseudoCap sees the complete clip
         if choice != "centre":
-            raise _only_the_whole_clip(args)
+            raise _only_all_frames(args)
         choice, count = "spread", frames
     return _framing(args, choice=choice, count=count, short_side=teacher.short_side)
 

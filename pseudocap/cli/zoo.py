@@ -152,7 +152,7 @@ def _build(args: argparse.Namespace) -> int:
     quieten()
     stages_in = _world(args)
     with stages_of("zoo") as drawn:
-        shop = Workshop(root=args.out.resolve(), main=main, progress=drawn.draw, say=drawn.log)
+        shop = Workshop(root=args.out.resolve(), main=main, progress=drawn.draw, log=drawn.log)
         shop.run(stages_in(shop))
     reports = shop.reports
     if args.json:

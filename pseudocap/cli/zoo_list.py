@@ -122,7 +122,7 @@ def published_figures(scores: Mapping[str, Iterable[Mapping[str, Any]]]) -> Figu
 
 
 def comparisons(figures: Figures, named: Iterable[str]) -> Iterator[str]:
-    """Say of each dataset which model that loads here is best, and how far from the next and from the best."""
+    """Report of each dataset which model that loads here is best, and how far from the next and from the best."""
     loads = set(named)
     for dataset, of in figures.items():
         here = [model for model in of if model in loads]

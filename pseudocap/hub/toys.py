@@ -1,5 +1,5 @@
-"""Say of a toy captioner or teacher that it is one, wherever its captions leave: the command line, Python, pages, the
-card. The captioner itself tells it, by its frozen networks: a copy that somebody has fine-tuned is known, too."""
+"""Mark what a toy captioner or teacher writes, wherever its captions leave: the command line, Python, pages, the card.
+It is known by its frozen networks, and so is a copy that somebody has fine-tuned."""
 
 from __future__ import annotations
 

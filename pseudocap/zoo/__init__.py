@@ -1,1 +1,1 @@
-"""The shipped toy weights and how they were made."""
+"""Build the weights that the package ships."""

@@ -1,4 +1,4 @@
-"""The zoo's teacher: a small BLIP that has learned to caption toy stills, as BLIP has the web's.
+"""Train the zoo's teacher: a small BLIP that learns to caption toy stills, as BLIP has the web's.
 
 Its vision tower begins with the zoo's ViT, as BLIP's began with ImageNet's.
 

@@ -1,4 +1,4 @@
-"""What leaves the build: backbones, teacher and adapters in half precision, and their rows of checkpoints.yaml.
+"""Install what leaves the build: backbones, teacher and adapters in half precision, and their rows of checkpoints.yaml.
 
 Shipped captioners name their backbones by `pseudocap://NAME`, which means the package's own folder wherever it is
 installed. Adapters come twice: after pre-training alone, and after fine-tuning, which is what captions well.
@@ -115,7 +115,7 @@ def install(built: Path, package: Path = PACKAGE) -> None:
 
 
 def regime_table(reports: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """The five regimes as a Markdown table, and the yardsticks below."""
+    """Yield the five regimes as a Markdown table, and the baselines below."""
     yield f"| regime | CIDEr-D (95 %) | BLEU-4 | ROUGE-L | {' | '.join(VIEWS[1:])} | true |"
     yield f"|---|---|---|---|{'---|' * (len(VIEWS) - 1)}---|"
     for regime in REGIMES:
@@ -147,7 +147,7 @@ def save_captioner(
 
 
 def _results(shop: Workshop, regime: str, report: Mapping[str, Any]) -> dict[str, Any]:
-    """What the tuning recorded of its data, with the scores on the test films in place of the validation's."""
+    """Return what fine-tuning recorded of its data, with the scores on the test films in place of the validation's."""
     path = shop.folder(f"tuned-{regime}/run/best/results.json")
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     # Fine-tuning reads the drawn corpus as anybody's own captions; whoever reads the page must know which it is.

@@ -46,7 +46,7 @@ def texture(rng: np.random.Generator, height: int, width: int, spread: float) ->
 
 
 class Scene:
-    """Film a scene: `at(number)` draws one frame as planar YUV 4:2:0."""
+    """Draw a scene: `at(number)` draws one frame as planar YUV 4:2:0."""
 
     def __init__(self, shot: int, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)

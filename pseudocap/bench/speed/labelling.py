@@ -61,7 +61,7 @@ def race_null(film: str, folder: Path, rounds: int, copies: int) -> None:
         runs[f"{copies} films, plain"] = lambda: [decode_everything(path, times) for path in home.glob("*.mp4")]
         runs[f"{copies} films, label with 2 workers"] = lambda: labelled(home, teacher, workers=2)
     timings = take_turns(runs, rounds=rounds)
-    _tell(f"null teacher, key frame every {film}", timings, GOALS[film])
+    _print_row(f"null teacher, key frame every {film}", timings, GOALS[film])
 
 
 def size_up(folder: Path, rounds: int, tokens: int) -> None:
@@ -104,7 +104,7 @@ def race_blip(folder: Path, rounds: int, tokens: int, lines: int) -> None:
     timings = take_turns(runs, rounds=rounds)
     for name in list(runs)[1:]:
         what = f"BLIP-base, {len(times)} clips of {tokens} tokens, {lines} lines"
-        _tell(what, {"plain": timings["plain"], name: timings[name]}, 3.0)
+        _print_row(what, {"plain": timings["plain"], name: timings[name]}, 3.0)
 
 
 def plain_script(path: Path, weights: Path, times: list[float], tokens: int) -> Callable[[], None]:
@@ -124,7 +124,7 @@ def plain_script(path: Path, weights: Path, times: list[float], tokens: int) -> 
     return script
 
 
-def _tell(what: str, timings: dict[str, Timing], goal: float) -> None:
+def _print_row(what: str, timings: dict[str, Timing], goal: float) -> None:
     names = list(timings)
     for plain, ours in zip(names[::2], names[1::2], strict=True):
         before, after = timings[plain], timings[ours]

@@ -44,7 +44,7 @@ def _race(ours: Callable[[], object], against: str, theirs: Callable[[], object]
 
 
 def race_decoding(folder: Path, rounds: int, film: str, nearest: bool) -> Mapping[str, Timing]:
-    """The centre frames of all 8 s clips of two minutes of 640x360, key frames every so many."""
+    """Decode the centre frames of all 8 s clips of two minutes of 640x360, key frames every so many."""
     from pseudocap.bench.speed.decoding import benchmark_film, decode_clips, decode_everything
     from pseudocap.bench.speed.labelling import centres
 
@@ -56,8 +56,8 @@ def race_decoding(folder: Path, rounds: int, film: str, nearest: bool) -> Mappin
 
 
 def race_labelling(folder: Path, rounds: int, film: str) -> Mapping[str, Timing]:
-    """Ten minutes labelled by a teacher that says nothing of what it sees: long enough for what a run costs at any
-    length (its plan, its files) to be small beside the decoding."""
+    """Label ten minutes with a teacher whose captions are empty: long enough for what a run costs at any length (its
+    plan, its files) to be small beside the decoding."""
     from pseudocap.bench.speed.decoding import benchmark_film, decode_everything
     from pseudocap.bench.speed.labelling import centres, labelled
     from pseudocap.label.teachers.base import NullTeacher
@@ -70,7 +70,7 @@ def race_labelling(folder: Path, rounds: int, film: str) -> Mapping[str, Timing]
 
 
 def race_blip(folder: Path, rounds: int, dtype: str) -> Mapping[str, Timing]:
-    """A minute labelled by a BLIP-base of random weights, 12 tokens a caption."""
+    """Label a minute with a BLIP-base of random weights, 12 tokens a caption."""
     from pseudocap.bench.speed.decoding import benchmark_film
     from pseudocap.bench.speed.labelling import centres, labelled, plain_script
     from pseudocap.decoding import LabelDecoding
@@ -90,7 +90,7 @@ def race_blip(folder: Path, rounds: int, dtype: str) -> Mapping[str, Timing]:
 
 
 def race_attention(folder: Path, rounds: int, frames: int, other: str) -> Mapping[str, Timing]:
-    """Six adapters of OPT-1.3B's width, attention alone, forward and backward."""
+    """Run six adapters of OPT-1.3B's width, attention alone, forward and backward."""
     from pseudocap.bench.speed.attention import make_step
 
     kinds = {"separable": "separable", other: other}
@@ -99,29 +99,29 @@ def race_attention(folder: Path, rounds: int, frames: int, other: str) -> Mappin
 
 
 def race_encoding(folder: Path, rounds: int, frames: int, batch: int) -> Mapping[str, Timing]:
-    """TimeSformer-B of random weights."""
+    """Encode with a TimeSformer-B of random weights."""
     from pseudocap.bench.speed.encoding import measure
 
     return measure(batch, frames, rounds)
 
 
 def race_training(folder: Path, rounds: int, kind: str, other: str) -> Mapping[str, Timing]:
-    """OPT-350M's and TimeSformer-B's shapes, four captions of each of four clips of 8 frames: forward, backward,
-    AdamW."""
+    """Train OPT-350M's and TimeSformer-B's shapes on four captions of each of four clips of 8 frames: forward,
+    backward, AdamW."""
     from pseudocap.bench.speed.training import make_step
 
     return take_turns({name: make_step(name, 4, 8, 4) for name in (kind, other)}, rounds=rounds)
 
 
 def race_loss(folder: Path, rounds: int) -> Mapping[str, Timing]:
-    """64 captions of 8 to 24 tokens padded to 32, OPT-1.3B's width and vocabulary."""
+    """Compute the loss of 64 captions of 8 to 24 tokens padded to 32, OPT-1.3B's width and vocabulary."""
     from pseudocap.bench.speed.loss import make_step
 
     return _race(make_step("chunked"), "logits of everything", make_step("naive"), rounds)
 
 
 def race_streams(folder: Path, rounds: int) -> Mapping[str, Timing]:
-    """The batches that a run resumed near the end of an epoch begins with."""
+    """Read the batches that a run resumed near the end of an epoch begins with."""
     from pseudocap.bench.speed.streams import RESUMED_AT, plain, streamed, write_tars
     from pseudocap.data.tars.index import index_tars
 
@@ -135,7 +135,7 @@ def race_streams(folder: Path, rounds: int) -> Mapping[str, Timing]:
 def race_generation(
     folder: Path, rounds: int, against: str, setting: Mapping[str, Any] | None = None
 ) -> Mapping[str, Timing]:
-    """Greedy tokens of OPT's shapes with six adapters, after the encoder."""
+    """Generate greedy tokens of OPT's shapes with six adapters, after the encoder."""
     from pseudocap.bench.speed.generation import Setting, build_setting, measure
 
     given = Setting(**(setting or {}))
@@ -143,21 +143,21 @@ def race_generation(
 
 
 def race_precision(folder: Path, rounds: int, precision: str) -> Mapping[str, Timing]:
-    """20 greedy tokens of one caption, OPT-350M's shapes with six adapters over 8 frames, after the encoder."""
+    """Generate 20 greedy tokens of one caption, OPT-350M's shapes with six adapters over 8 frames, encoded before."""
     from pseudocap.bench.speed.small_machines import generating
 
     return generating("opt-350m", ("float32", precision), batch=1, rounds=rounds)
 
 
 def race_scoring(folder: Path, rounds: int) -> Mapping[str, Timing]:
-    """CIDEr-D, BLEU-4 and ROUGE-L of 1,000 made-up captions with 20 references each, tokens included."""
+    """Score CIDEr-D, BLEU-4 and ROUGE-L of 1,000 made-up captions with 20 references each, tokens included."""
     from pseudocap.bench.speed.scoring import made_up_captions, measure
 
     return measure(made_up_captions(videos=1000, each=20), turns=rounds)
 
 
 def race_serving(folder: Path, rounds: int, count: int) -> Mapping[str, Timing]:
-    """200 films of 4 s uploaded by 16 clients, the start of the service included."""
+    """Caption 200 films of 4 s uploaded by 16 clients, the start of the service included."""
     from pseudocap.bench.speed.serving import race
 
     return race(folder, rounds, count)
