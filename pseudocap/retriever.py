@@ -49,6 +49,11 @@ class FileRetriever(ABC, Generic[Seen]):
         """Embed texts. InputError names an empty one."""
 
     @property
+    def reads_text(self) -> bool:
+        """Return whether there is a text tower; without one clips are compared with clips alone."""
+        return True
+
+    @property
     def crop(self) -> Preprocess | None:
         """Return whose crop of a frame is all that `prepare` uses of it; None where it may use every pixel."""
         return None

@@ -58,7 +58,7 @@ ALLOWED: dict[str, set[str]] = {
     "browse": BASE | {"label", "data"},
     "app": BASE | {"captioner", "external", "video", "data", "search"},
     "serve": BASE | {"captioner", "caption_files", "video", "search"},
-    "search": BASE | {"retriever", "video", "data", "label.schema"},
+    "search": BASE | {"retriever", "external_retrieval", "video", "data", "label.schema", "label.pages"},
     "regimes": BASE | {"model", "data", "metrics", "captioner", "retriever"},
     "evaluate": BASE | {"captioner", "retriever", "search", "metrics", "data"},
     "toyworld": BASE | {"video", "audio", "data.corpora"},

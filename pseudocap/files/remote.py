@@ -53,6 +53,13 @@ class RemotePath:
         with self._reached("looked up") as (filesystem, path):
             return bool(filesystem.isfile(path))
 
+    def stamp(self) -> tuple[int, str]:
+        """Return the size in bytes, and what its store says of the content: a tag, else when it was written."""
+        with self._reached("looked up") as (filesystem, path):
+            info = filesystem.info(path)
+            marks = (info.get(name) for name in ("ETag", "etag", "md5Hash", "LastModified", "updated", "mtime"))
+            return int(info["size"]), str(next(filter(None, marks), ""))
+
     def names(self) -> set[str]:
         """Return the names directly below."""
         with self._reached("listed") as (filesystem, path):

@@ -21,8 +21,9 @@ import numpy as np
 from pseudocap.captioner import FileCaptioner
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError
-from pseudocap.serve.parts import ClipLengths, DecodedPart, PartRequest, read_part
+from pseudocap.serve.parts import ClipLengths, PartRequest, read_part
 from pseudocap.types import FileCaptions, TimedCaption
+from pseudocap.video.parts import DecodedPart
 from pseudocap.video.reader import Frames
 from pseudocap.video.subtitles import merge_equal
 from pseudocap.workers import AHEAD, CrashError, Future, Job, Pool

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from pseudocap.caption_files import whole_caption
@@ -20,9 +20,9 @@ from pseudocap.errors import DecodeError, InputError
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
-from pseudocap.video.reader import Frames, VideoInfo, VideoReader
+from pseudocap.video.parts import DecodedPart, crop_frames, decode_part
+from pseudocap.video.reader import VideoInfo, VideoReader
 from pseudocap.video.tensors import distinct_frames
-from pseudocap.video.transforms import eval_pixels
 
 MAX_PIXELS = 2**26  # of a frame: twice as many as of 8K
 
@@ -61,15 +61,6 @@ class PartRequest:
     until: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecodedPart:
-    """Hold decoded clips as (start, end, frames), whether the file has more of them, and why it has no more."""
-
-    clips: tuple[tuple[float, float, Frames], ...] = ()
-    more: bool = False
-    error: str = ""
-
-
 class _OutOfTimeError(Exception):
     pass
 
@@ -97,21 +88,14 @@ def _read(request: PartRequest) -> DecodedPart:
 def _read_whole(video: VideoReader, info: VideoInfo, request: PartRequest) -> DecodedPart:
     frames = distinct_frames(video.frames_evenly(request.frames))
     caption, error = whole_caption(info, len(frames), request.frames)
-    return DecodedPart(clips=((caption.start, caption.end, _cropped(frames, request.crop)),), error=error)
+    return DecodedPart(clips=((caption.start, caption.end, crop_frames(frames, request.crop)),), error=error)
 
 
 def _read_clips(video: VideoReader, info: VideoInfo, request: PartRequest, lengths: ClipLengths) -> DecodedPart:
     plan = plan_clips(info.path, info.duration, clip_seconds=lengths.clip_seconds, min_seconds=lengths.min_seconds)
-    wanted, clips = plan[request.first : request.first + request.count], []
-    try:
-        for clip in wanted:
-            frames = distinct_frames(video.frames_evenly(request.frames, start=clip.start, end=clip.end))
-            clips.append((clip.start, clip.end, _cropped(frames, request.crop)))
-    except DecodeError as error:
-        return DecodedPart(clips=tuple(clips), error=str(error))
-    more = request.first + request.count < len(plan)
-    missing = not more and not info.complete
-    return DecodedPart(clips=tuple(clips), more=more, error=str(info.missing(info.duration)) if missing else "")
+    return decode_part(
+        video, plan, first=request.first, count=request.count, frames=request.frames, crop=request.crop
+    )
 
 
 def _check_size(info: VideoInfo, max_seconds: float) -> None:
@@ -121,10 +105,6 @@ def _check_size(info: VideoInfo, max_seconds: float) -> None:
     if info.width * info.height > MAX_PIXELS:
         problem = f"its frames are {info.width} x {info.height}, and this service takes at most {MAX_PIXELS} pixels"
         raise DecodeError(info.path, problem)
-
-
-def _cropped(frames: Frames, crop: Preprocess | None) -> Frames:
-    return frames if crop is None else replace(frames, pixels=eval_pixels(frames.pixels, crop))
 
 
 @contextmanager
