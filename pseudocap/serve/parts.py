@@ -93,9 +93,7 @@ def _read_whole(video: VideoReader, info: VideoInfo, request: PartRequest) -> De
 
 def _read_clips(video: VideoReader, info: VideoInfo, request: PartRequest, lengths: ClipLengths) -> DecodedPart:
     plan = plan_clips(info.path, info.duration, clip_seconds=lengths.clip_seconds, min_seconds=lengths.min_seconds)
-    return decode_part(
-        video, plan, first=request.first, count=request.count, frames=request.frames, crop=request.crop
-    )
+    return decode_part(video, plan, first=request.first, count=request.count, frames=request.frames, crop=request.crop)
 
 
 def _check_size(info: VideoInfo, max_seconds: float) -> None:
