@@ -21,7 +21,7 @@ CHUNK = 2_000_000  # draws held in memory at a time
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """Hold the middle 95 % of the resampled values, x 100."""
+    """Hold the middle 95 % of the resampled values, on the scale of their score: shares x 100."""
 
     low: float
     high: float
