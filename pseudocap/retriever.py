@@ -1,17 +1,36 @@
-"""Define what every retriever of files has: vectors of texts and of clips, whose dot product is their similarity."""
+"""Find files by text with one class, Retriever; what every retriever of files has, FileRetriever: vectors of texts and
+of clips, whose dot product is their similarity."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
+import torch.nn.functional as F
 
-from pseudocap.types import Preprocess
+from pseudocap.decoding import check_frames
+from pseudocap.errors import CheckpointError, ConfigError
+from pseudocap.files.sources import read_json
+from pseudocap.hub.checkpoint import absolute, existing, moved, require_backbones, require_same
+from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
+from pseudocap.model.config import VIDEO
+from pseudocap.model.device import pick_device
+from pseudocap.model.encoders.load import load_encoder
+from pseudocap.model.retrieval import Embedded, RetrievalNetwork
+from pseudocap.model.retrieval_config import RetrieverConfig
+from pseudocap.model.text_towers import load_text_tower
+from pseudocap.model.weights import fingerprint, load_exactly, read_tensors, write_checkpoint
+from pseudocap.types import MAX_FRAMES, Preprocess
+from pseudocap.version import __version__
 from pseudocap.video.reader import Frames
-from pseudocap.video.tensors import batched, read_file
+from pseudocap.video.tensors import batched, pad_clips, read_file
+from pseudocap.video.transforms import eval_tensor
 
 Seen = TypeVar("Seen")  # a clip as a retriever takes it
 
@@ -71,3 +90,201 @@ class FileRetriever(ABC, Generic[Seen]):
     def similarity(self, texts: Sequence[str], files: Sequence[str | Path]) -> torch.Tensor:
         """Return how similar each text is to each file [A,B]."""
         return self.embed_text(texts) @ self.embed_video(files).T
+
+
+class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
+    """Embed texts, films and images in one space. Only its towers learn (`trainable_names`), and what was set to learn
+    of the language model; only they are saved."""
+
+    origin: Fetched | None = None  # of from_pretrained: where the checkpoint came from
+
+    @classmethod
+    def from_backbones(
+        cls,
+        *,
+        text: str | Path,
+        encoder: str | Path,
+        text_kind: str | None = None,
+        num_frames: int | None = None,
+        size: int | None = None,
+        text_revision: str | None = None,
+        encoder_revision: str | None = None,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        **settings: Any,
+    ) -> Self:
+        """Put new towers over a language model and a frozen encoder.
+
+        Args:
+            text: reads the texts: an encoder of transformers (BERT, XLM-R, ...) or a causal language model; a
+                directory, a repo of the hub, or one that the package ships (pseudocap://toy-opt)
+            encoder: a TimeSformer, or an image model of timm (timm/NAME) or transformers: likewise
+            text_kind: encoder or decoder; null is what config.json says
+            num_frames: of a clip; null is the encoder's own number
+            size: pixels; null is the encoder's own
+            text_revision: a commit or tag of the hub
+            encoder_revision: a commit or tag of the hub
+            seed: of the towers' first weights
+            device: where the retriever computes; auto is the best that this machine has
+            settings: fields of RetrieverConfig: dim, text_layers, media_layers, similarity, ...
+        """
+        target = pick_device(device)
+        read = load_text_tower(
+            absolute(text), kind=text_kind, revision=text_revision, output=settings.get("text_output")
+        )
+        seen = load_encoder(absolute(encoder), revision=encoder_revision)
+        assert seen.origin is not None, "load_encoder names it"
+        preprocess = replace(
+            seen.preprocess,
+            frames=seen.preprocess.frames if num_frames is None else num_frames,
+            size=seen.preprocess.size if size is None else size,
+        )
+        config = RetrieverConfig(
+            text=read.origin, encoders={VIDEO: seen.origin}, preprocess=preprocess, axes=seen.axes, **settings
+        )
+        retriever = cls(seen, read, config, seed=seed)
+        retriever.set_preprocess(preprocess)
+        return retriever.to(target)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path | Fetched,
+        *,
+        revision: str | None = None,
+        text: str | Path | None = None,
+        encoder: str | Path | None = None,
+        device: str | torch.device = "auto",
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        checkpoints: str | Path | None = None,
+    ) -> Self:
+        """Load what `save_pretrained` wrote: a directory, a row of checkpoints.yaml, `owner/repo[@revision]` of the
+        hub, or an address; or what `fetch` has found already. `text` and `encoder` say where the backbones lie now, if
+        they moved; they must be those that the towers were trained over."""
+        target = pick_device(device)
+        access = Access(local_files_only=local_files_only, token=token)
+        if not isinstance(source, Fetched):
+            source = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+        folder = source.folder
+        config, weights = read_retriever_config(folder), existing(folder / WEIGHTS_FILE)
+        require_backbones(folder, config.backbones, {"text": text, "encoder": encoder})
+        read = load_text_tower(
+            moved(config.text, text),
+            kind=config.text.kind,
+            output=config.text_output,
+            revision=None if text else config.text.revision,
+            **asdict(access),
+        )
+        own = config.encoder
+        seen = load_encoder(
+            moved(own, encoder), kind=own.kind, revision=None if encoder else own.revision, **asdict(access)
+        )
+        assert seen.origin is not None, "load_encoder names it"
+        require_same("text", config.text, read.origin, folder)
+        require_same("encoder", own, seen.origin, folder)
+        retriever = cls(seen, read, replace(config, text=read.origin, encoders={VIDEO: seen.origin}))
+        load_exactly(retriever, read_tensors(weights), source=weights)
+        retriever.origin = source
+        return retriever.to(target)
+
+    def save_pretrained(self, path: str | Path, *, results: Mapping[str, Any] | None = None) -> None:
+        """Save what learned, the config, and what is known of them (`results`: scores, data, regime)."""
+        known = {**(results or {}), "pseudocap": __version__}
+        write_checkpoint(
+            Path(path),
+            weights=WEIGHTS_FILE,
+            tensors=self.state_dict(),
+            config=CONFIG_FILE,
+            document=self.config.to_dict(),
+            beside={RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"},
+        )
+
+    def set_preprocess(self, preprocess: Preprocess) -> None:
+        """Change the frames that the retriever takes and that `save_pretrained` records."""
+        self.encoder.check_size(preprocess.size)
+        if preprocess.frames > MAX_FRAMES:
+            raise ConfigError(f"num_frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
+        self.config = replace(self.config, preprocess=preprocess)
+
+    @property
+    def identity(self) -> str:
+        weights = fingerprint(self.state_dict().items())
+        document = json.dumps({**self.config.to_dict(), "text": None, "encoders": None}, sort_keys=True)
+        parts = (document, self.config.text.fingerprint, self.config.text.tokenizer, self.config.encoder.fingerprint)
+        return hashlib.sha256("\n".join((*parts, weights)).encode()).hexdigest()
+
+    @property
+    def dim(self) -> int:
+        return self.config.dim
+
+    @property
+    def crop(self) -> Preprocess:
+        return self.config.preprocess
+
+    def frames_of(self, num_frames: int | None) -> int:
+        check_frames(num_frames)
+        return self.config.preprocess.frames if num_frames is None else num_frames
+
+    def prepare(self, frames: Frames) -> torch.Tensor:
+        """Return the clip [T,3,H,W], normalised."""
+        return eval_tensor(frames.pixels, self.config.preprocess)
+
+    def embed_clips(self, clips: Sequence[torch.Tensor]) -> torch.Tensor:
+        return self._clips(clips).pooled.float().cpu()
+
+    @torch.no_grad()
+    def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
+        return self.embed_states(self.read(texts)).pooled.float().cpu() if texts else torch.zeros(0, self.dim)
+
+    def embed_video(
+        self, video: str | Path | Sequence[str | Path], *, num_frames: int | None = None, batch_size: int = 8
+    ) -> torch.Tensor:
+        """Embed a file, or each of a list of files. Where several clips of a file are taken (`config.clips`), it is the
+        mean of their vectors, of length one again."""
+        files = [video] if isinstance(video, str | Path) else list(video)
+        if not files:
+            return torch.zeros(0, self.dim)
+        media, owners = self._files(files, num_frames, batch_size)
+        sums = torch.zeros(len(files), self.dim).index_add_(0, owners, media.pooled.float().cpu())
+        return F.normalize(sums, dim=-1)
+
+    @torch.no_grad()
+    def similarity(self, texts: Sequence[str], files: Sequence[str | Path]) -> torch.Tensor:
+        """Return how similar each text is to each file [A,B]: by the similarity that the retriever has learned, and of
+        several clips the mean."""
+        if not texts or not files:
+            return torch.zeros(len(texts), len(files))
+        media, owners = self._files(files, None, 8)
+        of_clips = self.score(self.embed_states(self.read(texts)), media).float().cpu()
+        sums = torch.zeros(len(texts), len(files)).index_add_(1, owners, of_clips)
+        return sums / owners.bincount(minlength=len(files))
+
+    @torch.no_grad()
+    def _clips(self, clips: Sequence[torch.Tensor]) -> Embedded:
+        return self.embed_memory(self.encode(*pad_clips(clips)))
+
+    def _files(
+        self, files: Sequence[str | Path], num_frames: int | None, batch_size: int
+    ) -> tuple[Embedded, torch.Tensor]:
+        """Embed the clips of files, and return with them the index of each one's file."""
+        owners, parts = [], []
+        for batch in batched(self._clips_of(files, num_frames), batch_size):
+            owners += [owner for owner, _ in batch]
+            parts.append(self._clips([clip for _, clip in batch]))
+        return Embedded.joined(parts), torch.tensor(owners)
+
+    def _clips_of(self, files: Sequence[str | Path], num_frames: int | None) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yield equally spaced clips of each file, by the file's index; one of a still."""
+        count = self.frames_of(num_frames)
+        for owner, file in enumerate(files):
+            pixels = self.prepare(read_file(file, count * self.config.clips)[0])
+            yield from ((owner, clip) for clip in pixels.split(count))
+
+
+def read_retriever_config(folder: Path) -> RetrieverConfig:
+    path = existing(folder / CONFIG_FILE)
+    try:
+        return RetrieverConfig.from_dict(read_json(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} is no retriever's config: {error}") from error

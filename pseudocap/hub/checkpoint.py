@@ -38,8 +38,14 @@ def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[
     others must lie where the config says, and all directories that do not are reported at once."""
     config = read_config(folder)
     weights = existing(folder / WEIGHTS_FILE)
+    require_backbones(folder, config.backbones, moved)
+    return config, weights
+
+
+def require_backbones(folder: Path, backbones: Mapping[str, Backbone], moved: Mapping[str, str | Path | None]) -> None:
+    """Raise CheckpointError where directories of backbones are gone that `moved` has no new address of."""
     gone = {}
-    for which, backbone in config.backbones.items():
+    for which, backbone in backbones.items():
         source = backbone.source
         if moved.get(which) is None and Path(source).is_absolute() and not Path(source).exists():
             gone[which] = source
@@ -50,7 +56,6 @@ def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[
             f"{folder} was trained between backbones that are not there now: {lost}; "
             f"say where they lie, as source in {folder / CONFIG_FILE} or by from_pretrained({str(folder)!r}, {options})"
         )
-    return config, weights
 
 
 def absolute(source: str | Path) -> str:

@@ -188,12 +188,12 @@ class PseudoCapConfig:
             values["encoders"] = {VIDEO: values.pop("encoder")}
         for name, kind in NESTED.items():
             if name in values:
-                values[name] = _build(kind, values[name], where=f"{name}.")
+                values[name] = build_fields(kind, values[name], where=f"{name}.")
         if isinstance(encoders := values.get("encoders"), Mapping):
             values["encoders"] = {
-                each: _build(Backbone, fields, where=f"encoders.{each}.") for each, fields in encoders.items()
+                each: build_fields(Backbone, fields, where=f"encoders.{each}.") for each, fields in encoders.items()
             }
-        return _build(cls, values, where="")
+        return build_fields(cls, values, where="")
 
 
 NESTED = {"decoder": Backbone, "gate_schedule": GateSchedule, "preprocess": Preprocess}
@@ -209,7 +209,8 @@ def default_adapter_layers(layers: int) -> tuple[int, ...]:
     return tuple(range(layers // 2, layers, 2))
 
 
-def _build(kind: type[Kind], values: object, *, where: str) -> Kind:
+def build_fields(kind: type[Kind], values: object, *, where: str) -> Kind:
+    """Build a dataclass from a document; an unknown or missing field is an error that names it."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where.removesuffix('.') or 'the config'} must be a mapping of fields, not {values!r}")
     known = {each.name: each for each in dataclasses.fields(kind)}  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ from pseudocap.model.attention import require_memory
 from pseudocap.model.config import RESAMPLER
 from pseudocap.model.decoders.base import Decoder
 from pseudocap.model.encoders.base import Encoder
+from pseudocap.model.frozen import keep_frozen_out
 from pseudocap.model.loss import caption_loss
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import (
@@ -65,8 +66,7 @@ class CaptionNetwork(nn.Module):
         declared = self.trainable_names
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in declared)
-        self.register_state_dict_post_hook(_leave_out_frozen)
-        self.register_load_state_dict_pre_hook(_fill_in_frozen)
+        keep_frozen_out(self, _is_of_adapters)
         self.eval()
 
     @property
@@ -242,20 +242,8 @@ class CaptionNetwork(nn.Module):
             self.decoder.check_length(int(position_ids.max()) + 1)
 
 
-def _leave_out_frozen(network: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
-    """Leave what is frozen out of every state dict, Lightning's checkpoints among them."""
-    for name in [name for name in state if name.startswith(prefix) and not name.startswith(f"{prefix}{ADAPTERS}")]:
-        del state[name]
-
-
-def _fill_in_frozen(network: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
-    """Complete a state dict without the frozen parts, which stay what they are. Buffers that are worked out and not
-    stored (rotary positions) belong to no state dict."""
-    for path, module in network.named_modules(remove_duplicate=False):
-        inside = f"{path}." if path else ""
-        for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-            if not f"{inside}{name}".startswith(ADAPTERS) and name not in module._non_persistent_buffers_set:
-                state.setdefault(f"{prefix}{inside}{name}", tensor.detach())
+def _is_of_adapters(network: nn.Module, name: str) -> bool:
+    return name.startswith(ADAPTERS)
 
 
 def _pad_left(ids_NL: torch.Tensor, mask_NL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,265 @@
+"""Embed texts and memories in one space: a tower for each, and the similarities of what they give.
+
+Legend of the shape suffixes: A texts, B clips, N vectors of a text, M vectors of a clip, E width of what a tower reads,
+W its own width, D width of the common space.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from pseudocap.errors import InputError
+from pseudocap.memory import Axis, Memory
+from pseudocap.model.encoders.base import Encoder
+from pseudocap.model.frozen import keep_frozen_out
+from pseudocap.model.network import seeded
+from pseudocap.model.retrieval_config import FINE, RetrieverConfig
+from pseudocap.model.text_towers import TextTower
+
+TEXTS_AT_ONCE = 32  # of fine similarities, without gradients
+
+
+@dataclass(slots=True)
+class Embedded:
+    """Hold vectors [B,N,D] of length one, which of them are real [B,N], and their weights before the softmax [B,N].
+    For the similarity `dot` each item has one."""
+
+    vectors: torch.Tensor
+    mask: torch.Tensor
+    weights: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def __getitem__(self, rows: slice) -> Embedded:
+        return Embedded(self.vectors[rows], self.mask[rows], self.weights[rows])
+
+    @property
+    def pooled(self) -> torch.Tensor:
+        """Return one vector [B,D] of length one of each item: what an index holds."""
+        shares_BN = _softmax(self.weights, self.mask)
+        return F.normalize((shares_BN[..., None] * self.vectors).sum(dim=1), dim=-1)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Embedded]) -> Embedded:
+        """Join batches into one, padded to the most vectors of an item."""
+        most = max(part.mask.shape[1] for part in parts)
+
+        def pad(part: Embedded) -> tuple[torch.Tensor, ...]:
+            more = most - part.mask.shape[1]
+            return F.pad(part.vectors, (0, 0, 0, more)), F.pad(part.mask, (0, more)), F.pad(part.weights, (0, more))
+
+        return cls(*(torch.cat(tensors) for tensors in zip(*map(pad, parts), strict=True)))
+
+
+def fine_similarity(
+    text: torch.Tensor,
+    media: torch.Tensor,
+    *,
+    text_weights: torch.Tensor,
+    media_weights: torch.Tensor,
+    text_mask: torch.Tensor | None = None,
+    media_mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Compare every vector of each text [A,N,D] with every one of each clip [B,M,D] (VALOR, equation 3): [A,B].
+
+    The mean of two sums: of each text vector's largest dot product with a vector of the clip, and the reverse. Vectors
+    are normalised here. The weights [A,N] and [B,M] become shares by a softmax. Where a mask is False a vector is in no
+    sum and no maximum; a text or clip without any vector has the similarity 0 with everything.
+    """
+    for name, vectors, each in (("text", text, text_weights), ("media", media, media_weights)):
+        if vectors.dim() != 3 or each.shape != vectors.shape[:2]:
+            raise InputError(f"{name} must be [items, vectors, D] with weights [items, vectors], not "
+                             f"{list(vectors.shape)} and {list(each.shape)}")  # fmt: skip
+    text_real_AN = torch.ones_like(text_weights, dtype=torch.bool) if text_mask is None else text_mask
+    media_real_BM = torch.ones_like(media_weights, dtype=torch.bool) if media_mask is None else media_mask
+    s_ABNM = torch.einsum("and,bmd->abnm", F.normalize(text, dim=-1), F.normalize(media, dim=-1))
+    best_ABN = s_ABNM.masked_fill(~media_real_BM[None, :, None], -torch.inf).amax(dim=3)
+    best_ABM = s_ABNM.masked_fill(~text_real_AN[:, None, :, None], -torch.inf).amax(dim=2)
+    any_AB = text_real_AN.any(dim=1)[:, None] & media_real_BM.any(dim=1)
+    of_text_AB = torch.einsum(
+        "an,abn->ab", _softmax(text_weights, text_real_AN), best_ABN.masked_fill(~any_AB[..., None], 0)
+    )
+    of_media_AB = torch.einsum(
+        "bm,abm->ab", _softmax(media_weights, media_real_BM), best_ABM.masked_fill(~any_AB[..., None], 0)
+    )
+    return (of_text_AB + of_media_AB) / 2
+
+
+def _softmax(weights: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return shares of what is real, which sum to 1; zeros where nothing is."""
+    return weights.masked_fill(~mask, -torch.inf).softmax(dim=-1).masked_fill(~mask, 0)
+
+
+def dual_softmax(similarity_AB: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Weigh each similarity by how much its clip prefers the text to the other texts, which must all be there."""
+    return similarity_AB * (similarity_AB / temperature).softmax(dim=0)
+
+
+class Tower(nn.Module):
+    """Read vectors of several kinds with a Transformer, and project them to the common space: its first output, which
+    stands for all, or with `fine` all others. Without layers it projects the vectors themselves, or their mean."""
+
+    def __init__(
+        self, widths: Mapping[str, int], *, dim: int, width: int, layers: int, heads: int, dropout: float, fine: bool
+    ) -> None:
+        super().__init__()
+        self.fine = fine
+        self.project: nn.Module = nn.Linear(width, dim) if layers else nn.Identity()
+        self.inputs = nn.ModuleDict(
+            {
+                name: nn.Sequential(nn.LayerNorm(each), nn.Linear(each, width)) if layers else nn.Linear(each, dim)
+                for name, each in widths.items()
+            }
+        )
+        shape: dict[str, Any] = {"batch_first": True, "norm_first": True, "dropout": dropout}
+        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(width, heads, 2 * width, **shape) for _ in range(layers))
+        self.norm = nn.LayerNorm(width) if layers else nn.Identity()
+        self.first = nn.Parameter(0.02 * torch.randn(width)) if layers and not fine else None
+        self.weigh = nn.Linear(width if layers else dim, 1) if fine else None
+
+    def forward(self, parts: Mapping[str, Axis]) -> Embedded:
+        h_BNW = torch.cat([self.inputs[name](part.vectors) for name, part in parts.items()], dim=1)
+        mask_BN = torch.cat([part.mask for part in parts.values()], dim=1)
+        if self.first is not None:
+            h_BNW = torch.cat([self.first.expand(len(h_BNW), 1, -1), h_BNW], dim=1)
+            mask_BN = F.pad(mask_BN, (1, 0), value=True)
+        for layer in self.layers:
+            h_BNW = layer(h_BNW, src_key_padding_mask=~mask_BN)
+        h_BNW = self.norm(h_BNW)
+        if self.weigh is not None:
+            h_BNW = h_BNW.masked_fill(~mask_BN[..., None], 0)
+            return Embedded(F.normalize(self.project(h_BNW), dim=-1), mask_BN, self.weigh(h_BNW)[..., 0])
+        if self.first is not None:
+            h_B1W = h_BNW[:, :1]
+        else:
+            h_B1W = (_softmax(torch.zeros_like(h_BNW[..., 0]), mask_BN)[..., None] * h_BNW).sum(dim=1, keepdim=True)
+        vectors_B1D = F.normalize(self.project(h_B1W), dim=-1)
+        return Embedded(vectors_B1D, mask_BN.any(dim=1, keepdim=True), torch.zeros_like(vectors_B1D[..., 0]))
+
+
+class Joining(nn.Module):
+    """Join a text and a clip to one vector, for losses alone: attention of the first over both (thesis, 6.3.3)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(dim, heads, batch_first=True)
+        self.norm, self.feed = (
+            nn.LayerNorm(dim),
+            nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim)),
+        )
+
+    def forward(self, text_BD: torch.Tensor, media_BD: torch.Tensor) -> torch.Tensor:
+        both_B2D = torch.stack([text_BD, media_BD], dim=1)
+        attended_B1D, _ = self.attention(text_BD[:, None], both_B2D, both_B2D, need_weights=False)
+        h_BD = text_BD + attended_B1D[:, 0]
+        joined_BD: torch.Tensor = F.normalize(h_BD + self.feed(self.norm(h_BD)), dim=-1)
+        return joined_BD
+
+
+class RetrievalNetwork(nn.Module):
+    """Hold a frozen encoder, a language model, and the towers over both. Knows no files."""
+
+    def __init__(self, encoder: Encoder, text: TextTower, config: RetrieverConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.encoder, self.text, self.config = encoder, text, config
+        encoder.requires_grad_(False)
+        fine = config.similarity == FINE
+        shape: dict[str, Any] = {"dim": config.dim, "width": config.width, "heads": config.heads}
+        shape |= {"dropout": config.dropout, "fine": fine}
+        with seeded(seed):
+            self.text_tower = Tower({"text": text.width}, layers=config.text_layers, **shape)
+            widths = {axis: encoder.width(axis) for axis in config.axes}
+            self.media_tower = Tower(widths, layers=config.media_layers, **shape)
+            self.join = Joining(config.dim, config.heads) if config.cross else None
+        start = torch.tensor(config.temperature).log()
+        self.log_temperature = nn.Parameter(start) if config.learn_temperature else None
+        learned = {f"text.{name}" for name in text.unfreeze(config.text_frozen_below)}
+        towers = {name for name, _ in self.named_parameters() if not name.startswith(("text.", "encoder."))}
+        self._learned = frozenset(learned | towers)
+        keep_frozen_out(self, _is_learned)
+        self.eval()
+
+    @property
+    def trainable_names(self) -> set[str]:
+        """Return the exact set of parameters that learn: the towers, and of the language model what is not frozen."""
+        return set(self._learned)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.media_tower.parameters()).device
+
+    @property
+    def temperature(self) -> torch.Tensor | float:
+        """Return what similarities are divided by in losses; a learned one stays above CLIP's 0.01."""
+        return self.config.temperature if self.log_temperature is None else self.log_temperature.exp().clamp(min=0.01)
+
+    def train(self, mode: bool = True) -> Self:
+        """Keep what is frozen in evaluation mode, also after a bare `.train()`."""
+        super().train(mode)
+        self.encoder.eval()
+        return self
+
+    def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> Memory:
+        """Encode frames float [B,T,3,H,W], normalised, with the frozen encoder."""
+        self.encoder.check_frames(frames, frame_mask)
+        return self.encoder.encode(frames.to(self.device), None if frame_mask is None else frame_mask.to(self.device))
+
+    def read(self, texts: Sequence[str]) -> Axis:
+        """Return the language model's states of texts, which `embed_states` embeds."""
+        states: Axis = self.text(texts, max_tokens=self.config.max_tokens)
+        return states
+
+    def embed_states(self, states: Axis) -> Embedded:
+        if self.config.text_layers == 0 and self.config.similarity != FINE:
+            states = self.text.summary(states)
+        embedded: Embedded = self.text_tower({"text": states})
+        return embedded
+
+    def embed_memory(self, memory: Memory) -> Embedded:
+        """Embed clips by those axes of their memory that this retriever reads and that are there."""
+        parts = {axis: memory.axes[axis] for axis in self.config.axes if axis in memory.axes}
+        for axis, part in parts.items():
+            if part.vectors.shape[-1] != (width := self.encoder.width(axis)):
+                raise InputError(f"the memory's {axis} is {part.vectors.shape[-1]} wide, and its encoder's is {width}")
+        if not parts:
+            raise InputError(f"the memory has no axis of {', '.join(self.config.axes)}, which this retriever reads")
+        embedded: Embedded = self.media_tower({axis: part.each(self._here) for axis, part in parts.items()})
+        return embedded
+
+    def score(self, texts: Embedded, media: Embedded) -> torch.Tensor:
+        """Return the similarity of each text with each clip [A,B]."""
+        if self.config.similarity != FINE:
+            return texts.vectors[:, 0] @ media.vectors[:, 0].T
+
+        def fine(some: Embedded) -> torch.Tensor:
+            return fine_similarity(
+                some.vectors, media.vectors, text_weights=some.weights, media_weights=media.weights,
+                text_mask=some.mask, media_mask=media.mask,
+            )  # fmt: skip
+
+        if torch.is_grad_enabled():
+            return fine(texts)
+        return torch.cat([fine(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, len(texts), TEXTS_AT_ONCE)])
+
+    def _here(self, tensor: torch.Tensor) -> torch.Tensor:
+        dtype = next(self.media_tower.parameters()).dtype if tensor.is_floating_point() else None
+        return tensor.to(device=self.device, dtype=dtype)
+
+
+def _is_learned(network: RetrievalNetwork, name: str) -> bool:
+    return name in network._learned
+
+
+def __getattr__(name: str) -> object:
+    """Offer Retriever, which knows files and so lies above this stage, by this module as well."""
+    if name == "Retriever":
+        return pkgutil.resolve_name("pseudocap.retriever:Retriever")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

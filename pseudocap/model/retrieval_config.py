@@ -1,0 +1,116 @@
+"""Describe what a retriever is made of, as one value that is checked at birth and stored beside the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pseudocap.errors import ConfigError, nearest
+from pseudocap.memory import AXES, SIGHT
+from pseudocap.model.config import VIDEO, Backbone, build_fields
+from pseudocap.types import Preprocess
+
+MODEL_TYPE = "pseudocap-retriever"
+FORMAT = 1
+DOT, FINE = "dot", "fine"
+SIMILARITIES = (DOT, FINE)
+POSITIVE = ("dim", "width", "heads", "max_tokens", "clips")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetrieverConfig:
+    """Hold the complete recipe of a retriever except the numbers in its weights.
+
+    Args:
+        text: the language model that reads texts
+        encoders: the frozen encoders of films, by modality
+        preprocess: the frames of a clip
+        axes: of the memory that the media tower reads
+        dim: of a vector
+        width: that the towers compute in
+        heads: of the towers' attention
+        text_layers: of the tower over the language model's states; 0 projects [CLS] (of a decoder its last state)
+        media_layers: of the tower over a memory; 0 projects the mean of its vectors
+        dropout: in the towers, while they learn
+        max_tokens: of a text, which is cut there
+        text_output: the language model's layer whose states are read; null is the last
+        text_frozen_below: the language model learns from this layer on, 0 is all of it; null is frozen
+        similarity: dot, of one vector each, or fine, of every vector with every other
+        clips: of a file, equally spaced, whose similarities are averaged
+        temperature: that similarities are divided by in losses
+        learn_temperature: whether it learns too
+        cross: whether the losses have a layer that joins a text and a clip
+    """
+
+    text: Backbone
+    encoders: Mapping[str, Backbone]
+    preprocess: Preprocess = field(default_factory=Preprocess)
+    axes: tuple[str, ...] = SIGHT
+    dim: int = 256
+    width: int = 256
+    heads: int = 4
+    text_layers: int = 2
+    media_layers: int = 2
+    dropout: float = 0.1
+    max_tokens: int = 32
+    text_output: int | None = None
+    text_frozen_below: int | None = None
+    similarity: str = DOT
+    clips: int = 1
+    temperature: float = 0.05
+    learn_temperature: bool = False
+    cross: bool = False
+
+    def __post_init__(self) -> None:
+        if VIDEO not in self.encoders:
+            raise ConfigError("encoders must name one of video")
+        object.__setattr__(self, "axes", tuple(self.axes))
+        if not self.axes or self.axes != tuple(axis for axis in AXES if axis in self.axes):
+            raise ConfigError(f"axes must be some of {', '.join(AXES)}, in this order, not {self.axes!r}")
+        for name in (*POSITIVE, "text_layers", "media_layers", "text_output", "text_frozen_below"):
+            least, value = int(name in POSITIVE or name == "text_output"), getattr(self, name)
+            if value is None and name.startswith("text_"):
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(f"{name} must be a whole number from {least} on, not {value!r}")
+        if self.width % self.heads or (self.cross and self.dim % self.heads):
+            raise ConfigError(f"width and dim must be multiples of heads, not {self.width}, {self.dim}, {self.heads}")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout must be from 0 to below 1, not {self.dropout!r}")
+        if not (math.isfinite(self.temperature) and self.temperature > 0):
+            raise ConfigError(f"temperature must be above 0, not {self.temperature!r}")
+        if self.similarity not in SIMILARITIES:
+            offer = nearest(str(self.similarity), SIMILARITIES)
+            raise ConfigError(f"similarity must be one of {', '.join(SIMILARITIES)}, not {self.similarity!r}{offer}")
+
+    @property
+    def encoder(self) -> Backbone:
+        return self.encoders[VIDEO]
+
+    @property
+    def backbones(self) -> dict[str, Backbone]:
+        """Return every network that was loaded, by the option that names it."""
+        return {"text": self.text, "encoder": self.encoder}
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"model_type": MODEL_TYPE, "format": FORMAT, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> RetrieverConfig:
+        """Read what `to_dict` wrote; an unknown or missing field is an error that names it."""
+        if document.get("model_type") != MODEL_TYPE:
+            raise ConfigError(f"model_type is {document.get('model_type')!r}, not {MODEL_TYPE!r}")
+        if (written := document.get("format")) != FORMAT:
+            raise ConfigError(f"format {written!r} is none that this version of pseudocap reads, {FORMAT}")
+        values = {key: value for key, value in document.items() if key not in ("model_type", "format")}
+        for name, kind in (("text", Backbone), ("preprocess", Preprocess)):
+            if name in values:
+                values[name] = build_fields(kind, values[name], where=f"{name}.")
+        if isinstance(encoders := values.get("encoders"), Mapping):
+            values["encoders"] = {
+                each: build_fields(Backbone, fields, where=f"encoders.{each}.") for each, fields in encoders.items()
+            }
+        return build_fields(cls, values, where="")

@@ -1,0 +1,181 @@
+"""A retriever of files: what it embeds, saves and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers.retrievers import SMALL, build_retriever, write_bert
+
+from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.memory import Axis, Memory
+from pseudocap.model.retrieval import fine_similarity
+from pseudocap.retriever import Retriever
+from pseudocap.video.tensors import read_file
+
+TEXTS = ["a red square", "two dogs play guitar on a stage", "a blue square moves up"]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_bert(tmp_path_factory.mktemp("texts") / "bert")
+
+
+@pytest.fixture(scope="module")
+def retriever(backbones: Path) -> Retriever:
+    return build_retriever(backbones)
+
+
+@pytest.fixture
+def some(films: Path) -> list[Path]:
+    return [films / name for name in ("a.mp4", "b.mkv", "c.avi")]
+
+
+SETTINGS = [{}, {"similarity": "fine"}, {"text_layers": 0, "media_layers": 0}]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=["dot", "fine", "no layers"])
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+def test_a_batch_gives_what_each_gives_alone(
+    backbones: Path, bert: Path, some: list[Path], kind: str, settings: dict[str, object]
+) -> None:
+    model = build_retriever(backbones, **({"text": bert} if kind == "encoder" else {}), **settings)
+    assert model.config.text.kind == kind
+    texts, films = model.embed_text(TEXTS), model.embed_video(some)
+    torch.testing.assert_close(texts.norm(dim=1), torch.ones(3))
+    assert texts.dtype == films.dtype == torch.float32
+    assert films.shape == (3, model.dim)
+    torch.testing.assert_close(texts, torch.cat([model.embed_text([text]) for text in TEXTS]))
+    torch.testing.assert_close(films, torch.cat([model.embed_video(film) for film in some]))
+    assert (texts[0] - texts[1]).abs().max() > 1e-3
+    assert (films[0] - films[1]).abs().max() > 1e-3
+    scores = model.similarity(TEXTS, some)
+    alone = torch.stack([torch.stack([model.similarity([text], [film])[0, 0] for film in some]) for text in TEXTS])
+    torch.testing.assert_close(scores, alone)
+    if model.config.similarity == "dot":
+        torch.testing.assert_close(scores, texts @ films.T)
+
+
+@pytest.mark.parametrize("settings", [{}, {"similarity": "fine"}, {"text_frozen_below": 1, "learn_temperature": True}])
+def test_a_saved_retriever_loads_with_the_same_vectors(
+    backbones: Path, bert: Path, some: list[Path], tmp_path: Path, settings: dict[str, object]
+) -> None:
+    model = build_retriever(backbones, text=bert, **settings)
+    model.save_pretrained(tmp_path / "saved")
+    again = Retriever.from_pretrained(tmp_path / "saved", device="cpu")
+    assert torch.equal(again.embed_text(TEXTS), model.embed_text(TEXTS))
+    assert torch.equal(again.embed_video(some), model.embed_video(some))
+    assert again.identity == model.identity
+    assert again.config == model.config
+    saved = set(again.state_dict())
+    assert saved == model.trainable_names
+    assert not any(name.startswith("encoder.") for name in saved)
+    learns = any(name.startswith("text.") for name in saved)
+    assert learns == ("text_frozen_below" in settings)
+
+
+def test_the_identity_is_of_weights_and_preprocessing(backbones: Path) -> None:
+    model = build_retriever(backbones)
+    first = model.identity
+    assert build_retriever(backbones).identity == first
+    assert build_retriever(backbones, num_frames=2).identity != first
+    with torch.no_grad():
+        model.get_parameter("text_tower.project.bias").add_(0.1)
+    assert model.identity != first
+
+
+def test_what_is_frozen_stays_frozen_in_training(backbones: Path, bert: Path) -> None:
+    model = build_retriever(backbones, text=bert, text_frozen_below=2).train()
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert learning == model.trainable_names
+    assert {name.split(".")[4] for name in learning if name.startswith("text.lm.encoder.layer")} == {"2"}
+    layers = model.text.layers
+    assert [layer.training for layer in layers] == [False, False, True]
+    assert not model.encoder.training
+    scores = model.score(model.embed_states(model.read(TEXTS)), model.embed_memory(model.encode(_frames())))
+    scores.sum().backward()
+    without = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert without == []
+
+
+def test_texts_are_read_up_to_a_layer(backbones: Path, bert: Path) -> None:
+    plain = build_retriever(backbones, text=bert)
+    lower = build_retriever(backbones, text=bert, text_output=2)
+    states = plain.text.lm(
+        **_ids(plain.text.tokenizer(TEXTS, return_tensors="pt", padding=True)), output_hidden_states=True
+    ).hidden_states
+    read = lower.read(TEXTS)
+    torch.testing.assert_close(read.vectors[read.mask], states[2][read.mask])
+    with pytest.raises(ConfigError, match="text_output must be 1 to 3"):
+        build_retriever(backbones, text=bert, text_output=4)
+
+
+def test_padding_has_no_influence(retriever: Retriever) -> None:
+    memory = retriever.encode(_frames())
+    mask = torch.ones(2, 4, dtype=torch.bool)
+    mask[1, 2:] = False
+    one, two = memory.time.clone(), memory.time.clone()
+    two[~mask] = 1e3
+    axes = {"space": memory.axes["space"]}
+    first, second = (
+        retriever.embed_memory(Memory({"time": Axis(vectors, mask), **axes})).vectors for vectors in (one, two)
+    )
+    assert torch.equal(first, second)
+    short = retriever.embed_memory(
+        Memory({"time": Axis(one[1:, :2], mask[1:, :2]), "space": axes["space"].each(lambda t: t[1:])})
+    )
+    torch.testing.assert_close(short.vectors, first[1:])
+    assert (first[1] - retriever.embed_memory(memory).vectors[1]).abs().max() > 1e-4
+
+
+def test_several_clips_of_a_file_are_averaged(backbones: Path, films: Path) -> None:
+    model = build_retriever(backbones, clips=3)
+    film, count = films / "a.mp4", model.frames_of(None)
+    pixels = model.prepare(read_file(film, 3 * count)[0])
+    clips = model.embed_clips(list(pixels.split(count)))
+    assert len(clips) == 3
+    assert (clips[0] - clips[2]).abs().max() > 1e-3
+    expected = (model.embed_text(TEXTS) @ clips.T).mean(dim=1)
+    torch.testing.assert_close(model.similarity(TEXTS, [film])[:, 0], expected)
+    torch.testing.assert_close(model.embed_video(film)[0], torch.nn.functional.normalize(clips.mean(dim=0), dim=0))
+
+
+def test_mistakes_are_one_clear_line_each(backbones: Path, retriever: Retriever, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="text 1 is ' ' and must have"):
+        retriever.embed_text(["a dog", " "])
+    with pytest.raises(ConfigError, match=r"similarity must be one of dot, fine, not 'dots' .did you mean 'dot'"):
+        build_retriever(backbones, similarity="dots")
+    with pytest.raises(ConfigError, match="width and dim must be multiples of heads"):
+        build_retriever(backbones, width=17)
+    with pytest.raises(CheckpointError, match="is no directory here"):
+        Retriever.from_pretrained(tmp_path / "absent/folder", device="cpu")
+    captioner = tmp_path / "captioner"
+    captioner.mkdir()
+    (captioner / "config.json").write_text('{"model_type": "pseudocap"}')
+    with pytest.raises(CheckpointError, match="is no retriever's config"):
+        Retriever.from_pretrained(captioner, device="cpu")
+
+
+def test_another_language_model_is_refused(backbones: Path, bert: Path, tmp_path: Path) -> None:
+    build_retriever(backbones, text=bert).save_pretrained(tmp_path / "saved")
+    other = write_bert(tmp_path / "other", layers=2)
+    with pytest.raises(CheckpointError, match=r"the text in .* is not the one"):
+        Retriever.from_pretrained(tmp_path / "saved", text=other, device="cpu")
+
+
+def test_the_retriever_has_its_name_beside_the_network() -> None:
+    from pseudocap.model import retrieval
+
+    assert retrieval.Retriever is Retriever
+    assert fine_similarity is retrieval.fine_similarity
+    assert SMALL["dim"] == 8
+
+
+def _frames() -> torch.Tensor:
+    return torch.randn(2, 4, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+
+
+def _ids(tokens: Any) -> dict[str, torch.Tensor]:
+    return {name: tokens[name] for name in ("input_ids", "attention_mask")}
