@@ -14,10 +14,10 @@ from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_CAPTIONER, find_captioner, print_toy_notice
+from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.errors import ConfigError, DataError, InputError
 
 if TYPE_CHECKING:
-    from pseudocap.data.corpora.base import Corpus
     from pseudocap.learn.build import Machine
     from pseudocap.learn.estimate import Estimate
     from pseudocap.learn.plan import LearnPlan
@@ -33,7 +33,9 @@ Run the same command again to go on where it was stopped. Changed options make a
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("videos", type=Path, metavar="VIDEOS", help="a folder of videos, with all below it")
+    parser.add_argument(
+        "videos", metavar="VIDEOS", help="what `pseudocap label` takes: a folder, list or tars of videos"
+    )
     add_option(parser, "--out", Path, "RUN", "the folder to write", required=True)
     parser.add_argument(
         "--start", metavar="N", help=f"the captioner that learns: a row, a repo, a directory ({DEFAULT_CAPTIONER})"
@@ -44,7 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"who captions the clips, as for `pseudocap label` ({BEST_TEACHER} with a GPU, where it is cached or the "
         "hub answers; else the captioner itself)",
     )
-    add_option(parser, "--captions", Path, "FILE", "people's captions of some videos: score against them")
+    parser.add_argument(
+        "--captions",
+        type=NamedCorpus.of,
+        metavar="C",
+        help="people's captions of some videos, a file or msrvtt:DIR: score against them",
+    )
     add_flag(parser, "--finetune", "also learn people's captions of videos that are not held out")
     parser.add_argument("--regime", choices=("video-only", "mixed"), help="mixed where --pictures are given")
     add_option(parser, "--pictures", Path, "FILE", "captioned pictures to learn beside the clips, half of the batches")
@@ -60,9 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _refuse_mistakes(args)
-    plan, resumed = _planned(args)
+    plan, before = _begun(args)
     toy = find_captioner(plan.start, None)
     _check_teacher(plan)
+    plan = _with_videos(args, plan, before)
 
     # Here, after everything that can be checked without torch, which takes seconds to be imported.
     from pseudocap.hub.checkpoint import read_config
@@ -74,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     machine = Machine(device=pick_device(args.device).type, workers=args.workers)
     if not plan.teacher:
         plan = replace(plan, teacher=_default_teacher(plan.start, machine))
-    if args.dry_run or not resumed:
+    if args.dry_run or before is None:
         found = _estimate(plan, machine, args.out)
         _print_estimate(args, plan, found)
         if objection := found.objection(args.out):
@@ -92,8 +100,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _refuse_mistakes(args: argparse.Namespace) -> None:
     refuse_file("--out", args.out)
-    if not args.videos.is_dir():
-        raise DataError(f"{args.videos}: there is no such folder; name one with video files")
+    if "://" not in args.videos and not Path(args.videos).exists():
+        raise DataError(f"{args.videos}: there is no such folder or file; name a folder of videos, a list or a tar")
     require_at_least(args, steps=1, workers=0)
     if args.holdout is not None and not 0 < args.holdout < 1:
         raise InputError(f"--holdout must be a share above 0 and below 1, not {args.holdout:g}")
@@ -103,44 +111,56 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
         raise InputError(f"--seed must be from 0 to below 2**32, not {args.seed}")
     if args.teacher in ("asr", "null"):
         raise ConfigError(f"--teacher {args.teacher} does not look at clips; name a captioner or an image-text model")
-    for name in ("captions", "pictures"):
-        path = getattr(args, name)
-        if path is not None and not path.is_file():
-            raise InputError(f"--{name} {path}: there is no such file")
+    if args.captions is not None:
+        args.captions.require("--captions")
+    if args.pictures is not None and not args.pictures.is_file():
+        raise InputError(f"--pictures {args.pictures}: there is no such file")
     if (args.regime == "mixed") != (args.pictures is not None) and args.regime is not None:
         raise ConfigError("--regime mixed and --pictures FILE belong together: give both, or --pictures alone")
 
 
-def _planned(args: argparse.Namespace) -> tuple[LearnPlan, bool]:
-    """Return the plan, with what the run in --out has begun with where an option is not given; and whether it has."""
+def _begun(args: argparse.Namespace) -> tuple[LearnPlan, LearnPlan | None]:
+    """Return the plan but for its videos, with what the run in --out has begun with where an option is not given; and
+    the plan that it has begun with."""
+    from pseudocap.learn.collect import VIDEOS, holds_collected
+    from pseudocap.learn.plan import LearnPlan, read_plan
+
+    before = read_plan(args.out)
+    known = {".lock", *([VIDEOS] if holds_collected(args.out) else [])}
+    if before is None and args.out.is_dir() and any(path.name not in known for path in args.out.iterdir()):
+        raise ConfigError(f"--out {args.out} holds something that no `pseudocap learn` began; name another folder")
+    plan = before or LearnPlan(root="", videos=(), unreadable={}, start=DEFAULT_CAPTIONER, teacher="")
+    plan = replace(plan, **_given(args))
+    if before is not None and before.teaches_itself and args.start is not None and args.teacher is None:
+        plan = replace(plan, teacher="")
+    if plan.tune and plan.captions is None:
+        raise ConfigError("--finetune learns people's captions: name them with --captions FILE")
+    return plan, before
+
+
+def _with_videos(args: argparse.Namespace, plan: LearnPlan, before: LearnPlan | None) -> LearnPlan:
+    """Return the plan with its videos, and which of them are held out."""
     from pseudocap.cli.progress import progress_of
+    from pseudocap.learn.collect import video_folder
     from pseudocap.learn.plan import (
         FEWEST,
-        LearnPlan,
         files_of,
         find_videos,
         hold_out,
-        read_plan,
+        peoples_captions,
         refuse_other_videos,
         require_enough,
     )
 
-    before = read_plan(args.out)
-    if before is None and args.out.is_dir() and any(path.name != ".lock" for path in args.out.iterdir()):
-        raise ConfigError(f"--out {args.out} holds something that no `pseudocap learn` began; name another folder")
-    root = args.videos.resolve()
+    with progress_of("collecting", "videos") as progress:
+        root, problems = video_folder(args.videos, args.out, progress)
     with progress_of("looking for videos", "files") as progress:
         videos, unreadable = find_videos(root, progress)
     require_enough(args.videos, videos)
     if before is not None:
         refuse_other_videos(args.out, before, root, videos)
-    fresh = LearnPlan(root=str(root), videos=videos, unreadable=unreadable, start=DEFAULT_CAPTIONER, teacher="")
-    plan = replace(before or fresh, videos=videos, unreadable=unreadable, **_given(args))
-    if before is not None and before.teaches_itself and args.start is not None and args.teacher is None:
-        plan = replace(plan, teacher="")
-    if plan.tune and plan.captions is None:
-        raise ConfigError("--finetune learns people's captions: name them with --captions FILE")
-    corpus = _corpus(plan)
+    plan = replace(plan, root=str(root), videos=videos, unreadable={**problems, **unreadable})
+    corpus = peoples_captions(plan)
     plan = hold_out(plan, corpus)
     if plan.tune and corpus is not None:
         learned = set(files_of(plan, corpus).values()) - set(plan.held_out)
@@ -149,16 +169,17 @@ def _planned(args: argparse.Namespace) -> tuple[LearnPlan, bool]:
                 f"--finetune: people captioned {len(learned)} videos that are not held out, and it takes at least "
                 f"{FEWEST}; add captions, or lower --holdout"
             )
-    return plan, before is not None
+    return plan
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """Return the options that were given, as the plan's fields; files by their full paths."""
     names = ("steps", "holdout", "clip_seconds", "seed")
     given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    for name in ("captions", "pictures"):
-        if getattr(args, name) is not None:
-            given[name] = str(getattr(args, name).resolve())
+    if args.pictures is not None:
+        given["pictures"] = str(args.pictures.resolve())
+    if args.captions is not None:
+        given["captions"] = str(replace(args.captions, path=args.captions.path.resolve()))
     for name in ("start", "teacher"):
         if (value := getattr(args, name)) is not None:
             folder = Path(value).expanduser()
@@ -166,14 +187,6 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
     if args.regime == "video-only":  # also where the run began with pictures
         given["pictures"] = None
     return given | ({"tune": True} if args.finetune else {})
-
-
-def _corpus(plan: LearnPlan) -> Corpus | None:
-    if plan.captions is None:
-        return None
-    from pseudocap.data.corpora.own import read_own
-
-    return read_own(plan.captions, split="unmarked")
 
 
 def _label_args(plan: LearnPlan, machine: Machine | None = None) -> argparse.Namespace:
@@ -222,16 +235,22 @@ def _is_at_hand(name: str) -> bool:
 
 def _estimate(plan: LearnPlan, machine: Machine, out: Path) -> Estimate:
     from pseudocap.captioner import PseudoCap
+    from pseudocap.cli.progress import stages_of
     from pseudocap.cli.teachers import build_teacher, framing_of
     from pseudocap.learn.estimate import estimate
 
     away = [name for name in dict.fromkeys((plan.start, plan.teacher)) if not _is_at_hand(name)]
-    model = PseudoCap.from_pretrained(plan.start, device=machine.device)
-    if plan.teacher in away:
-        return estimate(plan, model, None, None, out=out, fetched=away)
-    args = _label_args(plan, machine)
-    teacher = build_teacher(args)
-    return estimate(plan, model, teacher, framing_of(args, teacher), out=out, fetched=away)
+    with stages_of("measuring") as display:
+        display.log(f"loading {plan.start}")
+        model = PseudoCap.from_pretrained(plan.start, device=machine.device)
+        teacher = framing = None
+        if plan.teacher not in away:
+            args = _label_args(plan, machine)
+            if not plan.teaches_itself:
+                display.log(f"loading {plan.teacher}")
+            teacher = build_teacher(args)
+            framing = framing_of(args, teacher)
+        return estimate(plan, model, teacher, framing, out=out, fetched=away, begins=display.log)
 
 
 def _print_estimate(args: argparse.Namespace, plan: LearnPlan, found: Estimate) -> None:

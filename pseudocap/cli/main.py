@@ -61,7 +61,7 @@ VERBS = {
         "pseudocap audit labels/ --asr caption.json --n 100",
     ),
     "learn": (
-        "learn from a folder of videos: label, encode, train and report in one command that resumes",
+        "learn from videos: label, encode, train and report in one command that resumes",
         "pseudocap learn films/ --out runs/mine --dry-run",
     ),
     "browse": (

@@ -33,6 +33,7 @@ from pseudocap.learn.plan import (
     LearnPlan,
     files_of,
     identity_of,
+    peoples_captions,
 )
 from pseudocap.regimes.table import resume_words
 from pseudocap.stages import Stage, Workshop, command_text
@@ -158,11 +159,9 @@ def _captions_of(labels: Sequence[Pseudolabel]) -> list[str]:
 
 
 def _write_peoples(folder: Path, plan: LearnPlan) -> dict[str, int]:
-    if plan.captions is None:
+    corpus = peoples_captions(plan)
+    if corpus is None:
         return {}
-    from pseudocap.data.corpora.own import read_own
-
-    corpus = read_own(plan.captions)
     files, held = files_of(plan, corpus), set(plan.held_out)
     parts: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
     for row in corpus.rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,17 +75,22 @@ def estimate(
     *,
     out: Path,
     fetched: Sequence[str] = (),
+    begins: Callable[[str], None] = lambda what: None,
 ) -> Estimate:
-    """Time labelling, encoding, a step and a caption on some clips. `teacher` is None where it would be fetched."""
+    """Time labelling, encoding, a step and a caption on some clips; `begins` gets what is timed next. `teacher` is None
+    where it would be fetched."""
     clips = probed_clips(plan)
+    begins(f"encoding {len(clips)} clips")
     sight, encoding = _timed(lambda: [_decoded(clip, model) for clip in clips])
     memory, encoding_on = _timed(lambda: model.encode(*pad_clips(sight)))
     encoding = (encoding + encoding_on) / len(clips)
+    begins(f"captioning {len(clips)} clips, and two steps of training")
     _, captioning = _timed(lambda: model.describe(memory, **Decoding().generate_options()))
     captioning /= len(clips)
     step = _step_seconds(model, memory, plan.batch)
     _, held = plan.counts
     if teacher is not None and framing is not None:
+        begins(f"labelling {len(clips)} clips")
         labelling, basis = _labelling(clips, teacher, framing, plan.seed), f"measured on {len(clips)} clips"
     else:
         labelling, basis = STATED["cpu" if model.device.type == "cpu" else "gpu"], "a stated rate of BLIP"

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.errors import ConfigError, DataError, DecodeError
 from pseudocap.files.atomic import write_text
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Clip, Progress
@@ -52,7 +53,7 @@ class LearnPlan:
     unreadable: dict[str, str]
     start: str
     teacher: str
-    captions: str | None = None  # by people, to be scored against
+    captions: str | None = None  # by people, to be scored against: a path, or msrvtt:DIR and its likes
     pictures: str | None = None  # captioned ones, which make the regime mixed
     tune: bool = False
     steps: int = 0
@@ -149,11 +150,11 @@ def find_videos(
     return tuple(found), unreadable
 
 
-def require_enough(root: Path, videos: Sequence[FoundVideo]) -> None:
+def require_enough(source: str, videos: Sequence[FoundVideo]) -> None:
     if len(videos) < FEWEST:
         raise DataError(
-            f"{root} has {len(videos)} readable video{'s' * (len(videos) > 1)}, and learning takes at least {FEWEST}: "
-            "two are held out to measure on; add videos, or cut a long one into files"
+            f"{source} has {len(videos)} readable video{'s' * (len(videos) > 1)}, and learning takes at least "
+            f"{FEWEST}: two are held out to measure on; add videos, or cut a long one into files"
         )
 
 
@@ -216,9 +217,19 @@ def files_of(plan: LearnPlan, corpus: Corpus) -> dict[str, str]:
     return found
 
 
-def identity_of(path: str | None) -> str:
-    """Hash a file of captions, so that a changed one makes anew what stands on it."""
-    return "" if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def peoples_captions(plan: LearnPlan) -> Corpus | None:
+    """Read people's captions; rows that name no split have the split `unmarked`."""
+    return None if plan.captions is None else NamedCorpus.of(plan.captions).read(split="unmarked")
+
+
+def identity_of(word: str | None) -> str:
+    """Hash captions, so that changed ones make anew what stands on them: a file by its bytes, a folder by its rows."""
+    if word is None:
+        return ""
+    named = NamedCorpus.of(word)
+    if named.kind == "own" and named.path.is_file():
+        return hashlib.sha256(named.path.read_bytes()).hexdigest()
+    return named.read(split="unmarked").content_hash
 
 
 def describe(plan: LearnPlan) -> dict[str, Any]:

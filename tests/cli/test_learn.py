@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +17,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.hub_server import Hub
 from helpers.small_worlds import PREPROCESS, write_world
+from helpers.tars import image_bytes
 from helpers.torch_free import TorchFree
+from huggingface_hub import constants
 
 from pseudocap import PseudoCap
 from pseudocap.cli import learn
 from pseudocap.cli.main import main
+from pseudocap.hub.fetch import find_row
+from pseudocap.learn.build import Machine
 from pseudocap.learn.plan import LearnPlan, find_videos
+from pseudocap.regimes.finetune_report import read_metric
 
 TEACHER = ["--teacher", "pseudocap://toy-blip", "--device", "cpu", "--workers", "0"]
 
@@ -114,7 +121,8 @@ def test_a_dry_run_states_time_and_disk_and_writes_nothing(
 ) -> None:
     words = ["learn", str(films), "--out", str(tmp_path / "run"), "--start", str(start), "--dry-run", *TEACHER]
     assert main(words) == 0
-    printed = capsys.readouterr().out
+    printed, reported = capsys.readouterr()
+    assert reported.index("measuring: loading") < reported.index("measuring: encoding 2 clips")
     assert "8 videos, 0.00 hours, 8 clips; 2 clips of 2 videos are held out" in printed
     assert "40 steps of 6 clips" in printed
     assert main([*words, "--json"]) == 0
@@ -136,6 +144,7 @@ def workdir(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(films / "red-left-0.mp4", folder / "one" / "a.mp4")
     (folder / "broken" / "a.mp4").write_bytes(b"no film")
     (folder / "full" / "notes.txt").touch()
+    (folder / "list.txt").write_text("one/a.mp4")
     (folder / "two.csv").write_text("video,caption\nred-left-0.mp4,a square\nred-right-0.mp4,a square\n")
     (folder / "few.csv").write_text("video,caption\nred-left-0.mp4,a square\n")
     return folder
@@ -144,7 +153,7 @@ def workdir(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("gone", "gone: there is no such folder"),
+        ("gone", "gone: there is no such folder or file"),
         ("empty", "holds no video"),
         ("broken", "none of the 1 videos of"),
         ("one", "one has 1 readable video, and learning takes at least 3"),
@@ -154,6 +163,13 @@ def workdir(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("films --teacher null", "--teacher null does not look at clips"),
         ("films --teacher toy-blpi", "toy-blpi is neither a directory nor a repo's name"),
         ("films --start toy-mixd-ext", "did you mean 'toy-mixed-ext'?"),
+        ("one/a.mp4", "one/a.mp4 is of 1 videos, and learning takes at least 3"),
+        ("list.txt", "list.txt is of 1 videos, and learning takes at least 3"),
+        (
+            "films --captions msrvt:gone",
+            "--captions msrvt:gone: there is no such file or folder (did you mean 'msrvtt'?)",
+        ),
+        ("films --captions msrvtt:empty", "empty holds no annotations of MSR-VTT"),
         ("films --captions gone.csv", "--captions gone.csv: there is no such file"),
         ("films --captions few.csv", "1 of its videos are below"),
         ("films --finetune", "--finetune learns people's captions"),
@@ -182,8 +198,24 @@ def test_the_regime_of_clips_alone_leaves_out_the_pictures_that_a_run_began_with
     parser = argparse.ArgumentParser()
     learn.add_arguments(parser)
     words = [str(films), "--out", str(tmp_path)]
-    assert learn._planned(parser.parse_args(words))[0].regime == "mixed"
-    assert learn._planned(parser.parse_args([*words, "--regime", "video-only"]))[0].regime == "video-only"
+    assert learn._begun(parser.parse_args(words))[0].regime == "mixed"
+    assert learn._begun(parser.parse_args([*words, "--regime", "video-only"]))[0].regime == "video-only"
+
+
+def test_with_a_gpu_the_best_teacher_is_taken_where_it_is_cached_or_the_hub_answers(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = find_row(learn.BEST_TEACHER)
+    assert row is not None
+    gpu = Machine(device="cuda")
+    assert learn._default_teacher("toy-mixed", gpu) == "blip-large"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", "http://127.0.0.1:9/{repo_id}/{revision}/{filename}")
+    assert learn._default_teacher("toy-mixed", gpu) == "toy-mixed"
+    repo = Path(constants.HF_HUB_CACHE) / f"models--{row.weights.removeprefix('hf://').replace('/', '--')}"
+    (repo / "snapshots" / str(row.revision)).mkdir(parents=True)
+    (repo / "snapshots" / str(row.revision) / "model.safetensors").touch()
+    assert learn._default_teacher("toy-mixed", gpu) == "blip-large"
+    assert learn._default_teacher("toy-mixed", Machine(device="cpu")) == "toy-mixed"
 
 
 @pytest.mark.slow
@@ -211,6 +243,35 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
     assert times(tmp_path / "killed" / "labels") == labelled
     weights = "captioner/adapter_model.safetensors"
     assert (tmp_path / "killed" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
+
+
+@pytest.mark.slow
+def test_the_clips_of_a_tar_are_learned_beside_captioned_pictures(
+    films: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tarfile.open(tmp_path / "films.tar", "w") as archive:
+        for path in sorted(films.iterdir()):
+            archive.add(path, path.name)
+    for number in range(4):
+        (tmp_path / f"{number}.png").write_bytes(image_bytes(40 * number))
+    rows = [{"image": f"{number}.png", "caption": f"a grey square {number}"} for number in range(4)]
+    (tmp_path / "pictures.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["learn", str(tmp_path / "films.tar"), "--out", str(tmp_path / "run"), "--start", str(start), *TEACHER]
+    pictures = ["--pictures", str(tmp_path / "pictures.jsonl"), "--steps", "8"]
+    assert main([*words, *pictures, "--dry-run"]) == 0
+    assert "mixed, 8 steps of 6 clips" in capsys.readouterr().out
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["videos"]
+    assert main([*words, *pictures, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 2
+    command = json.loads((tmp_path / "run" / "train" / "done.json").read_text())["command"]
+    assert command.startswith("pseudocap train mixed")
+    metrics = tmp_path / "run" / "train" / "run" / "metrics.csv"
+    losses = [read_metric(metrics, f"train/caption/{kind}") for kind in ("image", "video")]
+    assert sum(map(len, losses)) == 8
+    assert all(losses)
+    (tmp_path / "pictures.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    assert main(words) == 0
+    assert "memories, train, captioner, report will be made anew" in capsys.readouterr().err
 
 
 @pytest.mark.slow

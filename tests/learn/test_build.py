@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,14 @@ def test_only_a_captioner_that_teaches_itself_samples_several_captions() -> None
     own = teacher_words(PLAN, Machine(device="cpu"))
     assert own[own.index("--captions") + 1] == "5"
     assert "--captions" not in teacher_words(replace(PLAN, teacher="blip-large"), Machine(device="cuda"))
+
+
+def test_a_gpu_changes_how_a_run_computes_and_who_teaches_and_nothing_else() -> None:
+    gpu, cpu = Machine(device="cuda"), Machine(device="cpu")
+    assert gpu.trainer_words() == ("--trainer.accelerator", "auto", "--trainer.precision", "bf16-mixed")
+    assert cpu.trainer_words() == ("--trainer.accelerator", "cpu", "--trainer.precision", "32")
+    on_gpu, on_cpu = (teacher_words(PLAN, machine) for machine in (gpu, cpu))
+    assert on_gpu == tuple("32" if before == "--batch-size" else word for before, word in pairwise(("", *on_cpu)))
 
 
 def test_pictures_make_the_regime_mixed() -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.corpora import msrvtt_tables, write_json
 from helpers.small_worlds import write_square
 
 from pseudocap.data.corpora.base import Corpus
@@ -14,8 +15,11 @@ from pseudocap.errors import ConfigError, DataError
 from pseudocap.learn.plan import (
     FoundVideo,
     LearnPlan,
+    files_of,
     find_videos,
     hold_out,
+    identity_of,
+    peoples_captions,
     read_plan,
     refuse_other_videos,
     require_enough,
@@ -51,8 +55,8 @@ def test_videos_are_found_with_their_lengths_and_broken_ones_with_a_reason(tmp_p
     found, unreadable = find_videos(tmp_path)
     assert [(video.name, video.seconds) for video in found] == [("more/a.mp4", 2.0)]
     assert list(unreadable) == ["b.mp4"]
-    with pytest.raises(DataError, match="has 1 readable video, and learning takes at least 3"):
-        require_enough(tmp_path, found)
+    with pytest.raises(DataError, match="films has 1 readable video, and learning takes at least 3"):
+        require_enough("films", found)
 
 
 def test_a_folder_without_a_readable_video_is_refused(tmp_path: Path) -> None:
@@ -94,6 +98,22 @@ def test_a_split_that_cannot_be_measured_is_refused(
 ) -> None:
     with pytest.raises(DataError, match=message):
         hold_out(plan_of(root, captions="people.csv", **changes), peoples(root, *rows))
+
+
+def test_official_annotations_are_peoples_captions_with_their_own_splits(root: Path, tmp_path: Path) -> None:
+    ids = [f"video{number}" for number in range(10_000)]
+    splits = {"train": ids[:6513], "val": ids[6513:7010], "test": ids[7010:]}
+    write_json(tmp_path / "official" / "MSRVTT_data.json", msrvtt_tables(splits))
+    named = (ids[0], ids[1], ids[6513], ids[9999])
+    videos = tuple(FoundVideo(name=f"{name}.mp4", size=1, seconds=20.0) for name in named)
+    for video in videos:
+        (root / video.name).touch()
+    plan = plan_of(root, videos=videos, captions=f"msrvtt:{tmp_path / 'official'}")
+    corpus = peoples_captions(plan)
+    assert corpus is not None
+    assert set(files_of(plan, corpus).values()) == {video.name for video in videos}
+    assert hold_out(plan, corpus).held_out == ("video6513.mp4", "video9999.mp4")
+    assert identity_of(plan.captions) == corpus.content_hash
 
 
 def test_steps_follow_the_clips_within_bounds(root: Path) -> None:
