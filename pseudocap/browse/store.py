@@ -144,6 +144,10 @@ class BrowseStore:
         """Count the rows."""
         return self._number_of("1")
 
+    def failed_files(self) -> int:
+        """Count the rows that stand for a file without a clip: there is nothing to caption."""
+        return self._number_of("start IS NULL AND error <> ''")
+
     def changes(self) -> int:
         """Count the rows that are not as they were read: edited, accepted or rejected."""
         self._catch_up()

@@ -104,8 +104,16 @@ def _serve(args: argparse.Namespace, store: BrowseStore) -> int:
         _fill(args, store)
         where = store.journal.path
         return serve_page(
-            server, f"{store.count():,} rows", lambda: f"{store.changes():,} rows are changed, in {where}"
+            server, _rows(store), lambda: f"{store.changes():,} rows are changed, in {where}"
         )
+
+
+def _rows(store: BrowseStore) -> str:
+    """Count the rows in words; a file that could not be read is none."""
+    failed = store.failed_files()
+    rows = store.count() - failed
+    plural = "" if failed == 1 else "s"
+    return f"{rows:,} rows" + (f" and {failed:,} file{plural} that failed" if failed else "")
 
 
 def _export(args: argparse.Namespace, store: BrowseStore) -> int:
@@ -115,7 +123,7 @@ def _export(args: argparse.Namespace, store: BrowseStore) -> int:
     if args.export.suffix == ".jsonl":
         lines = list(caption_lines(store, accepted=args.accepted))
         write_text(args.export, "".join(lines))
-        print(f"{len(lines):,} captions of {store.count():,} rows in {args.export}")
+        print(f"{len(lines):,} captions of {_rows(store)} in {args.export}")
         return 0
     with progress_of("exporting", "shards") as progress:
         stats = export_labels(args.labels, args.export, store, accepted=args.accepted, progress=progress)

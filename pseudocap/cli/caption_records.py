@@ -34,15 +34,16 @@ def hash_run(settings: Mapping[str, object]) -> str:
 
 def refuse_other_run(out: Path, name: str) -> ConfigError:
     return ConfigError(
-        f"--out {out} holds captions of {name} that this command would not write: of another captioner or other "
-        "options, or by hand; name another --out, or add --overwrite to replace them"
+        f"--out {out} holds captions of {name} that this command would not write: of another captioner, other options "
+        "or another file, or by hand; name another --out, or add --overwrite to replace them"
     )
 
 
 @dataclass(kw_only=True)
 class FolderRecord:
     """Record which run the files of a folder are of, whose captions have an error and are tried again, and which
-    `others` were there before that run. Several commands may write to one folder at once."""
+    `others` were there before that run. Several commands may write to one folder at once. `form` is the format of all,
+    or the name of a single file of captions, which has a run of its own."""
 
     folder: Path
     form: str
@@ -54,7 +55,8 @@ class FolderRecord:
         there = {target for target in targets if target.is_file()}
         found = self._document().get(self.form, {})
         if others := [each for each in there if found.get("run") != self.run or each.name in found.get("others", ())]:
-            raise refuse_other_run(self.folder, min(others).name)
+            single = self.folder / self.form
+            raise refuse_other_run(single if single in others else self.folder, min(others).name)
         return {target for target in there if target.name not in found.get("failed", ())}
 
     def begin(self) -> None:

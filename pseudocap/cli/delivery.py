@@ -181,7 +181,10 @@ def plan_delivery(
     if of_all:
         _go_on_in_file(delivery, [name for name, _ in files])
     elif out is not None and named is None:
-        _go_on_in_folder(delivery)
+        _go_on_in_folder(delivery, FolderRecord(folder=out, form=form, run=run, suffix=SUFFIX[form]))
+    elif out is not None:
+        of_file = f"{run} {Path(files[0][0]).name}"  # its name alone does not say of which video it is
+        _go_on_in_folder(delivery, FolderRecord(folder=out.parent, form=out.name, run=of_file, suffix=out.name))
     return delivery
 
 
@@ -198,14 +201,11 @@ def _go_on_in_file(delivery: CaptionDelivery, names: Sequence[str]) -> None:
     delivery.finished = frozenset(number for number, key in enumerate(keys) if key in finished)
 
 
-def _go_on_in_folder(delivery: CaptionDelivery) -> None:
-    assert delivery.out is not None, "it is a folder"
-    delivery.folder = FolderRecord(
-        folder=delivery.out, form=delivery.form, run=delivery.run, suffix=SUFFIX[delivery.form]
-    )
+def _go_on_in_folder(delivery: CaptionDelivery, folder: FolderRecord) -> None:
+    delivery.folder = folder
     if delivery.overwrite or not delivery.run:
         return
-    finished = delivery.folder.finished([target for target in delivery.targets if target is not None])
+    finished = folder.finished([target for target in delivery.targets if target is not None])
     delivery.finished = frozenset(number for number, target in enumerate(delivery.targets) if target in finished)
 
 

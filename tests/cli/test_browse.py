@@ -97,6 +97,10 @@ def test_what_is_kept_is_exported_and_counted(folder: Path, capsys: pytest.Captu
     edit(folder / "captions.edits.jsonl", first.id)
     assert main(["browse", "captions.jsonl", "--export", "checked.jsonl"]) == 0
     assert capsys.readouterr().out == "1 captions of 2 rows in checked.jsonl\n"
+    with (folder / "captions.jsonl").open("a") as captions:
+        captions.write('{"video": "broken.mp4", "error": "the file is empty"}\n')
+    assert main(["browse", "captions.jsonl", "--export", "checked.jsonl"]) == 0
+    assert capsys.readouterr().out == "1 captions of 2 rows and 1 file that failed in checked.jsonl\n"
     assert json.loads(Path("checked.jsonl").read_text()) == {"version": 1, **ROW, "caption": "a cat"}
     assert main(["browse", "captions.jsonl", "--export", "accepted.jsonl", "--accepted"]) == 0
     assert Path("accepted.jsonl").read_text() == ""

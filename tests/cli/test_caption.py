@@ -109,7 +109,8 @@ def test_subtitles_of_several_files_lie_in_a_folder(
     assert caption(films, "--checkpoint", checkpoint, "--format", "srt", "--clip-seconds", 1, "--out", out) == 0
     assert sorted(path.name for path in out.glob("[!.]*")) == ["a.srt", "b.srt", "c.srt"]
     assert "00:00:00,000 --> " in (out / "a.srt").read_text()
-    assert capsys.readouterr().err.splitlines()[-1] == f"written: captions of 3 files in {out}"
+    lines = capsys.readouterr().err.splitlines()
+    assert (lines[0], lines[-1]) == (f"loading {checkpoint}", f"written: captions of 3 files in {out}")
     one = tmp_path / "one" / "said.srt"
     words = ("--checkpoint", checkpoint, "--format", "srt", "--clip-seconds", 1, "--out", one)
     assert caption(films / "a.mp4", *words) == 0
@@ -157,7 +158,7 @@ def test_what_was_written_where_is_told_and_of_what_failed_nothing(
     last = f"written: captions of 1 file in {tmp_path / 'out'}; previews of 1 file in {tmp_path / 'seen'}"
     assert told.err.splitlines()[-1] == last
     assert caption(films / "a.mp4", "--checkpoint", checkpoint) == 0
-    assert "written" not in capsys.readouterr().err
+    assert "written:" not in capsys.readouterr().err
     table = tmp_path / "all.parquet"
     assert caption(films / "a.mp4", "--checkpoint", checkpoint, "--format", "parquet", "--out", table) == 0
     assert capsys.readouterr().err.splitlines()[-1] == f"written: 1 caption in {table}"
@@ -198,7 +199,7 @@ def test_the_same_command_captions_what_is_new_or_failed(
     write_film(films / "broken.mp4", seconds=2)
     write_film(films / "new.mp4", seconds=2, seed=5)
     assert caption(*words) == 0
-    skipped, written = capsys.readouterr().err.splitlines()[-2:]
+    skipped, _, written = capsys.readouterr().err.splitlines()[-3:]  # between them the loading
     assert skipped.startswith("skipped: 3 files whose captions are in ")
     noun = "2 captions" if name.endswith(".parquet") else "captions of 2 files"
     assert written == f"written: {noun} in {tmp_path / name}"
@@ -453,7 +454,7 @@ def test_a_model_or_an_option_that_does_not_fit_is_one_line(
     write_blip(tmp_path / "blip")
     (tmp_path / "empty").mkdir()
     assert caption(films / "a.mp4", "--checkpoint", *(word.format(root=tmp_path) for word in words)) == 2
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if not line.startswith("Writing"))
+    (line,) = (each for each in capsys.readouterr().err.splitlines() if not each.startswith(("Writing", "loading ")))
     assert line.startswith("error: ")
     assert message in line
     assert line.count("name a directory") <= 1

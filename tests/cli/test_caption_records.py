@@ -41,6 +41,21 @@ def test_a_run_beside_another_does_not_make_its_files_its_own(name: str, tmp_pat
     assert planned(out, "second", "a.mp4", "b.mp4").finished == {0, 1}
 
 
+def test_a_single_file_of_captions_is_finished_for_its_own_video_and_options_alone(tmp_path: Path) -> None:
+    out = tmp_path / "x.srt"
+    write(out, "run", "films/a.mp4")
+    write(tmp_path / "y.srt", "other", "b.mp4")  # another file of the folder, by other options
+    assert planned(out, "run", "films/a.mp4").finished == {0}
+    for run, name in (("other", "films/a.mp4"), ("run", "films/b.mp4")):
+        with pytest.raises(ConfigError, match=r"--out \S+x\.srt holds captions of x\.srt"):
+            planned(out, run, name)
+    write(out, "other", "films/a.mp4", overwrite=True)
+    assert planned(out, "other", "films/a.mp4").finished == {0}
+    (tmp_path / "by_hand.srt").write_text("1\n")
+    with pytest.raises(ConfigError, match="by hand"):
+        planned(tmp_path / "by_hand.srt", "run", "by_hand.mp4")
+
+
 def test_files_with_an_error_are_those_of_every_command_that_writes_there(tmp_path: Path) -> None:
     targets = [tmp_path / "a.srt", tmp_path / "b.srt"]
     one, other = (FolderRecord(folder=tmp_path, form="srt", run="r", suffix=".srt") for _ in range(2))
