@@ -103,9 +103,7 @@ def _serve(args: argparse.Namespace, store: BrowseStore) -> int:
     with BrowseServer(store, editor=args.editor or login_name("editor"), port=args.port) as server:
         _fill(args, store)
         where = store.journal.path
-        return serve_page(
-            server, _rows(store), lambda: f"{store.changes():,} rows are changed, in {where}"
-        )
+        return serve_page(server, _rows(store), lambda: f"{store.changes():,} rows are changed, in {where}")
 
 
 def _rows(store: BrowseStore) -> str:
