@@ -16,6 +16,7 @@ ABOVE_BASE = {
     *("video", "audio", "metrics", "model", "hub", "explain", "label", "mine", "data", "captioner", "caption_files"),
     *(
         "external",
+        "external_retrieval",
         "retriever",
         "app",
         "serve",
@@ -54,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "captioner": BASE | {"video", "audio", "model", "hub", "explain"},
     "caption_files": BASE | {"video", "captioner"},
     "external": BASE | {"captioner", "hub", "label", "model", "video"},
+    "external_retrieval": BASE | {"captioner", "external", "hub", "model", "retriever", "video"},
     "retriever": BASE | {"video", "audio", "model", "hub"},
     "browse": BASE | {"label", "data"},
     "app": BASE | {"captioner", "external", "video", "data", "search"},

@@ -60,6 +60,11 @@ class ImageTextModel:
         self.dtype = INT8 if dtype == INT8 else str(self._dtype).removeprefix("torch.")
 
     @property
+    def network(self) -> torch.nn.Module:
+        """Return the model of transformers itself."""
+        return self._model
+
+    @property
     def is_chat(self) -> bool:
         """Return whether it is asked through a chat template, so that its prompt is a question."""
         return bool(getattr(self._processor, "chat_template", None))
