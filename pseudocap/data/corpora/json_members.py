@@ -52,6 +52,7 @@ class _Members:
         self._text = ""
         self._at = 0
         self._line = 1
+        self._before = 0  # characters of this line that are consumed
 
     def __iter__(self) -> Iterator[tuple[int, str, object]]:
         decoder = json.JSONDecoder()
@@ -60,12 +61,12 @@ class _Members:
             return self._finish()
         while True:
             self._peek()
-            self._line += self._text.count("\n", 0, self._at)
+            self._line, self._before = self._position(self._at)
             self._text, self._at = self._text[self._at :], 0
             line = self._line
             key = self._decode(decoder)
             if not isinstance(key, str):
-                raise self._broken(self._at, "the name of a video is expected")
+                raise self._broken(0, "the name of a video is expected")
             self._expect(":")
             yield line, key, self._decode(decoder)
             if self._peek() == "}":
@@ -110,6 +111,10 @@ class _Members:
         return bool(chunk)
 
     def _broken(self, at: int, problem: str) -> DataError:
-        line = self._line + self._text.count("\n", 0, at)
-        column = at - self._text.rfind("\n", 0, at)
-        return DataError(f"{self._path}, line {line}, column {column}: broken JSON: {problem}")
+        line, before = self._position(at)
+        return DataError(f"{self._path}, line {line}, column {before + 1}: broken JSON: {problem}")
+
+    def _position(self, at: int) -> tuple[int, int]:
+        """Return the line of a character of the text, and how many characters of it stand before."""
+        begin = self._text.rfind("\n", 0, at) + 1
+        return self._line + self._text.count("\n", 0, at), at - begin + (0 if begin else self._before)
