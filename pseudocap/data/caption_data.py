@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.utilities import rank_zero_info
 
-from pseudocap.data.corpora.base import Corpus, Mismatch
+from pseudocap.data.corpora.base import Corpus, Mismatch, split_name
 from pseudocap.data.corpora.hub_datasets import is_dataset, read_dataset
 from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.data.corpora.splits import hold_out, refuse_leak
@@ -92,7 +92,9 @@ class CaptionData(ResumableData):
         self._videos, self._memories, self._preprocess = videos, memories, preprocess
         self._seed, self._val_share = seed, val_share
         self.set_batch_size(batch_size)
-        self._splits = {"train": train_split, "val": val_split, "test": test_split}
+        own = source.splits if isinstance(source, Corpus) else ()
+        given = {"train": train_split, "val": val_split, "test": test_split}
+        self._splits = {part: name if name in own else split_name(name) for part, name in given.items()}
         self._allow_leak, self._max_failure_rate = allow_leak, max_failure_rate
         self._corpus: Corpus | None = None
         self._leaks: tuple[Mismatch, ...] = ()

@@ -16,7 +16,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -126,7 +126,8 @@ class RealData:
         path = self.root / folder / CAPTIONS
         if not path.is_file():
             raise DataError(f"{path} is missing: --data names a folder with flickr8k/ and real_clips/ (docs/zoo.md)")
-        return read_own(path, split="none").rows
+        rows = read_own(path, split="none").rows
+        return tuple(replace(row, split="dev") if row.split == "val" else row for row in rows)  # as the files have it
 
     def _msvd(self, part: str) -> list[str]:
         rows = [row for path in sorted((self.root / "msvd").glob(f"sents_{part}*.txt")) for row in reading.lines(path)]

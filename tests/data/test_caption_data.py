@@ -4,6 +4,7 @@ import json
 import logging
 import multiprocessing
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,19 @@ def test_a_file_of_captions_beside_its_videos_is_all_that_a_trainer_needs(tmp_pa
     assert set(keys(val)) == {f"video{k}" for k in range(5)} - set(keys(train))
     assert len(keys(val)) == 2  # the one that was held out, at the end of both epochs
     assert val[0]["references"] == [3]
+
+
+@pytest.mark.parametrize("options", [{}, {"val_split": "dev"}])
+def test_rows_of_the_split_dev_are_validated_on_and_not_learned(tmp_path: Path, options: dict[str, str]) -> None:
+    source = data(write_captions(tmp_path, {"train": 3, "dev": 2}), **options)
+    source.setup("fit")
+    assert {key for batch in source.val_dataloader() for key in batch.keys} == {"dev0", "dev1"}
+    assert source.learnable == 3
+    own = read_own(write_captions(tmp_path, {"train": 3, "dev": 2}))
+    named = replace(own, rows=tuple(replace(row, split=row.split.replace("val", "dev")) for row in own.rows))
+    given = data(named, videos=tmp_path, val_split="dev")
+    given.setup("fit")
+    assert len(given.val_dataloader()) == 1
 
 
 def test_without_a_model_that_says_so_the_preprocessing_must_be_given(tmp_path: Path) -> None:

@@ -17,6 +17,12 @@ from pseudocap.types import CaptionedVideo
 
 Annotations = str | PathLike[str] | Sequence[str | PathLike[str]]
 SPLITS = ("train", "val", "test")
+VALIDATION = ("val", "valid", "validate", "validation", "dev")  # in any case
+
+
+def split_name(name: str) -> str:
+    """Return how a split is called here: val by all its names."""
+    return "val" if name.lower() in VALIDATION else name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +53,7 @@ class Corpus:
         return (*(name for name in SPLITS if name in names), *sorted(names - set(SPLITS)))
 
     def split(self, name: str) -> Corpus:
+        name = name if name in self.splits else split_name(name)
         if name not in self.splits:
             known = ", ".join(self.splits) or "none"
             raise DataError(f"{self.name} has no split {name!r}{nearest(name, self.splits)}; it has {known}")

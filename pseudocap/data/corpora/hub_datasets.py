@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pseudocap.data.corpora.base import Corpus
+from pseudocap.data.corpora.base import Corpus, split_name
 from pseudocap.errors import DataError
 from pseudocap.files import reading
 from pseudocap.files.atomic import write_bytes
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 CAPTIONS = ("caption", "captions", "text")
-VALIDATION = ("validation", "valid", "dev")
 
 
 def is_dataset(source: object) -> bool:
@@ -37,7 +36,8 @@ def read_dataset(source: Dataset | DatasetDict, *, train: str = "train", val: st
     for name, part in parts.items():
         column, captions = _columns(part)
         found += [
-            (val if name in VALIDATION else name, path, texts) for path, texts in _rows(part, column, captions, name)
+            (val if split_name(name) == "val" else name, path, texts)
+            for path, texts in _rows(part, column, captions, name)
         ]
     if not found:
         raise DataError("the dataset holds no row; name one with videos and captions")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from pseudocap.data.corpora.base import Annotations, Checks, Corpus, annotation_files, fixed_corpus
+from pseudocap.data.corpora.base import SPLITS, Annotations, Checks, Corpus, annotation_files, fixed_corpus, split_name
 from pseudocap.errors import DataError
 from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo, Origin
@@ -22,7 +22,6 @@ LAYOUTS = (
 )
 VIDEOS = {"train": 6513, "val": 497, "test": 2990}
 CAPTIONS_EACH = 20
-SPLIT_NAMES = {"train": "train", "validate": "val", "val": "val", "test": "test"}
 
 
 def read_msrvtt(annotations: Annotations, *, allow_partial: bool = False) -> Corpus:
@@ -47,14 +46,14 @@ def _videos(document: object, path: Path) -> Iterator[CaptionedVideo]:
         where = f"{path}, videos[{position}]"
         name = reading.identifier(reading.field(record, "video_id", str, where=where), "video_id", where=where)
         where = f"{where} ({name})"
-        split = reading.field(record, "split", str, where=where)
-        if split not in SPLIT_NAMES:
-            raise DataError(f"{where}: split is {split!r} and must be one of {', '.join(SPLIT_NAMES)}")
+        split = split_name(reading.field(record, "split", str, where=where))
+        if split not in SPLITS:
+            raise DataError(f"{where}: split is {split!r} and must be one of train, validate, test")
         yield CaptionedVideo(
             id=name,
             video=name,
             captions=(),
-            split=SPLIT_NAMES[split],
+            split=split,
             category=reading.field(record, "category", int, where=where) if "category" in record else None,
             origin=_origin(record, where) if "url" in record else None,
         )

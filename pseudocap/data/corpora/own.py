@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
 
-from pseudocap.data.corpora.base import Checks, Corpus
+from pseudocap.data.corpora.base import Checks, Corpus, split_name
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError
 from pseudocap.files import reading
@@ -85,7 +85,7 @@ def _merged(rows: Iterable[CaptionRow], split: str, checks: Checks) -> list[Capt
         except DataError as error:
             checks.skip("unusable rows", error)
             continue
-        captions.setdefault((row.split or split, row.video, row.start, row.end), []).extend(texts)
+        captions.setdefault((split_name(row.split or split), row.video, row.start, row.end), []).extend(texts)
     return [
         CaptionedVideo(
             id=stretch_id(video, start, end), video=video, captions=tuple(texts), split=of, start=start, end=end

@@ -62,6 +62,14 @@ def test_rows_may_name_their_split(tmp_path: Path) -> None:
     assert read_own(path, split="val").splits == ("train", "val")
 
 
+@pytest.mark.parametrize("name", ["val", "dev", "valid", "validate", "Validation", "DEV"])
+def test_a_split_to_validate_on_has_many_names_and_is_one(name: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", f"video,caption,split\na,one,train\nb,two,{name}\nc,three,mine\nb,four,val\n")
+    corpus = read_own(path, split=name)
+    assert corpus.splits == ("train", "val", "mine")
+    assert [row.captions for row in corpus.split(name).rows] == [("two", "four")]
+
+
 def test_a_folder_of_videos_with_text_files(tmp_path: Path) -> None:
     for name in ("b.mp4", "b.webm", "in/a.MKV"):
         write(tmp_path / name, b"x")

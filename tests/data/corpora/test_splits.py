@@ -97,5 +97,5 @@ def test_wrong_lists_are_named_by_line(tmp_path: Path, corpus: Corpus) -> None:
         resplit(corpus, {"train": write_list(path, "a", "y", "z")})
     with pytest.raises(DataError, match=r"'tran' is none of train, val, test \(did you mean 'train'\?\)"):
         resplit(corpus, {"tran": path})
-    with pytest.raises(DataError, match=r"letters has no split 'dev'; it has train, val, test"):
-        corpus.split("dev")
+    with pytest.raises(DataError, match=r"letters has no split 'mine'; it has train, val, test"):
+        corpus.split("mine")
