@@ -28,7 +28,7 @@ from starlette.exceptions import HTTPException
 
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import InputError, PseudocapError, nearest
-from pseudocap.serve.batching import BatchingCaptioner
+from pseudocap.serve.batching import BatchingCaptioner, CaptionerStoppedError
 from pseudocap.serve.gate import Limits, RequestGate
 from pseudocap.serve.parts import ClipLengths
 from pseudocap.types import (
@@ -143,7 +143,7 @@ class Service:
     def health(self, gate: RequestGate) -> dict[str, Any]:
         counts = self.captioner.counts
         return {
-            "status": "ok",
+            "status": "stopped" if self.captioner.stopped else "ok",
             "checkpoint": self.name,
             "notice": self.captioner.model.toy_notice or None,
             "version": __version__,
@@ -169,7 +169,7 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOCAL_NAMES) -> Requ
             404: {"description": "a path without a file"},
             413: {"description": "too large an upload"},
             422: {"description": "no video and no picture, a broken or too long one; a field that cannot be read"},
-            503: {"description": "the queue is full; Retry-After has seconds"},
+            503: {"description": "the queue is full, and Retry-After has seconds; or the captioner has stopped"},
             504: {"description": "it took too long"},
         },
         response_class=Response,
@@ -179,9 +179,15 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOCAL_NAMES) -> Requ
     ) -> Response:
         return await service.caption(request, form)
 
-    @app.get("/health", summary="What is served, and how busy it is")
-    async def health() -> dict[str, Any]:
-        return service.health(gate)
+    @app.get(
+        "/health",
+        summary="What is served, and how busy it is",
+        responses={503: {"description": "the captioner has stopped: start the service again"}},
+    )
+    async def health(response: Response) -> dict[str, Any]:
+        found = service.health(gate)
+        response.status_code = 200 if found["status"] == "ok" else 503
+        return found
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:
@@ -204,6 +210,10 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(PseudocapError)
     async def mistaken(request: Request, error: PseudocapError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 400)
+
+    @app.exception_handler(CaptionerStoppedError)
+    async def stopped(request: Request, error: CaptionerStoppedError) -> JSONResponse:
+        return JSONResponse({"error": str(error)}, 503)
 
     @app.exception_handler(Exception)
     async def broken(request: Request, error: Exception) -> JSONResponse:

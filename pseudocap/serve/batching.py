@@ -7,6 +7,7 @@ together; and waits a few milliseconds for a batch to fill where the captioner w
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -30,7 +31,15 @@ from pseudocap.workers import AHEAD, CrashError, Future, Job, Pool
 
 CRASHED = "decoding it crashes FFmpeg: the file is damaged, or made to do so"
 POLL = 0.05  # seconds: how often jobs are looked at that were started anew after a crash
+STOPPED = "the captioner has stopped, and takes no more files: start the service again; its log has the reason"
 HELD = 4  # batches of decoded clips in memory, before files wait to be decoded
+
+
+class CaptionerStoppedError(RuntimeError):
+    """Report that the thread of the captioner has ended, so that nothing is captioned any more."""
+
+    def __init__(self) -> None:
+        super().__init__(STOPPED)
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
@@ -76,7 +85,8 @@ class Counts:
 class BatchingCaptioner:
     """Caption files of concurrent callers; use it in a `with`, which at its end finishes what it has.
 
-    A future that `submit` returns may be cancelled: nothing more is done for it.
+    A future that `submit` returns may be cancelled: nothing more is done for it. Where the thread ends before its time,
+    `stopped` is true, and all futures fail with CaptionerStoppedError at once.
     """
 
     def __init__(
@@ -90,6 +100,8 @@ class BatchingCaptioner:
     ) -> None:
         self.model, self.batch_size, self.counts = model, batch_size, Counts()
         self._workers, self._gather, self._max_seconds = workers, gather, max_seconds
+        self.stopped = False
+        self._open: set[_Ticket] = set()  # whose futures are not done
         self._arrived: deque[_Ticket] = deque()
         self._reading: list[tuple[_Ticket, Job]] = []
         self._clips: dict[Hashable, deque[_Clip]] = {}
@@ -122,11 +134,24 @@ class BatchingCaptioner:
             raise ConfigError("the service ends: it takes no more files")
         self.model.frames_of(decoding.num_frames)  # refused now, where it cannot be
         ticket = _Ticket(file=str(file), decoding=decoding, lengths=lengths, until=time.monotonic() + seconds)
+        self._open.add(ticket)
+        ticket.future.add_done_callback(lambda _: self._open.discard(ticket))
         self._arrived.append(ticket)
         self._wake.set()
+        if self.stopped:  # looked at last, so that no file comes between
+            raise CaptionerStoppedError
         return ticket.future
 
     def _run(self) -> None:
+        try:
+            self._caption_all()
+        except BaseException as error:
+            logging.getLogger(__name__).critical(STOPPED, exc_info=error)
+            self.stopped = True
+            for ticket in list(self._open):
+                self._fail(ticket, CaptionerStoppedError())
+
+    def _caption_all(self) -> None:
         with Pool(self._workers, read_part, preload=(read_part.__module__,)) as pool:
             try:
                 self._warm_up(pool)

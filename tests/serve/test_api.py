@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.serving import Serving, serving
@@ -17,6 +21,7 @@ from pseudocap.cli.main import main
 from pseudocap.decoding import FileDecoding
 from pseudocap.rows import read_rows
 from pseudocap.serve.api import CaptionForm, _header
+from pseudocap.serve.batching import STOPPED
 from pseudocap.serve.gate import Limits
 from pseudocap.serve.parts import ClipLengths
 
@@ -169,6 +174,34 @@ def test_a_failure_of_the_captioner_is_a_500_without_its_reason(
     monkeypatch.setattr(model, "caption_clips", fail)
     answer = service.caption(path="film.mp4")
     assert (answer.status_code, list(answer.json()), "private" in answer.text) == (500, ["error"], False)
+
+
+def test_a_captioner_that_is_killed_answers_all_requests_at_once_and_health_reports_it(
+    model: PseudoCap, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    captioned, began, go = model.caption_clips, threading.Event(), threading.Event()
+
+    def wait(*given: Any) -> list[str]:
+        began.set()
+        assert go.wait(30)
+        return captioned(*given)
+
+    with serving(model, tmp_path / "own", root=root, limits=Limits(request_seconds=600)) as service:
+        assert service.client.get("/health").status_code == 200
+        monkeypatch.setattr(model, "caption_clips", wait)
+        with ThreadPoolExecutor(3) as clients:
+            answers = [clients.submit(service.caption, path=name) for name in ("film.mp4", "still.png", "film.mp4")]
+            assert began.wait(30)
+            identity = ctypes.c_ulong(service.captioner._thread.ident or 0)
+            assert ctypes.pythonapi.PyThreadState_SetAsyncExc(identity, ctypes.py_object(SystemExit)) == 1
+            go.set()
+            found = [answer.result(30) for answer in answers]
+        service.captioner._thread.join(30)
+        found.append(service.caption(path="film.mp4"))
+        assert {(answer.status_code, answer.json()["error"]) for answer in found} == {(503, STOPPED)}
+        health = service.client.get("/health")
+        assert (health.status_code, health.json()["status"]) == (503, "stopped")
+    assert "SystemExit" in caplog.text
 
 
 def test_the_form_is_the_command_without_options() -> None:
