@@ -42,6 +42,7 @@ PACKAGES = (
 EXTRAS = {
     "app": ("gradio", "pseudocap app"),
     "shots": ("scenedetect-headless", "--clips shots"),
+    "search": ("lancedb", "pseudocap index and search"),
     "serve": ("fastapi-offline", "pseudocap serve"),
     "ray": ("ray", "pseudocap label --engine ray"),
     "s3": ("s3fs", "s3:// addresses"),

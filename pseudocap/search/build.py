@@ -1,0 +1,336 @@
+"""Build an index of videos, and keep it up to date: only what is new, changed or gone is done.
+
+    build_index("index", ["films/a.mp4", "films/b.mp4"], retriever, name="openai/clip-vit-base-patch32")
+
+Files are written whole, some at a time, in one transaction of LanceDB each time, so that a run that is killed at any
+moment leaves an index with every file once or not at all; the next run goes on. One run works on an index at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+
+from pseudocap.errors import DataError, first_line
+from pseudocap.files.claim import claimed
+from pseudocap.files.lock import locked
+from pseudocap.files.remote import AnyPath, RemotePath, any_path
+from pseudocap.retriever import FileRetriever
+from pseudocap.search.manifest import IndexManifest, settle_manifest
+from pseudocap.search.plan import FileState, IndexPlan, plan_index
+from pseudocap.search.reading import ClipSettings, FilmPart, FilmRequest, read_film, read_film_part, read_heads
+from pseudocap.search.table import KEY, STATE, clip_schema, of_files, open_table, require_lancedb
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Progress, TimedCaption
+from pseudocap.video.shots import CutDetector
+from pseudocap.workers import Pool
+
+WRITTEN = 1024  # rows of complete files that wait to be written, ...
+PATIENCE = 20.0  # ... or the seconds for which they do
+APPROXIMATE = 1_000_000  # clips from which on a vector index is made
+KEPT = timedelta(hours=1)  # for how long a search that is under way may still read an older version
+
+Captions = Mapping[str, Sequence[TimedCaption]]  # of files; one of all of a file ends at infinity
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IndexReport:
+    """Report what a run did with its files, by their names; `failed` has the reason of each that gave less than all of
+    its clips, in earlier runs too. `clips` and `files` count what is in the index now."""
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    moved: Mapping[str, str]
+    gone: tuple[str, ...]
+    unchanged: int
+    recaptioned: int
+    failed: Mapping[str, str]
+    clips: int
+    files: int
+    seconds: float
+
+
+def build_index(
+    out: str | Path,
+    files: Iterable[str],
+    retriever: FileRetriever[Any],
+    *,
+    name: str,
+    below: Sequence[str] = (),
+    captions: Captions | None = None,
+    clip_seconds: float = CLIP_SECONDS,
+    min_seconds: float = MIN_SECONDS,
+    cuts: CutDetector | None = None,
+    num_frames: int | None = None,
+    workers: int = 2,
+    batch_size: int = 16,
+    retry_failed: bool = False,
+    approximate: bool = False,
+    progress: Progress | None = None,
+) -> IndexReport:
+    """Index files by a retriever, which is found again by its `name`; files are absolute paths or addresses.
+
+    What is not there any more `below` these folders is taken out. Without `captions` those of the index stay. With
+    `approximate` clips are searched through an IVF-PQ index, which from a million clips on is made in any case.
+    """
+    require_lancedb()
+    started, home = time.monotonic(), any_path(out)
+    frames = retriever.frames_of(num_frames)
+    manifest = IndexManifest(
+        retriever=name, identity=retriever.identity, dim=retriever.dim, frames=frames, reads_text=retriever.reads_text,
+        clip_seconds=clip_seconds, min_seconds=min_seconds, cuts={} if cuts is None else dict(cuts.settings),
+    )  # fmt: skip
+    settings = ClipSettings(
+        clip_seconds=clip_seconds, min_seconds=min_seconds, cuts=cuts, frames=frames, crop=retriever.crop,
+        count=8 if retriever.crop else 2,  # entire frames are many bytes
+    )  # fmt: skip
+    with _alone_in(home):
+        settle_manifest(home, manifest)
+        schema = clip_schema(manifest.dim)
+        table = open_table(home, schema)
+        plan = plan_index(
+            files, file_states(table), below=below, captioned=_hashes_of(captions), retry_failed=retry_failed
+        )
+        writer = _Writer(table=table, schema=schema, plan=plan, captions=captions)
+        writer.settle_others()
+        with tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch, Pool(workers, read_film_part) as pool:
+            films = _Films(retriever, settings, Path(scratch), batch_size)
+            todo = [*plan.new, *plan.changed]
+            for done, film in enumerate(films.embedded(todo, pool), start=1):
+                writer.take(film)
+                if progress is not None:
+                    progress(done, len(todo))
+        writer.flush()
+        optimise(table, approximate=approximate, written=writer.written)
+        states = file_states(table)
+    failed = {file: state.error for file, state in states.items() if state.error and file in plan.states}
+    return IndexReport(
+        new=tuple(plan.new), changed=tuple(plan.changed), moved=plan.moved, gone=tuple(plan.gone),
+        unchanged=len(plan.unchanged), recaptioned=len(plan.recaptioned), failed={**plan.unreadable, **failed},
+        clips=table.count_rows("vector IS NOT NULL"), files=len(states), seconds=time.monotonic() - started,
+    )  # fmt: skip
+
+
+def file_states(table: Any) -> dict[str, FileState]:
+    """Return what the table knows of each of its files."""
+    stored = table.search().select(list(STATE)).limit(None).to_arrow()
+    columns = [stored[name].to_pylist() for name in STATE]
+    return {row[0]: FileState(**dict(zip(STATE[1:], row[1:], strict=True))) for row in zip(*columns, strict=True)}
+
+
+def optimise(table: Any, *, approximate: bool, written: bool) -> None:
+    """Make the indices that the rows need, and bring them and the files of the table up to date."""
+    from lancedb.index import FTS, IvfPq
+
+    there = {index.columns[0] for index in table.list_indices()}
+    if "caption" not in there and table.count_rows("caption <> ''"):
+        table.create_index("caption", config=FTS())
+    if "vector" not in there and (approximate or table.count_rows() > APPROXIMATE):
+        try:
+            table.create_index("vector", config=IvfPq(distance_type="cosine"))
+        except RuntimeError as error:
+            raise DataError(f"an approximate index cannot be made ({first_line(error)}); leave it out") from error
+    if written:
+        table.optimize(cleanup_older_than=KEPT)
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class EmbeddedFilm:
+    """Hold a film with its clips as they were embedded so far."""
+
+    file: str
+    content: str = ""
+    error: str = ""
+    times: list[tuple[float, float]] = field(default_factory=list)
+    vectors: list[np.ndarray] = field(default_factory=list)
+    read: bool = False
+
+    @property
+    def complete(self) -> bool:
+        return self.read and len(self.vectors) == len(self.times)
+
+
+class _Films:
+    """Read files and embed their clips, in batches that span files."""
+
+    def __init__(self, retriever: FileRetriever[Any], settings: ClipSettings, scratch: Path, batch_size: int) -> None:
+        self._retriever, self._settings, self._scratch, self._batch_size = retriever, settings, scratch, batch_size
+        self._waiting: list[tuple[EmbeddedFilm, Any]] = []
+
+    def embedded(self, files: Sequence[str], pool: Pool) -> Iterator[EmbeddedFilm]:
+        """Yield the films in their order, each once all of its clips are embedded."""
+        begun: deque[EmbeddedFilm] = deque()
+        for film, parts in self._opened(files, pool):
+            begun.append(film)
+            for each in parts:
+                self._take(film, each)
+            film.read = True
+            while begun and begun[0].complete:
+                yield begun.popleft()
+        self._embed()
+        yield from begun
+
+    def _opened(self, files: Sequence[str], pool: Pool) -> Iterator[tuple[EmbeddedFilm, Iterator[FilmPart]]]:
+        requests: deque[FilmRequest] = deque()
+
+        def requested() -> Iterator[FilmRequest]:
+            for number, file in enumerate(files):
+                requests.append(FilmRequest(path=self._local(file, number), settings=self._settings))
+                yield requests[-1]
+
+        heads = read_heads(requested(), pool)
+        for file in files:
+            film = EmbeddedFilm(file=file)
+            yield film, self._parts(film, requests, heads, pool)
+
+    def _parts(
+        self, film: EmbeddedFilm, requests: deque[FilmRequest], heads: Iterator[FilmPart], pool: Pool
+    ) -> Iterator[FilmPart]:
+        head = next(heads)
+        request = requests.popleft()
+        yield head
+        yield from read_film(request, head, pool)
+        film.error = film.error.replace(request.path, film.file)
+        if "://" in film.file:
+            Path(request.path).unlink(missing_ok=True)
+
+    def _local(self, file: str, number: int) -> str:
+        """Return where a file lies here; what lies elsewhere is fetched, and where it cannot be, is not there."""
+        if "://" not in file:
+            return file
+        target = self._scratch / f"{number}{Path(file).suffix}"
+        try:
+            RemotePath(file).fetch(target)
+        except (OSError, DataError):
+            target.unlink(missing_ok=True)
+        return str(target)
+
+    def _take(self, film: EmbeddedFilm, read: FilmPart) -> None:
+        film.content, film.error = film.content or read.content, film.error or read.part.error
+        for start, end, frames in read.part.clips:
+            film.times.append((start, end))
+            self._waiting.append((film, self._retriever.prepare(frames)))
+            if len(self._waiting) == self._batch_size:
+                self._embed()
+
+    def _embed(self) -> None:
+        if self._waiting:
+            vectors = self._retriever.embed_clips([seen for _, seen in self._waiting]).numpy()
+            for (film, _), vector in zip(self._waiting, vectors, strict=True):
+                film.vectors.append(vector)
+            self._waiting = []
+
+
+@dataclass(kw_only=True)
+class _Writer:
+    """Write whole files: those that the table has already are replaced."""
+
+    table: Any
+    schema: pyarrow.Schema
+    plan: IndexPlan
+    captions: Captions | None
+    written: bool = False
+    _films: list[EmbeddedFilm] = field(default_factory=list)
+    _since: float = field(default_factory=time.monotonic)
+
+    def settle_others(self) -> None:
+        """Write what needs no film to be read: names, times and captions that have changed, and what is gone."""
+        plan = self.plan
+        for old, new in plan.moved.items():
+            self.table.update(where=of_files([old]), values={"file": new, "mark": plan.states[new].mark})
+        for file in plan.touched:
+            self.table.update(where=of_files([file]), values={"mark": plan.states[file].mark})
+        for first in range(0, len(plan.gone), 500):
+            self.table.delete(of_files(plan.gone[first : first + 500]))
+        for file in plan.recaptioned:
+            rows = self.table.search().where(of_files([file])).limit(None).to_arrow()
+            times = list(zip(rows["start"].to_pylist(), rows["end"].to_pylist(), strict=True))
+            columns = {**self._columns(file, times, plan.states[file]), "vector": rows["vector"]}
+            self._replace(pyarrow.table(columns, schema=self.schema), [file])
+        self.written = bool(plan.moved or plan.touched or plan.gone or plan.recaptioned)
+
+    def take(self, film: EmbeddedFilm) -> None:
+        self._films.append(film)
+        rows = sum(len(each.times) for each in self._films)
+        if rows >= WRITTEN or time.monotonic() - self._since >= PATIENCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the films that wait as one transaction; those that replace others as a second one."""
+        changed = set(self.plan.changed)
+        for replacing in (False, True):
+            films = [film for film in self._films if (film.file in changed) == replacing]
+            if not films:
+                continue
+            rows = pyarrow.concat_tables(map(self._rows, films))
+            if replacing:
+                self._replace(rows, [film.file for film in films])
+            else:
+                self.table.add(rows)
+            self.written = True
+        self._films, self._since = [], time.monotonic()
+
+    def _replace(self, rows: pyarrow.Table, files: Sequence[str]) -> None:
+        merge = self.table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
+        merge = merge.when_not_matched_by_source_delete(of_files(files))
+        merge.execute(rows, on_bad_vectors="null")  # of files that could not be read
+
+    def _rows(self, film: EmbeddedFilm) -> pyarrow.Table:
+        if not all(np.isfinite(vector).all() for vector in film.vectors):
+            film.error, film.times = f"{film.file}: the retriever gives vectors of it that are not numbers", []
+        state = replace(self.plan.states[film.file], content=film.content, error=film.error)
+        columns = self._columns(film.file, film.times or [(0.0, 0.0)], state)
+        if film.times:
+            values = pyarrow.array(np.concatenate(film.vectors).astype(np.float32))
+            columns["vector"] = pyarrow.FixedSizeListArray.from_arrays(
+                values, self.schema.field("vector").type.list_size
+            )
+        else:
+            columns |= {"caption": [""], "vector": [None]}
+        return pyarrow.table(columns, schema=self.schema)
+
+    def _columns(self, file: str, times: Sequence[tuple[float, float]], state: FileState) -> dict[str, Any]:
+        """Return the columns of a file's rows but for their vectors."""
+        given = (self.captions or {}).get(file, ())
+        repeated = {name: [value] * len(times) for name, value in asdict(state).items()}
+        starts, ends = map(list, zip(*times, strict=True))
+        captions = [caption_of(start, end, given) for start, end in times]
+        return {"file": [file] * len(times), "start": starts, "end": ends, "caption": captions, **repeated}
+
+
+def caption_of(start: float, end: float, captions: Sequence[TimedCaption]) -> str:
+    """Return the captions of the stretches that a clip has at least half in common with, of it or of them; where there
+    is none, those of all of its file."""
+    stretches, entire = [], []
+    for each in captions:
+        common = min(end, each.end) - max(start, each.start)
+        if each.end == float("inf"):
+            entire.append(each.text)
+        elif common > 0 and common >= min(end - start, each.end - each.start) / 2:
+            stretches.append(each.text)
+    return "; ".join(dict.fromkeys(stretches or entire))
+
+
+def _hashes_of(captions: Captions | None) -> Callable[[str], str | None]:
+    def hash_of(file: str) -> str | None:
+        if captions is None:
+            return None
+        given = [[each.start, each.end, each.text] for each in captions.get(file, ())]
+        return hashlib.sha256(json.dumps(given).encode("utf-8", "surrogateescape")).hexdigest() if given else ""
+
+    return hash_of
+
+
+def _alone_in(out: AnyPath) -> AbstractContextManager[None]:
+    return claimed(out, "indexing") if isinstance(out, RemotePath) else locked(out, "indexing")

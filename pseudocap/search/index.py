@@ -1,0 +1,230 @@
+"""Search an index: clips by their likeness to a text or a clip, VideoIndex; what is found, SearchHit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from pseudocap.errors import InputError, PseudocapError
+from pseudocap.files.remote import AnyPath, any_path
+from pseudocap.search.manifest import IndexManifest, require_manifest, require_retriever
+from pseudocap.search.query import TOP, SearchQuery
+from pseudocap.search.table import of_files, open_table, stamp_of
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pseudocap.retriever import FileRetriever
+
+FUSED = 100  # hits of each of the two rankings that a hybrid search fuses, at least
+PROBES, REFINED = (
+    64,
+    10,
+)  # partitions of an approximate index that are read; how many times the hits are compared exactly
+RETURNED = ["file", "start", "end", "caption", "size", "mark"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchHit:
+    """Hold a clip that was found: seconds of a file, its score (a similarity, or a fused rank), its caption where it
+    has one, and a `note` where the file has changed since."""
+
+    file: str
+    start: float
+    end: float
+    score: float
+    caption: str = ""
+    note: str = ""
+
+
+class VideoIndex:
+    """Search the clips of one index. Threads may share it; what another run adds is found within seconds."""
+
+    def __init__(
+        self, place: AnyPath, manifest: IndexManifest, retriever: FileRetriever[Any] | str | None, device: str
+    ) -> None:
+        self.place, self.manifest = place, manifest
+        self._table = open_table(place)
+        self._named, self._device, self._lock = retriever, device, Lock()
+        self._retriever: FileRetriever[Any] | None = None
+        self._indexed = {index.columns[0] for index in self._table.list_indices()}
+
+    @classmethod
+    def open(
+        cls, place: str | Path, *, retriever: FileRetriever[Any] | str | None = None, device: str = "auto"
+    ) -> VideoIndex:
+        """Open an index by its folder or address. Its retriever is loaded at the first text, by the name that the index
+        has of it, or is the one that is given: by another name, or as it is."""
+        home = any_path(place)
+        return cls(home, require_manifest(home), retriever, device)
+
+    def __len__(self) -> int:
+        """Count the clips."""
+        return int(self._table.count_rows("vector IS NOT NULL"))
+
+    def search(
+        self,
+        text: str,
+        *,
+        top: int = TOP,
+        file: str = "",
+        after: float | None = None,
+        before: float | None = None,
+        caption: str = "",
+        hybrid: bool = False,
+    ) -> list[SearchHit]:
+        """Return the clips that are most like a text, the best first; the filters are SearchQuery's. `hybrid` ranks by
+        the words of captions too (BM25), and fuses both by reciprocal rank."""
+        query = SearchQuery(
+            text=text, top=top, file=file, after=after, before=before, caption=caption, hybrid=hybrid
+        )  # fmt: skip
+        return self.find(query)
+
+    def like(
+        self,
+        example: str | Path,
+        at: float | None = None,
+        *,
+        top: int = TOP,
+        file: str = "",
+        after: float | None = None,
+        before: float | None = None,
+        caption: str = "",
+    ) -> list[SearchHit]:
+        """Return the clips that look most like a file, video or image, or like the clip of it around a second; itself
+        left out. Of a file of the index nothing is decoded."""
+        query = SearchQuery(
+            like=str(example), at=at, top=top, file=file, after=after, before=before, caption=caption
+        )  # fmt: skip
+        return self.find(query)
+
+    def find(self, query: SearchQuery) -> list[SearchHit]:
+        """Return what a query finds."""
+        conditions = [query.condition]
+        if query.like:
+            vector, itself = self._vector_like(query)
+            conditions.append(itself)
+        else:
+            self.require_text()
+            with self._lock:
+                vector = self.retriever.embed_text([query.text.strip()])[0].numpy()
+        where = " AND ".join(f"({each})" for each in conditions if each)
+        rows = self._fused(vector, query, where) if query.hybrid else self._nearest(vector, query.top, where)
+        notes = {row["file"]: note_of(row) for row in rows}
+        return [
+            SearchHit(
+                file=row["file"], start=row["start"], end=row["end"], caption=row["caption"], note=notes[row["file"]],
+                score=row["_relevance_score"] if query.hybrid else 1 - row["_distance"],
+            )
+            for row in rows
+        ]  # fmt: skip
+
+    def require_text(self) -> None:
+        """Refuse a search by text where the retriever does not read."""
+        if not self.manifest.reads_text:
+            raise InputError(
+                f"{self.manifest.retriever}, which made {self.place}, has no text tower; search by a file (--like), or "
+                "index by another retriever"
+            )
+
+    @property
+    def retriever(self) -> FileRetriever[Any]:
+        """Return the retriever of the index, loaded once; another one is refused."""
+        if self._retriever is None:
+            named = self._named or self.manifest.retriever
+            loaded = load_named(named, self._device) if isinstance(named, str) else named
+            name = named if isinstance(named, str) else type(named).__name__
+            require_retriever(self.place, self.manifest, loaded.identity, name)
+            self._retriever = loaded
+        return self._retriever
+
+    def _builder(self, vector: np.ndarray, where: str) -> Any:
+        search = self._table.search(vector, query_type="vector", vector_column_name="vector")
+        if "vector" in self._indexed:
+            search = search.distance_type("cosine").nprobes(PROBES).refine_factor(REFINED)
+        else:
+            search = search.distance_type("dot")  # of vectors of length one the same, and faster
+        return search.where(where) if where else search
+
+    def _nearest(self, vector: np.ndarray, top: int, where: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._builder(vector, where).select([*RETURNED, "_distance"]).limit(top).to_list()
+        return found
+
+    def _fused(self, vector: np.ndarray, query: SearchQuery, where: str) -> list[dict[str, Any]]:
+        """Rank by the vector and by the words of captions, and fuse the two by reciprocal rank."""
+        if "caption" not in self._indexed:
+            raise InputError(f"{self.place} has no captions to search; give them to `pseudocap index` with --captions")
+        from lancedb.query import MatchQuery
+        from lancedb.rerankers import RRFReranker
+
+        count = max(FUSED, query.top)
+        words = self._table.search(MatchQuery(query.text, "caption"), query_type="fts")
+        words = (words.where(where) if where else words).select([*RETURNED, "_score"])
+        by_vector = self._builder(vector, where).select([*RETURNED, "_distance"])
+        by_vector, by_words = (each.with_row_id(True).limit(count).to_arrow() for each in (by_vector, words))
+        fused: list[dict[str, Any]] = RRFReranker().rerank_hybrid(query.text, by_vector, by_words).to_pylist()
+        return fused[: query.top]
+
+    def _vector_like(self, query: SearchQuery) -> tuple[np.ndarray, str]:
+        """Return the vector of a file or of a clip of it, and the condition that leaves it out of the hits."""
+        import numpy as np
+
+        file = query.like if "://" in query.like else str(Path(query.like).expanduser().resolve())
+        itself = of_files([file])
+        stored = self._table.search().where(f"{itself} AND vector IS NOT NULL").select([*RETURNED, "vector"])
+        rows = sorted(stored.limit(None).to_list(), key=lambda row: float(row["start"]))
+        if rows and not note_of(rows[0]) and (query.at is None or query.at <= rows[-1]["end"]):
+            if query.at is not None:
+                rows = [min(rows, key=lambda row: _seconds_from(row, query.at))]
+                itself += f" AND start = {rows[0]['start']!r}"
+            vector = np.mean([row["vector"] for row in rows], axis=0)
+        else:
+            with self._lock:
+                vector = self._embedded(file, query.at)
+            itself = itself if query.at is None else ""
+        return vector / max(float(np.linalg.norm(vector)), 1e-12), f"NOT ({itself})" if itself else ""
+
+    def _embedded(self, file: str, at: float | None) -> np.ndarray:
+        """Embed a file, or the clip around a second of it."""
+        from pseudocap.video.decode import open_video
+        from pseudocap.video.tensors import distinct_frames
+
+        if "://" in file:
+            raise InputError(f"{file} is not in the index as it is now; name a file of this machine, or index it again")
+        with open_video(file) as video:
+            length = video.info.duration
+            if at is not None and at > length:
+                raise InputError(f"{file} has no second {at:g}: it lasts {length:.1f} s")
+            half = self.manifest.clip_seconds / 2
+            start = 0.0 if at is None else max(0.0, min(at - half, length - 2 * half))
+            end = length if at is None else min(length, start + 2 * half)
+            retriever = self.retriever
+            frames = distinct_frames(video.frames_evenly(self.manifest.frames, start=start, end=end))
+        vector: np.ndarray = retriever.embed_clips([retriever.prepare(frames)])[0].numpy()
+        return vector
+
+
+def load_named(name: str, device: str) -> FileRetriever[Any]:
+    """Load a retriever by its name."""
+    from pseudocap.retriever import Retriever
+
+    return Retriever.from_pretrained(name, device=device)
+
+
+def note_of(row: Mapping[str, Any]) -> str:
+    """Return what has become of a hit's file since it was indexed; nothing where it is the same."""
+    try:
+        size, mark = stamp_of(row["file"])
+    except (OSError, PseudocapError):
+        return "moved or removed since it was indexed"
+    return "" if (size, mark) == (row["size"], row["mark"]) else "changed since it was indexed"
+
+
+def _seconds_from(row: Mapping[str, Any], at: float | None) -> float:
+    """Return how far a moment is from a clip, 0 within it; of two neighbours the later has their border."""
+    assert at is not None
+    return 0.0 if row["start"] <= at < row["end"] else min(abs(row["start"] - at), abs(row["end"] - at)) + math.ulp(1.0)

@@ -1,0 +1,112 @@
+"""Compare the files of a run with those of an index: what is new, changed, moved or gone, and what stays as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pseudocap.errors import first_line
+from pseudocap.files.remote import RemotePath
+from pseudocap.search.reading import hash_file
+from pseudocap.search.table import stamp_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileState:
+    """Hold what an index knows of a file: its size, the mark of its last change, a hash of its content and of the
+    captions that were given for it, and what was wrong with it."""
+
+    size: int
+    mark: str
+    content: str = ""
+    captioned: str = ""
+    error: str = ""
+
+
+@dataclass(kw_only=True, slots=True)
+class IndexPlan:
+    """Hold what a run has to do. `moved` maps the former name of a file to its new one."""
+
+    states: dict[str, FileState] = field(default_factory=dict)
+    new: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    touched: list[str] = field(default_factory=list)  # of another time, and the same content
+    recaptioned: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
+    unreadable: dict[str, str] = field(default_factory=dict)
+
+
+def plan_index(
+    files: Iterable[str],
+    known: Mapping[str, FileState],
+    *,
+    below: Sequence[str],
+    captioned: Callable[[str], str | None],
+    retry_failed: bool = False,
+) -> IndexPlan:
+    """Plan a run over files. `captioned` gives the hash of a file's captions, None where they stay as they are.
+
+    A file that is not there any more is gone where it lay below one of the folders that this run is of.
+    """
+    plan = IndexPlan()
+    files = dict.fromkeys(files)
+    missing = [file for file in known if file not in files and _is_below(file, below) and not _exists(file)]
+    for file in files:
+        try:
+            size, mark = stamp_of(file)
+        except OSError as error:
+            plan.unreadable[file] = f"{file}: it cannot be read: {first_line(error)}"
+            continue
+        before = known.get(file)
+        plan.states[file] = FileState(size=size, mark=mark, captioned=captioned(file) or "")
+        if before is None and (old := _same_content(file, size, missing, known)):
+            missing.remove(old)
+            plan.moved[old] = file
+            before = replace(known[old], mark=mark)
+        elif before is not None and before.size == size and before.mark != mark and _same(file, before):
+            plan.touched.append(file)
+            before = replace(before, mark=mark)
+        if before is None:
+            plan.new.append(file)
+        elif (before.size, before.mark) != (size, mark) or (before.error and retry_failed):
+            plan.changed.append(file)
+        else:
+            plan.states[file] = before
+            if (now := captioned(file)) not in (None, before.captioned) and not before.error:
+                plan.states[file] = replace(before, captioned=now or "")
+                plan.recaptioned.append(file)
+            elif file not in plan.moved.values():
+                plan.unchanged.append(file)
+    plan.gone = missing
+    return plan
+
+
+def _is_below(file: str, folders: Sequence[str]) -> bool:
+    return any(file == folder or file.startswith(f"{folder.rstrip('/')}/") for folder in folders)
+
+
+def _exists(file: str) -> bool:
+    return RemotePath(file).exists() if "://" in file else Path(file).exists()
+
+
+def _same_content(file: str, size: int, missing: Sequence[str], known: Mapping[str, FileState]) -> str | None:
+    """Return which of the missing files this one is, under another name."""
+    candidates = [old for old in missing if known[old].size == size and known[old].content]
+    if not candidates or "://" in file:
+        return None
+    content = _content(file)
+    return next((old for old in candidates if known[old].content == content), None)
+
+
+def _same(file: str, before: FileState) -> bool:
+    return bool(before.content) and "://" not in file and _content(file) == before.content
+
+
+def _content(file: str) -> str:
+    try:
+        return hash_file(file)
+    except OSError:  # which is reported when it is read
+        return ""
