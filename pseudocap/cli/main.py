@@ -80,6 +80,14 @@ VERBS = {
         "store what the frozen encoder sees of every clip, so that training never looks again",
         "pseudocap encode captions.jsonl --encoder encoders/timesformer-8 --out memories/ --crops 4",
     ),
+    "index": (
+        "index a folder of videos, so that its moments are found by text; again, only what is new or changed",
+        "pseudocap index films/ --retriever openai/clip-vit-base-patch32 --out index/",
+    ),
+    "search": (
+        "find the moment in your own videos by text, or by what looks alike",
+        'pseudocap search "a dog runs on a beach" --index index/ --out hits.html',
+    ),
     "toyworld": (
         "write the embedded world in the real corpora's formats, or draw one of its films",
         "pseudocap toyworld write world --scale tiny\n  pseudocap toyworld show 7 --out pictures",

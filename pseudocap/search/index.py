@@ -45,22 +45,31 @@ class VideoIndex:
     """Search the clips of one index. Threads may share it; what another run adds is found within seconds."""
 
     def __init__(
-        self, place: AnyPath, manifest: IndexManifest, retriever: FileRetriever[Any] | str | None, device: str
+        self,
+        place: AnyPath,
+        manifest: IndexManifest,
+        retriever: FileRetriever[Any] | str | None,
+        **loading: Any,
     ) -> None:
         self.place, self.manifest = place, manifest
         self._table = open_table(place)
-        self._named, self._device, self._lock = retriever, device, Lock()
+        self._named, self._loading, self._lock = retriever, loading, Lock()
         self._retriever: FileRetriever[Any] | None = None
         self._indexed = {index.columns[0] for index in self._table.list_indices()}
 
     @classmethod
     def open(
-        cls, place: str | Path, *, retriever: FileRetriever[Any] | str | None = None, device: str = "auto"
+        cls,
+        place: str | Path,
+        *,
+        retriever: FileRetriever[Any] | str | None = None,
+        device: str = "auto",
+        checkpoints: str | Path | None = None,
     ) -> VideoIndex:
         """Open an index by its folder or address. Its retriever is loaded at the first text, by the name that the index
         has of it, or is the one that is given: by another name, or as it is."""
         home = any_path(place)
-        return cls(home, require_manifest(home), retriever, device)
+        return cls(home, require_manifest(home), retriever, device=device, checkpoints=checkpoints)
 
     def __len__(self) -> int:
         """Count the clips."""
@@ -109,7 +118,7 @@ class VideoIndex:
             vector, itself = self._vector_like(query)
             conditions.append(itself)
         else:
-            self.require_text()
+            self.manifest.require_text(self.place)
             with self._lock:
                 vector = self.retriever.embed_text([query.text.strip()])[0].numpy()
         where = " AND ".join(f"({each})" for each in conditions if each)
@@ -123,20 +132,12 @@ class VideoIndex:
             for row in rows
         ]  # fmt: skip
 
-    def require_text(self) -> None:
-        """Refuse a search by text where the retriever does not read."""
-        if not self.manifest.reads_text:
-            raise InputError(
-                f"{self.manifest.retriever}, which made {self.place}, has no text tower; search by a file (--like), or "
-                "index by another retriever"
-            )
-
     @property
     def retriever(self) -> FileRetriever[Any]:
         """Return the retriever of the index, loaded once; another one is refused."""
         if self._retriever is None:
             named = self._named or self.manifest.retriever
-            loaded = load_named(named, self._device) if isinstance(named, str) else named
+            loaded = load_named(named, **self._loading) if isinstance(named, str) else named
             name = named if isinstance(named, str) else type(named).__name__
             require_retriever(self.place, self.manifest, loaded.identity, name)
             self._retriever = loaded
@@ -208,11 +209,11 @@ class VideoIndex:
         return vector
 
 
-def load_named(name: str, device: str) -> FileRetriever[Any]:
+def load_named(name: str, **loading: Any) -> FileRetriever[Any]:
     """Load a retriever by its name."""
-    from pseudocap.retriever import Retriever
+    from pseudocap.external_retrieval import load_retriever
 
-    return Retriever.from_pretrained(name, device=device)
+    return load_retriever(name, **loading)
 
 
 def note_of(row: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from pseudocap.errors import DataError, first_line
+from pseudocap.errors import DataError, InputError, first_line
 from pseudocap.files.remote import AnyPath, write_atomic
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS
 from pseudocap.version import __version__
@@ -33,6 +33,14 @@ class IndexManifest:
     clip_seconds: float = CLIP_SECONDS
     min_seconds: float = MIN_SECONDS
     cuts: Mapping[str, Any] = field(default_factory=dict)
+
+    def require_text(self, index: object) -> None:
+        """Refuse a search by text where the retriever does not read."""
+        if not self.reads_text:
+            raise InputError(
+                f"{self.retriever}, which made {index}, has no text tower; search by a file (--like), or index by "
+                "another retriever"
+            )
 
 
 def read_manifest(out: AnyPath) -> IndexManifest | None:

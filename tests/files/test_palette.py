@@ -12,6 +12,7 @@ from pseudocap.files.palette import PALETTE
 from pseudocap.label.audit.report_page import STYLE
 from pseudocap.label.pages.local_server import assemble_page
 from pseudocap.learn.page import OWN_STYLE
+from pseudocap.search.page import hits_page
 
 
 def explanations(folder: Path) -> str:
@@ -19,7 +20,7 @@ def explanations(folder: Path) -> str:
     return (folder / "page.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["explain", "browse", "audit", "report", "learn"])
+@pytest.mark.parametrize("name", ["explain", "browse", "audit", "report", "learn", "search"])
 def test_a_page_has_the_one_palette_and_uses_no_colour_beyond_it(name: str, tmp_path: Path) -> None:
     page = {
         "explain": lambda: explanations(tmp_path),
@@ -27,6 +28,7 @@ def test_a_page_has_the_one_palette_and_uses_no_colour_beyond_it(name: str, tmp_
         "audit": lambda: assemble_page("pseudocap.label.audit"),
         "report": lambda: STYLE,
         "learn": lambda: STYLE + OWN_STYLE,
+        "search": lambda: hits_page("", ()),
     }[name]()
     assert page.count(PALETTE) == page.count(":root") == 1
     used = set(re.findall(r"var\((--[\w-]+)\)", page))
