@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from helpers.torch_free import TorchFree
 
 from pseudocap import PseudoCap
+from pseudocap.cli.main import main
 
 Error = Callable[[str], str]
 INVALID = "Invalid data found when processing input"
@@ -207,6 +209,61 @@ def test_bench_model(words: str, message: str, error_without_torch: Error) -> No
 )
 def test_encode(words: str, message: str, error_without_torch: Error) -> None:
     assert message in error_without_torch(f"encode --encoder toy-mixed --out memories {words}")
+
+
+MANIFEST = {
+    **{"format": 1, "pseudocap": "0.2", "retriever": "gone/clip", "identity": "ab12", "dim": 8, "frames": 2},
+    **{"reads_text": True, "clip_seconds": 8.0, "min_seconds": 1.0, "cuts": {}},
+}
+
+
+@pytest.fixture(scope="module")
+def indices(workdir: Path) -> None:
+    """Indices that cannot be searched: of a retriever that has gone, of one that does not read, of another version."""
+    changes = {"index": {}, "blind": {"reads_text": False}, "old": {"format": 7}}
+    for name, changed in changes.items():
+        (workdir / name).mkdir()
+        (workdir / name / "index.json").write_text(json.dumps({**MANIFEST, **changed}))
+
+
+@pytest.mark.usefixtures("indices")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("index gone.mp4 --retriever toy --out new", "gone.mp4: there is no such file"),
+        ("index film.mp4 --out new", "new is a new index: name what embeds its clips and texts with --retriever"),
+        ("index film.mp4 --retriever nowhere --out new", "nowhere"),
+        ("index film.mp4 --retriever toy --out film.mp4", "--out film.mp4 is a file; name a folder"),
+        ("index film.mp4 --retriever toy --out old", "old/index.json has format 7 (pseudocap 0.2), and this"),
+        ("index film.mp4 --retriever toy --out new --clip-seconds 0", "--clip-seconds must be above 0, not 0"),
+        ("index film.mp4 --retriever toy --out new --min-seconds 9", "--min-seconds must be from 0 to the 8 s"),
+        ("index film.mp4 --retriever toy --out new --cut-threshold 3", "--cut-threshold is of shots"),
+        ("index film.mp4 --retriever toy --out new --batch-size 0", "--batch-size must be at least 1, not 0"),
+        ("search --index index", "the query is empty"),
+        ("search dog --index index --like film.mp4", "not for both"),
+        ("search dog --index index --top 0", "top must be 1 to 10,000 hits, not 0"),
+        ("search dog --index index --after 9 --before 3", "there is no moment"),
+        ("search dog --index empty", "empty holds no index (index.json)"),
+        ("search dog --index old", "old/index.json has format 7"),
+        ("search dog --index blind", "gone/clip, which made blind, has no text tower; search by a file (--like)"),
+        ("search dog --index index", "gone/clip"),
+        ("search dog --index index --out hits.txt", "--out hits.txt must end in .html or .json"),
+        ("search --index index --like film.mp4@2", "index cannot be opened as an index"),
+    ],
+)
+def test_index_and_search(words: str, message: str, workdir: Path, error_without_torch: Error) -> None:
+    assert message in error_without_torch(words)
+    assert not (workdir / "new").exists()
+
+
+def test_without_lancedb_the_extra_is_named(
+    workdir: Path, indices: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.chdir(workdir)
+    for words in (["search", "dog", "--index", "index"], ["index", "film.mp4", "--retriever", "toy", "--out", "new"]):
+        assert main(words) == 2
+        assert capsys.readouterr().err == "error: an index needs LanceDB: pip install 'pseudocap[search]'\n"
 
 
 def test_demo(error_without_torch: Error) -> None:
