@@ -1,4 +1,4 @@
-"""An index in an object store, of films in one: moto's server on this machine, the real clients."""
+"""Build and search an index in an object store, of films in one: moto's server on this machine, the real clients."""
 
 from __future__ import annotations
 
