@@ -22,7 +22,8 @@ from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import CheckpointError, ConfigError, DataError, InputError
 from pseudocap.files.atomic import try_to_write
 from pseudocap.files.sources import read_json
-from pseudocap.hub.checkpoint import read_config
+from pseudocap.hub.checkpoint import existing, read_config
+from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
 from pseudocap.regimes.table import BASELINE, LAST, TOO_FEW_TO_VALIDATE
 from pseudocap.tolerance import Tolerance
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.data.caption_data import CaptionData
     from pseudocap.data.corpora.base import Corpus
-    from pseudocap.model.config import PseudoCapConfig
     from pseudocap.regimes.finetune_run import Tuned
 
 STEPS = 8  # of an epoch, at least, ...
@@ -108,13 +108,15 @@ def _begun(args: argparse.Namespace) -> dict[str, Any]:
     return dict(document["settings"])
 
 
-def _settings(args: argparse.Namespace, config: PseudoCapConfig, begun: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(args: argparse.Namespace, start: Path, begun: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the weights depend on beside the captions; ConfigError where the run to resume had others."""
     settings = {
         f"--{name.replace('_', '-')}": getattr(args, name) for name in ("lr", "size", "beams", "val_share", "seed")
     }
     settings["--batch-size"] = args.batch_size or begun.get("--batch-size")
-    settings |= {f"the {which}": backbone.fingerprint[:12] for which, backbone in config.backbones.items()}
+    backbones = read_config(start).backbones
+    settings |= {f"the {which}": backbone.fingerprint[:12] for which, backbone in backbones.items()}
+    settings["the captioner --from"] = sha256_of(existing(start / WEIGHTS_FILE))[:12]
     for name, value in settings.items():
         if (before := begun.get(name, value)) != value:
             had, has = ("its own" if each is None else each for each in (before, value))
@@ -131,7 +133,7 @@ def run(args: argparse.Namespace) -> int:
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
     args.val_share = _validating_share(corpus, args.val_share, args.seed)
     try_to_write(args.out / "best")
-    settings = _settings(args, read_config(start.folder), begun)
+    settings = _settings(args, start.folder, begun)
 
     # Here, after everything that can be checked without torch, which takes seconds to be imported.
     from dataclasses import replace

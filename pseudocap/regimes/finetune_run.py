@@ -37,7 +37,7 @@ from pseudocap.regimes.checkpointing import (
 )
 from pseudocap.regimes.finetune import FineTune
 from pseudocap.regimes.finetune_report import CIDER, METRICS, Tuned, ValidationResult, write_report
-from pseudocap.regimes.interruption import ctrl_c_as_usual
+from pseudocap.regimes.interruption import ctrl_c_as_usual, sigterm_as_ctrl_c
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss
 from pseudocap.regimes.table import BASELINE, LAST, TOO_FEW_TO_VALIDATE
@@ -226,7 +226,7 @@ def _validated(
     options = {name: trainer_options[name] for name in names if name in trainer_options}
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
     trainer = lightning.Trainer(**options, **quiet, callbacks=bars)
-    with ctrl_c_as_usual():
+    with ctrl_c_as_usual(), sigterm_as_ctrl_c():
         trainer.validate(module, datamodule=data, verbose=False)
     return _measured(module, step=step)
 

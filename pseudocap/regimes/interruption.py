@@ -36,6 +36,23 @@ def ctrl_c_as_usual() -> Iterator[None]:
         raise end.__context__ from None
 
 
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Raise Interrupted at SIGTERM, which a Lightning trainer otherwise notes and goes on."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Interrupted("stopped", number)
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 class StopRequest:
     """Note the first signal while a training runs; raise Interrupted at the second."""
 

@@ -390,6 +390,11 @@ def test_ctrl_c_saves_a_finetuning_and_prints_the_command_that_goes_on(
     assert "holds a run already; go on with it (--resume)" in capsys.readouterr().err
     assert main([*words, "--lr", "1"]) == 2
     assert "the run to resume had --lr 0.0005 and this one has 1.0" in capsys.readouterr().err
+    with torch.no_grad():
+        next(iter(start.decoder.adapters.parameters())).add_(1.0)
+    start.save_pretrained(tmp_path / "other")
+    assert main([*(str(tmp_path / "other") if word == str(tmp_path / "start") else word for word in words)]) == 2
+    assert "the run to resume had the captioner --from " in capsys.readouterr().err
     assert main(words) == 0
     assert main([*command, str(tmp_path / "whole")]) == 0
     weights = [PseudoCap.from_pretrained(out / "last").adapter_state() for out in (run, tmp_path / "whole")]

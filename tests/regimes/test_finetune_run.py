@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 
 from pseudocap import PseudoCap
 from pseudocap.data import CaptionData
+from pseudocap.errors import Interrupted
 from pseudocap.regimes import FineTune
 from pseudocap.regimes.finetune_report import CIDER, FEW_VIDEOS, Tuned
 from pseudocap.regimes.finetune_run import StopWithoutGain, fine_tune
@@ -172,6 +174,33 @@ def test_ctrl_c_in_the_validation_before_the_first_step_is_one(build: Build, wor
     finally:
         signal.signal(signal.SIGINT, before)
     assert not (tmp_path / "baseline.json").exists()
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_sigterm_in_a_validation_before_or_after_the_training_ends_the_run(
+    which: int, build: Build, world: Path, tmp_path: Path
+) -> None:
+    class Terminated(Callback):
+        validations = 0
+
+        def on_validation_start(self, trainer: Any, *_: Any) -> None:
+            self.validations += trainer.state.fn == "validate"
+            if self.validations == which:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    options = {"table": {0: 10.0, 3: 30.0, 6: 20.0}, "max_epochs": 2}
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with pytest.raises(Interrupted) as stop:
+            tuned(build, world, tmp_path, progress=Terminated(), **options)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        for each, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(each, handler)
+    assert stop.value.signal == signal.SIGTERM
+    assert (tmp_path / "checkpoints" / "last.ckpt").exists() == (which == 2)
+    assert tuned(build, world, tmp_path, resume=which == 2, **options).best.step == 3
 
 
 def test_a_run_that_begins_anew_does_not_report_the_steps_of_one_that_failed(
