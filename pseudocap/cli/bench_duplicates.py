@@ -33,11 +33,11 @@ def _duplicates(args: argparse.Namespace) -> int:
         return 0
     for pair in found.duplicates:
         print(f"{pair.alike:.4f}  {pair.test}  {pair.seen}")
-    likest = found.nearest[0]
+    nearest = found.nearest[0]
     print(
         f"{len(found.duplicates):,} of {len(found.nearest):,} test videos have a near-duplicate (from "
-        f"{found.threshold:g} on) among the {found.compared:,} samples; the likest pair: "
-        f"{likest.test}, {likest.seen} ({likest.alike:.4f})"
+        f"{found.threshold:g} on) among the {found.compared:,} samples; the most similar pair: "
+        f"{nearest.test}, {nearest.seen} ({nearest.alike:.4f})"
     )
     for name in found.unreadable[:5]:
         print(f"not compared: {name}")

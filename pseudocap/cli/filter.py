@@ -155,5 +155,5 @@ def _report(args: argparse.Namespace, stats: Any, of: Mapping[str, str], *, with
         return
     print(
         f"{args.out}: {near:,} of {len(of):,} clips look like an earlier one; {without:,} have no memory and were not "
-        f"compared; {stats['kept']:,} of {stats['clips']:,} rows are without objection"
+        f"compared; {stats['kept']:,} of {stats['clips']:,} rows are without a verdict"
     )

@@ -291,7 +291,7 @@ def _report(args: argparse.Namespace, result: Labelled, compared: Comparison | N
     )
     print(
         f"in all: {stats['clips']:,} clips of {stats['sources']:,} videos, {stats['failed']:,} failed, "
-        f"{stats['kept']:,} without objection; {stats['captions']:,} captions of {stats['mean_words'] or 0:.1f} words, "
+        f"{stats['kept']:,} without a verdict; {stats['captions']:,} captions of {stats['mean_words'] or 0:.1f} words, "
         f"{stats['vocabulary']:,} different words"
     )
     for name, verdict in stats["verdicts"].items():

@@ -39,7 +39,7 @@ def test_training_says_how_far_it_is_and_nothing_of_the_libraries(backbones: Pat
     where += ["--model.model.init_args.encoder", backbones / "timesformer", "--data.videos", tmp_path / "clips"]
     few = ["--data.workers", "0", "--data.batch_size", "2", "--trainer.accelerator", "cpu", "--trainer.max_steps", "2"]
     done = pseudocap("train", "video-only", "--config", "toy", *where, *few)
-    assert done.stdout == f"2 steps; the captioner lies in {tmp_path / 'run' / 'last'}\n"
+    assert done.stdout == f"2 steps; the captioner is {tmp_path / 'run' / 'last'}\n"
     assert [line for line in done.stderr.splitlines() if not line.startswith(("training: ", "videos: "))] == []
 
 
