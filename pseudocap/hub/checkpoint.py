@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pseudocap.errors import CheckpointError, ConfigError
-from pseudocap.files.sources import SHIPPED_SCHEME, read_json
+from pseudocap.files.sources import SHIPPED_SCHEME, check_gguf, read_json
 from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.model.config import Backbone, PseudoCapConfig
 
@@ -43,12 +43,15 @@ def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[
 
 
 def require_backbones(folder: Path, backbones: Mapping[str, Backbone], moved: Mapping[str, str | Path | None]) -> None:
-    """Raise CheckpointError where directories of backbones are gone that `moved` has no new address of."""
+    """Raise CheckpointError where directories of backbones are gone that `moved` has no new address of, and where a
+    decoder in a GGUF file cannot be read."""
     gone = {}
     for which, backbone in backbones.items():
         source = backbone.source
         if moved.get(which) is None and Path(source).is_absolute() and not Path(source).exists():
             gone[which] = source
+        elif (address := str(moved.get(which) or source)).endswith(".gguf"):
+            check_gguf(address)
     if gone:
         lost = " and ".join(f"the {which} was at {source}" for which, source in gone.items())
         options = ", ".join(f"{which}=..." for which in gone)

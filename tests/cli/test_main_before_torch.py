@@ -144,6 +144,10 @@ def test_label(words: str, message: str, workdir: Path, error_without_torch: Err
             "--config toy --data.images empty --data.videos empty --model.model.init_args.decoder gone",
             "gone is neither a directory nor a repo",
         ),
+        (
+            "--config toy --data.images empty --data.videos empty --model.model.init_args.decoder gone.gguf",
+            "there is no file gone.gguf",
+        ),
     ],
 )
 def test_train(words: str, message: str, error_without_torch: Error) -> None:

@@ -7,7 +7,6 @@ loaded by `AutoModelForCausalLM`.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, 
 
 from pseudocap.errors import CheckpointError, first_line
 from pseudocap.files.loading_bars import without_loading_bars
-from pseudocap.files.sources import HUB_GGUF, find_file, find_gguf, pin_revision, read_json, resolve_source
+from pseudocap.files.sources import HUB_GGUF, check_gguf, find_file, find_gguf, pin_revision, read_json, resolve_source
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.decoders.base import Decoder
 from pseudocap.model.decoders.causal import AdaptedCausalLM, require_adaptable
@@ -36,7 +35,6 @@ from pseudocap.model.weights import (
 )
 
 FAMILIES: dict[str, type[Decoder]] = {"opt": AdaptedOPT}  # by model_type; all others are AdaptedCausalLM
-GGUF_NEEDS = ("gguf", "accelerate")  # what transformers reads such a file with
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -166,11 +164,7 @@ def _gguf_file(source: str | Path, access: Mapping[str, Any]) -> Path | None:
             raise CheckpointError(f"{source} holds {len(files)} GGUF files: name one of {names}")
     if not files or files[0].suffix != ".gguf":
         return None
-    if not files[0].is_file():
-        raise CheckpointError(f"there is no file {source}")
-    absent = [name for name in GGUF_NEEDS if importlib.util.find_spec(name) is None]
-    if absent:
-        raise CheckpointError(f"reading {files[0]} needs {' and '.join(absent)}: pip install {' '.join(absent)}")
+    check_gguf(files[0])
     return files[0]
 
 

@@ -171,7 +171,7 @@ def test_a_tokenizer_without_an_end_or_of_more_words_than_the_decoder_is_refused
 def test_a_gguf_file_without_its_readers_is_refused_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("pseudocap.files.sources.find_spec", lambda name: None)
     (tmp_path / "small.gguf").write_bytes(b"GGUF")
     for source in (tmp_path, tmp_path / "small.gguf"):
         with pytest.raises(CheckpointError, match=r"reading .*small.gguf needs gguf and accelerate: pip install gguf"):
