@@ -251,6 +251,7 @@ def test_corrections_are_what_finetune_reads(tmp_path: Path, monkeypatch: pytest
         (["--port", "70000"], "--port is 70000"),
         (["--max-upload", "0"], "--max-upload is 0 MB"),
         (["--checkpoint", "toy-mxed"], "toy-mxed is no directory here"),
+        (["--checkpoint", "pseudocap://toy-opt"], "pseudocap://toy-opt is a opt, which writes no text about pictures"),
     ],
 )
 def test_a_mistake_is_one_line(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

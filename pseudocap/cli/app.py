@@ -69,7 +69,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _names(args: argparse.Namespace) -> list[str]:
-    """Return what is offered, first what is chosen already; a name that cannot be found is reported now."""
+    """Return what is offered, first what is chosen already; a name that cannot be found, or that is no captioner, is
+    reported now."""
+    from pseudocap.hub.external import External
     from pseudocap.hub.manifest import all_rows
 
     ours = [name for name, row in all_rows(args.checkpoints).items() if not row.external]
@@ -77,5 +79,9 @@ def _names(args: argparse.Namespace) -> list[str]:
     if not names:
         raise ConfigError("no weights are released yet: name a captioner with --checkpoint")
     for name in args.checkpoint or ():
-        find_any_captioner(name, args.checkpoints)
+        found = find_any_captioner(name, args.checkpoints)
+        if isinstance(found, External) and found.kind is not None:
+            from pseudocap.label.teachers.image_text import check_kind
+
+            check_kind(found.kind, name)
     return names

@@ -13,10 +13,12 @@ from pseudocap.hub.manifest import URL
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class External:
-    """Locate a model of transformers: a directory or a repo, as `ImageTextModel` takes it."""
+    """Locate a model of transformers: a directory or a repo, as `ImageTextModel` takes it. `kind` is its `model_type`,
+    unless a row names it."""
 
     source: str
     revision: str | None = None
+    kind: str | None = None
 
 
 def find_external(
@@ -35,7 +37,7 @@ def find_external(
         kind = model_type(text, revision)
     except CheckpointError:
         return None
-    return None if kind in (None, MODEL_TYPE) else External(source=text, revision=revision)
+    return None if kind in (None, MODEL_TYPE) else External(source=text, revision=revision, kind=kind)
 
 
 def refuse_frames(frames: str | None, name: str | Path) -> None:

@@ -94,7 +94,7 @@ class ImageTextModel:
         to_int8(self._model)
 
     def _load(self, name: str, revision: str | None, size: int | None) -> None:
-        from transformers import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING, AutoConfig, AutoModelForImageTextToText
+        from transformers import AutoConfig, AutoModelForImageTextToText
 
         folder = Path(resolve_source(name)).expanduser()
         source = str(folder) if folder.is_dir() else check_repo(name)
@@ -105,10 +105,7 @@ class ImageTextModel:
         options: dict[str, Any] = {"revision": revision, "local_files_only": offline, "trust_remote_code": False}
         try:
             config = AutoConfig.from_pretrained(source, **options)
-            if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
-                raise CheckpointError(
-                    f"{name} is a {config.model_type}, which writes no text about pictures; {EXAMPLE}"
-                )
+            check_kind(config.model_type, name)
             self._processor = _load_processor(source, options)
             with without_loading_bars():
                 model, found = AutoModelForImageTextToText.from_pretrained(
@@ -289,6 +286,14 @@ class ImageTextTeacher(ImageTextModel):
             prompt=self._decoding.prompt,
             captions=self._decoding.captions,
         )
+
+
+def check_kind(kind: str, name: str) -> None:
+    """Refuse a model whose `model_type` is of none that write text about pictures."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+
+    if kind not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        raise CheckpointError(f"{name} is a {kind}, which writes no text about pictures; {EXAMPLE}")
 
 
 def _load_processor(source: str, options: dict[str, Any]) -> Any:
