@@ -26,13 +26,15 @@ from pseudocap.regimes.checkpointing import AtomicCheckpoints, Checkpoints, Keep
 from pseudocap.regimes.interruption import ctrl_c_as_usual
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss
+from pseudocap.regimes.retrieval import Retrieval
 
 
 class TrainingCLI(LightningCLI):
     """Build model, data and trainer from typed settings. The run's folder `out` gets its config, logs, captions,
     checkpoints and captioners."""
 
-    def __init__(self, module: type[PreTraining], data: type, *, args: list[str], prog: str) -> None:
+    def __init__(self, module: type[PreTraining | Retrieval], data: type, *, args: list[str], prog: str) -> None:
+        self._monitor = module.monitor
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # they are the command line's
             super().__init__(
@@ -66,7 +68,7 @@ class TrainingCLI(LightningCLI):
             kwargs["logger"] = RunLogger(self.out)
         callbacks: list[Callback] = [
             StopOnBadLoss(),
-            KeepCaptioner(self.out),
+            KeepCaptioner(self.out, self._monitor),
             *([] if self.config.trainer.logger is False else [LearningRateMonitor()]),
             Checkpoints(
                 dirpath=Path(self.out) / "checkpoints",
@@ -130,6 +132,6 @@ def _known(parser: LightningArgumentParser) -> set[str]:
     """List every setting by its full name and from each group on, and what a captioner is built with."""
     names = set(parser.get_defaults().keys())
     names |= {name.partition(".")[2] for name in names if "." in name}
-    for builder in (networks.from_backbones, networks.from_pretrained):
+    for builder in (networks.from_backbones, networks.from_pretrained, networks.retriever_from_backbones):
         names |= {builder.__name__, *inspect.signature(builder).parameters}
     return names

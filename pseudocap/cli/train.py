@@ -42,5 +42,5 @@ def run(args: argparse.Namespace) -> int:
     with resumable(cli.out):
         cli.fit()
     if cli.trainer.is_global_zero:  # of several processes one reports
-        print(f"{cli.trainer.global_step:,} steps; the captioner is {Path(cli.out) / 'last'}")
+        print(f"{cli.trainer.global_step:,} steps; the {row.learner} is {Path(cli.out) / 'last'}")
     return 0

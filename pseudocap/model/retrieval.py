@@ -47,16 +47,22 @@ class Embedded:
         shares_BN = _softmax(self.weights, self.mask)
         return F.normalize((shares_BN[..., None] * self.vectors).sum(dim=1), dim=-1)
 
+    def to(self, device: torch.device | str) -> Embedded:
+        return Embedded(self.vectors.to(device), self.mask.to(device), self.weights.to(device))
+
+    def padded(self, length: int) -> Embedded:
+        """Return it with so many vectors of each item, those that are added masked."""
+        more = length - self.mask.shape[1]
+        return Embedded(
+            F.pad(self.vectors, (0, 0, 0, more)), F.pad(self.mask, (0, more)), F.pad(self.weights, (0, more))
+        )
+
     @classmethod
     def joined(cls, parts: Sequence[Embedded]) -> Embedded:
         """Join batches into one, padded to the most vectors of an item."""
-        most = max(part.mask.shape[1] for part in parts)
-
-        def pad(part: Embedded) -> tuple[torch.Tensor, ...]:
-            more = most - part.mask.shape[1]
-            return F.pad(part.vectors, (0, 0, 0, more)), F.pad(part.mask, (0, more)), F.pad(part.weights, (0, more))
-
-        return cls(*(torch.cat(tensors) for tensors in zip(*map(pad, parts), strict=True)))
+        padded = [part.padded(max(part.mask.shape[1] for part in parts)) for part in parts]
+        tensors = ([getattr(part, name) for part in padded] for name in ("vectors", "mask", "weights"))
+        return cls(*map(torch.cat, tensors))
 
 
 def fine_similarity(
@@ -98,11 +104,6 @@ def _softmax(weights: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return weights.masked_fill(~mask, -torch.inf).softmax(dim=-1).masked_fill(~mask, 0)
 
 
-def dual_softmax(similarity_AB: torch.Tensor, temperature: float) -> torch.Tensor:
-    """Weigh each similarity by how much its clip prefers the text to the other texts, which must all be there."""
-    return similarity_AB * (similarity_AB / temperature).softmax(dim=0)
-
-
 class Tower(nn.Module):
     """Read vectors of several kinds with a Transformer, and project them to the common space: its first output, which
     stands for all, or with `fine` all others. Without layers it projects the vectors themselves, or their mean."""
@@ -123,7 +124,7 @@ class Tower(nn.Module):
         self.layers = nn.ModuleList(nn.TransformerEncoderLayer(width, heads, 2 * width, **shape) for _ in range(layers))
         self.norm = nn.LayerNorm(width) if layers else nn.Identity()
         self.first = nn.Parameter(0.02 * torch.randn(width)) if layers and not fine else None
-        self.weigh = nn.Linear(width if layers else dim, 1) if fine else None
+        self.weigh = nn.Linear(width if layers else dim, 1, bias=False) if fine else None
 
     def forward(self, parts: Mapping[str, Axis]) -> Embedded:
         h_BNW = torch.cat([self.inputs[name](part.vectors) for name, part in parts.items()], dim=1)

@@ -1,4 +1,4 @@
-"""Train a captioner: five pre-training regimes and fine-tuning, LightningModules around a PseudoCap.
+"""Train a captioner: five pre-training regimes and fine-tuning, LightningModules around a PseudoCap; or a retriever.
 
 They load on first use, for they bring torch and Lightning.
 """
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from pseudocap.regimes.image_only import ImageOnly
     from pseudocap.regimes.mixed import Mixed
     from pseudocap.regimes.mixed_ext import MixedExtended
+    from pseudocap.regimes.retrieval import Retrieval
     from pseudocap.regimes.self_critical import SelfCritical
     from pseudocap.regimes.video_only import VideoOnly
 
-__all__ = ["AsrBaseline", "FineTune", "ImageOnly", "Mixed", "MixedExtended", "SelfCritical", "VideoOnly"]
+__all__ = ["AsrBaseline", "FineTune", "ImageOnly", "Mixed", "MixedExtended", "Retrieval", "SelfCritical", "VideoOnly"]
 
 
 def __getattr__(name: str) -> object:

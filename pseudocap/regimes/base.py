@@ -1,4 +1,5 @@
-"""Do what every regime does around its training step: optimise, resume, move the gates' schedule, log, validate.
+"""Do what every regime does around its training step: optimise, resume, move the gates' schedule, log, validate. A
+Learner does so for any network, a Regime for a captioner.
 
 A regime's own file has what it learns from, how long, and its whole training step; validation.py what is measured.
 """
@@ -26,48 +27,26 @@ from pseudocap.regimes.logs import gate_statistics
 from pseudocap.regimes.losses import Losses, Objective, caption_losses, summed_loss
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser, use_settings
 from pseudocap.regimes.validation import CaptionValidation, Validation
+from pseudocap.retriever import Retriever
 from pseudocap.types import Batch
 
 Decoding = ValidationDecoding  # its name of 0.1
 
 
-class Regime(lightning.LightningModule):
-    """Train a captioner. Only its adapters have gradients and optimiser state, and only they are in checkpoints.
+class Learner(lightning.LightningModule):
+    """Train a network, of which only what it declares has gradients and optimiser state and is in checkpoints."""
 
-    Args:
-        model: the captioner: pseudocap.regimes.networks.from_backbones, or from_pretrained there
-        optimisation: AdamW and its schedule
-        objective: what is added to the caption loss
-        decoding: how validation captions
-        seed: of the denoising's draws; order and crops have the data's own
-        compiler: torch.compile's backend for each layer, inductor for instance; null runs them as they are
-    """
+    monitor = "val/CIDEr-D"  # the score that must rise
+    validation: Validation
 
     def __init__(
-        self,
-        model: PseudoCap,
-        *,
-        optimisation: Optimisation = Optimisation(),
-        objective: Objective = Objective(),
-        decoding: ValidationDecoding = ValidationDecoding(),
-        seed: int = 0,
-        compiler: str | None = None,
+        self, model: PseudoCap | Retriever, *, optimisation: Optimisation = Optimisation(), seed: int = 0
     ) -> None:
         super().__init__()
         if not 0 <= seed < 2**63:
             raise ConfigError(f"seed must be from 0 to below 2**63, not {seed}")
-        model.require_full_precision("be trained")
         self.model = model
-        self.optimisation, self.objective, self.decoding = optimisation, objective, decoding
-        self.seed = seed
-        if self.objective.gate_entropy > 0 and model.config.fusion != "convex":
-            raise ConfigError("objective.gate_entropy is for fusion='convex'; the residual gates have no entropy")
-        self.stop_words = StopWords.of(model.tokenizer)
-        if compiler is not None:
-            compile_layers(model, compiler)
-        self.validation: Validation = CaptionValidation(
-            self.captions_of, examples=decoding.examples, loss=self.token_losses_of
-        )
+        self.optimisation, self.seed = optimisation, seed
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
@@ -108,7 +87,7 @@ class Regime(lightning.LightningModule):
                 f"the training checkpoint is of another captioner: {len(wrong)} of its weights differ, {first}; resume "
                 "with the settings that the run had (its config.yaml)"
             )
-        if fitting and type(self).configure_optimizers is Regime.configure_optimizers:
+        if fitting and type(self).configure_optimizers is Learner.configure_optimizers:
             use_settings(checkpoint, self.optimisation)
 
     # What a training step is made of
@@ -121,27 +100,11 @@ class Regime(lightning.LightningModule):
             raise InputError("a batch must have frames or a memory")
         return self.model.encode(batch.frames, batch.frame_mask)
 
-    def tokens_of(self, batch: Batch) -> CaptionTokens:
-        return self.model.tokenize(batch.captions, batch.prompts, max_tokens=self.objective.max_tokens)
-
     def draws_of(self, batch: Batch, batch_index: int) -> torch.Generator:
         """Return the step's randomness: a function of (seed, rank, step), so that a resumed run draws the same."""
         step = batch.step if batch.step is not None else batch_index
         state = np.random.SeedSequence([self.seed, self.global_rank, step]).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(state[0]) >> 1)
-
-    def caption_losses(self, batch: Batch, batch_index: int) -> Losses:
-        """Compute the caption loss of a batch, and what the objective adds to it: the one line that five regimes' steps
-        have in common, which would else be nine in each."""
-        return caption_losses(
-            self.model,
-            self.tokens_of(batch),
-            self.memory_of(batch),
-            self.objective,
-            step=self.global_step,
-            generator=self.draws_of(batch, batch_index),
-            stop_words=self.stop_words,
-        )
 
     def log_losses(self, losses: Losses, batch: Batch) -> None:
         """Log losses by stream, so that those of a mixture stay apart."""
@@ -151,15 +114,6 @@ class Regime(lightning.LightningModule):
         self.log("train/loss_bar", losses.total.detach(), prog_bar=True, logger=False, batch_size=len(batch))
 
     # Validation
-
-    def captions_of(self, batch: Batch) -> list[str]:
-        """Caption a batch's videos, decoded as validation does."""
-        options = self.decoding.generate_options()
-        return self.model.describe(self.memory_of(batch), prompt=batch.prompts, **options)
-
-    def token_losses_of(self, batch: Batch) -> tuple[float, int]:
-        """Sum the losses of a batch's captions, which in validation are each video's first, and count their tokens."""
-        return summed_loss(self.model, self.tokens_of(batch), self.memory_of(batch))
 
     @property
     def scores(self) -> Mapping[str, float] | None:
@@ -173,7 +127,6 @@ class Regime(lightning.LightningModule):
         self.validation.step(self._encoded(batch))
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(gate_statistics(self.model))
         self.validation.end(self, "val")
 
     on_test_epoch_start, test_step = on_validation_epoch_start, validation_step
@@ -188,6 +141,74 @@ class Regime(lightning.LightningModule):
     def _encoded(self, batch: Batch) -> Batch:
         """Return the batch with its memory, which captions and losses share."""
         return replace(batch, memory=self.memory_of(batch))
+
+
+class Regime(Learner):
+    """Train a captioner. Only its adapters have gradients and optimiser state, and only they are in checkpoints.
+
+    Args:
+        model: the captioner: pseudocap.regimes.networks.from_backbones, or from_pretrained there
+        optimisation: AdamW and its schedule
+        objective: what is added to the caption loss
+        decoding: how validation captions
+        seed: of the denoising's draws; order and crops have the data's own
+        compiler: torch.compile's backend for each layer, inductor for instance; null runs them as they are
+    """
+
+    model: PseudoCap
+
+    def __init__(
+        self,
+        model: PseudoCap,
+        *,
+        optimisation: Optimisation = Optimisation(),
+        objective: Objective = Objective(),
+        decoding: ValidationDecoding = ValidationDecoding(),
+        seed: int = 0,
+        compiler: str | None = None,
+    ) -> None:
+        super().__init__(model, optimisation=optimisation, seed=seed)
+        model.require_full_precision("be trained")
+        self.objective, self.decoding = objective, decoding
+        if self.objective.gate_entropy > 0 and model.config.fusion != "convex":
+            raise ConfigError("objective.gate_entropy is for fusion='convex'; the residual gates have no entropy")
+        self.stop_words = StopWords.of(model.tokenizer)
+        if compiler is not None:
+            compile_layers(model, compiler)
+        self.validation = CaptionValidation(self.captions_of, examples=decoding.examples, loss=self.token_losses_of)
+
+    # What a training step is made of
+
+    def tokens_of(self, batch: Batch) -> CaptionTokens:
+        return self.model.tokenize(batch.captions, batch.prompts, max_tokens=self.objective.max_tokens)
+
+    def caption_losses(self, batch: Batch, batch_index: int) -> Losses:
+        """Compute the caption loss of a batch, and what the objective adds to it: the one line that five regimes' steps
+        have in common, which would else be nine in each."""
+        return caption_losses(
+            self.model,
+            self.tokens_of(batch),
+            self.memory_of(batch),
+            self.objective,
+            step=self.global_step,
+            generator=self.draws_of(batch, batch_index),
+            stop_words=self.stop_words,
+        )
+
+    # Validation
+
+    def captions_of(self, batch: Batch) -> list[str]:
+        """Caption a batch's videos, decoded as validation does."""
+        options = self.decoding.generate_options()
+        return self.model.describe(self.memory_of(batch), prompt=batch.prompts, **options)
+
+    def token_losses_of(self, batch: Batch) -> tuple[float, int]:
+        """Sum the losses of a batch's captions, which in validation are each video's first, and count their tokens."""
+        return summed_loss(self.model, self.tokens_of(batch), self.memory_of(batch))
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(gate_statistics(self.model))
+        super().on_validation_epoch_end()
 
 
 class PreTraining(Regime):

@@ -20,7 +20,7 @@ from pseudocap.files.sources import read_json
 from pseudocap.metrics.measures import measure
 from pseudocap.metrics.resample import intervals
 from pseudocap.metrics.suite import Scores
-from pseudocap.regimes.base import Regime
+from pseudocap.regimes.base import Learner
 from pseudocap.regimes.interruption import StopRequest
 
 RESULTS = "results.json"
@@ -194,7 +194,7 @@ class KeepCaptioner(Callback):
 
     def _monitored(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> float:
         """Return a score as it was computed: Lightning logs it rounded to float32, up as often as down."""
-        if isinstance(module, Regime) and module.scores is not None and self._name in module.scores:
+        if isinstance(module, Learner) and module.scores is not None and self._name in module.scores:
             return module.scores[self._name]
         return float(trainer.callback_metrics.get(self.monitor, -math.inf))
 
@@ -203,7 +203,7 @@ class KeepCaptioner(Callback):
         data = getattr(trainer, "datamodule", None)
         if isinstance(data, ResumableData):
             data.gather_coverage()
-        if trainer.is_global_zero and isinstance(module, Regime):
+        if trainer.is_global_zero and isinstance(module, Learner):
             known = data.provenance() if isinstance(data, ResumableData) else None
             step = trainer.global_step
             save_captioner(target, module, step=step, data=known, command=self.command, baseline=self.baseline)
@@ -215,7 +215,7 @@ class KeepCaptioner(Callback):
         self.best = state_dict["best"]
 
 
-def measured(module: Regime) -> dict[str, Any]:
+def measured(module: Learner) -> dict[str, Any]:
     """Return what the latest validation found: scores with their intervals, the loss, the number of videos."""
     scores = module.scores
     rows = scores.rows if isinstance(scores, Scores) else {}  # of each video, for captions alone
@@ -224,13 +224,13 @@ def measured(module: Regime) -> dict[str, Any]:
         "scores": dict(scores or {}),
         "intervals": {name: [each.low, each.high] for name, each in zip(rows, found, strict=True)},
         "loss": module.validation.loss,
-        "videos": scores.n if isinstance(scores, Scores) else 0,
+        "videos": scores.n if isinstance(scores, Scores) else module.validation.videos,
     }
 
 
 def save_captioner(
     target: Path,
-    module: Regime,
+    module: Learner,
     *,
     step: int,
     data: Mapping[str, Any] | None,

@@ -1,4 +1,5 @@
-"""Build a run's captioner from its config: `class_path: pseudocap.regimes.networks.from_backbones`, or another here.
+"""Build a run's captioner or retriever from its config: `class_path: pseudocap.regimes.networks.from_backbones`, or of
+another here.
 
 Not PseudoCap's class methods themselves: jsonargparse (4.53) takes none that returns `Self`, and a run must not choose
 a device or a type, which are the Trainer's to choose. Their fields and descriptions come from there.
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 
 from pseudocap.captioner import PseudoCap
+from pseudocap.retriever import Retriever
 
 
 def from_backbones(**settings: Any) -> PseudoCap:
@@ -46,3 +48,29 @@ def from_pretrained(
     frames, size = num_frames or learned.frames, size or learned.size
     model.set_preprocess(replace(learned, frames=frames, size=size))
     return model
+
+
+def retriever_from_backbones(**settings: Any) -> Retriever:
+    """Put new towers over a language model and a frozen encoder."""
+    return Retriever.from_backbones(device="cpu", **settings)
+
+
+def retriever_from_pretrained(
+    source: str,
+    revision: str | None = None,
+    text: str | None = None,
+    encoder: str | None = None,
+    checkpoints: str | None = None,
+) -> Retriever:
+    """Load a retriever that has learned before.
+
+    Args:
+        source: a row of checkpoints.yaml, a repo of the hub, an address or a directory
+        revision: a commit or tag of the repo
+        text: where the language model lies now, if it moved
+        encoder: where the encoder lies now, if it moved
+        checkpoints: a registry of your own, file or address
+    """
+    return Retriever.from_pretrained(
+        source, revision=revision, text=text, encoder=encoder, checkpoints=checkpoints, device="cpu"
+    )

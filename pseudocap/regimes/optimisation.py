@@ -1,4 +1,4 @@
-"""Optimise the adapters: AdamW with a warm-up and a cosine. Gates, norms and biases are never decayed."""
+"""Optimise what learns: AdamW (or SGD) with a warm-up and a cosine. Gates, norms and biases are never decayed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import Any
 
 import torch
 
-from pseudocap.errors import ConfigError
+from pseudocap.errors import ConfigError, nearest
 from pseudocap.model.network import CaptionNetwork
+from pseudocap.model.retrieval import RetrievalNetwork
+
+METHODS = ("adamw", "sgd")
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
@@ -19,12 +22,13 @@ class Optimisation:
 
     Args:
         lr: the highest learning rate; the papers go up to 7e-3 with vector gates, and scalar gates diverge above 1e-3
-        beta1: how long the mean of the gradients remembers
+        beta1: how long the mean of the gradients remembers; of sgd the momentum
         beta2: how long their size is remembered; 0.95 is steadier early, past 10,000 steps 0.999 generalises better
         eps: keeps the step finite where gradients vanish
         weight_decay: of matrices only
         warmup_steps: optimiser steps from 0 up to lr
         final_share: what is left of lr at the end of the cosine
+        method: adamw, or sgd with momentum
     """
 
     lr: float = 1e-3
@@ -34,6 +38,7 @@ class Optimisation:
     weight_decay: float = 0.0
     warmup_steps: int = 100
     final_share: float = 0.0
+    method: str = "adamw"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lr) and self.lr > 0):
@@ -44,6 +49,9 @@ class Optimisation:
         for name in ("eps", "weight_decay", "warmup_steps"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"optimisation.{name} must be 0 or more, not {getattr(self, name)!r}")
+        if self.method not in METHODS:
+            offer = nearest(str(self.method), METHODS)
+            raise ConfigError(f"optimisation.method must be one of {', '.join(METHODS)}, not {self.method!r}{offer}")
         if not 0 <= self.final_share <= 1:
             raise ConfigError(f"optimisation.final_share must be from 0 to 1, not {self.final_share!r}")
 
@@ -56,7 +64,9 @@ class Optimisation:
         return self.final_share + (1 - self.final_share) * (1 + math.cos(math.pi * done)) / 2
 
 
-def build_optimiser(model: CaptionNetwork, settings: Optimisation, *, mixed: bool = False) -> torch.optim.AdamW:
+def build_optimiser(
+    model: CaptionNetwork | RetrievalNetwork, settings: Optimisation, *, mixed: bool = False
+) -> torch.optim.Optimizer:
     """Build one group that decays, the matrices, and one that does not. `mixed` is a run in mixed precision.
 
     There AdamW is not fused: the fused one unscales gradients itself, after they should have been clipped.
@@ -65,6 +75,8 @@ def build_optimiser(model: CaptionNetwork, settings: Optimisation, *, mixed: boo
     matrices = [p for name, p in learning if p.dim() > 1]
     others = [p for name, p in learning if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    if settings.method == "sgd":
+        return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.beta1)
     fused = not mixed and model.device.type in ("cuda", "cpu")
     return torch.optim.AdamW(
         groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=settings.eps, fused=fused
@@ -78,7 +90,10 @@ def use_settings(checkpoint: Mapping[str, Any], settings: Optimisation) -> None:
         for group, decay in zip(optimiser["param_groups"], (settings.weight_decay, 0.0), strict=True):
             if group["initial_lr"] != settings.lr:
                 group["lr"] *= settings.lr / group["initial_lr"]
-            group |= {"initial_lr": settings.lr, "betas": (settings.beta1, settings.beta2)}
-            group |= {"eps": settings.eps, "weight_decay": decay}
+            group |= {"initial_lr": settings.lr, "weight_decay": decay}
+            if settings.method == "sgd":
+                group["momentum"] = settings.beta1
+            else:
+                group |= {"betas": (settings.beta1, settings.beta2), "eps": settings.eps}
     for schedule in checkpoint.get("lr_schedulers", ()):
         schedule["base_lrs"] = [settings.lr] * len(schedule["base_lrs"])

@@ -34,6 +34,7 @@ class RegimeRow:
     data: str = STREAMS
     steps: int = STEPS
     claimed: float | None = None
+    learner: str = "captioner"
 
     def load(self) -> Any:
         """Import the LightningModule."""
@@ -93,8 +94,18 @@ SELF_CRITICAL = RegimeRow(
     BOTH,
     steps=1_000,
 )
-TRAINABLE = REGIMES | {SELF_CRITICAL.name: SELF_CRITICAL}  # by `pseudocap train`; REGIMES are those that are compared
-BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING, SELF_CRITICAL)}
+RETRIEVAL = RegimeRow(
+    "retrieval",
+    "Retrieval",
+    "captions and their clips, told apart from all others (`retrieval`)",
+    BOTH,
+    steps=15_156,  # four epochs of VideoCC3M's 970,000 captions
+    learner="retriever",
+)
+TRAINABLE = REGIMES | {
+    row.name: row for row in (SELF_CRITICAL, RETRIEVAL)
+}  # by `pseudocap train`; REGIMES are those that are compared
+BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING, SELF_CRITICAL, RETRIEVAL)}
 
 
 def resume_words(run: Path) -> tuple[str, ...]:

@@ -26,11 +26,13 @@ def table_row(*cells: str) -> str:
 
 class Validation:
     """Measure a regime on held-out batches. `scores` are the latest ones and `scored_at` the step that they are of;
-    captioners are kept by them (`KeepCaptioner`). `loss` is of the references, where it is measured."""
+    captioners are kept by them (`KeepCaptioner`). `loss` is of the references, where it is measured. `videos` counts
+    those that were scored, where the scores themselves do not."""
 
     scores: Mapping[str, float] | None = None
     scored_at: int | None = None
     loss: float | None = None
+    videos: int = 0
 
     def start(self) -> None:
         """Forget what was measured before."""

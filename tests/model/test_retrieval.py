@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pseudocap.errors import InputError
-from pseudocap.model.retrieval import Embedded, dual_softmax, fine_similarity
+from pseudocap.model.retrieval import Embedded, fine_similarity
 
 
 def naive(text: list, media: list, text_weights: list, media_weights: list) -> float:
@@ -76,12 +76,6 @@ def test_one_vector_each_is_the_dot_product() -> None:
     text, media = (torch.nn.functional.normalize(torch.randn(n, 1, 5), dim=-1) for n in (3, 4))
     found = fine_similarity(text, media, text_weights=torch.randn(3, 1), media_weights=torch.randn(4, 1))
     torch.testing.assert_close(found, text[:, 0] @ media[:, 0].T)
-
-
-def test_dual_softmax_prefers_the_text_that_a_clip_prefers() -> None:
-    scores = torch.tensor([[0.8, 0.7], [0.9, 0.1]])
-    assert scores[0].argmax() == 0
-    assert dual_softmax(scores, 0.05)[0].argmax() == 1
 
 
 def test_joined_batches_keep_their_vectors() -> None:

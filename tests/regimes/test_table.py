@@ -13,17 +13,30 @@ from pseudocap import regimes
 from pseudocap.data.stream_data import StreamData
 from pseudocap.regimes.base import PreTraining, Regime
 from pseudocap.regimes.finetune import FineTune
-from pseudocap.regimes.table import BY_CLASS, CONFIGS, FINE_TUNING, REGIMES, SCALES, TRAINABLE, RegimeRow, resume_words
+from pseudocap.regimes.retrieval import Retrieval
+from pseudocap.regimes.table import (
+    BY_CLASS,
+    CONFIGS,
+    FINE_TUNING,
+    REGIMES,
+    RETRIEVAL,
+    SCALES,
+    TRAINABLE,
+    RegimeRow,
+    resume_words,
+)
 
 
 @pytest.mark.parametrize("row", TRAINABLE.values(), ids=TRAINABLE)
 def test_a_row_names_a_regime_its_data_and_its_configs(row: RegimeRow) -> None:
     regime = row.load()
     assert regime.__name__ == row.class_name
-    assert issubclass(regime, PreTraining)
+    assert issubclass(regime, Retrieval if row is RETRIEVAL else PreTraining)
     assert regime.steps == row.steps
     assert issubclass(row.load_data(), StreamData)
-    assert list(row.configs()) == [scale for scale in SCALES if scale == "toy" or row.name in REGIMES]
+    assert list(row.configs()) == [
+        scale for scale in SCALES if scale == "toy" or row.name in (*REGIMES, RETRIEVAL.name)
+    ]
     for scale, path in row.configs().items():
         settings = yaml.safe_load(path.read_text())
         assert settings["model"]["model"]["class_path"].startswith("pseudocap.")
