@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=["verify"], help="what to do")
-    parser.add_argument("corpus", choices=["msrvtt", "msvd", "vatex", "own"], help="whose files they are")
+    from pseudocap.data.corpora.named import CORPORA
+
+    parser.add_argument("corpus", choices=CORPORA, help="whose files they are")
     parser.add_argument(
         "--annotations", type=Path, nargs="+", required=True, metavar="PATH", help="their folder, or the files"
     )
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.data.videos import VideoFolder
 
     lists = dict(_list_of(text) for text in args.split)
-    if args.corpus in ("own", "msvd") and len(args.annotations) > 1:
+    if args.corpus in ("own", "msvd", "msrvtt-1ka", "msrvtt-1ka-7k") and len(args.annotations) > 1:
         raise DataError(f"--annotations of {args.corpus} is one path, not {len(args.annotations)}")
     videos = VideoFolder(_videos(args))
     corpus = _read(args)
@@ -81,16 +83,12 @@ def _videos(args: argparse.Namespace) -> Path:
 
 
 def _read(args: argparse.Namespace) -> Corpus:
-    from pseudocap.data.corpora.msrvtt import read_msrvtt
-    from pseudocap.data.corpora.msvd import read_msvd
+    from pseudocap.data.corpora.named import OFFICIAL
     from pseudocap.data.corpora.own import read_own
-    from pseudocap.data.corpora.vatex import read_vatex
 
-    if args.corpus in ("msrvtt", "vatex"):
-        read = {"msrvtt": read_msrvtt, "vatex": read_vatex}[args.corpus]
-        return read(args.annotations, allow_partial=args.allow_partial)
-    read_one = read_msvd if args.corpus == "msvd" else partial(read_own, split="train")  # as fine-tuning takes them
-    return read_one(args.annotations[0], allow_partial=args.allow_partial)
+    read = OFFICIAL.get(args.corpus, partial(read_own, split="train"))  # as fine-tuning takes your own
+    annotations = args.annotations if len(args.annotations) > 1 else args.annotations[0]
+    return read(annotations, allow_partial=args.allow_partial)
 
 
 def _print_table(corpus: Corpus, coverages: tuple[SplitCoverage, ...]) -> None:

@@ -77,7 +77,7 @@ class Corpus:
 
     def split_hash(self, name: str) -> str:
         """Hash the ids of a split with sha256, in no order: equal means that the same videos were used."""
-        return _sha256(sorted(row.id for row in self.rows if row.split == name))
+        return hash_ids(row.id for row in self.rows if row.split == name)
 
     def provenance(self) -> dict[str, Any]:
         """Describe the data of a result, for JSON; files by name, without their folders on this machine."""
@@ -88,6 +88,11 @@ class Corpus:
             "files": [path.name for path in self.files],
             "mismatches": [asdict(mismatch) for mismatch in self.mismatches],
         }
+
+
+def hash_ids(ids: Iterable[str]) -> str:
+    """Hash ids with sha256, in no order."""
+    return _sha256(sorted(ids))
 
 
 def _sha256(lines: Iterable[str]) -> str:
@@ -178,3 +183,11 @@ def annotation_files(annotations: Annotations, layouts: Sequence[Sequence[str]],
         raise DataError(f"{folder} holds {corpus} more than once ({several}); name the file that is meant")
     wanted = "; or ".join(" with ".join(names) for names in layouts)
     raise DataError(f"{folder} holds no annotations of {corpus}; wanted are {wanted}")
+
+
+def split_in_name(path: Path, words: Iterable[str]) -> str:
+    """Return the one of these words that a file's name holds."""
+    named = [word for word in words if word in path.name.lower()]
+    if len(named) != 1:
+        raise DataError(f"{path}: its name must say which split it is: one of {', '.join(words)}")
+    return named[0]

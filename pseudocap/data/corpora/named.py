@@ -1,20 +1,36 @@
-"""Read the corpus that a word of the command line names: your captions by their path, or `msrvtt:DIR`, `msvd:DIR` and
-`vatex:DIR`, official annotations in a folder."""
+"""Read the corpus that a word of the command line names: your captions by their path, or official annotations in a
+folder, as `msrvtt:DIR`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from pseudocap.data.corpora.activitynet import read_activitynet
+from pseudocap.data.corpora.audiocaps import read_audiocaps
 from pseudocap.data.corpora.base import Corpus
+from pseudocap.data.corpora.clotho import read_clotho
+from pseudocap.data.corpora.didemo import read_didemo
 from pseudocap.data.corpora.msrvtt import read_msrvtt
+from pseudocap.data.corpora.msrvtt_1ka import read_msrvtt_1ka, read_msrvtt_1ka_7k
 from pseudocap.data.corpora.msvd import read_msvd
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.corpora.vatex import read_vatex
 from pseudocap.errors import InputError, nearest
 
-OFFICIAL = {"msrvtt": read_msrvtt, "msvd": read_msvd, "vatex": read_vatex}
+OFFICIAL: dict[str, Callable[..., Corpus]] = {
+    "msrvtt": read_msrvtt,
+    "msrvtt-1ka": read_msrvtt_1ka,
+    "msrvtt-1ka-7k": read_msrvtt_1ka_7k,
+    "msvd": read_msvd,
+    "vatex": read_vatex,
+    "activitynet": read_activitynet,
+    "didemo": read_didemo,
+    "audiocaps": read_audiocaps,
+    "clotho": read_clotho,
+}
 CORPORA = (*OFFICIAL, "own")
 
 

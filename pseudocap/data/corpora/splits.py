@@ -7,16 +7,17 @@ videos of the captioning split. A caption score after such training measures mem
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from os import PathLike
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pseudocap.data.corpora.base import SPLITS, Corpus, Mismatch
 from pseudocap.data.videos import plain_name
 from pseudocap.errors import ConfigError, DataError, nearest
 from pseudocap.files import reading
-from pseudocap.types import CaptionedVideo
+from pseudocap.types import CaptionedVideo, Origin
 
 
 def read_list(path: str | PathLike[str]) -> list[str]:
@@ -131,3 +132,39 @@ def refuse_leak(
             f"{split}{origin.get(split, '')}: a score there would measure memory, not captioning; {way_out}"
         )
     return (Mismatch(what=f"videos of {split} that are trained on", expected=0, found=shared),)
+
+
+def refuse_trained_on(trained: Corpus, test: Corpus, *, allow_leak: bool = False) -> tuple[Mismatch, ...]:
+    """Refuse to test on what another corpus, or another split of the same one, has trained: videos of the same name in
+    whatever folder and format or, of another corpus, of the same seconds of a page. With `allow_leak` the number is
+    returned."""
+    names = {PurePosixPath(plain_name(row.video)).name for row in trained.rows}
+    stretches: dict[str, list[Origin]] = {}
+    related = trained.name.partition("-")[0] == test.name.partition("-")[0]  # whose published splits are as they are
+    for row in trained.rows:
+        if row.origin is not None and not related:
+            stretches.setdefault(_page(row.origin), []).append(row.origin)
+    shared = [
+        row.id
+        for row in test.rows
+        if PurePosixPath(plain_name(row.video)).name in names
+        or (row.origin is not None and _overlap(row.origin, stretches.get(_page(row.origin), ())))
+    ]
+    if shared and not allow_leak:
+        raise DataError(
+            f"{len(shared):,} of the {len(test):,} videos of {test.name} {test.splits[0]} were trained on in "
+            f"{trained.name} {', '.join(trained.splits)} ({shared[0]} first): a score there would measure memory; test "
+            "on another split, or force it (allow_leak, --allow-leak), which the result reports"
+        )
+    what = f"videos of {test.splits[0]} that {trained.name} has trained on"
+    return (Mismatch(what=what, expected=0, found=len(shared)),) if shared else ()
+
+
+def _page(origin: Origin) -> str:
+    """Return the id of a video on YouTube, or the address of any other page."""
+    found = re.search(r"(?:v=|youtu\.be/)([\w-]{11})", origin.url)
+    return found[1] if found else origin.url
+
+
+def _overlap(origin: Origin, others: Iterable[Origin]) -> bool:
+    return any(origin.start < other.end and other.start < origin.end for other in others)

@@ -6,9 +6,16 @@ A file is a list of `{"videoID": "<youtube>_<start>_<end>", "enCap": [..]}`; its
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from pseudocap.data.corpora.base import Annotations, Checks, Corpus, annotation_files, fixed_corpus
+from pseudocap.data.corpora.base import (
+    SPLITS,
+    Annotations,
+    Checks,
+    Corpus,
+    annotation_files,
+    fixed_corpus,
+    split_in_name,
+)
 from pseudocap.errors import DataError
 from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo, Origin
@@ -25,7 +32,7 @@ def read_vatex(annotations: Annotations, *, allow_partial: bool = False) -> Corp
     checks = Checks(allow_partial=allow_partial)
     rows: dict[str, CaptionedVideo] = {}
     for path in files:
-        split, records = _split(path), reading.read_document(path)
+        split, records = split_in_name(path, SPLITS), reading.read_document(path)
         if not isinstance(records, list):
             raise DataError(f"{path} must hold a list of videos, [{{'videoID': .., 'enCap': [..]}}, ..]")
         for position, record in enumerate(records):
@@ -36,13 +43,6 @@ def read_vatex(annotations: Annotations, *, allow_partial: bool = False) -> Corp
     return fixed_corpus(
         "vatex", list(rows.values()), files=files, checks=checks, videos=VIDEOS, captions_each=CAPTIONS_EACH
     )
-
-
-def _split(path: Path) -> str:
-    named = [split for split in VIDEOS if split in path.name.lower()]
-    if len(named) != 1:
-        raise DataError(f"{path}: its name must say which split it is: one of {', '.join(VIDEOS)}")
-    return named[0]
 
 
 def _row(record: object, split: str, checks: Checks, *, where: str) -> CaptionedVideo:

@@ -7,9 +7,9 @@ from helpers.corpora import msrvtt_tables, write_json
 
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.corpora.msrvtt import read_msrvtt
-from pseudocap.data.corpora.splits import read_list, refuse_leak, resplit
+from pseudocap.data.corpora.splits import read_list, refuse_leak, refuse_trained_on, resplit
 from pseudocap.errors import DataError
-from pseudocap.types import CaptionedVideo
+from pseudocap.types import CaptionedVideo, Origin
 
 
 @pytest.fixture
@@ -99,3 +99,29 @@ def test_wrong_lists_are_named_by_line(tmp_path: Path, corpus: Corpus) -> None:
         resplit(corpus, {"tran": path})
     with pytest.raises(DataError, match=r"letters has no split 'mine'; it has train, val, test"):
         corpus.split("mine")
+
+
+def test_what_was_trained_on_is_known_by_its_file_and_by_its_seconds_on_youtube() -> None:
+    def corpus(name: str, *videos: tuple[str, str, float, float]) -> Corpus:
+        rows = [
+            CaptionedVideo(id=video, video=video, captions=("x",), split="s", origin=Origin(url=url, start=a, end=b))
+            for video, url, a, b in videos
+        ]
+        return Corpus(name=name, rows=tuple(rows), files=())
+
+    page, short = "https://www.youtube.com/watch?v=abcdefghijk", "http://youtu.be/abcdefghijk"
+    trained = corpus("mine", ("films/a.mp4", "here", 0, 1), ("b", page, 10, 20))
+    test = corpus(
+        "other",
+        ("a.webm", "there", 0, 1),
+        ("abcdefghijk_15_25", short, 15, 25),
+        ("c", page, 20, 30),
+        ("d", "here", 2, 3),
+    )
+    (leak,) = refuse_trained_on(trained, test, allow_leak=True)
+    assert (leak.what, leak.found) == ("videos of s that mine has trained on", 2)
+    with pytest.raises(
+        DataError, match=r"2 of the 4 videos of other s were trained on in mine s \(a.webm first\).*force"
+    ):
+        refuse_trained_on(trained, test)
+    assert refuse_trained_on(corpus("mine-2", ("b", page, 10, 20)), corpus("mine-1", ("c", page, 15, 25))) == ()
