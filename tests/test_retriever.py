@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import torch
 from helpers.retrievers import SMALL, build_retriever, write_bert
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.hub.fetch import is_captioner
 from pseudocap.memory import Axis, Memory
 from pseudocap.model.retrieval import fine_similarity
 from pseudocap.retriever import Retriever
@@ -76,6 +79,22 @@ def test_a_saved_retriever_loads_with_the_same_vectors(
     assert learns == ("text_frozen_below" in settings)
 
 
+def test_a_row_of_a_registry_names_a_retriever(backbones: Path, tmp_path: Path) -> None:
+    model = build_retriever(backbones)
+    model.save_pretrained(tmp_path / "saved")
+    digest = hashlib.sha256((tmp_path / "saved" / "adapter_model.safetensors").read_bytes()).hexdigest()
+    row = {"name": "mine", "kind": "retriever", "regime": "retrieval", "text": {"source": "t"}}
+    row |= {"encoder": {"source": "e"}, "weights": {"source": "saved", "sha256": digest}, "preprocess": {}}
+    row |= {"config": "c", "scores": [], "license": "mit", "made_by": {}}
+    registry = tmp_path / "rows.yaml"
+    registry.write_text(json.dumps({"checkpoints": [row]}))
+    found = Retriever.from_pretrained("mine", checkpoints=registry, device="cpu")
+    assert found.identity == model.identity
+    assert found.origin is not None
+    assert found.origin.row is not None
+    assert not is_captioner("mine", checkpoints=registry)
+
+
 def test_the_identity_is_of_weights_and_preprocessing(backbones: Path) -> None:
     model = build_retriever(backbones)
     first = model.identity
@@ -128,6 +147,18 @@ def test_padding_has_no_influence(retriever: Retriever) -> None:
     )
     torch.testing.assert_close(short.vectors, first[1:])
     assert (first[1] - retriever.embed_memory(memory).vectors[1]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("similarity", ["dot", "fine"])
+def test_similarities_are_full_precision_in_mixed_precision_too(backbones: Path, similarity: str) -> None:
+    model = build_retriever(backbones, similarity=similarity)
+    texts, media = model.embed_states(model.read(TEXTS)), model.embed_memory(model.encode(_frames()))
+    expected = model.score(texts, media)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.score(texts, media), expected)
+        mixed = model.embed_states(model.read(TEXTS))
+        assert model.score(mixed, media).dtype == torch.float32
+    torch.testing.assert_close(model.score(mixed, media), expected, atol=0.05, rtol=0.05)
 
 
 def test_several_clips_of_a_file_are_averaged(backbones: Path, films: Path) -> None:

@@ -76,8 +76,9 @@ def _show(args: argparse.Namespace) -> int:
         return 0
     print(yaml.safe_dump(dict(row.values), sort_keys=False, allow_unicode=True).rstrip())
     print(f"\nin {whence(row)}\nat {row.weights}")
-    use = "load" if row.external else "PseudoCap.from_pretrained"
-    print(f"to use it: pseudocap.{use}({row.name!r})")
+    use = "pseudocap.load" if row.external else "pseudocap.PseudoCap.from_pretrained"
+    use = "pseudocap.retriever.Retriever.from_pretrained" if row.retriever else use
+    print(f"to use it: {use}({row.name!r})")
     return 0
 
 

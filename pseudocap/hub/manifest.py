@@ -18,7 +18,7 @@ import yaml
 
 from pseudocap.errors import CheckpointError, nearest
 from pseudocap.files.sources import REPO
-from pseudocap.regimes.table import REGIMES
+from pseudocap.regimes.table import REGIMES, RETRIEVAL
 
 ENVIRONMENT = "PSEUDOCAP_CHECKPOINTS"
 FIELDS: dict[str, type] = {
@@ -33,6 +33,8 @@ FIELDS: dict[str, type] = {
     "license": str,
     "made_by": dict,
 }
+KIND, RETRIEVER = "kind", "retriever"  # a row of a retriever says so; it has a text model where others have a decoder
+RETRIEVER_FIELDS = {KIND: str, **{"text" if name == "decoder" else name: kind for name, kind in FIELDS.items()}}
 EXTERNAL = "external"  # in place of a regime: a model of transformers, made by others and captioning by itself
 EXTERNAL_FIELDS = {name: FIELDS[name] for name in ("name", "regime", "weights", "scores", "license")}
 SEES = "sees"  # what such a model takes, which a row may say
@@ -59,6 +61,11 @@ class Row:
     def external(self) -> bool:
         """Return whether it names a captioner of another project, which transformers loads."""
         return self.values["regime"] == EXTERNAL
+
+    @property
+    def retriever(self) -> bool:
+        """Return whether it names a retriever, which embeds and does not caption."""
+        return self.values.get(KIND) == RETRIEVER
 
     @property
     def revision(self) -> str | None:
@@ -183,7 +190,10 @@ def _check_row(row: object, *, where: str) -> None:
     if not isinstance(row, dict):
         raise CheckpointError(f"{where} is not a mapping of fields")
     where = f"{where} ({row.get('name', 'no name')})"
-    fields = EXTERNAL_FIELDS if row.get("regime") == EXTERNAL else FIELDS
+    if row.get(KIND, RETRIEVER) != RETRIEVER:
+        raise CheckpointError(f"{where}: kind is {row[KIND]!r} and may be {RETRIEVER!r} alone; captioners have none")
+    ours = RETRIEVER_FIELDS if KIND in row else FIELDS
+    fields = EXTERNAL_FIELDS if row.get("regime") == EXTERNAL else ours
     for key in row:
         if key not in fields and not (key == SEES and fields is EXTERNAL_FIELDS):
             raise CheckpointError(f"{where}: unknown field {key!r}{nearest(str(key), fields)}")
@@ -194,13 +204,14 @@ def _check_row(row: object, *, where: str) -> None:
             raise CheckpointError(f"{where}: {key} must be a {kind.__name__}, not {row[key]!r}")
     if not re.fullmatch(r"[\w.-]+", row["name"]):
         raise CheckpointError(f"{where}: a name is letters, digits, '.', '-' and '_', not {row['name']!r}")
-    if row["regime"] not in (*REGIMES, EXTERNAL):
-        raise CheckpointError(f"{where}: regime {row['regime']!r} is none of {', '.join((*REGIMES, EXTERNAL))}")
+    regimes = (RETRIEVAL.name,) if KIND in row else (*REGIMES, EXTERNAL)
+    if row["regime"] not in regimes:
+        raise CheckpointError(f"{where}: regime {row['regime']!r} is none of {', '.join(regimes)}")
     _check_sources(row, where)
 
 
 def _check_sources(row: Mapping[str, Any], where: str) -> None:
-    for key in ("decoder", "encoder", "weights"):
+    for key in ("decoder", "text", "encoder", "weights"):
         if key in row and (not isinstance(row[key].get("source"), str) or not row[key]["source"]):
             raise CheckpointError(f"{where}: {key} must name its source (a repo, an address or a packaged path)")
     if row["regime"] == EXTERNAL:

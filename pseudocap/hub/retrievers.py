@@ -43,6 +43,8 @@ def find_retriever(
     access = {"revision": revision or written, "local_files_only": False, "token": None}
     if (row := find_row(source, checkpoints)) is not None and row.external:
         source, access["revision"] = row.weights, access["revision"] or row.revision
+    elif row is not None and not row.retriever:
+        raise CheckpointError(f"{source} is a captioner; search its captions: {text}+SENTENCE_ENCODER")
     elif row is not None or (URL.match(source) and not source.startswith((HUB_SCHEME, SHIPPED_SCHEME))):
         return FoundRetriever(kind="ours", source=text, access=access)
     found = _kind(source, access)

@@ -137,12 +137,12 @@ class Tower(nn.Module):
         h_BNW = self.norm(h_BNW)
         if self.weigh is not None:
             h_BNW = h_BNW.masked_fill(~mask_BN[..., None], 0)
-            return Embedded(F.normalize(self.project(h_BNW), dim=-1), mask_BN, self.weigh(h_BNW)[..., 0])
+            return Embedded(F.normalize(self.project(h_BNW).float(), dim=-1), mask_BN, self.weigh(h_BNW)[..., 0].float())
         if self.first is not None:
             h_B1W = h_BNW[:, :1]
         else:
             h_B1W = (_softmax(torch.zeros_like(h_BNW[..., 0]), mask_BN)[..., None] * h_BNW).sum(dim=1, keepdim=True)
-        vectors_B1D = F.normalize(self.project(h_B1W), dim=-1)
+        vectors_B1D = F.normalize(self.project(h_B1W).float(), dim=-1)
         return Embedded(vectors_B1D, mask_BN.any(dim=1, keepdim=True), torch.zeros_like(vectors_B1D[..., 0]))
 
 
@@ -235,8 +235,11 @@ class RetrievalNetwork(nn.Module):
         embedded: Embedded = self.media_tower({axis: part.each(self._here) for axis, part in parts.items()})
         return embedded
 
+    @torch.autocast("cuda", enabled=False)
+    @torch.autocast("cpu", enabled=False)
     def score(self, texts: Embedded, media: Embedded) -> torch.Tensor:
-        """Return the similarity of each text with each clip [A,B]."""
+        """Return the similarity of each text with each clip [A,B]: also in mixed precision computed in full, for a
+        loss divides what differs in the third decimal by a temperature."""
         if self.config.similarity != FINE:
             return texts.vectors[:, 0] @ media.vectors[:, 0].T
 

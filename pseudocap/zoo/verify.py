@@ -50,8 +50,9 @@ def verify_row(row: Row, *, world: Path | None, tolerance: float = TOLERANCE) ->
         return RowFinding(name=row.name, sha256="", problems=(str(error),))
     problems: list[str] = []
     scores: dict[str, float] = {}
-    toy: list[dict[str, Any]] = [each for each in row.values["scores"] if each.get("dataset") == DATASET]
-    others = sorted({str(each.get("dataset")) for each in row.values["scores"]} - {DATASET})
+    of_captions = [] if row.retriever else row.values["scores"]
+    toy: list[dict[str, Any]] = [each for each in of_captions if each.get("dataset") == DATASET]
+    others = sorted({str(each.get("dataset")) for each in row.values["scores"] if each not in toy})
     not_scored = f"{', '.join(others)}: score it where the data is, with the row's command" if others else ""
     if not row.values["scores"]:
         not_scored = "the row has no scores"

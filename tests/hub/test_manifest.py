@@ -7,7 +7,7 @@ import yaml
 
 from pseudocap import list_checkpoints
 from pseudocap.errors import CheckpointError
-from pseudocap.hub.manifest import find_manifest, read_published
+from pseudocap.hub.manifest import all_rows, find_manifest, read_published
 
 ROW = {
     "name": "toy-mixed",
@@ -51,6 +51,24 @@ def test_a_whole_row_is_read(tmp_path: Path) -> None:
 def test_a_wrong_row_is_refused_by_field(tmp_path: Path, change: dict[str, object], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         list_checkpoints(write(tmp_path, {"checkpoints": [{**ROW, **change}]}))
+
+
+def test_a_row_of_a_retriever_has_a_text_model_in_place_of_a_decoder(tmp_path: Path) -> None:
+    row = {name: value for name, value in ROW.items() if name != "decoder"}
+    row |= {"name": "toy-search", "kind": "retriever", "regime": "retrieval", "text": {"source": "t"}}
+    assert list_checkpoints(write(tmp_path, {"checkpoints": [row]})) == [row]
+    found = all_rows(write(tmp_path, {"checkpoints": [ROW | {"name": "mine"}, row]}))
+    assert (found["toy-search"].retriever, found["mine"].retriever) == (True, False)
+    for change, message in (
+        ({"kind": "captioner"}, "kind is 'captioner' and may be 'retriever' alone"),
+        ({"regime": "mixed"}, "regime 'mixed' is none of retrieval"),
+        ({"text": {}}, "text must name its source"),
+        ({"decoder": {"source": "d"}}, "unknown field 'decoder'"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            list_checkpoints(write(tmp_path, {"checkpoints": [{**row, **change}]}))
+    with pytest.raises(CheckpointError, match="regime 'retrieval' is none of asr"):
+        list_checkpoints(write(tmp_path, {"checkpoints": [{**ROW, "regime": "retrieval"}]}))
 
 
 EXTERNAL = {
