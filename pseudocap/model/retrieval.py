@@ -137,7 +137,9 @@ class Tower(nn.Module):
         h_BNW = self.norm(h_BNW)
         if self.weigh is not None:
             h_BNW = h_BNW.masked_fill(~mask_BN[..., None], 0)
-            return Embedded(F.normalize(self.project(h_BNW).float(), dim=-1), mask_BN, self.weigh(h_BNW)[..., 0].float())
+            return Embedded(
+                F.normalize(self.project(h_BNW).float(), dim=-1), mask_BN, self.weigh(h_BNW)[..., 0].float()
+            )
         if self.first is not None:
             h_B1W = h_BNW[:, :1]
         else:
