@@ -1,4 +1,5 @@
-"""Serve the page of `pseudocap app`: drop a video or a picture, read captions, compare captioners, correct, download.
+"""Serve the page of `pseudocap app`: drop a video or a picture, read captions, compare captioners, correct, download;
+search an index where there is one.
 
 A page of Gradio over `caption_long`. Uploads lie in a folder of Gradio's own, under names that it
 chooses; nothing that a visitor types is ever a path here.
@@ -21,9 +22,12 @@ from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, PseudocapError
 from pseudocap.external import ExternalCaptioner, load
 from pseudocap.rows import row_line
+from pseudocap.search.index import SearchHit, VideoIndex
 from pseudocap.types import TimedCaption
+from pseudocap.video.playable import playable
 from pseudocap.video.subtitles import clock, merge_equal, to_srt, to_vtt
 
+HITS = 20  # of a search
 IN_MEMORY = 2  # captioners; two are compared
 KEPT = (600, 3600)  # seconds: how often old uploads are searched for, and how old they may become
 HEADERS = ["video", "start", "end", "caption"]
@@ -63,7 +67,7 @@ class Captioners:
             yield captions
 
 
-def page(captioners: Captioners) -> gr.Blocks:
+def page(captioners: Captioners, index: VideoIndex | None = None) -> gr.Blocks:
     with gr.Blocks(title="Pseudocap", analytics_enabled=False, delete_cache=KEPT) as blocks:
         gr.Markdown(
             "# Pseudocap\nCaptions of your videos and pictures. Everything runs on this machine; nothing is kept."
@@ -76,6 +80,9 @@ def page(captioners: Captioners) -> gr.Blocks:
         with gr.Tab("Correct"):
             corrected.render()
             _save(corrected)
+        if index is not None:
+            with gr.Tab("Search"):
+                _search(index)
     return blocks
 
 
@@ -179,6 +186,51 @@ def _drop(video_id: str, picture_id: str) -> tuple[gr.Video, gr.Image]:
     video.upload(lambda: None, None, still, api_visibility="private")
     still.upload(lambda: None, None, video, api_visibility="private")
     return video, still
+
+
+def _search(index: VideoIndex) -> None:
+    gr.Markdown(f"Find the moment among {len(index):,} clips; choose a row to see it.")
+    with gr.Row():
+        text = gr.Textbox(label="What to look for", elem_id="query", scale=4)
+        button = gr.Button("Search", variant="primary", elem_id="search")
+    found = gr.State([])
+    with gr.Row():
+        headers = ["file", "from", "to", "score", "caption"]
+        table = gr.Dataframe(headers=headers, wrap=True, interactive=False, label="Hits", elem_id="hits")
+        with gr.Column():
+            video = gr.Video(label="Hit", interactive=False, autoplay=True, elem_id="hit")
+            still = gr.Image(label="Hit", interactive=False, visible=False, elem_id="hit-picture")
+            note = gr.Markdown(elem_id="hit-note")
+
+    def run(query: str) -> tuple[Cells, list[SearchHit]]:
+        with errors_as_messages(None):
+            hits = index.search(query, top=HITS)
+        times = [(clock(hit.start), clock(hit.end)) if hit.end > hit.start else ("", "") for hit in hits]
+        rows = [
+            [Path(hit.file).name, *time, round(hit.score, 3), hit.caption]
+            for hit, time in zip(hits, times, strict=True)
+        ]
+        return rows, hits
+
+    def choose(hits: list[SearchHit], event: gr.SelectData) -> tuple[Any, Any, str]:
+        hit = hits[event.index[0]]
+        with errors_as_messages(hit.file):
+            path = hit_file(hit)
+        moving = path.endswith(".mp4")
+        players = (gr.update(value=path if it else None, visible=it) for it in (moving, not moving))
+        return *players, hit.note
+
+    button.click(run, text, [table, found], api_visibility="private")
+    text.submit(run, text, [table, found], api_visibility="private")
+    table.select(choose, found, [video, still, note], api_visibility="private")
+
+
+def hit_file(hit: SearchHit) -> str:
+    """Write a hit as a small silent film, or as a picture, and return its path."""
+    media = playable(hit.file, start=hit.start, end=hit.end if hit.end > hit.start else None)
+    path = _new_file("hit.mp4" if media.media_type.startswith("video/") else "hit.jpg")
+    path.write_bytes(media.data)
+    return str(path)
 
 
 def _save(corrected: gr.Dataframe) -> None:

@@ -163,6 +163,46 @@ def test_two_captioners_stand_side_by_side(browser: Chromium, captioners: list[s
 
 
 @needs_browser
+def test_an_index_is_searched_and_its_hits_play(model: PseudoCap, tmp_path: Path) -> None:
+    """A film, a picture, and a film that has gone since."""
+    from helpers.clip_models import write_image_text
+    from helpers.colour_retriever import write_colours
+
+    from pseudocap.search import VideoIndex
+
+    model.save_pretrained(tmp_path / "one")
+    write_image_text(tmp_path / "clip")
+    (tmp_path / "films").mkdir()
+    gone = write_colours(tmp_path / "films" / "gone.mp4", "white")
+    write_colours(tmp_path / "films" / "a.mp4", "red", "green")
+    Image.new("RGB", (60, 40), "teal").save(tmp_path / "films" / "still.png")
+    words = ["--retriever", str(tmp_path / "clip"), "--out", str(tmp_path / "index"), "--clip-seconds", "2"]
+    assert main(["index", str(tmp_path / "films"), *words, "--workers", "0"]) == 0
+    gone.unlink()
+    hits = VideoIndex.open(tmp_path / "index", device="cpu").search("a red dog")
+    options = ("--checkpoint", str(tmp_path / "one"), "--index", str(tmp_path / "index"), "--device", "cpu")
+    with page_of("app", *options, "--port", "0") as url, Chromium(tmp_path / "profile") as browser:
+        browser.go(url.rstrip("/"))
+        open_tab(browser, "Search")
+        browser.wait("document.querySelector('#query textarea, #query input') !== null")
+        browser.value("document.querySelector('#query textarea, #query input').focus()")
+        browser.write("a red dog")
+        click(browser, "#search")
+        found = rows(browser, "#hits", 5)
+        assert [row[0] for row in found] == [Path(hit.file).name for hit in hits]
+        names = [row[0] for row in found]
+        cell = "document.querySelectorAll('#hits [role=gridcell]')[{}]"
+        browser.click(cell.format(5 * names.index("a.mp4")))
+        length = browser.wait("document.querySelector('#hit video')?.duration", 60)
+        assert length == pytest.approx(2.0, abs=0.3)
+        browser.click(cell.format(5 * names.index("still.png")))
+        browser.wait("document.querySelector('#hit-picture img')?.naturalWidth > 0", 60)
+        browser.click(cell.format(5 * names.index("gone.mp4")))
+        toasts = "[...document.querySelectorAll('.toast-body')].map(each => each.innerText)"
+        assert str(tmp_path) not in browser.wait(f"{toasts}.find(text => text.includes('gone.mp4'))", 60)
+
+
+@needs_browser
 def test_what_is_no_video_is_told_and_too_large_a_file_is_refused(browser: Chromium, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_text("no film")
     upload(browser, "#video", tmp_path / "broken.mp4")

@@ -11,6 +11,7 @@ from threading import Event
 from pseudocap.cli.options import add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_CAPTIONER, add_checkpoints_option, find_any_captioner
+from pseudocap.cli.search import open_checked, open_index
 from pseudocap.errors import ConfigError
 
 LOCAL = "127.0.0.1"
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"({DEFAULT_CAPTIONER}, then all other rows of ours)",
     )
     add_checkpoints_option(parser)
+    add_option(parser, "--index", str, "INDEX", "a tab that searches this index of `pseudocap index`")
     add_option(parser, "--port", 7860, None, "0: any free one")
     parser.add_argument("--host", default=LOCAL, help=f"0.0.0.0 lets others in, who can then upload ({LOCAL})")
     add_option(parser, "--max-upload", 500, "MB", "of a video")
@@ -36,6 +38,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--port is {args.port} and must be from 0 (any free one) to 65535")
     if args.max_upload < 1:
         raise ConfigError(f"--max-upload is {args.max_upload} MB and must be at least 1")
+    if args.index is not None:
+        open_checked(args.index, None, args.checkpoints, by_text=True)
     with tempfile.TemporaryDirectory(prefix="pseudocap-app-") as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads  # all that is uploaded, and gone when the page is
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -47,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
 
         quieten()
         captioners = Captioners(names=_names(args), checkpoints=args.checkpoints, device=args.device)
-        blocks = page(captioners).queue(default_concurrency_limit=1, max_size=32)
+        index = None if args.index is None else open_index(args)
+        blocks = page(captioners, index).queue(default_concurrency_limit=1, max_size=32)
         try:
             _, url, _ = blocks.launch(
                 server_name=args.host,

@@ -18,7 +18,7 @@ from pseudocap.errors import ConfigError
 from pseudocap.search.query import TOP, SearchQuery
 
 if TYPE_CHECKING:
-    from pseudocap.search.index import SearchHit
+    from pseudocap.search.index import SearchHit, VideoIndex
 
 FORMATS = ("table", "json", "html")
 
@@ -81,6 +81,15 @@ def open_checked(index: str, retriever: str | None, checkpoints: str | None, *, 
     if by_text:
         manifest.require_text(index)
         find_retriever(retriever or manifest.retriever, checkpoints=checkpoints)
+
+
+def open_index(args: argparse.Namespace) -> VideoIndex:
+    """Open the --index of a verb that stays, with its retriever: what is wrong with either is reported at the start."""
+    from pseudocap.search import VideoIndex
+
+    index = VideoIndex.open(args.index, device=args.device, checkpoints=args.checkpoints)
+    assert index.retriever.dim == index.manifest.dim, "they have one identity"
+    return index
 
 
 def _form(args: argparse.Namespace) -> str:

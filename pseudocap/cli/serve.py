@@ -11,6 +11,7 @@ from pseudocap.cli.caption import add_captioner_options, load_model
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.options import add_option
 from pseudocap.cli.registry import find_any_captioner
+from pseudocap.cli.search import open_checked, open_index
 from pseudocap.errors import ConfigError
 from pseudocap.types import LOCAL_NAMES
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a name that requests may use for this machine besides localhost; again for more; '*': any",
     )
     add_option(parser, "--root", Path, "DIR", "let requests name files below it (off: uploads alone)")
+    add_option(parser, "--index", str, "INDEX", "answer GET /search from this index of `pseudocap index`")
     add_option(parser, "--batch-size", 8, "N", "clips at once, also of different requests")
     add_option(parser, "--gather", 5.0, "MS", "how long an idle captioner waits for a batch to fill")
     add_option(parser, "--workers", 2, "N", "processes that decode; 0: threads, which a broken file can crash")
@@ -60,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if args.root is not None and not args.root.is_dir():
         raise ConfigError(f"--root {args.root} is no folder")
     found = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
+    if args.index is not None:
+        open_checked(args.index, None, args.checkpoints, by_text=True)
     try:
         import fastapi_offline  # noqa: F401
         import python_multipart  # noqa: F401
@@ -99,6 +103,7 @@ def _serve(args: argparse.Namespace, found: Fetched | External, taken: socket.so
             scratch=Path(scratch),
             limits=limits,
             root=args.root and args.root.resolve(),
+            index=None if args.index is None else open_index(args),
         )
         named = f"[{args.host}]" if ":" in args.host else args.host  # the address that is printed
         app = create_app(service, hosts=LOCAL_NAMES | {named, *args.allow_host})

@@ -158,7 +158,7 @@ class VideoIndex:
     def _fused(self, vector: np.ndarray, query: SearchQuery, where: str) -> list[dict[str, Any]]:
         """Rank by the vector and by the words of captions, and fuse the two by reciprocal rank."""
         if "caption" not in self._indexed:
-            raise InputError(f"{self.place} has no captions to search; give them to `pseudocap index` with --captions")
+            raise InputError("this index has no captions to search; give them to `pseudocap index` with --captions")
         from lancedb.query import MatchQuery
         from lancedb.rerankers import RRFReranker
 

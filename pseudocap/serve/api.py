@@ -1,4 +1,5 @@
-"""Answer requests: POST /caption, GET /health, and the pages of the API. Errors are JSON: {"error": "what is wrong"}.
+"""Answer requests: POST /caption, GET /health, GET /search of an index (search_api.py), and the pages of the API.
+Errors are JSON: {"error": "what is wrong"}.
 
 An upload lies in a folder of its own under a name that the service chooses, and goes when its request ends. A path is
 looked up below the root alone, with symbolic links followed before that is checked.
@@ -28,9 +29,11 @@ from starlette.exceptions import HTTPException
 
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import InputError, PseudocapError, nearest
+from pseudocap.search.index import VideoIndex
 from pseudocap.serve.batching import BatchingCaptioner, CaptionerStoppedError
 from pseudocap.serve.gate import Limits, RequestGate
 from pseudocap.serve.parts import ClipLengths
+from pseudocap.serve.search_api import add_search
 from pseudocap.types import (
     CLIP_SECONDS,
     IMAGE_EXTENSIONS,
@@ -97,6 +100,7 @@ class Service:
     scratch: Path
     limits: Limits
     root: Path | None = None
+    index: VideoIndex | None = None
     began: float = field(default_factory=time.monotonic)
 
     async def caption(self, request: Request, form: CaptionForm) -> Response:
@@ -188,6 +192,9 @@ def create_app(service: Service, *, hosts: frozenset[str] = LOCAL_NAMES) -> Requ
         found = service.health(gate)
         response.status_code = 200 if found["status"] == "ok" else 503
         return found
+
+    if service.index is not None:
+        add_search(app, service.index, root=service.root)
 
     @app.get("/", include_in_schema=False)
     async def home() -> RedirectResponse:

@@ -29,16 +29,17 @@ class Playable:
     media_type: str
 
 
-def playable(path: str | os.PathLike[str]) -> Playable:
-    """Return the file itself where browsers play it, else a small silent copy; a still becomes a JPEG."""
+def playable(path: str | os.PathLike[str], *, start: float = 0.0, end: float | None = None) -> Playable:
+    """Return the file itself where browsers play it, else a small silent copy; a still becomes a JPEG. Of a stretch of
+    a file it is always a copy."""
     with open_video(path, short_side=SIDE) as video:
         info = video.info
         media_type, codecs = AS_IT_IS.get(Path(path).suffix.lower(), ("", ()))
-        if info.codec in codecs and Path(path).stat().st_size <= LIMIT:
+        if start == 0.0 and end is None and info.codec in codecs and Path(path).stat().st_size <= LIMIT:
             return Playable(Path(path).read_bytes(), media_type)
-        length = min(info.duration, SECONDS)
+        length = min((info.duration if end is None else min(end, info.duration)) - start, SECONDS)
         count = max(1, round(length * RATE))
-        decoded = video.decode(segment_centres(0.0, length, count))
+        decoded = video.decode(segment_centres(start, start + length, count))
         pictures = (frame.pixels for frame in decoded if not isinstance(frame, DecodeError))
         first = next(pictures, None)
         if first is None:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 
 from pseudocap.captioner import FileCaptioner
+from pseudocap.search.index import VideoIndex
 from pseudocap.serve.api import Service, create_app
 from pseudocap.serve.batching import BatchingCaptioner
 from pseudocap.serve.gate import Limits, RequestGate
@@ -34,13 +35,18 @@ class Serving:
 
 @contextmanager
 def serving(
-    model: FileCaptioner[Any], scratch: Path, *, root: Path | None = None, limits: Limits | None = None
+    model: FileCaptioner[Any],
+    scratch: Path,
+    *,
+    root: Path | None = None,
+    limits: Limits | None = None,
+    index: VideoIndex | None = None,
 ) -> Iterator[Serving]:
     """Threads decode: no process is started."""
     limits = limits or Limits()
     captioner = BatchingCaptioner(model, workers=0, batch_size=4, max_seconds=limits.video_seconds)
     scratch.mkdir()
-    service = Service(captioner=captioner, name="tiny", scratch=scratch, limits=limits, root=root)
+    service = Service(captioner=captioner, name="tiny", scratch=scratch, limits=limits, root=root, index=index)
     gate, url = create_app(service), Future[str]()
     with captioner, take_port("127.0.0.1", 0) as taken:
         server = Server(gate, taken, url.set_result)

@@ -8,11 +8,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from helpers.colour_retriever import write_colours
 from PIL import Image
 
 from pseudocap.errors import DecodeError
 from pseudocap.toyworld.film import encode
 from pseudocap.video import playable as module
+from pseudocap.video.decode import open_video
 from pseudocap.video.playable import playable
 
 
@@ -49,3 +51,12 @@ def test_a_still_becomes_a_picture_and_no_film_is_an_error(tmp_path: Path) -> No
     (tmp_path / "text.mp4").write_text("no film")
     with pytest.raises(DecodeError):
         playable(tmp_path / "text.mp4")
+
+
+def test_a_stretch_of_a_film_becomes_a_film_of_that_stretch(tmp_path: Path) -> None:
+    film = write_colours(tmp_path / "film.mp4", "red", "green", "blue")
+    (tmp_path / "stretch.mp4").write_bytes(playable(film, start=2.0, end=4.0).data)
+    with open_video(tmp_path / "stretch.mp4") as video:
+        assert video.info.duration == pytest.approx(2.0, abs=0.15)
+        means = video.frames_evenly(4).pixels.mean(axis=(1, 2))
+    assert (means.argmax(axis=1) == 1).all()  # green throughout
