@@ -13,7 +13,7 @@ from typing import Any
 from pseudocap.files.sources import REPO, SHIPPED_SCHEME, resolve_source
 from pseudocap.hub.toys import toy_notice
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.regimes.table import BY_CLASS
+from pseudocap.regimes.table import BY_CLASS, REGIMES
 
 MARK = "<!-- pseudocap writes this page anew at every save; delete this line to keep a text of your own -->"
 LIMITS = """\
@@ -103,8 +103,8 @@ def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
     yield f"| adapters | {looks}{config.fusion} fusion, {config.gate} gates, before decoder layers {layers} |"
     yield f"| sees | {config.preprocess.frames} frames of {config.preprocess.size} x {config.preprocess.size} pixels |"
     regime = results.get("regime")
-    if regime:
-        row = BY_CLASS.get(str(regime))
+    if regime and not results.get("trained_on"):  # which says it, below
+        row = BY_CLASS.get(str(regime)) or REGIMES.get(str(regime))
         yield f"| learned from | {row.learns_from if row else regime} |"
     if results.get("step") is not None:
         yield f"| optimiser steps | {results['step']:,} |"
@@ -128,7 +128,8 @@ def _scores(results: Mapping[str, Any]) -> Iterator[str]:
     intervals = results.get("intervals") or {}
     parts = ((results.get("data") or {}).get("corpus"), results.get("split"))
     where = " ".join(str(part) for part in parts if part)
-    yield f"On {results.get('videos', 0):,} videos{f' of {where}' if where else ''}, value x 100; intervals are 95 %."
+    count, what = results.get("videos", 0), results.get("unit", "videos")
+    yield f"On {count:,} {what}{f' of {where}' if where else ''}, value x 100; intervals are 95 %."
     yield ""
     yield "| metric | value | interval |"
     yield "|---|---|---|"
@@ -146,6 +147,8 @@ def _data(results: Mapping[str, Any]) -> Iterator[str]:
         return
     if data.get("corpus"):
         yield f"Corpus `{data['corpus']}`, content sha256 `{data.get('content_sha256', 'not recorded')}`."
+    if learned := results.get("trained_on"):
+        yield from ("", "It has learned from", "", *(f"- {each}" for each in learned))
     splits = data.get("splits") or {}
     if splits:
         yield from ("", "| split | videos | captions | sha256 of its ids |", "|---|---|---|---|")

@@ -19,6 +19,7 @@ import torch
 from pseudocap.captioner import PseudoCap
 from pseudocap.files.atomic import write_text
 from pseudocap.files.sources import SHIPPED_SCHEME
+from pseudocap.hub.fetch import CARD_FILE
 from pseudocap.model.decoders.load import load_decoder
 from pseudocap.model.weights import in_8_bits, read_tensors
 from pseudocap.regimes.table import resume_words
@@ -28,6 +29,7 @@ from pseudocap.zoo.efficientnet import write_encoder
 from pseudocap.zoo.opt import build_opt
 from pseudocap.zoo.real_data import RealData
 from pseudocap.zoo.real_folds import SETTINGS, SPLITS, score_folds
+from pseudocap.zoo.real_pages import DECODER_PAGE, ENCODER_PAGE, trained_on
 from pseudocap.zoo.real_report import Report, held_out, measure, metrics_of, score_table, sheet
 from pseudocap.zoo.recipe import AdapterRecipe, RealRecipe, TrainingRecipe
 from pseudocap.zoo.ship import REAL_LIMIT, Backbones, copy_backbones, finish, row_of, save_captioner
@@ -252,6 +254,8 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
     small = Backbones(
         decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + ENCODER, fingerprint=_in_8_bits(shipped / OPT)
     )
+    for backbone, page in ((ENCODER, ENCODER_PAGE), (OPT, DECODER_PAGE)):
+        write_text(shipped / backbone / CARD_FILE, page)
     reports = {name: shop.reports[f"scores-{name}"]["scores"] for name in scored(recipe, data)}
     others = {LARGE: Backbones(decoder=recipe.large.decoder, encoder=small.encoder)} if recipe.large else {}
     splits = {"photographs": ("flickr8k", "test"), "clips": ("panda-70m samples", f"{len(data.clips)} clips")}
@@ -272,6 +276,8 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
             "scores": scores[0]["metrics"],
             "intervals": reports[name]["photographs, greedy"]["intervals"],
             "videos": shop.reports["photographs"]["test"],
+            "unit": "photographs",
+            "trained_on": learned_from(name, shop.reports["photographs"]["train"], data),
             "license": LICENSE,
             "command": COMMAND,
         }
@@ -293,6 +299,11 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
     ]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
     return finish(folder, rows, REAL_LIMIT) | {"table": table}
+
+
+def learned_from(name: str, photographs: int, data: RealData) -> list[str]:
+    clips = len(data.clips) if name == MIXED else 0
+    return list(trained_on(photographs=photographs, clips=clips, own_decoder=name != LARGE))
 
 
 def _in_8_bits(folder: Path) -> str:

@@ -65,4 +65,6 @@ def test_the_captioners_that_are_shipped_load_by_their_rows(
         model = PseudoCap.from_pretrained(name, checkpoints=built / "zoo" / "checkpoints.yaml")
         assert isinstance(model.caption(data / "real_clips" / "0.mp4"), str)
         assert row["license"] == "non-commercial research and education"
-        assert "non-commercial" in (built / "zoo" / "shipped" / name / "README.md").read_text()
+        page = (built / "zoo" / "shipped" / name / "README.md").read_text()
+        assert "- 6 training photographs of Flickr8k, with up to five captions by people. Flickr8k is for non-c" in page
+    assert "Apache" in (built / "zoo" / "shipped" / "efficientnet-lite0" / "README.md").read_text()

@@ -32,6 +32,7 @@ from pseudocap.toyworld.truth import judge
 from pseudocap.types import Clip
 from pseudocap.zoo.demo import toy_films
 from pseudocap.zoo.packaged import LARGE, WITHOUT_LARGE
+from pseudocap.zoo.real_pages import DECODER_PAGE, ENCODER_PAGE
 from pseudocap.zoo.recipe import FULL_RECIPE
 from pseudocap.zoo.ship import BLIP, LIMIT, REAL_LIMIT, install, manifest_text
 
@@ -97,8 +98,28 @@ def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
     assert len(scored) == 8
     for row in scored:
         folder, dataset = places.SHIPPED / row["name"], row["scores"][0]["dataset"]
-        assert json.loads((folder / "results.json").read_text())["data"]["corpus"] == dataset
-        assert f"videos of {dataset} test" in (folder / "README.md").read_text()
+        results, page = json.loads((folder / "results.json").read_text()), (folder / "README.md").read_text()
+        assert results["data"]["corpus"] == dataset
+        assert f"{results.get('unit', 'videos')} of {dataset} test" in page
+
+
+def test_the_pages_of_real_captioners_and_networks_say_what_they_have_learned_from_and_the_terms() -> None:
+    for name in (*REAL, "real-photos-smollm2"):
+        results, page = json.loads((places.SHIPPED / name / "results.json").read_text()), page_of(name)
+        assert results["trained_on"], name
+        assert all(f"- {each}" in page for each in results["trained_on"])
+        assert "Flickr8k is for non-commercial research and education, and so are weights that have learned" in page
+        assert ("Pseudolabels of 66 clips" in page) == (name == "real-mixed")
+        assert "On 1,000 photographs of flickr8k test" in page
+    assert page_of("efficientnet-lite0") == ENCODER_PAGE
+    assert page_of("real-opt") == DECODER_PAGE
+    for words in ("Apache License, Version 2.0", "Copyright (c) 2020, ML Illustrated", "Changed: "):
+        assert words in ENCODER_PAGE, "as the licence asks of whoever passes it on"
+    assert (Path(__file__).parents[2] / "LICENSE").read_text().split()[:4] == ["Apache", "License", "Version", "2.0,"]
+
+
+def page_of(name: str) -> str:
+    return (places.SHIPPED / name / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
