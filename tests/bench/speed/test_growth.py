@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from pseudocap.bench.speed.growth import PARTS, Size, power, table, write_film
+from pseudocap.video.cut_detectors import ContentCuts
 from pseudocap.video.decode import probe
+from pseudocap.video.shots import find_cuts
 
 
 def test_twice_as_many_in_twice_the_time_is_the_power_of_one() -> None:
@@ -32,6 +34,11 @@ def test_a_film_is_as_long_as_asked(tmp_path: Path, seconds: int) -> None:
     assert probe(tmp_path / "film.mp4").duration == pytest.approx(seconds)
 
 
+def test_shots_of_a_film_differ_and_their_cuts_are_found(tmp_path: Path) -> None:
+    write_film(tmp_path / "film.mp4", 7, rate=25, shot_seconds=2)
+    assert list(find_cuts(tmp_path / "film.mp4", ContentCuts(), threads=1)) == pytest.approx([2.0, 4.0, 6.0])
+
+
 def test_every_part_grows_by_its_sizes() -> None:
     assert all(sorted(set(part.sizes)) == list(part.sizes) for part in PARTS.values())
     assert PARTS["frames"].sizes[-1] == 96
@@ -39,7 +46,9 @@ def test_every_part_grows_by_its_sizes() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("part", "sizes"), [("clips", (10, 20)), ("length", (10, 30)), ("references", (1, 2))])
+@pytest.mark.parametrize(
+    ("part", "sizes"), [("clips", (10, 20)), ("length", (10, 30)), ("references", (1, 2)), ("cuts", (4, 8))]
+)
 def test_each_size_is_measured_in_a_process_of_its_own(part: str, sizes: tuple[int, int]) -> None:
     words = [sys.executable, "-m", "pseudocap.bench.speed.growth", part, "--json", "--sizes", *map(str, sizes)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
