@@ -15,9 +15,8 @@ import torch
 import torch.nn.functional as F
 
 from pseudocap.decoding import check_frames
-from pseudocap.errors import CheckpointError, ConfigError
-from pseudocap.files.sources import read_json
-from pseudocap.hub.checkpoint import absolute, existing, moved, require_backbones, require_same
+from pseudocap.errors import ConfigError
+from pseudocap.hub.checkpoint import absolute, check_retriever, moved, require_same
 from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.model.config import VIDEO
 from pseudocap.model.device import pick_device
@@ -167,8 +166,7 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         if not isinstance(source, Fetched):
             source = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
         folder = source.folder
-        config, weights = read_retriever_config(folder), existing(folder / WEIGHTS_FILE)
-        require_backbones(folder, config.backbones, {"text": text, "encoder": encoder})
+        config, weights = check_retriever(folder, {"text": text, "encoder": encoder})
         read = load_text_tower(
             moved(config.text, text),
             kind=config.text.kind,
@@ -280,11 +278,3 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         for owner, file in enumerate(files):
             pixels = self.prepare(read_file(file, count * self.config.clips)[0])
             yield from ((owner, clip) for clip in pixels.split(count))
-
-
-def read_retriever_config(folder: Path) -> RetrieverConfig:
-    path = existing(folder / CONFIG_FILE)
-    try:
-        return RetrieverConfig.from_dict(read_json(path))
-    except ConfigError as error:
-        raise CheckpointError(f"{path} is no retriever's config: {error}") from error

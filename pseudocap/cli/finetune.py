@@ -15,7 +15,7 @@ from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
-from pseudocap.cli.registry import add_checkpoints_option, find_captioner
+from pseudocap.cli.registry import add_checkpoints_option, find_captioner, find_own_retriever
 from pseudocap.cli.resuming import resumable
 from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.decoding import ValidationDecoding
@@ -33,10 +33,13 @@ if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.data.caption_data import CaptionData
     from pseudocap.data.corpora.base import Corpus
+    from pseudocap.model.config import Backbone
     from pseudocap.regimes.finetune_run import Tuned
+    from pseudocap.retriever import Retriever
 
 STEPS = 8  # of an epoch, at least, ...
 FEWEST = 4  # ... but with so many videos each
+RETRIEVAL_BATCH = 64  # videos that are told apart from one another
 WHEN = ("before", "after", "last")
 
 
@@ -58,15 +61,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="captions: .jsonl, .json, .csv, a folder; or msrvtt:DIR, msvd:DIR, vatex:DIR of official annotations",
         required=True,
     )
+    add_flag(parser, "--retrieval", "N is a retriever: learn to find the videos by their captions, and the reverse")
     add_flag(parser, "--allow-partial", "leave out rows that cannot be used, and take corpora of other counts")
     add_option(parser, "--videos", Path, "DIR", "where the videos lie (default: beside the captions)")
     add_option(parser, "--memories", Path, "DIR", "what `pseudocap encode` stored of them: no video is decoded")
     add_option(parser, "--out", Path, "RUN", "the folder to write", required=True)
     add_option(parser, "--decoder", str, "DIR", "where the frozen decoder lies now, if it moved")
     add_option(parser, "--encoder", str, "DIR", "where the frozen encoder lies now, if it moved")
+    add_option(parser, "--text", str, "DIR", "where the language model of a retriever lies now, if it moved")
     add_option(parser, "--lr", 5e-4, None, "the highest learning rate")
     add_option(parser, "--max-epochs", 30, "N", "passes over the captions, at most")
-    add_option(parser, "--patience", 5, "N", "stop after N epochs without a better CIDEr-D")
+    add_option(parser, "--patience", 5, "N", "stop after N epochs without a better CIDEr-D, or sum of recalls")
     add_option(parser, "--size", int, "PX", "pixels to learn at (those of N); it then captions at them")
     add_option(parser, "--batch-size", int, "N", "default: what memory allows, for 8 steps an epoch")
     add_option(parser, "--max-failure-rate", 0.1, "R", "stop where more videos fail or miss")
@@ -108,15 +113,17 @@ def _begun(args: argparse.Namespace) -> dict[str, Any]:
     return dict(document["settings"])
 
 
-def _settings(args: argparse.Namespace, start: Path, begun: Mapping[str, Any]) -> dict[str, Any]:
+def _settings(
+    args: argparse.Namespace, start: Path, backbones: Mapping[str, Backbone], begun: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what the weights depend on beside the captions; ConfigError where the run to resume had others."""
     settings = {
         f"--{name.replace('_', '-')}": getattr(args, name) for name in ("lr", "size", "beams", "val_share", "seed")
     }
     settings["--batch-size"] = args.batch_size or begun.get("--batch-size")
-    backbones = read_config(start).backbones
     settings |= {f"the {which}": backbone.fingerprint[:12] for which, backbone in backbones.items()}
-    settings["the captioner --from"] = sha256_of(existing(start / WEIGHTS_FILE))[:12]
+    learns = "retriever" if args.retrieval else "captioner"
+    settings[f"the {learns} --from"] = sha256_of(existing(start / WEIGHTS_FILE))[:12]
     for name, value in settings.items():
         if (before := begun.get(name, value)) != value:
             had, has = ("its own" if each is None else each for each in (before, value))
@@ -130,10 +137,12 @@ def run(args: argparse.Namespace) -> int:
     begun = _begun(args)
     _refuse_mistakes(args)
     corpus = _corpus(args)
+    if args.retrieval:
+        return _tune_retriever(args, corpus, begun)
     start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
     args.val_share = _validating_share(corpus, args.val_share, args.seed)
     try_to_write(args.out / "best")
-    settings = _settings(args, start.folder, begun)
+    settings = _settings(args, start.folder, read_config(start.folder).backbones, begun)
 
     # Here, after everything that can be checked without torch, which takes seconds to be imported.
     from dataclasses import replace
@@ -156,6 +165,65 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _tune_retriever(args: argparse.Namespace, corpus: Corpus, begun: Mapping[str, Any]) -> int:
+    start, config = find_own_retriever(args.start, args.checkpoints, text=args.text, encoder=args.encoder)
+    args.val_share = _validating_share(corpus, args.val_share, args.seed)
+    try_to_write(args.out / "best")
+    settings = _settings(args, start.folder, config.backbones, begun)
+
+    # Here, after everything that can be checked without torch, which takes seconds to be imported.
+    from dataclasses import replace
+
+    from pseudocap.cli.training_progress import TrainingProgress
+    from pseudocap.model.device import pick_device
+    from pseudocap.regimes.optimisation import Optimisation
+    from pseudocap.regimes.retrieval import Retrieval
+    from pseudocap.regimes.retrieval_run import tune_retriever
+    from pseudocap.retriever import Retriever
+
+    quieten()
+    device = pick_device(args.device)
+    model = Retriever.from_pretrained(start, text=args.text, encoder=args.encoder, device=device)
+    if args.size is not None:
+        model.set_preprocess(replace(model.config.preprocess, size=args.size))
+    with resumable(args.out):
+        data = _data(args, corpus, model, settings["--batch-size"])
+        tuned = tune_retriever(
+            Retrieval(model, optimisation=Optimisation(lr=args.lr, warmup_steps=20), seed=args.seed),
+            data,
+            args.out,
+            **_fitting(args, data, device, settings),
+            progress=None if args.json else TrainingProgress(),
+        )
+    if args.json:
+        print(json.dumps(tuned.to_dict()))
+        return 0
+    for name, value in tuned.best.items():
+        print(f"{name:<9} {tuned.before[name]:8.2f} before {value:8.2f} after {tuned.last[name]:8.2f} last")
+    print(f"{tuned.stopped}; {tuned.steps:,} steps, videos in a batch: {data.batch_size}")
+    print(f"the retriever: Retriever.from_pretrained({str(tuned.retriever)!r})")
+    return 0
+
+
+def _fitting(
+    args: argparse.Namespace, data: CaptionData, device: torch.device, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return what a fit takes of the options, for a captioner and for a retriever."""
+    return {
+        "max_epochs": args.max_epochs,
+        "patience": args.patience,
+        "checkpoint_every": args.checkpoint_every,
+        "resume": args.resume,
+        "settings": {**settings, "--batch-size": data.batch_size},
+        "command": _command(args, data.batch_size),
+        "accelerator": {"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
+        "devices": 1 if device.index is None or device.type == "cpu" else [device.index],
+        "enable_model_summary": False,
+        "enable_progress_bar": False,  # Lightning's own
+        "log_every_n_steps": 1,
+    }
+
+
 def _tuned(
     args: argparse.Namespace, model: PseudoCap, data: CaptionData, device: torch.device, settings: Mapping[str, Any]
 ) -> Tuned:
@@ -169,18 +237,8 @@ def _tuned(
         FineTune(model, optimisation=optimisation, decoding=ValidationDecoding(beams=args.beams), seed=args.seed),
         data,
         args.out,
-        max_epochs=args.max_epochs,
-        patience=args.patience,
-        checkpoint_every=args.checkpoint_every,
-        resume=args.resume,
-        settings={**settings, "--batch-size": data.batch_size},
         progress=None if args.json else TrainingProgress(),
-        command=_command(args, data.batch_size),
-        accelerator={"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
-        devices=1 if device.index is None or device.type == "cpu" else [device.index],
-        enable_model_summary=False,
-        enable_progress_bar=False,  # Lightning's own
-        log_every_n_steps=1,
+        **_fitting(args, data, device, settings),
     )
 
 
@@ -244,7 +302,10 @@ def _videos(args: argparse.Namespace) -> Path:
     return args.videos or args.data.folder
 
 
-def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap, batch_size: int | None) -> CaptionData:
+def _data(
+    args: argparse.Namespace, corpus: Corpus, model: PseudoCap | Retriever, batch_size: int | None
+) -> CaptionData:
+    from pseudocap.captioner import PseudoCap
     from pseudocap.data.caption_data import CaptionData
     from pseudocap.regimes.finetune_run import largest_batch
 
@@ -260,7 +321,8 @@ def _data(args: argparse.Namespace, corpus: Corpus, model: PseudoCap, batch_size
     )
     if batch_size is None and (learned := data.learnable):
         # An epoch of a handful of captions should still be several steps, none larger than all there is.
-        data.set_batch_size(min(largest_batch(model), max(FEWEST, learned // STEPS), learned))
+        most = largest_batch(model) if isinstance(model, PseudoCap) else RETRIEVAL_BATCH
+        data.set_batch_size(min(most, max(FEWEST, learned // STEPS), learned))
     return data
 
 
@@ -272,4 +334,5 @@ def _command(args: argparse.Namespace, batch_size: int) -> str:
         settings[f"--{name.replace('_', '-')}"] = getattr(args, name)
     if args.size is not None:
         settings["--size"] = args.size
-    return shlex.join(["pseudocap", "finetune", *(str(word) for pair in settings.items() for word in pair)])
+    verb = ["pseudocap", "finetune", *(["--retrieval"] if args.retrieval else [])]
+    return shlex.join([*verb, *(str(word) for pair in settings.items() for word in pair)])

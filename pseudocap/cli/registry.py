@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pseudocap.hub.external import External
     from pseudocap.hub.fetch import Fetched
     from pseudocap.model.config import PseudoCapConfig
+    from pseudocap.model.retrieval_config import RetrieverConfig
 
 DEFAULT_CAPTIONER = "real-photos"  # of caption, demo and app: the best that is shipped for real pictures and video
 
@@ -48,6 +49,17 @@ def find_captioner(
     found = fetch(name, checkpoints=checkpoints)
     check_folder(found.folder, {"decoder": decoder, "encoder": encoder})
     return found
+
+
+def find_own_retriever(
+    name: str, checkpoints: str | None, *, text: str | None = None, encoder: str | None = None
+) -> tuple[Fetched, RetrieverConfig]:
+    """Locate a retriever of ours, as `find_captioner` does a captioner, and return it with its config."""
+    from pseudocap.hub.checkpoint import check_retriever
+    from pseudocap.hub.fetch import fetch
+
+    found = fetch(name, checkpoints=checkpoints)
+    return found, check_retriever(found.folder, {"text": text, "encoder": encoder})[0]
 
 
 def fingerprint(found: Fetched | External) -> str:

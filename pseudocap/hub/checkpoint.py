@@ -1,5 +1,5 @@
-"""Check a captioner's folder without torch: its kind, its parts, and whether its backbones lie where it names them and
-are the same."""
+"""Check a captioner's or retriever's folder without torch: its kind, its parts, and whether its backbones lie where it
+names them and are the same."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.files.sources import SHIPPED_SCHEME, check_gguf, read_json
 from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.model.config import Backbone, PseudoCapConfig
+from pseudocap.model.retrieval_config import RetrieverConfig
 
 INSIDE_A_RUN = ("best", "last")  # where finetune and train leave a captioner
 
@@ -38,6 +39,21 @@ def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[
     others must lie where the config says, and all directories that do not are reported at once."""
     config = read_config(folder)
     weights = existing(folder / WEIGHTS_FILE)
+    require_backbones(folder, config.backbones, moved)
+    return config, weights
+
+
+def read_retriever_config(folder: Path) -> RetrieverConfig:
+    path = existing(folder / CONFIG_FILE)
+    try:
+        return RetrieverConfig.from_dict(read_json(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} is no retriever's config: {error}") from error
+
+
+def check_retriever(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[RetrieverConfig, Path]:
+    """Return config and weights of a retriever, as `check_folder` does of a captioner."""
+    config, weights = read_retriever_config(folder), existing(folder / WEIGHTS_FILE)
     require_backbones(folder, config.backbones, moved)
     return config, weights
 

@@ -11,7 +11,7 @@ import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from pseudocap.files.atomic import write_text
 from pseudocap.files.sources import read_json
 from pseudocap.metrics.suite import compare
 from pseudocap.model.weights import read_tensors
+from pseudocap.regimes.base import Learner
 from pseudocap.regimes.checkpointing import (
     RESULTS,
     AtomicCheckpoints,
@@ -50,8 +51,8 @@ class StopWithoutGain(EarlyStopping):
     """Stop where validation has not risen for `patience` epochs; a run that resumes there stops again, unless it is
     given more patience."""
 
-    def __init__(self, patience: int) -> None:
-        super().__init__(MONITOR, mode="max", patience=patience, check_on_train_epoch_end=False, strict=True)
+    def __init__(self, patience: int, monitor: str = MONITOR) -> None:
+        super().__init__(monitor, mode="max", patience=patience, check_on_train_epoch_end=False, strict=True)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         trainer.should_stop = trainer.should_stop or self.exhausted
@@ -64,8 +65,24 @@ class StopWithoutGain(EarlyStopping):
         super().load_state_dict({**state_dict, "patience": self.patience})
 
 
-def fine_tune(
-    module: FineTune,
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fitted:
+    """Hold a fit that has ended, and what was measured before it. `validate` measures again, as of a step."""
+
+    trainer: lightning.Trainer
+    saver: KeepCaptioner
+    stop: StopWithoutGain
+    baseline: ValidationResult
+    validate: Callable[..., ValidationResult]
+
+
+def fine_tune(module: FineTune, data: CaptionData, out: Path, **settings: Any) -> Tuned:
+    """Fit until validation CIDEr-D has not risen for `patience` epochs, with the settings of `fit`, and report it."""
+    return _finish(module, data, out, fit(module, data, out, **settings))
+
+
+def fit(
+    module: Learner,
     data: CaptionData,
     out: Path,
     *,
@@ -78,8 +95,8 @@ def fine_tune(
     callbacks: Sequence[Callback] = (),
     command: str | None = None,
     **trainer_options: Any,
-) -> Tuned:
-    """Fit until validation CIDEr-D has not risen for `patience` epochs.
+) -> Fitted:
+    """Fit until the score that the module monitors has not risen for `patience` epochs.
 
     `resume` goes on at the last checkpoint in `out`, one of which is saved after every validation and every
     `checkpoint_every` steps. `progress` is drawn by the validations before and after as well. `trainer_options` go to
@@ -94,9 +111,9 @@ def fine_tune(
         baseline = _begin(module, data, out, validate, settings=settings, command=command)
     else:
         baseline = _read_baseline(out / BASELINE)
-    saver = KeepCaptioner(str(out), MONITOR, command, baseline=baseline.to_dict())
-    saver.best = baseline.scores[CIDER]
-    stop = StopWithoutGain(patience)
+    saver = KeepCaptioner(str(out), module.monitor, command, baseline=baseline.to_dict())
+    saver.best = baseline.scores[_score_of(module)]
+    stop = StopWithoutGain(patience, module.monitor)
     trainer = lightning.Trainer(
         default_root_dir=out,
         logger=RunLogger(out),
@@ -115,11 +132,16 @@ def fine_tune(
             shutil.rmtree(out / "best")
             (out / BASELINE).unlink(missing_ok=True)
         raise
-    return _finish(module, data, out, validate, trainer, saver, stop, baseline)
+    return Fitted(trainer=trainer, saver=saver, stop=stop, baseline=baseline, validate=validate)
+
+
+def _score_of(module: Learner) -> str:
+    """Return the name of the score that must rise."""
+    return module.monitor.removeprefix("val/")
 
 
 def _begin(
-    module: FineTune,
+    module: Learner,
     data: CaptionData,
     out: Path,
     validate: Callable[..., ValidationResult],
@@ -130,7 +152,7 @@ def _begin(
     """Measure and save the captioner as it is: the one to beat."""
     (out / METRICS).unlink(missing_ok=True)  # of a run that ended before its first checkpoint
     baseline = validate(step=0)
-    if CIDER not in baseline.scores:
+    if _score_of(module) not in baseline.scores:
         raise DataError(TOO_FEW_TO_VALIDATE)
     document = {"settings": dict(settings or {}), "baseline": asdict(baseline)}
     write_text(out / BASELINE, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
@@ -148,24 +170,9 @@ def _checkpoints(folder: Path, every: int) -> Checkpoints:
     return Checkpoints(dirpath=folder, every_n_train_steps=every, after_validation=True, save_last=True, save_top_k=0)
 
 
-def _finish(
-    module: FineTune,
-    data: CaptionData,
-    out: Path,
-    validate: Callable[..., ValidationResult],
-    trainer: lightning.Trainer,
-    saver: KeepCaptioner,
-    stop: StopWithoutGain,
-    baseline: ValidationResult,
-) -> Tuned:
+def _finish(module: FineTune, data: CaptionData, out: Path, fitted: Fitted) -> Tuned:
     """Measure the last captioner and the best one, whose adapters the module then has, and write the report."""
-    steps = trainer.global_step
-    if module.validation.scored_at == steps:  # by the last epoch
-        last = _measured(module, step=steps)
-    else:  # nothing was left to train where the run resumed
-        last = validate(step=steps)
-        module.validation.scored_at = steps
-        saver.on_train_end(trainer, module)
+    baseline, steps, last = fitted.baseline, fitted.trainer.global_step, measured_last(module, fitted)
     captioned = list(getattr(module.validation, "captioned", []))
     kept: dict[str, Any] = dict(read_json(out / "best" / RESULTS))
     module.model.decoder.adapters.load_state_dict(read_tensors(out / "best" / "adapter_model.safetensors"))
@@ -173,7 +180,7 @@ def _finish(
         best = last if kept["step"] else baseline
     else:
         found = {name: kept[name] for name in ("scores", "intervals", "loss", "videos")}
-        best = replace(validate(step=kept["step"]), **found)
+        best = replace(fitted.validate(step=kept["step"]), **found)
     references = {each.key: each.references for each in captioned}
     tuned = Tuned(
         captioner=out / "best",
@@ -188,8 +195,8 @@ def _finish(
             metrics=tuple(best.scores),
             allow_missing=True,
         ),
-        stopped=_why(trainer, stop),
-        early=stop.exhausted,
+        stopped=why(fitted, CIDER),
+        early=fitted.stop.exhausted,
         steps=steps,
         batch_size=data.batch_size,
     )
@@ -197,24 +204,37 @@ def _finish(
     return tuned
 
 
-def _why(trainer: lightning.Trainer, stop: StopWithoutGain) -> str:
+def measured_last(module: Learner, fitted: Fitted) -> ValidationResult:
+    """Return what the validation of the last step found, which is run where none did."""
+    steps = fitted.trainer.global_step
+    if module.validation.scored_at == steps:  # by the last epoch
+        return _measured(module, step=steps)
+    last = fitted.validate(step=steps)  # nothing was left to train where the run resumed
+    module.validation.scored_at = steps
+    fitted.saver.on_train_end(fitted.trainer, module)
+    return last
+
+
+def why(fitted: Fitted, score: str) -> str:
+    """Return why the fit ended."""
+    trainer, stop = fitted.trainer, fitted.stop
     per_epoch = math.ceil(trainer.num_training_batches / trainer.accumulate_grad_batches)
     epochs = math.ceil(trainer.global_step / per_epoch)  # a run that resumed at its end counts none itself
     if not stop.exhausted:
         return f"Training ended after all {epochs} epochs (--max-epochs)"
     return (
-        f"Training stopped after {epochs} of {trainer.max_epochs} epochs: CIDEr-D had not risen above "
+        f"Training stopped after {epochs} of {trainer.max_epochs} epochs: {score} had not risen above "
         f"{float(stop.best_score):.2f} for {stop.wait_count} epochs (--patience)"
     )
 
 
-def _measured(module: FineTune, *, step: int) -> ValidationResult:
+def _measured(module: Learner, *, step: int) -> ValidationResult:
     captions = {each.key: each.caption for each in getattr(module.validation, "captioned", [])}
     return ValidationResult(step=step, captions=captions, **measured(module))
 
 
 def _validated(
-    module: FineTune,
+    module: Learner,
     data: CaptionData,
     bars: list[Callback],
     trainer_options: dict[str, Any],

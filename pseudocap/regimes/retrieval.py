@@ -63,8 +63,8 @@ class Retrieval(Learner):
         self.validation = RetrievalValidation(model)
         if contrast.cross and model.join is None:
             raise ConfigError("contrast.cross needs a retriever that was built with cross: true")
-        if model.join is not None and not contrast.cross:
-            raise ConfigError("the retriever has a layer to join captions and clips: give contrast.cross a weight")
+        if model.join is not None:
+            model.join.requires_grad_(contrast.cross > 0)  # what no loss reaches must not be waited for by other ranks
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
         draws, memory = self.draws_of(batch, batch_index), self.memory_of(batch)

@@ -162,13 +162,16 @@ def test_a_resumed_run_draws_and_learns_the_same(build: Build, memories: Path, t
 def test_what_joins_captions_and_clips_learns_from_the_cross_term_alone(build: Build) -> None:
     with pytest.raises(ConfigError, match="cross: true"):
         Retrieval(build(), contrast=Contrast(cross=0.5))
-    with pytest.raises(ConfigError, match=r"give contrast.cross a weight"):
-        Retrieval(build(cross=True))
+    idle = Retrieval(build(cross=True)).model.join
+    assert idle is not None
+    assert not any(parameter.requires_grad for parameter in idle.parameters())
     module = Retrieval(build(cross=True), contrast=Contrast(cross=0.5))
     memory = module.model.encode(torch.randn(2, 4, 3, 16, 16))
     batch = Batch(keys=("a", "b"), modality="video", captions=("a dog", "two"), references=(), memory=memory)
     with pytest.raises(InputError, match="captions: 2"):
         module.training_step(batch, 0)
+    assert module.model.join is not None
+    assert all(parameter.requires_grad for parameter in module.model.join.parameters())
 
 
 @pytest.mark.slow
