@@ -22,13 +22,14 @@ from pseudocap.model.config import VIDEO
 from pseudocap.model.device import pick_device
 from pseudocap.model.encoders.load import load_encoder
 from pseudocap.model.retrieval import Embedded, RetrievalNetwork
-from pseudocap.model.retrieval_config import RetrieverConfig
+from pseudocap.model.retrieval_config import DOT, RetrieverConfig
 from pseudocap.model.text_towers import load_text_tower
 from pseudocap.model.weights import fingerprint, load_exactly, read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 from pseudocap.version import __version__
+from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frames
-from pseudocap.video.tensors import batched, pad_clips, read_file
+from pseudocap.video.tensors import batched, distinct_frames, pad_clips, read_file
 from pseudocap.video.transforms import eval_tensor
 
 Seen = TypeVar("Seen")  # a clip as a retriever takes it
@@ -72,17 +73,29 @@ class FileRetriever(ABC, Generic[Seen]):
         return True
 
     @property
+    def compares_vectors(self) -> bool:
+        """Return whether `similarity` is the dot product of a text's vector and a file's, and nothing else."""
+        return True
+
+    @property
     def crop(self) -> Preprocess | None:
         """Return whose crop of a frame is all that `prepare` uses of it; None where it may use every pixel."""
         return None
+
+    def see(
+        self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
+    ) -> Seen:
+        """Decode a file, or these seconds of it, into what `embed_clips` takes."""
+        with open_video(file) as video:
+            frames = video.frames_evenly(self.frames_of(num_frames), start=start, end=end)
+        return self.prepare(distinct_frames(frames))
 
     def embed_video(
         self, video: str | Path | Sequence[str | Path], *, num_frames: int | None = None, batch_size: int = 8
     ) -> torch.Tensor:
         """Embed a file, video or image, or each of a list of files; frames are spread evenly over the entire file."""
         files = [video] if isinstance(video, str | Path) else list(video)
-        count = self.frames_of(num_frames)
-        seen = (self.prepare(read_file(file, count)[0]) for file in files)
+        seen = (self.see(file, num_frames=num_frames) for file in files)
         vectors = [self.embed_clips(batch) for batch in batched(seen, batch_size)]
         return torch.cat(vectors) if vectors else torch.zeros(0, self.dim)
 
@@ -215,6 +228,10 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
     @property
     def dim(self) -> int:
         return self.config.dim
+
+    @property
+    def compares_vectors(self) -> bool:
+        return self.config.similarity == DOT and self.config.clips == 1
 
     @property
     def crop(self) -> Preprocess:

@@ -1,5 +1,5 @@
 """Measure what the papers claim, one command each: `pseudocap bench regimes | ablation NAME | model N | throughput |
-duplicates A B`."""
+duplicates A B | retrieval DATA`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from pseudocap.cli.actions import add_actions
 from pseudocap.cli.bench_duplicates import DUPLICATES
 from pseudocap.cli.bench_model import MODEL
 from pseudocap.cli.bench_regimes import ABLATION, REGIMES_BENCH
+from pseudocap.cli.bench_retrieval import RETRIEVAL
 from pseudocap.cli.bench_throughput import THROUGHPUT
 
 ACTIONS = {
     "regimes": REGIMES_BENCH,
     "ablation": ABLATION,
     "model": MODEL,
+    "retrieval": RETRIEVAL,
     "throughput": THROUGHPUT,
     "duplicates": DUPLICATES,
 }
