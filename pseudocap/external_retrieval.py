@@ -31,7 +31,7 @@ from pseudocap.hub.retrievers import FoundRetriever, find_retriever
 from pseudocap.model.decoders.load import tokenizer_hash
 from pseudocap.model.device import pick_device
 from pseudocap.model.open_clip import read_open_clip
-from pseudocap.model.text_towers import ENCODER, TextTower, load_text_tower
+from pseudocap.model.text_towers import TextTower, load_text_tower
 from pseudocap.model.weights import fingerprint, transformers_access, transformers_reason
 from pseudocap.retriever import FileRetriever, Retriever
 from pseudocap.video.reader import Frames
@@ -170,7 +170,7 @@ class ImageTextRetriever(FileRetriever[torch.Tensor]):
 
 
 class SentenceEncoder:
-    """Embed sentences: the mean of an encoder's last states, as sentence-transformers takes it."""
+    """Embed sentences: the mean of a language model's last states, as sentence-transformers takes it."""
 
     def __init__(self, tower: TextTower, *, device: str = "auto") -> None:
         self.tower = tower.to(pick_device(device))
@@ -178,7 +178,7 @@ class SentenceEncoder:
     @classmethod
     def from_pretrained(cls, name: str, *, device: str = "auto") -> SentenceEncoder:
         source, revision = split_written(name)
-        tower = load_text_tower(source, kind=ENCODER, revision=revision)
+        tower = load_text_tower(source, revision=revision)
         try:
             pooling = read_json(find_file(source, POOLING_FILE, revision=tower.origin.revision))
         except CheckpointError:

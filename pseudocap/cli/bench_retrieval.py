@@ -24,10 +24,11 @@ def _add_retrieval(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--retriever",
-        action="append",
+        action="extend",
+        nargs="+",
         required=True,
         metavar="NAME",
-        help="one of ours, a CLIP or SigLIP, or CAPTIONER+SENTENCE_ENCODER; give it again for another",
+        help="one of ours, a CLIP or SigLIP, or CAPTIONER+SENTENCE_ENCODER; several are compared",
     )
     add_checkpoints_option(parser)
     add_option(parser, "--videos", Path, "DIR", "where the videos lie (beside the captions)")
@@ -57,7 +58,7 @@ def _retrieval(args: argparse.Namespace) -> int:
     _check(args)
     named = NamedCorpus.of(args.name)
     named.require("DATA")
-    corpus = named.read(split=args.split, allow_partial=args.allow_partial)
+    corpus = named.read(split="test", allow_partial=args.allow_partial)
     if args.list is not None:
         corpus = resplit(corpus, {args.split: args.list}, allow_leak=args.allow_leak)
     searched = corpus.split(args.split)

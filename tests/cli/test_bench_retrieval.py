@@ -74,7 +74,7 @@ def test_all_retrievers_stand_in_one_table(
     assert "\n| clip | text to video | " in printed
     recall = document["retrievers"][0]["text to video"]["R@1"]
     assert f"| {recall['value']:.1f} ({recall['interval'][0]:.1f} to {recall['interval'][1]:.1f}) |" in printed
-    assert document["command"].startswith("pseudocap bench retrieval captions.jsonl --retriever clip --retriever open")
+    assert document["command"].startswith("pseudocap bench retrieval captions.jsonl --retriever clip open blip+bert ")
     assert str(tmp_path) not in printed
     assert str(home) not in json.dumps(document)
 
