@@ -30,6 +30,7 @@ def workdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "tests.csv").write_text("video,caption,split\nfilm.mp4,a film,test\n")
     (folder / "broken.csv").write_text("video,captoin\nfilm.mp4,a film\n")
     (folder / "empty").mkdir()
+    (folder / "small.gguf").write_bytes(b"GGUF")
     (folder / "mine.yaml").write_text("data: {images: gone/}\n")
     (folder / "begun" / "checkpoints").mkdir(parents=True)
     (folder / "begun" / "checkpoints" / "last.ckpt").touch()
@@ -56,6 +57,7 @@ def error_without_torch(torch_free: TorchFree, workdir: Path) -> Error:
         ("nowhere.mp4", "nowhere.mp4: there is no such file"),
         ("film.mp4 --checkpoint toy-mixd-ext", "did you mean 'toy-mixed-ext'?"),
         ("film.mp4 --checkpoint empty", "empty is no PseudoCap checkpoint: it has no config.json"),
+        ("film.mp4 --checkpoint small.gguf", "small.gguf is a language model, which sees no video; name a captioner"),
         ("film.mp4 --checkpoint runs/mine/best", "runs/mine/best is no directory here"),
         ("film.mp4 --num-frames 0", "num_frames must be 1 to 96, not 0"),
         ("film.mp4 --beams 0", "beams must be a whole number, at least 1, not 0"),
