@@ -74,8 +74,8 @@ def fetch(
             return _directory(folder, revision)
         if folder.suffix == ".gguf" and folder.is_file():
             raise CheckpointError(
-                f"{name} is a language model, which sees no video; name a captioner (`pseudocap zoo list` has some), or "
-                "train one that has it as the decoder (docs/network.md)"
+                f"{name} is a language model, which sees no video; name a captioner (`pseudocap zoo list` has some), "
+                "or train one that has it as the decoder (docs/network.md)"
             )
         if folder.is_file():
             raise CheckpointError(f"{name} is a file; give the directory that holds it")
