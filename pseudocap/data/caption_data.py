@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,8 +69,8 @@ class CaptionData(ResumableData):
         self,
         source: Corpus | Dataset | DatasetDict | str | Path,  # jsonargparse would read a PathLike's file as settings
         *,
-        videos: str | PathLike[str] | None = None,
-        memories: str | PathLike[str] | None = None,
+        videos: str | Path | None = None,
+        memories: str | Path | None = None,
         preprocess: Preprocess | None = None,
         batch_size: int = 16,
         workers: int = 2,

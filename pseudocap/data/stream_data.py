@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +62,7 @@ class StreamData(ResumableData):
         videos: Tars | Corpus | Source | None = None,
         *,
         streams: Mapping[str, Tars | Corpus | Source] | None = None,
-        video_folder: str | PathLike[str] | None = None,
+        video_folder: str | Path | None = None,
         preprocess: Preprocess | None = None,
         batch_size: int = 16,
         image_batch_factor: int = IMAGE_BATCH_FACTOR,
@@ -76,7 +75,7 @@ class StreamData(ResumableData):
         workers: int = 2,
         start_method: str | None = None,
         mix: int = MIX,
-        index: str | PathLike[str] | None = None,
+        index: str | Path | None = None,
         max_failure_rate: float = 0.1,
         validation: CaptionData | None = None,
     ) -> None:
@@ -222,7 +221,10 @@ class StreamData(ResumableData):
             rows = given.split("train").rows
             return self.accept(RowSource(rows, VideoFolder(self._video_folder), preprocess), self._max_failure_rate)
         if name in MODALITIES and given.modality != name:
-            raise ConfigError(f"{name}s= was given a source of {given.modality}s")
+            raise ConfigError(
+                f"{name}s= was given a source of {given.modality}s; give it as {given.modality}s=, "
+                f"and {name}s=None (null in a config)"
+            )
         if isinstance(given, MemorySource):
             given.refuse_mismatches(self.encoder_fingerprint, preprocess, patches=self.needs_patches)
             if missing := [row.key for row in given.rows if not row.captions]:
@@ -234,7 +236,7 @@ class StreamData(ResumableData):
         return given
 
 
-def _are_memories(given: Tars | Corpus | Source) -> TypeIs[str | PathLike[str]]:
+def _are_memories(given: Tars | Corpus | Source) -> TypeIs[str | Path]:
     return isinstance(given, str | os.PathLike) and (Path(given) / MANIFEST).is_file()
 
 

@@ -7,7 +7,7 @@ outros, 42 chit-chat; MSR-VTT validation CIDEr-D 49.0 after fine-tuning.
 
 from __future__ import annotations
 
-from os import PathLike
+from pathlib import Path
 
 import torch
 
@@ -51,7 +51,7 @@ class TranscriptData(StreamData):
     def __init__(
         self,
         transcripts: str | None,  # jsonargparse would read null as the text "None" if a PathLike were possible
-        videos: str | PathLike[str],
+        videos: str | Path,
         *,
         clip_seconds: float = CLIP_SECONDS,
         preprocess: Preprocess | None = None,

@@ -10,6 +10,7 @@ from helpers.caption_rows import keys, write_captions
 from helpers.corpora import write_clip, write_json
 from helpers.recorder import SMALL, Recorder, every_step, recorded, trainer
 from helpers.tars import image_tars, video_tars
+from jsonargparse import ArgumentParser
 
 from pseudocap.data import CaptionData, StreamData
 from pseudocap.data.corpora.howto100m import read_howto100m
@@ -132,7 +133,7 @@ def test_any_source_may_be_streamed(tmp_path: Path, images: Path) -> None:
     data = stream(source)
     data.setup()
     assert {batch.modality for batch in data.train_dataloader()} == {"image"}
-    with pytest.raises(ConfigError, match="videos= was given a source of images"):
+    with pytest.raises(ConfigError, match="videos= was given a source of images; give it as images=, and videos=None"):
         stream(videos=source).setup()
 
 
@@ -202,6 +203,15 @@ def test_broken_samples_are_named_once_and_too_many_end_the_run(
     with pytest.raises(DataError, match="17 samples in a row cannot be decoded") as refusal:
         trainer(tmp_path, max_steps=1).fit(Recorder(tmp_path / "log"), stream(none, workers=1))
     assert "Traceback" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("kind", [StreamData, CaptionData])
+def test_null_in_a_config_leaves_a_source_out(kind: type) -> None:
+    parser = ArgumentParser()
+    parser.add_class_arguments(kind, "data", skip={"source"} if kind is CaptionData else set())
+    names = ["videos", *(["images", "video_folder", "index"] if kind is StreamData else ["memories"])]
+    data = parser.parse_args([f"--data.{name}=null" for name in names]).data
+    assert [data[name] for name in names] == [None] * len(names)
 
 
 def test_what_cannot_be_streamed_is_named(images: Path, videos: Path) -> None:

@@ -35,7 +35,7 @@ FORMAT = 1
 OFFSET = np.dtype("<i8")
 _log = logging.getLogger(__name__)
 
-Tars = str | PathLike[str] | Sequence[str | PathLike[str]]
+Tars = str | Path | Sequence[str | Path]  # jsonargparse would read null as the text "None" if a PathLike were possible
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
