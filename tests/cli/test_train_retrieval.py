@@ -57,4 +57,8 @@ def test_wrong_input_is_one_line(
     ):
         assert main(words(backbones, world / "memories", tmp_path / "run", setting, value)) != 0
         assert expected in capsys.readouterr().err
+    without = words(backbones, world / "memories", tmp_path / "run")
+    at = without.index("--data.videos")
+    assert main([*without[:at], *without[at + 2 :]]) == 2
+    assert "give images=, videos= or both" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
