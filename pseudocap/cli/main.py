@@ -24,28 +24,28 @@ from pseudocap.version import __version__
 # verb -> (what it does, an example). The module is pseudocap/cli/<verb>.py.
 VERBS = {
     "caption": (
-        "describe videos and images, as one clip or clip by clip, as text, JSON lines or subtitles",
+        "caption videos and images, as a whole or clip by clip, as text, JSON lines or subtitles",
         "pseudocap caption film.mp4 --checkpoint runs/mine/best\n"
         "  pseudocap caption films/ --checkpoint runs/mine/best --format srt --out subtitles/",
     ),
     "demo": (
-        "caption real pictures and video, and a drawn film by every regime; write a page of what each word looked at",
+        "caption pictures, videos and a synthetic film; write a page of what each word attended to",
         "pseudocap demo\n  pseudocap demo film.mp4 --out film.html\n  pseudocap demo --from-nothing",
     ),
     "convert": (
-        "turn another repository's weights into ours",
+        "convert another repository's weights into our format",
         "pseudocap convert timesformer TimeSformer_divST_8x32_224_HowTo100M.pyth encoders/timesformer-8",
     ),
     "score": (
-        "what captions are worth: CIDEr-D, BLEU, ROUGE-L, METEOR, with intervals and examples",
+        "score captions: CIDEr-D, BLEU, ROUGE-L, METEOR, with intervals and examples",
         "pseudocap score predictions.json references.json --by category --bootstrap 1000",
     ),
     "data": (
-        "check a corpus: what its files hold, which videos are there and can be decoded",
+        "check a dataset: what its files hold, which videos are present and can be decoded",
         "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",
     ),
     "label": (
-        "let an image captioner describe every clip of your videos",
+        "caption every clip of your videos by an image captioner, for training",
         "pseudocap label films/ --teacher Salesforce/blip-image-captioning-large --out labels/",
     ),
     "filter": (
@@ -57,15 +57,15 @@ VERBS = {
         "pseudocap pack labels/ --out shards/ --shard-size 1000",
     ),
     "audit": (
-        "judge pseudolabels beside speech on a local page, blind; --report gives shares with intervals",
+        "rate labels and transcripts on a local page, blind; --report prints shares with intervals",
         "pseudocap audit labels/ --asr caption.json --n 100",
     ),
     "learn": (
-        "learn from videos: label, encode, train and report in one command that resumes",
+        "train on videos without captions: label, encode, train and report in one command that resumes",
         "pseudocap learn films/ --out runs/mine --dry-run",
     ),
     "browse": (
-        "look through labels or captions on a local page: search, edit, accept, reject; --export writes the result",
+        "review labels or captions on a local page: search, edit, accept, reject; --export writes the result",
         "pseudocap browse labels/\n  pseudocap browse labels/ --export checked.jsonl",
     ),
     "train": (
@@ -73,11 +73,11 @@ VERBS = {
         "pseudocap train mixed --config paper --data.images laion/ --data.videos pseudolabels/ --out runs/mixed",
     ),
     "finetune": (
-        "learn from your own captions, starting from a captioner",
+        "train a captioner further on your own captions",
         "pseudocap finetune --from runs/mixed/last --data captions.jsonl --videos videos/ --out runs/mine",
     ),
     "encode": (
-        "store what the frozen encoder sees of every clip, so that training never looks again",
+        "store the features of the frozen encoder, so that training decodes no video",
         "pseudocap encode captions.jsonl --encoder encoders/timesformer-8 --out memories/ --crops 4",
     ),
     "index": (
@@ -89,34 +89,34 @@ VERBS = {
         'pseudocap search "a dog runs on a beach" --index index/ --out hits.html',
     ),
     "toyworld": (
-        "write the embedded world in the real corpora's formats, or draw one of its films",
+        "write a synthetic dataset in the formats of real ones, or draw one of its films",
         "pseudocap toyworld write world --scale tiny\n  pseudocap toyworld show 7 --out pictures",
     ),
     "zoo": (
-        "the weights that have a name here: the shipped ones and those of your own registry",
+        "list, show, verify and build named weights: the shipped ones and your own",
         "pseudocap zoo list --json\n  pseudocap zoo show toy-mixed-ext --gates",
     ),
     "bench": (
-        "the papers' claims, one command each: regimes, ablations, peers, near-duplicates",
+        "compare regimes, ablations, captioners and retrievers; measure speed and near-duplicates",
         "pseudocap bench regimes --data toy --seeds 3",
     ),
     "push": (
-        "publish a captioner: adapters, config, results and a page about them, in one commit",
+        "publish a captioner: adapters, config, scores and a model card, in one commit",
         "pseudocap push runs/mine/best OWNER/REPO --private --dry-run",
     ),
     "pull": (
-        "fetch a captioner into a folder: a row of the zoo, a repo with its revision, an address",
+        "download a captioner into a folder, by its name, repository or address",
         "pseudocap pull OWNER/REPO@v1 --to captioners/mine",
     ),
     "app": (
-        "a web page on this machine: drop a video, read, compare and correct captions",
+        "serve a web page on this machine: upload a video; read, compare and correct captions",
         "pseudocap app --checkpoint runs/mine/best",
     ),
     "serve": (
         "caption over HTTP: one captioner that stays in memory, for many clients",
         "pseudocap serve --port 8000",
     ),
-    "doctor": ("what works on this machine, and what each missing part costs", "pseudocap doctor --json"),
+    "doctor": ("check this machine: what works, and what each missing part is needed for", "pseudocap doctor --json"),
 }
 
 
@@ -162,7 +162,7 @@ def root_parser() -> OneLineParser:
     lines = "\n".join(f"  {verb:<10}{summary}" for verb, (summary, _) in VERBS.items())
     parser = OneLineParser(
         prog="pseudocap",
-        description="Describe video without a single human-written video caption.",
+        description="Caption video, and train video captioners without human-written video captions.",
         epilog=f"verbs:\n{lines}\n\npseudocap VERB --help shows the options of a verb and an example.",
     )
     parser.add_argument("--version", action="version", version=f"pseudocap {__version__}")
