@@ -49,10 +49,14 @@ def published_weights() -> dict[str, torch.Tensor]:
     return ours | {name: torch.zeros_like(value, device="cpu") for name, value in counters.items()}
 
 
-def plain_encoder() -> FramesEncoder:
-    """Return the encoder with published weights, its features as they are."""
-    state = {f"network.{name}": value for name, value in published_weights().items()}
-    return FramesEncoder.from_state(CONFIG, state, source=PACKAGE).requires_grad_(False).eval()
+def plain_encoder(stage: int | None = None) -> FramesEncoder:
+    """Return the encoder with published weights, its features as they are: the last ones, or those of the feature map
+    with the stride `stage`."""
+    network = build_timm(ARCHITECTURE, size=CONFIG.size, stage=stage, model_args={})
+    weights = published_weights()
+    state = {f"network.{name}": weights[name] for name in network.state_dict()}
+    config = replace(CONFIG, stage=stage)
+    return FramesEncoder.from_state(config, state, source=PACKAGE).requires_grad_(False).eval()
 
 
 @torch.inference_mode()
@@ -75,9 +79,12 @@ def standardised(encoder: FramesEncoder, mean: torch.Tensor, std: torch.Tensor) 
     return FramesEncoder.from_state(encoder.config, state, source=PACKAGE).requires_grad_(False).eval()
 
 
-def write_encoder(folder: Path, pictures: Sequence[Path], weights: str = "", *, size: int = CONFIG.size) -> None:
-    """Write the encoder, its features standardised over pictures. Its network is the package's or another encoder's."""
-    encoder = FramesEncoder.from_pretrained(weights) if weights else plain_encoder()
+def write_encoder(
+    folder: Path, pictures: Sequence[Path], weights: str = "", *, size: int = CONFIG.size, stage: int | None = None
+) -> None:
+    """Write the encoder, its features standardised over pictures. Its network is the package's, up to `stage`, or
+    another encoder's."""
+    encoder = FramesEncoder.from_pretrained(weights) if weights else plain_encoder(stage)
     encoder.config = replace(encoder.config, size=size)
     encoder.standardise = nn.Identity()
     mean, std = statistics(encoder, (decode_file(path, encoder.preprocess) for path in pictures))
@@ -88,11 +95,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pseudocap.zoo.efficientnet", description=__doc__)
     parser.add_argument("out", type=Path, help="the folder of the encoder")
     parser.add_argument("photos", type=Path, help="a folder of photographs, for the mean and deviation of the features")
+    parser.add_argument("--size", type=int, default=CONFIG.size, help="pixels of a side (%(default)s)")
+    parser.add_argument(
+        "--stage", type=int, help="stride of the feature map to take, 16 for instance; default: the last"
+    )
     args = parser.parse_args()
     files = sorted(path for path in args.photos.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
     if not files:
         parser.error(f"{args.photos} holds no picture ({', '.join(IMAGE_EXTENSIONS)})")
-    write_encoder(args.out, files)
+    write_encoder(args.out, files, size=args.size, stage=args.stage)
 
 
 if __name__ == "__main__":

