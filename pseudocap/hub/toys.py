@@ -10,7 +10,7 @@ from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.model.config import PseudoCapConfig
 
 TOYS = f"{SHIPPED_SCHEME}toy-"
-NOTICE = "is a toy: its networks have seen drawn films alone, and what it says of real pictures and video means nothing"
+NOTICE = "is a toy: it was trained on drawn films only, so its captions of real pictures and video mean nothing"
 _warned = threading.Event()
 
 

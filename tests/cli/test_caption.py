@@ -381,7 +381,7 @@ def test_the_length_of_clips_is_refused_where_there_are_none(films: Path, capsys
 
 def test_a_toy_captioner_says_that_it_is_one(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert caption(films / "a.mp4", "--checkpoint", "toy-mixed") == 0
-    assert capsys.readouterr().err.count("toy-mixed is a toy: its networks have seen drawn films alone") == 1
+    assert capsys.readouterr().err.count("toy-mixed is a toy: it was trained on drawn films only") == 1
 
 
 def test_a_copy_of_a_toy_captioner_under_another_name_says_so_too(
