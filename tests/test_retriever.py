@@ -36,10 +36,10 @@ def some(films: Path) -> list[Path]:
     return [films / name for name in ("a.mp4", "b.mkv", "c.avi")]
 
 
-SETTINGS = [{}, {"similarity": "fine"}, {"text_layers": 0, "media_layers": 0}]
+SETTINGS = [{}, {"similarity": "fine"}, {"text_layers": 0, "media_layers": 0}, {"media": "bottleneck"}]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["dot", "fine", "no layers"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=["dot", "fine", "no layers", "bottleneck"])
 @pytest.mark.parametrize("kind", ["decoder", "encoder"])
 def test_a_batch_gives_what_each_gives_alone(
     backbones: Path, bert: Path, some: list[Path], kind: str, settings: dict[str, object]
@@ -61,7 +61,10 @@ def test_a_batch_gives_what_each_gives_alone(
         torch.testing.assert_close(scores, texts @ films.T)
 
 
-@pytest.mark.parametrize("settings", [{}, {"similarity": "fine"}, {"text_frozen_below": 1, "learn_temperature": True}])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"similarity": "fine"}, {"text_frozen_below": 1, "learn_temperature": True}, {"media": "bottleneck"}],
+)
 def test_a_saved_retriever_loads_with_the_same_vectors(
     backbones: Path, bert: Path, some: list[Path], tmp_path: Path, settings: dict[str, object]
 ) -> None:
@@ -159,6 +162,21 @@ def test_similarities_are_full_precision_in_mixed_precision_too(backbones: Path,
         mixed = model.embed_states(model.read(TEXTS))
         assert model.score(mixed, media).dtype == torch.float32
     torch.testing.assert_close(model.score(mixed, media), expected, atol=0.05, rtol=0.05)
+
+
+def test_a_bottleneck_reads_every_patch_and_sound_where_there_is_some(backbones: Path) -> None:
+    model = build_retriever(backbones, media="bottleneck")
+    memory = model.encode(_frames())
+    assert memory.patches is not None
+    found = model.embed_memory(memory).vectors
+    swapped = memory.patches.flip(2)  # the pooled axis of time is the same
+    assert (model.embed_memory(Memory(memory.axes, swapped)).vectors - found).abs().max() > 1e-4
+    with pytest.raises(InputError, match="reads every patch, and the memory has none"):
+        model.embed_memory(Memory(memory.axes))
+    with pytest.raises(ConfigError, match="for similarity dot"):
+        build_retriever(backbones, media="bottleneck", similarity="fine")
+    with pytest.raises(ConfigError, match="media must be one of pooled, bottleneck"):
+        build_retriever(backbones, media="bottle")
 
 
 def test_several_clips_of_a_file_are_averaged(backbones: Path, films: Path) -> None:

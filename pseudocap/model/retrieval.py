@@ -6,6 +6,7 @@ W its own width, D width of the common space.
 
 from __future__ import annotations
 
+import math
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,15 @@ from torch import nn
 
 from pseudocap.errors import InputError
 from pseudocap.memory import Axis, Memory
+from pseudocap.model.bottleneck import BottleneckTransformer, Patches, PatchGrid
+from pseudocap.model.config import VIDEO
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.frozen import keep_frozen_out
 from pseudocap.model.network import seeded
-from pseudocap.model.retrieval_config import FINE, RetrieverConfig
+from pseudocap.model.retrieval_config import FINE, POOLED, RetrieverConfig
 from pseudocap.model.text_towers import TextTower
 
+MOMENTS = 128  # of sound, that a bottleneck tower has positions for
 TEXTS_AT_ONCE = 32  # of fine similarities, without gradients
 
 
@@ -148,6 +152,42 @@ class Tower(nn.Module):
         return Embedded(vectors_B1D, mask_BN.any(dim=1, keepdim=True), torch.zeros_like(vectors_B1D[..., 0]))
 
 
+class BottleneckTower(nn.Module):
+    """Read every patch of a clip, and its sound, with a Transformer each, which share bottleneck tokens, and project the
+    mean of their [CLS] to the common space."""
+
+    def __init__(self, encoder: Encoder, config: RetrieverConfig) -> None:
+        super().__init__()
+        preprocess = config.preprocess
+        patches = math.prod(encoder.grid(preprocess.size, preprocess.size))
+        grids = {VIDEO: PatchGrid(steps=preprocess.frames, patches=patches, width=encoder.width("space"))}
+        if "sound" in config.axes:
+            grids["audio"] = PatchGrid(steps=MOMENTS, patches=1, width=encoder.width("sound"))
+        self.transformer = BottleneckTransformer(
+            grids,
+            width=config.width,
+            depth=config.media_layers,
+            heads=config.heads,
+            bottlenecks=config.bottlenecks,
+            fusion_layer=config.fusion_layer,
+            dropout=config.dropout,
+        )
+        self.project = nn.Linear(config.width, config.dim)
+
+    def forward(self, memory: Memory) -> Embedded:
+        if memory.patches is None:
+            raise InputError("this retriever reads every patch, and the memory has none: `pseudocap encode --patches`")
+        clips = {VIDEO: Patches(memory.patches, memory.time_mask)}
+        if (sound := memory.axes.get("sound")) is not None:
+            clips["audio"] = Patches(sound.vectors[:, :, None], sound.mask)
+        vectors_B1D = F.normalize(self.project(self.transformer(clips)).float(), dim=-1)[:, None]
+        return Embedded(
+            vectors_B1D,
+            vectors_B1D.new_ones(vectors_B1D.shape[:2], dtype=torch.bool),
+            torch.zeros_like(vectors_B1D[..., 0]),
+        )
+
+
 class Joining(nn.Module):
     """Join a text and a clip to one vector, for losses alone: attention of the first over both (thesis, 6.3.3)."""
 
@@ -180,7 +220,11 @@ class RetrievalNetwork(nn.Module):
         with seeded(seed):
             self.text_tower = Tower({"text": text.width}, layers=config.text_layers, **shape)
             widths = {axis: encoder.width(axis) for axis in config.axes}
-            self.media_tower = Tower(widths, layers=config.media_layers, **shape)
+            self.media_tower = (
+                Tower(widths, layers=config.media_layers, **shape)
+                if config.media == POOLED
+                else BottleneckTower(encoder, config)
+            )
             self.join = Joining(config.dim, config.heads) if config.cross else None
         start = torch.tensor(config.temperature).log()
         self.log_temperature = nn.Parameter(start) if config.learn_temperature else None
@@ -213,7 +257,8 @@ class RetrievalNetwork(nn.Module):
     def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> Memory:
         """Encode frames float [B,T,3,H,W], normalised, with the frozen encoder."""
         self.encoder.check_frames(frames, frame_mask)
-        return self.encoder.encode(frames.to(self.device), None if frame_mask is None else frame_mask.to(self.device))
+        mask = None if frame_mask is None else frame_mask.to(self.device)
+        return self.encoder.encode(frames.to(self.device), mask, patches=self.config.needs_patches)
 
     def read(self, texts: Sequence[str]) -> Axis:
         """Return the language model's states of texts, which `embed_states` embeds."""
@@ -234,7 +279,11 @@ class RetrievalNetwork(nn.Module):
                 raise InputError(f"the memory's {axis} is {part.vectors.shape[-1]} wide, and its encoder's is {width}")
         if not parts:
             raise InputError(f"the memory has no axis of {', '.join(self.config.axes)}, which this retriever reads")
-        embedded: Embedded = self.media_tower({axis: part.each(self._here) for axis, part in parts.items()})
+        here = Memory({axis: part.each(self._here) for axis, part in parts.items()}, memory.patches)
+        if self.config.media == POOLED:
+            embedded: Embedded = self.media_tower(here.axes)
+        else:
+            embedded = self.media_tower(here.each(self._here))
         return embedded
 
     @torch.autocast("cuda", enabled=False)

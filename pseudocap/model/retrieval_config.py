@@ -17,7 +17,10 @@ MODEL_TYPE = "pseudocap-retriever"
 FORMAT = 1
 DOT, FINE = "dot", "fine"
 SIMILARITIES = (DOT, FINE)
-POSITIVE = ("dim", "width", "heads", "max_tokens", "clips")
+POOLED, BOTTLENECK = "pooled", "bottleneck"
+MEDIA = (POOLED, BOTTLENECK)
+POSITIVE = ("dim", "width", "heads", "max_tokens", "clips", "bottlenecks")
+NOT_NEGATIVE = ("text_layers", "media_layers", "fusion_layer", "text_frozen_below")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +45,10 @@ class RetrieverConfig:
         clips: of a file, equally spaced, whose similarities are averaged
         temperature: that similarities are divided by in losses
         learn_temperature: whether it learns too
+        media: what the media tower reads: pooled, the memory's axes; or bottleneck, every patch of every frame (of
+            `pseudocap encode --patches`), and sound through bottleneck tokens
+        bottlenecks: tokens that sight and sound share
+        fusion_layer: of the media tower's layers, from 0, the first that shares them
         cross: whether the losses have a layer that joins a text and a clip
     """
 
@@ -63,6 +70,9 @@ class RetrieverConfig:
     temperature: float = 0.05
     learn_temperature: bool = False
     cross: bool = False
+    media: str = POOLED
+    bottlenecks: int = 4
+    fusion_layer: int = 0
 
     def __post_init__(self) -> None:
         if VIDEO not in self.encoders:
@@ -70,7 +80,7 @@ class RetrieverConfig:
         object.__setattr__(self, "axes", tuple(self.axes))
         if not self.axes or self.axes != tuple(axis for axis in AXES if axis in self.axes):
             raise ConfigError(f"axes must be some of {', '.join(AXES)}, in this order, not {self.axes!r}")
-        for name in (*POSITIVE, "text_layers", "media_layers", "text_output", "text_frozen_below"):
+        for name in (*POSITIVE, *NOT_NEGATIVE, "text_output"):
             least, value = int(name in POSITIVE or name == "text_output"), getattr(self, name)
             if value is None and name.startswith("text_"):
                 continue
@@ -82,13 +92,21 @@ class RetrieverConfig:
             raise ConfigError(f"dropout must be from 0 to below 1, not {self.dropout!r}")
         if not (math.isfinite(self.temperature) and self.temperature > 0):
             raise ConfigError(f"temperature must be above 0, not {self.temperature!r}")
-        if self.similarity not in SIMILARITIES:
-            offer = nearest(str(self.similarity), SIMILARITIES)
-            raise ConfigError(f"similarity must be one of {', '.join(SIMILARITIES)}, not {self.similarity!r}{offer}")
+        for name, options in (("similarity", SIMILARITIES), ("media", MEDIA)):
+            if (value := getattr(self, name)) not in options:
+                offer = nearest(str(value), options)
+                raise ConfigError(f"{name} must be one of {', '.join(options)}, not {value!r}{offer}")
+        if self.media == BOTTLENECK and self.similarity != DOT:
+            raise ConfigError(f"media: bottleneck gives one vector of a clip, for similarity dot and not {FINE}")
 
     @property
     def encoder(self) -> Backbone:
         return self.encoders[VIDEO]
+
+    @property
+    def needs_patches(self) -> bool:
+        """Return whether memories must hold the patch vectors beside the pooled ones."""
+        return self.media == BOTTLENECK
 
     @property
     def backbones(self) -> dict[str, Backbone]:

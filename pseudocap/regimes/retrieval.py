@@ -71,7 +71,8 @@ class Retrieval(Learner):
         words, share = self.model.read(batch.captions), self.contrast.mask
         fewer_words = Axis(words.vectors, left_out(words.mask, share, draws))
         fewer_vectors = Memory(
-            {name: Axis(axis.vectors, left_out(axis.mask, share, draws)) for name, axis in memory.axes.items()}
+            {name: Axis(axis.vectors, left_out(axis.mask, share, draws)) for name, axis in memory.axes.items()},
+            memory.patches,
         )
         with seeded(int(torch.randint(2**62, (), generator=draws))):  # dropout
             texts = gathered(self.model.embed_states(fewer_words))

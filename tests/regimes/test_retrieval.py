@@ -138,6 +138,16 @@ def test_captions_of_one_video_are_no_negatives(build: Build, memories: Path, tm
     assert float(module.training_step(two, 0).detach()) > 0
 
 
+def test_a_bottleneck_learns_from_frames(build: Build, world: Path, tmp_path: Path) -> None:
+    module = Retrieval(build(media="bottleneck", media_layers=2, fusion_layer=1), optimisation=FAST)
+    start = {name: tensor.clone() for name, tensor in module.model.state_dict().items()}
+    data = CaptionData(world / "captions.jsonl", batch_size=4, workers=0)
+    trainer(tmp_path, losses := Losses(), max_steps=3).fit(module, data)
+    assert all(loss > 0 for loss in losses.by_step.values())
+    still = {name for name, tensor in module.model.state_dict().items() if torch.equal(tensor, start[name])}
+    assert still == set()
+
+
 @pytest.mark.parametrize("similarity", ["dot", "fine"])
 def test_a_resumed_run_draws_and_learns_the_same(build: Build, memories: Path, tmp_path: Path, similarity: str) -> None:
     def parts() -> tuple[Retrieval, StreamData]:
