@@ -153,7 +153,7 @@ class Tower(nn.Module):
 
 
 class BottleneckTower(nn.Module):
-    """Read every patch of a clip, and its sound, with a Transformer each, which share bottleneck tokens, and project the
+    """Read every patch of a clip, and its sound, by a Transformer each, which share bottleneck tokens, and project the
     mean of their [CLS] to the common space."""
 
     def __init__(self, encoder: Encoder, config: RetrieverConfig) -> None:
