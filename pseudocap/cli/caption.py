@@ -153,6 +153,8 @@ def _captioned(
     """Caption files; where none of them can be opened that is found out without a captioner, which takes seconds."""
     if (broken := _unreadable(paths)) is not None:
         return iter(broken)
+    if not sys.stderr.isatty():  # where no bar moves; the imports alone take seconds
+        print(f"loading {args.checkpoint}", file=sys.stderr, flush=True)
     model = load_model(args, captioner)
     from pseudocap.caption_files import caption_densely, caption_files
 
@@ -204,8 +206,6 @@ def _deliver(
 
 def load_model(args: argparse.Namespace, captioner: Fetched | External) -> FileCaptioner[Any]:
     """Load a captioner that was found, and print what its user must know of it."""
-    if not sys.stderr.isatty():  # where no bar moves; the imports below take seconds
-        print(f"loading {args.checkpoint}", file=sys.stderr, flush=True)
     from pseudocap.external import load
 
     quieten()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _serve(args: argparse.Namespace, found: Fetched | External, taken: socket.socket) -> int:
+    print(f"loading {args.checkpoint}", file=sys.stderr, flush=True)  # seconds, most of them the imports
     from pseudocap.serve.api import Service, create_app
     from pseudocap.serve.batching import BatchingCaptioner
     from pseudocap.serve.gate import Limits
