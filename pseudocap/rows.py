@@ -19,6 +19,7 @@ from typing import Any
 from pseudocap.errors import DataError, first_line, nearest
 from pseudocap.files import reading
 from pseudocap.files.atomic import write_text
+from pseudocap.types import VIDEO_EXTENSIONS
 
 VERSION = 1
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
@@ -89,6 +90,16 @@ def read_rows(path: str | PathLike[str], *, strict: bool = True) -> Iterator[Cap
     unknown fields are kept as `others`."""
     for where, record in read_records(Path(path)):
         yield from parse_record(record, where, strict=strict)
+
+
+def files_of_rows(folder: Path) -> list[Path]:
+    """List the files that `pseudocap caption --out` wrote into a folder: the .json, else the .jsonl. Where videos are,
+    .jsonl is not looked for."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    documents = [path for path in files if path.suffix.lower() == ".json"]
+    if documents or any(path.suffix.lower() in VIDEO_EXTENSIONS for path in files):
+        return documents
+    return [path for path in files if path.suffix.lower() == ".jsonl"]
 
 
 def write_rows(path: Path, lines: Iterable[str]) -> None:

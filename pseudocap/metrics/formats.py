@@ -8,6 +8,7 @@ id, tab, caption. An id is text: 7 and "7" are one. A row of a stretch has the i
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 from pseudocap.errors import DataError
 from pseudocap.files.atomic import unfinished
-from pseudocap.rows import is_document, parse_record, read_records
+from pseudocap.rows import files_of_rows, is_document, parse_record, read_records
 from pseudocap.types import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
 
 ID_FIELDS = ("image_id", "video_id", "video", "id")  # the first that a row has; an annotation's own "id" is not it
@@ -137,6 +138,10 @@ Row = tuple[str, list[str], dict[str, Any]]
 
 
 def _rows(path: Path) -> Iterator[Row]:
+    if path.is_dir():
+        if not (files := files_of_rows(path)):
+            raise DataError(f"{path} holds no captions in .json or .jsonl files")
+        return itertools.chain.from_iterable(map(_rows, files))
     suffix = path.suffix.lower()
     if suffix in (".csv", ".parquet"):
         return _of_rows(read_records(path))

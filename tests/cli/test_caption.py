@@ -25,6 +25,9 @@ from pseudocap.cli.main import main
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.videos import VideoFolder
 from pseudocap.decoding import FileDecoding
+from pseudocap.errors import DataError
+from pseudocap.label.row_labels import read_any_labels
+from pseudocap.metrics.formats import read_predictions
 from pseudocap.rows import read_rows, row_line
 from pseudocap.types import TimedCaption
 from pseudocap.video.decode import open_video, probe
@@ -458,3 +461,18 @@ def test_a_model_or_an_option_that_does_not_fit_is_one_line(
     assert line.startswith("error: ")
     assert message in line
     assert line.count("name a directory") <= 1
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_a_folder_of_captions_is_read_by_the_verbs_that_take_captions(
+    form: str, films: Path, checkpoint: str, tmp_path: Path
+) -> None:
+    out, named = tmp_path / "out", ("--checkpoint", checkpoint, "--max-new-tokens", 4)
+    assert caption(films, *named, "--format", form, "--out", out) == 0
+    captions = read_predictions(out)
+    assert len(captions) == 3
+    assert [label.caption for label in read_any_labels(out, root=films)] == list(captions.values())
+    assert {row.captions[0] for row in read_own(out).rows} == {text for text in captions.values() if text.strip()}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=r"empty holds no captions in \.json or \.jsonl files"):
+        read_predictions(tmp_path / "empty")

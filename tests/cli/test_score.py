@@ -33,6 +33,7 @@ PREDICTIONS = [
 
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "empty").mkdir()
     (tmp_path / "p.json").write_text(json.dumps(PREDICTIONS))
     (tmp_path / "r.json").write_text(json.dumps(REFERENCES))
     (tmp_path / "half.json").write_text(json.dumps({"1": "a dog", "2": "a cat", "9": "a cow"}))
@@ -129,7 +130,7 @@ def test_a_metric_that_cannot_run_is_reported_and_the_rest_computed(
         (["nowhere.json", "r.json"], "predictions nowhere.json: there is no such file"),
         (["p.json", "nowhere.json"], "references nowhere.json: there is no such file"),
         (["p.json", "r.json", "--truth", "nowhere.json"], "--truth nowhere.json: there is no such file"),
-        (["p.json", "."], "directory"),
+        (["p.json", "empty"], "empty holds no captions in .json or .jsonl files"),
         (["r.json", "p.json"], "one caption a video"),
         (
             ["half.json", "r.json"],

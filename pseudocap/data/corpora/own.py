@@ -16,7 +16,7 @@ from pseudocap.data.corpora.base import Checks, Corpus, split_name
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError
 from pseudocap.files import reading
-from pseudocap.rows import CaptionRow, parse_record, read_records, stretch_id
+from pseudocap.rows import CaptionRow, files_of_rows, parse_record, read_records, stretch_id
 from pseudocap.types import CaptionedVideo
 
 
@@ -29,7 +29,7 @@ def read_own(source: str | PathLike[str], *, split: str = "test", allow_partial:
         raise DataError(f"{path}: there is no such file or folder; name your captions")
     if (path.is_dir() or path.suffix.lower() == ".parquet") and _holds_labels(path):
         rows = _merged(_labels(path), split, checks)
-    elif path.is_dir() and not VideoFolder(path).paths and (documents := sorted(path.rglob("*.json"))):
+    elif path.is_dir() and not VideoFolder(path).paths and (documents := files_of_rows(path)):
         rows = _merged((row for each in documents for row in _parsed(each, checks)), split, checks)
     elif path.is_dir():
         rows = _folder(path, split, checks)
