@@ -63,7 +63,7 @@ def load_retriever(
         return ImageTextRetriever(*_read_image_text(source, access), device=device)
     if found.kind == "open_clip":
         return ImageTextRetriever(*read_open_clip(source, access), _tokenizer(source, access), device=device)
-    return Retriever.from_pretrained(source, revision=revision, checkpoints=checkpoints, device=device)
+    return Retriever.from_pretrained(source, revision=access["revision"], checkpoints=checkpoints, device=device)
 
 
 def _read_image_text(source: str, access: dict[str, Any]) -> tuple[Any, Any, Any]:

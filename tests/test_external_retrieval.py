@@ -135,6 +135,23 @@ def test_a_repo_of_the_hub_is_pinned_to_its_commit(folder: Path, hub: Hub) -> No
     )
 
 
+def test_a_revision_of_ours_is_the_one_that_is_loaded(backbones: Path, tmp_path: Path, hub: Hub) -> None:
+    commits, texts = [], []
+    for seed in (1, 2):
+        folder = tmp_path / str(seed)
+        retriever = build_retriever(backbones, seed=seed)
+        with torch.no_grad():
+            next(p for name, p in retriever.named_parameters() if name in retriever.trainable_names).add_(seed)
+        retriever.save_pretrained(folder)
+        commits.append(hub.put("me/ours", {path.name: path.read_bytes() for path in folder.iterdir()}))
+        texts.append(retriever.embed_text(["two dogs"]))
+    assert (texts[0] - texts[1]).abs().max() > 1e-3
+    found = find_retriever("me/ours", revision=commits[0])
+    torch.testing.assert_close(load_retriever(found, device="cpu").embed_text(["two dogs"]), texts[0])
+    for name, expected in (("me/ours", 1), (f"me/ours@{commits[0]}", 0)):
+        torch.testing.assert_close(load_retriever(name, device="cpu").embed_text(["two dogs"]), texts[expected])
+
+
 def test_what_is_no_retriever_is_refused_by_name(backbones: Path, tmp_path: Path, folder: Path) -> None:
     write_bert(tmp_path / "bert")
     with pytest.raises(CheckpointError, match="bert is a 'bert', which is no retriever that is read here; name a"):

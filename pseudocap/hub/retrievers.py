@@ -45,11 +45,13 @@ def find_retriever(
         source, access["revision"] = row.weights, access["revision"] or row.revision
     elif row is not None and not row.retriever:
         raise CheckpointError(f"{source} is a captioner; search its captions: {text}+SENTENCE_ENCODER")
-    elif row is not None or (URL.match(source) and not source.startswith((HUB_SCHEME, SHIPPED_SCHEME))):
-        return FoundRetriever(kind="ours", source=text, access=access)
+    elif row is not None:
+        return FoundRetriever(kind="ours", source=source, access=access)
+    elif URL.match(source) and not source.startswith((HUB_SCHEME, SHIPPED_SCHEME)):
+        return FoundRetriever(kind="ours", source=text, access={**access, "revision": revision})
     found = _kind(source, access)
     if found == RETRIEVER_TYPE:
-        return FoundRetriever(kind="ours", source=text, access=access)
+        return FoundRetriever(kind="ours", source=source, access=access)
     if found in IMAGE_TEXT:
         return FoundRetriever(kind="image-text", source=source, access=access)
     if found == OPEN_CLIP_FILE:

@@ -60,10 +60,10 @@ def test_scores_are_those_of_the_retrievers_similarities(
     assert (clip.compares_vectors, fine.compares_vectors) == (True, False)
     done: list[tuple[int, int]] = []
     scores, faults = measure_retrievers(
-        {"clip": clip, "fine": fine}, task, batch_size=2, bootstrap=20, dual_softmax=0.1,
+        {"clip": clip, "fine": fine}, task, batch_size=2, bootstrap=20, dual_softmax=0.001,
         progress=lambda *each: done.append(each),
     )  # fmt: skip
-    assert list(scores) == ["clip", "clip, dual softmax 0.1", "fine", "fine, dual softmax 0.1", CHANCE]
+    assert list(scores) == ["clip", "clip, dual softmax 0.001", "fine", "fine, dual softmax 0.001", CHANCE]
     assert list(faults) == ["broken"]
     assert (task.missing, task.texts) == (("gone",), [*TEXTS[:3], "x", *TEXTS[3:]])
     files = [films / name for name in ("a.mp4", "b.mkv", "more/d.mp4")]
@@ -72,6 +72,9 @@ def test_scores_are_those_of_the_retrievers_similarities(
         assert scores[name].forward == retrieval_scores(similarity, [0, 0, 1, 2, 2])
         assert scores[name].backward == retrieval_scores(similarity.T, [{0, 1}, {2}, {3, 4}])
         assert scores[name].forward.intervals
+        revised = retrieval_scores(similarity, [0, 0, 1, 2, 2], dual_softmax=0.001)
+        assert scores[f"{name}, dual softmax 0.001"].forward.ranks.tolist() == revised.ranks.tolist()
+        assert revised.ranks.tolist() != scores[name].forward.ranks.tolist()
     assert done[-1] == (8, 8)
 
 
