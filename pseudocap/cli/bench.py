@@ -1,5 +1,5 @@
 """Measure what the papers claim, one command each: `pseudocap bench regimes | ablation NAME | model N | throughput |
-duplicates A B | retrieval DATA`."""
+search | duplicates A B | retrieval DATA`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pseudocap.cli.bench_duplicates import DUPLICATES
 from pseudocap.cli.bench_model import MODEL
 from pseudocap.cli.bench_regimes import ABLATION, REGIMES_BENCH
 from pseudocap.cli.bench_retrieval import RETRIEVAL
+from pseudocap.cli.bench_search import SEARCH
 from pseudocap.cli.bench_throughput import THROUGHPUT
 
 ACTIONS = {
@@ -18,6 +19,7 @@ ACTIONS = {
     "model": MODEL,
     "retrieval": RETRIEVAL,
     "throughput": THROUGHPUT,
+    "search": SEARCH,
     "duplicates": DUPLICATES,
 }
 

@@ -129,14 +129,15 @@ def file_states(table: Any) -> dict[str, FileState]:
     return {row[0]: FileState(**dict(zip(STATE[1:], row[1:], strict=True))) for row in zip(*columns, strict=True)}
 
 
-def optimise(table: Any, *, approximate: bool, written: bool) -> None:
-    """Make the indices that the rows need, and bring them and the files of the table up to date."""
+def optimise(table: Any, *, approximate: bool, written: bool, limit: int = APPROXIMATE) -> None:
+    """Make the indices that the rows need, and bring them and the files of the table up to date. Above the limit of
+    rows vectors have one in any case."""
     from lancedb.index import FTS, IvfPq
 
     there = {index.columns[0] for index in table.list_indices()}
     if "caption" not in there and table.count_rows("caption <> ''"):
         table.create_index("caption", config=FTS())
-    if "vector" not in there and (approximate or table.count_rows() > APPROXIMATE):
+    if "vector" not in there and (approximate or table.count_rows() > limit):
         try:
             table.create_index("vector", config=IvfPq(distance_type="cosine"))
         except RuntimeError as error:
@@ -167,6 +168,7 @@ class _Films:
     def __init__(self, retriever: FileRetriever[Any], settings: ClipSettings, scratch: Path, batch_size: int) -> None:
         self._retriever, self._settings, self._scratch, self._batch_size = retriever, settings, scratch, batch_size
         self._waiting: list[tuple[EmbeddedFilm, Any]] = []
+        self._absent: dict[str, str] = {}  # why a file could not be fetched
 
     def embedded(self, files: Sequence[str], pool: Pool) -> Iterator[EmbeddedFilm]:
         """Yield the films in their order, each once all of its clips are embedded."""
@@ -201,7 +203,7 @@ class _Films:
         request = requests.popleft()
         yield head
         yield from read_film(request, head, pool)
-        film.error = film.error.replace(request.path, film.file)
+        film.error = self._absent.pop(film.file, film.error.replace(request.path, film.file))
         if "://" in film.file:
             Path(request.path).unlink(missing_ok=True)
 
@@ -212,7 +214,8 @@ class _Films:
         target = self._scratch / f"{number}{Path(file).suffix}"
         try:
             RemotePath(file).fetch(target)
-        except (OSError, DataError):
+        except (OSError, DataError) as error:
+            self._absent[file] = f"{file}: it cannot be fetched: {first_line(error)}"
             target.unlink(missing_ok=True)
         return str(target)
 

@@ -21,10 +21,8 @@ if TYPE_CHECKING:
     from pseudocap.retriever import FileRetriever
 
 FUSED = 100  # hits of each of the two rankings that a hybrid search fuses, at least
-PROBES, REFINED = (
-    64,
-    10,
-)  # partitions of an approximate index that are read; how many times the hits are compared exactly
+PROBES = 32  # partitions of an approximate index that are read
+REFINED = 30  # how many times the hits are candidates, compared exactly
 RETURNED = ["file", "start", "end", "caption", "size", "mark"]
 
 
@@ -122,12 +120,20 @@ class VideoIndex:
             with self._lock:
                 vector = self.retriever.embed_text([query.text.strip()])[0].numpy()
         where = " AND ".join(f"({each})" for each in conditions if each)
-        rows = self._fused(vector, query, where) if query.hybrid else self._nearest(vector, query.top, where)
+        return self._hits(self._fused(vector, query, where)) if query.hybrid else self.nearest(vector, query.top, where)
+
+    def nearest(self, vector: np.ndarray, top: int = TOP, where: str = "") -> list[SearchHit]:
+        """Return the clips whose vectors are nearest to one of length one; `where` is a condition of SQL on the columns
+        of the table."""
+        rows = self._builder(vector, where).select([*RETURNED, "_distance"]).limit(top).to_list()
+        return self._hits(rows)
+
+    def _hits(self, rows: list[dict[str, Any]]) -> list[SearchHit]:
         notes = {row["file"]: note_of(row) for row in rows}
         return [
             SearchHit(
                 file=row["file"], start=row["start"], end=row["end"], caption=row["caption"], note=notes[row["file"]],
-                score=row["_relevance_score"] if query.hybrid else 1 - row["_distance"],
+                score=row.get("_relevance_score", 1 - row.get("_distance", 1.0)),
             )
             for row in rows
         ]  # fmt: skip
@@ -150,10 +156,6 @@ class VideoIndex:
         else:
             search = search.distance_type("dot")  # of vectors of length one the same, and faster
         return search.where(where) if where else search
-
-    def _nearest(self, vector: np.ndarray, top: int, where: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._builder(vector, where).select([*RETURNED, "_distance"]).limit(top).to_list()
-        return found
 
     def _fused(self, vector: np.ndarray, query: SearchQuery, where: str) -> list[dict[str, Any]]:
         """Rank by the vector and by the words of captions, and fuse the two by reciprocal rank."""

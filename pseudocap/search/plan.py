@@ -56,7 +56,11 @@ def plan_index(
     missing = [file for file in known if file not in files and _is_below(file, below) and not _exists(file)]
     for file in files:
         try:
+            file.encode()
             size, mark = stamp_of(file)
+        except UnicodeEncodeError:
+            plan.unreadable[file] = f"{file}: its name is not UTF-8, which an index needs; rename it"
+            continue
         except OSError as error:
             plan.unreadable[file] = f"{file}: it cannot be read: {first_line(error)}"
             continue

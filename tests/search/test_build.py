@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers.colour_retriever import ColourRetriever, index_colours, write_colours
 
 from pseudocap.errors import DataError
@@ -112,6 +113,23 @@ def test_a_broken_file_costs_itself_alone_and_is_named_until_it_is_mended(films:
     broken.write_bytes(whole)
     assert index_colours(out, files_in(films)).failed == {}
     assert len(clips_of(out)) == 10
+
+
+def test_a_name_that_no_table_can_hold_and_vectors_that_are_no_numbers_are_failures(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = Path(os.fsdecode(os.fsencode(films) + b"/\xff.mp4"))
+    odd.write_bytes((films / "a.mp4").read_bytes())
+    retriever = ColourRetriever()
+    monkeypatch.setattr(
+        retriever,
+        "prepare",
+        lambda frames: torch.full((3,), torch.nan if len(frames) == 1 else 1.0, dtype=torch.double),
+    )
+    report = index_colours(tmp_path / "index", [films / "a.mp4", films / "still.jpg", odd], retriever)
+    assert "its name is not UTF-8" in report.failed[str(odd)]
+    assert "vectors of it that are not numbers" in report.failed[str(films / "still.jpg")]
+    assert {name for name, _, _ in clips_of(tmp_path / "index")} <= {"a.mp4"}
 
 
 def test_captions_are_those_of_the_stretch_and_change_without_a_film_being_read(films: Path, tmp_path: Path) -> None:
