@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -18,6 +19,7 @@ from pseudocap.decoding import check_frames
 from pseudocap.errors import ConfigError
 from pseudocap.hub.checkpoint import absolute, check_retriever, moved, require_same
 from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
+from pseudocap.hub.publish import Published, pack_checkpoint, send
 from pseudocap.model.config import VIDEO
 from pseudocap.model.device import pick_device
 from pseudocap.model.encoders.load import load_encoder
@@ -210,6 +212,25 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
             document=self.config.to_dict(),
             beside={RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"},
         )
+
+    def push_to_hub(
+        self,
+        repo: str,
+        *,
+        private: bool = False,
+        revision: str | None = None,
+        license: str | None = None,  # noqa: A002 - the word that the hub's metadata has
+        text: str | None = None,
+        encoder: str | None = None,
+        results: Mapping[str, Any] | None = None,
+        token: str | bool | None = None,
+    ) -> Published:
+        """Publish the towers in one commit of `owner/repo`, as `pseudocap push` does a saved retriever. `text` and
+        `encoder` say where others find a backbone that is a directory here."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder, results=results)
+            parcel = pack_checkpoint(Path(folder), repo, license=license, text=text, encoder=encoder)
+            return send(parcel, private=private, revision=revision, token=token)
 
     def set_preprocess(self, preprocess: Preprocess) -> None:
         """Change the frames that the retriever takes and that `save_pretrained` records."""

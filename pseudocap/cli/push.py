@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--license", str, "ID", "of the adapters, as the hub names it: apache-2.0, mit, ...")
     add_option(parser, "--decoder", str, "NAME", "where others find the decoder, if it is a directory here")
     add_option(parser, "--encoder", str, "NAME", "where others find the encoder, likewise")
+    add_option(parser, "--text", str, "NAME", "where others find a retriever's language model, likewise")
     add_option(parser, "--message", str, "TEXT", "of the commit")
     add_flag(parser, "--dry-run", "print what would be sent, without any request")
     add_flag(parser, "--json", "print the result as JSON")
@@ -28,7 +29,8 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.hub.fetch import CARD_FILE
     from pseudocap.hub.publish import pack_checkpoint, send
 
-    parcel = pack_checkpoint(args.folder, args.repo, license=args.license, decoder=args.decoder, encoder=args.encoder)
+    named = {which: getattr(args, which) for which in ("decoder", "encoder", "text")}
+    parcel = pack_checkpoint(args.folder, args.repo, license=args.license, **named)
     page = parcel.files[CARD_FILE]
     result = {"repo": parcel.repo, "files": parcel.sizes(), "dry_run": args.dry_run}
     if args.dry_run:
@@ -47,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
     _print_files(result["files"])
     print(f"published: {sent.pull_request or sent.url}")
     at = "" if args.revision is None else f"@{args.revision}"
-    print(f"to use it: PseudoCap.from_pretrained({parcel.repo + at!r})")
+    used = "PseudoCap" if "decoder" in parcel.config.backbones else "Retriever"
+    print(f"to use it: {used}.from_pretrained({parcel.repo + at!r})")
     if args.license is None and MARK in _text(page) and "\nlicense:" not in _text(page):
         print("no licence is named, so nobody may use it: publish again with --license (apache-2.0, mit, ...)")
     return 0

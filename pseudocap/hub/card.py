@@ -13,6 +13,7 @@ from typing import Any
 from pseudocap.files.sources import REPO, SHIPPED_SCHEME, resolve_source
 from pseudocap.hub.toys import toy_notice
 from pseudocap.model.config import Backbone, PseudoCapConfig
+from pseudocap.model.retrieval_config import RetrieverConfig
 from pseudocap.regimes.table import BY_CLASS, REGIMES
 
 MARK = "<!-- pseudocap writes this page anew at every save; delete this line to keep a text of your own -->"
@@ -40,6 +41,16 @@ model = PseudoCap.from_pretrained("{name}")
 print(model.caption("clip.mp4"))
 ```"""
 
+RETRIEVER_WHAT = (
+    "Finds videos and images by text. These are the towers only, for Pseudocap; the networks that they read are not in "
+    "this repo, and are compared with what is recorded here before anything is embedded."
+)
+RETRIEVER_USE = """\
+```bash
+pseudocap index videos/ --retriever {name} --out index/
+pseudocap search "a dog runs on a beach" --index index/
+```"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class About:
@@ -57,7 +68,7 @@ def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About 
     from huggingface_hub import ModelCardData
 
     title = about.name or "a video captioner"
-    sources = [each.source for each in config.backbones.values() if not each.source.startswith(SHIPPED_SCHEME)]
+    sources = [each.source for each in config.backbones.values() if not is_shipped(each)]
     named = " " in (about.license or "")  # no identifier that the hub knows
     data = ModelCardData(
         language="en",
@@ -77,6 +88,35 @@ def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About 
     lines += ["## Data", "", *_data(results), "", "## Limits and biases", "", LIMITS, ""]
     lines += ["## Licence", "", terms, BACKBONES, ""]
     return "\n".join(lines)
+
+
+def retriever_card(config: RetrieverConfig, results: Mapping[str, Any], about: About = UNKNOWN) -> str:
+    """Return the complete page of a retriever."""
+    from huggingface_hub import ModelCardData
+
+    title = about.name or "a video retriever"
+    sources = [resolve_source(each.source) for each in config.backbones.values() if not is_shipped(each)]
+    data = ModelCardData(
+        license=about.license,
+        library_name="pseudocap",
+        pipeline_tag="feature-extraction",
+        tags=["video-text-retrieval", f"similarity-{config.similarity}"],
+        base_model=[source for source in sources if REPO.fullmatch(source)] or None,
+        model_name=title,
+    )
+    size, terms = config.preprocess, about.license or "Whoever published these weights named no licence."
+    name = about.name or "DIRECTORY"
+    lines = ["---", data.to_yaml(), "---", "", MARK, "", f"# {title}", "", RETRIEVER_WHAT, "", "| | |", "|---|---|"]
+    lines += [f"| {which} | {_backbone(backbone)} |" for which, backbone in config.backbones.items()]
+    lines += [f"| vectors | {config.dim} values, {config.similarity} similarity |"]
+    lines += [f"| sees | {size.frames} frames of {size.size} x {size.size} pixels, {config.clips} clips of a file |"]
+    lines += ["", "## How to use it", "", RETRIEVER_USE.format(name=name), "", "## Scores", "", *_scores(results), ""]
+    lines += ["## Data", "", *_data(results), "", "## Licence", "", terms, BACKBONES, ""]
+    return "\n".join(lines)
+
+
+def is_shipped(backbone: Backbone) -> bool:
+    return backbone.source.startswith(SHIPPED_SCHEME)
 
 
 def may_write(card: Path) -> bool:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.files.sources import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, read_json, resolve_source
-from pseudocap.hub.card import About, card_text, may_write
-from pseudocap.hub.checkpoint import existing, read_config
+from pseudocap.hub.card import About, card_text, may_write, retriever_card
+from pseudocap.hub.checkpoint import existing, read_config, read_retriever_config
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, MODEL_TYPE, RESULTS_FILE, WEIGHTS_FILE
 from pseudocap.model.config import RESAMPLER, Backbone, PseudoCapConfig
+from pseudocap.model.retrieval_config import MODEL_TYPE as RETRIEVER_TYPE
+from pseudocap.model.retrieval_config import RetrieverConfig
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -32,7 +34,7 @@ class Parcel:
 
     repo: str
     files: Mapping[str, bytes | Path]
-    config: PseudoCapConfig
+    config: PseudoCapConfig | RetrieverConfig
 
     def sizes(self) -> dict[str, int]:
         return {
@@ -56,12 +58,15 @@ def pack_checkpoint(
     license: str | None = None,  # noqa: A002 - the word that the hub's metadata has
     decoder: str | None = None,
     encoder: str | None = None,
+    text: str | None = None,
 ) -> Parcel:
     """Check a checkpoint and prepare what would be sent of it. Makes no request and changes nothing."""
     name = repo.removeprefix(HUB_SCHEME)
     if not REPO.fullmatch(name):
         raise ConfigError(f"{repo!r} is no repo to publish in; write owner/name")
-    config = _renamed(read_config(folder), {"decoder": decoder, "encoder": encoder})
+    is_retriever = read_json(existing(folder / CONFIG_FILE)).get("model_type") == RETRIEVER_TYPE
+    recorded = read_retriever_config(folder) if is_retriever else read_config(folder)
+    config = _renamed(recorded, {"decoder": decoder, "encoder": encoder, "text": text})
     _check_weights(existing(folder / WEIGHTS_FILE), config)
     results = read_results(folder)
     if license is None and results.get("license") is not None:
@@ -97,7 +102,8 @@ def send(
             _make_repo(api, parcel.repo, private=private)
             if revision not in (None, TRUNK):
                 api.create_branch(parcel.repo, branch=str(revision), exist_ok=True)
-        _refuse_foreign(api, parcel.repo, None if pull_request else revision)
+        own = str(parcel.config.to_dict()["model_type"])
+        _refuse_foreign(api, parcel.repo, None if pull_request else revision, own)
         commit = api.create_commit(
             parcel.repo,
             [CommitOperationAdd(name, content) for name, content in parcel.files.items()],
@@ -118,7 +124,7 @@ def read_results(folder: Path) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
-def homeless(config: PseudoCapConfig) -> list[str]:
+def homeless(config: PseudoCapConfig | RetrieverConfig) -> list[str]:
     """Return which of the backbones are named by a directory of this machine, which nobody else has."""
     return [which for which, backbone in config.backbones.items() if not _is_known_elsewhere(backbone)]
 
@@ -129,11 +135,14 @@ def _is_known_elsewhere(backbone: Backbone) -> bool:
     return bool(REPO.fullmatch(resolve_source(backbone.source))) and not Path(backbone.source).is_dir()
 
 
-def _renamed(config: PseudoCapConfig, names: Mapping[str, str | None]) -> PseudoCapConfig:
+def _renamed(
+    config: PseudoCapConfig | RetrieverConfig, names: Mapping[str, str | None]
+) -> PseudoCapConfig | RetrieverConfig:
     for which, name in names.items():
         if name is not None:
             if which not in config.backbones:
-                raise ConfigError(f"{_flag(which)} {name!r}: the captioner has no {which.replace('_', ' ')}")
+                kind = "captioner" if isinstance(config, PseudoCapConfig) else "retriever"
+                raise ConfigError(f"{_flag(which)} {name!r}: the {kind} has no {which.replace('_', ' ')}")
             backbone = replace(config.backbones[which], source=name, revision=None)
             if not _is_known_elsewhere(backbone):
                 raise ConfigError(f"{_flag(which)} {name!r} must be a repo (owner/name) or what the package ships")
@@ -154,9 +163,9 @@ def _flag(which: str) -> str:
     return f"--{which.replace('_', '-')}"
 
 
-def _check_weights(path: Path, config: PseudoCapConfig) -> None:
-    """Check that these are all adapters of this config (and resampler) and nothing else: no frozen weight leaves by
-    mistake."""
+def _check_weights(path: Path, config: PseudoCapConfig | RetrieverConfig) -> None:
+    """Check that these are all adapters (and resampler), or towers, of this config and nothing else: no frozen weight
+    leaves by mistake."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -164,19 +173,24 @@ def _check_weights(path: Path, config: PseudoCapConfig) -> None:
             names = list(file.keys())
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or incomplete: {first_line(error)}; save it again") from error
-    parts = {str(layer) for layer in config.adapter_layers}
-    if config.attention == RESAMPLER:
-        parts.add(RESAMPLER)
+    if isinstance(config, RetrieverConfig):
+        parts = {"text_tower", "media_tower", "join", "log_temperature"}
+        parts |= set() if config.text_frozen_below is None else {"text"}
+    else:
+        parts = {str(layer) for layer in config.adapter_layers}
+        parts |= {RESAMPLER} if config.attention == RESAMPLER else set()
     foreign = sorted(name for name in names if name.partition(".")[0] not in parts)
     if foreign or not names:
         raise CheckpointError(
             f"{path} holds {f'{foreign[0]!r}, which is' if foreign else 'nothing, which is'} no adapter's: only "
-            "adapters are published"
+            "adapters and towers are published"
         )
 
 
-def _page(config: PseudoCapConfig, results: Mapping[str, Any], about: About) -> bytes:
+def _page(config: PseudoCapConfig | RetrieverConfig, results: Mapping[str, Any], about: About) -> bytes:
     try:
+        if isinstance(config, RetrieverConfig):
+            return retriever_card(config, results, about).encode()
         return card_text(config, results, about).encode()
     except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
         raise CheckpointError(
@@ -197,7 +211,7 @@ def _make_repo(api: HfApi, repo: str, *, private: bool) -> None:
         )
 
 
-def _refuse_foreign(api: HfApi, repo: str, revision: str | None) -> None:
+def _refuse_foreign(api: HfApi, repo: str, revision: str | None, own: str) -> None:
     """Refuse to publish over another model: a checkpoint may replace only one of its own kind."""
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
@@ -208,9 +222,10 @@ def _refuse_foreign(api: HfApi, repo: str, revision: str | None) -> None:
     except ValueError:
         there = None
     kind = there.get("model_type") if isinstance(there, dict) else there
-    if kind != MODEL_TYPE:
+    if kind != own:
+        what = "captioner" if own == MODEL_TYPE else "retriever"
         raise CheckpointError(
-            f"{repo} holds a {kind!r}, which a captioner must not overwrite; nothing was sent: name another repo"
+            f"{repo} holds a {kind!r}, which a {what} must not overwrite; nothing was sent: name another repo"
         )
 
 

@@ -113,6 +113,11 @@ class RetrieverConfig:
         """Return every network that was loaded, by the option that names it."""
         return {"text": self.text, "encoder": self.encoder}
 
+    def with_backbones(self, **changed: Backbone) -> RetrieverConfig:
+        """Return the same config with some of its `backbones` replaced, by their names there."""
+        found = {**self.backbones, **changed}
+        return dataclasses.replace(self, text=found["text"], encoders={VIDEO: found["encoder"]})
+
     def to_dict(self) -> dict[str, Any]:
         return {"model_type": MODEL_TYPE, "format": FORMAT, **dataclasses.asdict(self)}
 

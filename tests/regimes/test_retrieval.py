@@ -82,7 +82,7 @@ def test_the_loss_falls_and_recall_rises_on_a_small_world(
     assert results["scores"]["rsum"] == module.scores["rsum"]
     films = [world / row["video"] for row in rows]
     again = Retriever.from_pretrained(tmp_path / "last", device="cpu")
-    assert torch.equal(again.embed_text(["a red square"]), module.model.cpu().eval().embed_text(["a red square"]))
+    torch.testing.assert_close(again.embed_text(["a red"]), module.model.cpu().eval().embed_text(["a red"]))
     found = again.similarity([row["caption"][0] for row in rows], films).argmax(dim=1)
     assert [int(film) // 2 for film in found] == [number // 2 for number in range(8)], "the colours at least"
 
