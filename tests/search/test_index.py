@@ -13,8 +13,10 @@ from helpers.colour_retriever import ColourRetriever, index_colours, write_colou
 
 from pseudocap.errors import DataError, InputError
 from pseudocap.search import VideoIndex
+from pseudocap.search.build import optimise
 from pseudocap.search.index import SearchHit
 from pseudocap.search.query import SearchQuery
+from pseudocap.search.table import open_table
 from pseudocap.types import TimedCaption
 from pseudocap.video.picture import jpeg
 
@@ -116,17 +118,21 @@ def test_hybrid_fuses_the_ranks_of_colours_and_words(index: VideoIndex) -> None:
     assert set(found(index.search("white meadow", hybrid=True, file="a.mp4"))) == {
         ("a.mp4", 0.0), ("a.mp4", 2.0), ("a.mp4", 4.0)
     }  # fmt: skip
+    assert index.search("white meadow", hybrid=True, top=2) == hybrid[:2]
     index.search('a "quoted" AND (odd: query*', hybrid=True)
 
 
-def test_an_approximate_index_finds_the_same(tmp_path: Path) -> None:
+def test_above_a_number_of_clips_an_approximate_index_finds_the_same(tmp_path: Path) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     for number in range(60):
         write_colours(folder / f"{number:02d}.mp4", *("red", "green", "blue", "white", "red"))
-    index_colours(tmp_path / "index", sorted(folder.iterdir()), approximate=True)
+    index_colours(tmp_path / "index", sorted(folder.iterdir()))
+    for limit in (300, 299):
+        optimise(open_table(tmp_path / "index"), approximate=False, written=False, limit=limit)
+        indices = open_table(tmp_path / "index").list_indices()
+        assert [each.index_type for each in indices] == (["IvfPq"] if limit < 300 else [])
     index = VideoIndex.open(tmp_path / "index", retriever=ColourRetriever())
-    assert "vector" in index._indexed
     hits = index.search("blue", top=60)
     assert {hit.start for hit in hits} == {4.0}
     assert hits[0].score == pytest.approx(1.0, abs=0.01)
