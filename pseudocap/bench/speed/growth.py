@@ -27,8 +27,8 @@ from pseudocap.bench.speed.measure import parser_of, peak_memory, run_apart
 Make = Callable[[Path, int], Callable[[], object]]
 CLIPS_OF_A_FILM = 10
 CLIP_SECONDS = 8
-FILM_FPS, SHOTS_FPS = 5, 25
-SHOT_SECONDS = 2
+FILM_FPS = 5
+SHOT_SECONDS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,17 +47,17 @@ class Size:
     peak_mib: float
 
 
-def write_film(path: Path, seconds: int, *, rate: int = FILM_FPS, shot_seconds: int | None = None) -> None:
+def write_film(path: Path, seconds: int, *, shot_seconds: int | None = None) -> None:
     """Write a film of a small picture that slides round and round, another one in each shot."""
     import numpy as np
 
     from pseudocap.video.writer import write_video
 
-    shot = rate * (shot_seconds or seconds)
-    pictures = np.random.default_rng(0).integers(0, 255, (min(8, -(-seconds * rate // shot)), 6, 8, 3), dtype=np.uint8)
+    frames, shot = seconds * FILM_FPS, FILM_FPS * (shot_seconds or seconds)
+    pictures = np.random.default_rng(0).integers(0, 255, (min(8, -(-frames // shot)), 6, 8, 3), dtype=np.uint8)
     pictures = pictures.repeat(8, 1).repeat(8, 2)
-    frames = (np.roll(pictures[number // shot % len(pictures)], number, axis=1) for number in range(seconds * rate))
-    write_video(path, frames, rate=rate, options={"x264-params": "keyint=20", "preset": "ultrafast"})
+    moved = (np.roll(pictures[number // shot % len(pictures)], number, axis=1) for number in range(frames))
+    write_video(path, moved, rate=FILM_FPS, options={"x264-params": "keyint=20", "preset": "ultrafast"})
 
 
 def grow_clips(folder: Path, size: int) -> Callable[[], object]:
@@ -115,12 +115,12 @@ def grow_references(folder: Path, size: int) -> Callable[[], object]:
 
 
 def grow_cuts(folder: Path, size: int, *, detector: str) -> Callable[[], object]:
-    """Find the cuts of a film with a cut every two seconds, at 25 frames a second."""
+    """Find the cuts of a film with a cut every four seconds."""
     from pseudocap.video.cut_detectors import cut_detector
     from pseudocap.video.shots import find_cuts
 
     film = folder / f"{size}.mp4"
-    write_film(film, size, rate=SHOTS_FPS, shot_seconds=SHOT_SECONDS)
+    write_film(film, size, shot_seconds=SHOT_SECONDS)
     return lambda: sum(1 for _ in find_cuts(film, cut_detector(detector), threads=1))
 
 
@@ -129,7 +129,7 @@ PARTS = {
     "length": Growth(unit="seconds of film", sizes=(10, 60, 600, 3_600, 7_200), make=grow_length),
     "frames": Growth(unit="frames", sizes=(1, 8, 32, 96), make=grow_frames),
     "cuts": Growth(unit="seconds of film", sizes=(60, 600, 3_600, 7_200), make=partial(grow_cuts, detector="content")),
-    "transnetv2": Growth(unit="seconds of film", sizes=(10, 60, 600), make=partial(grow_cuts, detector="transnetv2")),
+    "transnetv2": Growth(unit="seconds of film", sizes=(10, 60, 300), make=partial(grow_cuts, detector="transnetv2")),
     "references": Growth(unit="references a caption", sizes=(1, 5, 20, 50), make=grow_references),
 }
 

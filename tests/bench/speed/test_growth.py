@@ -35,8 +35,8 @@ def test_a_film_is_as_long_as_asked(tmp_path: Path, seconds: int) -> None:
 
 
 def test_shots_of_a_film_differ_and_their_cuts_are_found(tmp_path: Path) -> None:
-    write_film(tmp_path / "film.mp4", 7, rate=25, shot_seconds=2)
-    assert list(find_cuts(tmp_path / "film.mp4", ContentCuts(), threads=1)) == pytest.approx([2.0, 4.0, 6.0])
+    write_film(tmp_path / "film.mp4", 14, shot_seconds=4)
+    assert list(find_cuts(tmp_path / "film.mp4", ContentCuts(), threads=1)) == pytest.approx([4.0, 8.0, 12.0])
 
 
 def test_every_part_grows_by_its_sizes() -> None:
