@@ -90,7 +90,7 @@ def _ours(place: Path, vectors: np.ndarray, *, approximate: bool) -> Callable[[]
 
 
 def _faiss(vectors: np.ndarray, *, approximate: bool) -> Callable[[], Search]:
-    """Make an index of faiss in memory, of as many partitions, parts and probes as ours, its hits compared exactly."""
+    """Make an index of faiss in memory, of as many parts and probes as ours, its hits compared exactly."""
     import faiss
 
     clips, dim = vectors.shape
