@@ -34,10 +34,10 @@ from pseudocap.video.reader import Frames
 from pseudocap.video.tensors import batched, distinct_frames, pad_clips, read_file
 from pseudocap.video.transforms import eval_tensor
 
-Seen = TypeVar("Seen")  # a clip as a retriever takes it
+Prepared = TypeVar("Prepared")  # a clip as a retriever takes it
 
 
-class FileRetriever(ABC, Generic[Seen]):
+class FileRetriever(ABC, Generic[Prepared]):
     """Embed texts, files and clips: float32 vectors [N,D] of length one, on the CPU.
 
     How many frames of a clip are decoded, what is made of them, and the vectors of a batch are the retriever's own.
@@ -58,11 +58,11 @@ class FileRetriever(ABC, Generic[Seen]):
         """Return how many frames of a clip are decoded; `num_frames` goes before the retriever's own number."""
 
     @abstractmethod
-    def prepare(self, frames: Frames) -> Seen:
+    def prepare(self, frames: Frames) -> Prepared:
         """Make of a clip's frames what `embed_clips` takes; a still clip has one."""
 
     @abstractmethod
-    def embed_clips(self, clips: Sequence[Seen]) -> torch.Tensor:
+    def embed_clips(self, clips: Sequence[Prepared]) -> torch.Tensor:
         """Embed clips of any lengths as one batch."""
 
     @abstractmethod
@@ -84,9 +84,9 @@ class FileRetriever(ABC, Generic[Seen]):
         """Return whose crop of a frame is all that `prepare` uses of it; None where it may use every pixel."""
         return None
 
-    def see(
+    def decode(
         self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
-    ) -> Seen:
+    ) -> Prepared:
         """Decode a file, or these seconds of it, into what `embed_clips` takes."""
         with open_video(file) as video:
             frames = video.frames_evenly(self.frames_of(num_frames), start=start, end=end)
@@ -97,7 +97,7 @@ class FileRetriever(ABC, Generic[Seen]):
     ) -> torch.Tensor:
         """Embed a file, video or image, or each of a list of files; frames are spread evenly over the entire file."""
         files = [video] if isinstance(video, str | Path) else list(video)
-        seen = (self.see(file, num_frames=num_frames) for file in files)
+        seen = (self.decode(file, num_frames=num_frames) for file in files)
         vectors = [self.embed_clips(batch) for batch in batched(seen, batch_size)]
         return torch.cat(vectors) if vectors else torch.zeros(0, self.dim)
 

@@ -120,10 +120,10 @@ def _public(name: str) -> str:
 def _command(args: argparse.Namespace, short: str) -> str:
     from pseudocap.data.corpora.named import NamedCorpus
 
-    shown = {**vars(args), "name": short, "retriever": [_public(name) for name in args.retriever]}
+    public = {**vars(args), "name": short, "retriever": [_public(name) for name in args.retriever]}
     if args.trained_on is not None:
-        shown["trained_on"] = NamedCorpus.of(args.trained_on).short
-    return command(argparse.Namespace(**shown))
+        public["trained_on"] = NamedCorpus.of(args.trained_on).short
+    return command(argparse.Namespace(**public))
 
 
 RETRIEVAL = Subcommand(

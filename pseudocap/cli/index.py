@@ -20,6 +20,7 @@ from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.cli.shots import add_shot_options, read_cuts
 from pseudocap.errors import ConfigError, DataError, Interrupted, first_line
 from pseudocap.files.remote import RemotePath, any_path
+from pseudocap.hub.checkpoint import absolute
 from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MIN_SECONDS, VIDEO_EXTENSIONS, TimedCaption
 
 if TYPE_CHECKING:
@@ -107,12 +108,12 @@ def _clips(args: argparse.Namespace, before: IndexManifest | None) -> dict[str, 
 
 
 def _retriever_name(args: argparse.Namespace, before: IndexManifest | None) -> str:
-    """Return the name that an index keeps: a folder's is good from everywhere."""
+    """Return the name that an index keeps: of folders the full paths."""
     if args.retriever is None and before is None:
         raise ConfigError(f"{args.out} is a new index: name what embeds its clips and texts with --retriever")
     name: str = args.retriever or (before.retriever if before else "")
-    folder = Path(name).expanduser()
-    return str(folder.resolve()) if folder.exists() else name
+    parts = [name] if Path(name).expanduser().exists() else name.split("+")  # CAPTIONER+SENTENCE_ENCODER
+    return "+".join(map(absolute, parts))
 
 
 def find_files(words: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -124,7 +124,7 @@ def _embed(
         for row in rows:
             try:
                 path = task.paths[row.id]
-                seen[row.id] = retriever.see(path, num_frames=num_frames, start=row.start or 0.0, end=row.end)
+                seen[row.id] = retriever.decode(path, num_frames=num_frames, start=row.start or 0.0, end=row.end)
             except DecodeError as error:
                 faults[row.id] = str(error)
         if seen and retriever.compares_vectors:

@@ -260,6 +260,8 @@ class _Writer:
             rows = self.table.search().where(of_files([file])).limit(None).to_arrow()
             times = list(zip(rows["start"].to_pylist(), rows["end"].to_pylist(), strict=True))
             columns = {**self._columns(file, times, plan.states[file]), "vector": rows["vector"]}
+            if rows["vector"].null_count:  # of a file without clips: no search is to find its row
+                columns["caption"] = [""]
             self._replace(pyarrow.table(columns, schema=self.schema), [file])
         self.written = bool(plan.moved or plan.touched or plan.gone or plan.recaptioned)
 

@@ -44,21 +44,20 @@ class VideoIndex:
 
     def __init__(
         self,
-        place: AnyPath,
+        address: AnyPath,
         manifest: IndexManifest,
         retriever: FileRetriever[Any] | str | None,
         **loading: Any,
     ) -> None:
-        self.place, self.manifest = place, manifest
-        self._table = open_table(place)
+        self.address, self.manifest = address, manifest
+        self._table = open_table(address)
         self._named, self._loading, self._lock = retriever, loading, Lock()
         self._retriever: FileRetriever[Any] | None = None
-        self._indexed = {index.columns[0] for index in self._table.list_indices()}
 
     @classmethod
     def open(
         cls,
-        place: str | Path,
+        address: str | Path,
         *,
         retriever: FileRetriever[Any] | str | None = None,
         device: str = "auto",
@@ -66,7 +65,7 @@ class VideoIndex:
     ) -> VideoIndex:
         """Open an index by its folder or address. Its retriever is loaded at the first text, by the name that the index
         has of it, or is the one that is given: by another name, or as it is."""
-        home = any_path(place)
+        home = any_path(address)
         return cls(home, require_manifest(home), retriever, device=device, checkpoints=checkpoints)
 
     def __len__(self) -> int:
@@ -116,7 +115,7 @@ class VideoIndex:
             vector, itself = self._vector_like(query)
             conditions.append(itself)
         else:
-            self.manifest.require_text(self.place)
+            self.manifest.require_text(self.address)
             with self._lock:
                 vector = self.retriever.embed_text([query.text.strip()])[0].numpy()
         where = " AND ".join(f"({each})" for each in conditions if each)
@@ -145,9 +144,14 @@ class VideoIndex:
             named = self._named or self.manifest.retriever
             loaded = load_named(named, **self._loading) if isinstance(named, str) else named
             name = named if isinstance(named, str) else type(named).__name__
-            require_retriever(self.place, self.manifest, loaded.identity, name)
+            require_retriever(self.address, self.manifest, loaded.identity, name)
             self._retriever = loaded
         return self._retriever
+
+    @property
+    def _indexed(self) -> set[str]:
+        """Return the columns that have an index, those that another run has made since among them."""
+        return {index.columns[0] for index in self._table.list_indices()}
 
     def _builder(self, vector: np.ndarray, where: str) -> Any:
         search = self._table.search(vector, query_type="vector", vector_column_name="vector")
@@ -194,7 +198,6 @@ class VideoIndex:
     def _embedded(self, file: str, at: float | None) -> np.ndarray:
         """Embed a file, or the clip around a second of it."""
         from pseudocap.video.decode import open_video
-        from pseudocap.video.tensors import distinct_frames
 
         if "://" in file:
             raise InputError(f"{file} is not in the index as it is now; name a file of this machine, or index it again")
@@ -202,12 +205,11 @@ class VideoIndex:
             length = video.info.duration
             if at is not None and at > length:
                 raise InputError(f"{file} has no second {at:g}: it lasts {length:.1f} s")
-            half = self.manifest.clip_seconds / 2
-            start = 0.0 if at is None else max(0.0, min(at - half, length - 2 * half))
-            end = length if at is None else min(length, start + 2 * half)
-            retriever = self.retriever
-            frames = distinct_frames(video.frames_evenly(self.manifest.frames, start=start, end=end))
-        vector: np.ndarray = retriever.embed_clips([retriever.prepare(frames)])[0].numpy()
+        half = self.manifest.clip_seconds / 2
+        start = 0.0 if at is None else max(0.0, min(at - half, length - 2 * half))
+        end = length if at is None else min(length, start + 2 * half)
+        clip = self.retriever.decode(file, num_frames=self.manifest.frames, start=start, end=end)
+        vector: np.ndarray = self.retriever.embed_clips([clip])[0].numpy()
         return vector
 
 

@@ -37,15 +37,15 @@ def _hit(hit: SearchHit) -> str:
     picture = _picture(hit)
     if hit.end > hit.start:
         source = hit.file if "://" in hit.file else Path(hit.file).absolute().as_uri()
-        shown = (
+        player = (
             f'<video preload="none" muted playsinline poster="{picture}" data-start="{hit.start:.3f}" '
             f'data-end="{hit.end:.3f}" src="{escape(source)}#t={hit.start:.3f}"></video>'
         )
     else:
-        shown = f'<img class="still" alt="" src="{picture}">'
+        player = f'<img class="still" alt="" src="{picture}">'
     about = ", ".join(filter(None, (Path(hit.file).name, stretch(hit), f"{hit.score:.3f}")))
     return (
-        f'<li>{shown}<div><p>{escape(hit.caption)}</p><p class="about" title="{escape(hit.file)}">{escape(about)}</p>'
+        f'<li>{player}<div><p>{escape(hit.caption)}</p><p class="about" title="{escape(hit.file)}">{escape(about)}</p>'
         f'<p class="note">{escape(hit.note)}</p></div></li>'
     )
 

@@ -79,7 +79,7 @@ def plan_index(
             plan.changed.append(file)
         else:
             plan.states[file] = before
-            if (now := captioned(file)) not in (None, before.captioned) and not before.error:
+            if (now := captioned(file)) not in (None, before.captioned):
                 plan.states[file] = replace(before, captioned=now or "")
                 plan.recaptioned.append(file)
             elif file not in plan.moved.values():

@@ -49,8 +49,9 @@ class SearchQuery:
     def condition(self) -> str:
         """Return the filters as a condition of SQL; nothing where all clips may be found."""
         parts = [] if not self.file else [f"regexp_like(file, {sql_text(_regex(self.file))})"]
-        parts += [] if self.after is None else [f'greatest("end", start + 0.001) > {self.after!r}']  # a still: no time
-        parts += [] if self.before is None else [f"start < {self.before!r}"]
+        # A still lasts no time.
+        parts += [] if self.after is None else [f'greatest("end", start + 0.001) > {float(self.after)!r}']
+        parts += [] if self.before is None else [f"start < {float(self.before)!r}"]
         parts += [] if not self.caption else [f"contains(lower(caption), {sql_text(self.caption.lower())})"]
         return " AND ".join(parts)
 

@@ -11,12 +11,10 @@ from pseudocap.errors import DecodeError, first_line
 from pseudocap.types import Clip, Preprocess
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
-from pseudocap.video.parts import DecodedPart, decode_part
+from pseudocap.video.parts import CRASHED, DecodedPart, decode_part
 from pseudocap.video.reader import VideoInfo
 from pseudocap.video.shots import CutDetector, shot_clips
 from pseudocap.workers import Pool
-
-CRASHED = "decoding it crashes FFmpeg: the file is damaged, or made to do so"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

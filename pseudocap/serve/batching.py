@@ -24,12 +24,11 @@ from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError
 from pseudocap.serve.parts import ClipLengths, PartRequest, read_part
 from pseudocap.types import FileCaptions, TimedCaption
-from pseudocap.video.parts import DecodedPart
+from pseudocap.video.parts import CRASHED, DecodedPart
 from pseudocap.video.reader import Frames
 from pseudocap.video.subtitles import merge_equal
 from pseudocap.workers import AHEAD, CrashError, Future, Job, Pool
 
-CRASHED = "decoding it crashes FFmpeg: the file is damaged, or made to do so"
 POLL = 0.05  # seconds: how often jobs are looked at that were started anew after a crash
 STOPPED = "the captioner has stopped, and takes no more files: start the service again; its log has the reason"
 HELD = 4  # batches of decoded clips in memory, before files wait to be decoded

@@ -11,6 +11,8 @@ from pseudocap.video.reader import Frames, VideoReader
 from pseudocap.video.tensors import distinct_frames
 from pseudocap.video.transforms import eval_pixels
 
+CRASHED = "decoding it crashes FFmpeg: the file is damaged, or made to do so"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodedPart:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 from helpers.clip_models import write_image_text
 from helpers.colour_retriever import write_colours
 
-from pseudocap.cli.index import find_files, read_captions
+from pseudocap.cli.index import _retriever_name, find_files, read_captions
 from pseudocap.cli.main import main
 from pseudocap.cli.search import near
 from pseudocap.rows import row_line
@@ -123,6 +124,8 @@ def test_words_name_files_and_the_folders_below_which_others_are_gone(
     a, b, c = (str(films / name) for name in ("a.mp4", "b.mp4", "more/c.mp4"))
     assert find_files(["films"]) == ([a, b, c], [str(films)])
     assert find_files(["films/*.mp4", "films/b.mp4"]) == ([a, b], [str(films), b])
+    named = Namespace(retriever="clip+clip", out="new")
+    assert _retriever_name(named, None) == f"{world / 'clip'}+{world / 'clip'}"
     assert read_captions(world / "captions.jsonl").keys() == {a, c}
     assert (near(a), near("/elsewhere/a.mp4"), near("s3://b/a.mp4")) == (
         "films/a.mp4", "/elsewhere/a.mp4", "s3://b/a.mp4"

@@ -95,7 +95,7 @@ def test_stretches_of_a_video_are_searched_by_their_own_frames(
 
     measure_retrievers({"clip": Watched()}, task, num_frames=3, bootstrap=0)
     for found, (start, end) in zip(seen, ((0, 2), (8, 11)), strict=True):
-        torch.testing.assert_close(found, clip.see(films / "a.mp4", num_frames=3, start=start, end=end))
+        torch.testing.assert_close(found, clip.decode(films / "a.mp4", num_frames=3, start=start, end=end))
     assert (seen[0] - seen[1]).abs().max() > 0.1
     with pytest.raises(DataError, match="some rows are stretches of a video, and this retriever compares files"):
         measure_retrievers({"fine": build_retriever(backbones, similarity="fine")}, task)

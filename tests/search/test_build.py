@@ -18,7 +18,7 @@ from helpers.colour_retriever import ColourRetriever, index_colours, write_colou
 from pseudocap.errors import DataError
 from pseudocap.files.lock import locked
 from pseudocap.search import build
-from pseudocap.search.build import caption_of
+from pseudocap.search.build import IndexReport, caption_of
 from pseudocap.search.table import open_table
 from pseudocap.types import TimedCaption
 from pseudocap.video.picture import jpeg
@@ -148,6 +148,22 @@ def test_captions_are_those_of_the_stretch_and_change_without_a_film_being_read(
     report = index_colours(out, files_in(films), retriever, captions=given("a red film"))
     assert captions() == {0.0: "a red film", 2.0: "blue", 4.0: "blue"}
     assert (report.recaptioned, retriever.embedded, len(clips_of(out))) == (1, 7, 7)
+
+
+def test_a_damaged_file_has_new_captions_as_well(films: Path, tmp_path: Path) -> None:
+    out, cut, broken = tmp_path / "index", str(films / "b.mp4"), films / "broken.mp4"
+    broken.write_bytes(b"no film")
+
+    def index(text: str) -> IndexReport:
+        captions = {file: [TimedCaption(start=0, end=2, text=text)] for file in (cut, str(broken))}
+        return index_colours(out, [cut, broken], captions=captions)
+
+    index("white")
+    open_table(out).update(where=f"file = '{cut}'", values={"error": "its end is missing"})
+    report = index("a white film")
+    assert (report.recaptioned, set(report.failed)) == (2, {cut, str(broken)})
+    captions = {row["file"]: row["caption"] for row in open_table(out).search().to_list()}
+    assert captions == {cut: "a white film", str(broken): ""}
 
 
 def test_a_caption_of_all_of_a_file_stands_where_no_stretch_has_one() -> None:

@@ -76,6 +76,7 @@ def test_hits_are_those_of_an_exact_comparison_in_its_order(index: VideoIndex, f
         ({"file": "it's*"}, {("it's.mkv", 0.0), ("it's.mkv", 2.0)}),
         ({"file": "4"}, set()),
         ({"after": 4}, {("a.mp4", 4.0)}),
+        ({"after": np.float64(2), "before": np.float32(4)}, {("a.mp4", 2.0), ("b [1].mp4", 2.0), ("it's.mkv", 2.0)}),
         ({"after": 2, "before": 4}, {("a.mp4", 2.0), ("b [1].mp4", 2.0), ("it's.mkv", 2.0)}),
         (
             {"before": 1, "file": "films*/*"},
@@ -155,8 +156,10 @@ def test_what_another_run_adds_is_found_by_an_open_index(tmp_path: Path) -> None
     index_colours(tmp_path / "index", [red])
     index = VideoIndex.open(tmp_path / "index", retriever=ColourRetriever())
     assert found(index.search("blue")) == [("red.mp4", 0.0)]
-    index_colours(tmp_path / "index", [red, blue])
+    captions = {str(red): [TimedCaption(start=0, end=2, text="a fire engine")]}
+    index_colours(tmp_path / "index", [red, blue], captions=captions)
     assert found(index.search("blue", top=1)) == [("blue.mp4", 0.0)]
+    assert found(index.search("a fire engine", hybrid=True, caption="fire")) == [("red.mp4", 0.0)]
 
 
 @pytest.mark.parametrize(
