@@ -22,7 +22,7 @@ from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
 from pseudocap.captioner import FileCaptioner, PseudoCap
 from pseudocap.decoding import FileDecoding, check_frames
-from pseudocap.errors import CheckpointError, InputError
+from pseudocap.errors import CheckpointError
 from pseudocap.external import ExternalCaptioner, load
 from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import find_file, read_json, resolve_source
@@ -31,7 +31,7 @@ from pseudocap.hub.retrievers import FoundRetriever, find_retriever
 from pseudocap.model.decoders.load import tokenizer_hash
 from pseudocap.model.device import pick_device
 from pseudocap.model.open_clip import read_open_clip
-from pseudocap.model.text_towers import TextTower, load_text_tower
+from pseudocap.model.text_towers import TextTower, load_text_tower, require_words
 from pseudocap.model.weights import fingerprint, transformers_access, transformers_reason
 from pseudocap.retriever import FileRetriever, Retriever
 from pseudocap.video.reader import Frames
@@ -144,7 +144,7 @@ class ImageTextRetriever(FileRetriever[torch.Tensor]):
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
-        _require_words(texts)
+        require_words(texts)
         if not texts:
             return torch.zeros(0, self.dim)
         config = self._model.config
@@ -232,11 +232,5 @@ class CaptionRetriever(FileRetriever[Any]):
         return self._sentences.embed([caption if caption.strip() else "nothing" for caption in captions])
 
     def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
-        _require_words(texts)
+        require_words(texts)
         return self._sentences.embed(texts)
-
-
-def _require_words(texts: Sequence[str]) -> None:
-    for index, text in enumerate(texts):
-        if not isinstance(text, str) or not text.strip():
-            raise InputError(f"text {index} is {text!r} and must have at least one word")

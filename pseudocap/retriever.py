@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from pseudocap.decoding import check_frames
 from pseudocap.errors import ConfigError
+from pseudocap.hub.assembly import load_recorded_encoder
 from pseudocap.hub.checkpoint import absolute, check_retriever, moved, require_same
 from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack_checkpoint, send
@@ -25,7 +26,7 @@ from pseudocap.model.device import pick_device
 from pseudocap.model.encoders.load import load_encoder
 from pseudocap.model.retrieval import Embedded, RetrievalNetwork
 from pseudocap.model.retrieval_config import DOT, RetrieverConfig
-from pseudocap.model.text_towers import load_text_tower
+from pseudocap.model.text_towers import load_text_tower, require_words
 from pseudocap.model.weights import fingerprint, load_exactly, read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 from pseudocap.version import __version__
@@ -34,6 +35,7 @@ from pseudocap.video.reader import Frames
 from pseudocap.video.tensors import batched, distinct_frames, pad_clips, read_file
 from pseudocap.video.transforms import eval_tensor
 
+TEXTS = 256  # that a language model reads at a time
 Prepared = TypeVar("Prepared")  # a clip as a retriever takes it
 
 
@@ -101,9 +103,16 @@ class FileRetriever(ABC, Generic[Prepared]):
         vectors = [self.embed_clips(batch) for batch in batched(seen, batch_size)]
         return torch.cat(vectors) if vectors else torch.zeros(0, self.dim)
 
-    def similarity(self, texts: Sequence[str], files: Sequence[str | Path]) -> torch.Tensor:
+    def similarity(
+        self,
+        texts: Sequence[str],
+        files: Sequence[str | Path],
+        *,
+        num_frames: int | None = None,
+        batch_size: int = 8,
+    ) -> torch.Tensor:
         """Return how similar each text is to each file [A,B]."""
-        return self.embed_text(texts) @ self.embed_video(files).T
+        return self.embed_text(texts) @ self.embed_video(files, num_frames=num_frames, batch_size=batch_size).T
 
 
 class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
@@ -189,14 +198,9 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
             revision=None if text else config.text.revision,
             **asdict(access),
         )
-        own = config.encoder
-        seen = load_encoder(
-            moved(own, encoder), kind=own.kind, revision=None if encoder else own.revision, **asdict(access)
-        )
-        assert seen.origin is not None, "load_encoder names it"
         require_same("text", config.text, read.origin, folder)
-        require_same("encoder", own, seen.origin, folder)
-        retriever = cls(seen, read, replace(config, text=read.origin, encoders={VIDEO: seen.origin}))
+        seen, origin = load_recorded_encoder(config.encoder, encoder, folder, access)
+        retriever = cls(seen, read, replace(config, text=read.origin, encoders={VIDEO: origin}))
         load_exactly(retriever, read_tensors(weights), source=weights)
         retriever.origin = source
         return retriever.to(target)
@@ -237,6 +241,9 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         self.encoder.check_size(preprocess.size)
         if preprocess.frames > MAX_FRAMES:
             raise ConfigError(f"num_frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
+        own = self.config.preprocess
+        if self.config.needs_patches and (preprocess.frames, preprocess.size) != (own.frames, own.size):
+            raise ConfigError(f"media: bottleneck has positions for {own.frames} frames of {own.size} pixels alone")
         self.config = replace(self.config, preprocess=preprocess)
 
     @property
@@ -271,7 +278,7 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
 
     @torch.no_grad()
     def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
-        return self.embed_states(self.read(texts)).pooled.float().cpu() if texts else torch.zeros(0, self.dim)
+        return self._texts(texts).pooled.float().cpu() if texts else torch.zeros(0, self.dim)
 
     def embed_video(
         self, video: str | Path | Sequence[str | Path], *, num_frames: int | None = None, batch_size: int = 8
@@ -286,15 +293,26 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         return F.normalize(sums, dim=-1)
 
     @torch.no_grad()
-    def similarity(self, texts: Sequence[str], files: Sequence[str | Path]) -> torch.Tensor:
+    def similarity(
+        self,
+        texts: Sequence[str],
+        files: Sequence[str | Path],
+        *,
+        num_frames: int | None = None,
+        batch_size: int = 8,
+    ) -> torch.Tensor:
         """Return how similar each text is to each file [A,B]: by the similarity that the retriever has learned, and of
         several clips the mean."""
         if not texts or not files:
             return torch.zeros(len(texts), len(files))
-        media, owners = self._files(files, None, 8)
-        of_clips = self.score(self.embed_states(self.read(texts)), media).float().cpu()
+        media, owners = self._files(files, num_frames, batch_size)
+        of_clips = self.score(self._texts(texts), media).float().cpu()
         sums = torch.zeros(len(texts), len(files)).index_add_(1, owners, of_clips)
         return sums / owners.bincount(minlength=len(files))
+
+    def _texts(self, texts: Sequence[str]) -> Embedded:
+        require_words(texts)
+        return Embedded.joined([self.embed_states(self.read(batch)) for batch in batched(texts, TEXTS)])
 
     @torch.no_grad()
     def _clips(self, clips: Sequence[torch.Tensor]) -> Embedded:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from helpers.retrievers import SMALL, build_retriever, write_bert
+from helpers.retrievers import build_retriever, write_bert
 
 from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.hub.fetch import is_captioner
 from pseudocap.memory import Axis, Memory
-from pseudocap.model.retrieval import fine_similarity
+from pseudocap.regimes.retrieval_losses import left_out
 from pseudocap.retriever import Retriever
 from pseudocap.video.tensors import read_file
 
@@ -136,6 +137,15 @@ def test_texts_are_read_up_to_a_layer(backbones: Path, bert: Path) -> None:
         build_retriever(backbones, text=bert, text_output=4)
 
 
+@pytest.mark.parametrize("kind", ["decoder", "encoder"])
+def test_a_projected_state_is_never_left_out(backbones: Path, bert: Path, kind: str) -> None:
+    """A step leaves words out by the mask: without layers one state has seen them all."""
+    model = build_retriever(backbones, text_layers=0, **({"text": bert} if kind == "encoder" else {}))
+    words = model.read(TEXTS)
+    fewer = Axis(words.vectors, left_out(words.mask, 0.9, torch.Generator().manual_seed(0)))
+    assert torch.equal(model.embed_states(fewer).vectors, model.embed_states(words).vectors)
+
+
 def test_padding_has_no_influence(retriever: Retriever) -> None:
     memory = retriever.encode(_frames())
     mask = torch.ones(2, 4, dtype=torch.bool)
@@ -175,6 +185,8 @@ def test_a_bottleneck_reads_every_patch_and_sound_where_there_is_some(backbones:
     assert (model.embed_memory(Memory(memory.axes, swapped)).vectors - found).abs().max() > 1e-4
     with pytest.raises(InputError, match="reads every patch, and the memory has none"):
         model.embed_memory(Memory(memory.axes))
+    with pytest.raises(ConfigError, match="has positions for . frames of 16 pixels alone"):
+        model.set_preprocess(replace(model.config.preprocess, frames=2))
     with pytest.raises(ConfigError, match="for similarity dot"):
         build_retriever(backbones, media="bottleneck", similarity="fine")
     with pytest.raises(ConfigError, match="media must be one of pooled, bottleneck"):
@@ -220,8 +232,6 @@ def test_the_retriever_has_its_name_beside_the_network() -> None:
     from pseudocap.model import retrieval
 
     assert retrieval.Retriever is Retriever
-    assert fine_similarity is retrieval.fine_similarity
-    assert SMALL["dim"] == 8
 
 
 def _frames() -> torch.Tensor:

@@ -23,7 +23,6 @@ from pseudocap.types import CaptionedVideo, Progress
 
 CHANCE = "chance"
 CHANCE_WIDTH = 256  # of random vectors
-TEXTS = 256  # embedded at a time
 SAMPLES = 1000  # resampled sets of videos
 Similarity = Products | np.ndarray
 
@@ -96,7 +95,7 @@ def measure_retrievers(
     options: dict[str, Any] = {"bootstrap": bootstrap, "seed": seed}
     scores: dict[str, BothDirections] = {}
     for name, retriever in retrievers.items():
-        similarity = _similarity(retriever, task, vectors[name])
+        similarity = _similarity(retriever, task, vectors[name], num_frames, batch_size)
         scores[name] = score_both_directions(similarity, task.relevant, **options)
         if dual_softmax is not None:
             revised = score_both_directions(similarity, task.relevant, dual_softmax=dual_softmax, **options)
@@ -133,13 +132,19 @@ def _embed(
     return vectors, faults
 
 
-def _similarity(retriever: FileRetriever[Any], task: RetrievalTask, vectors: Mapping[str, torch.Tensor]) -> Similarity:
+def _similarity(
+    retriever: FileRetriever[Any],
+    task: RetrievalTask,
+    vectors: Mapping[str, torch.Tensor],
+    num_frames: int | None,
+    batch_size: int,
+) -> Similarity:
     if not retriever.compares_vectors:
-        return retriever.similarity(task.texts, [task.paths[row.id] for row in task.rows]).numpy()
-    texts = torch.cat(
-        [retriever.embed_text(task.texts[first : first + TEXTS]) for first in range(0, len(task.texts), TEXTS)]
+        files = [task.paths[row.id] for row in task.rows]
+        return retriever.similarity(task.texts, files, num_frames=num_frames, batch_size=batch_size).numpy()
+    return Products(
+        retriever.embed_text(task.texts).numpy(), torch.stack([vectors[row.id] for row in task.rows]).numpy()
     )
-    return Products(texts.numpy(), torch.stack([vectors[row.id] for row in task.rows]).numpy())
 
 
 def _random(task: RetrievalTask, seed: int) -> Similarity:

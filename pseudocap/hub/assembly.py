@@ -18,7 +18,7 @@ from pseudocap.hub.card import About, card_text, may_write
 from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack_checkpoint, send
-from pseudocap.model.config import SEPARABLE, VIDEO, GateSchedule, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.config import SEPARABLE, VIDEO, Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
 from pseudocap.model.decoders.base import Decoder
 from pseudocap.model.decoders.load import load_decoder
 from pseudocap.model.device import check_dtype, pick_device
@@ -177,14 +177,9 @@ class AssembledCaptioner(TextNetwork):
             as_stored=as_stored,
             **asdict(access),
         )
-        own = config.encoder
-        seen = load_encoder(
-            moved(own, encoder), kind=own.kind, revision=None if encoder else own.revision, **asdict(access)
-        )
-        assert seen.origin is not None, "load_encoder names it"
         require_same("decoder", config.decoder, loaded.identity, folder)
-        require_same("encoder", own, seen.origin, folder)
-        config = config.with_backbones(decoder=loaded.identity, encoder=seen.origin)
+        seen, origin = load_recorded_encoder(config.encoder, encoder, folder, access)
+        config = config.with_backbones(decoder=loaded.identity, encoder=origin)
         adapted = loaded.adapt(
             config, memory_width={axis: seen.width(axis) for axis in config.axes}, adapters=adapters, source=weights
         )
@@ -239,3 +234,14 @@ class AssembledCaptioner(TextNetwork):
         if preprocess.frames > MAX_FRAMES:
             raise ConfigError(f"frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
         self.config = replace(self.config, preprocess=preprocess)
+
+
+def load_recorded_encoder(
+    recorded: Backbone, override: str | Path | None, folder: Path, access: Access
+) -> tuple[Encoder, Backbone]:
+    """Load the encoder that the checkpoint in a folder records, which must be the same, from where it lies now."""
+    revision = None if override else recorded.revision
+    found = load_encoder(moved(recorded, override), kind=recorded.kind, revision=revision, **asdict(access))
+    assert found.origin is not None, "load_encoder names it"
+    require_same("encoder", recorded, found.origin, folder)
+    return found, found.origin

@@ -261,13 +261,13 @@ class RetrievalNetwork(nn.Module):
         return self.encoder.encode(frames.to(self.device), mask, patches=self.config.needs_patches)
 
     def read(self, texts: Sequence[str]) -> Axis:
-        """Return the language model's states of texts, which `embed_states` embeds."""
+        """Return the language model's states of texts, which `embed_states` embeds; without layers above them the one
+        of each text that has seen all of it."""
         states: Axis = self.text(texts, max_tokens=self.config.max_tokens)
-        return states
+        alone = self.config.text_layers == 0 and self.config.similarity != FINE
+        return self.text.summary(states) if alone else states
 
     def embed_states(self, states: Axis) -> Embedded:
-        if self.config.text_layers == 0 and self.config.similarity != FINE:
-            states = self.text.summary(states)
         embedded: Embedded = self.text_tower({"text": states})
         return embedded
 

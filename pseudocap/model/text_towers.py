@@ -78,9 +78,7 @@ class TextTower(nn.Module):
 
     def forward(self, texts: Sequence[str], *, max_tokens: int) -> Axis:
         """Return the states [A,L,E] of texts, and which are of tokens."""
-        for index, text in enumerate(texts):
-            if not isinstance(text, str) or not text.strip():
-                raise InputError(f"text {index} is {text!r} and must have at least one word")
+        require_words(texts)
         device = next(self.lm.parameters()).device
         tokens = tokenize_captions(texts, self.tokenizer, self.marks, max_tokens=max_tokens).to(device)
         with contextlib.nullcontext() if self._learning else torch.no_grad():
@@ -94,6 +92,13 @@ class TextTower(nn.Module):
         )
         rows_A = torch.arange(len(last_A), device=last_A.device)
         return Axis(states.vectors[rows_A, last_A][:, None], states.mask[:, :1])
+
+
+def require_words(texts: Sequence[str]) -> None:
+    """Refuse a text without any word, by its index."""
+    for index, text in enumerate(texts):
+        if not isinstance(text, str) or not text.strip():
+            raise InputError(f"text {index} is {text!r} and must have at least one word")
 
 
 def load_text_tower(

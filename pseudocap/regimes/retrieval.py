@@ -77,9 +77,9 @@ class Retrieval(Learner):
         with seeded(int(torch.randint(2**62, (), generator=draws))):  # dropout
             texts = gathered(self.model.embed_states(fewer_words))
             media = gathered(self.model.embed_memory(fewer_vectors))
-            whole = None
+            complete = None
             if self.contrast.intra:
-                whole = gathered(self.model.embed_states(words)), gathered(self.model.embed_memory(memory))
+                complete = gathered(self.model.embed_states(words)), gathered(self.model.embed_memory(memory))
         videos_B = gathered_numbers([number_of(key) for key in batch.keys], self.device)
         videos_A = videos_B.repeat_interleave(len(texts) // len(media))
         temperature = self.model.temperature
@@ -87,9 +87,9 @@ class Retrieval(Learner):
         same_AB = videos_A[:, None] == videos_B
         total = self.contrast(self.model.score(texts, media), same_AB, ~same_AB, temperature)
         parts = {"inter": total}
-        if whole is not None:
+        if complete is not None:
             for name, one, other, videos in zip(
-                ("text", "media"), (texts, media), whole, (videos_A, videos_B), strict=True
+                ("text", "media"), (texts, media), complete, (videos_A, videos_B), strict=True
             ):
                 itself = torch.eye(len(one), dtype=torch.bool, device=self.device)
                 loss = self.contrast(self.model.score(one, other), itself, videos[:, None] != videos, temperature)

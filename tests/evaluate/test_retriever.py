@@ -55,7 +55,7 @@ def task(films: Path) -> RetrievalTask:
 def test_scores_are_those_of_the_retrievers_similarities(
     clip: ImageTextRetriever, backbones: Path, films: Path, task: RetrievalTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "TEXTS", 2)
+    monkeypatch.setattr("pseudocap.retriever.TEXTS", 2)
     fine = build_retriever(backbones, similarity="fine")
     assert (clip.compares_vectors, fine.compares_vectors) == (True, False)
     done: list[tuple[int, int]] = []
@@ -76,6 +76,10 @@ def test_scores_are_those_of_the_retrievers_similarities(
         assert scores[f"{name}, dual softmax 0.001"].forward.ranks.tolist() == revised.ranks.tolist()
         assert revised.ranks.tolist() != scores[name].forward.ranks.tolist()
     assert done[-1] == (8, 8)
+    few = task.without(faults)
+    found = module._similarity(fine, few, {}, num_frames=1, batch_size=2)
+    assert np.array_equal(found, fine.similarity(TEXTS, files, num_frames=1, batch_size=2))
+    assert np.abs(found - fine.similarity(TEXTS, files).numpy()).max() > 1e-4
 
 
 def test_stretches_of_a_video_are_searched_by_their_own_frames(
