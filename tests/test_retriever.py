@@ -185,7 +185,7 @@ def test_a_bottleneck_reads_every_patch_and_sound_where_there_is_some(backbones:
     assert (model.embed_memory(Memory(memory.axes, swapped)).vectors - found).abs().max() > 1e-4
     with pytest.raises(InputError, match="reads every patch, and the memory has none"):
         model.embed_memory(Memory(memory.axes))
-    with pytest.raises(ConfigError, match="has positions for . frames of 16 pixels alone"):
+    with pytest.raises(ConfigError, match=r"has positions for . frames of 16 pixels alone"):
         model.set_preprocess(replace(model.config.preprocess, frames=2))
     with pytest.raises(ConfigError, match="for similarity dot"):
         build_retriever(backbones, media="bottleneck", similarity="fine")
