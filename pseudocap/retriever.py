@@ -27,7 +27,7 @@ from pseudocap.model.encoders.load import load_encoder
 from pseudocap.model.retrieval import Embedded, RetrievalNetwork
 from pseudocap.model.retrieval_config import DOT, RetrieverConfig
 from pseudocap.model.text_towers import load_text_tower, require_words
-from pseudocap.model.weights import fingerprint, load_exactly, read_tensors, write_checkpoint
+from pseudocap.model.weights import fingerprint, in_8_bits, load_exactly, read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 from pseudocap.version import __version__
 from pseudocap.video.decode import open_video
@@ -153,7 +153,11 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         """
         target = pick_device(device)
         read = load_text_tower(
-            absolute(text), kind=text_kind, revision=text_revision, output=settings.get("text_output")
+            absolute(text),
+            kind=text_kind,
+            revision=text_revision,
+            output=settings.get("text_output"),
+            beside=settings.get("text_beside", ()),
         )
         seen = load_encoder(absolute(encoder), revision=encoder_revision)
         assert seen.origin is not None, "load_encoder names it"
@@ -195,6 +199,7 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
             moved(config.text, text),
             kind=config.text.kind,
             output=config.text_output,
+            beside=config.text_beside,
             revision=None if text else config.text.revision,
             **asdict(access),
         )
@@ -205,13 +210,16 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         retriever.origin = source
         return retriever.to(target)
 
-    def save_pretrained(self, path: str | Path, *, results: Mapping[str, Any] | None = None) -> None:
-        """Save what learned, the config, and what is known of them (`results`: scores, data, regime)."""
+    def save_pretrained(
+        self, path: str | Path, *, results: Mapping[str, Any] | None = None, int8: bool = False
+    ) -> None:
+        """Save what learned, the config, and what is known of them (`results`: scores, data, regime). `int8` stores
+        each weight in a byte, which loads as float32 again."""
         known = {**(results or {}), "pseudocap": __version__}
         write_checkpoint(
             Path(path),
             weights=WEIGHTS_FILE,
-            tensors=self.state_dict(),
+            tensors=in_8_bits(self.state_dict()) if int8 else self.state_dict(),
             config=CONFIG_FILE,
             document=self.config.to_dict(),
             beside={RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"},

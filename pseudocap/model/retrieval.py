@@ -108,12 +108,38 @@ def _softmax(weights: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return weights.masked_fill(~mask, -torch.inf).softmax(dim=-1).masked_fill(~mask, 0)
 
 
+def _mean(vectors_BNE: torch.Tensor, mask_BN: torch.Tensor) -> torch.Tensor:
+    """Return the mean [B,1,E] of what is real."""
+    shares_BN = _softmax(torch.zeros_like(vectors_BNE[..., 0]), mask_BN)
+    return (shares_BN[..., None] * vectors_BNE).sum(dim=1, keepdim=True)
+
+
+def in_blocks(axis: Axis, grid: tuple[int, int], blocks: int) -> Axis:
+    """Return the means [B,blocks * blocks,E] of blocks of a grid of patches, of those that are real."""
+    rows, columns = (torch.arange(size) * blocks // size for size in grid)
+    block_N = (rows[:, None] * blocks + columns).flatten().to(axis.mask.device)
+    of_NK = F.one_hot(block_N, blocks * blocks)
+    real_BNK = axis.mask[..., None] * of_NK
+    counts_BK = real_BNK.sum(dim=1)
+    sums_BKE = torch.einsum("bnk,bne->bke", real_BNK.to(axis.vectors.dtype), axis.vectors)
+    return Axis(sums_BKE / counts_BK.clamp(min=1)[..., None], counts_BK > 0)
+
+
 class Tower(nn.Module):
     """Read vectors of several kinds with a Transformer, and project them to the common space: its first output, which
     stands for all, or with `fine` all others. Without layers it projects the vectors themselves, or their mean."""
 
     def __init__(
-        self, widths: Mapping[str, int], *, dim: int, width: int, layers: int, heads: int, dropout: float, fine: bool
+        self,
+        widths: Mapping[str, int],
+        *,
+        dim: int,
+        width: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+        fine: bool,
+        means: bool = False,
     ) -> None:
         super().__init__()
         self.fine = fine
@@ -129,6 +155,16 @@ class Tower(nn.Module):
         self.norm = nn.LayerNorm(width) if layers else nn.Identity()
         self.first = nn.Parameter(0.02 * torch.randn(width)) if layers and not fine else None
         self.weigh = nn.Linear(width if layers else dim, 1, bias=False) if fine else None
+        self.means = (
+            nn.ModuleDict(
+                {
+                    name: nn.Sequential(nn.LayerNorm(each), nn.Dropout(dropout), nn.Linear(each, dim, bias=False))
+                    for name, each in widths.items()
+                }
+            )
+            if means and layers
+            else None
+        )
 
     def forward(self, parts: Mapping[str, Axis]) -> Embedded:
         h_BNW = torch.cat([self.inputs[name](part.vectors) for name, part in parts.items()], dim=1)
@@ -144,11 +180,12 @@ class Tower(nn.Module):
             return Embedded(
                 F.normalize(self.project(h_BNW).float(), dim=-1), mask_BN, self.weigh(h_BNW)[..., 0].float()
             )
-        if self.first is not None:
-            h_B1W = h_BNW[:, :1]
-        else:
-            h_B1W = (_softmax(torch.zeros_like(h_BNW[..., 0]), mask_BN)[..., None] * h_BNW).sum(dim=1, keepdim=True)
-        vectors_B1D = F.normalize(self.project(h_B1W).float(), dim=-1)
+        h_B1W = h_BNW[:, :1] if self.first is not None else _mean(h_BNW, mask_BN)
+        h_B1D = self.project(h_B1W)
+        if self.means is not None:
+            for name, part in parts.items():
+                h_B1D = h_B1D + self.means[name](_mean(part.vectors, part.mask))
+        vectors_B1D = F.normalize(h_B1D.float(), dim=-1)
         return Embedded(vectors_B1D, mask_BN.any(dim=1, keepdim=True), torch.zeros_like(vectors_B1D[..., 0]))
 
 
@@ -216,7 +253,7 @@ class RetrievalNetwork(nn.Module):
         encoder.requires_grad_(False)
         fine = config.similarity == FINE
         shape: dict[str, Any] = {"dim": config.dim, "width": config.width, "heads": config.heads}
-        shape |= {"dropout": config.dropout, "fine": fine}
+        shape |= {"dropout": config.dropout, "fine": fine, "means": config.means}
         with seeded(seed):
             self.text_tower = Tower({"text": text.width}, layers=config.text_layers, **shape)
             widths = {axis: encoder.width(axis) for axis in config.axes}
@@ -281,6 +318,9 @@ class RetrievalNetwork(nn.Module):
             raise InputError(f"the memory has no axis of {', '.join(self.config.axes)}, which this retriever reads")
         here = Memory({axis: part.each(self._here) for axis, part in parts.items()}, memory.patches)
         if self.config.media == POOLED:
+            if (blocks := self.config.space_grid) is not None and "space" in here.axes:
+                size = self.config.preprocess.size
+                here.axes["space"] = in_blocks(here.axes["space"], self.encoder.grid(size, size), blocks)
             embedded: Embedded = self.media_tower(here.axes)
         else:
             embedded = self.media_tower(here.each(self._here))

@@ -21,6 +21,7 @@ POOLED, BOTTLENECK = "pooled", "bottleneck"
 MEDIA = (POOLED, BOTTLENECK)
 POSITIVE = ("dim", "width", "heads", "max_tokens", "clips", "bottlenecks")
 NOT_NEGATIVE = ("text_layers", "media_layers", "fusion_layer", "text_frozen_below")
+OPTIONAL = ("text_output", "text_frozen_below", "space_grid")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,7 @@ class RetrieverConfig:
         dropout: in the towers, while they learn
         max_tokens: of a text, which is cut there
         text_output: the language model's layer whose states are read; null is the last
+        text_beside: lower layers whose states are read beside those, at one scale; 0 is the embeddings
         text_frozen_below: the language model learns from this layer on, 0 is all of it; null is frozen
         similarity: dot, of one vector each, or fine, of every vector with every other
         clips: of a file, equally spaced, whose similarities are averaged
@@ -47,6 +49,8 @@ class RetrieverConfig:
         learn_temperature: whether it learns too
         media: what the media tower reads: pooled, the memory's axes; or bottleneck, every patch of every frame (of
             `pseudocap encode --patches`), and sound through bottleneck tokens
+        space_grid: pooled: the patches' vectors come as the means of so many by so many blocks; null is each by itself
+        means: whether the mean of what a tower reads is projected too, and added to its output
         bottlenecks: tokens that sight and sound share
         fusion_layer: of the media tower's layers, from 0, the first that shares them
         cross: whether the losses have a layer that joins a text and a clip
@@ -64,6 +68,7 @@ class RetrieverConfig:
     dropout: float = 0.1
     max_tokens: int = 32
     text_output: int | None = None
+    text_beside: tuple[int, ...] = ()
     text_frozen_below: int | None = None
     similarity: str = DOT
     clips: int = 1
@@ -71,6 +76,8 @@ class RetrieverConfig:
     learn_temperature: bool = False
     cross: bool = False
     media: str = POOLED
+    space_grid: int | None = None
+    means: bool = False
     bottlenecks: int = 4
     fusion_layer: int = 0
 
@@ -78,11 +85,12 @@ class RetrieverConfig:
         if VIDEO not in self.encoders:
             raise ConfigError("encoders must name one of video")
         object.__setattr__(self, "axes", tuple(self.axes))
+        object.__setattr__(self, "text_beside", tuple(self.text_beside))
         if not self.axes or self.axes != tuple(axis for axis in AXES if axis in self.axes):
             raise ConfigError(f"axes must be some of {', '.join(AXES)}, in this order, not {self.axes!r}")
-        for name in (*POSITIVE, *NOT_NEGATIVE, "text_output"):
-            least, value = int(name in POSITIVE or name == "text_output"), getattr(self, name)
-            if value is None and name.startswith("text_"):
+        for name in (*POSITIVE, *NOT_NEGATIVE, *OPTIONAL):
+            least, value = int(name not in NOT_NEGATIVE), getattr(self, name)
+            if value is None and name in OPTIONAL:
                 continue
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ConfigError(f"{name} must be a whole number from {least} on, not {value!r}")
@@ -96,6 +104,10 @@ class RetrieverConfig:
             if (value := getattr(self, name)) not in options:
                 offer = nearest(str(value), options)
                 raise ConfigError(f"{name} must be one of {', '.join(options)}, not {value!r}{offer}")
+        if any(isinstance(layer, bool) or not isinstance(layer, int) for layer in self.text_beside):
+            raise ConfigError(f"text_beside must be layers' numbers, not {list(self.text_beside)!r}")
+        if self.means and self.similarity != DOT:
+            raise ConfigError(f"means add to the one vector of similarity {DOT}; {FINE} has several")
         if self.media == BOTTLENECK and self.similarity != DOT:
             raise ConfigError(f"media: bottleneck gives one vector of a clip, for similarity dot and not {FINE}")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -35,7 +36,13 @@ class TextTower(nn.Module):
     """Turn texts into one state for each token."""
 
     def __init__(
-        self, lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, origin: Backbone, *, output: int | None = None
+        self,
+        lm: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        origin: Backbone,
+        *,
+        output: int | None = None,
+        beside: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.lm, self.tokenizer, self.origin = lm, tokenizer, origin
@@ -47,10 +54,17 @@ class TextTower(nn.Module):
                 )
             del self.layers[output:]
             lm.config.num_hidden_layers = output
+        self._beside = tuple(beside)
+        if any(not 0 <= layer < len(self.layers) for layer in self._beside):
+            raise ConfigError(
+                f"text_beside must be of 0 (the embeddings) to {len(self.layers) - 1}, not {list(beside)}: "
+                f"{origin.source}'s layers below the last one read"
+            )
         self._learning: tuple[nn.Module, ...] = ()
         self.requires_grad_(False)
         with torch.no_grad():
-            self.width = int(self.lm(input_ids=torch.tensor([[self.marks.bos]])).last_hidden_state.shape[-1])
+            token = self.lm(input_ids=torch.tensor([[self.marks.bos]]), output_hidden_states=True)
+            self.width = self._states(token).shape[-1]
         self.eval()
 
     @property
@@ -82,8 +96,21 @@ class TextTower(nn.Module):
         device = next(self.lm.parameters()).device
         tokens = tokenize_captions(texts, self.tokenizer, self.marks, max_tokens=max_tokens).to(device)
         with contextlib.nullcontext() if self._learning else torch.no_grad():
-            states_ALE = self.lm(input_ids=tokens.input_ids, attention_mask=tokens.attention_mask).last_hidden_state
+            read = self.lm(
+                input_ids=tokens.input_ids,
+                attention_mask=tokens.attention_mask,
+                output_hidden_states=bool(self._beside),
+            )
+            states_ALE = self._states(read)
         return Axis(states_ALE, tokens.attention_mask.bool())
+
+    def _states(self, read: Any) -> torch.Tensor:
+        """Return the last states [A,L,E], and with them those of lower layers, all at the same scale."""
+        last_ALE: torch.Tensor = read.last_hidden_state
+        if not self._beside:
+            return last_ALE
+        parts = (*(read.hidden_states[layer] for layer in self._beside), last_ALE)
+        return torch.cat([F.layer_norm(part, part.shape[-1:]) for part in parts], dim=-1)
 
     def summary(self, states: Axis) -> Axis:
         """Return the one state of each text that has seen all of it: [CLS], or a decoder's last."""
@@ -106,6 +133,7 @@ def load_text_tower(
     *,
     kind: str | None = None,
     output: int | None = None,
+    beside: Sequence[int] = (),
     revision: str | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
@@ -123,7 +151,7 @@ def load_text_tower(
     if kind == DECODER:
         loaded = load_decoder(source, **access)
         origin = replace(loaded.identity, kind=DECODER)
-        return TextTower(loaded.lm.base_model, loaded.tokenizer, origin, output=output)
+        return TextTower(loaded.lm.base_model, loaded.tokenizer, origin, output=output, beside=beside)
     access["revision"] = pin_revision(source, config, revision)
     lm, tokenizer = _read_encoder(source, transformers_access(source, access))
     origin = Backbone(
@@ -133,7 +161,7 @@ def load_text_tower(
         tokenizer=tokenizer_hash(tokenizer),
         kind=ENCODER,
     )
-    return TextTower(lm, tokenizer, origin, output=output)
+    return TextTower(lm, tokenizer, origin, output=output, beside=beside)
 
 
 def _read_encoder(source: str | Path, access: dict[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
