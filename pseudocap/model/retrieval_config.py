@@ -104,6 +104,9 @@ class RetrieverConfig:
             if (value := getattr(self, name)) not in options:
                 offer = nearest(str(value), options)
                 raise ConfigError(f"{name} must be one of {', '.join(options)}, not {value!r}{offer}")
+        self._check_media()
+
+    def _check_media(self) -> None:
         if any(isinstance(layer, bool) or not isinstance(layer, int) for layer in self.text_beside):
             raise ConfigError(f"text_beside must be layers' numbers, not {list(self.text_beside)!r}")
         if self.means and self.similarity != DOT:

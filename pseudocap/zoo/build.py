@@ -1,7 +1,8 @@
 """Build the shipped zoo from nothing (`pseudocap zoo build`), every stage with fixed seeds.
 
 World -> tokenizer and OPT, TimeSformer, BLIP (on a world of their own) -> pseudolabels by `pseudocap label` -> memories
-by `pseudocap encode` -> five regimes by `pseudocap train` -> `pseudocap finetune` -> scores -> what is shipped.
+by `pseudocap encode` -> five regimes by `pseudocap train` -> `pseudocap finetune` -> a retriever
+by `pseudocap train retrieval` -> scores -> what is shipped.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pseudocap.regimes.table import REGIMES, resume_words
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.toyworld.write import WORLD, write_world
 from pseudocap.types import Progress
+from pseudocap.zoo import toy_search
 from pseudocap.zoo.baselines import measure_baselines, measure_captioner, measure_labels, write_held_out
 from pseudocap.zoo.blip import build_blip
 from pseudocap.zoo.opt import build_opt, toy_text
@@ -58,6 +60,7 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
             needs=("world", "watcher"),
         ),
         *(stage for regime in REGIMES for stage in _regime(shop, recipe, regime)),
+        *toy_search.stages(shop, recipe, workers),
         Stage(
             name="yardsticks",
             settings={"code": CODE},
@@ -67,8 +70,14 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
         Stage(
             name="zoo",
             settings={"code": CODE},
-            make=lambda folder, report: ship(folder, shop, recipe),
-            needs=(*tuned, *trained, "teacher", "yardsticks", "labels"),
+            make=lambda folder, report: ship(
+                folder,
+                shop,
+                recipe,
+                ship_search=partial(toy_search.ship_search, shop=shop, recipe=recipe),
+                search_table=toy_search.table(shop),
+            ),
+            needs=(*tuned, *trained, "teacher", "yardsticks", "labels", f"scores-{toy_search.SEARCH}"),
         ),
     ]
 

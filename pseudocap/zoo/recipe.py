@@ -16,34 +16,6 @@ from pseudocap.zoo.vit import ViTRecipe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ZooRecipe:
-    """Hold everything that the weights depend on, the code apart. `seed` draws the regimes' world and all learned from
-    it; the backbones and the teacher have the world of `seed + 1`, so that both never see the same."""
-
-    scale: Scale = "small"
-    size: int = 64
-    seed: int = 0
-    text: ToyText = field(default_factory=ToyText)
-    opt: OPTRecipe = field(default_factory=OPTRecipe)
-    vit: ViTRecipe = field(default_factory=ViTRecipe)
-    timesformer: TimeSformerRecipe = field(default_factory=TimeSformerRecipe)
-    teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
-    regime: TrainingPlan = field(default_factory=TrainingPlan)
-
-
-FULL_RECIPE = ZooRecipe()
-SMOKE_RECIPE = ZooRecipe(
-    scale="tiny",
-    text=ToyText(films=60, talks=2),
-    opt=OPTRecipe(vocabulary=500, width=32, layers=4, heads=2, course=Course(steps=30, lr=2e-3)),
-    vit=ViTRecipe(width=32, depth=2, heads=2, stills=80, batch=8, course=Course(steps=10, lr=2e-3)),
-    timesformer=TimeSformerRecipe(lessons=(Lessons(frames=2, batch=4, steps=4), Lessons(frames=4, batch=4, steps=4))),
-    teacher=TeacherRecipe(layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),
-    regime=TrainingPlan(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
-)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingRecipe:
     """Set one training: its length, and how many photographs or clips each step has."""
 
@@ -57,6 +29,70 @@ class TrainingRecipe:
             *("--trainer.max_steps", str(self.steps), "--model.optimisation.lr", str(self.lr)),
             *("--model.optimisation.warmup_steps", str(self.warmup), "--data.batch_size", str(self.batch)),
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SearchRecipe:
+    """Set a retriever's towers, and their training."""
+
+    training: TrainingRecipe
+    beside: tuple[int, ...] = ()  # layers of the language model that are read beside its last
+    blocks: int | None = None  # of a frame's patches, each way
+    dim: int = 256
+    width: int = 256
+    layers: int = 1  # of each tower
+    dropout: float = 0.3
+    mask: float = 0.1
+    weight_decay: float = 0.1
+
+    def words(self) -> tuple[str, ...]:
+        fields = {
+            "dim": self.dim,
+            "width": self.width,
+            "text_layers": self.layers,
+            "media_layers": self.layers,
+            "dropout": self.dropout,
+            "text_beside": json.dumps(self.beside),
+            "space_grid": "null" if self.blocks is None else self.blocks,
+            "means": "true",
+        }
+        towers = (word for name, value in fields.items() for word in (f"--model.model.init_args.{name}", str(value)))
+        return (
+            *(*towers, *self.training.words(), "--model.contrast.mask", str(self.mask)),
+            *("--model.optimisation.weight_decay", str(self.weight_decay), "--model.optimisation.beta2", "0.98"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ZooRecipe:
+    """Hold everything that the weights depend on, the code apart. `seed` draws the regimes' world and all learned from
+    it; the backbones and the teacher have the world of `seed + 1`, so that both never see the same."""
+
+    scale: Scale = "small"
+    size: int = 64
+    seed: int = 0
+    text: ToyText = field(default_factory=ToyText)
+    opt: OPTRecipe = field(default_factory=OPTRecipe)
+    vit: ViTRecipe = field(default_factory=ViTRecipe)
+    timesformer: TimeSformerRecipe = field(default_factory=TimeSformerRecipe)
+    teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
+    regime: TrainingPlan = field(default_factory=TrainingPlan)
+    search: SearchRecipe = SearchRecipe(
+        training=TrainingRecipe(steps=600, lr=1e-3, batch=64), beside=(0, 3), dim=128, width=128, dropout=0.2
+    )
+
+
+FULL_RECIPE = ZooRecipe()
+SMOKE_RECIPE = ZooRecipe(
+    scale="tiny",
+    text=ToyText(films=60, talks=2),
+    opt=OPTRecipe(vocabulary=500, width=32, layers=4, heads=2, course=Course(steps=30, lr=2e-3)),
+    vit=ViTRecipe(width=32, depth=2, heads=2, stills=80, batch=8, course=Course(steps=10, lr=2e-3)),
+    timesformer=TimeSformerRecipe(lessons=(Lessons(frames=2, batch=4, steps=4), Lessons(frames=4, batch=4, steps=4))),
+    teacher=TeacherRecipe(layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),
+    regime=TrainingPlan(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
+    search=SearchRecipe(training=TrainingRecipe(steps=2, lr=1e-3, batch=4, warmup=1), beside=(0,), dim=8, width=16),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +144,9 @@ class RealRecipe:
     video: TrainingRecipe = TrainingRecipe(steps=100, lr=1e-3, batch=24)
     mixed: TrainingRecipe = TrainingRecipe(steps=200, lr=5e-4, batch=40)
     mixed_critical: TrainingRecipe = TrainingRecipe(steps=300, lr=5e-4, batch=24, warmup=20)
+    search: SearchRecipe = SearchRecipe(
+        training=TrainingRecipe(steps=1600, lr=1e-3, batch=128), beside=(0, 4), blocks=3
+    )
 
 
 _A_MOMENT = TrainingRecipe(steps=2, lr=1e-3, batch=2, warmup=1)
@@ -124,4 +163,5 @@ REAL_SMOKE_RECIPE = RealRecipe(
     video=_A_MOMENT,
     mixed=_A_MOMENT,
     mixed_critical=_A_MOMENT,
+    search=SearchRecipe(training=_A_MOMENT, beside=(0,), blocks=3, dim=8, width=16),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pseudocap.evaluate.views import PLAIN, VIEWS
 from pseudocap.files.atomic import write_text
 from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
-from pseudocap.hub.manifest import PUBLISHED
+from pseudocap.hub.manifest import KIND, PUBLISHED
 from pseudocap.metrics.measures import METRICS
 from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Workshop, commit
@@ -30,6 +30,7 @@ from pseudocap.zoo.recipe import ZooRecipe
 PACKAGE = Path(__file__).resolve().parents[1]
 LIMIT = 25_000_000  # bytes of all toy weights that are shipped
 REAL_LIMIT = 40_000_000  # and of those of real pictures
+SEARCH_LIMIT = 3_500_000  # and of each retriever
 OPT, TIMESFORMER, BLIP = "toy-opt", "toy-timesformer", "toy-blip"
 LEFT_BEHIND = ("done.json", "state.pt", "clips.npy", ".*")
 DATASET = "toy-msrvtt"
@@ -49,8 +50,16 @@ class Backbones:
     fingerprint: str | None = None
 
 
-def ship(folder: Path, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
-    """Write `shipped/` and `checkpoints.yaml` into the folder, and refuse what is too large to ship."""
+def ship(
+    folder: Path,
+    shop: Workshop,
+    recipe: ZooRecipe,
+    *,
+    ship_search: Callable[[Path, Backbones], Mapping[str, Any]],
+    search_table: Sequence[str],
+) -> dict[str, Any]:
+    """Write `shipped/` and `checkpoints.yaml` into the folder, and refuse what is too large to ship. `ship_search`
+    saves the retriever and returns its row."""
     backbones = Backbones(decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + TIMESFORMER)
     shipped = copy_backbones(folder, {"writer": OPT, "watcher": TIMESFORMER, "teacher": BLIP}, shop)
     rows = []
@@ -70,7 +79,8 @@ def ship(folder: Path, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
                     "made_by": {"command": "pseudocap zoo build", "seed": recipe.seed, "commit": commit()},
                 }
             )
-    return finish(folder, rows, LIMIT) | {"table": list(regime_table(shop.reports))}
+    rows.append(dict(ship_search(shipped, backbones)))
+    return finish(folder, rows, LIMIT) | {"table": [*regime_table(shop.reports), "", *search_table]}
 
 
 def copy_backbones(folder: Path, names: Mapping[str, str], shop: Workshop) -> Path:
@@ -87,12 +97,21 @@ def copy_backbones(folder: Path, names: Mapping[str, str], shop: Workshop) -> Pa
 
 
 def finish(folder: Path, rows: Sequence[Mapping[str, Any]], limit: int) -> dict[str, Any]:
-    """Write the rows, and refuse what is too large to ship."""
-    size = sum(path.stat().st_size for path in (folder / "shipped").rglob("*") if path.is_file())
-    if size > limit:
-        raise DataError(f"{folder / 'shipped'} has {size:,} bytes, and {limit:,} may be shipped: make it smaller")
+    """Write the rows, and refuse what is too large to ship: all together, and each retriever by itself."""
+    shipped = folder / "shipped"
+    retrievers = {shipped / row["name"] for row in rows if KIND in row}
+    sizes = {each: _size(each) for each in shipped.iterdir()}
+    others = sum(size for each, size in sizes.items() if each not in retrievers)
+    limits = {shipped: (others, limit), **{each: (sizes[each], SEARCH_LIMIT) for each in retrievers}}
+    for what, (size, most) in limits.items():
+        if size > most:
+            raise DataError(f"{what} has {size:,} bytes, and {most:,} may be shipped: make it smaller")
     write_text(folder / "checkpoints.yaml", manifest_text(rows))
-    return {"bytes": size}
+    return {"bytes": sum(sizes.values())}
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def manifest_text(rows: Sequence[Mapping[str, Any]], published: Sequence[Mapping[str, Any]] = ()) -> str:
