@@ -37,10 +37,11 @@ def some(films: Path) -> list[Path]:
     return [films / name for name in ("a.mp4", "b.mkv", "c.avi")]
 
 
-SETTINGS = [{}, {"similarity": "fine"}, {"text_layers": 0, "media_layers": 0}, {"media": "bottleneck"}]
+MEANS = {"text_beside": [0, 1], "space_grid": 2, "means": True}
+SETTINGS = [{}, {"similarity": "fine"}, {"text_layers": 0, "media_layers": 0}, {"media": "bottleneck"}, MEANS]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["dot", "fine", "no layers", "bottleneck"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=["dot", "fine", "no layers", "bottleneck", "means"])
 @pytest.mark.parametrize("kind", ["decoder", "encoder"])
 def test_a_batch_gives_what_each_gives_alone(
     backbones: Path, bert: Path, some: list[Path], kind: str, settings: dict[str, object]
@@ -144,6 +145,42 @@ def test_a_projected_state_is_never_left_out(backbones: Path, bert: Path, kind: 
     words = model.read(TEXTS)
     fewer = Axis(words.vectors, left_out(words.mask, 0.9, torch.Generator().manual_seed(0)))
     assert torch.equal(model.embed_states(fewer).vectors, model.embed_states(words).vectors)
+
+
+def test_lower_layers_are_read_beside_the_last_at_one_scale(backbones: Path, bert: Path) -> None:
+    model = build_retriever(backbones, text=bert, text_beside=[0, 2])
+    states = model.text.lm(
+        **_ids(model.text.tokenizer(TEXTS, return_tensors="pt", padding=True)), output_hidden_states=True
+    ).hidden_states
+    read = model.read(TEXTS)
+    parts = [torch.nn.functional.layer_norm(states[layer], (16,)) for layer in (0, 2, 3)]
+    torch.testing.assert_close(read.vectors[read.mask], torch.cat(parts, dim=-1)[read.mask])
+    with pytest.raises(ConfigError, match=r"text_beside must be of 0 \(the embeddings\) to 2, not \[3\]"):
+        build_retriever(backbones, text=bert, text_beside=[3])
+
+
+def test_the_means_of_what_a_tower_reads_are_added_to_its_output(backbones: Path) -> None:
+    model = build_retriever(backbones, means=True)
+    memory = model.encode(_frames())
+    tower = model.media_tower
+    with torch.no_grad():
+        tower.project.weight.zero_()
+        tower.project.bias.zero_()
+        means = sum(tower.means[axis](memory.axes[axis].vectors.mean(dim=1)) for axis in ("time", "space"))
+        found = model.embed_memory(memory).vectors[:, 0]
+    torch.testing.assert_close(found, torch.nn.functional.normalize(means, dim=-1))
+    with pytest.raises(ConfigError, match="means add to the one vector"):
+        build_retriever(backbones, means=True, similarity="fine")
+
+
+def test_a_retriever_in_8_bits_embeds_nearly_the_same(backbones: Path, tmp_path: Path) -> None:
+    model = build_retriever(backbones, **MEANS)
+    for name, int8 in (("full", False), ("small", True)):
+        model.save_pretrained(tmp_path / name, int8=int8)
+    sizes = [(tmp_path / name / "adapter_model.safetensors").stat().st_size for name in ("full", "small")]
+    assert sizes[1] < 0.6 * sizes[0]
+    found = Retriever.from_pretrained(tmp_path / "small", device="cpu").embed_text(TEXTS)
+    assert 0 < (found - model.embed_text(TEXTS)).abs().max() < 0.05
 
 
 def test_padding_has_no_influence(retriever: Retriever) -> None:

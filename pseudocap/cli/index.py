@@ -1,4 +1,4 @@
-"""Index videos, so that they are searched by text: `pseudocap index VIDEOS --retriever R --out INDEX`."""
+"""Index videos, so that they are searched by text: `pseudocap index VIDEOS --out INDEX`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.media_files import media_files
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
-from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.registry import DEFAULT_RETRIEVER, add_checkpoints_option
 from pseudocap.cli.shots import add_shot_options, read_cuts
 from pseudocap.errors import ConfigError, DataError, Interrupted, first_line
 from pseudocap.files.remote import RemotePath, any_path
@@ -37,7 +37,7 @@ is then 1; the others are indexed all the same."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("videos", nargs="+", metavar="VIDEOS", help="what to index; see below")
-    add_option(parser, "--retriever", str, "R", "what embeds clips and texts (the index's own, once it is made)")
+    add_option(parser, "--retriever", str, "R", f"embeds clips and texts ({DEFAULT_RETRIEVER}, or the index's own)")
     add_checkpoints_option(parser)
     add_option(parser, "--out", str, "INDEX", "the folder to write, or an address (s3://...)", required=True)
     add_option(parser, "--captions", Path, "LABELS", "what is searched by words too: labels, or caption rows")
@@ -109,9 +109,7 @@ def _clips(args: argparse.Namespace, before: IndexManifest | None) -> dict[str, 
 
 def _retriever_name(args: argparse.Namespace, before: IndexManifest | None) -> str:
     """Return the name that an index keeps: of folders the full paths."""
-    if args.retriever is None and before is None:
-        raise ConfigError(f"{args.out} is a new index: name what embeds its clips and texts with --retriever")
-    name: str = args.retriever or (before.retriever if before else "")
+    name: str = args.retriever or (before.retriever if before else DEFAULT_RETRIEVER)
     parts = [name] if Path(name).expanduser().exists() else name.split("+")  # CAPTIONER+SENTENCE_ENCODER
     return "+".join(map(absolute, parts))
 

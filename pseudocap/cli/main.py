@@ -82,7 +82,7 @@ VERBS = {
     ),
     "index": (
         "index a folder of videos, so that its moments are found by text; again, only what is new or changed",
-        "pseudocap index films/ --retriever openai/clip-vit-base-patch32 --out index/",
+        "pseudocap index films/ --out index/",
     ),
     "search": (
         "find the moment in your own videos by text, or by what looks alike",

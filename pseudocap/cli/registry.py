@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pseudocap.model.config import PseudoCapConfig
     from pseudocap.model.retrieval_config import RetrieverConfig
 
+DEFAULT_RETRIEVER = "real-search"  # of a new index
 DEFAULT_CAPTIONER = "real-photos"  # of caption, demo and app: the best that is shipped for real pictures and video
 
 

@@ -237,7 +237,6 @@ def indices(workdir: Path) -> None:
     ("words", "message"),
     [
         ("index gone.mp4 --retriever toy --out new", "gone.mp4: there is no such file"),
-        ("index film.mp4 --out new", "new is a new index: name what embeds its clips and texts with --retriever"),
         ("index film.mp4 --retriever nowhere --out new", "nowhere"),
         ("index film.mp4 --retriever toy --out film.mp4", "--out film.mp4 is a file; name a folder"),
         ("index film.mp4 --retriever toy --out old", "old/index.json has format 7 (pseudocap 0.2), and this"),

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from pseudocap.errors import InputError
-from pseudocap.model.retrieval import Embedded, fine_similarity
+from pseudocap.memory import Axis
+from pseudocap.model.retrieval import Embedded, fine_similarity, in_blocks
 
 
 def naive(text: list, media: list, text_weights: list, media_weights: list) -> float:
@@ -70,6 +71,27 @@ def test_fine_similarity_of_what_has_no_vector_is_zero_and_has_gradients() -> No
     assert bool(text.grad.isfinite().all())
     with pytest.raises(InputError, match="text must be"):
         fine_similarity(text[0], media, **weights)
+
+
+@pytest.mark.parametrize("grid", [(6, 6), (4, 7)], ids=["even", "uneven"])
+def test_blocks_are_the_means_of_their_real_patches(grid: tuple[int, int]) -> None:
+    rows, columns = grid
+    generator = torch.Generator().manual_seed(5)
+    patches = torch.randn(2, rows * columns, 3, generator=generator)
+    mask = torch.rand(2, rows * columns, generator=generator) > 0.3
+    mask[0, [row * columns + column for row in range(rows // 2) for column in range(columns // 2)]] = False
+    found = in_blocks(Axis(patches, mask), grid, 2)
+    for clip in range(2):
+        sums: dict[int, list[torch.Tensor]] = {0: [], 1: [], 2: [], 3: []}
+        for patch in range(rows * columns):
+            row, column = divmod(patch, columns)
+            if mask[clip, patch]:
+                sums[2 * (row * 2 // rows) + column * 2 // columns].append(patches[clip, patch])
+        for block, members in sums.items():
+            assert bool(found.mask[clip, block]) == bool(members)
+            if members:
+                torch.testing.assert_close(found.vectors[clip, block], torch.stack(members).mean(dim=0))
+    assert not found.mask[0, 0], "of which nothing is real"
 
 
 def test_one_vector_each_is_the_dot_product() -> None:
