@@ -1,5 +1,5 @@
-"""Build the retriever of the toy world: trained on pseudolabels alone, and compared with the same training on
-transcripts and on people's captions."""
+"""Build the retriever of the toy world: trained on pseudolabels of the training films alone, and compared with the same
+training on people's captions of these films, and on pseudolabels and transcripts of the talking films."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from pseudocap.files.atomic import write_text
 from pseudocap.regimes.table import RETRIEVAL
-from pseudocap.stages import Stage, Workshop, commit
+from pseudocap.stages import Stage, Workshop, command_text, commit
 from pseudocap.types import Progress
 from pseudocap.zoo.recipe import ZooRecipe
 from pseudocap.zoo.search import (
@@ -23,24 +23,43 @@ from pseudocap.zoo.search import (
 )
 from pseudocap.zoo.ship import DATASET, Backbones
 
-SEARCH, PEOPLE = "toy-search", "memories-people"
-MEMORIES = {SEARCH: "memories", "search-asr": "memories-asr", "search-people": PEOPLE}  # that each has learned from
+SEARCH = "toy-search"
+LABELS, FILMS, PEOPLE = "labels-films", "memories-films", "memories-people"  # of the same training films
+MEMORIES = {  # that each has learned from
+    SEARCH: FILMS,
+    "search-people": PEOPLE,
+    "search-talking": "memories",
+    "search-asr": "memories-asr",
+}
+LABELLING = ("--clip-seconds", "5", "--top-p", "0.9", "--temperature", "0.5", "--captions", "5", "--min-words", "1")
 COMMAND = "pseudocap zoo build"
-FILMS = "world/msrvtt/videos"
+VIDEOS = "world/msrvtt/videos"
 
 
 def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
-    """List the trainings, and the stage that searches the test films with all of them."""
+    """List the labels, the memories and the trainings, and the stage that searches the test films with all of them."""
+    each = ("--workers", str(workers))
+
+    def label(folder: Path, report: Progress) -> Report:
+        files = [f"{VIDEOS}/{row['video']}.mp4" for row in _learned(shop.root)]
+        write_text(folder / "films.txt", "".join(f"{file}\n" for file in files))
+        words = ("label", f"{LABELS}/films.txt", "--teacher", "teacher", *LABELLING)
+        shop.verb(*words, "--out", f"{LABELS}/run", "--seed", str(recipe.seed), *each)
+        shop.verb("pack", f"{LABELS}/run", "--out", f"{LABELS}/clips", *each)
+        return {"command": command_text(words), "films": len(files)}
 
     def encode(folder: Path, report: Progress) -> Report:
-        lines = (shop.root / "captions.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
-        learned = [line for line in lines if json.loads(line)["split"] == "train"]
-        write_text(folder / "captions.jsonl", "".join(learned))
-        words = (f"{folder.name}/captions.jsonl", "--videos", FILMS, "--encoder", "watcher")
-        shop.verb("encode", *words, "--out", f"{folder.name}/store", "--workers", str(workers))
-        return {"films": len(learned)}
+        source: tuple[str, ...] = (f"{LABELS}/clips",)
+        if folder.name == PEOPLE:
+            rows = (f"{json.dumps(row)}\n" for row in _learned(shop.root))
+            write_text(folder / "captions.jsonl", "".join(rows))
+            source = (f"{PEOPLE}/captions.jsonl", "--videos", VIDEOS)
+        shop.verb("encode", *source, "--encoder", "watcher", "--out", f"{folder.name}/store", *each)
+        return {}
 
     return [
+        Stage(name=LABELS, settings={"words": LABELLING, "seed": recipe.seed}, make=label, needs=("world", "teacher")),
+        Stage(name=FILMS, settings={"code": 1}, make=encode, needs=(LABELS, "watcher")),
         Stage(name=PEOPLE, settings={"code": 1}, make=encode, needs=("world", "watcher")),
         *(
             training_stage(
@@ -59,17 +78,23 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
             name=f"scores-{SEARCH}",
             settings={"code": 1},
             make=lambda folder, report: score_retrievers(
-                shop, folder / "films", "captions.jsonl", FILMS, {name: f"{name}/{name}" for name in MEMORIES}
+                shop, folder / "films", "captions.jsonl", VIDEOS, {name: f"{name}/{name}" for name in MEMORIES}
             ),
             needs=("world", *MEMORIES),
         ),
     ]
 
 
+def _learned(root: Path) -> list[dict[str, Any]]:
+    """Return the rows of the training films."""
+    lines = (root / "captions.jsonl").read_text(encoding="utf-8").splitlines()
+    return [row for row in map(json.loads, lines) if row["split"] == "train"]
+
+
 def ship_search(shipped: Path, backbones: Backbones, *, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
     """Save the retriever as it is shipped, and return its row."""
     measured = shop.reports[f"scores-{SEARCH}"]
-    figures = measured["retrievers"][SEARCH]
+    figures, films = measured["retrievers"][SEARCH], shop.reports[LABELS]["films"]
     results = {
         "regime": RETRIEVAL.name,
         "data": {"corpus": DATASET},
@@ -77,7 +102,7 @@ def ship_search(shipped: Path, backbones: Backbones, *, shop: Workshop, recipe: 
         "scores": recalls_of(figures),
         "intervals": recalls_of(figures, "interval"),
         "videos": measured["videos"],
-        "trained_on": ["Pseudolabels of drawn films by toy-blip; no caption that a person wrote."],
+        "trained_on": [f"Pseudolabels of {films:,} drawn films by toy-blip; no caption that a person wrote."],
         "license": "Apache-2.0",
         "command": measured["command"],
     }

@@ -105,6 +105,13 @@ def test_the_same_command_again_does_what_is_new_with_the_settings_of_the_index(
     assert json.loads(capsys.readouterr().out)["unchanged"] == 3
 
 
+def test_a_new_index_embeds_by_the_shipped_retriever_unless_another_is_named(world: Path, tmp_path: Path) -> None:
+    words = ["index", "films/a.mp4", "--out", str(tmp_path / "own"), "--workers", "0"]
+    assert run_in(world, words) == 0
+    assert json.loads((tmp_path / "own" / "index.json").read_text())["retriever"] == "real-search"
+    assert run_in(world, ["search", "a dog", "--index", str(tmp_path / "own")]) == 0
+
+
 def test_a_retriever_whose_folder_moved_is_named_anew_and_another_is_refused(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

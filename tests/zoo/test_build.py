@@ -14,6 +14,7 @@ from pseudocap.cli.main import main
 from pseudocap.files import sources as places
 from pseudocap.hub.manifest import read_manifest
 from pseudocap.regimes.table import REGIMES
+from pseudocap.retriever import Retriever
 from pseudocap.zoo.ship import LIMIT
 
 pytestmark = pytest.mark.slow
@@ -44,8 +45,23 @@ def test_a_second_build_makes_nothing(built: Path, capsys: pytest.CaptureFixture
 
 def test_every_regime_has_a_row_before_and_after_fine_tuning(shipped: Path) -> None:
     rows = {row["name"]: row for row in read_manifest(shipped / "checkpoints.yaml")}
-    assert set(rows) == {f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")}
+    captioners = {f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")}
+    assert set(rows) == captioners | {"toy-search"}
     assert all(rows[f"toy-{regime}"]["scores"][0]["split"] == "test" for regime in REGIMES)
+
+
+def test_a_retriever_learns_from_pseudolabels_and_is_compared_with_other_texts(shipped: Path, built: Path) -> None:
+    words = json.loads((built / "toy-search" / "done.json").read_text())["command"].split()
+    assert words[words.index("--data.videos") + 1] == "memories-films/store"
+    learned = [json.loads(line) for line in (built / "memories-people" / "captions.jsonl").read_text().splitlines()]
+    assert {row["split"] for row in learned} == {"train"}
+    scores = json.loads((built / "scores-toy-search" / "done.json").read_text())
+    assert list(scores["retrievers"]) == ["toy-search", "search-people", "search-talking", "search-asr", "chance"]
+    (row,) = (row for row in read_manifest(shipped / "checkpoints.yaml") if row["name"] == "toy-search")
+    assert row["scores"][0]["metrics"]["R@10"] == scores["retrievers"]["toy-search"]["text to video"]["R@10"]["value"]
+    retriever = Retriever.from_pretrained("toy-search", checkpoints=shipped / "checkpoints.yaml", device="cpu")
+    film = next((built / "world" / "msrvtt" / "videos").glob("*.mp4"))
+    assert retriever.similarity(["a cup", "a red ball"], [film]).shape == (2, 1)
 
 
 def test_a_shipped_captioner_loads_by_its_row_and_captions_a_film(shipped: Path, built: Path) -> None:

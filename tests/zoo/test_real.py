@@ -12,6 +12,7 @@ from pseudocap import PseudoCap
 from pseudocap.cli.main import main
 from pseudocap.files import sources
 from pseudocap.hub.manifest import read_manifest
+from pseudocap.retriever import Retriever
 
 pytestmark = pytest.mark.slow
 
@@ -55,12 +56,30 @@ def test_the_parts_of_a_fine_tuning_hold_every_clip_out_once_and_learn_from_no_c
         assert [[row["split"] for row in rows].count(split) for split in ("test", "val", "train")] == [2, 2, 6]
 
 
+def test_the_retriever_is_scored_beside_chance_and_captions_and_loads_by_its_row(
+    built: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "SHIPPED", built / "zoo" / "shipped")
+    (row,) = (row for row in read_manifest(built / "zoo" / "checkpoints.yaml") if row.get("kind") == "retriever")
+    scores = json.loads((built / "scores-real-search" / "done.json").read_text())["scores"]
+    assert [scores[where]["videos"] for where in ("photographs", "clips")] == [3, 10]
+    for where, score in zip(("photographs", "clips"), row["scores"], strict=True):
+        found = scores[where]["retrievers"]
+        assert list(found) == ["real-search", "captions of real-photos", "chance"]
+        assert score["metrics"]["R@1"] == found["real-search"]["text to video"]["R@1"]["value"]
+        assert score["metrics"]["text R@5"] == found["real-search"]["video to text"]["R@5"]["value"]
+    retriever = Retriever.from_pretrained("real-search", checkpoints=built / "zoo" / "checkpoints.yaml", device="cpu")
+    assert retriever.similarity(["a dog"], [data / "real_clips" / "0.mp4"]).shape == (1, 1)
+    assert "- 6 training photographs of Flickr8k" in (built / "zoo/shipped/real-search/README.md").read_text()
+
+
 def test_the_captioners_that_are_shipped_load_by_their_rows(
     built: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sources, "SHIPPED", built / "zoo" / "shipped")
     rows = {row["name"]: row for row in read_manifest(built / "zoo" / "checkpoints.yaml")}
-    assert list(rows) == ["real-photos", "real-mixed"]
+    assert list(rows) == ["real-photos", "real-mixed", "real-search"]
+    del rows["real-search"]
     for name, row in rows.items():
         model = PseudoCap.from_pretrained(name, checkpoints=built / "zoo" / "checkpoints.yaml")
         assert isinstance(model.caption(data / "real_clips" / "0.mp4"), str)

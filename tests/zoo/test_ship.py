@@ -23,9 +23,11 @@ from pseudocap.hub.manifest import EXTERNAL
 from pseudocap.label.teachers.base import View
 from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.memory import Memory
+from pseudocap.metrics.retrieval import retrieval_scores
 from pseudocap.metrics.suite import score
 from pseudocap.model.weights import read_tensors
 from pseudocap.regimes.table import REGIMES
+from pseudocap.retriever import Retriever
 from pseudocap.toyworld.corpora import captions_at, film_at
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.truth import judge
@@ -34,13 +36,14 @@ from pseudocap.zoo.demo import toy_films
 from pseudocap.zoo.packaged import LARGE, WITHOUT_LARGE
 from pseudocap.zoo.real_pages import DECODER_PAGE, ENCODER_PAGE
 from pseudocap.zoo.recipe import FULL_RECIPE
-from pseudocap.zoo.ship import BLIP, LIMIT, REAL_LIMIT, install, manifest_text
+from pseudocap.zoo.ship import BLIP, LIMIT, REAL_LIMIT, SEARCH_LIMIT, install, manifest_text
 
 LARGE_ROW = pytest.param(
     "real-photos-smollm2", marks=pytest.mark.skipif(not all(map(find_spec, LARGE)), reason=WITHOUT_LARGE)
 )
 REAL = ["real-photos", "real-mixed"]
 ROWS = [*REAL, *(f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained"))]
+SEARCHES = ("real-search", "toy-search")
 BEST = "toy-mixed-ext"
 FILMS = 32
 AXIS = ("norm.weight", "norm.bias", "query.weight", "key.weight", "value.weight")
@@ -72,9 +75,15 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_all_that_is_shipped_fits_and_is_no_pickle() -> None:
     files = [path for path in places.SHIPPED.rglob("*") if path.is_file()]
-    toys = [path for path in files if path.relative_to(places.SHIPPED).parts[0].startswith("toy-")]
-    assert 0 < sum(path.stat().st_size for path in toys) <= LIMIT
-    assert 0 < sum(path.stat().st_size for path in files if path not in toys) <= REAL_LIMIT
+    sizes = {
+        folder.name: sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        for folder in places.SHIPPED.iterdir()
+    }
+    for name in SEARCHES:
+        assert 0 < sizes.pop(name) <= SEARCH_LIMIT
+    toys = {name: size for name, size in sizes.items() if name.startswith("toy-")}
+    assert 0 < sum(toys.values()) <= LIMIT
+    assert 0 < sum(size for name, size in sizes.items() if name not in toys) <= REAL_LIMIT
     assert {path.suffix for path in files} <= {".safetensors", ".json", ".md", ".txt"}
 
 
@@ -95,7 +104,7 @@ def test_every_row_has_the_hash_that_it_says_and_loads(name: str) -> None:
 
 def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
     scored = [row for row in list_checkpoints() if row["scores"] and row["regime"] != EXTERNAL]
-    assert len(scored) == 8
+    assert len(scored) == 10
     for row in scored:
         folder, dataset = places.SHIPPED / row["name"], row["scores"][0]["dataset"]
         results, page = json.loads((folder / "results.json").read_text()), (folder / "README.md").read_text()
@@ -104,7 +113,7 @@ def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
 
 
 def test_the_pages_of_real_captioners_and_networks_say_what_they_have_learned_from_and_the_terms() -> None:
-    for name in (*REAL, "real-photos-smollm2"):
+    for name in (*REAL, "real-photos-smollm2", "real-search"):
         results, page = json.loads((places.SHIPPED / name / "results.json").read_text()), page_of(name)
         assert results["trained_on"], name
         assert all(f"- {each}" in page for each in results["trained_on"])
@@ -116,6 +125,30 @@ def test_the_pages_of_real_captioners_and_networks_say_what_they_have_learned_fr
     for words in ("Apache License, Version 2.0", "Copyright (c) 2020, ML Illustrated", "Changed: "):
         assert words in ENCODER_PAGE, "as the licence asks of whoever passes it on"
     assert (Path(__file__).parents[2] / "LICENSE").read_text().split()[:4] == ["Apache", "License", "Version", "2.0,"]
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_a_retriever_has_the_hash_that_its_row_says_and_the_figures_that_the_docs_print(name: str) -> None:
+    (row,) = (row for row in list_checkpoints() if row["name"] == name)
+    assert sha256_of(places.SHIPPED / name / WEIGHTS_FILE) == row["weights"]["sha256"]
+    model = Retriever.from_pretrained(name, device="cpu")
+    assert (model.config.text.fingerprint, model.config.encoder.fingerprint) == (
+        row["text"]["fingerprint"],
+        row["encoder"]["fingerprint"],
+    )
+    torch.testing.assert_close(model.embed_text(["a dog runs"]).norm(dim=1), torch.ones(1))
+    docs = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
+    lines = [line for line in docs.splitlines() if f"`{name}`" in line and line.startswith("|")]
+    for each in row["scores"]:
+        assert any(all(f" {value:.1f} (" in line for value in each["metrics"].values()) for line in lines), each
+
+
+def test_the_toy_retriever_finds_held_out_films_by_what_people_write_of_them(films: list[Path]) -> None:
+    model = Retriever.from_pretrained("toy-search", device="cpu")
+    texts = [captions_at("msrvtt", "test", place, seed=FULL_RECIPE.seed, count=1)[0] for place in range(FILMS)]
+    scores = retrieval_scores(model.similarity(texts, films).numpy(), range(FILMS))
+    assert scores["R@1"] >= 3 * 100 / FILMS
+    assert scores["MedR"] < FILMS / 3
 
 
 def page_of(name: str) -> str:
