@@ -264,7 +264,7 @@ def _search(shop: Workshop, recipe: RealRecipe, data: RealData) -> list[Stage]:
     def score(folder: Path, report: Progress) -> Report:
         clips = ({"video": each.video, "caption": list(each.captions), "split": "test"} for each in data.clips)
         write_text(folder / "clips.jsonl", "".join(f"{json.dumps(row)}\n" for row in clips))
-        below = {
+        below: dict[str, tuple[str, str | Path]] = {
             "photographs": ("photographs/files/test.jsonl", "photographs/files/pictures"),
             "clips": (f"{folder.name}/clips.jsonl", data.root.resolve() / "real_clips"),
         }

@@ -41,7 +41,7 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
     each = ("--workers", str(workers))
 
     def label(folder: Path, report: Progress) -> Report:
-        files = [f"{VIDEOS}/{row['video']}.mp4" for row in _learned(shop.root)]
+        files = [f"../{VIDEOS}/{row['video']}.mp4" for row in _learned(shop.root)]
         write_text(folder / "films.txt", "".join(f"{file}\n" for file in files))
         words = ("label", f"{LABELS}/films.txt", "--teacher", "teacher", *LABELLING)
         shop.verb(*words, "--out", f"{LABELS}/run", "--seed", str(recipe.seed), *each)

@@ -23,7 +23,8 @@ from pseudocap.hub.manifest import EXTERNAL
 from pseudocap.label.teachers.base import View
 from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.memory import Memory
-from pseudocap.metrics.retrieval import retrieval_scores
+from pseudocap.metrics.measures import METRICS
+from pseudocap.metrics.retrieval import CUTOFFS, retrieval_scores
 from pseudocap.metrics.suite import score
 from pseudocap.model.weights import read_tensors
 from pseudocap.regimes.table import REGIMES
@@ -138,7 +139,7 @@ def test_a_retriever_has_the_hash_that_its_row_says_and_the_figures_that_the_doc
     )
     torch.testing.assert_close(model.embed_text(["a dog runs"]).norm(dim=1), torch.ones(1))
     docs = (Path(__file__).parents[2] / "docs" / "search.md").read_text(encoding="utf-8")
-    lines = [line for line in docs.splitlines() if f"`{name}`" in line and line.startswith("|")]
+    lines = [line for line in docs.splitlines() if f"| {name} |" in line]
     for each in row["scores"]:
         assert any(all(f" {value:.1f} (" in line for value in each["metrics"].values()) for line in lines), each
 
@@ -199,11 +200,12 @@ def test_the_shipped_teacher_names_what_held_out_stills_show() -> None:
 
 
 @pytest.mark.slow
-def test_verify_finds_a_rows_scores_again(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["zoo", "verify", BEST, "--json"]) == 0
-    (finding,) = json.loads(capsys.readouterr().out)
-    assert finding["problems"] == []
-    assert finding["scores"].keys() == {"CIDEr-D", "BLEU-4", "ROUGE-L"}
+def test_verify_finds_a_rows_scores_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recalls = {f"{way}R@{cutoff}" for way in ("", "text ") for cutoff in CUTOFFS}
+    assert main(["zoo", "verify", BEST, "toy-search", "--data", str(tmp_path), "--json"]) == 0
+    for finding, metrics in zip(json.loads(capsys.readouterr().out), (METRICS, recalls), strict=True):
+        assert finding["problems"] == []
+        assert finding["scores"].keys() == {*metrics}
 
 
 def test_installing_a_build_leaves_what_other_builds_ship(tmp_path: Path) -> None:
