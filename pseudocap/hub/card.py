@@ -96,8 +96,10 @@ def retriever_card(config: RetrieverConfig, results: Mapping[str, Any], about: A
 
     title = about.name or "a video retriever"
     sources = [resolve_source(each.source) for each in config.backbones.values() if not is_shipped(each)]
+    named = " " in (about.license or "")  # no identifier that the hub knows
     data = ModelCardData(
-        license=about.license,
+        license="other" if named else about.license,
+        license_name=about.license if named else None,
         library_name="pseudocap",
         pipeline_tag="feature-extraction",
         tags=["video-text-retrieval", f"similarity-{config.similarity}"],
