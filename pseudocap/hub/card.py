@@ -108,7 +108,9 @@ def retriever_card(config: RetrieverConfig, results: Mapping[str, Any], about: A
     )
     size, terms = config.preprocess, about.license or "Whoever published these weights named no licence."
     name = about.name or "DIRECTORY"
-    lines = ["---", data.to_yaml(), "---", "", MARK, "", f"# {title}", "", RETRIEVER_WHAT, "", "| | |", "|---|---|"]
+    notice = toy_notice("This retriever", config)
+    lines = ["---", data.to_yaml(), "---", "", MARK, "", f"# {title}", "", *((f"**{notice}.**", "") if notice else ())]
+    lines += [RETRIEVER_WHAT, "", "| | |", "|---|---|"]
     lines += [f"| {which} | {_backbone(backbone)} |" for which, backbone in config.backbones.items()]
     lines += [f"| vectors | {config.dim} values, {config.similarity} similarity |"]
     lines += [f"| sees | {size.frames} frames of {size.size} x {size.size} pixels, {config.clips} clips of a file |"]

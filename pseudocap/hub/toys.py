@@ -8,9 +8,11 @@ import warnings
 
 from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.model.config import PseudoCapConfig
+from pseudocap.model.retrieval_config import RetrieverConfig
 
 TOYS = f"{SHIPPED_SCHEME}toy-"
 NOTICE = "is a toy: it was trained on drawn films only, so its captions of real pictures and video mean nothing"
+RETRIEVER_NOTICE = "is a toy: it was trained on drawn films only, so what it finds among real ones means nothing"
 _warned = threading.Event()
 
 
@@ -18,16 +20,17 @@ class ToyWarning(UserWarning):
     """Warn of captions of a toy captioner."""
 
 
-def is_toy(made_of: PseudoCapConfig | str) -> bool:
-    """Return whether one of a captioner's frozen networks, or the teacher of that name, is a shipped toy."""
+def is_toy(made_of: PseudoCapConfig | RetrieverConfig | str) -> bool:
+    """Return whether one of a captioner's or retriever's frozen networks, or that teacher, is a shipped toy."""
     if isinstance(made_of, str):
         return made_of.startswith(TOYS)
     return any(each.source.startswith(TOYS) for each in made_of.backbones.values())
 
 
-def toy_notice(name: str, made_of: PseudoCapConfig | str) -> str:
-    """Return the line to print beside captions; nothing where they are not a toy's."""
-    return f"{name} {NOTICE}" if is_toy(made_of) else ""
+def toy_notice(name: str, made_of: PseudoCapConfig | RetrieverConfig | str) -> str:
+    """Return the line to print beside captions or hits; nothing where they are not a toy's."""
+    notice = RETRIEVER_NOTICE if isinstance(made_of, RetrieverConfig) else NOTICE
+    return f"{name} {notice}" if is_toy(made_of) else ""
 
 
 def warn_of_toy(notice: str, *, stacklevel: int = 4) -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from pseudocap import PseudoCap
 from pseudocap.files import sources
 from pseudocap.hub import toys
-from pseudocap.hub.checkpoint import read_config
+from pseudocap.hub.checkpoint import read_config, read_retriever_config
 from pseudocap.hub.toys import ToyWarning, is_toy
 
 
@@ -45,10 +45,13 @@ def test_no_other_captioner_is_a_toy(picture: Path, model: PseudoCap) -> None:
         model.caption(picture)
 
 
-def test_every_shipped_captioner_is_what_its_name_says() -> None:
-    folders = [path.parent for path in sources.SHIPPED.glob("*/adapter_model.safetensors")]
-    assert {folder.name for folder in folders if is_toy(read_config(folder))} == {
-        folder.name for folder in folders if folder.name.startswith("toy-")
+def test_every_shipped_captioner_and_retriever_is_what_its_name_says() -> None:
+    configs = {
+        path.parent: (read_retriever_config if path.parent.name.endswith("-search") else read_config)(path.parent)
+        for path in sources.SHIPPED.glob("*/adapter_model.safetensors")
     }
-    for folder in folders:
-        assert ("is a toy: " in (folder / "README.md").read_text(encoding="utf-8")) == is_toy(read_config(folder))
+    assert {folder.name for folder, config in configs.items() if is_toy(config)} == {
+        folder.name for folder in configs if folder.name.startswith("toy-")
+    }
+    for folder, config in configs.items():
+        assert ("is a toy: " in (folder / "README.md").read_text(encoding="utf-8")) == is_toy(config)
