@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--clip-seconds", float, "S", f"length of a clip ({CLIP_SECONDS:g})")
     add_option(parser, "--min-seconds", float, "S", f"leave out a shorter rest ({MIN_SECONDS:g})")
     add_shot_options(parser)
+    parser.set_defaults(clips=None)  # as the index has them
     add_option(parser, "--num-frames", int, "T", "frames of a clip; default: the retriever's own")
     add_option(parser, "--batch-size", 16, "N", "clips at once")
     add_option(parser, "--workers", 2, "N", "processes that decode; 0: threads, which a broken file can crash")
@@ -57,12 +58,16 @@ def run(args: argparse.Namespace) -> int:
     require_at_least(args, batch_size=1, workers=0, num_frames=1)
     if "://" not in args.out:
         refuse_file("--out", Path(args.out))
-    from pseudocap.search.manifest import read_manifest
+    from pseudocap.search.manifest import read_manifest, require_settings
     from pseudocap.search.table import require_lancedb
 
     require_lancedb()
-    before = read_manifest(any_path(args.out))
-    clips, cuts = _clips(args, before), read_cuts(args)
+    home = any_path(args.out)
+    before = read_manifest(home)
+    clips, cuts = _clips(args, before), read_cuts(args, before.cuts if before else None)
+    if before is not None:
+        given = {**clips, "cuts": dict(cuts.settings) if cuts else {}, "frames": args.num_frames or before.frames}
+        require_settings(home, before, given)
     name = _retriever_name(args, before)
     files, below = find_files(args.videos)
 
@@ -81,8 +86,8 @@ def run(args: argparse.Namespace) -> int:
     with _going_on(args.out), progress_of("indexing", "files") as progress:
         report = build_index(
             args.out, files, retriever, name=name, below=below, captions=captions, **clips, cuts=cuts,
-            num_frames=args.num_frames if before is None or args.num_frames else before.frames, workers=args.workers,
-            batch_size=args.batch_size, retry_failed=args.retry_failed, approximate=args.approximate, progress=progress,
+            num_frames=before.frames if before else args.num_frames, workers=args.workers, batch_size=args.batch_size,
+            retry_failed=args.retry_failed, approximate=args.approximate, progress=progress,
         )  # fmt: skip
     return _report(args, report)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.options import add_option
 from pseudocap.errors import ConfigError
@@ -29,13 +30,16 @@ def add_shot_options(parser: argparse._ActionsContainer) -> None:
     add_option(parser, "--cut-threshold", float, "X", "more finds fewer cuts (content: 3, transnetv2: 0.5)")
 
 
-def read_cuts(args: argparse.Namespace) -> CutDetector | None:
-    """Return the detector of cuts; None for clips of a fixed length."""
-    if args.clips == "fixed":
+def read_cuts(args: argparse.Namespace, before: Mapping[str, Any] | None = None) -> CutDetector | None:
+    """Return the detector of cuts; None for clips of a fixed length. Options that are not given (None) are as in the
+    settings of an earlier run, where there was one."""
+    if (args.clips or ("shots" if before else "fixed")) == "fixed":
         for name in ("cuts", "cut_threshold"):
             if getattr(args, name) is not None:
                 raise ConfigError(f"--{name.replace('_', '-')} is of shots: add --clips shots, or leave it out")
         return None
-    from pseudocap.video.cut_detectors import cut_detector
+    from pseudocap.video.cut_detectors import cut_detector, detector_of
 
+    if before and args.cuts in (None, before.get("detector")):
+        return detector_of({**before, **({} if args.cut_threshold is None else {"threshold": args.cut_threshold})})
     return cut_detector(args.cuts or "content", threshold=args.cut_threshold)

@@ -58,6 +58,8 @@ def find_retriever(
         return FoundRetriever(kind="open_clip", source=source, access=access)
     if found == MODEL_TYPE:
         raise CheckpointError(f"{source} is a captioner; search its captions: {text}+SENTENCE_ENCODER")
+    if found is None:
+        raise CheckpointError(f"{source} has a {CONFIG_FILE} without a model_type, so it is no retriever; {EXAMPLE}")
     raise CheckpointError(f"{source} is a {found!r}, which is no retriever that is read here; {EXAMPLE}")
 
 

@@ -39,6 +39,7 @@ from pseudocap.workers import Pool
 WRITTEN = 1024  # rows of complete files that wait to be written, ...
 PATIENCE = 20.0  # ... or the seconds for which they do
 APPROXIMATE = 1_000_000  # clips from which on a vector index is made
+KEPT_CAPTIONS = "kept"  # stands for the hash of captions, and equals none: any that are given replace them
 KEPT = timedelta(hours=1)  # for how long a search that is under way may still read an older version
 
 Captions = Mapping[str, Sequence[TimedCaption]]  # of files; one of all of a file ends at infinity
@@ -81,8 +82,9 @@ def build_index(
 ) -> IndexReport:
     """Index files by a retriever, which is found again by its `name`; files are absolute paths or addresses.
 
-    What is not there any more `below` these folders is taken out. Without `captions` those of the index stay. With
-    `approximate` clips are searched through an IVF-PQ index, which from a million clips on is made in any case.
+    What is not there any more `below` these folders is taken out. Without `captions` those of the index stay, of
+    a changed file those of the same times. With `approximate` clips are searched through an IVF-PQ index, which from a
+    million clips on is made in any case.
     """
     require_lancedb()
     started, home = time.monotonic(), any_path(out)
@@ -104,7 +106,10 @@ def build_index(
         )
         writer = _Writer(table=table, schema=schema, plan=plan, captions=captions)
         writer.settle_others()
-        with tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch, Pool(workers, read_film_part) as pool:
+        with (
+            tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch,
+            Pool(workers, read_film_part, preload=(read_film_part.__module__,)) as pool,
+        ):
             films = _Films(retriever, settings, Path(scratch), batch_size)
             todo = [*plan.new, *plan.changed]
             for done, film in enumerate(films.embedded(todo, pool), start=1):
@@ -278,7 +283,7 @@ class _Writer:
             films = [film for film in self._films if (film.file in changed) == replacing]
             if not films:
                 continue
-            rows = pyarrow.concat_tables(map(self._rows, films))
+            rows = pyarrow.concat_tables([self._rows(film, replacing) for film in films])
             if replacing:
                 self._replace(rows, [film.file for film in films])
             else:
@@ -291,12 +296,15 @@ class _Writer:
         merge = merge.when_not_matched_by_source_delete(of_files(files))
         merge.execute(rows, on_bad_vectors="null")  # of files that could not be read
 
-    def _rows(self, film: EmbeddedFilm) -> pyarrow.Table:
+    def _rows(self, film: EmbeddedFilm, replacing: bool) -> pyarrow.Table:
         if not all(np.isfinite(vector).all() for vector in film.vectors):
             film.error, film.times = f"{film.file}: the retriever gives vectors of it that are not numbers", []
         state = replace(self.plan.states[film.file], content=film.content, error=film.error)
         columns = self._columns(film.file, film.times or [(0.0, 0.0)], state)
         if film.times:
+            if replacing and self.captions is None:
+                columns["caption"] = kept = self._kept(film.file, film.times)
+                columns["captioned"] = [KEPT_CAPTIONS if any(kept) else ""] * len(kept)
             values = pyarrow.array(np.concatenate(film.vectors).astype(np.float32))
             columns["vector"] = pyarrow.FixedSizeListArray.from_arrays(
                 values, self.schema.field("vector").type.list_size
@@ -304,6 +312,14 @@ class _Writer:
         else:
             columns |= {"caption": [""], "vector": [None]}
         return pyarrow.table(columns, schema=self.schema)
+
+    def _kept(self, file: str, times: Sequence[tuple[float, float]]) -> list[str]:
+        """Return the captions that a file's clips get from its clips in the table."""
+        columns = ["start", "end", "caption"]
+        rows = self.table.search().where(of_files([file])).select(columns).limit(None).to_list()
+        same = {(row["start"], row["end"]): row["caption"] for row in rows}
+        before = [TimedCaption(start=row["start"], end=row["end"], text=row["caption"]) for row in rows]
+        return [same.get(each) or caption_of(*each, [one for one in before if one.text]) for each in times]
 
     def _columns(self, file: str, times: Sequence[tuple[float, float]], state: FileState) -> dict[str, Any]:
         """Return the columns of a file's rows but for their vectors."""

@@ -79,14 +79,20 @@ def settle_manifest(out: AnyPath, now: IndexManifest) -> None:
         document = {"format": FORMAT, "pseudocap": __version__, **asdict(now)}
         return write_atomic(out / MANIFEST, (json.dumps(document, indent=1) + "\n").encode())
     require_retriever(out, before, now.identity, now.retriever)
-    for each in fields(IndexManifest):
-        old, new = getattr(before, each.name), json.loads(json.dumps(getattr(now, each.name)))
-        if old != new and each.name != "retriever":  # whose folder may have moved
+    values = {each.name: getattr(now, each.name) for each in fields(IndexManifest)}
+    del values["retriever"]  # whose folder may have moved
+    return require_settings(out, before, values)
+
+
+def require_settings(index: AnyPath, before: IndexManifest, now: Mapping[str, Any]) -> None:
+    """Refuse settings, by their fields' names, that are not those of the index."""
+    for name, value in now.items():
+        old, new = getattr(before, name), json.loads(json.dumps(value))
+        if old != new:
             raise DataError(
-                f"{out} was indexed with {each.name} {old!r}, and this run has {new!r}; take the same settings to go "
-                "on, or another --out"
+                f"{index} was indexed with {name} {old!r}, and this run has {new!r}; take the same settings to go on, "
+                "or another --out"
             )
-    return None
 
 
 def require_retriever(index: AnyPath, manifest: IndexManifest, identity: str, name: str) -> None:

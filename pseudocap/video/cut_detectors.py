@@ -217,3 +217,12 @@ def cut_detector(name: str = "content", *, threshold: float | None = None) -> Cu
     if name not in DETECTORS:
         raise ConfigError(f"cuts is {name!r} and must be one of {', '.join(DETECTORS)}{nearest(name, DETECTORS)}")
     return DETECTORS[name]() if threshold is None else DETECTORS[name](threshold=threshold)
+
+
+def detector_of(settings: Mapping[str, Any]) -> CutDetector:
+    """Return the detector that has these `settings`."""
+    values = {name: value for name, value in settings.items() if name != "detector"}
+    try:
+        return DETECTORS[settings["detector"]](**values)
+    except (KeyError, TypeError):
+        raise ConfigError(f"cuts by {dict(settings)} are none that this version of pseudocap finds") from None

@@ -112,6 +112,17 @@ def test_a_new_index_embeds_by_the_shipped_retriever_unless_another_is_named(wor
     assert run_in(world, ["search", "a dog", "--index", str(tmp_path / "own")]) == 0
 
 
+def test_clips_of_shots_go_on_as_they_began(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "shots")
+    words = ["index", "films/a.mp4", "--out", out, "--workers", "0"]
+    assert run_in(world, [*words, "--retriever", "clip", "--clips", "shots", "--cut-threshold", "2.5"]) == 0
+    assert run_in(world, words) == 0
+    assert run_in(world, [*words, "--clips", "shots"]) == 0
+    capsys.readouterr()
+    assert run_in(world, [*words, "--clips", "fixed"]) == 2
+    assert "was indexed with cuts {'detector': 'content', 'threshold': 2.5" in capsys.readouterr().err
+
+
 def test_a_retriever_whose_folder_moved_is_named_anew_and_another_is_refused(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

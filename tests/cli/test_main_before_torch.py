@@ -226,7 +226,15 @@ MANIFEST = {
 @pytest.fixture(scope="module")
 def indices(workdir: Path) -> None:
     """Indices that cannot be searched: of a retriever that has gone, of one that does not read, of another version."""
-    changes = {"index": {}, "blind": {"reads_text": False}, "old": {"format": 7}}
+    (workdir / "plain").mkdir()
+    (workdir / "plain" / "config.json").write_text("{}")
+    changes = {
+        "index": {},
+        "blind": {"reads_text": False},
+        "old": {"format": 7},
+        "other": {"cuts": {"detector": "eye"}},
+    }
+    changes["shots"] = {"cuts": {"detector": "content", "threshold": 2.5, "least": 9.0}}
     for name, changed in changes.items():
         (workdir / name).mkdir()
         (workdir / name / "index.json").write_text(json.dumps({**MANIFEST, **changed}))
@@ -243,6 +251,23 @@ def indices(workdir: Path) -> None:
         ("index film.mp4 --retriever toy --out new --clip-seconds 0", "--clip-seconds must be above 0, not 0"),
         ("index film.mp4 --retriever toy --out new --min-seconds 9", "--min-seconds must be from 0 to the 8 s"),
         ("index film.mp4 --retriever toy --out new --cut-threshold 3", "--cut-threshold is of shots"),
+        (
+            "index film.mp4 --out index --clip-seconds 3",
+            "index was indexed with clip_seconds 8.0, and this run has 3.0",
+        ),
+        ("index film.mp4 --out index --num-frames 5", "index was indexed with frames 2, and this run has 5"),
+        ("index film.mp4 --out index --clips shots", "index was indexed with cuts {}, and this run has {'detector"),
+        (
+            "index film.mp4 --out shots --cut-threshold 4",
+            "'threshold': 2.5, 'least': 9.0}, and this run has {'detector",
+        ),
+        (
+            "index film.mp4 --out shots --cuts transnetv2 --cut-threshold 2",
+            "transnetv2 is 2 and must be between 0 and 1",
+        ),
+        ("index film.mp4 --out other", "cuts by {'detector': 'eye'} are none that this version of pseudocap finds"),
+        ("index film.mp4 --retriever toy-mixed --out new", "toy-mixed is a captioner; search its captions: toy-mixed+"),
+        ("index film.mp4 --retriever plain --out new", "plain has a config.json without a model_type, so it is no"),
         ("index film.mp4 --retriever toy --out new --batch-size 0", "--batch-size must be at least 1, not 0"),
         ("search --index index", "the query is empty"),
         ("search dog --index index --like film.mp4", "not for both"),

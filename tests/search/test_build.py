@@ -150,6 +150,26 @@ def test_captions_are_those_of_the_stretch_and_change_without_a_film_being_read(
     assert (report.recaptioned, retriever.embedded, len(clips_of(out))) == (1, 7, 7)
 
 
+def test_a_file_that_is_read_again_keeps_captions_until_others_are_given(films: Path, tmp_path: Path) -> None:
+    out, film, still = tmp_path / "index", str(films / "a.mp4"), str(films / "still.jpg")
+
+    def captions(file: str = film) -> dict[float, str]:
+        return {row["start"]: row["caption"] for row in open_table(out).search().to_list() if row["file"] == file}
+
+    texts = {(0, 2): "red", (4, 6): "blue"}
+    first = [TimedCaption(start=start, end=end, text=text) for (start, end), text in texts.items()]
+    entire = [TimedCaption(start=0, end=float("inf"), text="a wall")]
+    index_colours(out, [film, still], captions={film: first, still: entire})
+    open_table(out).update(where=f"file IN ('{film}', '{still}')", values={"error": "its end is missing"})
+    assert index_colours(out, [film, still], retry_failed=True).changed == (film, still)
+    assert (captions(), captions(still)) == ({0.0: "red", 2.0: "", 4.0: "blue"}, {0.0: "a wall"})
+    write_colours(films / "a.mp4", "green", "green")
+    assert index_colours(out, [film, still]).changed == (film,)
+    assert captions() == {0.0: "red", 2.0: ""}
+    report = index_colours(out, [film, still], captions={still: entire})
+    assert (report.recaptioned, captions(), captions(still)) == (2, {0.0: "", 2.0: ""}, {0.0: "a wall"})
+
+
 def test_a_damaged_file_has_new_captions_as_well(films: Path, tmp_path: Path) -> None:
     out, cut, broken = tmp_path / "index", str(films / "b.mp4"), films / "broken.mp4"
     broken.write_bytes(b"no film")
