@@ -96,7 +96,7 @@ class PseudoCapConfig:
     adapter_width: int | None = None
 
     def __post_init__(self) -> None:
-        self._check_encoders()
+        object.__setattr__(self, "encoders", checked_encoders(self.encoders))
         self._check_axes()
         for name, options in (("attention", ATTENTIONS), ("fusion", FUSIONS), ("gate", GATES)):
             if (value := getattr(self, name)) not in options:
@@ -117,18 +117,6 @@ class PseudoCapConfig:
             raise ConfigError(f"adapter_layers must be at least one whole number, not {layers!r}")
         if layers[0] < 0 or any(later <= earlier for earlier, later in itertools.pairwise(layers)):
             raise ConfigError(f"adapter_layers must ascend from 0 or more without repeats, not {layers!r}")
-
-    def _check_encoders(self) -> None:
-        given = self.encoders
-        if not isinstance(given, Mapping) or not all(isinstance(each, Backbone) for each in given.values()):
-            raise ConfigError(f"encoders must name a Backbone for each modality, not {given!r}")
-        for modality in given:
-            if modality not in MODALITIES:
-                offer = nearest(str(modality), MODALITIES)
-                raise ConfigError(f"encoders are of {' or '.join(MODALITIES)}, not of {modality!r}{offer}")
-        if VIDEO not in given:
-            raise ConfigError("encoders must name one of video")
-        object.__setattr__(self, "encoders", {each: given[each] for each in MODALITIES if each in given})
 
     def _check_axes(self) -> None:
         if not isinstance(self.axes, list | tuple) or not self.axes:
@@ -186,18 +174,24 @@ class PseudoCapConfig:
         values = {key: value for key, value in document.items() if key not in ("model_type", "format")}
         if written == 1 and "encoder" in values:
             values["encoders"] = {VIDEO: values.pop("encoder")}
-        for name, kind in NESTED.items():
-            if name in values:
-                values[name] = build_fields(kind, values[name], where=f"{name}.")
-        if isinstance(encoders := values.get("encoders"), Mapping):
-            values["encoders"] = {
-                each: build_fields(Backbone, fields, where=f"encoders.{each}.") for each, fields in encoders.items()
-            }
-        return build_fields(cls, values, where="")
+        return build_config(cls, values, NESTED)
 
 
 NESTED = {"decoder": Backbone, "gate_schedule": GateSchedule, "preprocess": Preprocess}
 LATER = {"attention": SEPARABLE, "axes": SIGHT, "adapter_width": None}
+
+
+def checked_encoders(given: object) -> dict[str, Backbone]:
+    """Return encoders by modality, in the order of MODALITIES; one of video is needed."""
+    if not isinstance(given, Mapping) or not all(isinstance(each, Backbone) for each in given.values()):
+        raise ConfigError(f"encoders must name a Backbone for each modality, not {given!r}")
+    for modality in given:
+        if modality not in MODALITIES:
+            offer = nearest(str(modality), MODALITIES)
+            raise ConfigError(f"encoders are of {' or '.join(MODALITIES)}, not of {modality!r}{offer}")
+    if VIDEO not in given:
+        raise ConfigError("encoders must name one of video")
+    return {each: given[each] for each in MODALITIES if each in given}
 
 
 def _option(modality: str) -> str:
@@ -207,6 +201,19 @@ def _option(modality: str) -> str:
 def default_adapter_layers(layers: int) -> tuple[int, ...]:
     """Return every second layer of the upper half: 12, 14, ... 22 of 24."""
     return tuple(range(layers // 2, layers, 2))
+
+
+def build_config(kind: type[Kind], values: Mapping[str, Any], nested: Mapping[str, type[Any]]) -> Kind:
+    """Build a config from the fields of a document: `nested` ones of their own kinds, encoders by modality."""
+    built = dict(values)
+    for name, each in nested.items():
+        if name in built:
+            built[name] = build_fields(each, built[name], where=f"{name}.")
+    if isinstance(encoders := built.get("encoders"), Mapping):
+        built["encoders"] = {
+            each: build_fields(Backbone, fields, where=f"encoders.{each}.") for each, fields in encoders.items()
+        }
+    return build_fields(kind, built, where="")
 
 
 def build_fields(kind: type[Kind], values: object, *, where: str) -> Kind:

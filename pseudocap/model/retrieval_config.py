@@ -10,7 +10,7 @@ from typing import Any
 
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.memory import AXES, SIGHT
-from pseudocap.model.config import VIDEO, Backbone, build_fields
+from pseudocap.model.config import VIDEO, Backbone, build_config, checked_encoders
 from pseudocap.types import Preprocess
 
 MODEL_TYPE = "pseudocap-retriever"
@@ -82,8 +82,7 @@ class RetrieverConfig:
     fusion_layer: int = 0
 
     def __post_init__(self) -> None:
-        if VIDEO not in self.encoders:
-            raise ConfigError("encoders must name one of video")
+        object.__setattr__(self, "encoders", checked_encoders(self.encoders))
         object.__setattr__(self, "axes", tuple(self.axes))
         object.__setattr__(self, "text_beside", tuple(self.text_beside))
         if not self.axes or self.axes != tuple(axis for axis in AXES if axis in self.axes):
@@ -144,11 +143,4 @@ class RetrieverConfig:
         if (written := document.get("format")) != FORMAT:
             raise ConfigError(f"format {written!r} is none that this version of pseudocap reads, {FORMAT}")
         values = {key: value for key, value in document.items() if key not in ("model_type", "format")}
-        for name, kind in (("text", Backbone), ("preprocess", Preprocess)):
-            if name in values:
-                values[name] = build_fields(kind, values[name], where=f"{name}.")
-        if isinstance(encoders := values.get("encoders"), Mapping):
-            values["encoders"] = {
-                each: build_fields(Backbone, fields, where=f"encoders.{each}.") for each, fields in encoders.items()
-            }
-        return build_fields(cls, values, where="")
+        return build_config(cls, values, {"text": Backbone, "preprocess": Preprocess})
