@@ -47,7 +47,7 @@ PHOTOGRAPHS, VIDEO, MIXED, LARGE = "real-photos", "real-video", "real-mixed", "r
 FIRST = "image-only"  # the stage of cross-entropy alone, which LARGE is compared with
 ROWS = {FIRST: FIRST, PHOTOGRAPHS: FIRST, LARGE: FIRST, VIDEO: "video-only", MIXED: "mixed"}  # what is scored, regimes
 SEARCH = "real-search"
-SHIPPED = (PHOTOGRAPHS, MIXED, LARGE)
+SHIPPED = (PHOTOGRAPHS, MIXED, LARGE, VIDEO)
 TUNED = "fine-tuned"  # on the captions of other clips than the one that it captions
 TEACHER = "critical"  # the stage whose captioner labels the clips
 OPT, ENCODER = "real-opt", "efficientnet-lite0"  # the frozen networks, as they are shipped
@@ -70,7 +70,9 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
             needs=("critical", "longer"),
         ),
         *_labelling(shop, recipe, data, workers),
-        _training(shop, recipe, VIDEO, "video-only", recipe.video, ("encoder", "decoder", "memories-clips")),
+        _training(
+            shop, recipe, VIDEO, "video-only", recipe.video, ("encoder", "decoder", "memories-clips"), adapters=recipe.few
+        ),
         _training(shop, recipe, "mixed", "mixed", recipe.mixed, ("memories", "memories-clips"), start=FIRST),
         _training(shop, recipe, MIXED, "self-critical", recipe.mixed_critical, ("memories",), start="mixed"),
         *_large(shop, recipe),

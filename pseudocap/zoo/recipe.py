@@ -120,6 +120,7 @@ class RealRecipe:
     pictures: int = 15  # every so many-th is looked at to standardise the encoder
     size: int = 288
     adapters: AdapterRecipe = AdapterRecipe(layers=(2, 4, 6, 7))  # six would not fit what may be shipped
+    few: AdapterRecipe = AdapterRecipe(layers=(4, 6), width=64)  # of the captioner of clips alone, for the same reason
     large: AdapterRecipe | None = AdapterRecipe(  # between the same encoder and SmolLM2-135M, narrow, to fit too
         decoder=SMOLLM2,
         revision="ab810cf68114990406fdf996510dd3d3c6adbdf5",
@@ -155,6 +156,7 @@ REAL_SMOKE_RECIPE = RealRecipe(
     weights="pseudocap://efficientnet-lite0",
     pictures=1,
     adapters=AdapterRecipe(layers=(1,)),
+    few=AdapterRecipe(layers=(1,), width=16),
     large=None,
     opt=OPTRecipe(vocabulary=300, width=32, layers=2, heads=2, batch=8, course=Course(steps=4, lr=2e-3)),
     photographs=_A_MOMENT,
