@@ -319,9 +319,11 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
             }
             for where, (dataset, split) in splits.items()
         ]
+        of_clips = {"corpus": "panda-70m samples", "videos": len(data.clips)}
+        of_photographs = {"corpus": "flickr8k", "videos": shop.reports["photographs"]["train"]}
         results = {
             "regime": ROWS[name],
-            "data": {"corpus": "flickr8k", "videos": shop.reports["photographs"]["train"]},
+            "data": of_clips if name == VIDEO else of_photographs,
             "split": "test",
             "scores": scores[0]["metrics"],
             "intervals": reports[name]["photographs, greedy"]["intervals"],
@@ -389,7 +391,8 @@ def _ship_search(
 
 
 def learned_from(name: str, photographs: int, data: RealData) -> list[str]:
-    clips = len(data.clips) if name == MIXED else 0
+    clips = len(data.clips) if name in (MIXED, VIDEO) else 0
+    photographs = 0 if name == VIDEO else photographs
     return list(trained_on(photographs=photographs, clips=clips, own_decoder=name != LARGE))
 
 

@@ -45,11 +45,15 @@ stored in 8 bits. `pseudocap zoo build --world real --data DIR` makes it.
 
 def trained_on(*, photographs: int, clips: int, own_decoder: bool) -> Iterator[str]:
     """Yield what a captioner has learned from. `clips` is how many it has learned pseudolabels of."""
-    yield f"{photographs:,} training photographs of Flickr8k, with up to five captions by people. {PHOTOGRAPHS_TERMS}"
+    if photographs:
+        yield (
+            f"{photographs:,} training photographs of Flickr8k, with up to five captions by people. {PHOTOGRAPHS_TERMS}"
+        )
     if clips:
+        teacher = "" if photographs else f" The captioner that labels them learns from Flickr8k. {PHOTOGRAPHS_TERMS}"
         yield (
             f"Pseudolabels of {clips} clips of Panda-70M's sample page, whose own captions were not looked at. "
-            f"{CLIPS_TERMS}"
+            f"{CLIPS_TERMS}{teacher}"
         )
     yield (
         f"The frozen decoder has read {TEXT}."
