@@ -71,7 +71,13 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         ),
         *_labelling(shop, recipe, data, workers),
         _training(
-            shop, recipe, VIDEO, "video-only", recipe.video, ("encoder", "decoder", "memories-clips"), adapters=recipe.few
+            shop,
+            recipe,
+            VIDEO,
+            "video-only",
+            recipe.video,
+            ("encoder", "decoder", "memories-clips"),
+            adapters=recipe.few,
         ),
         _training(shop, recipe, "mixed", "mixed", recipe.mixed, ("memories", "memories-clips"), start=FIRST),
         _training(shop, recipe, MIXED, "self-critical", recipe.mixed_critical, ("memories",), start="mixed"),
