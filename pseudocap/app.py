@@ -195,7 +195,7 @@ def _search(index: VideoIndex) -> None:
         button = gr.Button("Search", variant="primary", elem_id="search")
     found = gr.State([])
     with gr.Row():
-        headers = ["file", "from", "to", "score", "caption"]
+        headers = ["rank", "file", "from", "to", "score", "caption"]
         table = gr.Dataframe(headers=headers, wrap=True, interactive=False, label="Hits", elem_id="hits")
         with gr.Column():
             video = gr.Video(label="Hit", interactive=False, autoplay=True, elem_id="hit")
@@ -207,13 +207,14 @@ def _search(index: VideoIndex) -> None:
             hits = index.search(query, top=HITS)
         times = [(clock(hit.start), clock(hit.end)) if hit.end > hit.start else ("", "") for hit in hits]
         rows = [
-            [Path(hit.file).name, *time, round(hit.score, 3), hit.caption]
-            for hit, time in zip(hits, times, strict=True)
+            [rank, Path(hit.file).name, *time, round(hit.score, 3), hit.caption]
+            for rank, (hit, time) in enumerate(zip(hits, times, strict=True), start=1)
         ]
         return rows, hits
 
-    def choose(hits: list[SearchHit], event: gr.SelectData) -> tuple[Any, Any, str]:
-        hit = hits[event.index[0]]
+    def choose(hits: list[SearchHit], event: gr.SelectData) -> tuple[Any, Any, Any]:
+        if (hit := hit_of_row(hits, event.row_value)) is None:
+            return gr.skip(), gr.skip(), gr.skip()
         with errors_as_messages(hit.file):
             path = hit_file(hit)
         moving = path.endswith(".mp4")
@@ -223,6 +224,11 @@ def _search(index: VideoIndex) -> None:
     button.click(run, text, [table, found], api_visibility="private")
     text.submit(run, text, [table, found], api_visibility="private")
     table.select(choose, found, [video, still, note], api_visibility="private")
+
+
+def hit_of_row(hits: Sequence[SearchHit], row: Sequence[Any]) -> SearchHit | None:
+    """Return the hit of a row by its rank, as the table may be sorted otherwise; None of an empty table's row."""
+    return hits[int(row[0]) - 1] if hits else None
 
 
 def hit_file(hit: SearchHit) -> str:

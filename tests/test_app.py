@@ -22,6 +22,7 @@ from pseudocap.cli.main import main
 from pseudocap.cli.registry import DEFAULT_CAPTIONER
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, DataError
+from pseudocap.search import SearchHit, VideoIndex
 from pseudocap.video.subtitles import merge_equal, to_srt
 
 app = pytest.importorskip("pseudocap.app", reason="Gradio is not installed: pip install 'pseudocap[app]'")
@@ -168,8 +169,6 @@ def test_an_index_is_searched_and_its_hits_play(model: PseudoCap, tmp_path: Path
     from helpers.clip_models import write_image_text
     from helpers.colour_retriever import write_colours
 
-    from pseudocap.search import VideoIndex
-
     model.save_pretrained(tmp_path / "one")
     write_image_text(tmp_path / "clip")
     (tmp_path / "films").mkdir()
@@ -185,21 +184,29 @@ def test_an_index_is_searched_and_its_hits_play(model: PseudoCap, tmp_path: Path
         browser.go(url.rstrip("/"))
         open_tab(browser, "Search")
         browser.wait("document.querySelector('#query textarea, #query input') !== null")
+        cell = "document.querySelectorAll('#hits [role=gridcell]')[{}]"
         browser.value("document.querySelector('#query textarea, #query input').focus()")
         browser.write("a red dog")
         click(browser, "#search")
-        found = rows(browser, "#hits", 5)
-        assert [row[0] for row in found] == [Path(hit.file).name for hit in hits]
-        names = [row[0] for row in found]
-        cell = "document.querySelectorAll('#hits [role=gridcell]')[{}]"
-        browser.click(cell.format(5 * names.index("a.mp4")))
+        found = rows(browser, "#hits", 6)
+        assert [row[:2] for row in found] == [
+            (str(rank), Path(hit.file).name) for rank, hit in enumerate(hits, start=1)
+        ]
+        names = [row[1] for row in found]
+        toasts = "[...document.querySelectorAll('.toast-body')].map(each => each.innerText)"
+        browser.click(cell.format(6 * names.index("a.mp4")))
         length = browser.wait("document.querySelector('#hit video')?.duration", 60)
         assert length == pytest.approx(2.0, abs=0.3)
-        browser.click(cell.format(5 * names.index("still.png")))
+        browser.click(cell.format(6 * names.index("still.png")))
         browser.wait("document.querySelector('#hit-picture img')?.naturalWidth > 0", 60)
-        browser.click(cell.format(5 * names.index("gone.mp4")))
-        toasts = "[...document.querySelectorAll('.toast-body')].map(each => each.innerText)"
+        browser.click(cell.format(6 * names.index("gone.mp4")))
         assert str(tmp_path) not in browser.wait(f"{toasts}.find(text => text.includes('gone.mp4'))", 60)
+
+
+def test_a_row_is_a_hit_by_its_rank_and_an_empty_table_has_none() -> None:
+    hits = [SearchHit(file=file, start=0.0, end=2.0, score=0.5, caption="", note="") for file in ("a.mp4", "b.mp4")]
+    assert app.hit_of_row(hits, [2, "b.mp4", "0:00.0", "0:02.0", 0.5, ""]) is hits[1]
+    assert app.hit_of_row([], ["", "", "", "", "", ""]) is None
 
 
 @needs_browser
