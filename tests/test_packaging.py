@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -156,6 +157,25 @@ def test_the_readmes_first_example_is_what_the_command_prints(
     block = re.search(r"```console\n\$ pseudocap (.*)\n([^`]*)```", (ROOT / "README.md").read_text())
     assert main(block[1].split()) == 0
     assert capsys.readouterr().out == block[2]
+
+
+@pytest.mark.slow
+def test_the_readmes_search_finds_what_the_command_finds(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from pseudocap.cli.main import main
+    from pseudocap.zoo.packaged import packaged_media
+
+    (tmp_path / "media").mkdir()
+    for path in (path for package in ("matplotlib", "gradio") for path in packaged_media()[package]):
+        shutil.copy(path, tmp_path / "media")
+    monkeypatch.chdir(tmp_path)
+    assert main(["index", "media/", "--out", "index/", "--workers", "0"]) == 0
+    capsys.readouterr()
+    block = re.search(r"```console\n\$ pseudocap (search .*)\n([^`]*)```", (ROOT / "README.md").read_text())
+    assert main(shlex.split(block[1])) == 0
+    printed = capsys.readouterr().out
+    assert [line.split() for line in printed.splitlines()] == [line.split() for line in block[2].splitlines()]
 
 
 def python_of(page: str) -> list[str]:

@@ -17,6 +17,7 @@ TOLD = {  # what a user is told where all went well
     "04_finetune_on_your_captions.py": "best: ",
     "05_benchmark.py": "toy-mixed-ext, ",
     "06_publish_and_fetch.py": "the same adapters: True",
+    "07_search.py": "hits of 'a wild animal in the grass'",
 }
 
 
