@@ -170,7 +170,7 @@ def test_the_readmes_search_finds_what_the_command_finds(
     for path in (path for package in ("matplotlib", "gradio") for path in packaged_media()[package]):
         shutil.copy(path, tmp_path / "media")
     monkeypatch.chdir(tmp_path)
-    assert main(["index", "media/", "--out", "index/", "--workers", "0"]) == 0
+    assert main(["index", "media/", "--clip-seconds", "4", "--out", "index/", "--workers", "0"]) == 0
     capsys.readouterr()
     block = re.search(r"```console\n\$ pseudocap (search .*)\n([^`]*)```", (ROOT / "README.md").read_text())
     assert main(shlex.split(block[1])) == 0
