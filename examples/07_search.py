@@ -4,7 +4,7 @@
     python examples/07_search.py films/ --text "a dog runs" --text "a red car" --out found/
 
 For real video, name your folders, and as --retriever a CLIP or one of your own (docs/retrieval.md); the default is
-small and often wrong. With --out index and page stay, and the same command again does only what is new, changed or gone.
+small and often wrong. With --out index and page stay, and the command run again does only what is new, changed or gone.
 It needs `pip install 'pseudocap[search]'`. `pseudocap search` does the same without Python (docs/search.md).
 """
 
