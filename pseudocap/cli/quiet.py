@@ -10,7 +10,7 @@ WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",  # the frozen ones, which must be
     r"Total length of `list` across ranks is zero",
     r"The number of training batches .* is smaller than the logging interval",
-    r".* is a toy: its networks have seen",  # verbs print it themselves, beside the captions
+    r".* is a toy: it was trained on drawn films",  # verbs print it themselves, beside the captions
     r"Checkpoint directory .* exists and is not empty",  # of a run that is gone on with
 )
 MESSAGES = (

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from helpers.small_worlds import write_world
 from helpers.tars import video_tars
 
 from pseudocap import PseudoCap
-from pseudocap.hub.toys import NOTICE
+from pseudocap.cli.quiet import quieten
+from pseudocap.hub.toys import NOTICE, RETRIEVER_NOTICE, ToyWarning
 
 
 def command(*words: object) -> list[str]:
@@ -24,11 +26,19 @@ def pseudocap(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*words), capture_output=True, text=True, check=True)
 
 
+@pytest.mark.parametrize("notice", [NOTICE, RETRIEVER_NOTICE])
+def test_the_warning_of_a_toy_is_left_to_the_verbs(notice: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        quieten()
+        warnings.warn(f"toy-mixed {notice}", ToyWarning, stacklevel=1)
+    assert caught == []
+
+
 @pytest.mark.slow
 def test_captioning_says_nothing_but_what_matters(tmp_path: Path) -> None:
     write_world(tmp_path)
     done = pseudocap("caption", tmp_path / "red-left-0.mp4", "--checkpoint", "toy-mixed", "--device", "cpu")
-    assert done.stderr == f"warning: toy-mixed {NOTICE}\n"
+    assert done.stderr == f"loading toy-mixed\nwarning: toy-mixed {NOTICE}\n"
     assert done.stdout.count("\n") == 1
 
 
