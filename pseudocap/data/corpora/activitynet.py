@@ -9,39 +9,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from pseudocap.data.corpora.base import Annotations, Checks, Corpus, annotation_files, fixed_corpus, split_in_name
+from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files
 from pseudocap.errors import DataError
 from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo, Origin
 
 LAYOUT = ("train.json", "val_1.json")
-SPLIT_NAMES = {"train": "train", "val_1": "test"}
+NAMES = {"train": "train", "val_1": "test"}
 VIDEOS = {"train": 10_009, "test": 4_917}
 
 
 def read_activitynet(annotations: Annotations, *, allow_partial: bool = False) -> Corpus:
     """Read it from the folder of train.json and val_1.json, or from files whose names hold train or val_1."""
-    files = annotation_files(annotations, (LAYOUT,), corpus="ActivityNet Captions")
+    files = split_files(annotations, LAYOUT, corpus="ActivityNet Captions", names=NAMES)
     checks = Checks(allow_partial=allow_partial)
     rows: dict[str, CaptionedVideo] = {}
-    for path in files:
-        split, document = SPLIT_NAMES[split_in_name(path, SPLIT_NAMES)], reading.read_document(path)
+    for path, split in files.items():
+        document = reading.read_document(path)
         if not isinstance(document, dict):
             raise DataError(f"{path} must hold an object of videos, {{'v_..': {{'sentences': [..]}}, ..}}")
         for name, record in document.items():
             if name in rows:
                 raise DataError(f"{path} ({name}): the video is in both files; fetch them again")
             rows[name] = _row(name, record, split, checks, where=f"{path} ({name})")
-    return fixed_corpus("activitynet", list(rows.values()), files=files, checks=checks, videos=VIDEOS)
+    return fixed_corpus("activitynet", list(rows.values()), files=tuple(files), checks=checks, videos=VIDEOS)
 
 
 def _row(name: str, record: Any, split: str, checks: Checks, *, where: str) -> CaptionedVideo:
-    sentences = []
+    sentences: list[str] = []
     for position, text in enumerate(reading.field(record, "sentences", list, where=where)):
-        try:
-            sentences.append(reading.caption(text, where=where, name=f"sentences[{position}]"))
-        except DataError as error:
-            checks.skip("unusable captions", error)
+        sentences += checks.caption(text, where=where, name=f"sentences[{position}]")
     start, end = reading.span(0, record.get("duration"), where=where, names=("start", "duration"))
     url = f"https://www.youtube.com/watch?v={name.removeprefix('v_')}"
     paragraph = (" ".join(sentences),) if sentences else ()

@@ -6,16 +6,7 @@ papers report on; of the second (91,256 captions to train on) allow a partial co
 
 from __future__ import annotations
 
-from pseudocap.data.corpora.base import (
-    SPLITS,
-    Annotations,
-    Checks,
-    Corpus,
-    annotation_files,
-    fixed_corpus,
-    split_in_name,
-)
-from pseudocap.errors import DataError
+from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files
 from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo, Origin
 
@@ -26,22 +17,18 @@ SECONDS = 10.0
 
 def read_audiocaps(annotations: Annotations, *, allow_partial: bool = False) -> Corpus:
     """Read it from the folder of the official files, or from files whose names hold train, val or test."""
-    files = annotation_files(annotations, (LAYOUT,), corpus="AudioCaps")
+    files = split_files(annotations, LAYOUT, corpus="AudioCaps")
     checks = Checks(allow_partial=allow_partial)
     captions: dict[tuple[str, str, float], list[str]] = {}
-    for path in files:
-        split = split_in_name(path, SPLITS)
+    for path, split in files.items():
         for line, row in reading.csv_rows(path):
             where = f"{path}, line {line}"
             name = reading.identifier(reading.field(row, "youtube_id", str, where=where), "youtube_id", where=where)
             start = reading.number(reading.field(row, "start_time", str, where=where), "start_time", where=where)
             texts = captions.setdefault((split, name, start), [])
-            try:
-                texts.append(reading.caption(row.get("caption"), where=where))
-            except DataError as error:
-                checks.skip("unusable captions", error)
+            texts += checks.caption(row.get("caption"), where=where)
     rows = [_row(*key, tuple(texts)) for key, texts in captions.items()]
-    return fixed_corpus("audiocaps", rows, files=files, checks=checks, videos=VIDEOS)
+    return fixed_corpus("audiocaps", rows, files=tuple(files), checks=checks, videos=VIDEOS)
 
 
 def _row(split: str, name: str, start: float, captions: tuple[str, ...]) -> CaptionedVideo:

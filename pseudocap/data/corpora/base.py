@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from pseudocap.errors import DataError, nearest
+from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo
 
 Annotations = str | PathLike[str] | Sequence[str | PathLike[str]]
 SPLITS = ("train", "val", "test")
+NAMES = {name: name for name in SPLITS}  # of splits in the names of files
 VALIDATION = ("val", "valid", "validate", "validation", "dev")  # in any case
 
 
@@ -128,6 +130,14 @@ class Checks:
             raise DataError(f"{error}; or leave out what is broken (allow_partial, --allow-partial)") from error
         self._skipped[what] += 1
 
+    def caption(self, text: object, *, where: str, name: str = "caption") -> tuple[str, ...]:
+        """Return a caption; none where it cannot be used and may be left out."""
+        try:
+            return (reading.caption(text, where=where, name=name),)
+        except DataError as error:
+            self.skip("unusable captions", error)
+            return ()
+
     def leave_out(self, what: str) -> None:
         """Count a row that is as it may be, and of no use here."""
         self._skipped[what] += 1
@@ -185,9 +195,14 @@ def annotation_files(annotations: Annotations, layouts: Sequence[Sequence[str]],
     raise DataError(f"{folder} holds no annotations of {corpus}; wanted are {wanted}")
 
 
-def split_in_name(path: Path, words: Iterable[str]) -> str:
-    """Return the one of these words that a file's name holds."""
-    named = [word for word in words if word in path.name.lower()]
-    if len(named) != 1:
-        raise DataError(f"{path}: its name must say which split it is: one of {', '.join(words)}")
-    return named[0]
+def split_files(
+    annotations: Annotations, layout: Sequence[str], *, corpus: str, names: Mapping[str, str] = NAMES
+) -> dict[Path, str]:
+    """Return the files of a corpus with their splits, by the one of `names` that the name of each holds."""
+    files = {}
+    for path in annotation_files(annotations, (layout,), corpus=corpus):
+        found = [split for name, split in names.items() if name in path.name.lower()]
+        if len(found) != 1:
+            raise DataError(f"{path}: its name must say which split it is: one of {', '.join(names)}")
+        files[path] = found[0]
+    return files

@@ -6,15 +6,7 @@ A file is a list of `{"video": "12090392@N02_13482799053_87ef417396.mov", "descr
 
 from __future__ import annotations
 
-from pseudocap.data.corpora.base import (
-    SPLITS,
-    Annotations,
-    Checks,
-    Corpus,
-    annotation_files,
-    fixed_corpus,
-    split_in_name,
-)
+from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files
 from pseudocap.errors import DataError
 from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo
@@ -25,23 +17,20 @@ VIDEOS = {"train": 8_395, "val": 1_065, "test": 1_004}
 
 def read_didemo(annotations: Annotations, *, allow_partial: bool = False) -> Corpus:
     """Read it from the folder of the official files, or from files whose names hold train, val or test."""
-    files = annotation_files(annotations, (LAYOUT,), corpus="DiDeMo")
+    files = split_files(annotations, LAYOUT, corpus="DiDeMo")
     checks = Checks(allow_partial=allow_partial)
     moments: dict[tuple[str, str], list[str]] = {}
-    for path in files:
-        split, records = split_in_name(path, SPLITS), reading.read_document(path)
+    for path, split in files.items():
+        records = reading.read_document(path)
         if not isinstance(records, list):
             raise DataError(f"{path} must hold a list of moments, [{{'video': .., 'description': ..}}, ..]")
         for position, record in enumerate(records):
             where = f"{path}, row {position}"
             name = reading.identifier(reading.field(record, "video", str, where=where), "video", where=where)
             texts = moments.setdefault((split, name), [])
-            try:
-                texts.append(reading.caption(record.get("description"), where=where, name="description"))
-            except DataError as error:
-                checks.skip("unusable captions", error)
+            texts += checks.caption(record.get("description"), where=where, name="description")
     rows = [
         CaptionedVideo(id=name, video=name, captions=(" ".join(texts),) if texts else (), split=split)
         for (split, name), texts in moments.items()
     ]
-    return fixed_corpus("didemo", rows, files=files, checks=checks, videos=VIDEOS)
+    return fixed_corpus("didemo", rows, files=tuple(files), checks=checks, videos=VIDEOS)

@@ -75,7 +75,4 @@ def _add_sentences(captions: dict[str, list[str]], document: object, path: Path,
                 "captions of unknown videos", DataError(f"{where}: no such video among 'videos'; take the row out")
             )
             continue
-        try:
-            captions[name].append(reading.caption(reading.field(record, "caption", str, where=where), where=where))
-        except DataError as error:
-            checks.skip("unusable captions", error)
+        captions[name] += checks.caption(record.get("caption"), where=where)

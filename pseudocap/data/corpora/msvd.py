@@ -102,10 +102,7 @@ def _captions(
             checks.skip("captions of unknown videos", error)
             continue
         texts = captions.setdefault(name, [])
-        try:
-            texts.append(reading.caption(rest[0] if rest else "", where=f"{where} ({name})"))
-        except DataError as error:
-            checks.skip("unusable captions", error)
+        texts += checks.caption(rest[0] if rest else "", where=f"{where} ({name})")
     return captions
 
 

@@ -7,15 +7,7 @@ from __future__ import annotations
 
 import re
 
-from pseudocap.data.corpora.base import (
-    SPLITS,
-    Annotations,
-    Checks,
-    Corpus,
-    annotation_files,
-    fixed_corpus,
-    split_in_name,
-)
+from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files
 from pseudocap.errors import DataError
 from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo, Origin
@@ -28,11 +20,11 @@ CLIP = re.compile(r"(?P<youtube>.{11})_(?P<start>\d{6})_(?P<end>\d{6})")
 
 def read_vatex(annotations: Annotations, *, allow_partial: bool = False) -> Corpus:
     """Read it from the folder of the official files, or from files whose names contain train, val or test."""
-    files = annotation_files(annotations, (LAYOUT,), corpus="VATEX")
+    files = split_files(annotations, LAYOUT, corpus="VATEX")
     checks = Checks(allow_partial=allow_partial)
     rows: dict[str, CaptionedVideo] = {}
-    for path in files:
-        split, records = split_in_name(path, SPLITS), reading.read_document(path)
+    for path, split in files.items():
+        records = reading.read_document(path)
         if not isinstance(records, list):
             raise DataError(f"{path} must hold a list of videos, [{{'videoID': .., 'enCap': [..]}}, ..]")
         for position, record in enumerate(records):
@@ -41,19 +33,16 @@ def read_vatex(annotations: Annotations, *, allow_partial: bool = False) -> Corp
                 raise DataError(f"{path}, row {position}: the video {row.id!r} appeared before; keep one of them")
             rows[row.id] = row
     return fixed_corpus(
-        "vatex", list(rows.values()), files=files, checks=checks, videos=VIDEOS, captions_each=CAPTIONS_EACH
+        "vatex", list(rows.values()), files=tuple(files), checks=checks, videos=VIDEOS, captions_each=CAPTIONS_EACH
     )
 
 
 def _row(record: object, split: str, checks: Checks, *, where: str) -> CaptionedVideo:
     name = reading.identifier(reading.field(record, "videoID", str, where=where), "videoID", where=where)
     where = f"{where} ({name})"
-    captions = []
+    captions: list[str] = []
     for position, text in enumerate(reading.field(record, "enCap", list, where=where)):
-        try:
-            captions.append(reading.caption(text, where=where, name=f"enCap[{position}]"))
-        except DataError as error:
-            checks.skip("unusable captions", error)
+        captions += checks.caption(text, where=where, name=f"enCap[{position}]")
     origin = None
     if clip := CLIP.fullmatch(name):
         start, end = reading.span(clip["start"], clip["end"], where=where)
