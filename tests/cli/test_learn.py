@@ -26,12 +26,11 @@ from huggingface_hub import constants
 from pseudocap import PseudoCap
 from pseudocap.cli import learn
 from pseudocap.cli.main import main
+from pseudocap.files.sources import SHIPPED
 from pseudocap.hub.fetch import find_row
 from pseudocap.learn.build import Machine
 from pseudocap.learn.plan import LearnPlan, find_videos
 from pseudocap.regimes.finetune_report import read_metric
-
-TEACHER = ["--teacher", "pseudocap://toy-blip", "--device", "cpu", "--workers", "0"]
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +54,22 @@ def start(build_from: Callable[..., PseudoCap], backbones: Path, tmp_path_factor
 
 
 @pytest.fixture(scope="module")
-def run(films: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options with a teacher whose captions have 8 tokens at least: of those that toy-blip samples, which depend on
+    where the films lie, one in thirty is refused as too short."""
+    folder = tmp_path_factory.mktemp("teacher") / "blip"
+    shutil.copytree(SHIPPED / "toy-blip", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["min_new_tokens"] = 8
+    (folder / "config.json").write_text(json.dumps(config))
+    return ["--teacher", str(folder), "--device", "cpu", "--workers", "0"]
+
+
+@pytest.fixture(scope="module")
+def run(films: Path, start: Path, teacher: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two steps."""
     out = tmp_path_factory.mktemp("runs") / "mine"
-    assert main(["learn", str(films), "--out", str(out), "--start", str(start), "--steps", "2", *TEACHER]) == 0
+    assert main(["learn", str(films), "--out", str(out), "--start", str(start), "--steps", "2", *teacher]) == 0
     return out
 
 
@@ -73,16 +84,14 @@ def test_a_folder_of_films_becomes_a_captioner_and_a_report(
     plan = json.loads((run / "run.json").read_text())
     learned = {json.loads(line)["video"] for line in (run / "captions" / "learned.jsonl").read_text().splitlines()}
     assert len(plan["held_out"]) == 2
-    counts = json.loads((run / "captions" / "done.json").read_text())
-    assert learned <= {path.name for path in films.iterdir()} - set(plan["held_out"])
-    assert len(learned) == 6 - sum(counts["not kept"].values()) > 3
+    assert learned == {path.name for path in films.iterdir()} - set(plan["held_out"])
     document = json.loads((run / "report" / "done.json").read_text())
     assert document["clips"] == document["videos"] == 2
     assert document["loss"]["before"] != document["loss"]["after"]
     page = (run / "report.html").read_text()
     assert "No captions by people were given, so there is no score" in page
-    assert page.count("<article>") == 2 + len(learned)
-    assert page.count("data:image/jpeg") == 3 * (2 + len(learned))
+    assert page.count("<article>") == 8
+    assert page.count("data:image/jpeg") == 3 * 8
     assert "data:image/png" in page
     assert document["verdict"] in page
     assert main(["caption", str(next(films.iterdir())), "--checkpoint", str(run), "--device", "cpu"]) == 0
@@ -117,9 +126,9 @@ def test_other_settings_make_anew_what_stands_on_them_and_people_are_scored_agai
 
 
 def test_a_dry_run_states_time_and_disk_and_writes_nothing(
-    films: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    films: Path, start: Path, teacher: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["learn", str(films), "--out", str(tmp_path / "run"), "--start", str(start), "--dry-run", *TEACHER]
+    words = ["learn", str(films), "--out", str(tmp_path / "run"), "--start", str(start), "--dry-run", *teacher]
     assert main(words) == 0
     printed, reported = capsys.readouterr()
     assert reported.index("measuring: loading") < reported.index("measuring: encoding 2 clips")
@@ -221,9 +230,9 @@ def test_with_a_gpu_the_best_teacher_is_taken_where_it_is_cached_or_the_hub_answ
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
-    number: signal.Signals, films: Path, start: Path, tmp_path: Path
+    number: signal.Signals, films: Path, start: Path, teacher: list[str], tmp_path: Path
 ) -> None:
-    words = ["learn", str(films), "--start", str(start), "--steps", "30", *TEACHER]
+    words = ["learn", str(films), "--start", str(start), "--steps", "30", *teacher]
     assert main([*words, "--out", str(tmp_path / "whole")]) == 0
     command = [sys.executable, "-m", "pseudocap", *words, "--out", str(tmp_path / "killed")]
     threads = str(torch.get_num_threads())  # other sums of the same numbers end in other bits
@@ -247,7 +256,7 @@ def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(
 
 @pytest.mark.slow
 def test_the_clips_of_a_tar_are_learned_beside_captioned_pictures(
-    films: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    films: Path, start: Path, teacher: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with tarfile.open(tmp_path / "films.tar", "w") as archive:
         for path in sorted(films.iterdir()):
@@ -256,14 +265,13 @@ def test_the_clips_of_a_tar_are_learned_beside_captioned_pictures(
         (tmp_path / f"{number}.png").write_bytes(image_bytes(40 * number))
     rows = [{"image": f"{number}.png", "caption": f"a grey square {number}"} for number in range(4)]
     (tmp_path / "pictures.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    words = ["learn", str(tmp_path / "films.tar"), "--out", str(tmp_path / "run"), "--start", str(start), *TEACHER]
+    words = ["learn", str(tmp_path / "films.tar"), "--out", str(tmp_path / "run"), "--start", str(start), *teacher]
     pictures = ["--pictures", str(tmp_path / "pictures.jsonl"), "--steps", "8"]
     assert main([*words, *pictures, "--dry-run"]) == 0
     assert "mixed, 8 steps of 6 clips" in capsys.readouterr().out
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["videos"]
     assert main([*words, *pictures, "--json"]) == 0
-    kept = json.loads((tmp_path / "run" / "captions" / "done.json").read_text())["held out"]
-    assert json.loads(capsys.readouterr().out)["clips"] == kept <= 2  # a sampled caption may be refused
+    assert json.loads(capsys.readouterr().out)["clips"] == 2
     command = json.loads((tmp_path / "run" / "train" / "done.json").read_text())["command"]
     assert command.startswith("pseudocap train mixed")
     metrics = tmp_path / "run" / "train" / "run" / "metrics.csv"
@@ -277,10 +285,10 @@ def test_the_clips_of_a_tar_are_learned_beside_captioned_pictures(
 
 @pytest.mark.slow
 def test_peoples_captions_of_other_videos_are_learned_as_well(
-    films: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    films: Path, start: Path, teacher: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--start", str(start), "--steps", "2", "--captions", str(films.parent / "people.jsonl"), "--finetune"]
-    assert main(["learn", str(films), "--out", str(tmp_path / "run"), *words, "--json", *TEACHER]) == 0
+    assert main(["learn", str(films), "--out", str(tmp_path / "run"), *words, "--json", *teacher]) == 0
     assert json.loads((tmp_path / "run" / "finetune" / "done.json").read_text())["command"].startswith("pseudocap")
     held = json.loads((tmp_path / "run" / "run.json").read_text())["held_out"]
     assert not any(name in (tmp_path / "run" / "captions" / "people.jsonl").read_text() for name in held)
