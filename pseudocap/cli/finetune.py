@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.data.caption_data import CaptionData
     from pseudocap.data.corpora.base import Corpus
-    from pseudocap.model.config import Backbone
+    from pseudocap.model.config import Backbone, PseudoCapConfig
+    from pseudocap.model.retrieval_config import RetrieverConfig
     from pseudocap.regimes.finetune_run import Tuned
     from pseudocap.retriever import Retriever
 
@@ -89,6 +90,9 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
     require_at_least(args, max_epochs=1, patience=1, batch_size=1, beams=1, size=1, workers=0, checkpoint_every=1)
     if not 0 <= args.val_share < 1:
         raise InputError(f"--val-share must be a share from 0 to below 1, not {args.val_share:g}")
+    foreign, learns = ("decoder", "retriever") if args.retrieval else ("text", "captioner")
+    if getattr(args, foreign) is not None:
+        raise InputError(f"--{foreign} {getattr(args, foreign)}: a {learns} has none; leave it out")
     Tolerance(args.max_failure_rate, option="--max-failure-rate")
     if not 0 < args.lr < math.inf:
         raise InputError(f"--lr must be above 0, not {args.lr:g}")
@@ -137,36 +141,13 @@ def run(args: argparse.Namespace) -> int:
     begun = _begun(args)
     _refuse_mistakes(args)
     corpus = _corpus(args)
+    moved: dict[str, Any] = {name: getattr(args, name) for name in ("text" if args.retrieval else "decoder", "encoder")}
+    config: PseudoCapConfig | RetrieverConfig
     if args.retrieval:
-        return _tune_retriever(args, corpus, begun)
-    start = find_captioner(args.start, args.checkpoints, decoder=args.decoder, encoder=args.encoder)
-    args.val_share = _validating_share(corpus, args.val_share, args.seed)
-    try_to_write(args.out / "best")
-    settings = _settings(args, start.folder, read_config(start.folder).backbones, begun)
-
-    # Here, after everything that can be checked without torch, which takes seconds to be imported.
-    from dataclasses import replace
-
-    from pseudocap.captioner import PseudoCap
-    from pseudocap.hub.publish import homeless
-    from pseudocap.model.device import pick_device
-
-    quieten()
-    device = pick_device(args.device)
-    model = PseudoCap.from_pretrained(start, decoder=args.decoder, encoder=args.encoder, device=device)
-    if args.size is not None:
-        model.set_preprocess(replace(model.config.preprocess, size=args.size))
-    with resumable(args.out):
-        data = _data(args, corpus, model, settings["--batch-size"])
-        tuned = _tuned(args, model, data, device, settings)
-    named = "".join(f" --{which} OWNER/{which.upper()}" for which in homeless(model.config))
-    command = f"pseudocap push {tuned.captioner} OWNER/NAME{named}"
-    _report(args, tuned, command)
-    return 0
-
-
-def _tune_retriever(args: argparse.Namespace, corpus: Corpus, begun: Mapping[str, Any]) -> int:
-    start, config = find_own_retriever(args.start, args.checkpoints, text=args.text, encoder=args.encoder)
+        start, config = find_own_retriever(args.start, args.checkpoints, **moved)
+    else:
+        start = find_captioner(args.start, args.checkpoints, **moved)
+        config = read_config(start.folder)
     args.val_share = _validating_share(corpus, args.val_share, args.seed)
     try_to_write(args.out / "best")
     settings = _settings(args, start.folder, config.backbones, begun)
@@ -174,41 +155,62 @@ def _tune_retriever(args: argparse.Namespace, corpus: Corpus, begun: Mapping[str
     # Here, after everything that can be checked without torch, which takes seconds to be imported.
     from dataclasses import replace
 
-    from pseudocap.cli.training_progress import TrainingProgress
+    from pseudocap.captioner import PseudoCap
     from pseudocap.model.device import pick_device
-    from pseudocap.regimes.optimisation import Optimisation
-    from pseudocap.regimes.retrieval import Retrieval
-    from pseudocap.regimes.retrieval_run import tune_retriever
     from pseudocap.retriever import Retriever
 
     quieten()
     device = pick_device(args.device)
-    model = Retriever.from_pretrained(start, text=args.text, encoder=args.encoder, device=device)
+    kind: type[PseudoCap | Retriever] = Retriever if args.retrieval else PseudoCap
+    model = kind.from_pretrained(start, device=device, **moved)
     if args.size is not None:
         model.set_preprocess(replace(model.config.preprocess, size=args.size))
     with resumable(args.out):
         data = _data(args, corpus, model, settings["--batch-size"])
-        tuned = tune_retriever(
-            Retrieval(model, optimisation=Optimisation(lr=args.lr, warmup_steps=20), seed=args.seed),
-            data,
-            args.out,
-            **_fitting(args, data, device, settings),
-            progress=None if args.json else TrainingProgress(),
-        )
+        options = _fitting(args, data, device, settings)
+        if isinstance(model, Retriever):
+            _tune_retriever(args, model, data, options)
+        else:
+            _tune_captioner(args, model, data, options)
+    return 0
+
+
+def _tune_captioner(args: argparse.Namespace, model: PseudoCap, data: CaptionData, options: dict[str, Any]) -> None:
+    from pseudocap.hub.publish import homeless
+    from pseudocap.regimes.finetune import FineTune
+    from pseudocap.regimes.finetune_run import fine_tune
+    from pseudocap.regimes.optimisation import Optimisation
+
+    optimisation = Optimisation(lr=args.lr, warmup_steps=20)
+    decoding = ValidationDecoding(beams=args.beams)
+    module = FineTune(model, optimisation=optimisation, decoding=decoding, seed=args.seed)
+    tuned = fine_tune(module, data, args.out, **options)
+    named = "".join(f" --{which} OWNER/{which.upper()}" for which in homeless(model.config))
+    _report(args, tuned, f"pseudocap push {tuned.captioner} OWNER/NAME{named}")
+
+
+def _tune_retriever(args: argparse.Namespace, model: Retriever, data: CaptionData, options: dict[str, Any]) -> None:
+    from pseudocap.regimes.optimisation import Optimisation
+    from pseudocap.regimes.retrieval import Retrieval
+    from pseudocap.regimes.retrieval_run import tune_retriever
+
+    module = Retrieval(model, optimisation=Optimisation(lr=args.lr, warmup_steps=20), seed=args.seed)
+    tuned = tune_retriever(module, data, args.out, **options)
     if args.json:
         print(json.dumps(tuned.to_dict()))
-        return 0
+        return
     for name, value in tuned.best.items():
         print(f"{name:<9} {tuned.before[name]:8.2f} before {value:8.2f} after {tuned.last[name]:8.2f} last")
     print(f"{tuned.stopped}; {tuned.steps:,} steps, videos in a batch: {data.batch_size}")
     print(f"the retriever: Retriever.from_pretrained({str(tuned.retriever)!r})")
-    return 0
 
 
 def _fitting(
     args: argparse.Namespace, data: CaptionData, device: torch.device, settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return what a fit takes of the options, for a captioner and for a retriever."""
+    from pseudocap.cli.training_progress import TrainingProgress
+
     return {
         "max_epochs": args.max_epochs,
         "patience": args.patience,
@@ -216,30 +218,13 @@ def _fitting(
         "resume": args.resume,
         "settings": {**settings, "--batch-size": data.batch_size},
         "command": _command(args, data.batch_size),
+        "progress": None if args.json else TrainingProgress(),
         "accelerator": {"cpu": "cpu", "cuda": "gpu"}.get(device.type, "auto"),
         "devices": 1 if device.index is None or device.type == "cpu" else [device.index],
         "enable_model_summary": False,
         "enable_progress_bar": False,  # Lightning's own
         "log_every_n_steps": 1,
     }
-
-
-def _tuned(
-    args: argparse.Namespace, model: PseudoCap, data: CaptionData, device: torch.device, settings: Mapping[str, Any]
-) -> Tuned:
-    from pseudocap.cli.training_progress import TrainingProgress
-    from pseudocap.regimes.finetune import FineTune
-    from pseudocap.regimes.finetune_run import fine_tune
-    from pseudocap.regimes.optimisation import Optimisation
-
-    optimisation = Optimisation(lr=args.lr, warmup_steps=20)
-    return fine_tune(
-        FineTune(model, optimisation=optimisation, decoding=ValidationDecoding(beams=args.beams), seed=args.seed),
-        data,
-        args.out,
-        progress=None if args.json else TrainingProgress(),
-        **_fitting(args, data, device, settings),
-    )
 
 
 def _report(args: argparse.Namespace, tuned: Tuned, command: str) -> None:

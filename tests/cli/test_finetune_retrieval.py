@@ -68,4 +68,8 @@ def test_what_is_no_retriever_is_refused_in_one_line(
     (captioner / "config.json").write_text('{"model_type": "pseudocap", "format": 2}')
     assert main(words(world, captioner, tmp_path / "run")) == 2
     assert "is no retriever's config" in capsys.readouterr().err
+    assert main(words(world, start, tmp_path / "run", "--decoder", "opt")) == 2
+    assert "--decoder opt: a retriever has none; leave it out" in capsys.readouterr().err
+    assert main([word for word in words(world, start, tmp_path / "run", "--text", "opt") if word != "--retrieval"]) == 2
+    assert "--text opt: a captioner has none; leave it out" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
