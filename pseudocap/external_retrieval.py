@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import AutoImageProcessor, AutoModel
 
 from pseudocap.captioner import FileCaptioner, PseudoCap
 from pseudocap.decoding import FileDecoding, check_frames
@@ -31,7 +31,7 @@ from pseudocap.hub.retrievers import FoundRetriever, find_retriever
 from pseudocap.model.decoders.load import tokenizer_hash
 from pseudocap.model.device import pick_device
 from pseudocap.model.open_clip import read_open_clip
-from pseudocap.model.text_towers import TextTower, load_text_tower, require_words
+from pseudocap.model.text_towers import TextTower, load_text_tower, load_tokenizer, require_words
 from pseudocap.model.weights import fingerprint, transformers_access, transformers_reason
 from pseudocap.retriever import FileRetriever, Retriever
 from pseudocap.video.reader import Frames
@@ -62,7 +62,7 @@ def load_retriever(
     if found.kind == "image-text":
         return ImageTextRetriever(*_read_image_text(source, access), device=device)
     if found.kind == "open_clip":
-        return ImageTextRetriever(*read_open_clip(source, access), _tokenizer(source, access), device=device)
+        return ImageTextRetriever(*read_open_clip(source, access), load_tokenizer(source, access), device=device)
     return Retriever.from_pretrained(source, revision=access["revision"], checkpoints=checkpoints, device=device)
 
 
@@ -78,22 +78,7 @@ def _read_image_text(source: str, access: dict[str, Any]) -> tuple[Any, Any, Any
         raise CheckpointError(f"the model in {source} could not be loaded: {transformers_reason(error)}") from error
     if wrong := sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"]))):
         raise CheckpointError(f"the weights in {source} lack {len(wrong)} tensors of the model: {', '.join(wrong[:4])}")
-    return model.eval(), processor, _tokenizer(source, access)
-
-
-def _tokenizer(source: str, access: dict[str, Any]) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            resolve_source(source), **transformers_access(source, access), trust_remote_code=False
-        )
-    except Exception as error:
-        raise CheckpointError(
-            f"the tokenizer in {source} could not be loaded: {transformers_reason(error)}; put transformers' "
-            "tokenizer.json of the model beside it"
-        ) from error
-    if not tokenizer("a man is playing guitar", add_special_tokens=False)["input_ids"]:
-        raise CheckpointError(f"the tokenizer in {source} is empty: is its tokenizer.json there?")
-    return tokenizer
+    return model.eval(), processor, load_tokenizer(source, access)
 
 
 def _hash(**parts: object) -> str:

@@ -23,7 +23,7 @@ from pseudocap.files.sources import find_file, pin_revision, read_json, resolve_
 from pseudocap.memory import Axis
 from pseudocap.model.config import Backbone
 from pseudocap.model.decoders.causal import find_layers
-from pseudocap.model.decoders.load import load_decoder, tokenizer_hash
+from pseudocap.model.decoders.load import PROBES, load_decoder, tokenizer_hash
 from pseudocap.model.text import Marks, tokenize_captions
 from pseudocap.model.weights import fingerprint, transformers_access, transformers_reason
 
@@ -153,7 +153,7 @@ def load_text_tower(
         origin = replace(loaded.identity, kind=DECODER)
         return TextTower(loaded.lm.base_model, loaded.tokenizer, origin, output=output, beside=beside)
     access["revision"] = pin_revision(source, config, revision)
-    lm, tokenizer = _read_encoder(source, transformers_access(source, access))
+    lm, tokenizer = _read_encoder(source, access)
     origin = Backbone(
         source=str(source),
         revision=access["revision"],
@@ -165,12 +165,11 @@ def load_text_tower(
 
 
 def _read_encoder(source: str | Path, access: dict[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    address = resolve_source(source)
-    options: dict[str, Any] = {**access, "trust_remote_code": False}
+    options: dict[str, Any] = {**transformers_access(source, access), "trust_remote_code": False}
+    options |= {"dtype": torch.float32, "output_loading_info": True}
     try:
         with without_loading_bars():
-            lm, info = AutoModel.from_pretrained(address, dtype=torch.float32, output_loading_info=True, **options)
-        tokenizer = AutoTokenizer.from_pretrained(address, **options)
+            lm, info = AutoModel.from_pretrained(resolve_source(source), **options)
     except Exception as error:  # transformers meets damaged files with errors of every kind
         raise CheckpointError(
             f"the text model in {source} could not be loaded: {transformers_reason(error)}"
@@ -180,6 +179,20 @@ def _read_encoder(source: str | Path, access: dict[str, Any]) -> tuple[PreTraine
     absent = sorted(str(name) for name in info["missing_keys"] if not str(name).startswith("pooler."))
     if absent or info["mismatched_keys"]:
         raise CheckpointError(f"the weights in {source} lack {', '.join(absent[:4]) or info['mismatched_keys']}")
-    if not tokenizer("a man is playing guitar", add_special_tokens=False)["input_ids"]:
+    return lm, load_tokenizer(source, access)
+
+
+def load_tokenizer(source: str | Path, access: dict[str, Any]) -> PreTrainedTokenizerBase:
+    """Load the tokenizer beside a model; transformers makes up an empty one where its files are absent."""
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            resolve_source(source), **transformers_access(source, access), trust_remote_code=False
+        )
+    except Exception as error:  # damaged tokenizer files fail in ways of every kind
+        raise CheckpointError(
+            f"the tokenizer in {source} could not be loaded: {transformers_reason(error)}; put transformers' "
+            "tokenizer.json of the model beside it"
+        ) from error
+    if not tokenizer(PROBES[0], add_special_tokens=False)["input_ids"]:
         raise CheckpointError(f"the tokenizer in {source} is empty: is its tokenizer.json there?")
-    return lm, tokenizer
+    return tokenizer
