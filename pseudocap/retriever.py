@@ -17,9 +17,9 @@ import torch.nn.functional as F
 
 from pseudocap.decoding import check_frames
 from pseudocap.errors import ConfigError
-from pseudocap.hub.assembly import load_recorded_encoder
+from pseudocap.hub.assembly import fetch_once, load_recorded_encoder
 from pseudocap.hub.checkpoint import absolute, check_retriever, moved, require_same
-from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
+from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched
 from pseudocap.hub.publish import Published, pack_checkpoint, send
 from pseudocap.model.config import VIDEO
 from pseudocap.model.device import pick_device
@@ -191,8 +191,7 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         they moved; they must be those that the towers were trained over."""
         target = pick_device(device)
         access = Access(local_files_only=local_files_only, token=token)
-        if not isinstance(source, Fetched):
-            source = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+        source = fetch_once(source, revision=revision, checkpoints=checkpoints, access=access)
         folder = source.folder
         config, weights = check_retriever(folder, {"text": text, "encoder": encoder})
         read = load_text_tower(

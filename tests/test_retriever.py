@@ -100,6 +100,9 @@ def test_a_row_of_a_registry_names_a_retriever(backbones: Path, tmp_path: Path) 
     assert found.origin is not None
     assert found.origin.row is not None
     assert not is_captioner("mine", checkpoints=registry)
+    assert Retriever.from_pretrained(found.origin, device="cpu").identity == model.identity
+    with pytest.raises(InputError, match="neither revision nor checkpoints"):
+        Retriever.from_pretrained(found.origin, checkpoints=registry, device="cpu")
 
 
 def test_the_identity_is_of_weights_and_preprocessing(backbones: Path) -> None:

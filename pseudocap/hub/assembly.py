@@ -145,10 +145,7 @@ class AssembledCaptioner(TextNetwork):
         check_dtype(dtype)
         check_precision(precision, target, dtype)
         access = Access(local_files_only=local_files_only, token=token)
-        if not isinstance(source, Fetched):
-            source = fetch(source, revision=revision, checkpoints=checkpoints, access=access)
-        elif revision is not None or checkpoints is not None:
-            raise InputError("what has been fetched already takes neither revision nor checkpoints: give them to fetch")
+        source = fetch_once(source, revision=revision, checkpoints=checkpoints, access=access)
         model = cls._between(decoder, encoder, source.folder, access, as_stored=precision != FULL_PRECISION)
         model.origin = source
         if precision == FULL_PRECISION:
@@ -234,6 +231,17 @@ class AssembledCaptioner(TextNetwork):
         if preprocess.frames > MAX_FRAMES:
             raise ConfigError(f"frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
         self.config = replace(self.config, preprocess=preprocess)
+
+
+def fetch_once(
+    source: str | Path | Fetched, *, revision: str | None, checkpoints: str | Path | None, access: Access
+) -> Fetched:
+    """Fetch a checkpoint by its name; what `fetch` has found already is returned as it is."""
+    if not isinstance(source, Fetched):
+        return fetch(source, revision=revision, checkpoints=checkpoints, access=access)
+    if revision is not None or checkpoints is not None:
+        raise InputError("what has been fetched already takes neither revision nor checkpoints: give them to fetch")
+    return source
 
 
 def load_recorded_encoder(
