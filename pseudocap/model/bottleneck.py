@@ -65,8 +65,8 @@ class PatchStream(nn.Module):
                 f"patches must be [clips, up to {self.grid.steps} steps, {self.grid.patches}, {self.grid.width}], not "
                 f"{list(patches.vectors.shape)}"
             )
-        placed_BOIW = self.project(patches.vectors) + self.steps[:O, None] + self.patches
-        tokens_BNW = torch.cat([self.first.expand(B, 1, -1), placed_BOIW.flatten(1, 2)], dim=1)
+        h_BOIW = self.project(patches.vectors) + self.steps[:O, None] + self.patches
+        tokens_BNW = torch.cat([self.first.expand(B, 1, -1), h_BOIW.flatten(1, 2)], dim=1)
         mask_BN = F.pad(patches.mask.repeat_interleave(I, dim=1), (1, 0), value=True)
         return tokens_BNW, mask_BN
 

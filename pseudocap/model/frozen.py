@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-Learned = Callable[[Any, str], bool]  # of a network and the name of a parameter or buffer of it
+Learned = Callable[[str], bool]  # of the name of a parameter or buffer
 
 
 def keep_frozen_out(network: nn.Module, learned: Learned) -> None:
@@ -20,7 +20,7 @@ def keep_frozen_out(network: nn.Module, learned: Learned) -> None:
 
 def _leave_out(learned: Learned, network: nn.Module, state: dict[str, torch.Tensor], prefix: str, *_: Any) -> None:
     """Leave what is frozen out of every state dict, Lightning's checkpoints among them."""
-    for name in [name for name in state if name.startswith(prefix) and not learned(network, name[len(prefix) :])]:
+    for name in [name for name in state if name.startswith(prefix) and not learned(name[len(prefix) :])]:
         del state[name]
 
 
@@ -30,5 +30,5 @@ def _fill_in(learned: Learned, network: nn.Module, state: dict[str, torch.Tensor
     for path, module in network.named_modules(remove_duplicate=False):
         inside = f"{path}." if path else ""
         for name, tensor in (*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)):
-            if not learned(network, f"{inside}{name}") and name not in module._non_persistent_buffers_set:
+            if not learned(f"{inside}{name}") and name not in module._non_persistent_buffers_set:
                 state.setdefault(f"{prefix}{inside}{name}", tensor.detach())

@@ -242,7 +242,7 @@ class CaptionNetwork(nn.Module):
             self.decoder.check_length(int(position_ids.max()) + 1)
 
 
-def _is_of_adapters(network: nn.Module, name: str) -> bool:
+def _is_of_adapters(name: str) -> bool:
     return name.startswith(ADAPTERS)
 
 

@@ -268,7 +268,7 @@ class RetrievalNetwork(nn.Module):
         learned = {f"text.{name}" for name in text.unfreeze(config.text_frozen_below)}
         towers = {name for name, _ in self.named_parameters() if not name.startswith(("text.", "encoder."))}
         self._learned = frozenset(learned | towers)
-        keep_frozen_out(self, _is_learned)
+        keep_frozen_out(self, self._learned.__contains__)
         self.eval()
 
     @property
@@ -316,14 +316,12 @@ class RetrievalNetwork(nn.Module):
                 raise InputError(f"the memory's {axis} is {part.vectors.shape[-1]} wide, and its encoder's is {width}")
         if not parts:
             raise InputError(f"the memory has no axis of {', '.join(self.config.axes)}, which this retriever reads")
-        here = Memory({axis: part.each(self._here) for axis, part in parts.items()}, memory.patches)
-        if self.config.media == POOLED:
-            if (blocks := self.config.space_grid) is not None and "space" in here.axes:
-                size = self.config.preprocess.size
-                here.axes["space"] = in_blocks(here.axes["space"], self.encoder.grid(size, size), blocks)
-            embedded: Embedded = self.media_tower(here.axes)
-        else:
-            embedded = self.media_tower(here.each(self._here))
+        here = Memory(parts, memory.patches if self.config.needs_patches else None).each(self._here)
+        pooled = self.config.media == POOLED
+        if pooled and (blocks := self.config.space_grid) is not None and "space" in here.axes:
+            size = self.config.preprocess.size
+            here.axes["space"] = in_blocks(here.axes["space"], self.encoder.grid(size, size), blocks)
+        embedded: Embedded = self.media_tower(here.axes if pooled else here)
         return embedded
 
     @torch.autocast("cuda", enabled=False)
@@ -347,10 +345,6 @@ class RetrievalNetwork(nn.Module):
     def _here(self, tensor: torch.Tensor) -> torch.Tensor:
         dtype = next(self.media_tower.parameters()).dtype if tensor.is_floating_point() else None
         return tensor.to(device=self.device, dtype=dtype)
-
-
-def _is_learned(network: RetrievalNetwork, name: str) -> bool:
-    return name in network._learned
 
 
 def __getattr__(name: str) -> object:

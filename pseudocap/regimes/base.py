@@ -83,8 +83,9 @@ class Learner(lightning.LightningModule):
         if here != there:
             wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
             first = f"{wrong[0]} is {there.get(wrong[0], 'not there')} in it and {here.get(wrong[0], 'not there')} here"
+            kind = "captioner" if isinstance(self.model, PseudoCap) else "retriever"
             raise CheckpointError(
-                f"the training checkpoint is of another captioner: {len(wrong)} of its weights differ, {first}; resume "
+                f"the training checkpoint is of another {kind}: {len(wrong)} of its weights differ, {first}; resume "
                 "with the settings that the run had (its config.yaml)"
             )
         if fitting and type(self).configure_optimizers is Learner.configure_optimizers:

@@ -34,8 +34,8 @@ def write_bert(folder: Path, *, layers: int = 3) -> Path:
 
 def build_retriever(backbones: Path, **settings: Any) -> Retriever:
     """Return a retriever whose towers have weights of a useful size: at their start a wrong one goes unnoticed."""
-    places = {"text": backbones / "opt", "encoder": backbones / "timesformer", **SMALL}
-    retriever = Retriever.from_backbones(**{**places, **settings})
+    given = {"text": backbones / "opt", "encoder": backbones / "timesformer", **SMALL, **settings}
+    retriever = Retriever.from_backbones(**given)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, parameter in retriever.named_parameters():

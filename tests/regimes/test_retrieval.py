@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import Callback
 
 from pseudocap.cli.main import main
 from pseudocap.data import CaptionData, StreamData
-from pseudocap.errors import ConfigError, InputError
+from pseudocap.errors import CheckpointError, ConfigError, InputError
 from pseudocap.model.retrieval_config import SIMILARITIES
 from pseudocap.regimes.checkpointing import KeepCaptioner
 from pseudocap.regimes.optimisation import Optimisation
@@ -63,7 +63,7 @@ def test_the_loss_falls_and_recall_rises_on_a_small_world(
     # Validated on what it learns: eight films with a colour and a side each, which vectors of before cannot tell.
     rows = [json.loads(line) for line in (world / "captions.jsonl").read_text().splitlines()]
     everything = tmp_path / "all.jsonl"
-    everything.write_text("".join(json.dumps({**row, "split": split}) + "\n" for split in ("val",) for row in rows))
+    everything.write_text("".join(json.dumps({**row, "split": "val"}) + "\n" for row in rows))
     validation = CaptionData(everything, memories=memories, batch_size=3, workers=0)
     module = Retrieval(build(width=32, dim=16), optimisation=Optimisation(lr=5e-3, warmup_steps=5))
     run = trainer(tmp_path, losses := Losses(), KeepCaptioner(str(tmp_path), module.monitor), max_steps=80)
@@ -161,6 +161,9 @@ def test_a_resumed_run_draws_and_learns_the_same(build: Build, memories: Path, t
     stopped = trainer(tmp_path, saving(tmp_path), Stop(3), max_steps=4, enable_checkpointing=True)
     with pytest.raises(StoppedError):
         stopped.fit(*parts())
+    other = Retrieval(build(similarity=similarity, dim=16, cross=True), optimisation=FAST, seed=1)
+    with pytest.raises(CheckpointError, match=r"of another retriever: .* weights differ"):
+        trainer(tmp_path / "other", max_steps=4).fit(other, data, ckpt_path=str(tmp_path / "last.ckpt"))
     resumed, data = parts()
     torch.manual_seed(5)  # nothing hangs on torch's own state
     trainer(tmp_path / "rest", rest := Losses(), max_steps=4).fit(resumed, data, ckpt_path=str(tmp_path / "last.ckpt"))
