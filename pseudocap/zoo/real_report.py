@@ -97,7 +97,8 @@ def sheet(captioned: Mapping[str, Path], where: str, files: Sequence[HeldOut]) -
         name: json.loads((folder / f"{where}, 3 beams.json").read_text(encoding="utf-8"))
         for name, folder in captioned.items()
     }
-    yield f"\n| {where} | {' | '.join(f'`{name}`' for name in captions)} | a person wrote |\n|---|---|---|---|"
+    yield f"\n| {where} | {' | '.join(f'`{name}`' for name in captions)} | a person wrote |"
+    yield f"|---|{'---|' * len(captions)}---|"
     ordered = sorted(files, key=lambda each: each.key)
     chosen = random.Random(0).sample(ordered, min(SHEETS[where], len(ordered)))
     for each in sorted(chosen, key=lambda each: each.key):

@@ -73,6 +73,12 @@ def test_the_retriever_is_scored_beside_chance_and_captions_and_loads_by_its_row
     assert "- 6 training photographs of Flickr8k" in (built / "zoo/shipped/real-search/README.md").read_text()
 
 
+def test_every_table_of_the_report_is_as_wide_in_each_row(built: Path) -> None:
+    report = (built / "zoo" / "report.md").read_text()
+    tables = [block.splitlines() for block in report.split("\n\n")]
+    assert [len({row.count("|") for row in table}) for table in tables] == [1] * 6
+
+
 def test_the_captioners_that_are_shipped_load_by_their_rows(
     built: Path, data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
