@@ -65,25 +65,13 @@ UNKNOWN = About()
 
 def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About = UNKNOWN) -> str:
     """Return the complete page: metadata as the hub reads it, then text."""
-    from huggingface_hub import ModelCardData
-
     title = about.name or "a video captioner"
-    sources = [each.source for each in config.backbones.values() if not is_shipped(each)]
-    named = " " in (about.license or "")  # no identifier that the hub knows
-    data = ModelCardData(
-        language="en",
-        license="other" if named else about.license,
-        license_name=about.license if named else None,
-        library_name="pseudocap",
-        pipeline_tag="video-text-to-text",
-        tags=["video-captioning", "pseudolabels", "adapters", f"fusion-{config.fusion}"],
-        base_model=[resolve_source(source) for source in sources if REPO.fullmatch(resolve_source(source))] or None,
-        model_name=title,
-        eval_results=_eval_results(results) or None,
-    )
+    tags = ["video-captioning", "pseudolabels", "adapters", f"fusion-{config.fusion}"]
+    fields = {"language": "en", "pipeline_tag": "video-text-to-text", "eval_results": _eval_results(results) or None}
+    metadata = _metadata(config, about, model_name=title, tags=tags, **fields)
     use = USE.format(name=about.name or "DIRECTORY")
     terms = f"The adapters: {about.license}." if about.license else "Whoever published these adapters named no licence."
-    lines = ["---", data.to_yaml(), "---", "", MARK, "", f"# {title}", "", *_what(config, results), ""]
+    lines = ["---", metadata, "---", "", MARK, "", f"# {title}", "", *_what(config, results), ""]
     lines += ["## How to use it", "", use, "", "## Scores", "", *_scores(results), ""]
     lines += ["## Data", "", *_data(results), "", "## Limits and biases", "", LIMITS, ""]
     lines += ["## Licence", "", terms, BACKBONES, ""]
@@ -92,24 +80,13 @@ def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About 
 
 def retriever_card(config: RetrieverConfig, results: Mapping[str, Any], about: About = UNKNOWN) -> str:
     """Return the complete page of a retriever."""
-    from huggingface_hub import ModelCardData
-
     title = about.name or "a video retriever"
-    sources = [resolve_source(each.source) for each in config.backbones.values() if not is_shipped(each)]
-    named = " " in (about.license or "")  # no identifier that the hub knows
-    data = ModelCardData(
-        license="other" if named else about.license,
-        license_name=about.license if named else None,
-        library_name="pseudocap",
-        pipeline_tag="feature-extraction",
-        tags=["video-text-retrieval", f"similarity-{config.similarity}"],
-        base_model=[source for source in sources if REPO.fullmatch(source)] or None,
-        model_name=title,
-    )
+    tags = ["video-text-retrieval", f"similarity-{config.similarity}"]
+    metadata = _metadata(config, about, model_name=title, tags=tags, pipeline_tag="feature-extraction")
     size, terms = config.preprocess, about.license or "Whoever published these weights named no licence."
     name = about.name or "DIRECTORY"
     notice = toy_notice("This retriever", config)
-    lines = ["---", data.to_yaml(), "---", "", MARK, "", f"# {title}", "", *((f"**{notice}.**", "") if notice else ())]
+    lines = ["---", metadata, "---", "", MARK, "", f"# {title}", "", *((f"**{notice}.**", "") if notice else ())]
     lines += [RETRIEVER_WHAT, "", "| | |", "|---|---|"]
     lines += [f"| {which} | {_backbone(backbone)} |" for which, backbone in config.backbones.items()]
     lines += [f"| vectors | {config.dim} values, {config.similarity} similarity |"]
@@ -117,6 +94,22 @@ def retriever_card(config: RetrieverConfig, results: Mapping[str, Any], about: A
     lines += ["", "## How to use it", "", RETRIEVER_USE.format(name=name), "", "## Scores", "", *_scores(results), ""]
     lines += ["## Data", "", *_data(results), "", "## Licence", "", terms, BACKBONES, ""]
     return "\n".join(lines)
+
+
+def _metadata(config: PseudoCapConfig | RetrieverConfig, about: About, **fields: Any) -> str:
+    """Return the metadata of a page, with its licence and the backbones that are repos of the hub."""
+    from huggingface_hub import ModelCardData
+
+    sources = [resolve_source(each.source) for each in config.backbones.values() if not is_shipped(each)]
+    named = " " in (about.license or "")  # no identifier that the hub knows
+    data = ModelCardData(
+        license="other" if named else about.license,
+        license_name=about.license if named else None,
+        library_name="pseudocap",
+        base_model=[source for source in sources if REPO.fullmatch(source)] or None,
+        **fields,
+    )
+    return data.to_yaml()
 
 
 def is_shipped(backbone: Backbone) -> bool:

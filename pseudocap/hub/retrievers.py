@@ -15,7 +15,12 @@ from pseudocap.model.retrieval_config import MODEL_TYPE as RETRIEVER_TYPE
 
 Kind = Literal["ours", "image-text", "open_clip", "captions"]
 OPEN_CLIP_FILE = "open_clip_config.json"
-IMAGE_TEXT = ("clip", "siglip")  # model types of transformers that embed texts and images in one space
+KINDS: dict[str | None, Kind] = {  # by the model_type; clip and siglip embed texts and images in one space
+    RETRIEVER_TYPE: "ours",
+    "clip": "image-text",
+    "siglip": "image-text",
+    OPEN_CLIP_FILE: "open_clip",
+}
 EXAMPLE = "name a retriever of ours, a CLIP or SigLIP of transformers, or CAPTIONER+SENTENCE_ENCODER"
 
 
@@ -43,19 +48,13 @@ def find_retriever(
     access = {"revision": revision or written, "local_files_only": False, "token": None}
     if (row := find_row(source, checkpoints)) is not None and row.external:
         source, access["revision"] = row.weights, access["revision"] or row.revision
-    elif row is not None and not row.retriever:
-        raise CheckpointError(f"{source} is a captioner; search its captions: {text}+SENTENCE_ENCODER")
-    elif row is not None:
+    elif row is not None and row.retriever:
         return FoundRetriever(kind="ours", source=source, access=access)
-    elif URL.match(source) and not source.startswith((HUB_SCHEME, SHIPPED_SCHEME)):
+    elif row is None and URL.match(source) and not source.startswith((HUB_SCHEME, SHIPPED_SCHEME)):
         return FoundRetriever(kind="ours", source=text, access={**access, "revision": revision})
-    found = _kind(source, access)
-    if found == RETRIEVER_TYPE:
-        return FoundRetriever(kind="ours", source=source, access=access)
-    if found in IMAGE_TEXT:
-        return FoundRetriever(kind="image-text", source=source, access=access)
-    if found == OPEN_CLIP_FILE:
-        return FoundRetriever(kind="open_clip", source=source, access=access)
+    found = MODEL_TYPE if row is not None and not row.external else _kind(source, access)
+    if found in KINDS:
+        return FoundRetriever(kind=KINDS[found], source=source, access=access)
     if found == MODEL_TYPE:
         raise CheckpointError(f"{source} is a captioner; search its captions: {text}+SENTENCE_ENCODER")
     if found is None:
