@@ -9,7 +9,7 @@ is shipped. Beside them `train retrieval` on the memories: real-search.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -22,37 +22,28 @@ from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.hub.fetch import CARD_FILE
 from pseudocap.model.decoders.load import load_decoder
 from pseudocap.model.weights import in_8_bits, read_tensors
-from pseudocap.regimes.table import RETRIEVAL, resume_words
+from pseudocap.regimes.table import resume_words
 from pseudocap.stages import Stage, Workshop, command_text, commit
 from pseudocap.types import Progress
+from pseudocap.zoo import real_search
 from pseudocap.zoo.efficientnet import write_encoder
 from pseudocap.zoo.opt import build_opt
 from pseudocap.zoo.real_data import RealData
 from pseudocap.zoo.real_folds import SETTINGS, SPLITS, score_folds
-from pseudocap.zoo.real_pages import DECODER_PAGE, ENCODER_PAGE, trained_on
+from pseudocap.zoo.real_pages import COMMAND, DECODER_PAGE, ENCODER_PAGE, LICENSE, trained_on
 from pseudocap.zoo.real_report import Report, held_out, measure, metrics_of, score_table, sheet
 from pseudocap.zoo.recipe import AdapterRecipe, RealRecipe, TrainingRecipe
-from pseudocap.zoo.search import (
-    recalls_of,
-    retriever_row,
-    score_retrievers,
-    search_table,
-    ship_retriever,
-    training_stage,
-)
+from pseudocap.zoo.search import search_table
 from pseudocap.zoo.ship import REAL_LIMIT, Backbones, copy_backbones, finish, row_of, save_captioner
 
 CODE = 1  # raised when the code of a stage makes other weights of the same recipe
 PHOTOGRAPHS, VIDEO, MIXED, LARGE = "real-photos", "real-video", "real-mixed", "real-photos-smollm2"
 FIRST = "image-only"  # the stage of cross-entropy alone, which LARGE is compared with
 ROWS = {FIRST: FIRST, PHOTOGRAPHS: FIRST, LARGE: FIRST, VIDEO: "video-only", MIXED: "mixed"}  # what is scored, regimes
-SEARCH = "real-search"
 SHIPPED = (PHOTOGRAPHS, MIXED, LARGE, VIDEO)
 TUNED = "fine-tuned"  # on the captions of other clips than the one that it captions
 TEACHER = "critical"  # the stage whose captioner labels the clips
 OPT, ENCODER = "real-opt", "efficientnet-lite0"  # the frozen networks, as they are shipped
-COMMAND = "pseudocap zoo build --world real --data DIR"
-LICENSE = "non-commercial research and education"
 LABELS = ("--top-p", "0.9", "--temperature", "0.5", "--captions", "5")  # nucleus sampling, of the entire clip
 
 
@@ -83,12 +74,12 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         _training(shop, recipe, MIXED, "self-critical", recipe.mixed_critical, ("memories",), start="mixed"),
         *_large(shop, recipe),
         *(_scores(shop, recipe, data, name) for name in scored(recipe, data)),
-        *_search(shop, recipe, data),
+        *real_search.stages(shop, recipe, data, captioner=PHOTOGRAPHS),
         Stage(
             name="zoo",
             settings={"code": CODE},
             make=lambda folder, report: _ship(folder, shop, recipe, data),
-            needs=[f"scores-{name}" for name in (*scored(recipe, data), SEARCH)],
+            needs=[f"scores-{name}" for name in (*scored(recipe, data), real_search.SEARCH)],
         ),
     ]
 
@@ -265,44 +256,6 @@ def _scores(shop: Workshop, recipe: RealRecipe, data: RealData, name: str) -> St
     )
 
 
-def _search(shop: Workshop, recipe: RealRecipe, data: RealData) -> list[Stage]:
-    """List the stages of a retriever of photographs, and of its scores beside captions that are searched as text."""
-    compared = {SEARCH: f"{SEARCH}/{SEARCH}", f"captions of {PHOTOGRAPHS}": f"{PHOTOGRAPHS}/run/last+decoder"}
-
-    def score(folder: Path, report: Progress) -> Report:
-        clips = ({"video": each.video, "caption": list(each.captions), "split": "test"} for each in data.clips)
-        write_text(folder / "clips.jsonl", "".join(f"{json.dumps(row)}\n" for row in clips))
-        below: dict[str, tuple[str, str | Path]] = {
-            "photographs": ("photographs/files/test.jsonl", "photographs/files/pictures"),
-            "clips": (f"{folder.name}/clips.jsonl", data.root.resolve() / "real_clips"),
-        }
-        return {
-            "scores": {
-                where: score_retrievers(shop, folder / where, captions, files, compared)
-                for where, (captions, files) in below.items()
-            }
-        }
-
-    return [
-        training_stage(
-            shop,
-            recipe.search,
-            SEARCH,
-            data=("--data.images", "memories/store", "--data.image_batch_factor", "1"),
-            text="decoder",
-            encoder="encoder",
-            needs=("memories",),
-            seed=recipe.seed,
-        ),
-        Stage(
-            name=f"scores-{SEARCH}",
-            settings={"code": CODE, "data": data.identity},
-            make=score,
-            needs=(SEARCH, PHOTOGRAPHS, "photographs"),
-        ),
-    ]
-
-
 def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> Report:
     """Write what is shipped: the encoder in float16, and the language model and adapters in 8 bits, so that all fit;
     and report.md, the scores of all captioners and captions of the best that nobody has selected."""
@@ -333,7 +286,7 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
             "intervals": reports[name]["photographs, greedy"]["intervals"],
             "videos": shop.reports["photographs"]["test"],
             "unit": "photographs",
-            "trained_on": learned_from(name, shop.reports["photographs"]["train"], data),
+            "trained_on": _learned_from(name, shop.reports["photographs"]["train"], data),
             "license": LICENSE,
             "command": COMMAND,
         }
@@ -347,54 +300,21 @@ def _ship(folder: Path, shop: Workshop, recipe: RealRecipe, data: RealData) -> R
                 "made_by": {"command": COMMAND, "seed": recipe.seed, "commit": commit()},
             }
         )
-    rows.append(_ship_search(shipped / SEARCH, shop, recipe, data, small, splits))
+    learned = _learned_from(real_search.SEARCH, shop.reports["photographs"]["train"], data)
+    rows.append(real_search.ship_search(shipped, small, shop=shop, recipe=recipe, splits=splits, learned=learned))
     table = list(score_table(reports))
     captioned = {name: shop.folder(f"scores-{name}") for name in SHIPPED if name in reports}
     lines = [
         *table,
         "",
-        *search_table(shop.reports[f"scores-{SEARCH}"]["scores"]),
+        *search_table(shop.reports[f"scores-{real_search.SEARCH}"]["scores"]),
         *(line for where, files in held_out(data, folder).items() for line in sheet(captioned, where, files)),
     ]
     write_text(folder / "report.md", "\n".join(lines) + "\n")
     return finish(folder, rows, REAL_LIMIT) | {"table": table}
 
 
-def _ship_search(
-    folder: Path,
-    shop: Workshop,
-    recipe: RealRecipe,
-    data: RealData,
-    backbones: Backbones,
-    splits: Mapping[str, tuple[str, str]],
-) -> Report:
-    """Save the retriever as it is shipped, and return its row."""
-    measured = shop.reports[f"scores-{SEARCH}"]["scores"]
-    figures = {where: measured[where]["retrievers"][SEARCH] for where in splits}
-    results = {
-        "regime": RETRIEVAL.name,
-        "data": {"corpus": "flickr8k", "videos": shop.reports["photographs"]["train"]},
-        "split": "test",
-        "scores": recalls_of(figures["photographs"]),
-        "intervals": recalls_of(figures["photographs"], "interval"),
-        "videos": measured["photographs"]["videos"],
-        "unit": "photographs",
-        "trained_on": learned_from(SEARCH, shop.reports["photographs"]["train"], data),
-        "license": LICENSE,
-        "command": COMMAND,
-    }
-    ship_retriever(shop.folder(f"{SEARCH}/run/last"), folder, backbones, results, LICENSE)
-    scores = [
-        {"dataset": dataset, "split": split, "metrics": recalls_of(figures[where]), "command": COMMAND}
-        for where, (dataset, split) in splits.items()
-    ]
-    made_by = {"command": COMMAND, "seed": recipe.seed, "commit": commit()}
-    return retriever_row(
-        folder, backbones, config="pseudocap/zoo/real.py", scores=scores, license=LICENSE, made_by=made_by
-    )
-
-
-def learned_from(name: str, photographs: int, data: RealData) -> list[str]:
+def _learned_from(name: str, photographs: int, data: RealData) -> list[str]:
     clips = len(data.clips) if name in (MIXED, VIDEO) else 0
     photographs = 0 if name == VIDEO else photographs
     return list(trained_on(photographs=photographs, clips=clips, own_decoder=name != LARGE))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-PHOTOGRAPHS_TERMS = (
-    "Flickr8k is for non-commercial research and education, and so are weights that have learned from it."
-)
+COMMAND = "pseudocap zoo build --world real --data DIR"
+LICENSE = "non-commercial research and education"
+PHOTOGRAPHS_TERMS = f"Flickr8k is for {LICENSE}, and so are weights that have learned from it."
 CLIPS_TERMS = "The clips are for non-commercial research."
 TEXT = (
     "the training captions of Flickr8k and MSVD and COCO's `captions_val2017` (CC-BY 4.0), without captions that equal "
@@ -32,14 +32,14 @@ pseudocap.zoo.efficientnet OUT PHOTOS` writes the encoder from the package.
 DECODER_PAGE = f"""\
 ---
 license: other
-license_name: non-commercial research and education
+license_name: {LICENSE}
 language: en
 ---
 
 # A small OPT that has read captions
 
 The language model of Pseudocap's captioners of real pictures. It has read {TEXT}. {PHOTOGRAPHS_TERMS} Each weight is
-stored in 8 bits. `pseudocap zoo build --world real --data DIR` makes it.
+stored in 8 bits. `{COMMAND}` makes it.
 """
 
 

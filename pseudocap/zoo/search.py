@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pseudocap.bench.peers.retrieval import DIRECTIONS
 from pseudocap.files.atomic import write_text
 from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.hub.card import About, retriever_card
@@ -22,7 +23,7 @@ from pseudocap.zoo.recipe import SearchRecipe
 from pseudocap.zoo.ship import Backbones
 
 CODE = 1  # raised when the code of a stage makes other weights of the same recipe
-FORWARD, BACKWARD = "text to video", "video to text"  # as `bench retrieval` reports them
+FORWARD, BACKWARD = DIRECTIONS
 Report = Mapping[str, Any]
 
 

@@ -101,14 +101,13 @@ def _scored(folder: Path, root: Path) -> dict[str, float]:
 
 
 def _recalls(folder: Path, root: Path) -> dict[str, float]:
+    from pseudocap.bench.peers.retrieval import figures_of
     from pseudocap.data.corpora.own import read_own
     from pseudocap.evaluate.retriever import find_retrieval_task, measure_retrievers
     from pseudocap.retriever import Retriever
-    from pseudocap.zoo.search import BACKWARD, FORWARD, recalls_of
+    from pseudocap.zoo.search import recalls_of
 
     corpus = read_own(root / "captions.jsonl", split="test")
     task = find_retrieval_task(corpus, root / "world" / "msrvtt" / "videos", split="test")
     found = measure_retrievers({folder.name: Retriever.from_pretrained(folder)}, task, bootstrap=0)[0][folder.name]
-    directions = {FORWARD: found.forward, BACKWARD: found.backward}
-    figures = {name: {metric: {"value": value} for metric, value in each.items()} for name, each in directions.items()}
-    return recalls_of(figures)
+    return recalls_of(figures_of(found))

@@ -37,11 +37,12 @@ def retrieval_document(
             "undecodable": dict(faults),
         },
         "trained on": [{"what": leak.what, "found": leak.found} for leak in leaks],
-        "retrievers": [{"name": name, **_figures(both)} for name, both in scores.items()],
+        "retrievers": [{"name": name, **figures_of(both)} for name, both in scores.items()],
     }
 
 
-def _figures(both: BothDirections) -> dict[str, Any]:
+def figures_of(both: BothDirections) -> dict[str, Any]:
+    """Return the scores of both directions and their sum, each with its interval."""
     figures: dict[str, Any] = {
         direction: {name: _figure(value, scores.intervals.get(name)) for name, value in scores.items()}
         for direction, attribute in DIRECTIONS.items()
