@@ -65,7 +65,7 @@ def build_index(videos: Iterable[Path], out: Path, *options: str) -> None:
 def print_hits(title: str, hits: Iterable[SearchHit]) -> None:
     print(f"\n{title}")
     for hit in hits:
-        moment = f" {hit.start:.0f} to {hit.end:.0f} s" if hit.end > hit.start else ""
+        moment = "" if hit.still else f" {hit.start:.0f} to {hit.end:.0f} s"
         print(f"  {hit.score:.3f}  {Path(hit.file).name}{moment}")
 
 

@@ -205,10 +205,9 @@ def _search(index: VideoIndex) -> None:
     def run(query: str) -> tuple[Cells, list[SearchHit]]:
         with errors_as_messages(None):
             hits = index.search(query, top=HITS)
-        times = [(clock(hit.start), clock(hit.end)) if hit.end > hit.start else ("", "") for hit in hits]
         rows = [
-            [rank, Path(hit.file).name, *time, round(hit.score, 3), hit.caption]
-            for rank, (hit, time) in enumerate(zip(hits, times, strict=True), start=1)
+            [rank, Path(hit.file).name, *hit.times, round(hit.score, 3), hit.caption]
+            for rank, hit in enumerate(hits, start=1)
         ]
         return rows, hits
 
@@ -233,7 +232,7 @@ def hit_of_row(hits: Sequence[SearchHit], row: Sequence[Any]) -> SearchHit | Non
 
 def hit_file(hit: SearchHit) -> str:
     """Write a hit as a small silent film, or as a picture, and return its path."""
-    media = playable(hit.file, start=hit.start, end=hit.end if hit.end > hit.start else None)
+    media = playable(hit.file, start=hit.start, end=None if hit.still else hit.end)
     path = _new_file("hit.mp4" if media.media_type.startswith("video/") else "hit.jpg")
     path.write_bytes(media.data)
     return str(path)

@@ -122,14 +122,12 @@ def _text(form: str, wanted: str, hits: Sequence[SearchHit], index: str) -> str:
 
 def _print_hits(hits: Sequence[SearchHit]) -> None:
     from pseudocap.cli.tables import print_table
-    from pseudocap.video.subtitles import clock
 
     noted = any(hit.note for hit in hits)
     heads = ("file", "from", "to", "score", "caption", *(("note",) if noted else ()))
-    rows = []
-    for hit in hits:
-        times = (clock(hit.start), clock(hit.end)) if hit.end > hit.start else ("", "")
-        rows.append((near(hit.file), *times, f"{hit.score:.3f}", hit.caption, *((hit.note,) if noted else ())))
+    rows = [
+        (near(hit.file), *hit.times, f"{hit.score:.3f}", hit.caption, *((hit.note,) if noted else ())) for hit in hits
+    ]
     print_table("", heads, rows, left=("file", "caption", "note"), box=None)
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
+from itertools import chain, tee
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from pseudocap.files.remote import AnyPath, RemotePath, any_path
 from pseudocap.retriever import FileRetriever
 from pseudocap.search.manifest import IndexManifest, settle_manifest
 from pseudocap.search.plan import FileState, IndexPlan, plan_index
-from pseudocap.search.reading import ClipSettings, FilmPart, FilmRequest, read_film, read_film_part, read_heads
+from pseudocap.search.reading import ClipSettings, FilmPart, FilmRequest, crashed, read_film_part, read_rest
 from pseudocap.search.table import KEY, STATE, clip_schema, of_files, open_table, require_lancedb
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Progress, TimedCaption
 from pseudocap.video.shots import CutDetector
@@ -38,6 +39,7 @@ from pseudocap.workers import Pool
 
 WRITTEN = 1024  # rows of complete files that wait to be written, ...
 PATIENCE = 20.0  # ... or the seconds for which they do
+RENEWED = 200  # files whose rows are changed or removed in one transaction
 APPROXIMATE = 1_000_000  # clips from which on a vector index is made
 KEPT_CAPTIONS = "kept"  # stands for the hash of captions, and equals none: any that are given replace them
 KEPT = timedelta(hours=1)  # for how long a search that is under way may still read an older version
@@ -110,15 +112,13 @@ def build_index(
             tempfile.TemporaryDirectory(prefix="pseudocap-") as scratch,
             Pool(workers, read_film_part, preload=(read_film_part.__module__,)) as pool,
         ):
-            films = _Films(retriever, settings, Path(scratch), batch_size)
-            todo = [*plan.new, *plan.changed]
-            for done, film in enumerate(films.embedded(todo, pool), start=1):
-                writer.take(film)
-                if progress is not None:
-                    progress(done, len(todo))
-        writer.flush()
+            writer.write(_Films(retriever, settings, Path(scratch), batch_size).embedded(plan.todo, pool), progress)
         optimise(table, approximate=approximate, written=writer.written)
-        states = file_states(table)
+        return _report(plan, table, started)
+
+
+def _report(plan: IndexPlan, table: Any, started: float) -> IndexReport:
+    states = file_states(table)
     failed = {file: state.error for file, state in states.items() if state.error and file in plan.states}
     return IndexReport(
         new=tuple(plan.new), changed=tuple(plan.changed), moved=plan.moved, gone=tuple(plan.gone),
@@ -178,39 +178,24 @@ class _Films:
     def embedded(self, files: Sequence[str], pool: Pool) -> Iterator[EmbeddedFilm]:
         """Yield the films in their order, each once all of its clips are embedded."""
         begun: deque[EmbeddedFilm] = deque()
-        for film, parts in self._opened(files, pool):
+        requests, ahead = tee(self._requests(files))
+        for file, request, head in zip(files, requests, pool.ordered(ahead, crashed=crashed), strict=True):
+            film = EmbeddedFilm(file=file)
             begun.append(film)
-            for each in parts:
-                self._take(film, each)
+            for part in chain([head], read_rest(request, head, pool)):
+                self._take(film, part)
+            film.error = self._absent.pop(file, film.error.replace(request.path, file))
+            if "://" in file:
+                Path(request.path).unlink(missing_ok=True)
             film.read = True
             while begun and begun[0].complete:
                 yield begun.popleft()
         self._embed()
         yield from begun
 
-    def _opened(self, files: Sequence[str], pool: Pool) -> Iterator[tuple[EmbeddedFilm, Iterator[FilmPart]]]:
-        requests: deque[FilmRequest] = deque()
-
-        def requested() -> Iterator[FilmRequest]:
-            for number, file in enumerate(files):
-                requests.append(FilmRequest(path=self._local(file, number), settings=self._settings))
-                yield requests[-1]
-
-        heads = read_heads(requested(), pool)
-        for file in files:
-            film = EmbeddedFilm(file=file)
-            yield film, self._parts(film, requests, heads, pool)
-
-    def _parts(
-        self, film: EmbeddedFilm, requests: deque[FilmRequest], heads: Iterator[FilmPart], pool: Pool
-    ) -> Iterator[FilmPart]:
-        head = next(heads)
-        request = requests.popleft()
-        yield head
-        yield from read_film(request, head, pool)
-        film.error = self._absent.pop(film.file, film.error.replace(request.path, film.file))
-        if "://" in film.file:
-            Path(request.path).unlink(missing_ok=True)
+    def _requests(self, files: Sequence[str]) -> Iterator[FilmRequest]:
+        for number, file in enumerate(files):
+            yield FilmRequest(path=self._local(file, number), settings=self._settings)
 
     def _local(self, file: str, number: int) -> str:
         """Return where a file lies here; what lies elsewhere is fetched, and where it cannot be, is not there."""
@@ -254,29 +239,39 @@ class _Writer:
 
     def settle_others(self) -> None:
         """Write what needs no film to be read: names, times and captions that have changed, and what is gone."""
-        plan = self.plan
-        for old, new in plan.moved.items():
-            self.table.update(where=of_files([old]), values={"file": new, "mark": plan.states[new].mark})
-        for file in plan.touched:
-            self.table.update(where=of_files([file]), values={"mark": plan.states[file].mark})
-        for first in range(0, len(plan.gone), 500):
-            self.table.delete(of_files(plan.gone[first : first + 500]))
-        for file in plan.recaptioned:
-            rows = self.table.search().where(of_files([file])).limit(None).to_arrow()
-            times = list(zip(rows["start"].to_pylist(), rows["end"].to_pylist(), strict=True))
-            columns = {**self._columns(file, times, plan.states[file]), "vector": rows["vector"]}
-            if rows["vector"].null_count:  # of a file without clips: no search is to find its row
-                columns["caption"] = [""]
-            self._replace(pyarrow.table(columns, schema=self.schema), [file])
-        self.written = bool(plan.moved or plan.touched or plan.gone or plan.recaptioned)
+        names, gone = self.plan.renewed, self.plan.gone
+        for some in _parts(list(names)):
+            self._renew({old: names[old] for old in some})
+        for some in _parts(gone):
+            self.table.delete(of_files(some))
+        self.written = bool(names or gone)
 
-    def take(self, film: EmbeddedFilm) -> None:
-        self._films.append(film)
-        rows = sum(len(each.times) for each in self._films)
-        if rows >= WRITTEN or time.monotonic() - self._since >= PATIENCE:
-            self.flush()
+    def _renew(self, names: Mapping[str, str]) -> None:
+        """Give the rows of files, by their former names, what they are named now, their marks and new captions."""
+        rows = self.table.search().where(of_files(names)).limit(None).to_arrow()
+        columns = {name: rows[name].to_pylist() for name in self.schema.names if name != "vector"}
+        columns["file"] = [names[file] for file in columns["file"]]
+        columns["mark"] = [self.plan.states[file].mark for file in columns["file"]]
+        for row, file in enumerate(columns["file"]):
+            if file in self.plan.recaptioned:
+                # No search is to find the row of a file without clips.
+                clip = (columns["start"][row], columns["end"][row]) if rows["vector"][row].is_valid else None
+                columns["caption"][row] = caption_of(*clip, self._given(file)) if clip else ""
+                columns["captioned"][row] = self.plan.states[file].captioned
+        self._replace(pyarrow.table({**columns, "vector": rows["vector"]}, schema=self.schema), names)
 
-    def flush(self) -> None:
+    def write(self, films: Iterable[EmbeddedFilm], progress: Progress | None) -> None:
+        """Write films as they come, some at a time."""
+        for done, film in enumerate(films, start=1):
+            self._films.append(film)
+            rows = sum(len(each.times) for each in self._films)
+            if rows >= WRITTEN or time.monotonic() - self._since >= PATIENCE:
+                self._flush()
+            if progress is not None:
+                progress(done, len(self.plan.todo))
+        self._flush()
+
+    def _flush(self) -> None:
         """Write the films that wait as one transaction; those that replace others as a second one."""
         changed = set(self.plan.changed)
         for replacing in (False, True):
@@ -291,7 +286,7 @@ class _Writer:
             self.written = True
         self._films, self._since = [], time.monotonic()
 
-    def _replace(self, rows: pyarrow.Table, files: Sequence[str]) -> None:
+    def _replace(self, rows: pyarrow.Table, files: Iterable[str]) -> None:
         merge = self.table.merge_insert(KEY).when_matched_update_all().when_not_matched_insert_all()
         merge = merge.when_not_matched_by_source_delete(of_files(files))
         merge.execute(rows, on_bad_vectors="null")  # of files that could not be read
@@ -323,11 +318,13 @@ class _Writer:
 
     def _columns(self, file: str, times: Sequence[tuple[float, float]], state: FileState) -> dict[str, Any]:
         """Return the columns of a file's rows but for their vectors."""
-        given = (self.captions or {}).get(file, ())
         repeated = {name: [value] * len(times) for name, value in asdict(state).items()}
         starts, ends = map(list, zip(*times, strict=True))
-        captions = [caption_of(start, end, given) for start, end in times]
+        captions = [caption_of(start, end, self._given(file)) for start, end in times]
         return {"file": [file] * len(times), "start": starts, "end": ends, "caption": captions, **repeated}
+
+    def _given(self, file: str) -> Sequence[TimedCaption]:
+        return (self.captions or {}).get(file, ())
 
 
 def caption_of(start: float, end: float, captions: Sequence[TimedCaption]) -> str:
@@ -341,6 +338,10 @@ def caption_of(start: float, end: float, captions: Sequence[TimedCaption]) -> st
         elif common > 0 and common >= min(end - start, each.end - each.start) / 2:
             stretches.append(each.text)
     return "; ".join(dict.fromkeys(stretches or entire))
+
+
+def _parts(files: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (files[first : first + RENEWED] for first in range(0, len(files), RENEWED))
 
 
 def _hashes_of(captions: Captions | None) -> Callable[[str], str | None]:

@@ -14,6 +14,7 @@ from pseudocap.files.remote import AnyPath, any_path
 from pseudocap.search.manifest import IndexManifest, require_manifest, require_retriever
 from pseudocap.search.query import TOP, SearchQuery
 from pseudocap.search.table import of_files, open_table, stamp_of
+from pseudocap.video.subtitles import clock
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +38,16 @@ class SearchHit:
     score: float
     caption: str = ""
     note: str = ""
+
+    @property
+    def still(self) -> bool:
+        """Return whether it is a picture, which lasts no time."""
+        return self.end <= self.start
+
+    @property
+    def times(self) -> tuple[str, str]:
+        """Return its start and its end as a reader has them; nothing of a picture."""
+        return ("", "") if self.still else (clock(self.start), clock(self.end))
 
 
 class VideoIndex:
@@ -128,7 +139,7 @@ class VideoIndex:
         return self._hits(rows)
 
     def _hits(self, rows: list[dict[str, Any]]) -> list[SearchHit]:
-        notes = {row["file"]: note_of(row) for row in rows}
+        notes = {file: note_of(row) for file, row in {row["file"]: row for row in rows}.items()}
         return [
             SearchHit(
                 file=row["file"], start=row["start"], end=row["end"], caption=row["caption"], note=notes[row["file"]],
@@ -142,8 +153,12 @@ class VideoIndex:
         """Return the retriever of the index, loaded once; another one is refused."""
         if self._retriever is None:
             named = self._named or self.manifest.retriever
-            loaded = load_named(named, **self._loading) if isinstance(named, str) else named
-            name = named if isinstance(named, str) else type(named).__name__
+            if isinstance(named, str):
+                from pseudocap.external_retrieval import load_retriever
+
+                name, loaded = named, load_retriever(named, **self._loading)
+            else:
+                name, loaded = type(named).__name__, named
             require_retriever(self.address, self.manifest, loaded.identity, name)
             self._retriever = loaded
         return self._retriever
@@ -211,13 +226,6 @@ class VideoIndex:
         clip = self.retriever.decode(file, num_frames=self.manifest.frames, start=start, end=end)
         vector: np.ndarray = self.retriever.embed_clips([clip])[0].numpy()
         return vector
-
-
-def load_named(name: str, **loading: Any) -> FileRetriever[Any]:
-    """Load a retriever by its name."""
-    from pseudocap.external_retrieval import load_retriever
-
-    return load_retriever(name, **loading)
 
 
 def note_of(row: Mapping[str, Any]) -> str:

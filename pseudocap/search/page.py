@@ -14,7 +14,6 @@ from pseudocap.errors import DecodeError
 from pseudocap.files.palette import PALETTE
 from pseudocap.label.pages.media import centre_jpeg
 from pseudocap.search.index import SearchHit
-from pseudocap.video.subtitles import clock
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PICTURE = 270  # pixels of a hit's short side
@@ -28,22 +27,17 @@ def hits_page(query: str, hits: Sequence[SearchHit], *, about: str = "") -> str:
     return TEMPLATE.read_text(encoding="utf-8").replace("/*PALETTE*/", PALETTE, 1).replace("<!--BODY-->", body, 1)
 
 
-def stretch(hit: SearchHit) -> str:
-    """Write from where to where a hit lasts; nothing of a picture."""
-    return "" if hit.end <= hit.start else f"{clock(hit.start)} to {clock(hit.end)}"
-
-
 def _hit(hit: SearchHit) -> str:
     picture = _picture(hit)
-    if hit.end > hit.start:
+    if hit.still:
+        player = f'<img class="still" alt="" src="{picture}">'
+    else:
         source = hit.file if "://" in hit.file else Path(hit.file).absolute().as_uri()
         player = (
             f'<video preload="none" muted playsinline poster="{picture}" data-start="{hit.start:.3f}" '
             f'data-end="{hit.end:.3f}" src="{escape(source)}#t={hit.start:.3f}"></video>'
         )
-    else:
-        player = f'<img class="still" alt="" src="{picture}">'
-    about = ", ".join(filter(None, (Path(hit.file).name, stretch(hit), f"{hit.score:.3f}")))
+    about = ", ".join(filter(None, (Path(hit.file).name, " to ".join(filter(None, hit.times)), f"{hit.score:.3f}")))
     return (
         f'<li>{player}<div><p>{escape(hit.caption)}</p><p class="about" title="{escape(hit.file)}">{escape(about)}</p>'
         f'<p class="note">{escape(hit.note)}</p></div></li>'
@@ -53,7 +47,7 @@ def _hit(hit: SearchHit) -> str:
 def _picture(hit: SearchHit) -> str:
     """Return the frame at the centre of a hit; an empty picture where there is none."""
     try:
-        jpeg = centre_jpeg(hit.file, hit.start, hit.end if hit.end > hit.start else None, PICTURE)
+        jpeg = centre_jpeg(hit.file, hit.start, None if hit.still else hit.end, PICTURE)
     except DecodeError:
         return "data:,"
     return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"

@@ -26,17 +26,23 @@ class FileState:
 
 @dataclass(kw_only=True, slots=True)
 class IndexPlan:
-    """Hold what a run has to do. `moved` maps the former name of a file to its new one."""
+    """Hold what a run has to do. `moved` maps the former name of a file to its new one; so does `renewed`, of all files
+    whose rows change without their being read: moved, of another time and the same content, or with new captions."""
 
     states: dict[str, FileState] = field(default_factory=dict)
     new: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
-    touched: list[str] = field(default_factory=list)  # of another time, and the same content
-    recaptioned: list[str] = field(default_factory=list)
+    recaptioned: set[str] = field(default_factory=set)
     unchanged: list[str] = field(default_factory=list)
     moved: dict[str, str] = field(default_factory=dict)
+    renewed: dict[str, str] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def todo(self) -> list[str]:
+        """Return the files that are to be read."""
+        return [*self.new, *self.changed]
 
 
 def plan_index(
@@ -53,7 +59,11 @@ def plan_index(
     """
     plan = IndexPlan()
     files = dict.fromkeys(files)
-    missing = [file for file in known if file not in files and _is_below(file, below) and not _exists(file)]
+    missing = {
+        file: state
+        for file, state in known.items()
+        if file not in files and _is_below(file, below) and not _exists(file)
+    }
     for file in files:
         try:
             file.encode()
@@ -64,15 +74,14 @@ def plan_index(
         except OSError as error:
             plan.unreadable[file] = f"{file}: it cannot be read: {first_line(error)}"
             continue
-        before = known.get(file)
+        former, before = file, known.get(file)
         plan.states[file] = FileState(size=size, mark=mark, captioned=captioned(file) or "")
-        if before is None and (old := _same_content(file, size, missing, known)):
-            missing.remove(old)
-            plan.moved[old] = file
-            before = replace(known[old], mark=mark)
+        if before is None and (old := _same_content(file, size, missing)):
+            former, before = old, replace(missing.pop(old), mark=mark)
+            plan.moved[former] = plan.renewed[former] = file
         elif before is not None and before.size == size and before.mark != mark and _same(file, before):
-            plan.touched.append(file)
             before = replace(before, mark=mark)
+            plan.renewed[file] = file
         if before is None:
             plan.new.append(file)
         elif (before.size, before.mark) != (size, mark) or (before.error and retry_failed):
@@ -81,10 +90,11 @@ def plan_index(
             plan.states[file] = before
             if (now := captioned(file)) not in (None, before.captioned):
                 plan.states[file] = replace(before, captioned=now or "")
-                plan.recaptioned.append(file)
-            elif file not in plan.moved.values():
+                plan.recaptioned.add(file)
+                plan.renewed[former] = file
+            elif former == file:
                 plan.unchanged.append(file)
-    plan.gone = missing
+    plan.gone = list(missing)
     return plan
 
 
@@ -96,13 +106,13 @@ def _exists(file: str) -> bool:
     return RemotePath(file).exists() if "://" in file else Path(file).exists()
 
 
-def _same_content(file: str, size: int, missing: Sequence[str], known: Mapping[str, FileState]) -> str | None:
+def _same_content(file: str, size: int, missing: Mapping[str, FileState]) -> str | None:
     """Return which of the missing files this one is, under another name."""
-    candidates = [old for old in missing if known[old].size == size and known[old].content]
+    candidates = [old for old, state in missing.items() if state.size == size and state.content]
     if not candidates or "://" in file:
         return None
     content = _content(file)
-    return next((old for old in candidates if known[old].content == content), None)
+    return next((old for old in candidates if missing[old].content == content), None)
 
 
 def _same(file: str, before: FileState) -> bool:

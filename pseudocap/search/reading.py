@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,16 +49,11 @@ class FilmPart:
     content: str = ""
 
 
-def read_film(film: FilmRequest, head: FilmPart, pool: Pool) -> Iterator[FilmPart]:
-    """Yield the parts of a film that follow its first one, read ahead."""
+def read_rest(film: FilmRequest, head: FilmPart, pool: Pool) -> Iterator[FilmPart]:
+    """Return the parts of a film that follow its first one, read ahead."""
     count = film.settings.count
     rest = (replace(film, first=first, plan=head.plan) for first in range(count, len(head.plan), count))
-    yield from pool.ordered(rest, crashed=crashed)
-
-
-def read_heads(films: Iterable[FilmRequest], pool: Pool) -> Iterator[FilmPart]:
-    """Yield the first part of each film, read ahead as well."""
-    return pool.ordered(films, crashed=crashed)
+    return pool.ordered(rest, crashed=crashed)
 
 
 def read_film_part(request: FilmRequest) -> FilmPart:

@@ -45,7 +45,7 @@ def clips_of(out: Path | str) -> list[tuple[str, float, float]]:
     return sorted((Path(row["file"]).name, row["start"], row["end"]) for row in rows if row["vector"] is not None)
 
 
-WHOLE = [
+CLIPS = [
     *(("a.mp4", 0.0, 2.0), ("a.mp4", 2.0, 4.0), ("a.mp4", 4.0, 6.0), ("b.mp4", 0.0, 2.0)),
     *(("it's.mkv", 0.0, 2.0), ("it's.mkv", 2.0, 4.0), ("still.jpg", 0.0, 0.0)),
 ]
@@ -55,7 +55,7 @@ def test_every_clip_has_its_own_vector_and_a_second_run_does_nothing(films: Path
     retriever, out = ColourRetriever(), tmp_path / "index"
     report = index_colours(out, files_in(films), retriever, batch_size=2)
     assert (len(report.new), report.clips, report.files, report.failed) == (4, 7, 4, {})
-    assert clips_of(out) == WHOLE
+    assert clips_of(out) == CLIPS
     rows = {(Path(row["file"]).name, row["start"]): row["vector"] for row in open_table(out).search().to_list()}
     named = {("a.mp4", 0.0): "red", ("a.mp4", 4.0): "blue", ("it's.mkv", 0.0): "green", ("still.jpg", 0.0): "blue"}
     for clip, colour in named.items():
@@ -63,7 +63,7 @@ def test_every_clip_has_its_own_vector_and_a_second_run_does_nothing(films: Path
     again = ColourRetriever()
     report = index_colours(out, files_in(films), again)
     assert (report.unchanged, report.new, report.changed, again.embedded) == (4, (), (), 0)
-    assert clips_of(out) == WHOLE
+    assert clips_of(out) == CLIPS
 
 
 def test_only_what_is_new_changed_moved_or_gone_is_done(films: Path, tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_broken_file_costs_itself_alone_and_is_named_until_it_is_mended(films:
     report = index_colours(out, [*files_in(films), films / "absent.mp4"])
     assert sorted(Path(file).name for file in report.failed) == ["absent.mp4", "c.mp4"]
     assert all(file in reason for file, reason in report.failed.items())
-    assert clips_of(out) == WHOLE
+    assert clips_of(out) == CLIPS
     retriever = ColourRetriever()
     report = index_colours(out, files_in(films), retriever)
     assert (list(report.failed), report.changed, retriever.embedded) == ([str(broken)], (), 0)
@@ -231,6 +231,34 @@ def test_a_changed_file_is_replaced_in_one_transaction(
         rows = [row for row in table.search().to_list() if row["file"].endswith("a.mp4")]
         seen.add((len(rows), len({row["content"] for row in rows})))
     assert seen == {(3, 1), (2, 1)}
+
+
+def test_names_times_and_captions_of_many_files_change_in_one_transaction(films: Path, tmp_path: Path) -> None:
+    out, retriever = tmp_path / "index", ColourRetriever()
+    index_colours(out, files_in(films), retriever)
+
+    def state() -> frozenset[tuple[str, str, str, str]]:
+        columns = ("mark", "caption", "captioned")
+        return frozenset((Path(row["file"]).name, *(row[name] for name in columns)) for row in table.search().to_list())
+
+    for name in ("a.mp4", "b.mp4"):
+        (films / name).rename(films / f"moved {name}")
+    for name in ("it's.mkv", "still.jpg"):
+        os.utime(films / name)
+    captions = {str(films / f"{name}.mp4"): [TimedCaption(start=0, end=9, text=name)] for name in ("moved a", "still")}
+    before = open_table(out).version
+    report = index_colours(out, files_in(films), retriever, captions=captions)
+    assert (len(report.moved), report.recaptioned, report.unchanged, retriever.embedded) == (2, 1, 2, 7)
+    table, seen = open_table(out), set()
+    last = table.version
+    for version in range(before, last + 1):
+        table.checkout(version)
+        seen.add(state())
+    assert len(seen) == 2
+    assert {(name, caption) for name, _, caption, _ in state()} == {
+        *(("moved a.mp4", "moved a"), ("moved b.mp4", ""), ("it's.mkv", ""), ("still.jpg", ""))
+    }
+    assert clips_of(out) == sorted((name if name[0] in "is" else f"moved {name}", *times) for name, *times in CLIPS)
 
 
 @pytest.mark.slow

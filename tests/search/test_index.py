@@ -32,7 +32,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def place(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("indices") / "index"
     captions = {
         str(films / "a.mp4"): [
@@ -46,8 +46,8 @@ def place(films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def index(place: Path) -> VideoIndex:
-    return VideoIndex.open(place, retriever=ColourRetriever())
+def index(built: Path) -> VideoIndex:
+    return VideoIndex.open(built, retriever=ColourRetriever())
 
 
 def found(hits: list[SearchHit]) -> list[tuple[str, float]]:
@@ -91,8 +91,8 @@ def test_filters(filters: dict, expected: set, index: VideoIndex) -> None:
     assert set(found(index.search("red", top=100, **filters))) == expected
 
 
-def test_like_a_clip_of_the_index_nothing_is_decoded_and_itself_is_left_out(place: Path, films: Path) -> None:
-    index = VideoIndex.open(place, retriever="no such retriever")
+def test_like_a_clip_of_the_index_nothing_is_decoded_and_itself_is_left_out(built: Path, films: Path) -> None:
+    index = VideoIndex.open(built, retriever="no such retriever")
     assert found(index.like(films / "a.mp4", 1.0))[0] == ("b [1].mp4", 2.0)
     assert found(index.like(films / "a.mp4", 2.0))[0] == ("it's.mkv", 0.0)
     assert found(index.like(films / "still.jpg"))[0] == ("a.mp4", 4.0)
@@ -180,11 +180,11 @@ def test_a_query_that_cannot_be_is_refused(fields: dict, complaint: str) -> None
         SearchQuery(**fields)
 
 
-def test_an_index_that_cannot_be_searched_is_refused_with_the_reason(place: Path, films: Path, tmp_path: Path) -> None:
+def test_an_index_that_cannot_be_searched_is_refused_with_the_reason(built: Path, films: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no index"):
         VideoIndex.open(tmp_path)
     with pytest.raises(DataError, match=r"was made by the retriever colours .* another or has changed since"):
-        VideoIndex.open(place, retriever=ColourRetriever(salt="other")).search("red")
+        VideoIndex.open(built, retriever=ColourRetriever(salt="other")).search("red")
     blind = tmp_path / "blind"
     index_colours(blind, [films / "a.mp4"], ColourRetriever(reads=False))
     index = VideoIndex.open(blind, retriever=ColourRetriever(reads=False))

@@ -58,10 +58,10 @@ def race_search(clips: int, dim: int, *, queries: int, seed: int, log: Callable[
     truth = np.argpartition(wanted @ vectors.T, -TOP, axis=1)[:, -TOP:]
     results = []
     with tempfile.TemporaryDirectory(prefix="pseudocap-") as folder:
-        place = Path(folder) / "index"
+        out = Path(folder) / "index"
         ways: dict[str, Callable[[], Callable[[], Search]]] = {
-            "ours, exact": lambda: _ours(place, vectors, approximate=False),
-            "ours, IVF-PQ": lambda: _ours(place, vectors, approximate=True),
+            "ours, exact": lambda: _ours(out, vectors, approximate=False),
+            "ours, IVF-PQ": lambda: _ours(out, vectors, approximate=True),
             "faiss, exact": lambda: _faiss(vectors, approximate=False),
             "faiss, IVF-PQ": lambda: _faiss(vectors, approximate=True),
         }
@@ -73,12 +73,12 @@ def race_search(clips: int, dim: int, *, queries: int, seed: int, log: Callable[
     return results
 
 
-def _ours(place: Path, vectors: np.ndarray, *, approximate: bool) -> Callable[[], Search]:
+def _ours(out: Path, vectors: np.ndarray, *, approximate: bool) -> Callable[[], Search]:
     """Make an index, and return what opens it."""
-    build(place, vectors, approximate=approximate)
+    build(out, vectors, approximate=approximate)
 
     def opened() -> Search:
-        index = VideoIndex.open(place)
+        index = VideoIndex.open(out)
 
         def search(vector: np.ndarray) -> list[int]:
             hits = index.nearest(vector, TOP)
@@ -126,16 +126,16 @@ def clustered(clips: int, dim: int, *, queries: int, seed: int) -> tuple[np.ndar
     return vectors, near(vectors[rng.integers(0, clips, queries)])
 
 
-def build(place: Path, vectors: np.ndarray, *, approximate: bool) -> None:
+def build(out: Path, vectors: np.ndarray, *, approximate: bool) -> None:
     """Write an index as `pseudocap index` does; with `approximate` the one that is there gets its IVF-PQ index."""
     import pyarrow
 
     dim = vectors.shape[1]
     schema = clip_schema(dim)
     if not approximate:
-        place.mkdir()
-        settle_manifest(place, IndexManifest(retriever="none", identity="none", dim=dim, frames=1))
-    rows = open_table(place, schema)
+        out.mkdir()
+        settle_manifest(out, IndexManifest(retriever="none", identity="none", dim=dim, frames=1))
+    rows = open_table(out, schema)
     for part in () if approximate else _parts(len(vectors)):
         numbers = range(part.start, part.stop)
         column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(vectors[part].reshape(-1)), dim)

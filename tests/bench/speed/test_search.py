@@ -13,10 +13,10 @@ pytest.importorskip("faiss", reason="faiss is not installed: pip install faiss-c
 
 @pytest.mark.slow
 def test_all_ways_search_the_same_clips() -> None:
-    said: list[str] = []
-    results = race_search(4000, 32, queries=20, seed=0, log=said.append)
+    logged: list[str] = []
+    results = race_search(4000, 32, queries=20, seed=0, log=logged.append)
     recalls = {each.name: each.recall for each in results}
-    assert said == list(recalls) == ["ours, exact", "ours, IVF-PQ", "faiss, exact", "faiss, IVF-PQ"]
+    assert logged == list(recalls) == ["ours, exact", "ours, IVF-PQ", "faiss, exact", "faiss, IVF-PQ"]
     assert (recalls["ours, exact"], recalls["faiss, exact"]) == (1.0, 1.0)
     assert min(recalls.values()) > 0.8
     assert all(0 < each.median <= each.slow and each.first > 0 and each.built > 0 for each in results)
