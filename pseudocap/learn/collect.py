@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from pseudocap.errors import ConfigError, DataError, DecodeError
 from pseudocap.files.atomic import write_text
+from pseudocap.label.run_folder import alone_in
 from pseudocap.label.sources import Media, fetch_media, find_sources, media_of
 from pseudocap.learn.plan import FEWEST
 from pseudocap.types import Progress
@@ -34,13 +34,15 @@ def video_folder(source: str, run: Path, progress: Progress = lambda done, total
         raise DataError(f"{source} is of {len(found.names)} videos, and learning takes at least {FEWEST}; name more")
     _claim(folder, source if "://" in source else str(path.resolve()))
     problems = {}
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
-        media = [each for shard in found.shards for each in media_of(shard, found.root, scratch=Path(scratch))]
-        _require_room(folder, media)
+    with alone_in(folder, "collecting") as scratch:
+        media = [each for shard in found.shards for each in media_of(shard, found.root, scratch=scratch)]
+        if not media:
+            raise DataError(f"{source} holds no video")
         names = _names(media)
+        _require_room(folder, [each for each, name in zip(media, names, strict=True) if not (folder / name).exists()])
         for done, (each, name) in enumerate(zip(media, names, strict=True), start=1):
             try:
-                _collect(each, folder / name, Path(scratch))
+                _collect(each, folder / name, scratch)
             except DecodeError as error:
                 problems[name] = error.problem
             progress(done, len(media))

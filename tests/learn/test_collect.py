@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from helpers.corpora import write_clip
 from helpers.tars import write_tar
 
 from pseudocap.errors import ConfigError, DataError
+from pseudocap.files.lock import LOCK, locked
+from pseudocap.label.run_folder import SCRATCH
 from pseudocap.learn.collect import video_folder
 
 
@@ -20,7 +23,8 @@ def clip(tmp_path: Path) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCK)
+    return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 def test_a_folder_of_files_is_itself_and_nothing_is_written(clip: Path, tmp_path: Path) -> None:
@@ -43,13 +47,13 @@ def test_the_files_of_a_list_are_linked_by_their_paths(clip: Path, tmp_path: Pat
 def test_the_videos_of_tars_are_copied_once_and_a_broken_tar_costs_what_it_lacks(clip: Path, tmp_path: Path) -> None:
     content = clip.read_bytes()
     write_tar(tmp_path / "tars" / "0.tar", [(name, content) for name in ("x.mp4", "x.txt", "y.mp4", "../../out.mp4")])
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w") as archive:
+    complete = io.BytesIO()
+    with tarfile.open(fileobj=complete, mode="w") as archive:
         for name in ("x.mp4", "z.mp4"):
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
-    (tmp_path / "tars" / "1.tar").write_bytes(whole.getvalue()[: len(content) + 1500])
+    (tmp_path / "tars" / "1.tar").write_bytes(complete.getvalue()[: len(content) + 1500])
     folder, problems = video_folder(str(tmp_path / "tars"), tmp_path / "run")
     assert names(folder) == ["0/x.mp4", "0/y.mp4", "1/x.mp4", "source.json"]
     assert (folder / "0" / "y.mp4").read_bytes() == content
@@ -77,3 +81,30 @@ def test_one_video_is_refused_before_anything_is_written(clip: Path, tmp_path: P
     with pytest.raises(DataError, match=r"a\.mp4 is of 1 videos, and learning takes at least 3"):
         video_folder(str(clip), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_is_there_takes_no_room_again_and_what_a_killed_run_was_fetching_is_no_video(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = clip.read_bytes()
+    write_tar(tmp_path / "films.tar", [(name, content) for name in ("x.mp4", "y.mp4")])
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=len(content)))
+    with pytest.raises(DataError, match=rf"would take {2 * len(content):,} bytes, and its disk has {len(content):,}"):
+        video_folder(str(tmp_path / "films.tar"), tmp_path / "run")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    folder, _ = video_folder(str(tmp_path / "films.tar"), tmp_path / "run")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage._replace(free=len(content)))
+    (folder / "y.mp4").unlink()
+    (folder / SCRATCH).mkdir()
+    (folder / SCRATCH / "half.mp4").write_bytes(content[:100])
+    with locked(folder, "collecting"), pytest.raises(DataError, match="collecting"):
+        video_folder(str(tmp_path / "films.tar"), tmp_path / "run")
+    video_folder(str(tmp_path / "films.tar"), tmp_path / "run")
+    assert names(folder) == ["source.json", "x.mp4", "y.mp4"]
+
+
+def test_a_tar_without_a_video_is_one_error(tmp_path: Path) -> None:
+    write_tar(tmp_path / "texts.tar", [("x.txt", b"x")])
+    with pytest.raises(DataError, match=r"texts\.tar holds no video"):
+        video_folder(str(tmp_path / "texts.tar"), tmp_path / "run")
