@@ -193,6 +193,8 @@ def load_tokenizer(source: str | Path, access: dict[str, Any]) -> PreTrainedToke
             f"the tokenizer in {source} could not be loaded: {transformers_reason(error)}; put transformers' "
             "tokenizer.json of the model beside it"
         ) from error
-    if not tokenizer(PROBES[0], add_special_tokens=False)["input_ids"]:
-        raise CheckpointError(f"the tokenizer in {source} is empty: is its tokenizer.json there?")
+    if not set(tokenizer(PROBES[0], add_special_tokens=False)["input_ids"]) - {tokenizer.unk_token_id}:
+        raise CheckpointError(
+            f"the tokenizer in {source} does not have any word of {PROBES[0]!r}: is its tokenizer.json there?"
+        )
     return tokenizer
