@@ -30,9 +30,8 @@ from pseudocap.model.text_towers import load_text_tower, require_words
 from pseudocap.model.weights import fingerprint, in_8_bits, load_exactly, read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 from pseudocap.version import __version__
-from pseudocap.video.decode import open_video
 from pseudocap.video.reader import Frames
-from pseudocap.video.tensors import batched, distinct_frames, pad_clips, read_file
+from pseudocap.video.tensors import batched, pad_clips, read_file
 from pseudocap.video.transforms import eval_tensor
 
 TEXTS = 256  # that a language model reads at a time
@@ -90,9 +89,7 @@ class FileRetriever(ABC, Generic[Prepared]):
         self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
     ) -> Prepared:
         """Decode a file, or these seconds of it, into what `embed_clips` takes."""
-        with open_video(file) as video:
-            frames = video.frames_evenly(self.frames_of(num_frames), start=start, end=end)
-        return self.prepare(distinct_frames(frames))
+        return self.prepare(read_file(file, self.frames_of(num_frames), start=start, end=end)[0])
 
     def embed_video(
         self, video: str | Path | Sequence[str | Path], *, num_frames: int | None = None, batch_size: int = 8

@@ -43,7 +43,6 @@ from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss
 from pseudocap.regimes.table import BASELINE, LAST, TOO_FEW_TO_VALIDATE
 
-MONITOR = f"val/{CIDER}"
 LARGEST = 64
 
 
@@ -51,7 +50,7 @@ class StopWithoutGain(EarlyStopping):
     """Stop where validation has not risen for `patience` epochs; a run that resumes there stops again, unless it is
     given more patience."""
 
-    def __init__(self, patience: int, monitor: str = MONITOR) -> None:
+    def __init__(self, patience: int, monitor: str = Learner.monitor) -> None:
         super().__init__(monitor, mode="max", patience=patience, check_on_train_epoch_end=False, strict=True)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

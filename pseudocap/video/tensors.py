@@ -26,10 +26,13 @@ def decode_file(path: str | os.PathLike[str], preprocess: Preprocess) -> torch.T
     return eval_tensor(read_file(path, preprocess.frames)[0].pixels, preprocess)
 
 
-def read_file(path: str | os.PathLike[str], count: int) -> tuple[Frames, VideoInfo]:
-    """Return the frames at the centres of `count` equal segments of a file, one of a still, and its VideoInfo."""
+def read_file(
+    path: str | os.PathLike[str], count: int, *, start: float = 0.0, end: float | None = None
+) -> tuple[Frames, VideoInfo]:
+    """Return the frames at the centres of `count` equal segments of a file, or of these seconds of it, one of a still,
+    and its VideoInfo."""
     with open_video(path) as video:
-        return distinct_frames(video.frames_evenly(count)), video.info
+        return distinct_frames(video.frames_evenly(count, start=start, end=end)), video.info
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
