@@ -24,7 +24,7 @@ from pseudocap.metrics.measures import Measure
 from pseudocap.metrics.references import Floats
 from pseudocap.metrics.resample import difference
 from pseudocap.metrics.suite import Scores, compare, score
-from pseudocap.regimes.losses import summed_loss
+from pseudocap.regimes.losses import Objective, summed_loss
 from pseudocap.stages import Workshop
 from pseudocap.types import Progress
 from pseudocap.video.tensors import batched
@@ -137,12 +137,12 @@ def caption_memories(model: PseudoCap, source: MemorySource, most: int | None = 
 
 @torch.inference_mode()
 def losses_of(model: PseudoCap, source: MemorySource) -> dict[str, tuple[float, int]]:
-    """Sum the losses of the tokens of each clip's first caption, and count them."""
+    """Sum the losses of the tokens of each clip's first caption, cut where training cuts it, and count them."""
     losses = {}
     for number in range(len(source)):
         sample = source.sample(number, None)
         assert sample.memory is not None, "it is a stored memory"
-        tokens = model.tokenize(sample.captions[:1])
+        tokens = model.tokenize(sample.captions[:1], max_tokens=Objective().max_tokens)
         losses[sample.key] = summed_loss(model, tokens, sample.memory.to(model.device))
     return losses
 

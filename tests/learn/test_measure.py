@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pseudocap.data.memories.source import MemorySource, MemorySpec
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.learn.measure import caption_memories, loss_change, losses_of
+from pseudocap.regimes.losses import Objective
 
 
 @pytest.fixture
@@ -46,6 +48,12 @@ def test_losses_and_captions_are_those_of_the_files(model: PseudoCap, stored: Me
     total, count = losses[row.key]
     assert total / count == pytest.approx(found.item())
     assert count == int(tokens.attention_mask.sum()) - 1
+
+
+def test_a_caption_that_training_cuts_is_cut_at_the_same_token(model: PseudoCap, stored: MemorySource) -> None:
+    first, *others = stored.rows
+    stored.rows = (replace(first, captions=(100 * "word ",)), *others)
+    assert losses_of(model, stored)[first.key][1] == Objective().max_tokens - 1
 
 
 def test_a_change_of_losses_is_certain_over_videos_and_not_over_clips() -> None:
