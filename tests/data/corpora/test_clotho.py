@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write(
         tmp_path / LAYOUT[0],
         "Distorted AM Radio.wav,a,b,c,d,e",
-        'Rain, hard.wav,"x, y",b,c,d,e'.replace("Rain,", "Rain"),
+        'Rain hard.wav,"x, y",b,c,d,e',
     )
     write(tmp_path / LAYOUT[1], "v.wav,a,b,c,d,e")
     write(tmp_path / LAYOUT[2], "t.wav,a,b,c,d,e")
