@@ -216,6 +216,19 @@ def test_similarities_are_full_precision_in_mixed_precision_too(backbones: Path,
     torch.testing.assert_close(model.score(mixed, media), expected, atol=0.05, rtol=0.05)
 
 
+@pytest.mark.parametrize("texts_at_once", [0.5, 2])
+def test_fine_similarities_of_a_few_texts_at_once_are_those_of_all(
+    backbones: Path, monkeypatch: pytest.MonkeyPatch, texts_at_once: float
+) -> None:
+    model = build_retriever(backbones, similarity="fine")
+    texts, media = model.embed_states(model.read(TEXTS)), model.embed_memory(model.encode(_frames()))
+    expected = model.score(texts, media).detach()
+    some = round(texts_at_once * texts.mask.shape[1] * media.mask.numel())
+    monkeypatch.setattr("pseudocap.model.retrieval.PRODUCTS_AT_ONCE", some)
+    with torch.no_grad():
+        torch.testing.assert_close(model.score(texts, media), expected)
+
+
 def test_a_bottleneck_reads_every_patch_and_sound_where_there_is_some(backbones: Path) -> None:
     model = build_retriever(backbones, media="bottleneck")
     memory = model.encode(_frames())

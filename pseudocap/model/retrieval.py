@@ -27,7 +27,7 @@ from pseudocap.model.retrieval_config import FINE, POOLED, RetrieverConfig
 from pseudocap.model.text_towers import TextTower
 
 MOMENTS = 128  # of sound, that a bottleneck tower has positions for
-TEXTS_AT_ONCE = 32  # of fine similarities, without gradients
+PRODUCTS_AT_ONCE = 2**26  # of vectors, in fine similarities without gradients
 
 
 @dataclass(slots=True)
@@ -340,7 +340,9 @@ class RetrievalNetwork(nn.Module):
 
         if torch.is_grad_enabled():
             return fine(texts)
-        return torch.cat([fine(texts[at : at + TEXTS_AT_ONCE]) for at in range(0, len(texts), TEXTS_AT_ONCE)])
+        of_a_text = texts.mask.shape[1] * media.mask.numel()
+        at_once = max(1, PRODUCTS_AT_ONCE // of_a_text)
+        return torch.cat([fine(texts[at : at + at_once]) for at in range(0, len(texts), at_once)])
 
     def _here(self, tensor: torch.Tensor) -> torch.Tensor:
         dtype = next(self.media_tower.parameters()).dtype if tensor.is_floating_point() else None
