@@ -17,7 +17,7 @@ CAPTIONS = "pseudocap.data.caption_data:CaptionData"
 BOTH = ("images", "clips")
 LAST, BASELINE = "checkpoints/last.ckpt", "baseline.json"  # in a run's folder; the second in that of a fine-tuning
 TOO_FEW_TO_VALIDATE = (
-    "validation needs at least two videos, or CIDEr-D, which decides when to stop, cannot be computed: hold "
+    "validation needs at least two videos, or the score that decides when to stop cannot be computed: hold "
     "out a larger share (--val-share), add videos, or mark some with split 'val'"
 )
 UNTRAINED = "none"  # in comparisons: fine-tuning that starts from new adapters
