@@ -214,11 +214,7 @@ def _print_table(findings: list[Finding]) -> None:
     from rich.text import Text
 
     title = f"pseudocap on Python {sys.version_info.major}.{sys.version_info.minor}"
-    headings = (
-        "part",
-        "status",
-        "what was found; what its absence costs",
-    )  # in one column: 80 are wide enough for URLs
+    headings = ("part", "status", "what was found; what its absence costs")  # in one: 80 columns have room for URLs
     rows = (
         (each.part, Text(each.status, COLOURS[each.status]), f"{each.detail}\n{each.cost}".rstrip())
         for each in findings

@@ -71,9 +71,8 @@ def _filter_labels(args: argparse.Namespace) -> int:
     for label in compared(row for path in label_files(args.labels) for row in read_rows(path)):
         videos, times = (label.clip.source, locate(label.clip.source, root)), (label.clip.start, label.clip.end)
         clips[clip_id(label)] = [_named(stretch_id(video, *times), video, *times) for video in videos]
-    with _memories(args) as source:
-        of = _likest(args, source, clips)
-        settings = {"filter": NEAR, "threshold": args.threshold, "memories": source.identity}
+    of, memories = _likest(args, clips)
+    settings = {"filter": NEAR, "threshold": args.threshold, "memories": memories}
     stats = rewrite(args.labels, args.out, MarkNearDuplicates(of=of, settings=settings))
     _report(args, stats, of, without=len(clips) - len(of))
     return 0
@@ -87,8 +86,7 @@ def _filter_rows(args: argparse.Namespace, files: tuple[Path, ...]) -> int:
         raise ConfigError(f"--out {args.out} must be a file of caption rows, such as filtered.jsonl")
     rows = [row for path in files for row in read_rows(path)]
     clips = {name: [_named(name, row.video, row.start, row.end)] for name, row in compared_rows(rows).items()}
-    with _memories(args) as source:
-        of = _likest(args, source, clips)
+    of, _ = _likest(args, clips)
     rows = [replace(row, verdicts=marked(row.id, row.verdicts, of)) for row in rows]
     write_rows(args.out, (row.line for row in rows))
     counts = Counter(kind_of(verdict) for row in rows for verdict in row.verdicts)
@@ -125,26 +123,30 @@ def _memories(args: argparse.Namespace) -> Iterator[MemorySource]:
         yield MemorySource(memories)
 
 
-def _likest(
-    args: argparse.Namespace, source: MemorySource, clips: Mapping[str, list[CaptionedVideo]]
-) -> dict[str, str]:
-    """Map each clip that has a memory, under one of its names, to the kept clip that it looks like, or to nothing."""
+def _likest(args: argparse.Namespace, clips: Mapping[str, list[CaptionedVideo]]) -> tuple[dict[str, str], str]:
+    """Map each clip that has a memory, under one of its names, to the kept clip that it looks like, or to nothing; and
+    return the identity of the memories."""
+    if not clips:
+        raise DataError(f"{args.labels} has no clip to compare: all failed, or have a verdict of another filter")
     from pseudocap.cli.progress import progress_of
     from pseudocap.data.memories.pooled import pooled_vectors
     from pseudocap.label.near_duplicates import near_duplicates
 
-    numbers = {}
-    for name, rows in clips.items():
-        if (number := next((n for row in rows if (n := source.of_row(row)) is not None), None)) is not None:
-            numbers[name] = number
-    if not numbers:
-        raise DataError(
-            f"{args.memories} has a memory of no clip of {args.labels}; make them with `pseudocap encode {args.labels}`"
-        )
-    names = list(numbers)
-    with progress_of("comparing", "clips") as progress:
-        of = near_duplicates(pooled_vectors(source, list(numbers.values())), args.threshold, progress=progress)
-    return {name: names[number] if number >= 0 else "" for name, number in zip(names, of, strict=True)}
+    with _memories(args) as source:
+        numbers = {}
+        for name, rows in clips.items():
+            if (number := next((n for row in rows if (n := source.of_row(row)) is not None), None)) is not None:
+                numbers[name] = number
+        if not numbers:
+            raise DataError(
+                f"{args.memories or args.encoder} has a memory of no clip of {args.labels}; "
+                f"make them with `pseudocap encode {args.labels}`"
+            )
+        names = list(numbers)
+        with progress_of("comparing", "clips") as progress:
+            of = near_duplicates(pooled_vectors(source, list(numbers.values())), args.threshold, progress=progress)
+        likest = {name: names[number] if number >= 0 else "" for name, number in zip(names, of, strict=True)}
+        return likest, source.identity
 
 
 def _report(args: argparse.Namespace, stats: Any, of: Mapping[str, str], *, without: int) -> None:

@@ -83,6 +83,9 @@ def test_rows_are_filtered_by_an_encoder_in_one_command(tmp_path: Path, capsys: 
     assert command("filter", captions, "--memories", kept, "--threshold", 0.99999, "--out", out) == 0
     assert out.read_bytes() == first
     assert [row.line for row in read_rows(out)] == out.read_text().splitlines(keepends=True)
+    captions.write_text(json.dumps({"video": "c.mp4", "caption": "elsewhere"}) + "\n")
+    assert command("filter", captions, "--memories", kept, "--out", out) == 2
+    assert f"{kept} has a memory of no clip of {captions}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -92,11 +95,12 @@ def test_rows_are_filtered_by_an_encoder_in_one_command(tmp_path: Path, capsys: 
         (("--memories", "m", "--videos", "v"), "--videos is for --encoder"),
         (("--memories", "m", "--threshold", "0"), "--threshold must be above 0"),
         (("--memories", "m"), "--out out must be a file of caption rows"),
+        (("--encoder", "gone", "--out", "x.jsonl"), "rows.jsonl has no clip to compare: all failed, or have a verdict"),
     ],
 )
 def test_mistakes_are_clear(
     words: tuple[str, ...], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "rows.jsonl").write_text('{"video": "a.mp4", "caption": "a dog"}\n')
-    assert command("filter", tmp_path / "rows.jsonl", *words, "--out", "out") == 2
+    (tmp_path / "rows.jsonl").write_text('{"video": "a.mp4", "caption": "a dog", "verdicts": ["short"]}\n')
+    assert command("filter", tmp_path / "rows.jsonl", "--out", "out", *words) == 2
     assert message in capsys.readouterr().err
