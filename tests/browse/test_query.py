@@ -66,12 +66,19 @@ def test_every_order_is_one_of_the_table(sort: str, table: sqlite3.Connection) -
     ("query", "message"),
     [
         ({"decision": "acepted"}, r"decision is 'acepted' .*did you mean 'accepted'"),
+        ({"decision": "maybe"}, "must be one of undecided, accepted"),
         ({"sort": "number; DROP"}, "sort is 'number; DROP' and must be one of order"),
+        ({"sort": "confidance"}, "did you mean 'confidence'"),
         ({"low": "many"}, "low is 'many' and must be a number"),
         ({"high": "nan"}, "high is 'nan' and must be a number"),
         ({"page": "-1"}, "page is -1 and must be at least 1"),
+        ({"page": "0.5"}, "page is 0 and must be at least 1"),
     ],
 )
 def test_what_no_page_asks_for_is_refused_by_field(query: dict[str, str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         RowQuery.of(query)
+
+
+def test_what_an_address_leaves_out_is_as_the_page_begins() -> None:
+    assert RowQuery.of({"text": "a b", "low": " 0.5", "page": "3"}) == RowQuery(text="a b", low=0.5, page=3)

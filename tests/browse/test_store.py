@@ -63,20 +63,6 @@ def test_rows_are_searched_filtered_and_sorted(store: BrowseStore, query: dict[s
     assert found(store, **query) == ids.split()
 
 
-def test_a_query_that_cannot_be_says_what_could() -> None:
-    for query, complaint in (
-        ({"sort": "confidance"}, "did you mean 'confidence'"),
-        ({"decision": "maybe"}, "must be one of undecided, accepted"),
-        ({"low": "x"}, "low is 'x' and must be a number"),
-        ({"high": "nan"}, "must be a number"),
-        ({"page": "0.5"}, "page is 0 and must be at least 1"),
-        ({"page": "-1"}, "page is -1"),
-    ):
-        with pytest.raises(InputError, match=complaint):
-            RowQuery.of(query)
-    assert RowQuery.of({"text": "a b", "low": " 0.5", "page": "3"}) == RowQuery(text="a b", low=0.5, page=3)
-
-
 @pytest.mark.parametrize("count", [5000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_the_pages_of_many_rows_hold_each_row_once_in_its_order(tmp_path: Path, count: int) -> None:
     store = filled(tmp_path, [browse_row(k, f"row {k % 7}", confidence=k % 1000 / 1000) for k in range(count)])
