@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from pseudocap.decoding import check_frames
 from pseudocap.errors import ConfigError
-from pseudocap.hub.assembly import fetch_once, load_recorded_encoder
+from pseudocap.hub.assembly import fetch_once, load_recorded_encoder, preprocess_of
 from pseudocap.hub.checkpoint import absolute, check_retriever, moved, require_same
 from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched
 from pseudocap.hub.publish import Published, pack_checkpoint, send
@@ -158,17 +158,11 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         )
         seen = load_encoder(absolute(encoder), revision=encoder_revision)
         assert seen.origin is not None, "load_encoder names it"
-        preprocess = replace(
-            seen.preprocess,
-            frames=seen.preprocess.frames if num_frames is None else num_frames,
-            size=seen.preprocess.size if size is None else size,
-        )
+        preprocess = preprocess_of(seen, num_frames=num_frames, size=size)
         config = RetrieverConfig(
             text=read.origin, encoders={VIDEO: seen.origin}, preprocess=preprocess, axes=seen.axes, **settings
         )
-        retriever = cls(seen, read, config, seed=seed)
-        retriever.set_preprocess(preprocess)
-        return retriever.to(target)
+        return cls(seen, read, config, seed=seed).to(target)
 
     @classmethod
     def from_pretrained(

@@ -263,6 +263,12 @@ def test_mistakes_are_one_clear_line_each(backbones: Path, retriever: Retriever,
         retriever.embed_text(["a dog", " "])
     with pytest.raises(ConfigError, match=r"similarity must be one of dot, fine, not 'dots' .did you mean 'dot'"):
         build_retriever(backbones, similarity="dots")
+    for settings, message in (
+        ({"num_frames": 0}, "num_frames must be 1 to"),
+        ({"size": 17}, "size must be a multiple"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            build_retriever(backbones, **settings)
     with pytest.raises(ConfigError, match="width and dim must be multiples of heads"):
         build_retriever(backbones, width=17)
     with pytest.raises(CheckpointError, match="is no directory here"):

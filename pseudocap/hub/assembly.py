@@ -92,11 +92,7 @@ class AssembledCaptioner(TextNetwork):
         loaded = load_decoder(absolute(decoder), revision=decoder_revision)
         seen = load_encoder(absolute(encoder), revision=encoder_revision)
         assert seen.origin is not None, "load_encoder names it"
-        frames = seen.preprocess.frames if num_frames is None else num_frames
-        if not 1 <= frames <= MAX_FRAMES:
-            raise ConfigError(f"num_frames must be 1 to {MAX_FRAMES}, not {frames}")
-        side = seen.preprocess.size if size is None else size
-        seen.check_size(side)
+        preprocess = preprocess_of(seen, num_frames=num_frames, size=size)
         layers = default_adapter_layers(loaded.depth) if adapter_layers is None else adapter_layers
         config = PseudoCapConfig(
             decoder=loaded.identity,
@@ -107,7 +103,7 @@ class AssembledCaptioner(TextNetwork):
             gate=gate,
             gate_init=gate_init,
             gate_schedule=gate_schedule or GateSchedule(),
-            preprocess=replace(seen.preprocess, size=side, frames=frames),
+            preprocess=preprocess,
             axes=seen.axes,
             adapter_width=adapter_width,
         )
@@ -231,6 +227,16 @@ class AssembledCaptioner(TextNetwork):
         if preprocess.frames > MAX_FRAMES:
             raise ConfigError(f"frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
         self.config = replace(self.config, preprocess=preprocess)
+
+
+def preprocess_of(encoder: Encoder, *, num_frames: int | None, size: int | None) -> Preprocess:
+    """Return the encoder's preprocessing, or with other frames and pixels, which it must be able to take."""
+    frames = encoder.preprocess.frames if num_frames is None else num_frames
+    if not 1 <= frames <= MAX_FRAMES:
+        raise ConfigError(f"num_frames must be 1 to {MAX_FRAMES}, not {frames}")
+    side = encoder.preprocess.size if size is None else size
+    encoder.check_size(side)
+    return replace(encoder.preprocess, size=side, frames=frames)
 
 
 def fetch_once(
