@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 import tempfile
 import warnings
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.caption_records import hash_run
+from pseudocap.cli.checks import require_clip_lengths
 from pseudocap.cli.decoding import add_decoding_options, read_decoding
 from pseudocap.cli.delivery import FORMATS, CaptionDelivery, counted, form_of, in_folder, plan_delivery
 from pseudocap.cli.media_files import media_files
@@ -223,10 +223,7 @@ def _lengths(args: argparse.Namespace, dense: bool) -> dict[str, float]:
     names = ("clip_seconds", "min_seconds")
     lengths = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     longest = lengths.get("clip_seconds", CLIP_SECONDS)
-    if not 0 < longest < math.inf:
-        raise ConfigError(f"--clip-seconds must be above 0, not {longest:g}")
-    if not 0 <= lengths.get("min_seconds", 0) <= longest:
-        raise ConfigError(f"--min-seconds must be from 0 to the {longest:g} s of a clip, not {args.min_seconds:g}")
+    require_clip_lengths(longest, lengths.get("min_seconds", 0))
     if args.clips != "fixed" and not dense:
         raise ConfigError("--clips shots is of clips: add --dense, or leave it out")
     if lengths and not dense:

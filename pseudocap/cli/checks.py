@@ -1,8 +1,9 @@
-"""Refuse what several verbs cannot take: numbers below their bound, a file where a folder is meant."""
+"""Refuse what several verbs cannot take: numbers below their bound, clips of no length, a file for a folder."""
 
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from pseudocap.errors import ConfigError
@@ -14,6 +15,14 @@ def require_at_least(args: argparse.Namespace, **bounds: int) -> None:
         value = getattr(args, name)
         if value is not None and value < bound:
             raise ConfigError(f"--{name.replace('_', '-')} must be at least {bound}, not {value}")
+
+
+def require_clip_lengths(clip_seconds: float, min_seconds: float = 0) -> None:
+    """Refuse a length of clips, or of the shortest rest, that cannot be."""
+    if not 0 < clip_seconds < math.inf:
+        raise ConfigError(f"--clip-seconds must be above 0, not {clip_seconds:g}")
+    if not 0 <= min_seconds <= clip_seconds:
+        raise ConfigError(f"--min-seconds must be from 0 to the {clip_seconds:g} s of a clip, not {min_seconds:g}")
 
 
 def refuse_file(option: str, path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.cli.checks import refuse_file, require_at_least
+from pseudocap.cli.checks import refuse_file, require_at_least, require_clip_lengths
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
@@ -136,8 +136,8 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
     require_at_least(args, size=1, frames=1, batch_size=1, shard_size=1, crops=0, workers=0)
     if args.frames is not None and args.frames > MAX_FRAMES:
         raise ConfigError(f"--frames must be 1 to {MAX_FRAMES}, not {args.frames}")
-    if args.clip_seconds is not None and not 0 < args.clip_seconds < math.inf:
-        raise ConfigError(f"--clip-seconds must be above 0, not {args.clip_seconds:g}")
+    if args.clip_seconds is not None:
+        require_clip_lengths(args.clip_seconds)
     _tolerance(args)
 
 

@@ -21,9 +21,10 @@ from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import CheckpointError, ConfigError, DataError, InputError
 from pseudocap.files.atomic import try_to_write
+from pseudocap.files.reading import sha256_of
 from pseudocap.files.sources import read_json
 from pseudocap.hub.checkpoint import existing, read_config
-from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
+from pseudocap.hub.fetch import WEIGHTS_FILE
 from pseudocap.regimes.table import BASELINE, LAST, TOO_FEW_TO_VALIDATE
 from pseudocap.tolerance import Tolerance
 

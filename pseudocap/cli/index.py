@@ -12,13 +12,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.cli.checks import refuse_file, require_at_least
+from pseudocap.cli.checks import refuse_file, require_at_least, require_clip_lengths
 from pseudocap.cli.media_files import media_files
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_RETRIEVER, add_checkpoints_option
 from pseudocap.cli.shots import add_shot_options, read_cuts
-from pseudocap.errors import ConfigError, DataError, Interrupted, first_line
+from pseudocap.errors import DataError, Interrupted, first_line
 from pseudocap.files.remote import RemotePath, any_path
 from pseudocap.hub.checkpoint import absolute
 from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MIN_SECONDS, VIDEO_EXTENSIONS, TimedCaption
@@ -100,15 +100,9 @@ def _clips(args: argparse.Namespace, before: IndexManifest | None) -> dict[str, 
         name: given[name] if given[name] is not None else value if before is None else getattr(before, name)
         for name, value in usual.items()
     }
-    if not 0 < lengths["clip_seconds"] < math.inf:
-        raise ConfigError(f"--clip-seconds must be above 0, not {lengths['clip_seconds']:g}")
     if given["min_seconds"] is None:
         lengths["min_seconds"] = min(lengths.values())
-    if not 0 <= lengths["min_seconds"] <= lengths["clip_seconds"]:
-        longest = lengths["clip_seconds"]
-        raise ConfigError(
-            f"--min-seconds must be from 0 to the {longest:g} s of a clip, not {lengths['min_seconds']:g}"
-        )
+    require_clip_lengths(**lengths)
     return lengths
 
 

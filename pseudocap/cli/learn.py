@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pseudocap.cli.checks import refuse_file, require_at_least
+from pseudocap.cli.checks import refuse_file, require_at_least, require_clip_lengths
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_CAPTIONER, find_captioner, print_toy_notice
@@ -105,8 +105,8 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
     require_at_least(args, steps=1, workers=0)
     if args.holdout is not None and not 0 < args.holdout < 1:
         raise InputError(f"--holdout must be a share above 0 and below 1, not {args.holdout:g}")
-    if args.clip_seconds is not None and not 0 < args.clip_seconds < float("inf"):
-        raise InputError(f"--clip-seconds must be above 0, not {args.clip_seconds:g}")
+    if args.clip_seconds is not None:
+        require_clip_lengths(args.clip_seconds)
     if args.seed is not None and not 0 <= args.seed < 2**32:
         raise InputError(f"--seed must be from 0 to below 2**32, not {args.seed}")
     if args.teacher in ("asr", "null"):

@@ -1,4 +1,4 @@
-"""Read other people's text, JSON and CSV so that every error names the file and the line.
+"""Read other people's text, JSON and CSV so that every error names the file and the line; hash a file of any kind.
 
 Everything is UTF-8, a byte order mark and Windows line ends are accepted. Lines end at line feeds only: what
 Unicode calls line separators may stand inside a caption.
@@ -7,6 +7,7 @@ Unicode calls line separators may stand inside a caption.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,11 @@ from pseudocap.errors import DataError
 T = TypeVar("T")
 KINDS: dict[type, str] = {str: "a string", list: "a list", int: "a whole number"}
 NOT_UTF8 = "is not UTF-8; write the file again as UTF-8 (iconv -f latin1 -t utf-8 does it for Western European text)"
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def raw_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -6,13 +6,13 @@ a registry's row says of them (revision, sha256) is checked before anyone loads 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pseudocap.errors import CheckpointError
+from pseudocap.files.reading import sha256_of
 from pseudocap.files.sources import COMMIT, HUB_SCHEME, REPO, check_repo, find_file, hub_file, is_cached, resolve_source
 from pseudocap.hub.addresses import drop_address, fetch_address
 from pseudocap.hub.manifest import URL, Row, all_rows, offer
@@ -258,11 +258,6 @@ def _check_sha256(found: Fetched, row: Row, access: Access) -> None:
             f"{row.name} of {row.registry} has the sha256 {row.sha256[:12]}..., and {WEIGHTS_FILE} of {found.source} "
             f"has {actual[:12]}...: these are other weights, and they are not used"
         )
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _drop(cached: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pseudocap.errors import first_line
+from pseudocap.files.reading import sha256_of
 from pseudocap.files.remote import RemotePath
-from pseudocap.search.reading import hash_file
 from pseudocap.search.table import stamp_of
 
 
@@ -64,16 +64,7 @@ def plan_index(
         for file, state in known.items()
         if file not in files and _is_below(file, below) and not _exists(file)
     }
-    for file in files:
-        try:
-            file.encode()
-            size, mark = stamp_of(file)
-        except UnicodeEncodeError:
-            plan.unreadable[file] = f"{file}: its name is not UTF-8, which an index needs; rename it"
-            continue
-        except OSError as error:
-            plan.unreadable[file] = f"{file}: it cannot be read: {first_line(error)}"
-            continue
+    for file, size, mark in _stamped(files, plan.unreadable):
         former, before = file, known.get(file)
         plan.states[file] = FileState(size=size, mark=mark, captioned=captioned(file) or "")
         if before is None and (old := _same_content(file, size, missing)):
@@ -96,6 +87,18 @@ def plan_index(
                 plan.unchanged.append(file)
     plan.gone = list(missing)
     return plan
+
+
+def _stamped(files: Iterable[str], unreadable: dict[str, str]) -> Iterator[tuple[str, int, str]]:
+    """Yield the files with their sizes and marks; why one has none goes to `unreadable`."""
+    for file in files:
+        try:
+            file.encode()
+            yield file, *stamp_of(file)
+        except UnicodeEncodeError:
+            unreadable[file] = f"{file}: its name is not UTF-8, which an index needs; rename it"
+        except OSError as error:
+            unreadable[file] = f"{file}: it cannot be read: {first_line(error)}"
 
 
 def _is_below(file: str, folders: Sequence[str]) -> bool:
@@ -121,6 +124,6 @@ def _same(file: str, before: FileState) -> bool:
 
 def _content(file: str) -> str:
     try:
-        return hash_file(file)
+        return sha256_of(Path(file))
     except OSError:  # which is reported when it is read
         return ""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pseudocap.errors import DecodeError, first_line
+from pseudocap.files.reading import sha256_of
 from pseudocap.types import Clip, Preprocess
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
@@ -60,7 +60,7 @@ def read_film_part(request: FilmRequest) -> FilmPart:
     """Read a part of a film; what is wrong with the file is the part's error."""
     settings, content = request.settings, ""
     try:
-        content = "" if request.plan else hash_file(request.path)
+        content = "" if request.plan else sha256_of(Path(request.path))
         with open_video(request.path, threads=1) as video:
             plan = request.plan or _plan(video.info, settings)
             part = decode_part(
@@ -77,11 +77,6 @@ def read_film_part(request: FilmRequest) -> FilmPart:
 
 def crashed(request: FilmRequest) -> FilmPart:
     return FilmPart(part=DecodedPart(error=f"{request.path}: {CRASHED}"))
-
-
-def hash_file(path: str) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plan(info: VideoInfo, settings: ClipSettings) -> tuple[Clip, ...]:

@@ -10,9 +10,10 @@ from typing import Any
 
 from pseudocap.bench.peers.retrieval import DIRECTIONS
 from pseudocap.files.atomic import write_text
+from pseudocap.files.reading import sha256_of
 from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.hub.card import About, retriever_card
-from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE, sha256_of
+from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.hub.manifest import KIND, RETRIEVER
 from pseudocap.metrics.retrieval import CUTOFFS
 from pseudocap.regimes.table import RETRIEVAL, resume_words

@@ -19,8 +19,9 @@ from pseudocap.captioner import PseudoCap
 from pseudocap.errors import DataError
 from pseudocap.evaluate.views import PLAIN, VIEWS
 from pseudocap.files.atomic import write_text
+from pseudocap.files.reading import sha256_of
 from pseudocap.files.sources import SHIPPED_SCHEME
-from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
+from pseudocap.hub.fetch import WEIGHTS_FILE
 from pseudocap.hub.manifest import KIND, PUBLISHED
 from pseudocap.metrics.measures import METRICS
 from pseudocap.regimes.table import REGIMES

@@ -12,7 +12,8 @@ import yaml
 
 from pseudocap import PseudoCap, list_checkpoints
 from pseudocap.errors import CheckpointError
-from pseudocap.hub.fetch import NEEDED, Access, fetch, is_captioner, sha256_of
+from pseudocap.files.reading import sha256_of
+from pseudocap.hub.fetch import NEEDED, Access, fetch, is_captioner
 from pseudocap.hub.manifest import all_rows
 
 ROW: dict[str, Any] = {

@@ -18,7 +18,8 @@ from huggingface_hub import constants
 from pseudocap import PseudoCap
 from pseudocap.cli.main import main
 from pseudocap.errors import CheckpointError
-from pseudocap.hub.fetch import NEEDED, Access, fetch, sha256_of
+from pseudocap.files.reading import sha256_of
+from pseudocap.hub.fetch import NEEDED, Access, fetch
 from pseudocap.hub.publish import pack_checkpoint
 
 WEIGHTS = "adapter_model.safetensors"

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from helpers.hub_server import wait_until
 
-from pseudocap.hub.fetch import sha256_of
+from pseudocap.files.reading import sha256_of
 
 pytestmark = pytest.mark.slow
 WEIGHTS = "adapter_model.safetensors"

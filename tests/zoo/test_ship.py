@@ -18,7 +18,8 @@ from pseudocap import PseudoCap, list_checkpoints
 from pseudocap.cli.main import main
 from pseudocap.decoding import LabelDecoding
 from pseudocap.files import sources as places
-from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
+from pseudocap.files.reading import sha256_of
+from pseudocap.hub.fetch import WEIGHTS_FILE
 from pseudocap.hub.manifest import EXTERNAL
 from pseudocap.label.teachers.base import View
 from pseudocap.label.teachers.image_text import ImageTextTeacher
