@@ -91,7 +91,8 @@ def estimate(
     _, held = plan.counts
     if teacher is not None and framing is not None:
         begins(f"labelling {len(clips)} clips")
-        labelling, basis = _labelling(clips, teacher, framing, plan.seed), f"measured on {len(clips)} clips"
+        _, labelling = _timed(lambda: _label(clips, teacher, framing, plan.seed))
+        labelling, basis = labelling / len(clips), f"measured on {len(clips)} clips"
     else:
         labelling, basis = STATED["cpu" if model.device.type == "cpu" else "gpu"], "a stated rate of BLIP"
     here = f"measured on {len(clips)} clips"
@@ -130,9 +131,8 @@ def _decoded(clip: Clip, model: PseudoCap) -> torch.Tensor:
         return decode_clip(video, clip, model.config.preprocess)
 
 
-def _labelling(clips: Sequence[Clip], teacher: Teacher, framing: Framing, seed: int) -> float:
-    """Return the seconds that decoding and captioning of one clip take."""
-    started = time.perf_counter()
+def _label(clips: Sequence[Clip], teacher: Teacher, framing: Framing, seed: int) -> None:
+    """Decode and caption clips as `pseudocap label` does."""
     views = []
     for clip in clips:
         (decoded,) = decode_planned(clip.source, [clip], framing)
@@ -140,7 +140,6 @@ def _labelling(clips: Sequence[Clip], teacher: Teacher, framing: Framing, seed: 
             raise DecodeError(clip.source, decoded.problem)
         views.append(View(clip=clip, frames=decoded.frames, key=view_key(seed, clip, 0)))
     teacher.caption(views)
-    return (time.perf_counter() - started) / len(clips)
 
 
 def _step_seconds(model: PseudoCap, memory: Memory, batch: int) -> float:
