@@ -25,7 +25,8 @@ import yaml
 
 from pseudocap import PseudoCap, list_checkpoints
 from pseudocap.cli.main import main as pseudocap
-from pseudocap.hub.fetch import WEIGHTS_FILE, sha256_of
+from pseudocap.files.reading import sha256_of
+from pseudocap.hub.fetch import WEIGHTS_FILE
 from pseudocap.hub.publish import read_results
 
 

@@ -183,8 +183,9 @@ def _drop(video_id: str, picture_id: str) -> tuple[gr.Video, gr.Image]:
         video = gr.Video(label="Video", sources=["upload"], elem_id=video_id)
     with gr.Tab("Picture"):
         still = gr.Image(label="Picture", type="filepath", sources=["upload"], elem_id=picture_id)
-    video.upload(lambda: None, None, still, api_visibility="private")
-    still.upload(lambda: None, None, video, api_visibility="private")
+    # In the page itself: the answer of the server to the first upload could come after the second and empty it.
+    video.upload(None, None, still, js="() => null", api_visibility="private")
+    still.upload(None, None, video, js="() => null", api_visibility="private")
     return video, still
 
 

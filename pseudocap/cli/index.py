@@ -18,8 +18,8 @@ from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import DEFAULT_RETRIEVER, add_checkpoints_option
 from pseudocap.cli.shots import add_shot_options, read_cuts
-from pseudocap.errors import DataError, Interrupted, first_line
-from pseudocap.files.remote import RemotePath, any_path
+from pseudocap.errors import DataError, Interrupted
+from pseudocap.files.remote import any_path, listed
 from pseudocap.hub.checkpoint import absolute
 from pseudocap.types import CLIP_SECONDS, IMAGE_EXTENSIONS, MIN_SECONDS, VIDEO_EXTENSIONS, TimedCaption
 
@@ -132,12 +132,7 @@ def find_files(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _remote_files(url: str) -> list[str]:
-    address = RemotePath(url)
-    try:
-        found = [url] if address.is_file() else [each.url for each in address.files()]
-    except OSError as error:
-        raise DataError(f"{url} cannot be listed: {first_line(error)}") from error
-    files = [file for file in found if file.lower().endswith((*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS))]
+    files = listed(url, (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS))
     if not files:
         raise DataError(f"{url} holds no video and no image")
     return files

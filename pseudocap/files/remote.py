@@ -153,6 +153,17 @@ def any_path(address: str | PathLike[str] | RemotePath) -> AnyPath:
     return RemotePath(text) if "://" in text else Path(text)
 
 
+def listed(url: str, suffixes: tuple[str, ...]) -> list[str]:
+    """Return the address where it is of a file, else those of the files below it that end in one of the suffixes."""
+    address = RemotePath(url)
+    try:
+        if address.is_file():
+            return [url]
+        return [each.url for each in address.files() if each.url.lower().endswith(suffixes)]
+    except OSError as error:
+        raise DataError(f"{url} cannot be listed: {first_line(error)}") from error
+
+
 def names_in(folder: AnyPath) -> set[str]:
     """Return the names in a folder; none where there is no folder."""
     if isinstance(folder, RemotePath):

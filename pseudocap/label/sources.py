@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pseudocap.errors import DataError, DecodeError, first_line
-from pseudocap.files.remote import RemotePath
+from pseudocap.files.remote import RemotePath, listed
 from pseudocap.files.tars import BROKEN, read_span, tar_fault, tar_members
 from pseudocap.label.schema import locate
 from pseudocap.types import VIDEO_EXTENSIONS
@@ -108,14 +108,7 @@ def _listed(path: Path, shard_size: int) -> Sources:
 
 
 def _addresses(url: str) -> list[str]:
-    address = RemotePath(url)
-    try:
-        if address.is_file():
-            return [url]
-        found = address.files()
-    except OSError as error:
-        raise DataError(f"{url} cannot be listed: {first_line(error)}") from error
-    names = [each.url for each in found if each.url.lower().endswith((*VIDEO_EXTENSIONS, ".tar"))]
+    names = listed(url, (*VIDEO_EXTENSIONS, ".tar"))
     if not names:
         raise DataError(f"{url} holds no video ({', '.join(VIDEO_EXTENSIONS)}) and no .tar")
     return names
