@@ -7,6 +7,8 @@ has `sound`, one vector per moment, and `pitch`, one per band of frequency.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     import torch
 
 SIGHT = ("time", "space")
-AXES = (*SIGHT, "sound", "pitch")  # the order that they always have
+SOUND = ("sound", "pitch")
+AXES = (*SIGHT, *SOUND)  # the order that they always have
+GROUPS = {"av": AXES, "v": SIGHT, "a": SOUND}  # of modalities, with the axes that each keeps
 
 
 @dataclass(slots=True)
@@ -104,6 +108,21 @@ class Memory:
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Memory:
         """Move everything, and cast the vectors (the masks stay boolean)."""
         return self.each(lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None))
+
+    def only(self, group: str) -> Memory:
+        """Return the memory of a group of GROUPS alone: what is of another modality is masked, but for the videos that
+        have nothing of the group, which stay as they are. An axis that is masked in every video is left out."""
+        if group not in GROUPS:
+            raise InputError(f"modalities are one of {', '.join(GROUPS)}, not {group!r}{nearest(group, GROUPS)}")
+        own = [axis.mask.any(dim=1) for name, axis in self.axes.items() if name in GROUPS[group]]
+        if not own or len(own) == len(self.axes):
+            return self
+        others = ~functools.reduce(operator.or_, own)
+        axes = {name: axis for name, axis in self.axes.items() if name in GROUPS[group]}
+        if bool(others.any()):
+            masked = {name: Axis(axis.vectors, axis.mask & others[:, None]) for name, axis in self.axes.items()}
+            axes = {**masked, **axes}
+        return Memory(axes, self.patches)
 
     def pin_memory(self) -> Memory:
         """Copy into page-locked memory, from which a GPU copies while it computes: what PyTorch's loaders call."""

@@ -194,7 +194,8 @@ class SplitCoverage:
 class Sample:
     """Hold one video or image as a worker gives it to the collation: its frames [T,3,H,W] or its memory of one row.
 
-    `captions` is what may be learned from it, or what it is scored against; `prompt` is what they continue.
+    `captions` is what may be learned from it, or what it is scored against; `prompt` is what they continue. `sound` is
+    that of the frames in windows [W,F,M], of which `sound_length` spectrogram frames are real; None of a silent file.
     """
 
     key: str
@@ -203,6 +204,8 @@ class Sample:
     frames: torch.Tensor | None = None
     memory: Memory | None = None
     prompt: str = ""
+    sound: torch.Tensor | None = None
+    sound_length: int = 0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -212,9 +215,10 @@ class Batch:
     Not frozen, for Lightning's sake. `captions` holds the texts that are learned in this step, one or as many for each
     sample and side by side, `references` all captions of each sample, `prompts` what each caption continues (empty
     where none does). Either
-    `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded) or `memory` is present. `step` is the
-    position in the seeded stream that this batch was drawn at, `stream` the name of the stream that it comes from: by
-    default its modality.
+    `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded) or `memory` is present. Beside frames
+    may stand `sound` [B,W,F,M], of which `sound_lengths` [B] spectrogram frames are real, 0 of a silent file. `step` is
+    the position in the seeded stream that this batch was drawn at, `stream` the name of the stream that it comes from:
+    by default its modality.
     """
 
     keys: tuple[str, ...]
@@ -227,6 +231,8 @@ class Batch:
     step: int | None = None
     stream: str = ""
     prompts: tuple[str, ...] = ()
+    sound: torch.Tensor | None = None
+    sound_lengths: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
         self.stream = self.stream or self.modality
@@ -236,5 +242,6 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """Copy into page-locked memory, from which a GPU copies while it computes: what PyTorch's loaders call."""
-        parts = {name: getattr(self, name) for name in ("frames", "frame_mask", "memory")}
+        names = ("frames", "frame_mask", "memory", "sound", "sound_lengths")
+        parts = {name: getattr(self, name) for name in names}
         return replace(self, **{name: part.pin_memory() for name, part in parts.items() if part is not None})

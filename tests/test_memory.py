@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import move_data_to_device
 import pseudocap
 import pseudocap.types
 from pseudocap.errors import InputError
-from pseudocap.memory import AXES, Axis, Memory, VideoMemory
+from pseudocap.memory import AXES, GROUPS, Axis, Memory, VideoMemory
 from pseudocap.types import Batch
 
 
@@ -88,3 +88,34 @@ def test_the_earlier_name_builds_a_memory_from_the_earlier_fields() -> None:
     assert all(getattr(old, name) is getattr(new, name) for name in ("time", "space", "time_mask", "space_mask"))
     assert isinstance(new, VideoMemory)
     assert not isinstance(new.time, VideoMemory)
+
+
+def of_modalities() -> Memory:
+    """A video that is seen and heard, a silent one, and one that is heard alone; with padding on each axis."""
+    real = {"time": [[1, 1], [1, 0], [0, 0]], "space": [[1], [1], [0]], "sound": [[1, 1, 1], [0, 0, 0], [1, 0, 0]]}
+    return Memory({name: Axis(torch.randn(3, len(mask[0]), 4), torch.tensor(mask) > 0) for name, mask in real.items()})
+
+
+@pytest.mark.parametrize(("group", "rows"), [("av", (0, 1, 2)), ("v", (0, 1)), ("a", (0, 2))])
+def test_a_memory_of_some_modalities_has_nothing_else_but_of_videos_that_lack_them(
+    group: str, rows: tuple[int, ...]
+) -> None:
+    memory = of_modalities()
+    kept = memory.only(group)
+    for name, axis in memory.axes.items():
+        expected = axis.mask.clone()
+        if name not in GROUPS[group]:
+            expected[list(rows)] = False
+        assert torch.equal(kept.axes[name].mask, expected), name
+        assert kept.axes[name].vectors is axis.vectors
+    assert torch.stack([axis.mask.any(dim=1) for axis in kept.axes.values()]).any(dim=0).all(), "none is empty"
+
+
+def test_an_axis_that_no_video_keeps_is_left_out() -> None:
+    memory = of_modalities()
+    assert list(memory[:2].only("v").axes) == ["time", "space"]
+    assert list(memory[::2].only("a").axes) == ["sound"]
+    sight = Memory({name: axis for name, axis in memory[:2].axes.items() if name != "sound"})
+    assert sight.only("a") is sight
+    with pytest.raises(InputError, match=r"one of av, v, a, not 'va'"):
+        memory.only("va")

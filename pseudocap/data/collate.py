@@ -25,6 +25,7 @@ def collate(samples: Sequence[Sample], captions: Sequence[str], *, step: int | N
         frames, mask = _frames(samples)
     else:
         memory = _memories(samples)
+    sound, sound_lengths = _sound(samples)
     return Batch(
         keys=tuple(sample.key for sample in samples),
         modality=modality,
@@ -35,6 +36,8 @@ def collate(samples: Sequence[Sample], captions: Sequence[str], *, step: int | N
         memory=memory,
         step=step,
         prompts=_prompts(samples, len(captions) // len(samples)),
+        sound=sound,
+        sound_lengths=sound_lengths,
     )
 
 
@@ -51,6 +54,16 @@ def _frames(samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor | Non
     if len({len(clip) for clip in clips}) == 1:
         return torch.stack(clips), None
     return pad_clips(clips)
+
+
+def _sound(samples: Sequence[Sample]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Pad the windows of all sounds to the most, [B,W,F,M], with the lengths [B]; None where all are silent."""
+    sounds = [sample.sound for sample in samples]
+    silent = next((sound[:0] for sound in sounds if sound is not None), None)
+    if silent is None:
+        return None, None
+    windows = pad_sequence([silent if sound is None else sound for sound in sounds], batch_first=True)
+    return windows, torch.tensor([sample.sound_length for sample in samples])
 
 
 def _memories(samples: Sequence[Sample]) -> Memory:
