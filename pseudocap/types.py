@@ -195,7 +195,8 @@ class Sample:
     """Hold one video or image as a worker gives it to the collation: its frames [T,3,H,W] or its memory of one row.
 
     `captions` is what may be learned from it, or what it is scored against; `prompt` is what they continue. `sound` is
-    that of the frames in windows [W,F,M], of which `sound_length` spectrogram frames are real; None of a silent file.
+    that of the frames in windows [W,F,M], of each of which `sound_lengths` [W] spectrogram frames are real; None of a
+    silent file.
     """
 
     key: str
@@ -205,7 +206,7 @@ class Sample:
     memory: Memory | None = None
     prompt: str = ""
     sound: torch.Tensor | None = None
-    sound_length: int = 0
+    sound_lengths: torch.Tensor | None = None
 
 
 @dataclass(kw_only=True, slots=True)
@@ -216,9 +217,9 @@ class Batch:
     sample and side by side, `references` all captions of each sample, `prompts` what each caption continues (empty
     where none does). Either
     `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded) or `memory` is present. Beside frames
-    may stand `sound` [B,W,F,M], of which `sound_lengths` [B] spectrogram frames are real, 0 of a silent file. `step` is
-    the position in the seeded stream that this batch was drawn at, `stream` the name of the stream that it comes from:
-    by default its modality.
+    may stand `sound` in windows [B,W,F,M] with their `sound_lengths` [B,W], 0 of a window that is padding. `step` is the
+    position in the seeded stream that this batch was drawn at, `stream` the name of the stream that it comes from: by
+    default its modality.
     """
 
     keys: tuple[str, ...]

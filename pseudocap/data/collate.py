@@ -57,13 +57,14 @@ def _frames(samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor | Non
 
 
 def _sound(samples: Sequence[Sample]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Pad the windows of all sounds to the most, [B,W,F,M], with the lengths [B]; None where all are silent."""
-    sounds = [sample.sound for sample in samples]
-    silent = next((sound[:0] for sound in sounds if sound is not None), None)
-    if silent is None:
+    """Pad the windows of all sounds to the most, [B,W,F,M], with their lengths [B,W]; None where all are silent."""
+    sounds = [(sample.sound, sample.sound_lengths) for sample in samples]
+    pairs = [(windows, lengths) for windows, lengths in sounds if windows is not None and lengths is not None]
+    if not pairs:
         return None, None
-    windows = pad_sequence([silent if sound is None else sound for sound in sounds], batch_first=True)
-    return windows, torch.tensor([sample.sound_length for sample in samples])
+    silent = tuple(tensor[:0] for tensor in pairs[0])
+    windows, lengths = zip(*(silent if pair[0] is None else pair for pair in sounds), strict=True)
+    return pad_sequence(list(windows), batch_first=True), pad_sequence(list(lengths), batch_first=True)
 
 
 def _memories(samples: Sequence[Sample]) -> Memory:
