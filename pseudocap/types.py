@@ -215,11 +215,10 @@ class Batch:
 
     Not frozen, for Lightning's sake. `captions` holds the texts that are learned in this step, one or as many for each
     sample and side by side, `references` all captions of each sample, `prompts` what each caption continues (empty
-    where none does). Either
-    `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded) or `memory` is present. Beside frames
-    may stand `sound` in windows [B,W,F,M] with their `sound_lengths` [B,W], 0 of a window that is padding. `step` is the
-    position in the seeded stream that this batch was drawn at, `stream` the name of the stream that it comes from: by
-    default its modality.
+    where none does). Either `frames` [B,T,3,H,W] with `frame_mask` [B,T] (None where nothing is padded) or `memory` is
+    present. Beside frames may stand `sound` in windows [B,W,F,M] with their `sound_lengths` [B,W], 0 of a window that
+    is padding. `step` is the position in the seeded stream that this batch was drawn at, `stream` the name of the
+    stream that it comes from: by default its modality.
     """
 
     keys: tuple[str, ...]
