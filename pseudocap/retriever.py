@@ -23,8 +23,9 @@ from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access,
 from pseudocap.hub.publish import Published, pack_checkpoint, send
 from pseudocap.model.config import VIDEO
 from pseudocap.model.device import pick_device
+from pseudocap.model.encoders.frames import FramesEncoder
 from pseudocap.model.encoders.load import load_encoder
-from pseudocap.model.retrieval import Embedded, RetrievalNetwork
+from pseudocap.model.retrieval import BottleneckTower, Embedded, RetrievalNetwork
 from pseudocap.model.retrieval_config import DOT, RetrieverConfig
 from pseudocap.model.text_towers import load_text_tower, require_words
 from pseudocap.model.weights import fingerprint, in_8_bits, load_exactly, read_tensors, write_checkpoint
@@ -129,6 +130,7 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         size: int | None = None,
         text_revision: str | None = None,
         encoder_revision: str | None = None,
+        media_start: str | Path | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
         **settings: Any,
@@ -144,6 +146,7 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
             size: pixels; null is the encoder's own
             text_revision: a commit or tag of the hub
             encoder_revision: a commit or tag of the hub
+            media_start: a ViT of timm (timm/NAME) whose weights the media tower starts with (`media: bottleneck`)
             seed: of the towers' first weights
             device: where the retriever computes; auto is the best that this machine has
             settings: fields of RetrieverConfig: dim, text_layers, media_layers, similarity, ...
@@ -162,7 +165,13 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         config = RetrieverConfig(
             text=read.origin, encoders={VIDEO: seen.origin}, preprocess=preprocess, axes=seen.axes, **settings
         )
-        return cls(seen, read, config, seed=seed).to(target)
+        retriever = cls(seen, read, config, seed=seed)
+        if media_start is not None:
+            if not isinstance(retriever.media_tower, BottleneckTower):
+                raise ConfigError(f"media_start is for media: bottleneck, and media is {config.media}")
+            vit = FramesEncoder.from_pretrained(absolute(media_start))
+            retriever.media_tower.transformer.start_from_vit(vit.network.state_dict())
+        return retriever.to(target)
 
     @classmethod
     def from_pretrained(

@@ -4,8 +4,8 @@ Each modality has a Transformer of its own over its patch tokens. From the fusio
 tokens that all modalities share: each modality writes its own version of them, and their mean is what the next layer
 reads, so nothing else crosses. The output is the mean of the modalities' [CLS].
 
-Of patches of pixels and of a spectrogram (`picture_patches`, `spectrogram_patches`) this is VideoCC's encoder; a
-Retriever with `media: bottleneck` has it over the patches of a frozen encoder.
+Of patches of pixels and of a spectrogram (`picture_patches`, `spectrogram_patches`) this is VideoCC's encoder. A Retriever
+with `media: bottleneck` has it over the patches of its encoder: of pixels (encoders/pixels.py), or of a frozen network.
 
 Legend of the shape suffixes: B clips, T frames, O steps of time, I patches of each, N tokens, G bottleneck tokens,
 E width of a patch, W width of the Transformer.
@@ -136,11 +136,27 @@ class BottleneckTransformer(nn.Module):
     @torch.no_grad()
     def start_from_vit(self, state: Mapping[str, torch.Tensor]) -> None:
         """Begin with the weights of timm's ViT of these sizes in every modality, as VideoCC does; sound, which has one
-        colour, with the sum over colours. Positions in time, and those of sound, stay as they are."""
+        colour, with the sum over colours. Positions in time, and those of sound, stay as they are. ConfigError says
+        which weight is missing or of another size."""
+        try:
+            copied = self._from_vit(state)
+        except KeyError as error:
+            raise ConfigError(f"a tower starts from a plain ViT of timm, and this network has no {error}") from error
+        for name, tensor in copied.items():
+            own = self.get_parameter(name)
+            if own.shape != tensor.shape:
+                raise ConfigError(
+                    f"the ViT's weights for {name} are {list(tensor.shape)} and the tower's {list(own.shape)}: width, "
+                    "size and patch must be the ViT's"
+                )
+            own.copy_(tensor)
+
+    def _from_vit(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        copied = {}
         for name in self.streams:
             weight = state["patch_embed.proj.weight"]
             weight = weight if name == "video" else weight.sum(dim=1, keepdim=True)
-            copied = {
+            copied |= {
                 f"streams.{name}.project.weight": weight.flatten(1),
                 f"streams.{name}.project.bias": state["patch_embed.proj.bias"],
                 f"streams.{name}.first": state["cls_token"][0] + state["pos_embed"][0, :1],
@@ -151,8 +167,7 @@ class BottleneckTransformer(nn.Module):
             for number in range(self.depth):
                 for own, theirs in VIT_NAMES.items():
                     copied[f"layers.{name}.{number}.{own}"] = state[f"blocks.{number}.{theirs}"]
-            for own, tensor in copied.items():
-                self.get_parameter(own).copy_(tensor)
+        return copied
 
 
 VIT_NAMES = {

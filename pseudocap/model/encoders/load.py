@@ -14,9 +14,13 @@ from pseudocap.errors import CheckpointError, ConfigError, nearest
 from pseudocap.files.sources import find_file, is_directory, read_json
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.encoders.frames import FramesEncoder
+from pseudocap.model.encoders.pixels import MODEL_TYPE as PIXELS
+from pseudocap.model.encoders.pixels import PixelsEncoder
 from pseudocap.model.encoders.timesformer import MODEL_TYPE, TimeSformer
 
-FAMILIES: dict[str, type[TimeSformer | FramesEncoder]] = {each.kind: each for each in (TimeSformer, FramesEncoder)}
+FAMILIES: dict[str, type[TimeSformer | FramesEncoder | PixelsEncoder]] = {
+    each.kind: each for each in (TimeSformer, FramesEncoder, PixelsEncoder)
+}
 TIMESFORMERS = (MODEL_TYPE, "timesformer")
 
 
@@ -29,9 +33,9 @@ def load_encoder(
     token: str | bool | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Encoder:
-    """Load a frozen encoder: a TimeSformer, or any image model of timm or transformers applied to every frame.
+    """Load a frozen encoder: a TimeSformer, any image model of timm or transformers applied to every frame, or pixels.
 
-    `kind` ("timesformer" or "frames") is for a checkpoint whose config.json leaves it open, and is recorded with it.
+    `kind` ("timesformer", "frames" or "pixels") is for a checkpoint whose config.json leaves it open, and is recorded with it.
     """
     if kind is not None and kind not in FAMILIES:
         raise ConfigError(f"kind must be one of {', '.join(FAMILIES)}, not {kind!r}{nearest(str(kind), FAMILIES)}")
@@ -51,6 +55,8 @@ def _family_of(source: str | Path, access: Mapping[str, Any]) -> str:
     model_type = read_json(path).get("model_type")
     if model_type == "pseudocap":
         raise CheckpointError(f"{source} is a captioner, not an encoder: name the encoder that its config.json names")
+    if model_type == PIXELS:
+        return PixelsEncoder.kind
     return TimeSformer.kind if model_type in TIMESFORMERS else FramesEncoder.kind
 
 
