@@ -4,8 +4,9 @@ Each modality has a Transformer of its own over its patch tokens. From the fusio
 tokens that all modalities share: each modality writes its own version of them, and their mean is what the next layer
 reads, so nothing else crosses. The output is the mean of the modalities' [CLS].
 
-Of patches of pixels and of a spectrogram (`picture_patches`, `spectrogram_patches`) this is VideoCC's encoder. A Retriever
-with `media: bottleneck` has it over the patches of its encoder: of pixels (encoders/pixels.py), or of a frozen network.
+Of patches of pixels and of a spectrogram (`picture_patches`, `spectrogram_patches`) this is VideoCC's encoder. A
+Retriever with `media: bottleneck` has it over the patches of its encoder: of pixels (encoders/pixels.py), or of a
+frozen network.
 
 Legend of the shape suffixes: B clips, T frames, O steps of time, I patches of each, N tokens, G bottleneck tokens,
 E width of a patch, W width of the Transformer.
@@ -152,7 +153,7 @@ class BottleneckTransformer(nn.Module):
             own.copy_(tensor)
 
     def _from_vit(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        copied = {}
+        copied: dict[str, torch.Tensor] = {}
         for name in self.streams:
             weight = state["patch_embed.proj.weight"]
             weight = weight if name == "video" else weight.sum(dim=1, keepdim=True)

@@ -35,7 +35,8 @@ def load_encoder(
 ) -> Encoder:
     """Load a frozen encoder: a TimeSformer, any image model of timm or transformers applied to every frame, or pixels.
 
-    `kind` ("timesformer", "frames" or "pixels") is for a checkpoint whose config.json leaves it open, and is recorded with it.
+    `kind` ("timesformer", "frames" or "pixels") is for a checkpoint whose config.json leaves it open, and is recorded
+    with it.
     """
     if kind is not None and kind not in FAMILIES:
         raise ConfigError(f"kind must be one of {', '.join(FAMILIES)}, not {kind!r}{nearest(str(kind), FAMILIES)}")

@@ -61,9 +61,9 @@ class PixelsEncoder(Encoder):
 
     @classmethod
     def read(cls, source: str | Path, config: Path, access: Mapping[str, Any]) -> tuple[Self, str]:
-        document = read_json(config)
+        fields: dict[str, Any] = {name: value for name, value in read_json(config).items() if name != "model_type"}
         try:
-            encoder = cls(PixelsConfig(**{name: value for name, value in document.items() if name != "model_type"}))
+            encoder = cls(PixelsConfig(**fields))
         except (ConfigError, TypeError) as error:
             raise CheckpointError(f"{config} describes no patches of pixels: {first_line(error)}") from error
         return encoder, encoder.compute_fingerprint()
