@@ -1,4 +1,5 @@
-"""Check which videos of a corpus are there and can be decoded, split by split: `pseudocap data verify CORPUS ...`.
+"""Check which videos of a corpus are there and can be decoded, split by split: `pseudocap data verify CORPUS ...`; or
+count how often its captions name sounds: `pseudocap data density CORPUS ...`.
 
 Exit code 0 means that all are, 1 that some are missing or undecodable, 2 that something must be fixed first.
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.tables import FIRST, print_table
-from pseudocap.errors import DataError
+from pseudocap.errors import ConfigError, DataError
 from pseudocap.types import SplitCoverage
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("action", choices=["verify"], help="what to do")
+    parser.add_argument(
+        "action", choices=["verify", "density"], help="check the files, or count the sounds in the captions"
+    )
     from pseudocap.data.corpora.named import CORPORA
 
     parser.add_argument("corpus", choices=CORPORA, help="whose files they are")
@@ -44,18 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.corpus in ("own", "msvd", "msrvtt-1ka", "msrvtt-1ka-7k") and len(args.annotations) > 1:
+        raise DataError(f"--annotations of {args.corpus} is one path, not {len(args.annotations)}")
+    return _verify(args) if args.action == "verify" else _density(args)
+
+
+def _verify(args: argparse.Namespace) -> int:
     from pseudocap.cli.progress import progress_of
-    from pseudocap.data.corpora.splits import resplit
     from pseudocap.data.verify import verify
     from pseudocap.data.videos import VideoFolder
 
-    lists = dict(_list_of(text) for text in args.split)
-    if args.corpus in ("own", "msvd", "msrvtt-1ka", "msrvtt-1ka-7k") and len(args.annotations) > 1:
-        raise DataError(f"--annotations of {args.corpus} is one path, not {len(args.annotations)}")
+    lists = _lists(args)
     videos = VideoFolder(_videos(args))
-    corpus = _read(args)
-    if lists:
-        corpus = resplit(corpus, lists, allow_leak=args.allow_leak)
+    corpus = _read(args, lists)
     with progress_of("decoding", "videos") as progress:
         coverages = verify(corpus, videos, workers=args.workers, progress=progress)
     if args.json:
@@ -64,6 +68,36 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_table(corpus, coverages)
     return 1 if any(each.present < each.videos for each in coverages) else 0
+
+
+def _density(args: argparse.Namespace) -> int:
+    from pseudocap.metrics.audio import audio_concept_density
+
+    for name in ("videos", "workers"):
+        if getattr(args, name) is not None:
+            raise ConfigError(f"--{name} is of `data verify`: `data density` reads captions alone; leave it out")
+    corpus = _read(args, _lists(args))
+    texts = {name: [text for row in corpus.split(name).rows for text in row.captions] for name in corpus.splits}
+    counts = {name: audio_concept_density(captions) for name, captions in texts.items()}
+    counts["all"] = audio_concept_density(text for captions in texts.values() for text in captions)
+    if args.json:
+        found = {name: {"density": each.density, **asdict(each)} for name, each in counts.items()}
+        print(json.dumps({**corpus.provenance(), "density": found}, indent=2))
+        return 0
+    rows = [
+        (
+            *(name, f"{each.captions:,}", f"{each.words:,}", f"{each.mean_words:.1f}", f"{each.concepts:,}"),
+            *(f"{each.density:.2f}", ", ".join(list(each.by_concept)[:FIRST])),
+        )
+        for name, each in counts.items()
+    ]
+    headings = ("split", "captions", "words", "mean", "concepts", "per 100 words", "the most frequent")
+    print_table(f"{corpus.name}, sounds in its captions", headings, rows, left=("split", "the most frequent"))
+    return 0
+
+
+def _lists(args: argparse.Namespace) -> dict[str, Path | None]:
+    return dict(_list_of(text) for text in args.split)
 
 
 def _list_of(text: str) -> tuple[str, Path | None]:
@@ -82,13 +116,15 @@ def _videos(args: argparse.Namespace) -> Path:
     return source if source.is_dir() else source.parent
 
 
-def _read(args: argparse.Namespace) -> Corpus:
+def _read(args: argparse.Namespace, lists: dict[str, Path | None]) -> Corpus:
     from pseudocap.data.corpora.named import OFFICIAL
     from pseudocap.data.corpora.own import read_own
+    from pseudocap.data.corpora.splits import resplit
 
     read = OFFICIAL.get(args.corpus, partial(read_own, split="train"))  # as fine-tuning takes your own
     annotations = args.annotations if len(args.annotations) > 1 else args.annotations[0]
-    return read(annotations, allow_partial=args.allow_partial)
+    corpus = read(annotations, allow_partial=args.allow_partial)
+    return resplit(corpus, lists, allow_leak=args.allow_leak) if lists else corpus
 
 
 def _print_table(corpus: Corpus, coverages: tuple[SplitCoverage, ...]) -> None:

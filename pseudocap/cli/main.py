@@ -41,8 +41,9 @@ VERBS = {
         "pseudocap score predictions.json references.json --by category --bootstrap 1000",
     ),
     "data": (
-        "check a dataset: what its files hold, which videos are present and can be decoded",
-        "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json",
+        "check a dataset: what its files hold, which videos are present and can be decoded; count sounds in captions",
+        "pseudocap data verify msrvtt --annotations annotations/ --videos videos/ --json\n"
+        "  pseudocap data density msvd --annotations msvd/",
     ),
     "label": (
         "caption every clip of your videos by an image captioner, for training",

@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pseudocap.errors import DataError
 
@@ -58,6 +58,16 @@ def read_document(path: Path) -> object:
         raise DataError(f"{path}, line {error.lineno}, column {error.colno}: broken JSON: {error.msg}") from error
     except RecursionError as error:
         raise DataError(f"{path}: nested too deeply to be a file of captions") from error
+
+
+def records(path: Path, of: str, like: str) -> Iterator[tuple[str, Any]]:
+    """Yield the records of a file that is one JSON list, each with where it stands: `of` what, and what they are like,
+    for the message about another file."""
+    document = read_document(path)
+    if not isinstance(document, list):
+        raise DataError(f"{path} must hold a list of {of}, [{like}, ..]")
+    for position, record in enumerate(document):
+        yield f"{path}, row {position}", record
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

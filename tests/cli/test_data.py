@@ -113,3 +113,18 @@ def test_reading_captions_loads_neither_torch_nor_a_decoder() -> None:
     code = f"import sys; {imports}; print({{'torch', 'av', 'numpy', 'pyarrow'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_density_counts_the_sounds_in_captions(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "good,a dog barks at a train,train\nbad,rain falls,val\n"
+    (own / "captions.csv").write_text(f"video,caption,split\n{rows}")
+    command = ["data", "density", "own", "--annotations", str(own / "captions.csv")]
+    assert main([*command, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {name: each["concepts"] for name, each in result["density"].items()} == {"train": 2, "val": 1, "all": 3}
+    assert result["density"]["all"]["density"] == pytest.approx(100 * 3 / 8)
+    assert result["corpus"] == "own"
+    assert main(command) == 0
+    assert "37.50" in capsys.readouterr().out
+    assert main([*command, "--videos", "videos"]) == 2
+    assert "--videos is of `data verify`" in capsys.readouterr().err

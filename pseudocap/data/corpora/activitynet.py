@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files
+from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files, youtube
 from pseudocap.errors import DataError
 from pseudocap.files import reading
-from pseudocap.types import CaptionedVideo, Origin
+from pseudocap.types import CaptionedVideo
 
 LAYOUT = ("train.json", "val_1.json")
 NAMES = {"train": "train", "val_1": "test"}
@@ -40,8 +40,6 @@ def _row(name: str, record: Any, split: str, checks: Checks, *, where: str) -> C
     for position, text in enumerate(reading.field(record, "sentences", list, where=where)):
         sentences += checks.caption(text, where=where, name=f"sentences[{position}]")
     start, end = reading.span(0, record.get("duration"), where=where, names=("start", "duration"))
-    url = f"https://www.youtube.com/watch?v={name.removeprefix('v_')}"
+    origin = youtube(name.removeprefix("v_"), start, end)
     paragraph = (" ".join(sentences),) if sentences else ()
-    return CaptionedVideo(
-        id=name, video=name, captions=paragraph, split=split, origin=Origin(url=url, start=start, end=end)
-    )
+    return CaptionedVideo(id=name, video=name, captions=paragraph, split=split, origin=origin)

@@ -1,17 +1,19 @@
 """Read AudioCaps: sounds of ten seconds from YouTube, one caption each to train on, five each to validate and test.
 
-A file is a .csv of `audiocap_id,youtube_id,start_time,caption`. The counts are those of the first release, which
-papers report on; of the second (91,256 captions to train on) allow a partial corpus.
+A file is a .csv of `audiocap_id,youtube_id,start_time,caption`. The second release has more sounds to train on; which
+one it is follows from their number.
 """
 
 from __future__ import annotations
 
-from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files
+from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files, youtube
 from pseudocap.files import reading
-from pseudocap.types import CaptionedVideo, Origin
+from pseudocap.types import CaptionedVideo
 
 LAYOUT = ("train.csv", "val.csv", "test.csv")
 VIDEOS = {"train": 49_838, "val": 495, "test": 975}
+TRAIN_2 = 91_256  # of the second release
+CAPTIONS_EACH = {"train": 1, "val": 5, "test": 5}
 SECONDS = 10.0
 
 
@@ -27,10 +29,18 @@ def read_audiocaps(annotations: Annotations, *, allow_partial: bool = False) -> 
             start = reading.number(reading.field(row, "start_time", str, where=where), "start_time", where=where)
             texts = captions.setdefault((split, name, start), [])
             texts += checks.caption(row.get("caption"), where=where)
-    rows = [_row(*key, tuple(texts)) for key, texts in captions.items()]
-    return fixed_corpus("audiocaps", rows, files=tuple(files), checks=checks, videos=VIDEOS)
-
-
-def _row(split: str, name: str, start: float, captions: tuple[str, ...]) -> CaptionedVideo:
-    origin = Origin(url=f"https://www.youtube.com/watch?v={name}", start=start, end=start + SECONDS)
-    return CaptionedVideo(id=name, video=name, captions=captions, split=split, origin=origin)
+    rows = [
+        CaptionedVideo(
+            id=name,
+            video=name,
+            captions=tuple(texts),
+            split=split,
+            origin=youtube(name, start, start + SECONDS),
+        )
+        for (split, name, start), texts in captions.items()
+    ]
+    second = sum(row.split == "train" for row in rows) > VIDEOS["train"]
+    videos = VIDEOS | ({"train": TRAIN_2} if second else {})
+    return fixed_corpus(
+        "audiocaps", rows, files=tuple(files), checks=checks, videos=videos, captions_each=CAPTIONS_EACH
+    )

@@ -14,7 +14,7 @@ from typing import Any
 
 from pseudocap.errors import DataError, nearest
 from pseudocap.files import reading
-from pseudocap.types import CaptionedVideo
+from pseudocap.types import CaptionedVideo, Origin
 
 Annotations = str | PathLike[str] | Sequence[str | PathLike[str]]
 SPLITS = ("train", "val", "test")
@@ -155,9 +155,10 @@ def fixed_corpus(
     files: tuple[Path, ...],
     checks: Checks,
     videos: Mapping[str, int],
-    captions_each: int | None = None,
+    captions_each: int | Mapping[str, int] | None = None,
 ) -> Corpus:
-    """Build a corpus whose counts are known: the videos of every split and, unless None, the captions of every video.
+    """Build a corpus whose counts are known: the videos of every split and, unless None, the captions of every video,
+    by split where they differ.
 
     Videos without any caption are counted, then left out.
     """
@@ -166,14 +167,29 @@ def fixed_corpus(
     for split, expected in videos.items():
         checks.expect(f"videos in {split}", expected, found[split], where=where)
     if captions_each is None:
-        what, odd = "videos with captions", [row for row in rows if not row.captions]
-    else:
-        what = f"videos with {captions_each} captions"
+        _expect_captions(checks, "videos with captions", rows, [row for row in rows if not row.captions], where=where)
+    elif isinstance(captions_each, int):
         odd = [row for row in rows if len(row.captions) != captions_each]
-    detail = f"{odd[0].id} has {len(odd[0].captions)}" if odd else ""
-    checks.expect(what, len(rows), len(rows) - len(odd), where=where, detail=detail)
+        _expect_captions(checks, f"videos with {captions_each} captions", rows, odd, where=where)
+    else:
+        for split, each in captions_each.items():
+            mine = [row for row in rows if row.split == split]
+            odd = [row for row in mine if len(row.captions) != each]
+            _expect_captions(checks, f"videos in {split} with {each} captions", mine, odd, where=where)
     usable = tuple(row for row in rows if row.captions)
     return Corpus(name=name, rows=usable, files=files, mismatches=checks.mismatches)
+
+
+def _expect_captions(
+    checks: Checks, what: str, rows: Sequence[CaptionedVideo], odd: Sequence[CaptionedVideo], *, where: str
+) -> None:
+    detail = f"{odd[0].id} has {len(odd[0].captions)}" if odd else ""
+    checks.expect(what, len(rows), len(rows) - len(odd), where=where, detail=detail)
+
+
+def youtube(video: str, start: float, end: float) -> Origin:
+    """Return these seconds of a video on YouTube as an origin."""
+    return Origin(url=f"https://www.youtube.com/watch?v={video}", start=start, end=end)
 
 
 def annotation_files(annotations: Annotations, layouts: Sequence[Sequence[str]], *, corpus: str) -> tuple[Path, ...]:
@@ -196,11 +212,16 @@ def annotation_files(annotations: Annotations, layouts: Sequence[Sequence[str]],
 
 
 def split_files(
-    annotations: Annotations, layout: Sequence[str], *, corpus: str, names: Mapping[str, str] = NAMES
+    annotations: Annotations,
+    layout: Sequence[str],
+    *others: Sequence[str],
+    corpus: str,
+    names: Mapping[str, str] = NAMES,
 ) -> dict[Path, str]:
-    """Return the files of a corpus with their splits, by the one of `names` that the name of each holds."""
+    """Return the files of a corpus with their splits, by the one of `names` that the name of each holds; `others` are
+    layouts that it has elsewhere."""
     files = {}
-    for path in annotation_files(annotations, (layout,), corpus=corpus):
+    for path in annotation_files(annotations, (layout, *others), corpus=corpus):
         found = [split for name, split in names.items() if name in path.name.lower()]
         if len(found) != 1:
             raise DataError(f"{path}: its name must say which split it is: one of {', '.join(names)}")

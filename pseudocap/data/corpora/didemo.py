@@ -7,7 +7,6 @@ A file is a list of `{"video": "12090392@N02_13482799053_87ef417396.mov", "descr
 from __future__ import annotations
 
 from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files
-from pseudocap.errors import DataError
 from pseudocap.files import reading
 from pseudocap.types import CaptionedVideo
 
@@ -21,11 +20,7 @@ def read_didemo(annotations: Annotations, *, allow_partial: bool = False) -> Cor
     checks = Checks(allow_partial=allow_partial)
     moments: dict[tuple[str, str], list[str]] = {}
     for path, split in files.items():
-        records = reading.read_document(path)
-        if not isinstance(records, list):
-            raise DataError(f"{path} must hold a list of moments, [{{'video': .., 'description': ..}}, ..]")
-        for position, record in enumerate(records):
-            where = f"{path}, row {position}"
+        for where, record in reading.records(path, "moments", "{'video': .., 'description': ..}"):
             name = reading.identifier(reading.field(record, "video", str, where=where), "video", where=where)
             texts = moments.setdefault((split, name), [])
             texts += checks.caption(record.get("description"), where=where, name="description")

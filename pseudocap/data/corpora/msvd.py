@@ -12,10 +12,10 @@ from collections.abc import Container
 from os import PathLike
 from pathlib import Path
 
-from pseudocap.data.corpora.base import Checks, Corpus, annotation_files, fixed_corpus
+from pseudocap.data.corpora.base import Checks, Corpus, annotation_files, fixed_corpus, youtube
 from pseudocap.errors import DataError
 from pseudocap.files import reading
-from pseudocap.types import CaptionedVideo, Origin
+from pseudocap.types import CaptionedVideo
 
 SENTS = {split: f"sents_{split}_lc_nopunc.txt" for split in ("train", "val", "test")}
 MAPPINGS = ("youtube_mapping.txt", "youtube_video_to_id_mapping.txt")
@@ -109,6 +109,5 @@ def _captions(
 def _row(clip: str, captions: list[str], split: str) -> CaptionedVideo:
     parts = CLIP.fullmatch(clip)
     assert parts, "names are checked where they are read"
-    start, end = reading.span(parts["start"], parts["end"], where=clip)
-    origin = Origin(url=f"https://www.youtube.com/watch?v={parts['youtube']}", start=start, end=end)
+    origin = youtube(parts["youtube"], *reading.span(parts["start"], parts["end"], where=clip))
     return CaptionedVideo(id=clip, video=clip, captions=tuple(captions), split=split, origin=origin)

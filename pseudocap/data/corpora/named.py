@@ -17,6 +17,7 @@ from pseudocap.data.corpora.msrvtt import read_msrvtt
 from pseudocap.data.corpora.msrvtt_1ka import read_msrvtt_1ka, read_msrvtt_1ka_7k
 from pseudocap.data.corpora.msvd import read_msvd
 from pseudocap.data.corpora.own import read_own
+from pseudocap.data.corpora.valor import read_valor_1m, read_valor_32k
 from pseudocap.data.corpora.vatex import read_vatex
 from pseudocap.errors import InputError, nearest
 
@@ -30,6 +31,8 @@ OFFICIAL: dict[str, Callable[..., Corpus]] = {
     "didemo": read_didemo,
     "audiocaps": read_audiocaps,
     "clotho": read_clotho,
+    "valor-32k": read_valor_32k,
+    "valor-1m": read_valor_1m,
 }
 CORPORA = (*OFFICIAL, "own")
 

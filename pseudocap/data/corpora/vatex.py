@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 
-from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files
+from pseudocap.data.corpora.base import Annotations, Checks, Corpus, fixed_corpus, split_files, youtube
 from pseudocap.errors import DataError
 from pseudocap.files import reading
-from pseudocap.types import CaptionedVideo, Origin
+from pseudocap.types import CaptionedVideo
 
 LAYOUT = ("vatex_training_v1.0.json", "vatex_validation_v1.0.json", "vatex_public_test_english_v1.1.json")
 VIDEOS = {"train": 25_991, "val": 3_000, "test": 6_000}
@@ -24,13 +24,10 @@ def read_vatex(annotations: Annotations, *, allow_partial: bool = False) -> Corp
     checks = Checks(allow_partial=allow_partial)
     rows: dict[str, CaptionedVideo] = {}
     for path, split in files.items():
-        records = reading.read_document(path)
-        if not isinstance(records, list):
-            raise DataError(f"{path} must hold a list of videos, [{{'videoID': .., 'enCap': [..]}}, ..]")
-        for position, record in enumerate(records):
-            row = _row(record, split, checks, where=f"{path}, row {position}")
+        for where, record in reading.records(path, "videos", "{'videoID': .., 'enCap': [..]}"):
+            row = _row(record, split, checks, where=where)
             if row.id in rows:
-                raise DataError(f"{path}, row {position}: the video {row.id!r} appeared before; keep one of them")
+                raise DataError(f"{where}: the video {row.id!r} appeared before; keep one of them")
             rows[row.id] = row
     return fixed_corpus(
         "vatex", list(rows.values()), files=tuple(files), checks=checks, videos=VIDEOS, captions_each=CAPTIONS_EACH
@@ -45,6 +42,5 @@ def _row(record: object, split: str, checks: Checks, *, where: str) -> Captioned
         captions += checks.caption(text, where=where, name=f"enCap[{position}]")
     origin = None
     if clip := CLIP.fullmatch(name):
-        start, end = reading.span(clip["start"], clip["end"], where=where)
-        origin = Origin(url=f"https://www.youtube.com/watch?v={clip['youtube']}", start=start, end=end)
+        origin = youtube(clip["youtube"], *reading.span(clip["start"], clip["end"], where=where))
     return CaptionedVideo(id=name, video=name, captions=tuple(captions), split=split, origin=origin)
