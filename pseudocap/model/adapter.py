@@ -72,6 +72,11 @@ class Adapter(nn.Module):
         """Return the opened gates by name, as they scale what is added."""
         raise NotImplementedError
 
+    def mixed(self) -> dict[str, float]:
+        """Return how much a separable attention takes of each axis: the norm of its block of W_mix, 0 where the axis
+        was just gained."""
+        return self.attention.mixed() if isinstance(self.attention, SeparableCrossAttention) else {}
+
     def trainable_names(self) -> set[str]:
         return {name for name, _ in self.named_parameters()}
 

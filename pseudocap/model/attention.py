@@ -156,6 +156,11 @@ class SeparableCrossAttention(nn.Module):
         """Return how much each token attends to each vector of each axis [N,L,S], the mean over the heads."""
         return {name: each.weights(h_NLD, seen.axes[name]).mean(dim=1) for name, each in self._attentions()}
 
+    def mixed(self) -> dict[str, float]:
+        """Return the norm of each axis' block of W_mix."""
+        blocks = zip(self.axes, self.mix.weight.detach().split(self.inner, dim=1), strict=True)
+        return {name: float(block.float().norm()) for name, block in blocks}
+
     @torch.no_grad()
     def grow(self, name: str, *, memory_width: int) -> None:
         """Add an axis. Its block of W_mix starts at zero, so the attention gives what it gave."""

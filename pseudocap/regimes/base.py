@@ -7,7 +7,7 @@ A regime's own file has what it learns from, how long, and its whole training st
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,11 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from pseudocap.captioner import PseudoCap
 from pseudocap.decoding import ValidationDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, nearest
-from pseudocap.memory import Memory
+from pseudocap.memory import SOUND, Memory
 from pseudocap.model.text import CaptionTokens, StopWords
 from pseudocap.regimes.logs import gate_statistics
 from pseudocap.regimes.losses import Losses, Objective, caption_losses, summed_loss
+from pseudocap.regimes.modality_groups import checked_groups, checked_probabilities, draw_group
 from pseudocap.regimes.optimisation import Optimisation, build_optimiser, use_settings
 from pseudocap.regimes.validation import CaptionValidation, Validation
 from pseudocap.retriever import Retriever
@@ -60,7 +61,7 @@ class Learner(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @property
-    def run_settings(self) -> dict[str, int]:
+    def run_settings(self) -> dict[str, Any]:
         """Return what a run's losses depend on beside captioner, objective and data, which are compared elsewhere."""
         return {"model.seed": self.seed, "trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches}
 
@@ -70,10 +71,12 @@ class Learner(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint of another run, or of other adapters, before PyTorch reads it."""
         fitting = self._trainer is not None and self._trainer.state.fn == TrainerFn.FITTING
-        for name, value in checkpoint.get("run_settings", {}).items() if fitting else ():
-            if self.run_settings[name] != value:
+        saved = checkpoint.get("run_settings", {})
+        for name in {**saved, **self.run_settings} if fitting and saved else ():
+            value, own = saved.get(name), self.run_settings.get(name)
+            if own != value:
                 raise ConfigError(
-                    f"the run to resume had {name} {value} and this one has {self.run_settings[name]}, so other losses "
+                    f"the run to resume had {name} {value} and this one has {own}, so other losses "
                     f"would follow: set {name} as it was, or start a new run from the weights alone"
                 )
         if "state_dict" not in checkpoint:  # DeepSpeed keeps the weights in files of its own, which it compares itself
@@ -99,18 +102,24 @@ class Learner(lightning.LightningModule):
             return batch.memory
         if batch.frames is None:
             raise InputError("a batch must have frames or a memory")
-        return self.model.encode(batch.frames, batch.frame_mask)
+        if batch.sound is None:
+            return self.model.encode(batch.frames, batch.frame_mask)
+        heard = {"sound": batch.sound, "sound_lengths": batch.sound_lengths}
+        return self.model.encode(batch.frames, batch.frame_mask, **heard)
 
     def draws_of(self, batch: Batch, batch_index: int) -> torch.Generator:
         """Return the step's randomness: a function of (seed, rank, step), so that a resumed run draws the same."""
-        step = batch.step if batch.step is not None else batch_index
+        step = _step_of(batch, batch_index)
         state = np.random.SeedSequence([self.seed, self.global_rank, step]).generate_state(1, np.uint64)
         return torch.Generator().manual_seed(int(state[0]) >> 1)
 
     def log_losses(self, losses: Losses, batch: Batch) -> None:
-        """Log losses by stream, so that those of a mixture stay apart."""
+        """Log losses by stream, so that those of a mixture stay apart, and by the group of modalities where groups are
+        drawn."""
         values = {"train/loss": losses.total.detach()}
         values |= {f"train/{name}/{batch.stream}": part.detach() for name, part in losses.parts.items()}
+        if losses.group:
+            values |= {f"{name}/{losses.group}": value for name, value in values.items()}
         self.log_dict(values, batch_size=len(batch))
         self.log("train/loss_bar", losses.total.detach(), prog_bar=True, logger=False, batch_size=len(batch))
 
@@ -152,8 +161,11 @@ class Regime(Learner):
         optimisation: AdamW and its schedule
         objective: what is added to the caption loss
         decoding: how validation captions
-        seed: of the denoising's draws; order and crops have the data's own
+        seed: of the denoising's draws and of the groups'; order and crops have the data's own
         compiler: torch.compile's backend for each layer, inductor for instance; null runs them as they are
+        modality_groups: of a captioner that hears, how often a step learns by sight and hearing (av), by sight alone
+            (v) and by hearing alone (a); null is all that each video has
+        validation_groups: groups whose captions are scored beside those by all that each video has
     """
 
     model: PseudoCap
@@ -167,34 +179,65 @@ class Regime(Learner):
         decoding: ValidationDecoding = ValidationDecoding(),
         seed: int = 0,
         compiler: str | None = None,
+        modality_groups: Mapping[str, float] | None = None,
+        validation_groups: Sequence[str] = (),
     ) -> None:
         super().__init__(model, optimisation=optimisation, seed=seed)
         model.require_full_precision("be trained")
+        self.modality_groups = None if modality_groups is None else checked_probabilities(modality_groups)
+        validated = checked_groups(validation_groups, "validation_groups")
+        if (self.modality_groups or validated) and not {*SOUND} & {*model.config.axes}:
+            raise ConfigError(
+                "modality_groups and validation_groups are for a captioner that hears, and this one attends to "
+                f"{', '.join(model.config.axes)}: leave them out, or give it an audio_encoder"
+            )
         self.objective, self.decoding = objective, decoding
         if self.objective.gate_entropy > 0 and model.config.fusion != "convex":
             raise ConfigError("objective.gate_entropy is for fusion='convex'; the residual gates have no entropy")
         self.stop_words = StopWords.of(model.tokenizer)
         if compiler is not None:
             compile_layers(model, compiler)
-        self.validation = CaptionValidation(self.captions_of, examples=decoding.examples, loss=self.token_losses_of)
+        self.validation = CaptionValidation(
+            self.captions_of, examples=decoding.examples, loss=self.token_losses_of, groups=validated
+        )
+
+    @property
+    def run_settings(self) -> dict[str, Any]:
+        drawn = {} if self.modality_groups is None else {"model.modality_groups": self.modality_groups}
+        return {**super().run_settings, **drawn}
 
     # What a training step is made of
 
     def tokens_of(self, batch: Batch) -> CaptionTokens:
         return self.model.tokenize(batch.captions, batch.prompts, max_tokens=self.objective.max_tokens)
 
+    def memory_to_learn(self, batch: Batch, batch_index: int) -> tuple[Memory, str]:
+        """Return the memory that a step learns from, cut to the group of modalities that is drawn for it, and the name
+        of that group: v where nothing is heard in the batch, empty where no groups are drawn."""
+        if self.modality_groups is None:
+            return self.memory_of(batch), ""
+        step = _step_of(batch, batch_index)
+        group = draw_group(self.modality_groups, seed=self.seed, rank=self.global_rank, step=step)
+        if group == "v":
+            batch = replace(batch, sound=None, sound_lengths=None)  # which need not be encoded, then
+        memory = self.memory_of(batch)
+        heard = any(bool(axis.mask.any()) for name, axis in memory.axes.items() if name in SOUND)
+        return memory.only(group), group if heard else "v"
+
     def caption_losses(self, batch: Batch, batch_index: int) -> Losses:
         """Compute the caption loss of a batch, and what the objective adds to it: the one line that five regimes' steps
         have in common, which would else be nine in each."""
-        return caption_losses(
+        memory, group = self.memory_to_learn(batch, batch_index)
+        losses = caption_losses(
             self.model,
             self.tokens_of(batch),
-            self.memory_of(batch),
+            memory,
             self.objective,
             step=self.global_step,
             generator=self.draws_of(batch, batch_index),
             stop_words=self.stop_words,
         )
+        return replace(losses, group=group)
 
     # Validation
 
@@ -222,6 +265,10 @@ class PreTraining(Regime):
 
     def on_train_batch_start(self, batch: Batch, batch_index: int) -> None:
         self.model.set_gate_step(self.global_step)
+
+
+def _step_of(batch: Batch, batch_index: int) -> int:
+    return batch.step if batch.step is not None else batch_index
 
 
 def compile_layers(model: PseudoCap, compiler: str) -> None:

@@ -251,6 +251,7 @@ def save_captioner(
         "started_from": None if origin is None else origin.public_name,
         "split": "val",
         **measured(module),
+        **({"scores_by_group": groups} if (groups := module.validation.group_scores) else {}),
         "data": known or None,
         "command": command,
         **({} if baseline is None else {"baseline": dict(baseline)}),

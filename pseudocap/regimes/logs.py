@@ -10,6 +10,7 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
 from pseudocap.captioner import PseudoCap
+from pseudocap.memory import SOUND
 
 
 class _AppendingWriter(ExperimentWriter):
@@ -42,11 +43,14 @@ class RunLogger(CSVLogger):
 
 
 def gate_statistics(model: PseudoCap) -> dict[str, float]:
-    """Compute how far each adapter opened: mean, spread and extremes of its gates."""
+    """Compute how far each adapter opened: mean, spread and extremes of its gates; of one that hears also how much its
+    W_mix takes of each axis."""
     values: dict[str, float] = {}
     for layer, adapter in model.adapters.items():
         for name, gate in adapter.gates().items():
             gate = gate.detach().float()
             statistics = {"mean": gate.mean(), "std": gate.std(correction=0), "min": gate.min(), "max": gate.max()}
             values |= {f"gates/{layer}/{name}/{each}": float(value) for each, value in statistics.items()}
+        if {*SOUND} & {*model.config.axes}:
+            values |= {f"gates/{layer}/mix/{axis}": value for axis, value in adapter.mixed().items()}
     return values

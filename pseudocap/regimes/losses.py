@@ -219,10 +219,12 @@ class Objective:
 
 @dataclass(kw_only=True, slots=True)
 class Losses:
-    """Hold the losses of one batch: the total, which is learned, and its parts as they are before their weights."""
+    """Hold the losses of one batch: the total, which is learned, and its parts as they are before their weights; the
+    group of modalities that they are of, where one was drawn."""
 
     total: torch.Tensor
     parts: dict[str, torch.Tensor]
+    group: str = ""
 
 
 def caption_losses(

@@ -120,7 +120,7 @@ class SelfCritical(PreTraining):
         assert self.reward is not None, "set where the fit starts"
         if batch.prompts:
             raise InputError("self-critical training samples entire captions; take the prompts out of its data")
-        memory = self.memory_of(batch)
+        memory, group = self.memory_to_learn(batch, batch_index)
         K = self.sampling.samples
         draws = self.draws_of(batch, batch_index)
         sampled_NL, texts = self.sample(memory, int(torch.randint(2**62, (), generator=draws)))
@@ -128,8 +128,10 @@ class SelfCritical(PreTraining):
         ended_N = (sampled_NL[:, 1:] == self.model.decoder.eos_id).any(dim=1)
         rewards_BK = (rewards_N * ended_N.numpy(force=True)).reshape(-1, K)
         loss = self.loss_of(batch, memory, sampled_NL, advantages(torch.from_numpy(rewards_BK)))
-        self.log_losses(Losses(total=loss, parts={}), batch)
+        self.log_losses(Losses(total=loss, parts={}, group=group), batch)
         self.log("train/reward", float(rewards_BK.mean()), prog_bar=True, batch_size=len(batch))
+        if group:
+            self.log(f"train/reward/{group}", float(rewards_BK.mean()), batch_size=len(batch))
         return loss
 
     def sample(self, memory: Memory, seed: int) -> tuple[torch.Tensor, list[str]]:

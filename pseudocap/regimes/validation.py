@@ -8,14 +8,18 @@ A regime that measures something else assigns another Validation in its construc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import lightning.pytorch as lightning
+import torch
 
 from pseudocap.data.stream.resumable import of_all_ranks
 from pseudocap.files.atomic import write_text
-from pseudocap.metrics.suite import score
+from pseudocap.memory import GROUPS
+from pseudocap.metrics.suite import Scores, score
 from pseudocap.types import Batch
 
 
@@ -27,9 +31,10 @@ def table_row(*cells: str) -> str:
 class Validation:
     """Measure a regime on held-out batches. `scores` are the latest ones and `scored_at` the step that they are of;
     captioners are kept by them (`KeepCaptioner`). `loss` is of the references, where it is measured. `videos` counts
-    those that were scored, where the scores themselves do not."""
+    those that were scored, where the scores themselves do not. `group_scores` are those by groups of modalities."""
 
     scores: Mapping[str, float] | None = None
+    group_scores: Mapping[str, Mapping[str, float]] = MappingProxyType({})
     scored_at: int | None = None
     loss: float | None = None
     videos: int = 0
@@ -68,6 +73,7 @@ class CaptionValidation(Validation):
         caption: captions the videos of a batch
         examples: how many captions are written down beside a reference
         loss: sums the losses of a batch's tokens, and counts them
+        groups: of modalities, by each of which alone the videos that have it are captioned and scored as well
     """
 
     def __init__(
@@ -76,19 +82,24 @@ class CaptionValidation(Validation):
         *,
         examples: int,
         loss: Callable[[Batch], tuple[float, int]] | None = None,
+        groups: Sequence[str] = (),
     ) -> None:
         self.captioned: list[Captioned] = []
+        self.groups = tuple(groups)
+        self._by_group: dict[str, list[Captioned]] = {}
         self._caption, self._examples, self._loss = caption, examples, loss
         self._losses: list[tuple[float, int]] = []
 
     def start(self) -> None:
         self.captioned, self._losses = [], []
+        self._by_group = {group: [] for group in self.groups}
 
     def step(self, batch: Batch) -> list[tuple[str, str]]:
         """Caption a batch; return keys and captions."""
         captions = self._caption(batch)
-        for key, caption, references in zip(batch.keys, captions, batch.references, strict=True):
-            self.captioned.append(Captioned(key=key, caption=caption, references=references))
+        self.captioned += _captioned(batch, captions)
+        for group in self.groups:
+            self._by_group[group] += self._captioned_by(group, batch)
         if self._loss is not None:
             self._losses.append(self._loss(batch))
         return list(zip(batch.keys, captions, strict=True))
@@ -101,15 +112,41 @@ class CaptionValidation(Validation):
             self.loss = sum(total for total, _ in losses) / sum(tokens for _, tokens in losses)
             module.log(f"{stage}/loss", self.loss)
         if self.captioned:
-            scores = score(
-                predictions={each.key: each.caption for each in self.captioned},
-                references={each.key: each.references for each in self.captioned},
-            )
+            scores = _score(self.captioned)
             self.record(module, stage, scores)
+            self._score_groups(module, stage)
             for name, reason in scores.not_computed.items() if not module.trainer.sanity_checking else ():
                 module.print(f"{stage}/{name} is not computed: {reason}")
         if stage == "val":
             self._write_examples(module.trainer)
+
+    def _captioned_by(self, group: str, batch: Batch) -> list[Captioned]:
+        """Caption the videos of a batch that have something of a group's modalities, by these alone."""
+        assert batch.memory is not None, "it is encoded once for all captions"
+        own = [axis.mask.any(dim=1) for name, axis in batch.memory.axes.items() if name in GROUPS[group]]
+        rows = torch.stack(own).any(dim=0).nonzero()[:, 0] if own else torch.empty(0, dtype=torch.long)
+        if not len(rows):
+            return []
+        chosen: dict[str, Any] = {
+            name: tuple(getattr(batch, name)[row] for row in rows.tolist())
+            for name in ("keys", "captions", "references", "prompts")
+            if getattr(batch, name)
+        }
+        some = replace(batch, **chosen, memory=batch.memory[rows].only(group), frames=None, frame_mask=None)
+        return _captioned(some, self._caption(some))
+
+    def _score_groups(self, module: lightning.LightningModule, stage: str) -> None:
+        """Score by each group, over all ranks, the videos that have something of it."""
+        found = {}
+        for group, own in self._by_group.items():
+            everyone = [each for part in of_all_ranks(own) for each in part]
+            if everyone:
+                found[group] = _score(everyone)
+        if module.trainer.sanity_checking:
+            return
+        self.group_scores = found
+        values = {f"{stage}/{name}/{group}": value for group, each in found.items() for name, value in each.items()}
+        module.log_dict(values)
 
     def _write_examples(self, trainer: lightning.Trainer) -> None:
         """Write a table beside the logs, for people: the same videos each time, so that one sees them change."""
@@ -125,3 +162,15 @@ class CaptionValidation(Validation):
         for logger in trainer.loggers:
             if hasattr(logger.experiment, "add_text"):  # TensorBoard's
                 logger.experiment.add_text("captions", "\n".join(rows), trainer.global_step)
+
+
+def _captioned(batch: Batch, captions: Sequence[str]) -> list[Captioned]:
+    rows = zip(batch.keys, captions, batch.references, strict=True)
+    return [Captioned(key=key, caption=caption, references=references) for key, caption, references in rows]
+
+
+def _score(captioned: Sequence[Captioned]) -> Scores:
+    return score(
+        predictions={each.key: each.caption for each in captioned},
+        references={each.key: each.references for each in captioned},
+    )
