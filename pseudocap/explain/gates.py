@@ -12,9 +12,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from pseudocap.errors import CheckpointError, first_line
+from pseudocap.errors import CheckpointError, InputError, first_line
 from pseudocap.model.adapter import build_adapter
-from pseudocap.model.config import PseudoCapConfig
+from pseudocap.model.config import CONTEXT, PseudoCapConfig
 
 BINS = 32
 STEP = 0.05  # the bins reach to whole multiples of this, so that neighbouring checkpoints have the same ones
@@ -41,6 +41,8 @@ class Histograms:
 
 def read_gates(weights: Path, config: PseudoCapConfig) -> tuple[Gate, ...]:
     """Read the opened gates, by layer. Of the file only the gates' own tensors are read."""
+    if config.attention == CONTEXT:
+        raise InputError(f"a captioner with attention='{CONTEXT}' has no adapters, and so no gates")
     try:
         with safe_open(weights, framework="pt") as file:
             names = set(file.keys())

@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from pseudocap.errors import InputError
 from pseudocap.memory import Memory
 from pseudocap.model.adapter import Adapter
 from pseudocap.model.attention import KeysValues, Projected, ProjectedAxes
@@ -44,6 +45,8 @@ Passage = tuple[torch.Tensor, Projected, torch.Tensor]  # what went into an adap
 @torch.no_grad()
 def look(network: CaptionNetwork, input_ids: torch.Tensor, memory: Memory) -> list[Look]:
     """Record adapters, lowest first, over N unpadded captions of B videos, as `network(input_ids, memory)` reads."""
+    if not network.adapters:
+        raise InputError("a captioner with attention='context' has no adapters, whose attention could be looked at")
     passages: dict[int, Passage] = {}
     handles = [
         adapter.register_forward_hook(partial(_keep, passages, layer)) for layer, adapter in network.adapters.items()

@@ -60,6 +60,7 @@ class AssembledCaptioner(TextNetwork):
         decoder_revision: str | None = None,
         encoder_revision: str | None = None,
         adapter_width: int | None = None,
+        learn_decoder: bool = False,
         seed: int = 0,
         device: str | torch.device = "auto",
         dtype: torch.dtype = torch.float32,
@@ -72,8 +73,9 @@ class AssembledCaptioner(TextNetwork):
             encoder: a TimeSformer, or an image model of timm (timm/NAME) or transformers: likewise
             adapter_layers: the decoder's layers, from 0, that an adapter stands before; null is every second of the
                 upper half
-            attention: separable (FrozenCaptioner); full, over every patch of every frame; or resampler, over the
-                latents of a Perceiver resampler (both need memories of `pseudocap encode --patches`)
+            attention: separable (FrozenCaptioner); full, over every patch of every frame; resampler, over the
+                latents of a Perceiver resampler (both need memories of `pseudocap encode --patches`); or context, the
+                language model's own attention, without adapters (VideoCC)
             fusion: residual (FrozenCaptioner) or convex (PseudoCap-Vid)
             gate: vector, one gate per dimension, or scalar
             gate_init: the value inside tanh, or the start of theta; null is 1.0 for residual and 0.0 for convex
@@ -83,6 +85,7 @@ class AssembledCaptioner(TextNetwork):
             decoder_revision: a commit or tag of the hub
             encoder_revision: a commit or tag of the hub
             adapter_width: the width that adapters attend in; null is the decoder's own
+            learn_decoder: train and save the language model too
             seed: of the adapters' first weights
             device: where the captioner computes; auto is the best that this machine has
             dtype: of the complete network
@@ -106,6 +109,7 @@ class AssembledCaptioner(TextNetwork):
             preprocess=preprocess,
             axes=seen.axes,
             adapter_width=adapter_width,
+            learn_decoder=learn_decoder,
         )
         with seeded(seed):
             adapted = loaded.adapt(config, memory_width={axis: seen.width(axis) for axis in config.axes})

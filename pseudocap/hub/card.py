@@ -12,7 +12,7 @@ from typing import Any
 
 from pseudocap.files.sources import REPO, SHIPPED_SCHEME, resolve_source
 from pseudocap.hub.toys import toy_notice
-from pseudocap.model.config import Backbone, PseudoCapConfig
+from pseudocap.model.config import CONTEXT, Backbone, PseudoCapConfig
 from pseudocap.model.retrieval_config import RetrieverConfig
 from pseudocap.regimes.table import BY_CLASS, REGIMES
 
@@ -132,12 +132,16 @@ def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
     yield ""
     yield "| | |"
     yield "|---|---|"
-    yield f"| decoder (writes), frozen | {_backbone(config.decoder)} |"
+    state = "trained" if config.learn_decoder else "frozen"
+    yield f"| decoder (writes), {state} | {_backbone(config.decoder)} |"
     for modality, backbone in config.encoders.items():
         yield f"| encoder ({modality}), frozen | {_backbone(backbone)} |"
     layers = ", ".join(str(layer) for layer in config.adapter_layers)
     looks = f"{config.attention} attention, " if config.needs_patches else ""  # the separable one goes without saying
-    yield f"| adapters | {looks}{config.fusion} fusion, {config.gate} gates, before decoder layers {layers} |"
+    if config.attention == CONTEXT:
+        yield "| reads | the memory's vectors before the words, in the decoder's own attention |"
+    else:
+        yield f"| adapters | {looks}{config.fusion} fusion, {config.gate} gates, before decoder layers {layers} |"
     yield f"| sees | {config.preprocess.frames} frames of {config.preprocess.size} x {config.preprocess.size} pixels |"
     regime = results.get("regime")
     if regime and not results.get("trained_on"):  # which says it, below

@@ -18,7 +18,7 @@ from pseudocap.files.sources import BUSY, HUB_SCHEME, REPO, SHIPPED_SCHEME, read
 from pseudocap.hub.card import About, card_text, may_write, retriever_card
 from pseudocap.hub.checkpoint import existing, read_config, read_retriever_config
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, MODEL_TYPE, RESULTS_FILE, WEIGHTS_FILE
-from pseudocap.model.config import RESAMPLER, Backbone, PseudoCapConfig
+from pseudocap.model.config import CONTEXT, RESAMPLER, Backbone, PseudoCapConfig
 from pseudocap.model.retrieval_config import MODEL_TYPE as RETRIEVER_TYPE
 from pseudocap.model.retrieval_config import RetrieverConfig
 
@@ -178,7 +178,8 @@ def _check_weights(path: Path, config: PseudoCapConfig | RetrieverConfig) -> Non
         parts |= set() if config.text_frozen_below is None else {"text"}
     else:
         parts = {str(layer) for layer in config.adapter_layers}
-        parts |= {RESAMPLER} if config.attention == RESAMPLER else set()
+        parts |= {config.attention} & {CONTEXT, RESAMPLER}  # their parts' names
+        parts |= {"lm"} if config.learn_decoder else set()
     foreign = sorted(name for name in names if name.partition(".")[0] not in parts)
     if foreign or not names:
         raise CheckpointError(

@@ -16,7 +16,8 @@ from pseudocap.types import Preprocess
 FUSIONS = ("residual", "convex")
 SEPARABLE, FULL = "separable", "full"
 RESAMPLER = "resampler"  # also its key among the adapters, with which it is learned and stored
-ATTENTIONS = (SEPARABLE, FULL, RESAMPLER)
+CONTEXT = "context"  # likewise: model/context.py
+ATTENTIONS = (SEPARABLE, FULL, RESAMPLER, CONTEXT)
 GATES = ("vector", "scalar")
 VIDEO = "video"
 MODALITIES = (VIDEO, "audio")  # that a captioner may have an encoder of
@@ -79,8 +80,9 @@ class PseudoCapConfig:
 
     `gate_init` is the value inside tanh for the residual fusion (1.0 unless given; 0.0 leaves plain OPT) and the
     start of theta for the convex one (0.0 unless given). `axes` are those of the memory that the adapters attend to;
-    `adapter_width` is the width that they attend in, None the decoder's own. Fields at their defaults may be absent
-    from a stored config, and then mean those.
+    `adapter_width` is the width that they attend in, None the decoder's own. With attention `context` there are no
+    adapters, and `adapter_layers` mean nothing. `learn_decoder` trains and saves the language model too. Fields at
+    their defaults may be absent from a stored config, and then mean those.
     """
 
     decoder: Backbone
@@ -94,6 +96,7 @@ class PseudoCapConfig:
     preprocess: Preprocess = field(default_factory=Preprocess)
     axes: tuple[str, ...] = SIGHT
     adapter_width: int | None = None
+    learn_decoder: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoders", checked_encoders(self.encoders))
@@ -107,6 +110,8 @@ class PseudoCapConfig:
         if self.gate_init is None:
             object.__setattr__(self, "gate_init", 1.0 if self.fusion == "residual" else 0.0)
         _require_number("gate_init", self.gate_init)
+        if not isinstance(self.learn_decoder, bool):
+            raise ConfigError(f"learn_decoder must be true or false, not {self.learn_decoder!r}")
         if self.fusion == "residual" and self.gate_schedule != GateSchedule():
             raise ConfigError("gate_schedule belongs to fusion='convex'; the residual fusion has no schedule")
         if not isinstance(self.adapter_layers, list | tuple):
@@ -149,7 +154,7 @@ class PseudoCapConfig:
     @property
     def needs_patches(self) -> bool:
         """Return whether memories must hold the patch vectors beside the pooled ones."""
-        return self.attention != SEPARABLE
+        return self.attention in (FULL, RESAMPLER)
 
     def to_dict(self) -> dict[str, Any]:
         """Omit later fields at their defaults, which are what configs without them mean."""
@@ -178,7 +183,7 @@ class PseudoCapConfig:
 
 
 NESTED = {"decoder": Backbone, "gate_schedule": GateSchedule, "preprocess": Preprocess}
-LATER = {"attention": SEPARABLE, "axes": SIGHT, "adapter_width": None}
+LATER = {"attention": SEPARABLE, "axes": SIGHT, "adapter_width": None, "learn_decoder": False}
 
 
 def checked_encoders(given: object) -> dict[str, Backbone]:

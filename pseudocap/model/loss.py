@@ -33,12 +33,10 @@ def caption_loss(
     """Return the mean over the tokens that have a label; `labels` stand beside their input, the shift happens here.
 
     `smoothing` is the share of the target that is spread over all words; `weights` [N,L] multiply each label's loss.
-    `chunk=None` computes all logits at once. The vocabulary is frozen: no gradient is made for it.
+    `chunk=None` computes all logits at once, as a vocabulary that learns needs it: in chunks it gets no gradient.
     """
     if labels_NL.shape != hidden_NLD.shape[:2]:
         raise InputError(f"labels must be {list(hidden_NLD.shape[:2])}, one per token, not {list(labels_NL.shape)}")
-    if vocabulary_VD.requires_grad:
-        raise InputError("the caption loss makes no gradient for the vocabulary; freeze it (requires_grad_(False))")
     wanted_NL = labels_NL[:, 1:] != IGNORE
     targets_M = labels_NL[:, 1:][wanted_NL]
     hidden_MD = hidden_NLD[:, :-1][wanted_NL]
@@ -53,7 +51,7 @@ def caption_loss(
     if chunk is not None and chunk < 1:
         raise InputError(f"chunk must be at least 1 token, or None for all at once, not {chunk}")
     weights_M = None if weights_NL is None else weights_NL[:, 1:][wanted_NL].float()
-    if chunk is None:
+    if chunk is None or vocabulary_VD.requires_grad:
         logits_MV = F.linear(hidden_MD, vocabulary_VD).float()
         losses_M = F.cross_entropy(logits_MV, targets_M, reduction="none", label_smoothing=smoothing)
         return (losses_M if weights_M is None else losses_M * weights_M).mean()

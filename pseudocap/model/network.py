@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -18,8 +19,8 @@ from pseudocap.errors import ConfigError, InputError, nearest
 from pseudocap.memory import Memory
 from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.attention import require_memory
-from pseudocap.model.config import RESAMPLER
-from pseudocap.model.decoders.base import Decoder
+from pseudocap.model.config import CONTEXT, RESAMPLER
+from pseudocap.model.decoders.base import LM_STORED, Decoder
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.frozen import keep_frozen_out
 from pseudocap.model.loss import caption_loss
@@ -35,7 +36,7 @@ from pseudocap.model.precision import (
 )
 from pseudocap.types import MAX_NEW_TOKENS
 
-ADAPTERS = "decoder.adapters."
+ADAPTERS, LM = "decoder.adapters.", "decoder.lm."
 GENERATION_ARGUMENTS = frozenset(
     ["generation_config", "logits_processor", "stopping_criteria", "prefix_allowed_tokens_fn", "streamer"]
 )
@@ -66,7 +67,7 @@ class CaptionNetwork(nn.Module):
         declared = self.trainable_names
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in declared)
-        keep_frozen_out(self, _is_of_adapters)
+        keep_frozen_out(self, partial(_starts_with, (ADAPTERS, LM) if decoder.learns else (ADAPTERS,)))
         self.eval()
 
     @property
@@ -84,11 +85,15 @@ class CaptionNetwork(nn.Module):
 
     @property
     def trainable_names(self) -> set[str]:
-        """Return the exact set of parameters that learn, as the adapters declare them; of a resampler all."""
-        declared: dict[int | str, set[str]] = {layer: each.trainable_names() for layer, each in self.adapters.items()}
-        if self.decoder.resampler is not None:
-            declared[RESAMPLER] = {name for name, _ in self.decoder.resampler.named_parameters()}
-        return {f"{ADAPTERS}{part}.{name}" for part, names in declared.items() for name in names}
+        """Return the exact set of parameters that learn, as the adapters declare them; of what else reads a memory, and
+        of a language model that learns too, all."""
+        whole = {CONTEXT: self.decoder.context, RESAMPLER: self.decoder.resampler}
+        wholly = {
+            name: {each for each, _ in part.named_parameters()} for name, part in whole.items() if part is not None
+        }
+        declared = {str(layer): adapter.trainable_names() for layer, adapter in self.adapters.items()} | wholly
+        names = {f"{ADAPTERS}{part}.{name}" for part, names in declared.items() for name in names}
+        return names | {f"{LM}{name}" for name in self.decoder.learned_lm()}
 
     def train(self, mode: bool = True) -> Self:
         """Keep what is frozen in evaluation mode, also after a bare `.train()`."""
@@ -100,8 +105,7 @@ class CaptionNetwork(nn.Module):
 
     def set_precision(self, precision: str) -> None:
         """Hold the frozen weights in fewer bits, to caption with. There is no way back, and no learning after it."""
-        adapter = next(iter(self.adapters.values()))
-        check_precision(precision, self.device, adapter.norm.weight.dtype)
+        check_precision(precision, self.device, next(self.decoder.adapters.parameters()).dtype)
         if precision == self.precision:
             return
         self.require_full_precision(f"become {precision}")
@@ -156,7 +160,7 @@ class CaptionNetwork(nn.Module):
         self._check_tokens(input_ids, attention_mask, position_ids)
         if labels is not None:
             self.require_full_precision("compute a loss")
-        packing = None if labels is None else Packing.of(attention_mask)
+        packing = None if labels is None or self.decoder.context is not None else Packing.of(attention_mask)
         hidden_NLD = self.decoder.hidden(
             input_ids, memory, attention_mask=attention_mask, position_ids=position_ids, packing=packing
         )
@@ -204,7 +208,8 @@ class CaptionNetwork(nn.Module):
 
     def adapter_state(self) -> dict[str, torch.Tensor]:
         """Return what a checkpoint holds: the adapters' parameters and saved buffers, and nothing frozen."""
-        return self.decoder.adapters.state_dict()
+        learned = {f"{LM_STORED}{name}": tensor.detach() for name, tensor in self.decoder.learned_lm().items()}
+        return self.decoder.adapters.state_dict() | learned
 
     def parameter_counts(self) -> ParameterCounts:
         sizes = {name: parameter.numel() for name, parameter in self.named_parameters()}
@@ -242,8 +247,8 @@ class CaptionNetwork(nn.Module):
             self.decoder.check_length(int(position_ids.max()) + 1)
 
 
-def _is_of_adapters(name: str) -> bool:
-    return name.startswith(ADAPTERS)
+def _starts_with(prefixes: tuple[str, ...], name: str) -> bool:
+    return name.startswith(prefixes)
 
 
 def _pad_left(ids_NL: torch.Tensor, mask_NL: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -192,8 +192,8 @@ class Regime(Learner):
                 f"{', '.join(model.config.axes)}: leave them out, or give it an audio_encoder"
             )
         self.objective, self.decoding = objective, decoding
-        if self.objective.gate_entropy > 0 and model.config.fusion != "convex":
-            raise ConfigError("objective.gate_entropy is for fusion='convex'; the residual gates have no entropy")
+        if self.objective.gate_entropy > 0 and (model.config.fusion != "convex" or not model.adapters):
+            raise ConfigError("objective.gate_entropy is for adapters with fusion='convex'; others have no entropy")
         self.stop_words = StopWords.of(model.tokenizer)
         if compiler is not None:
             compile_layers(model, compiler)

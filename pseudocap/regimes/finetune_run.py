@@ -174,7 +174,8 @@ def _finish(module: FineTune, data: CaptionData, out: Path, fitted: Fitted) -> T
     baseline, steps, last = fitted.baseline, fitted.trainer.global_step, measured_last(module, fitted)
     captioned = list(getattr(module.validation, "captioned", []))
     kept: dict[str, Any] = dict(read_json(out / "best" / RESULTS))
-    module.model.decoder.adapters.load_state_dict(read_tensors(out / "best" / "adapter_model.safetensors"))
+    weights = out / "best" / "adapter_model.safetensors"
+    module.model.decoder.load_learned(read_tensors(weights), source=weights)
     if kept["step"] in (0, steps):
         best = last if kept["step"] else baseline
     else:

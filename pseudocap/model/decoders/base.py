@@ -29,35 +29,42 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from pseudocap.errors import ConfigError, InputError
-from pseudocap.memory import Memory
+from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.memory import Axis, Memory
 from pseudocap.model.adapter import Adapter, build_adapter
 from pseudocap.model.attention import Projected, check_memory, every_patch, require_memory
-from pseudocap.model.config import RESAMPLER, PseudoCapConfig
+from pseudocap.model.config import CONTEXT, RESAMPLER, PseudoCapConfig
+from pseudocap.model.context import Context
 from pseudocap.model.packing import Packing
 from pseudocap.model.precision import DECODER, VOCABULARY, HalfEmbedding, pack_linears
 from pseudocap.model.resampler import Resampler
 from pseudocap.model.text import Marks, encode
 from pseudocap.model.weights import load_exactly
 
+LM_STORED = "lm."  # begins the names of a language model's weights in a checkpoint, where it learns
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectedMemory:
-    """Hold the videos as every adapter sees them, by the index of the layer behind the adapter."""
+    """Hold the videos as every adapter sees them, by the index of the layer behind the adapter; or, where there are no
+    adapters, as the vectors of each that are read before its words."""
 
     layers: dict[int, Projected]
+    context: Axis | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokens:
     """Hold what one forward pass reads, beside the `cache` of what came before. `packed` rows hold several texts, whose
-    positions start from 0 each and which must not attend to one another; they come without a mask."""
+    positions start from 0 each and which must not attend to one another; they come without a mask. Vectors that are
+    read in place of words come as `embeds_NLD`."""
 
     ids_NL: torch.Tensor
     positions_NL: torch.Tensor
     mask: torch.Tensor | None
     cache: Cache | None
     packed: bool
+    embeds_NLD: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +110,17 @@ class Decoder(PreTrainedModel, GenerationMixin):
             )
         widths = memory_width if isinstance(memory_width, Mapping) else dict.fromkeys(config.axes, memory_width)
         self.memory_widths = {axis: widths[axis] for axis in config.axes}
-        self.needs_patches = config.needs_patches
+        self.needs_patches, self.learns = config.needs_patches, config.learn_decoder
         self.tokenizer = tokenizer
         # Ours alone: published generation configs of chat models sample, and stop at tokens that end no caption.
         self.generation_config = GenerationConfig(
             bos_token_id=self.bos_id, eos_token_id=self.eos_id, pad_token_id=self.pad_id
         )
         shape: dict[str, Any] = {"width": self.width, "memory_widths": self.memory_widths, "heads": self.heads}
-        self.adapters = nn.ModuleDict({str(layer): build_adapter(config, **shape) for layer in config.adapter_layers})
+        layers = () if config.attention == CONTEXT else config.adapter_layers
+        self.adapters = nn.ModuleDict({str(layer): build_adapter(config, **shape) for layer in layers})
+        if config.attention == CONTEXT:
+            self.adapters[CONTEXT] = Context(width=self._width_of_embeddings, memory_widths=self.memory_widths)
         if config.attention == RESAMPLER:
             self.adapters[RESAMPLER] = Resampler(width=self.memory_width)
 
@@ -127,8 +137,24 @@ class Decoder(PreTrainedModel, GenerationMixin):
         """Put stored adapters between the layers of a loaded model: without a random start first, or a second copy."""
         with torch.device("meta"):
             adapted = cls(lm, config, **settings)
-        load_exactly(adapted.adapters, adapters, source=source)
+        adapted.load_learned(adapters, source=source)
         return adapted
+
+    def load_learned(self, tensors: Mapping[str, torch.Tensor], *, source: str | Path) -> None:
+        """Load what a checkpoint holds: adapters and, where it learns, the language model."""
+        of_lm = self.learned_lm()
+        stored = {name: tensor for name, tensor in tensors.items() if name.startswith(LM_STORED) and of_lm}
+        load_exactly(self.adapters, {name: tensors[name] for name in tensors.keys() - stored.keys()}, source=source)
+        found = {name.removeprefix(LM_STORED): tensor for name, tensor in stored.items()}
+        if found.keys() != of_lm.keys() or any(found[name].shape != of_lm[name].shape for name in found):
+            raise CheckpointError(f"{source} holds the weights of another language model than the one it names")
+        with torch.no_grad():
+            for name, tensor in found.items():
+                of_lm[name].copy_(tensor)
+
+    def learned_lm(self) -> dict[str, torch.nn.Parameter]:
+        """Return the language model's parameters by name where it learns; none where it is frozen."""
+        return dict(self.lm.named_parameters()) if self.learns else {}
 
     # What a family provides
 
@@ -181,6 +207,10 @@ class Decoder(PreTrainedModel, GenerationMixin):
         return int(self.config.hidden_size)
 
     @property
+    def _width_of_embeddings(self) -> int:
+        return int(cast(torch.Tensor, self.embed.weight).shape[1])
+
+    @property
     def heads(self) -> int:
         return int(self.config.num_attention_heads)
 
@@ -213,12 +243,17 @@ class Decoder(PreTrainedModel, GenerationMixin):
     @property
     def adapters_by_layer(self) -> dict[int, Adapter]:
         """Return adapters by the index of the decoder layer behind each."""
-        return {int(name): cast(Adapter, each) for name, each in self.adapters.items() if name != RESAMPLER}
+        return {int(name): cast(Adapter, each) for name, each in self.adapters.items() if name.isdecimal()}
 
     @property
     def resampler(self) -> Resampler | None:
         """Return the resampler before all adapters, where there is one."""
         return cast(Resampler, self.adapters[RESAMPLER]) if RESAMPLER in self.adapters else None
+
+    @property
+    def context(self) -> Context | None:
+        """Return what turns memories into vectors that are read before the words, where that is how they are read."""
+        return cast(Context, self.adapters[CONTEXT]) if CONTEXT in self.adapters else None
 
     @property
     def memory_width(self) -> int:
@@ -227,6 +262,8 @@ class Decoder(PreTrainedModel, GenerationMixin):
 
     def grow_axis(self, name: str, *, memory_width: int) -> None:
         """Let every adapter attend to one more axis, which changes nothing before the first step."""
+        if self.context is not None:
+            raise ConfigError(f"only attention='separable' has axes, so this captioner cannot gain {name}")
         for adapter in self.adapters_by_layer.values():
             adapter.grow_axis(name, memory_width=memory_width)
         self.memory_widths[name] = memory_width
@@ -238,10 +275,12 @@ class Decoder(PreTrainedModel, GenerationMixin):
         rows = len(memory) if rows is None else rows
         padded = check_memory(memory, memory_widths=self.memory_widths, rows=rows, patches=self.needs_patches)
         adapters = self.adapters_by_layer
-        dtype = next(iter(adapters.values())).norm.weight.dtype
+        dtype = next(self.adapters.parameters()).dtype
         if not self.needs_patches:
             memory = replace(memory, patches=None)  # which need not be moved, then
         memory = memory.to(self.device, dtype)
+        if self.context is not None:
+            return ProjectedMemory({}, context=self.context(memory))
         seen = memory if self.resampler is None else self.resampler(*every_patch(memory, padded=padded))
         return ProjectedMemory({layer: adapter.project(seen, padded=padded) for layer, adapter in adapters.items()})
 
@@ -263,6 +302,8 @@ class Decoder(PreTrainedModel, GenerationMixin):
         """
         if memory is not None and not isinstance(memory, ProjectedMemory):
             memory = self.project(memory, rows=len(input_ids_NL))
+        if memory is not None and memory.context is not None:
+            return self._after(memory.context, input_ids_NL, attention_mask, position_ids, past_key_values)
         if packing is not None:
             input_ids_NL, position_ids, attention_mask = packing.pack(input_ids_NL), packing.positions_PS, None
         packed = position_ids is not None and attention_mask is None and past_key_values is None
@@ -274,6 +315,39 @@ class Decoder(PreTrainedModel, GenerationMixin):
         )
         h_NLD = self.states(tokens, Conditioning(self.adapters, memory, packing))
         return h_NLD if packing is None else packing.unpack(h_NLD)
+
+    def _after(
+        self,
+        context: Axis,
+        ids_NL: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.Tensor | None,
+        cache: Cache | None,
+    ) -> torch.Tensor:
+        """Return the states of words that follow their video's vectors, which are read first where no cache has them.
+
+        Words count from position 0, as without a video.
+        """
+        if position_ids is not None and attention_mask is None and cache is None:
+            raise InputError("with attention='context' captions cannot be packed in a row: give each its own")
+        N, L = ids_NL.shape
+        B, M = context.mask.shape
+        cache = DynamicCache(config=self.config) if cache is None else cache
+        if not isinstance(cache, DynamicCache):
+            raise InputError("with attention='context' captions are generated with a dynamic cache alone")
+        video_BM, empty = context.mask.long(), Conditioning(self.adapters, None)
+        if not cache.get_seq_length():
+            at = torch.zeros_like(video_BM)
+            video = {"ids_NL": at, "positions_NL": at, "mask": video_BM, "embeds_NLD": context.vectors}
+            self.states(Tokens(**video, cache=cache, packed=False), empty)
+            cache.batch_repeat_interleave(N // B)
+        seen = int(cache.get_seq_length()) - M
+        words_NL = torch.ones(N, seen + L, dtype=torch.long, device=ids_NL.device)
+        words_NL = words_NL if attention_mask is None else attention_mask.long()
+        positions_NL = _positions(ids_NL, words_NL, seen)
+        mask = torch.cat([video_BM.repeat_interleave(N // B, dim=0), words_NL], dim=1)
+        tokens = Tokens(ids_NL=ids_NL, positions_NL=positions_NL, mask=mask, cache=cache, packed=False)
+        return self.states(tokens, empty)
 
     def forward(
         self,

@@ -48,7 +48,8 @@ class AdaptedCausalLM(Decoder):
                 position_ids=tokens.positions_NL,
             )
         output = self.lm.base_model(
-            input_ids=tokens.ids_NL,
+            input_ids=tokens.ids_NL if tokens.embeds_NLD is None else None,
+            inputs_embeds=tokens.embeds_NLD,
             attention_mask=mask,
             position_ids=tokens.positions_NL.clamp(min=0),  # what padding has is looked up like the rest
             past_key_values=tokens.cache,

@@ -35,7 +35,7 @@ class AdaptedOPT(Decoder):
     def states(self, tokens: Tokens, conditioning: Conditioning) -> torch.Tensor:
         decoder = self.opt.model.decoder
         seen = tokens.cache.get_seq_length() if tokens.cache is not None else 0
-        embeds_NLD = decoder.embed_tokens(tokens.ids_NL)
+        embeds_NLD = decoder.embed_tokens(tokens.ids_NL) if tokens.embeds_NLD is None else tokens.embeds_NLD
         mask = create_causal_mask(  # tells packed captions apart by their positions
             config=self.config,
             inputs_embeds=embeds_NLD,
