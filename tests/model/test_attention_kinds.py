@@ -256,5 +256,7 @@ def test_a_memory_without_patches_is_told_what_to_do(build: Build, frames: torch
 
 
 def test_an_unknown_attention_is_told_with_the_nearest(build: Build) -> None:
-    with pytest.raises(ConfigError, match=r"attention must be one of separable, full, resampler, context, not 'resample'.*did"):
+    with pytest.raises(
+        ConfigError, match=r"attention must be one of separable, full, resampler, context, not 'resample'.*did"
+    ):
         build(attention="resample")
