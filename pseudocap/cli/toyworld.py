@@ -14,7 +14,7 @@ from pseudocap.cli.progress import PATIENCE, stages_of
 from pseudocap.cli.tables import print_table
 from pseudocap.errors import ConfigError
 
-CORPORA = ("clips", "stills", "talking", "msrvtt", "msvd", "own")
+CORPORA = ("clips", "stills", "talking", "msrvtt", "msvd", "own", "valor")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +84,7 @@ def _show(args: argparse.Namespace) -> int:
         ("the plain truth", (film.truth,)),
         ("references", film.references),
         ("transcript", film.transcript),
+        ("sounds", film.sounds),
     ):
         print(f"{heading}:", *(f"  {line}" for line in lines), "", sep="\n")
     print(f"contact sheet: {film.sheet}\nGIF:           {film.gif}")
@@ -98,3 +99,5 @@ def _print_table(folder: str, manifest: dict[str, Any]) -> None:
         rows.append((name, films, f"{corpus['bytes'] / 1e6:.1f}", corpus["about"]))
     print_table(title, ("corpus", "films", "MB", "what"), rows, left=("corpus", "what"))
     print(f"written in {manifest['seconds_of_work']} s; toyworld.json holds the hashes of all annotations")
+    if not manifest["sounds"]:
+        print("its films have no sound: the folder was begun before they had any; write another one to hear them")

@@ -1,7 +1,8 @@
 """List the corpora of the world with their sizes, and draw any film of a corpus by its index.
 
-A film is drawn from (seed, corpus, split, index) alone and its words from another stream, so no corpus shares a draw
-with another, a larger world begins with the films of a smaller one, and a change of words changes no film.
+A film is drawn from (seed, corpus, split, index) alone, its words and its sounds from other streams, so no corpus
+shares a draw with another, a larger world begins with the films of a smaller one, and a change of words changes no
+film.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from pseudocap.data.corpora.msvd import VIDEOS as MSVD_VIDEOS
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.toyworld.casting import Style, draw_film, draw_shot
 from pseudocap.toyworld.grammar import references
+from pseudocap.toyworld.hearing import audiovisual_references, sound_references
 from pseudocap.toyworld.scenes import Film
+from pseudocap.toyworld.sounds import Soundtrack, draw_soundtrack
 
 Scale = Literal["tiny", "small", "full"]
 SCALES: tuple[Scale, ...] = ("tiny", "small", "full")
@@ -98,6 +101,13 @@ CORPORA: dict[str, CorpusRecipe] = {
             style=Style(frames=(48, 80)),
             films={"tiny": {"test": 4}, "small": {"test": 20}, "full": {"test": 100}},
         ),
+        CorpusRecipe(
+            name="valor",
+            number=7,
+            about="ten-second films whose captions say what is heard too, in VALOR's and AudioCaps' files",
+            style=Style(frames=(80, 80), second_action=0.4),
+            films={"tiny": _thirds(6, 2, 4), "small": _thirds(2400, 100, 600), "full": _thirds(25_000, 3500, 3500)},
+        ),
     )
 }
 
@@ -134,7 +144,22 @@ def word_generator(name: str, split: str, index: int, *, seed: int) -> np.random
 def captions_at(name: str, split: str, index: int, *, seed: int, count: int | None = None) -> list[str]:
     """Return the captions of the film at an index; `count` of them, or as many as the corpus has."""
     film = film_at(name, split, index, seed=seed)
-    return references(film, count or caption_count(name, split, index), word_generator(name, split, index, seed=seed))
+    count, rng = count or caption_count(name, split, index), word_generator(name, split, index, seed=seed)
+    if name == "valor":
+        return audiovisual_references(film, soundtrack_at(name, split, index, seed=seed), count, rng)
+    return references(film, count, rng)
+
+
+def soundtrack_at(name: str, split: str, index: int, *, seed: int) -> Soundtrack:
+    """Draw what sounds in the film at an index."""
+    rng = np.random.default_rng(entropy(recipe_of(name), seed, split, index, 2))
+    return draw_soundtrack(film_at(name, split, index, seed=seed), rng)
+
+
+def sound_captions_at(name: str, split: str, index: int, *, seed: int) -> list[str]:
+    """Return the captions of what is heard alone, as many as AudioCaps has; none where nothing is heard."""
+    rng = np.random.default_rng(entropy(recipe_of(name), seed, split, index, 3))
+    return sound_references(soundtrack_at(name, split, index, seed=seed), 1 if split == "train" else 5, rng)
 
 
 def caption_count(name: str, split: str, index: int) -> int:
@@ -142,4 +167,4 @@ def caption_count(name: str, split: str, index: int) -> int:
     if name == "msvd":
         total, videos = MSVD_CAPTIONS[split], MSVD_VIDEOS[split]
         return total * (index % videos + 1) // videos - total * (index % videos) // videos
-    return {"msrvtt": CAPTIONS_EACH, "own": 5}.get(name, 1)
+    return {"msrvtt": CAPTIONS_EACH, "own": 5, "valor": 5}.get(name, 1)

@@ -14,7 +14,16 @@ from pseudocap.data.corpora.msvd import MAPPINGS, SENTS
 from pseudocap.files.atomic import unfinished_group, write_text
 from pseudocap.files.tars import add_member
 from pseudocap.toyworld.actions import events
-from pseudocap.toyworld.corpora import SPLITS, CorpusRecipe, Scale, captions_at, film_at, word_generator
+from pseudocap.toyworld.corpora import (
+    SPLITS,
+    CorpusRecipe,
+    Scale,
+    captions_at,
+    film_at,
+    sound_captions_at,
+    soundtrack_at,
+    word_generator,
+)
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.scenes import FPS, TICKS, Film
 from pseudocap.toyworld.speech import alt_text, segments, talk
@@ -74,6 +83,45 @@ def write_scenes(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) ->
         folder / "scenes.jsonl",
         *({"video": f"{name}.mp4", "split": split, **describe_film(film)} for split, _, name, film in rows),
     )
+
+
+def write_sounds(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
+    """Write sounds.jsonl: the exact sounds of every film, with seconds."""
+    rows = []
+    for split, index, name, _ in films(recipe, scale, seed):
+        track = soundtrack_at(recipe.name, split, index, seed=seed)
+        noises = [
+            {
+                "name": noise.name,
+                "start": noise.start / TICKS / FPS,
+                "end": noise.end / TICKS / FPS,
+                "loudness": [noise.loudness, noise.final],
+                "off_screen": noise.thing is None,
+            }
+            for noise in track.noises
+        ]
+        rows.append({"video": f"{name}.mp4", "split": split, "silent": track.silent, "sounds": noises})
+    write_rows(folder / "sounds.jsonl", *rows)
+
+
+def write_valor(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
+    """Write the three files of VALOR-32K, one caption each; all captions as a user's own; and AudioCaps' three, which
+    say what is heard alone and leave out the films where nothing is."""
+    described: dict[str, list[dict[str, str]]] = {split: [] for split in SPLITS}
+    sounding: dict[str, list[str]] = {split: ["audiocap_id,youtube_id,start_time,caption"] for split in SPLITS}
+    own = []
+    number = 0
+    for split, index, name, _ in films(recipe, scale, seed):
+        captions = captions_at(recipe.name, split, index, seed=seed)
+        described[split].append({"video_id": name, "desc": captions[0]})
+        own.append({"video": f"{name}.mp4", "caption": captions, "split": split})
+        for caption in sound_captions_at(recipe.name, split, index, seed=seed):
+            number += 1
+            sounding[split].append(f"{number},{name},0,{caption}")  # no caption has a comma
+    for split in SPLITS:
+        write_rows(folder / f"desc_{split}.json", described[split])
+        write_lines(folder / f"{split}.csv", sounding[split])
+    write_rows(folder / "captions.jsonl", *own)
 
 
 def write_clip_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:

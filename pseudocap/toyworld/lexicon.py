@@ -52,6 +52,53 @@ LOCATIONS: dict[str, Weighted] = {
     "wall": ((3, "in front of a wall"), (1, "against a grey wall")),
 }
 
+HEARD: dict[str, Weighted] = {  # of each sound
+    "engine": ((3, "an engine"), (2, "a running engine"), (1, "a motor")),
+    "train": ((3, "a train"), (2, "a chugging train")),
+    "jet": ((3, "a jet engine"), (2, "a roaring jet")),
+    "rotor": ((3, "rotor blades"), (2, "a spinning rotor")),
+    "footsteps": ((4, "footsteps"), (1, "steps")),
+    "beeping": ((3, "beeping"), (2, "beeps")),
+    "rustling": ((3, "rustling"), (1, "a rustle")),
+    "flapping": ((3, "flapping wings"), (2, "flapping")),
+    "splashing": ((3, "splashing water"), (2, "splashing")),
+    "rolling": ((3, "rolling"), (1, "something rolling")),
+    "scraping": ((3, "scraping"), (1, "something scraping")),
+    "thumping": ((3, "thumps"), (2, "dull thumps")),
+    "springing": ((3, "a spring"), (2, "a bouncy spring")),
+    "crash": ((3, "a crash"), (2, "a loud crash")),
+    "whoosh": ((3, "a whoosh"), (1, "rushing air")),
+    "whirring": ((3, "whirring"), (1, "a whir")),
+    "rising": ((3, "a rising tone"), (2, "a rising whistle")),
+    "falling": ((3, "a falling tone"), (2, "a falling whistle")),
+    "chime": ((3, "a chime"), (2, "chimes")),
+    "creaking": ((3, "creaking"), (2, "a creak")),
+    "clicking": ((3, "a click"), (2, "clicking")),
+    "rattling": ((3, "rattling"), (2, "a rattle")),
+    "popping": ((3, "pops"), (2, "popping")),
+    "knocking": ((3, "a knock"), (2, "knocking")),
+    "pouring": ((3, "pouring water"), (2, "running water")),
+    "crunching": ((3, "crunching"), (2, "chewing")),
+    "barking": ((3, "a barking dog"), (2, "barking")),
+    "mewing": ((3, "a meowing cat"), (2, "meowing")),
+    "chirping": ((3, "chirping birds"), (2, "chirping")),
+    "quacking": ((3, "a quacking duck"), (2, "quacking")),
+    "ticking": ((3, "a ticking clock"), (2, "ticking")),
+    "bell": ((3, "a bell"), (2, "a ringing bell")),
+    "siren": ((3, "a siren"), (2, "a wailing siren")),
+    "thunder": ((3, "thunder"), (1, "rumbling thunder")),
+    "rain": ((3, "rain"), (2, "falling rain")),
+    "honking": ((3, "a horn"), (2, "a honking horn")),
+    "music": ((3, "music"), (1, "a melody")),
+}
+HEARING: Weighted = (  # what is heard, after what is seen
+    (5, "{} with the sound of {}"), (2, "{} while {} can be heard"), (1.5, "{} to the sound of {}"),
+    (1.5, "{} and {} can be heard"),
+)  # fmt: skip
+LISTENING: Weighted = ((4, "{}"), (2, "the sound of {}"), (1.5, "{} can be heard"))  # what is heard alone
+AFTER: Weighted = ((3, "{} followed by {}"), (2, "{} and then {}"))  # two sounds one after the other
+AT_ONCE: Weighted = ((3, "{} and {}"), (1, "{} together with {}"))
+
 EVENTS: dict[str, Weighted] = {
     "go": ((8, "[{goes}] {way}"), (1, "[{goes}] across the screen {way}"), (0.8, "[make] its way {way}")),
     "roll": ((8, "[roll] {way}"), (1.5, "[roll] along {way}"), (1, "[turn] over and over {way}")),

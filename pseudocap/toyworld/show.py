@@ -1,4 +1,4 @@
-"""Preview a film: write a contact sheet and a GIF of its beginning, and return its scene, captions and transcript."""
+"""Preview a film: write a contact sheet and a GIF of its beginning; return its scene, captions, transcript, sounds."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from PIL import Image, ImageDraw
 
 from pseudocap.files.atomic import unfinished
 from pseudocap.toyworld.actions import events
-from pseudocap.toyworld.corpora import captions_at, film_at, recipe_of, word_generator
+from pseudocap.toyworld.corpora import captions_at, film_at, recipe_of, soundtrack_at, word_generator
 from pseudocap.toyworld.grammar import full_truth
 from pseudocap.toyworld.render import render_film
 from pseudocap.toyworld.scenes import FPS, TICKS, Film, Thing
+from pseudocap.toyworld.sounds import Soundtrack
 from pseudocap.toyworld.speech import segments, talk
 
 COLUMNS, PICTURES, LARGER, EDGE = 6, 18, 2, 4
@@ -24,7 +25,7 @@ MOVING = 20 * FPS  # frames of the GIF: of a film of minutes, its beginning
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilmPreview:
-    """Hold the paths of a film's pictures, its scene in words, the plain truth, its captions and its transcript."""
+    """Hold the paths of a film's pictures, its scene in words, the plain truth, its captions, transcript and sounds."""
 
     sheet: Path
     gif: Path
@@ -32,6 +33,7 @@ class FilmPreview:
     truth: str
     references: tuple[str, ...]
     transcript: tuple[str, ...]
+    sounds: tuple[str, ...]
 
 
 def show(
@@ -52,6 +54,7 @@ def show(
         truth=full_truth(film),
         references=tuple(captions_at(corpus, split, index, seed=seed, count=20)),
         transcript=tuple(f"{line.start:6.2f} to {line.end:6.2f}  {line.text}" for line in lines if line.text),
+        sounds=tuple(sound_lines(soundtrack_at(corpus, split, index, seed=seed))),
     )
     _save(contact_sheet(frames), preview.sheet, "PNG")
     pictures = [_enlarged(frame) for frame in frames[:MOVING]]
@@ -90,6 +93,18 @@ def scene_lines(film: Film) -> list[str]:
             lines.append(f"  {start:.1f} to {end:.1f} s: {each.actor} does '{each.name}'{patient}{way}")
         begin += shot.frames / FPS
     return lines
+
+
+def sound_lines(track: Soundtrack) -> list[str]:
+    """Describe what sounds in lines, for people."""
+    if track.silent:
+        return ["the film has no sound track"]
+    lines = []
+    for noise in track.noises:
+        start, end = (tick / TICKS / FPS for tick in (noise.start, noise.end))
+        whence = "" if noise.name == "music" else ", off screen" if noise.thing is None else f", by {noise.thing}"
+        lines.append(f"{start:6.2f} to {end:6.2f}  {noise.name}, loudness {noise.loudness:.2f}{whence}")
+    return lines or ["nothing but the hiss of a microphone"]
 
 
 def _thing(thing: Thing) -> str:

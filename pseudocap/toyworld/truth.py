@@ -7,7 +7,7 @@ direction. What it leaves out is no error, and words that the grammar does not k
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -33,6 +33,8 @@ class Verdict:
     events: tuple[str, ...]
     wrong_events: tuple[str, ...]
     wrong_ways: tuple[str, ...]  # the right event the wrong way round
+    sounds: tuple[str, ...] = ()
+    wrong_sounds: tuple[str, ...] = ()
 
     @property
     def things_right(self) -> bool:
@@ -40,14 +42,21 @@ class Verdict:
         return bool(self.things) and not self.wrong_things and not self.wrong_colours
 
     @property
+    def sounds_right(self) -> bool:
+        """Return whether it names a sound, and all that it names are heard."""
+        return bool(self.sounds) and not self.wrong_sounds
+
+    @property
     def correct(self) -> bool:
-        return self.things_right and not self.wrong_events and not self.wrong_ways
+        return self.things_right and not (self.wrong_events or self.wrong_ways or self.wrong_sounds)
 
 
-def judge(caption: str, shots: Sequence[Shot]) -> Verdict:
-    """Compare a caption with the shots that it describes."""
+def judge(caption: str, shots: Sequence[Shot], heard: Collection[str] | None = None) -> Verdict:
+    """Compare a caption with the shots that it describes, and with the names of what is heard in them; without these,
+    no sound is wrong."""
+    text, sounds = _without_sounds(" ".join(re.findall(r"[\w'-]+", caption.lower())))
     # Without locations, parts and camera moves: their nouns and directions are no claim about a thing.
-    text = _surroundings().sub(" ", " ".join(re.findall(r"[\w'-]+", caption.lower())))
+    text = _surroundings().sub(" ", text)
     text = " ".join(text.split())
     things, wrong_things, wrong_colours = [], [], []
     for mention, kinds, colour in _mentions(text):
@@ -73,7 +82,15 @@ def judge(caption: str, shots: Sequence[Shot]) -> Verdict:
         events=tuple(stated),
         wrong_events=tuple(wrong),
         wrong_ways=tuple(reversed_),
+        sounds=tuple(sounds),
+        wrong_sounds=() if heard is None else tuple(words for words in sounds if _phrases().get(words) not in heard),
     )
+
+
+def judge_sounds(caption: str, heard: Collection[str]) -> Verdict:
+    """Compare a caption of sounds alone, in which nothing is seen, with the names of what is heard."""
+    text = " ".join(re.findall(r"[\w'-]+", caption.lower()))
+    return judge(f"with the sound of {' and '.join(_any_sound().findall(text)) or text}", (), heard)
 
 
 def shots_between(film: Film, start: float, end: float, fps: int) -> tuple[Shot, ...]:
@@ -90,6 +107,36 @@ def _goes(event: Event, meant: frozenset[str]) -> bool:
     """Return whether an event has one of the directions meant; what enters is described by where it comes from."""
     way = {"left": "right", "right": "left"}.get(event.direction) if event.name == "enter" else event.direction
     return way in meant or way not in (*lexicon.WAYS, *lexicon.TURNS)
+
+
+@cache
+def _phrases() -> dict[str, str]:
+    """Map each phrase for a sound to its name."""
+    return {phrase: name for name, options in lexicon.HEARD.items() for _, phrase in options}
+
+
+@cache
+def _any_sound() -> re.Pattern[str]:
+    return re.compile(rf"\b{_any(_phrases())}\b")
+
+
+@cache
+def _hearing() -> re.Pattern[str]:
+    """Match what a caption says is heard, with the words that name it: sounds of the grammar, or else up to the end."""
+    sounds = rf"{_any(_phrases())}(?: and {_any(_phrases())})*"
+    return re.compile(
+        rf"\b(?:with|to) the sound of (?P<of>{sounds}\b|.*)|\b(?:while|and) (?P<while>{sounds}) can be heard\b"
+        rf"|\b(?:while|and) (?P<other>(?:(?!while|and).)*) can be heard\b"
+    )
+
+
+def _without_sounds(text: str) -> tuple[str, list[str]]:
+    """Return a caption without what it says is heard, and the words for each sound."""
+    sounds: list[str] = []
+    for found in _hearing().finditer(text):
+        named = found["of"] or found["while"] or found["other"] or ""
+        sounds += _any_sound().findall(named) or [named]
+    return _hearing().sub(" ", text), sounds
 
 
 @cache

@@ -1,7 +1,8 @@
 """Write the world into a folder: films in parallel processes, then annotations, and a manifest last.
 
 Every file appears under its name only when it is complete, so existing files are finished and are kept: the same
-command resumes an interrupted run. What bounds the speed is drawing and x264, about half each (docs/experiments.md).
+command resumes an interrupted run. What bounds the speed is drawing and x264, about half each (docs/experiments.md),
+and the sound, most of it for AAC.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import Any
 
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.toyworld import formats
-from pseudocap.toyworld.corpora import CORPORA, SCALES, CorpusRecipe, Scale, film_at, recipe_of
+from pseudocap.toyworld.corpora import CORPORA, SCALES, CorpusRecipe, Scale, film_at, recipe_of, soundtrack_at
 from pseudocap.toyworld.film import write_film
 from pseudocap.types import Progress, StageProgress
 from pseudocap.workers import ordered
 
 WORLD = 2  # raised whenever a seed gives another film or other words than before
+SOUNDS = 1  # raised whenever it gives other sounds; a folder of before there were any goes on without
 SETTINGS, MANIFEST = "toyworld.settings.json", "toyworld.json"
 BATCH = 16  # films that a worker takes at a time, at most
 SIZES = (32, 256)
@@ -36,7 +38,9 @@ ANNOTATIONS: dict[str, tuple[Callable[[Path, CorpusRecipe, Scale, int], None], .
     "msrvtt": (formats.write_msrvtt, formats.write_scenes),
     "msvd": (formats.write_msvd, formats.write_scenes),
     "own": (formats.write_own, formats.write_scenes),
+    "valor": (formats.write_valor, formats.write_scenes),
 }
+IN_ANNOTATIONS = ("msrvtt", "msvd", "valor")  # corpora whose annotations have a folder of their own
 
 
 Target = tuple[Path, str, int]
@@ -50,6 +54,7 @@ class FilmJob:
     targets: tuple[Target, ...]
     size: int
     seed: int
+    sounds: int = SOUNDS
 
 
 def write_world(
@@ -69,17 +74,22 @@ def write_world(
     root = Path(folder)
     recipes = [recipe_of(name) for name in corpora or CORPORA]
     _check(scale, size, seed, workers)
-    settings = {"world": WORLD, "scale": scale, "size": size, "seed": seed}
-    _check_settings(root, settings)
+    settings = {"world": WORLD, "sounds": SOUNDS, "scale": scale, "size": size, "seed": seed}
+    sounds = _check_settings(root, settings, [recipe.name for recipe in recipes])
+    settings |= {"sounds": sounds}
     report = progress or (lambda what, done, total: None)
     started = time.perf_counter()
     for recipe in recipes:
         drawn = root / recipe.name if recipe.name == "stills" else root / recipe.name / "videos"
         films = partial(report, f"{recipe.name}: {'stills' if recipe.name == 'stills' else 'films'}")
         targets = _targets(drawn, recipe, scale, seed)
-        _write_films(recipe.name, targets, size=size, seed=seed, workers=workers or os.cpu_count() or 1, report=films)
-        annotations = root / recipe.name / ("annotations" if recipe.name in ("msrvtt", "msvd") else "")
-        for done, write in enumerate(steps := ANNOTATIONS[recipe.name]):
+        count = workers or os.cpu_count() or 1
+        _write_films(recipe.name, targets, size=size, seed=seed, sounds=sounds, workers=count, report=films)
+        annotations = root / recipe.name / ("annotations" if recipe.name in IN_ANNOTATIONS else "")
+        steps = ANNOTATIONS[recipe.name]
+        if sounds and recipe.name != "stills":
+            steps = (*steps, formats.write_sounds)
+        for done, write in enumerate(steps):
             report(f"{recipe.name}: annotations", done, len(steps))
             write(annotations, recipe, scale, seed)
     path = root / MANIFEST
@@ -105,7 +115,7 @@ def write_split(
     _check(scale, size, seed, workers)
     targets = [target for target in _targets(folder, recipe_of(corpus), scale, seed) if target[1] == split]
     report = progress or (lambda done, total: None)
-    _write_films(corpus, targets, size=size, seed=seed, workers=workers, report=report)
+    _write_films(corpus, targets, size=size, seed=seed, sounds=SOUNDS, workers=workers, report=report)
     return [path for path, _, _ in targets]
 
 
@@ -120,8 +130,9 @@ def _check(scale: str, size: int, seed: int, workers: int | None) -> None:
         raise ConfigError(f"workers is {workers} and must be at least 1")
 
 
-def _check_settings(root: Path, settings: dict[str, Any]) -> None:
-    """Check that the folder holds this world or nothing: settings are written first, and another world is refused."""
+def _check_settings(root: Path, settings: dict[str, Any], corpora: Sequence[str]) -> int:
+    """Check that the folder holds this world or nothing: settings are written first, and another world is refused.
+    Return which sounds its films have: a folder that was begun before they had any keeps to that."""
     path = root / SETTINGS
     if root.is_file():
         raise ConfigError(f"{root} is a file; name a folder")
@@ -129,17 +140,24 @@ def _check_settings(root: Path, settings: dict[str, Any]) -> None:
         if root.is_dir() and any(root.iterdir()):
             raise ConfigError(f"{root} holds other things than a toy world; name a new or empty folder")
         formats.write_rows(path, settings)
-        return
+        return SOUNDS
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read ({error}); remove the folder and write it again") from error
+    if not (sounds := int(found.setdefault("sounds", 0))):
+        if "valor" in corpora:
+            raise ConfigError(
+                f"{root} was begun before films had sound, which valor is about; name a new folder for it"
+            )
+        settings = settings | {"sounds": sounds}
     for name, value in settings.items():
         if found.get(name) != value:
             raise ConfigError(
                 f"{root} holds a world with {name} {found.get(name)!r}, and {value!r} is requested; "
                 "name another folder, or request the same world again to complete it"
             )
+    return sounds
 
 
 def _targets(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> list[Target]:
@@ -154,7 +172,7 @@ def _targets(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> lis
 
 
 def _write_films(
-    corpus: str, targets: Sequence[Target], *, size: int, seed: int, workers: int, report: Progress
+    corpus: str, targets: Sequence[Target], *, size: int, seed: int, sounds: int, workers: int, report: Progress
 ) -> None:
     """Draw and write the films that do not exist yet, and report how many do."""
     missing = {path for path in {path for path, _, _ in targets} if not path.is_file()}
@@ -164,7 +182,7 @@ def _write_films(
     else:
         step = max(1, min(1 if corpus == "talking" else BATCH, len(wanted) // (4 * workers)))
         groups = [wanted[first : first + step] for first in range(0, len(wanted), step)]
-    jobs = [FilmJob(corpus=corpus, targets=tuple(group), size=size, seed=seed) for group in groups]
+    jobs = [FilmJob(corpus=corpus, targets=tuple(group), size=size, seed=seed, sounds=sounds) for group in groups]
 
     def killed(job: FilmJob) -> int:
         raise DataError(
@@ -187,7 +205,9 @@ def make(job: FilmJob) -> int:
         return len(job.targets)
     for path, split, index in job.targets:
         if not path.is_file():
-            write_film(path, film_at(job.corpus, split, index, seed=job.seed), size=job.size)
+            film = film_at(job.corpus, split, index, seed=job.seed)
+            track = soundtrack_at(job.corpus, split, index, seed=job.seed) if job.sounds else None
+            write_film(path, film, size=job.size, track=track)
     return len(job.targets)
 
 

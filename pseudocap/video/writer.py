@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import BinaryIO
 
@@ -16,6 +17,17 @@ import av
 import numpy as np
 
 from pseudocap.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoundTrack:
+    """Hold a sound to write: samples [N] float32 from -1 to 1, mono, and how to encode them."""
+
+    samples: np.ndarray
+    rate: int
+    codec: str = "aac"
+    bit_rate: int = 32_000
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_video(
@@ -29,8 +41,9 @@ def write_video(
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
     prepare: Callable[[av.VideoStream], None] | None = None,
+    sound: SoundTrack | None = None,
 ) -> None:
-    """Encode frames as the only stream of a file, which is complete when this returns.
+    """Encode frames, and a sound beside them, as a file which is complete when this returns.
 
     Args:
         target: a path, whose extension gives the container, or an open binary file
@@ -43,12 +56,14 @@ def write_video(
         options: of the encoder
         container_options: of the container
         prepare: sets whatever else the stream needs, once its size is known
+        sound: the second stream; none without it
     """
     name = target if isinstance(target, io.IOBase) else os.fspath(target)  # type: ignore[arg-type]
     with av.open(name, "w", format=container_format, options=dict(container_options or {})) as container:
         stream = container.add_stream(codec, rate=rate)
         assert isinstance(stream, av.VideoStream), f"{codec} encodes pictures"
         stream.pix_fmt, stream.options = pix_fmt, dict(options or {})
+        heard = None if sound is None else _SoundStream(container, sound)
         number = -1
         for number, given in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(given, format="rgb24") if isinstance(given, np.ndarray) else given
@@ -57,9 +72,37 @@ def write_video(
                 if prepare is not None:
                     prepare(stream)
             container.mux(stream.encode(frame))
+            if heard is not None:
+                heard.encode_until((number + 1) / rate)
         if number < 0:
             raise InputError("there is no frame to write: a video has at least one")
         container.mux(stream.encode())
+        if heard is not None:
+            heard.finish()
+
+
+class _SoundStream:
+    """Encode a sound as the frames beside it go on, so that both lie side by side in the file."""
+
+    def __init__(self, container: av.container.OutputContainer, sound: SoundTrack) -> None:
+        stream = container.add_stream(sound.codec, rate=sound.rate, options=dict(sound.options))
+        assert isinstance(stream, av.AudioStream), f"{sound.codec} encodes sound"
+        stream.layout, stream.bit_rate = "mono", sound.bit_rate
+        self._container, self._stream, self._sound, self._done = container, stream, sound, 0
+
+    def encode_until(self, seconds: float | Fraction) -> None:
+        """Encode the samples up to a time."""
+        end = min(len(self._sound.samples), round(seconds * self._sound.rate))
+        if end <= self._done:
+            return
+        frame = av.AudioFrame.from_ndarray(self._sound.samples[None, self._done : end], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = self._sound.rate, self._done
+        self._container.mux(self._stream.encode(frame))
+        self._done = end
+
+    def finish(self) -> None:
+        self.encode_until(Fraction(len(self._sound.samples), self._sound.rate))
+        self._container.mux(self._stream.encode())
 
 
 def encode_video(

@@ -36,7 +36,7 @@ def test_show_writes_a_contact_sheet_and_a_gif_and_tells_everything(
 ) -> None:
     assert main(["toyworld", "show", "7", "--out", str(tmp_path), "--size", "32"]) == 0
     printed = capsys.readouterr().out
-    for heading in ("scene:", "the plain truth:", "references:", "transcript:", "contact sheet:", "GIF:"):
+    for heading in ("scene:", "the plain truth:", "references:", "transcript:", "sounds:", "contact sheet:", "GIF:"):
         assert heading in printed
     (sheet,), (gif,) = tmp_path.glob("*.png"), tmp_path.glob("*.gif")
     assert Image.open(sheet).width > 6 * 32

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pseudocap.toyworld.corpora import captions_at, film_at, word_generator
 from pseudocap.toyworld.scenes import FPS, Action, Film, Shot, Thing, mirrored
 from pseudocap.toyworld.speech import still_caption
-from pseudocap.toyworld.truth import judge, shots_between
+from pseudocap.toyworld.truth import judge, judge_sounds, shots_between
 
 FILMS = range(40)
 
@@ -64,3 +64,26 @@ def test_of_a_still_people_are_right_about_things_and_wrong_about_every_second_w
         verdicts.append(judge(still_caption(film, int(rng.integers(film.frames)), rng), film.shots))
     assert sum(each.things_right for each in verdicts) >= 0.97 * len(verdicts)
     assert 0.05 < sum(bool(each.wrong_events or each.wrong_ways) for each in verdicts) / len(verdicts) < 0.4
+
+
+def test_the_verdict_names_the_sounds_that_are_not_heard() -> None:
+    text = "a red car pushes a blue ball with the sound of scraping and a wailing siren"
+    verdict = judge(text, (push(),), {"scraping", "bell"})
+    assert verdict.sounds == ("scraping", "a wailing siren")
+    assert verdict.wrong_sounds == ("a wailing siren",)
+    assert not verdict.correct
+    assert not verdict.sounds_right
+    assert judge(text, (push(),), {"scraping", "siren"}).correct
+    assert judge(text, (push(),)).correct, "nobody knows what is heard"
+
+
+def test_what_is_heard_is_no_claim_about_what_is_seen() -> None:
+    verdict = judge("a red car pushes a ball while a barking dog can be heard", (push(),), {"barking"})
+    assert verdict.correct
+    assert verdict.things == ("a red car", "a ball")
+
+
+def test_a_sound_that_the_world_does_not_have_is_wrong() -> None:
+    for text in ("a car with the sound of a red trumpet", "a car and a red trumpet can be heard"):
+        assert judge(text, (push(),), {"scraping"}).wrong_sounds == ("a red trumpet",)
+    assert judge_sounds("a red trumpet", {"scraping"}).wrong_sounds == ("a red trumpet",)

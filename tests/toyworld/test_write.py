@@ -13,10 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
 
+from pseudocap.data.corpora.audiocaps import read_audiocaps
 from pseudocap.data.corpora.howto100m import join_segments, read_howto100m, read_transcripts
 from pseudocap.data.corpora.msrvtt import VIDEOS as MSRVTT_VIDEOS
 from pseudocap.data.corpora.msrvtt import read_msrvtt
@@ -35,7 +37,7 @@ from pseudocap.toyworld.write import write_split, write_world
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
-QUICK = ["clips", "stills", "msrvtt", "msvd", "own"]
+QUICK = ["clips", "stills", "msrvtt", "msvd", "own", "valor"]
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +86,49 @@ def test_the_reader_of_your_own_captions_takes_it(world: Path) -> None:
     assert len(corpus) == CORPORA["own"].films["tiny"]["test"]
     assert all(VideoFolder(world / "own").find(row) for row in corpus.rows)
     assert not corpus.mismatches
+
+
+def test_the_readers_take_what_is_seen_and_heard_and_what_is_heard_alone(world: Path) -> None:
+    annotations, videos = world / "valor" / "annotations", VideoFolder(world / "valor" / "videos")
+    sizes = CORPORA["valor"].films["tiny"]
+    seen = read_own(annotations / "captions.jsonl")
+    assert {split: row["videos"] for split, row in seen.counts.items()} == sizes
+    assert all(len(row.captions) == 5 and videos.find(row) for row in seen.rows)
+    described = json.loads((annotations / "desc_test.json").read_text())
+    assert described == [
+        {"video_id": row.video.removesuffix(".mp4"), "desc": row.captions[0]} for row in seen.split("test").rows
+    ]
+    heard = read_audiocaps(annotations, allow_partial=True)
+    lines = (annotations / "sounds.jsonl").read_text().splitlines()
+    sounding = {row["video"]: bool(row["sounds"]) for row in map(json.loads, lines)}
+    assert {f"{row.video}.mp4" for row in heard.rows} == {video for video, sounds in sounding.items() if sounds}
+    assert all(videos.find(row) for row in heard.rows)
+    assert [len(row.captions) for row in heard.split("test").rows] == [5] * len(heard.split("test"))
+
+
+def test_the_tracks_of_films_are_those_that_are_described(world: Path) -> None:
+    rows = [json.loads(line) for line in (world / "own" / "sounds.jsonl").read_text().splitlines()]
+    for row in rows:
+        with av.open(str(world / "own" / "videos" / row["video"])) as container:
+            assert bool(container.streams.audio) is not row["silent"]
+    assert all(sound["start"] < sound["end"] for row in rows for sound in row["sounds"])
+
+
+def test_a_world_that_was_begun_before_films_had_sound_goes_on_without(world: Path, tmp_path: Path) -> None:
+    write_world(tmp_path, corpora=["own"], size=SIZE, workers=1)
+    settings = tmp_path / "toyworld.settings.json"
+    settings.write_text(json.dumps({k: v for k, v in json.loads(settings.read_text()).items() if k != "sounds"}))
+    for path in tmp_path.rglob("*.mp4"):
+        path.unlink()
+    (tmp_path / "own" / "sounds.jsonl").unlink()
+    manifest = write_world(tmp_path, corpora=["own"], size=SIZE, workers=1)
+    assert manifest["sounds"] == 0
+    assert manifest["corpora"]["own"]["sha256"].keys() == {"captions.jsonl", "scenes.jsonl"}
+    for path in tmp_path.rglob("*.mp4"):
+        with av.open(str(path)) as container:
+            assert not container.streams.audio
+    with pytest.raises(ConfigError, match="begun before films had sound, which valor is about"):
+        write_world(tmp_path, corpora=["valor"], size=SIZE, workers=1)
 
 
 def test_the_tars_of_stills_are_whole_and_agree_with_their_parquet(world: Path) -> None:
@@ -151,7 +196,7 @@ def test_no_corpus_split_or_stream_shares_a_seed_with_another() -> None:
         for seed in (0, 1)
         for split in SPLITS
         for index in range(20)
-        for stream in (0, 1)
+        for stream in range(4)
     ]
     assert len(set(seeds)) == len(seeds)
     drawn = {tuple(np.random.default_rng(seed).integers(2**63, size=2)) for seed in seeds}

@@ -13,7 +13,7 @@ import pytest
 from helpers.films import drawn, full_decode, number_of
 
 from pseudocap.errors import InputError
-from pseudocap.video.writer import encode_video, even, write_video
+from pseudocap.video.writer import SoundTrack, encode_video, even, write_video
 
 
 def pictures(count: int) -> Iterator[np.ndarray]:
@@ -55,6 +55,23 @@ def test_frames_may_bring_their_own_times_and_a_stream_its_own_settings(tmp_path
     assert [time for time, _ in film] == pytest.approx([0, 0.3, 0.4, 1.1])
     with av.open(str(tmp_path / "a.mp4")) as container:
         assert [packet.is_keyframe for packet in container.demux(video=0) if packet.size].count(True) == 2
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "aac"), ("a.mov", "alac")])
+def test_a_sound_is_written_beside_the_frames_and_between_them(tmp_path: Path, name: str, codec: str) -> None:
+    tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(24_000, dtype=np.float32) / 8000)
+    for path in (tmp_path / name, tmp_path / f"again-{name}"):
+        sound = SoundTrack(samples=tone, rate=8000, codec=codec)
+        write_video(path, pictures(15), rate=5, options={"x264-params": "mbtree=0"}, sound=sound)
+    assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes()
+    with av.open(str(tmp_path / name)) as container:
+        order = [packet.stream.type for packet in container.demux() if packet.size]
+        assert order.count("video") == 15
+        assert "audio" in order[:5]
+        assert "video" in order[-10:]
+    with av.open(str(tmp_path / name)) as container:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)]).astype(np.float32)
+    assert np.corrcoef(heard[: len(tone)], tone)[0, 1] > 0.99
 
 
 def test_odd_sides_are_cut_even() -> None:
