@@ -17,6 +17,7 @@ from pseudocap.data.corpora.msrvtt import CAPTIONS_EACH
 from pseudocap.data.corpora.msrvtt import VIDEOS as MSRVTT_VIDEOS
 from pseudocap.data.corpora.msvd import CAPTIONS as MSVD_CAPTIONS
 from pseudocap.data.corpora.msvd import VIDEOS as MSVD_VIDEOS
+from pseudocap.data.corpora.valor import VIDEOS as VALOR_VIDEOS
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.toyworld.casting import Style, draw_film, draw_shot
 from pseudocap.toyworld.grammar import references
@@ -106,7 +107,7 @@ CORPORA: dict[str, CorpusRecipe] = {
             number=7,
             about="ten-second films whose captions say what is heard too, in VALOR's and AudioCaps' files",
             style=Style(frames=(80, 80), second_action=0.4),
-            films={"tiny": _thirds(6, 2, 4), "small": _thirds(2400, 100, 600), "full": _thirds(25_000, 3500, 3500)},
+            films={"tiny": _thirds(6, 2, 4), "small": _thirds(2400, 100, 600), "full": dict(VALOR_VIDEOS)},
         ),
     )
 }

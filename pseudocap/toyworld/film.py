@@ -12,7 +12,7 @@ from pseudocap.toyworld.render import render_film
 from pseudocap.toyworld.scenes import FPS, Film
 from pseudocap.toyworld.sounds import Soundtrack, sound_of
 from pseudocap.toyworld.synthesis import RATE
-from pseudocap.video.writer import SoundTrack, write_video
+from pseudocap.video.writer import AudioTrack, write_video
 
 # One thread: as many films as there are cores are written at the same time, and the bytes repeat.
 OPTIONS = {"preset": "veryfast", "crf": "20", "threads": "1", "tune": "zerolatency"}
@@ -30,7 +30,7 @@ def write_film(path: Path, film: Film, *, size: int, track: Soundtrack | None = 
 def encode(path: Path, frames: Iterable[np.ndarray], samples: np.ndarray | None = None) -> None:
     """Encode [size, size, RGB] frames as H.264, with a key frame every two seconds, and samples as AAC."""
     sound = (
-        None if samples is None else SoundTrack(samples=samples, rate=RATE, bit_rate=BIT_RATE, options=SOUND_OPTIONS)
+        None if samples is None else AudioTrack(samples=samples, rate=RATE, bit_rate=BIT_RATE, options=SOUND_OPTIONS)
     )
     options = {**OPTIONS, "g": str(2 * FPS)}
     write_video(path, frames, rate=FPS, container_format="mp4", options=options, sound=sound)

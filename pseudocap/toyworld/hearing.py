@@ -7,7 +7,7 @@ import numpy as np
 from pseudocap.toyworld import lexicon
 from pseudocap.toyworld.grammar import Choice, Manner, caption
 from pseudocap.toyworld.scenes import Film
-from pseudocap.toyworld.sounds import Noise, Soundtrack
+from pseudocap.toyworld.sounds import SoundEvent, Soundtrack
 
 LISTENERS = Manner(part=0.02, both=0.4, location=0.15, bystander=0.04, camera=0.08, speed=0.03)  # who listen, too
 MENTIONED = 0.9  # the share of captions that say what is heard, where anything is
@@ -41,7 +41,7 @@ def _sounds_alone(track: Soundtrack, choice: Choice) -> str:
     return choice.of(lexicon.AFTER if after else lexicon.AT_ONCE).format(*words)
 
 
-def _noticed(track: Soundtrack, choice: Choice) -> list[Noise]:
+def _noticed(track: Soundtrack, choice: Choice) -> list[SoundEvent]:
     """Choose one sound or two, the louder the more often, in the order in which they begin."""
     left = {noise.name: noise for noise in reversed(track.noises)}  # each once, as it begins
     chosen = []

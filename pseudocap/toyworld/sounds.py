@@ -46,7 +46,7 @@ PARTS = {"stop": (0.0, 0.5), "start": (0.5, 1.0)}  # of the event, when the thin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Noise:
+class SoundEvent:
     """Describe one sound: `start` and `end` in ticks of the film, `thing` an index in its shot, None off screen.
 
     `loudness` is 0 to 1 at its start, `final` at its end.
@@ -66,7 +66,7 @@ class Noise:
 class Soundtrack:
     """Hold the sounds of a film, in the order in which they begin; a `silent` film has no track at all."""
 
-    noises: tuple[Noise, ...] = ()
+    noises: tuple[SoundEvent, ...] = ()
     silent: bool = False
     ticks: int
     seed: int
@@ -82,7 +82,7 @@ def draw_soundtrack(film: Film, rng: Rng) -> Soundtrack:
     ticks, seed = film.frames * TICKS, int(rng.integers(2**31))
     if rng.random() < SILENT:
         return Soundtrack(silent=True, ticks=ticks, seed=seed)
-    noises: list[Noise] = []
+    noises: list[SoundEvent] = []
     first = 0
     for shot in film.shots:
         if shot.background != AIRLESS:
@@ -99,7 +99,7 @@ def sound_of_event(shot: Shot, event: Event) -> str:
     return BY_EVENT.get(event.name) or BY_KIND.get(kind) or BY_MOTION[KINDS[kind].goes]
 
 
-def _of_shot(shot: Shot, first: int, rng: Rng) -> Iterator[Noise]:
+def _of_shot(shot: Shot, first: int, rng: Rng) -> Iterator[SoundEvent]:
     happening = events(shot)
     for event in happening:
         begin, end = (
@@ -131,7 +131,7 @@ def _loudness(shot: Shot, index: int) -> float:
     return float(np.clip(2 * shot.things[index].height, 0.3, 0.9))
 
 
-def _somewhere(name: str, shot: Shot, first: int, loudness: float, rng: Rng, *, thing: int | None = None) -> Noise:
+def _somewhere(name: str, shot: Shot, first: int, loudness: float, rng: Rng, *, thing: int | None = None) -> SoundEvent:
     length = int(shot.ticks * rng.uniform(0.25, 0.5))
     start = first + int(rng.integers(0, shot.ticks - length + 1))
     return _noise(name, start, start + length, loudness, rng, thing=thing)
@@ -139,8 +139,8 @@ def _somewhere(name: str, shot: Shot, first: int, loudness: float, rng: Rng, *, 
 
 def _noise(
     name: str, start: int, end: int, loudness: float, rng: Rng, *, final: float | None = None, thing: int | None = None
-) -> Noise:
-    return Noise(
+) -> SoundEvent:
+    return SoundEvent(
         name=name,
         start=start,
         end=end,

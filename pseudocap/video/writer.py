@@ -20,7 +20,7 @@ from pseudocap.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SoundTrack:
+class AudioTrack:
     """Hold a sound to write: samples [N] float32 from -1 to 1, mono, and how to encode them."""
 
     samples: np.ndarray
@@ -41,7 +41,7 @@ def write_video(
     options: Mapping[str, str] | None = None,
     container_options: Mapping[str, str] | None = None,
     prepare: Callable[[av.VideoStream], None] | None = None,
-    sound: SoundTrack | None = None,
+    sound: AudioTrack | None = None,
 ) -> None:
     """Encode frames, and a sound beside them, as a file which is complete when this returns.
 
@@ -84,7 +84,7 @@ def write_video(
 class _SoundStream:
     """Encode a sound as the frames beside it go on, so that both lie side by side in the file."""
 
-    def __init__(self, container: av.container.OutputContainer, sound: SoundTrack) -> None:
+    def __init__(self, container: av.container.OutputContainer, sound: AudioTrack) -> None:
         stream = container.add_stream(sound.codec, rate=sound.rate, options=dict(sound.options))
         assert isinstance(stream, av.AudioStream), f"{sound.codec} encodes sound"
         stream.layout, stream.bit_rate = "mono", sound.bit_rate

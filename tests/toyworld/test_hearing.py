@@ -6,7 +6,7 @@ import numpy as np
 
 from pseudocap.toyworld.corpora import captions_at, film_at, sound_captions_at, soundtrack_at
 from pseudocap.toyworld.hearing import sound_references
-from pseudocap.toyworld.sounds import Noise, Soundtrack
+from pseudocap.toyworld.sounds import SoundEvent, Soundtrack
 from pseudocap.toyworld.truth import judge, judge_sounds
 
 FILMS = range(120)
@@ -45,8 +45,8 @@ def test_captions_of_sounds_alone_are_true_and_none_where_nothing_is_heard() -> 
 
 
 def test_two_sounds_are_named_in_their_order() -> None:
-    bell = Noise(name="bell", start=0, end=100, loudness=0.5, final=0.5, pitch=1.0, seed=0)
-    rain = Noise(name="rain", start=200, end=300, loudness=0.5, final=0.5, pitch=1.0, seed=0)
+    bell = SoundEvent(name="bell", start=0, end=100, loudness=0.5, final=0.5, pitch=1.0, seed=0)
+    rain = SoundEvent(name="rain", start=200, end=300, loudness=0.5, final=0.5, pitch=1.0, seed=0)
     texts = sound_references(Soundtrack(noises=(bell, rain), ticks=400, seed=0), 60, np.random.default_rng(0))
     both = [text for text in texts if "bell" in text and "rain" in text]
     assert len(both) > 10

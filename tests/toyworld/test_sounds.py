@@ -21,7 +21,7 @@ from pseudocap.toyworld.sounds import (
     BY_EVENT,
     UNSEEN,
     VOICES,
-    Noise,
+    SoundEvent,
     Soundtrack,
     draw_soundtrack,
     sound_of,
@@ -33,14 +33,14 @@ SECOND = FPS * TICKS
 FILMS = range(300)
 
 
-def noise(name: str, **fields: object) -> Noise:
-    return Noise(
+def noise(name: str, **fields: object) -> SoundEvent:
+    return SoundEvent(
         **{"name": name, "start": SECOND, "end": 3 * SECOND, "loudness": 0.5, "final": 0.5, "pitch": 1.0, "seed": 1}
         | fields
     )
 
 
-def mixed(*noises: Noise) -> np.ndarray:
+def mixed(*noises: SoundEvent) -> np.ndarray:
     samples = sound_of(Soundtrack(noises=noises, ticks=4 * SECOND, seed=0))
     assert samples is not None
     return samples

@@ -26,6 +26,8 @@ from pseudocap.data.corpora.msvd import CAPTIONS as MSVD_CAPTIONS
 from pseudocap.data.corpora.msvd import VIDEOS as MSVD_VIDEOS
 from pseudocap.data.corpora.msvd import read_msvd
 from pseudocap.data.corpora.own import read_own
+from pseudocap.data.corpora.valor import VIDEOS as VALOR_VIDEOS
+from pseudocap.data.corpora.valor import read_valor_32k
 from pseudocap.data.tars.samples import read_shard, summarise_shard
 from pseudocap.data.verify import fault_of
 from pseudocap.data.videos import VideoFolder
@@ -94,10 +96,12 @@ def test_the_readers_take_what_is_seen_and_heard_and_what_is_heard_alone(world: 
     seen = read_own(annotations / "captions.jsonl")
     assert {split: row["videos"] for split, row in seen.counts.items()} == sizes
     assert all(len(row.captions) == 5 and videos.find(row) for row in seen.rows)
-    described = json.loads((annotations / "desc_test.json").read_text())
-    assert described == [
-        {"video_id": row.video.removesuffix(".mp4"), "desc": row.captions[0]} for row in seen.split("test").rows
+    described = read_valor_32k(annotations, allow_partial=True)
+    assert [(row.video, row.captions[0], row.split) for row in seen.rows] == [
+        (f"{row.video}.mp4", *row.captions, row.split) for row in described.rows
     ]
+    assert all(videos.find(row) for row in described.rows)
+    assert {split: row["videos"] for split, row in described.counts.items()} == sizes
     heard = read_audiocaps(annotations, allow_partial=True)
     lines = (annotations / "sounds.jsonl").read_text().splitlines()
     sounding = {row["video"]: bool(row["sounds"]) for row in map(json.loads, lines)}
@@ -176,6 +180,7 @@ def test_every_film_has_its_exact_scene_beside_it(world: Path) -> None:
 def test_a_whole_corpus_has_the_numbers_that_the_real_one_fixes() -> None:
     assert CORPORA["msrvtt"].films["full"] == MSRVTT_VIDEOS
     assert CORPORA["msvd"].films["full"] == MSVD_VIDEOS
+    assert CORPORA["valor"].films["full"] == VALOR_VIDEOS
     for split, total in MSVD_CAPTIONS.items():
         counts = [caption_count("msvd", split, index) for index in range(MSVD_VIDEOS[split])]
         assert sum(counts) == total

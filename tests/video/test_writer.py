@@ -13,7 +13,7 @@ import pytest
 from helpers.films import drawn, full_decode, number_of
 
 from pseudocap.errors import InputError
-from pseudocap.video.writer import SoundTrack, encode_video, even, write_video
+from pseudocap.video.writer import AudioTrack, encode_video, even, write_video
 
 
 def pictures(count: int) -> Iterator[np.ndarray]:
@@ -61,7 +61,7 @@ def test_frames_may_bring_their_own_times_and_a_stream_its_own_settings(tmp_path
 def test_a_sound_is_written_beside_the_frames_and_between_them(tmp_path: Path, name: str, codec: str) -> None:
     tone = 0.5 * np.sin(2 * np.pi * 440 * np.arange(24_000, dtype=np.float32) / 8000)
     for path in (tmp_path / name, tmp_path / f"again-{name}"):
-        sound = SoundTrack(samples=tone, rate=8000, codec=codec)
+        sound = AudioTrack(samples=tone, rate=8000, codec=codec)
         write_video(path, pictures(15), rate=5, options={"x264-params": "mbtree=0"}, sound=sound)
     assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes()
     with av.open(str(tmp_path / name)) as container:
