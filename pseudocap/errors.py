@@ -46,6 +46,10 @@ class DecodeError(PseudocapError):
         return f"{self.path}{'' if self.time is None else f', at {self.time:.3f} s'}: {self.problem}"
 
 
+class NoSoundError(DecodeError):
+    """Report a file without a sound track."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `" (did you mean 'x'?)"` for a near miss, else nothing: the tail of a message about an unknown name."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pseudocap.errors import ConfigError
 from pseudocap.memory import VideoMemory as VideoMemory  # where it was up to version 0.1
@@ -79,6 +79,53 @@ class Preprocess:
             object.__setattr__(self, name, values)
         if min(self.std) <= 0:
             raise ConfigError(f"preprocess.std divides the pixels, so it must be above 0, not {self.std!r}")
+
+
+SoundFeatures = Literal["kaldi", "whisper", "waveform"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoundPreprocess:
+    """Describe the sound that an audio encoder takes: windows of `frames` frames with `bins` values each.
+
+    `features` are Kaldi's log-mel (AST, VALOR, VideoCC), Whisper's, or the waveform itself, whose frames are samples.
+    `window` and `hop` count samples at `rate`. Values become (value - mean) / (2 std), as AudioSet's recipe has it; a
+    waveform without `mean` is standardised by its own. Whisper's have a normalisation of their own. `moments` is how many
+    vectors a second the encoder pools to.
+    """
+
+    features: SoundFeatures = "kaldi"
+    rate: int = 16000
+    bins: int = 128
+    frames: int = 1024
+    window: int = 400
+    hop: int = 160
+    window_function: Literal["hann", "hamming"] = "hann"
+    mean: float | None = -4.2677393
+    std: float = 4.5689974
+    moments: float = 4.0
+
+    def __post_init__(self) -> None:
+        for name in ("rate", "bins", "frames", "window", "hop"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"sound_preprocess.{name} must be a whole number above 0, not {value!r}")
+        for name, known in (("features", get_args(SoundFeatures)), ("window_function", ("hann", "hamming"))):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"sound_preprocess.{name} must be one of {known}, not {getattr(self, name)!r}")
+        for name in ("std", "moments"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+                raise ConfigError(f"sound_preprocess.{name} must be a number above 0, not {value!r}")
+        if self.mean is None and self.features == "kaldi":
+            raise ConfigError("sound_preprocess.mean is needed for log-mel features; only a waveform has its own")
+        if not (self.mean is None or (isinstance(self.mean, int | float) and math.isfinite(self.mean))):
+            raise ConfigError(f"sound_preprocess.mean must be a number, not {self.mean!r}")
+
+    @property
+    def seconds(self) -> float:
+        """Return how long a window is."""
+        return self.frames * self.hop / self.rate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

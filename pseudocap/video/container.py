@@ -5,7 +5,6 @@ Every failure of FFmpeg becomes a DecodeError here that names the file.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +14,7 @@ from av.packet import Packet
 from av.stream import Disposition
 
 from pseudocap.errors import DecodeError
+from pseudocap.files.media import open_media
 
 # Packets of these carry presentation times and reliable key frame marks, so that one may jump among them. Not
 # so AVI (no presentation times), GIF (every frame paints over the last) and bare streams: they are read from
@@ -52,19 +52,13 @@ class OpenVideo:
     def open(self) -> None:
         """Open the file, or open it again at its beginning: the one jump that every format can make."""
         self.close()
+        self._container = open_media(self.path)
         try:
-            # Only local files: a playlist in disguise must not make us fetch what it names.
-            self._container = av.open(
-                f"file:{self.path}", options={"protocol_whitelist": "file"}, metadata_errors="replace"
-            )
             self.stream = self._video_stream()
             self.time_base = Fraction(self.stream.time_base)
             # Slices, not frames: frame threads delay one picture each, which every jump would discard.
             self.stream.codec_context.thread_type = "SLICE"
             self.stream.codec_context.thread_count = self.threads
-        except (av.FFmpegError, OSError) as error:
-            self.close()
-            raise DecodeError(self.path, _opening_problem(self.path, error)) from error
         except DecodeError:
             self.close()
             raise
@@ -205,18 +199,3 @@ class OpenVideo:
         return (packet.duration or 0) * packet.time_base or (
             self.interval if packet.stream is self.stream else Fraction(0)
         )
-
-
-def _opening_problem(path: str, error: Exception) -> str:
-    if not os.path.exists(path):  # noqa: PTH110 - a Path cannot hold every name that a file can have
-        return "there is no such file"
-    if os.path.isdir(path):  # noqa: PTH112
-        return "this is a folder, not a video file"
-    if os.path.getsize(path) == 0:  # noqa: PTH202
-        return "the file is empty (0 bytes)"
-    return f"FFmpeg cannot open it as a video or a picture: {reason(error)}"
-
-
-def reason(error: Exception) -> str:
-    """Return what FFmpeg says is wrong, without its number and the name of its function."""
-    return str(getattr(error, "strerror", None) or error)

@@ -15,7 +15,8 @@ import av
 from av.packet import Packet
 
 from pseudocap.errors import DecodeError
-from pseudocap.video.container import OpenVideo, reason
+from pseudocap.files.media import reason
+from pseudocap.video.container import OpenVideo
 
 
 class Run:

@@ -1,7 +1,7 @@
-"""Define every frozen encoder of video: frames in, a memory out, and the identity of its weights.
+"""Define every frozen encoder: frames in (audio.py: sound), a memory out, and the identity of its weights.
 
-Families subclass `Encoder` and give the features of every patch of every frame; checking frames, pooling and identity
-are here. Loading by any name: load.py.
+Families of sight subclass `Encoder` and give the features of every patch of every frame; checking frames, pooling and
+identity are here. Loading by any name: load.py.
 
 Legend of the shape suffixes: B clips, T frames, S patches of a frame, E width, H and W pixels.
 """
@@ -24,12 +24,11 @@ from pseudocap.model.weights import fingerprint, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 
 
-class Encoder(nn.Module):
-    """Encode frames [B,T,3,H,W] as the features of their patches [B,T,S,E], and as a pooled Memory."""
+class FrozenNetwork(nn.Module):
+    """Load a frozen encoder of one modality, and know the identity of its weights."""
 
     kind: str  # the family's name in load.py
-    axes: tuple[str, ...] = SIGHT
-    size_multiple: int = 1  # what both sides of a frame must be a multiple of
+    axes: tuple[str, ...]  # of the memories that it gives
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,13 +52,6 @@ class Encoder(nn.Module):
         encoder.origin = Backbone(source=str(source), revision=revision, fingerprint=identity)
         return encoder.to(dtype).requires_grad_(False).eval()
 
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write config.json and model.safetensors in our format, in the type that the weights have now."""
-        tensors, document = self.state_dict(), self.document()
-        write_checkpoint(
-            Path(path), weights="model.safetensors", tensors=tensors, config="config.json", document=document
-        )
-
     # What a family provides
 
     @classmethod
@@ -67,21 +59,8 @@ class Encoder(nn.Module):
         """Read an encoder, by its config.json, and return it with the identity of its weights as stored."""
         raise NotImplementedError
 
-    def document(self) -> dict[str, Any]:
-        """Return what config.json holds in our format."""
-        raise NotImplementedError
-
-    @property
-    def preprocess(self) -> Preprocess:
-        """Return the frames that the encoder expects, unless a captioner sets others."""
-        raise NotImplementedError
-
     def width(self, axis: str) -> int:
         """Return how wide the vectors of a memory's axis are."""
-        raise NotImplementedError
-
-    def grid(self, height: int, width: int) -> tuple[int, int]:
-        """Return the rows and columns of patches that a frame of this size becomes."""
         raise NotImplementedError
 
     @property
@@ -108,6 +87,41 @@ class Encoder(nn.Module):
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
+    def pack(self, precision: str) -> None:
+        """Hold the linear layers in fewer bits, to caption with."""
+        pack_linears(self, ENCODER[precision])
+
+
+class Encoder(FrozenNetwork):
+    """Encode frames [B,T,3,H,W] as the features of their patches [B,T,S,E], and as a pooled Memory."""
+
+    axes: tuple[str, ...] = SIGHT
+    size_multiple: int = 1  # what both sides of a frame must be a multiple of
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write config.json and model.safetensors in our format, in the type that the weights have now."""
+        tensors, document = self.state_dict(), self.document()
+        write_checkpoint(
+            Path(path), weights="model.safetensors", tensors=tensors, config="config.json", document=document
+        )
+
+    # What a family provides
+
+    def document(self) -> dict[str, Any]:
+        """Return what config.json holds in our format."""
+        raise NotImplementedError
+
+    @property
+    def preprocess(self) -> Preprocess:
+        """Return the frames that the encoder expects, unless a captioner sets others."""
+        raise NotImplementedError
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Return the rows and columns of patches that a frame of this size becomes."""
+        raise NotImplementedError
+
+    # What all families share
+
     def encode(
         self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None, *, patches: bool = False
     ) -> Memory:
@@ -122,10 +136,6 @@ class Encoder(nn.Module):
     def time_signal(self, features_BTSE: torch.Tensor, frame_mask_BT: torch.Tensor | None) -> torch.Tensor | None:
         """Return what is added to the vectors of each frame so that their order shows; None where features know it."""
         return None
-
-    def pack(self, precision: str) -> None:
-        """Hold the linear layers in fewer bits, to caption with."""
-        pack_linears(self, ENCODER[precision])
 
     def check_size(self, size: int) -> None:
         """Raise ConfigError where square frames of this size cannot be encoded."""

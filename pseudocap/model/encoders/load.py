@@ -12,6 +12,8 @@ import torch
 
 from pseudocap.errors import CheckpointError, ConfigError, nearest
 from pseudocap.files.sources import find_file, is_directory, read_json
+from pseudocap.model.encoders.audio import AudioEncoder, axes_of
+from pseudocap.model.encoders.audio_models import AST, WHISPER
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.encoders.frames import FramesEncoder
 from pseudocap.model.encoders.pixels import MODEL_TYPE as PIXELS
@@ -48,17 +50,53 @@ def load_encoder(
     return encoder
 
 
+def load_audio_encoder(
+    source: str | Path,
+    *,
+    kind: str | None = None,
+    revision: str | None = None,
+    local_files_only: bool = False,
+    token: str | bool | None = None,
+    dtype: torch.dtype = torch.float32,
+    moments: float | None = None,
+    pitch: bool | None = None,
+) -> AudioEncoder:
+    """Load a frozen encoder of sound: an AST, Whisper's encoder or a model of the waveform, in transformers' format.
+
+    `moments` is how many vectors a second the axis `sound` has, `pitch` adds the axis `pitch`; without them it is as the
+    checkpoint's config.json says under "pseudocap", else 4 and no pitch.
+    """
+    if kind not in (None, AudioEncoder.kind):
+        raise ConfigError(f"kind of an encoder of sound must be {AudioEncoder.kind!r} or None, not {kind!r}")
+    access: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only, "token": token}
+    refuse_captioner(source, read_json(find_file(source, "config.json", **access)))
+    encoder = AudioEncoder.from_pretrained(source, **access, dtype=dtype)
+    if moments is not None:
+        encoder.set_preprocess(replace(encoder.preprocess, moments=moments))
+    if pitch is not None:
+        encoder.axes = axes_of(pitch=pitch)
+    return encoder
+
+
 def _family_of(source: str | Path, access: Mapping[str, Any]) -> str:
     try:
         path = find_file(source, "config.json", **access)
     except CheckpointError as error:
         raise CheckpointError(f"{error}{_offer(str(source))}") from error
-    model_type = read_json(path).get("model_type")
-    if model_type == "pseudocap":
-        raise CheckpointError(f"{source} is a captioner, not an encoder: name the encoder that its config.json names")
+    document = read_json(path)
+    refuse_captioner(source, document)
+    model_type = document.get("model_type")
+    if model_type in (AST, WHISPER):
+        raise CheckpointError(f"{source} is a {model_type!r}, which hears and does not see: it is an audio encoder")
     if model_type == PIXELS:
         return PixelsEncoder.kind
     return TimeSformer.kind if model_type in TIMESFORMERS else FramesEncoder.kind
+
+
+def refuse_captioner(source: str | Path, document: Mapping[str, Any]) -> None:
+    """Raise CheckpointError where a captioner is named instead of its encoder."""
+    if document.get("model_type") == "pseudocap":
+        raise CheckpointError(f"{source} is a captioner, not an encoder: name the encoder that its config.json names")
 
 
 def _offer(source: str) -> str:

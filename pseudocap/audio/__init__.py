@@ -1,0 +1,1 @@
+"""Read the sound of video files, and compute its spectrograms."""
