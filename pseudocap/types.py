@@ -90,8 +90,8 @@ class SoundPreprocess:
 
     `features` are Kaldi's log-mel (AST, VALOR, VideoCC), Whisper's, or the waveform itself, whose frames are samples.
     `window` and `hop` count samples at `rate`. Values become (value - mean) / (2 std), as AudioSet's recipe has it; a
-    waveform without `mean` is standardised by its own. Whisper's have a normalisation of their own. `moments` is how many
-    vectors a second the encoder pools to.
+    waveform without `mean` is standardised by its own. Whisper's have a normalisation of their own. `moments` is how
+    many vectors a second the encoder pools to.
     """
 
     features: SoundFeatures = "kaldi"

@@ -2,9 +2,9 @@
 
 A clip's sound comes as windows of the length that the model takes (`audio.spectrogram.sound_windows`). Of each window's
 grid over pitch and time `sound` is the maximum over pitch, and neighbours in time are pooled by the maximum to
-`preprocess.moments` a second; `pitch`, where it is asked for, is the maximum over the time of all windows. What lies after the end
-of the sound is masked. Each window is encoded by itself, so a sinusoid of its number is added to the vectors of all but
-the first.
+`preprocess.moments` a second; `pitch`, where it is asked for, is the maximum over the time of all windows. What lies
+after the end of the sound is masked. Each window is encoded by itself, so a sinusoid of its number is added to the
+vectors of all but the first.
 
 Legend of the shape suffixes: B clips, W windows, F frames of a window, M values of a frame, N windows that are real, P
 pitch, T time, K moments of a window, E width.
@@ -92,9 +92,7 @@ class AudioEncoder(FrozenNetwork):
             return self._silent(len(real_BW), windows_BWFM.device)
         lengths_N = lengths_BW.to(windows_BWFM.device)[real_BW]
         with torch.no_grad():
-            batches = zip(
-                windows_BWFM[real_BW].split(WINDOWS_AT_ONCE), lengths_N.split(WINDOWS_AT_ONCE), strict=True
-            )
+            batches = zip(windows_BWFM[real_BW].split(WINDOWS_AT_ONCE), lengths_N.split(WINDOWS_AT_ONCE), strict=True)
             pooled = [self._pool(self(windows), lengths) for windows, lengths in batches]
             sound_NKE, mask_NK, pitch_NPE = (torch.cat(parts) for parts in zip(*pooled, strict=True))
             numbers_N = real_BW.nonzero()[:, 1]
@@ -159,7 +157,10 @@ class AudioEncoder(FrozenNetwork):
     def save_pretrained(self, path: str | Path, *, int8: bool = False) -> None:
         """Write the network in transformers' format with how it is prepared and pooled; in 8 bits for `load` alone."""
         model_config = self._config
-        document = {**model_config.to_dict(), SETTINGS: {"moments": self.preprocess.moments, "pitch": "pitch" in self.axes}}
+        document = {
+            **model_config.to_dict(),
+            SETTINGS: {"moments": self.preprocess.moments, "pitch": "pitch" in self.axes},
+        }
         prefix = WHISPER_PREFIX if model_config.model_type == WHISPER else ""
         tensors = {prefix + name: tensor for name, tensor in self.network.state_dict().items()}
         write_checkpoint(

@@ -63,8 +63,8 @@ def load_audio_encoder(
 ) -> AudioEncoder:
     """Load a frozen encoder of sound: an AST, Whisper's encoder or a model of the waveform, in transformers' format.
 
-    `moments` is how many vectors a second the axis `sound` has, `pitch` adds the axis `pitch`; without them it is as the
-    checkpoint's config.json says under "pseudocap", else 4 and no pitch.
+    `moments` is how many vectors a second the axis `sound` has, `pitch` adds the axis `pitch`; both default to what the
+    checkpoint's config.json says under "pseudocap", or to 4 and no pitch.
     """
     if kind not in (None, AudioEncoder.kind):
         raise ConfigError(f"kind of an encoder of sound must be {AudioEncoder.kind!r} or None, not {kind!r}")

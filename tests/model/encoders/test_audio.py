@@ -182,7 +182,7 @@ def test_what_does_not_hear_is_refused(models: dict[str, tuple[Path, Any]], tmp_
     [
         ("preprocessor_config.json", None, "how its sound is prepared is in that file"),
         ("preprocessor_config.json", {"max_length": 64}, "not those of config.json"),
-        ("preprocessor_config.json", {"std": 0}, "std divides the values"),
+        ("preprocessor_config.json", {"std": 0}, "std must be a number above 0"),
         ("config.json", {"num_hidden_layers": 3}, "missing keys"),
         ("config.json", {"hidden_size": 32}, "could not be loaded|mismatched keys"),
         ("config.json", {"pseudocap": {"moment": 3}}, "pseudocap is wrong"),
