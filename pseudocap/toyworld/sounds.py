@@ -5,7 +5,7 @@ A soundtrack is drawn from a generator of its own, so films and words have none 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -152,15 +152,24 @@ def _noise(
     )
 
 
-def sound_of(track: Soundtrack) -> np.ndarray | None:
-    """Mix a soundtrack, float32 [samples] at RATE, as long as its film; None of a silent one."""
-    if track.silent:
-        return None
+def waves_of(track: Soundtrack) -> Iterator[tuple[SoundEvent, int, np.ndarray]]:
+    """Yield each sound of a track, the sample at which it begins, and its samples as loud as it is."""
+    for event in track.noises:
+        start, end = (tick * RATE // (FPS * TICKS) for tick in (event.start, event.end))
+        length = max(end - start, 1)
+        wave = waveform(event.name, length, event.pitch, event.seed)
+        yield event, start, wave * np.linspace(event.loudness, event.final, length, dtype=np.float32)
+
+
+def mix(track: Soundtrack, waves: Iterable[tuple[SoundEvent, int, np.ndarray]]) -> np.ndarray:
+    """Add the sounds of a track, float32 [samples] at RATE, as long as its film, over a microphone's hiss."""
     count = track.ticks * RATE // (FPS * TICKS)
     mixed = hiss(count, np.random.default_rng(track.seed)) * np.float32(HISS)
-    for noise in track.noises:
-        start, end = (tick * RATE // (FPS * TICKS) for tick in (noise.start, noise.end))
-        length = max(end - start, 1)
-        wave = waveform(noise.name, length, noise.pitch, noise.seed)
-        mixed[start:end] += wave * np.linspace(noise.loudness, noise.final, length, dtype=np.float32)
+    for _, start, wave in waves:
+        mixed[start : start + len(wave)] += wave[: count - start]
     return np.tanh(mixed)
+
+
+def sound_of(track: Soundtrack) -> np.ndarray | None:
+    """Return what is heard in a film, float32 [samples] at RATE; None of a silent one."""
+    return None if track.silent else mix(track, waves_of(track))

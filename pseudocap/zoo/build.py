@@ -1,7 +1,7 @@
 """Build the shipped zoo from nothing (`pseudocap zoo build`), every stage with fixed seeds.
 
-World -> tokenizer and OPT, TimeSformer, BLIP (on a world of their own) -> pseudolabels by `pseudocap label` -> memories
-by `pseudocap encode` -> five regimes by `pseudocap train` -> `pseudocap finetune` -> a retriever
+World -> tokenizer and OPT, TimeSformer, BLIP, AST (on a world of their own) -> pseudolabels by `pseudocap label` ->
+memories by `pseudocap encode` -> five regimes by `pseudocap train` -> `pseudocap finetune` -> a retriever
 by `pseudocap train retrieval` -> scores -> what is shipped.
 """
 
@@ -18,9 +18,10 @@ from typing import Any
 from pseudocap.data.corpora.msrvtt import read_msrvtt
 from pseudocap.regimes.table import REGIMES, resume_words
 from pseudocap.stages import Stage, Workshop, command_text
-from pseudocap.toyworld.write import WORLD, write_world
+from pseudocap.toyworld.write import SOUNDS, WORLD, write_world
 from pseudocap.types import Progress
 from pseudocap.zoo import toy_search
+from pseudocap.zoo.ast import build_ast
 from pseudocap.zoo.baselines import measure_baselines, measure_captioner, measure_labels, write_held_out
 from pseudocap.zoo.blip import build_blip
 from pseudocap.zoo.opt import build_opt, toy_text
@@ -77,7 +78,7 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
                 ship_search=partial(toy_search.ship_search, shop=shop, recipe=recipe),
                 search_table=toy_search.table(shop),
             ),
-            needs=(*tuned, *trained, "teacher", "yardsticks", "labels", f"scores-{toy_search.SEARCH}"),
+            needs=(*tuned, *trained, "teacher", "ast", "yardsticks", "labels", f"scores-{toy_search.SEARCH}"),
         ),
     ]
 
@@ -132,6 +133,12 @@ def _backbones(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
                 folder, home / "eye", recipe.vit, recipe.teacher, seed=seed + 1, progress=report
             ),
             needs=("eye",),
+        ),
+        Stage(
+            name="ast",
+            settings={"world": WORLD, "sounds": SOUNDS, "code": CODE, "seed": seed + 1}
+            | dataclasses.asdict(recipe.ast),
+            make=lambda folder, report: build_ast(folder, recipe.ast, seed=seed + 1, progress=report),
         ),
     ]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pseudocap.files.sources import SMOLLM2
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.toyworld.corpora import Scale
+from pseudocap.zoo.ast import ASTRecipe
 from pseudocap.zoo.blip import TeacherRecipe
 from pseudocap.zoo.opt import OPTRecipe, ToyText
 from pseudocap.zoo.timesformer import Lessons, TimeSformerRecipe
@@ -76,6 +77,7 @@ class ZooRecipe:
     vit: ViTRecipe = field(default_factory=ViTRecipe)
     timesformer: TimeSformerRecipe = field(default_factory=TimeSformerRecipe)
     teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
+    ast: ASTRecipe = field(default_factory=ASTRecipe)
     regime: TrainingPlan = field(default_factory=TrainingPlan)
     search: SearchRecipe = SearchRecipe(
         training=TrainingRecipe(steps=600, lr=1e-3, batch=64), beside=(0, 3), dim=128, width=128, dropout=0.2
@@ -90,6 +92,7 @@ SMOKE_RECIPE = ZooRecipe(
     vit=ViTRecipe(width=32, depth=2, heads=2, stills=80, batch=8, course=Course(steps=10, lr=2e-3)),
     timesformer=TimeSformerRecipe(lessons=(Lessons(frames=2, batch=4, steps=4), Lessons(frames=4, batch=4, steps=4))),
     teacher=TeacherRecipe(layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),
+    ast=ASTRecipe(width=16, depth=2, heads=2, batch=4, held_out=3, course=Course(steps=4, lr=2e-3)),
     regime=TrainingPlan(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
     search=SearchRecipe(training=TrainingRecipe(steps=2, lr=1e-3, batch=4, warmup=1), beside=(0,), dim=8, width=16),
 )

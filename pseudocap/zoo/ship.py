@@ -32,7 +32,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 LIMIT = 25_000_000  # bytes of all toy weights that are shipped
 REAL_LIMIT = 40_000_000  # and of those of real pictures
 SEARCH_LIMIT = 3_500_000  # and of each retriever
-OPT, TIMESFORMER, BLIP = "toy-opt", "toy-timesformer", "toy-blip"
+OPT, TIMESFORMER, BLIP, AST = "toy-opt", "toy-timesformer", "toy-blip", "toy-ast"
 LEFT_BEHIND = ("done.json", "state.pt", "clips.npy", ".*")
 DATASET = "toy-msrvtt"
 HEADER = """\
@@ -62,7 +62,8 @@ def ship(
     """Write `shipped/` and `checkpoints.yaml` into the folder, and refuse what is too large to ship. `ship_search`
     saves the retriever and returns its row."""
     backbones = Backbones(decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + TIMESFORMER)
-    shipped = copy_backbones(folder, {"writer": OPT, "watcher": TIMESFORMER, "teacher": BLIP}, shop)
+    networks = {"writer": OPT, "watcher": TIMESFORMER, "teacher": BLIP, "ast": AST}
+    shipped = copy_backbones(folder, networks, shop)
     rows = []
     for regime in REGIMES:
         report = shop.reports[f"tuned-{regime}"]
