@@ -89,6 +89,20 @@ class SoundFile:
         """Return the moment that times count from, in seconds of the file's own clock."""
         return self._origin or Fraction(0)
 
+    @property
+    def duration(self) -> float:
+        """Return the seconds from the start to the end of the track, by its packets."""
+        self._open()
+        assert self._container is not None
+        end = self.start
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.pts is not None and packet.size:
+                    end = max(end, (packet.pts + (packet.duration or 0)) * Fraction(packet.time_base))
+        except (av.FFmpegError, OSError):
+            pass  # what lies beyond cannot be read
+        return float(end - self.start)
+
     def close(self) -> None:
         """Close the file. Closing twice is no error."""
         if self._container is not None:

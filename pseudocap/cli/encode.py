@@ -146,7 +146,7 @@ def _tolerance(args: argparse.Namespace) -> Tolerance:
 
 
 def _shard_size(spec: MemorySpec, encoder: Encoder) -> int:
-    if not spec.patches:
+    if not spec.patches or spec.preprocess is None:
         return SHARD
     size = spec.preprocess.size
     vectors = spec.views * spec.preprocess.frames * math.prod(encoder.grid(size, size))

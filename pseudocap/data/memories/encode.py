@@ -1,4 +1,4 @@
-"""Encode a source of clips with a frozen encoder, once: `pseudocap encode`.
+"""Encode a source of clips with a frozen encoder, and their sound with another, once: `pseudocap encode`.
 
 Workers read and decode in the order of the source, this process encodes in batches and writes shards of a fixed number
 of samples. A shard begins with a new batch, so what a run writes does not depend on where earlier runs were stopped:
@@ -9,6 +9,7 @@ under whatever name or from whatever source, is not encoded again.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +30,8 @@ from pseudocap.data.stream.sources import Described, Source
 from pseudocap.data.verify import CRASHED
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line
 from pseudocap.files.lock import locked
+from pseudocap.memory import Memory
+from pseudocap.model.encoders.audio import AudioEncoder
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.tolerance import FEW, Tolerance
 from pseudocap.types import Progress
@@ -43,13 +46,23 @@ class DescribedSource(Source, Protocol):
         """Describe a sample, with the errors of `sample`."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class View:
+    """Hold one view of a clip as decoded: frames [T,3,H,W], windows of sound [W,F,M] and their lengths [W]; None where
+    there is none, or nobody encodes it."""
+
+    frames: torch.Tensor | None
+    sound: torch.Tensor | None
+    sound_lengths: torch.Tensor | None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Decoded:
     """Hold a worker's result: a sample with its views, none where they are stored already, or why it failed."""
 
     index: int
     of: Described | None = None
-    views: tuple[torch.Tensor, ...] = ()
+    views: tuple[View, ...] = ()
     problem: str = ""
 
 
@@ -64,11 +77,11 @@ class _Decoding:
     def __call__(self, index: int) -> _Decoded:
         try:
             of = self.source.describe(index)
-            views = []
+            views: list[View] = []
             for view in range(0 if of.content in self.known else self.spec.views):
-                frames = self.source.sample(index, view_generator(self.spec, of.content, view)).frames
-                assert frames is not None, "what is encoded has pictures"
-                views.append(frames)
+                found = self.source.sample(index, view_generator(self.spec, of.content, view))
+                first = views[0] if views else found  # a view is of other pictures, with the same sound
+                views.append(View(frames=found.frames, sound=first.sound, sound_lengths=first.sound_lengths))
         except (DataError, DecodeError, OSError) as error:
             return _Decoded(index=index, problem=first_line(error))
         return _Decoded(index=index, of=of, views=tuple(views))
@@ -88,10 +101,11 @@ class Encoded:
 
 def encode(
     source: DescribedSource,
-    encoder: Encoder,
+    encoder: Encoder | None,
     out: Path,
     spec: MemorySpec,
     *,
+    audio_encoder: AudioEncoder | None = None,
     batch_size: int = 16,
     shard_size: int = 1024,
     workers: int = 0,
@@ -101,8 +115,9 @@ def encode(
 ) -> Encoded:
     """Store the memories of all samples of a source, and continue where an earlier run over it was stopped.
 
-    `batch_size` counts views. More failures than `max_failure_rate` end the run; what was encoded stays. What had
-    failed before and fails again is not counted among them.
+    Without `encoder` the memories are of sound alone. A clip without sound has no vectors on its axes. `batch_size`
+    counts views. More failures than `max_failure_rate` end the run; what was encoded stays. What had failed before and
+    fails again is not counted among them.
     """
     for name, value, least in (("batch_size", batch_size, 1), ("shard_size", shard_size, 1), ("workers", workers, 0)):
         if value < least:
@@ -118,7 +133,15 @@ def encode(
             )
         again = frozenset(state.failures) if retry_failed else frozenset()
         wanted = [*sorted(again), *range(state.next, sum(source.groups))]
-        writer = _Writer(encoder=encoder, out=out, spec=spec, state=state, batch_size=batch_size, shard_size=shard_size)
+        writer = _Writer(
+            encoder=encoder,
+            audio_encoder=audio_encoder,
+            out=out,
+            spec=spec,
+            state=state,
+            batch_size=batch_size,
+            shard_size=shard_size,
+        )
         tried = failed = 0
         decoding = _Decoding(source=source, spec=spec, known=frozenset(state.contents))
         samples = ordered(
@@ -142,6 +165,32 @@ def encode(
         bytes=sum(path.stat().st_size for path in out.iterdir()),
         seconds=time.monotonic() - started,
     )
+
+
+def see(encoder: Encoder, views: Sequence[View], *, patches: bool) -> Memory:
+    """Encode the frames of views."""
+    frames, mask = pad_clips([view.frames for view in views if view.frames is not None])
+    assert len(frames) == len(views), "what is encoded has pictures"
+    real = None if mask.all() else mask.to(encoder.device)
+    return encoder.encode(frames.to(encoder.device, encoder.dtype), real, patches=patches)
+
+
+def hear(encoder: AudioEncoder, views: Sequence[View]) -> Memory:
+    """Encode the sound of views, that of the views of one clip once; a view without sound is masked."""
+    rows: dict[int, int] = {}
+    sounds: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for view in views:
+        if view.sound is not None and view.sound_lengths is not None and id(view.sound) not in rows:
+            rows[id(view.sound)] = len(sounds)
+            sounds.append((view.sound, view.sound_lengths))
+    frames, bins = encoder.preprocess.frames, encoder.preprocess.bins
+    most = max((len(lengths) for _, lengths in sounds), default=0)
+    windows = torch.zeros(len(sounds) + 1, most, frames, bins)  # the last one is of the views without sound
+    lengths = torch.zeros(len(sounds) + 1, most, dtype=torch.int64)
+    for row, (sound, real) in enumerate(sounds):
+        windows[row, : len(sound)], lengths[row, : len(real)] = sound, real
+    picked = torch.tensor([rows.get(id(view.sound), len(sounds)) for view in views])
+    return encoder.encode(windows.to(encoder.device), lengths.to(encoder.device))[picked.to(encoder.device)]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -175,7 +224,8 @@ class FolderState:
 class _Writer:
     """Gather views until they fill a batch, encode them, and write what has been encoded as shards."""
 
-    encoder: Encoder
+    encoder: Encoder | None
+    audio_encoder: AudioEncoder | None
     out: Path
     spec: MemorySpec
     state: FolderState
@@ -192,7 +242,7 @@ class _Writer:
         self.failed: list[Failure] = []
         self.mended: list[int] = []
         self.vectors = ShardVectors(self.spec, self.shard_size)
-        self.waiting: list[torch.Tensor] = []
+        self.waiting: list[View] = []
 
     def take(self, decoded: _Decoded, *, name: str) -> None:
         state = self.state
@@ -221,11 +271,13 @@ class _Writer:
     @torch.inference_mode()
     def _encode(self, count: int) -> None:
         views, self.waiting = self.waiting[:count], self.waiting[count:]
-        device, dtype = self.encoder.device, self.encoder.dtype
-        frames, mask = pad_clips(views)
-        real = None if mask.all() else mask.to(device)
-        memory = self.encoder.encode(frames.to(device, dtype), real, patches=self.spec.patches)
-        self.vectors.add(memory)
+        memories = []
+        if self.encoder is not None:
+            memories.append(see(self.encoder, views, patches=self.spec.patches))
+        if self.audio_encoder is not None:
+            memories.append(hear(self.audio_encoder, views))
+        axes = {name: axis for memory in memories for name, axis in memory.axes.items()}
+        self.vectors.add(Memory(axes, memories[0].patches))
 
     def flush(self) -> None:
         """End the shard: encode the waiting views, write everything, begin the next."""

@@ -58,7 +58,8 @@ class ShardVectors:
                 continue
             counts = [0] * len(memory) if axis is None else axis.mask.sum(dim=1).tolist()
             if axis is not None:
-                longest = self._spec.preprocess.frames if name == "time" else axis.mask.shape[1]
+                frames = self._spec.preprocess
+                longest = frames.frames if name == "time" and frames is not None else axis.mask.shape[1]
                 first, room = self._taken[name], self._room * longest
                 self._put(name, axis.vectors[axis.mask], first=first, room=room)
                 if name == "time" and memory.patches is not None:

@@ -34,7 +34,7 @@ from pseudocap.data.videos import plain_name
 from pseudocap.errors import ConfigError, DataError, first_line, nearest
 from pseudocap.memory import AXES, SIGHT, Axis, Memory
 from pseudocap.tolerance import Tolerance
-from pseudocap.types import CaptionedVideo, Preprocess, Sample
+from pseudocap.types import CaptionedVideo, Preprocess, Sample, SoundPreprocess
 
 FORMAT = 1
 MANIFEST = "memories.json"
@@ -48,14 +48,16 @@ Precision = Literal["float32", "bfloat16"]
 class MemorySpec:
     """Specify what a memory depends on beside the clip: the encoder's weights, its frames, and the storage."""
 
-    encoder: str  # the fingerprint of its weights
-    preprocess: Preprocess
+    encoder: str  # the fingerprint of its weights, empty where there is sound alone
+    preprocess: Preprocess | None  # None where there is sound alone
     crops: int = 0  # random views of each clip, beside that of evaluation
     seed: int = 0  # of those
     storage: Storage = "float16"
     precision: Precision = "float32"  # that the encoder ran in
     patches: bool = False  # whether all patches are stored beside the pooled vectors
     axes: tuple[str, ...] = SIGHT  # of the memory, in their order
+    audio_encoder: str = ""  # the fingerprint of its weights, empty where there is no sound
+    sound: SoundPreprocess | None = None  # None where there is no sound
 
     def __post_init__(self) -> None:
         if self.crops < 0:
@@ -68,6 +70,10 @@ class MemorySpec:
             raise ConfigError(f"axes are {self.axes!r} and must be some of {', '.join(AXES)}, in this order")
         if self.patches and not {*SIGHT} <= {*self.axes}:
             raise ConfigError(f"patches are of time and space, and axes are {', '.join(self.axes)}")
+        if self.preprocess is None and {*SIGHT} & {*self.axes}:
+            raise ConfigError(f"axes are {', '.join(self.axes)}, and time and space are of pictures: name preprocess")
+        if bool(self.audio_encoder) != (self.sound is not None):
+            raise ConfigError("audio_encoder and sound come together: what hears, and what it hears")
 
     @property
     def views(self) -> int:
@@ -80,8 +86,9 @@ class MemorySpec:
     def to_dict(self) -> dict[str, Any]:
         values = {"format": FORMAT, **asdict(self)}
         # As it was before there was a choice, so that older folders stay the same.
-        for name, once in (("precision", "float32"), ("patches", False), ("axes", SIGHT)):
-            if values[name] == once:
+        once = {"precision": "float32", "patches": False, "axes": SIGHT, "audio_encoder": "", "sound": None}
+        for name, value in once.items():
+            if values[name] == value:
                 del values[name]
         return values
 
@@ -90,7 +97,10 @@ class MemorySpec:
         values = {name: value for name, value in document.items() if name != "format"}
         if "axes" in values:
             values["axes"] = tuple(values["axes"])
-        return cls(**{**values, "preprocess": Preprocess(**values["preprocess"])})
+        for name, kind in (("preprocess", Preprocess), ("sound", SoundPreprocess)):
+            if values.get(name) is not None:
+                values[name] = kind(**values[name])
+        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,7 +173,7 @@ def differences(there: MemorySpec, wanted: MemorySpec) -> str:
 
 
 def _short(value: object) -> str:
-    if isinstance(value, Preprocess):
+    if isinstance(value, Preprocess | SoundPreprocess):
         return ", ".join(f"{name} {part}" for name, part in asdict(value).items())
     return value[:12] if isinstance(value, str) else str(value)
 
@@ -193,7 +203,8 @@ def read_index(path: Path) -> ShardIndex:
 class MemorySource:
     """Draw samples from stored memories: what a stream, or a data module, reads instead of videos.
 
-    `encoder` and `preprocess` are those of the model that will learn from them; what was made with others is refused.
+    `encoder` and `preprocess`, `audio_encoder` and `sound` are those of the model that will learn from them; what was
+    made with others is refused, and videos without sound for a model that hears.
     With a generator a sample is one of its random views (the one view where there is no other), without one it is that
     of evaluation. `patches` is whether the model reads every patch: only then are those loaded.
     """
@@ -205,6 +216,8 @@ class MemorySource:
         encoder: str | None = None,
         preprocess: Preprocess | None = None,
         patches: bool = False,
+        audio_encoder: str | None = None,
+        sound: SoundPreprocess | None = None,
     ) -> None:
         self.folder, self.patches = Path(folder), patches
         self.spec = read_spec(self.folder)
@@ -227,6 +240,7 @@ class MemorySource:
         if len(kinds) > 1:
             raise DataError(f"{self.folder} mixes images and videos; encode them into two folders")
         (self.modality,) = kinds
+        self.refuse_other_sound(audio_encoder, sound)
         self._by_key: dict[str, list[int]] = {}
         self._by_video: dict[str, list[int]] = {}
         for number, of in enumerate(self.rows):
@@ -255,6 +269,26 @@ class MemorySource:
             raise DataError(
                 f"{self.folder} was opened without its patches, and the model's attention reads them; open it as "
                 "MemorySource(..., patches=True)"
+            )
+
+    def refuse_other_sound(self, audio_encoder: str | None, sound: SoundPreprocess | None) -> None:
+        """Raise DataError where a model with this audio encoder gets other sound, or videos without any; None is not
+        compared."""
+        there = self.spec
+        if audio_encoder is not None and not there.audio_encoder and self.modality == "video":
+            raise DataError(
+                f"{self.folder} holds no sound, and the model hears; encode into another folder with "
+                "`pseudocap encode --audio-encoder`"
+            )
+        if audio_encoder is not None and there.audio_encoder not in ("", audio_encoder):
+            raise DataError(
+                f"the sound in {self.folder} was encoded by weights with fingerprint {there.audio_encoder[:12]}, and "
+                f"the model's audio encoder has {audio_encoder[:12]}; encode again with the model's own"
+            )
+        if sound is not None and there.sound not in (None, sound):
+            raise DataError(
+                f"{self.folder} was encoded from other sound ({_short(there.sound)}) than the model takes "
+                f"({_short(sound)}); encode again with the model's own"
             )
 
     def __len__(self) -> int:
