@@ -47,8 +47,8 @@ class DescribedSource(Source, Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class View:
-    """Hold one view of a clip as decoded: frames [T,3,H,W], windows of sound [W,F,M] and their lengths [W]; None where
+class DecodedView:
+    """Hold one view of a clip: frames [T,3,H,W], windows of sound [W,F,M] and their lengths [W]; None where
     there is none, or nobody encodes it."""
 
     frames: torch.Tensor | None
@@ -62,7 +62,7 @@ class _Decoded:
 
     index: int
     of: Described | None = None
-    views: tuple[View, ...] = ()
+    views: tuple[DecodedView, ...] = ()
     problem: str = ""
 
 
@@ -77,11 +77,11 @@ class _Decoding:
     def __call__(self, index: int) -> _Decoded:
         try:
             of = self.source.describe(index)
-            views: list[View] = []
+            views: list[DecodedView] = []
             for view in range(0 if of.content in self.known else self.spec.views):
                 found = self.source.sample(index, view_generator(self.spec, of.content, view))
                 first = views[0] if views else found  # a view is of other pictures, with the same sound
-                views.append(View(frames=found.frames, sound=first.sound, sound_lengths=first.sound_lengths))
+                views.append(DecodedView(frames=found.frames, sound=first.sound, sound_lengths=first.sound_lengths))
         except (DataError, DecodeError, OSError) as error:
             return _Decoded(index=index, problem=first_line(error))
         return _Decoded(index=index, of=of, views=tuple(views))
@@ -167,7 +167,7 @@ def encode(
     )
 
 
-def see(encoder: Encoder, views: Sequence[View], *, patches: bool) -> Memory:
+def see(encoder: Encoder, views: Sequence[DecodedView], *, patches: bool) -> Memory:
     """Encode the frames of views."""
     frames, mask = pad_clips([view.frames for view in views if view.frames is not None])
     assert len(frames) == len(views), "what is encoded has pictures"
@@ -175,7 +175,7 @@ def see(encoder: Encoder, views: Sequence[View], *, patches: bool) -> Memory:
     return encoder.encode(frames.to(encoder.device, encoder.dtype), real, patches=patches)
 
 
-def hear(encoder: AudioEncoder, views: Sequence[View]) -> Memory:
+def hear(encoder: AudioEncoder, views: Sequence[DecodedView]) -> Memory:
     """Encode the sound of views, that of the views of one clip once; a view without sound is masked."""
     rows: dict[int, int] = {}
     sounds: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -242,7 +242,7 @@ class _Writer:
         self.failed: list[Failure] = []
         self.mended: list[int] = []
         self.vectors = ShardVectors(self.spec, self.shard_size)
-        self.waiting: list[View] = []
+        self.waiting: list[DecodedView] = []
 
     def take(self, decoded: _Decoded, *, name: str) -> None:
         state = self.state
