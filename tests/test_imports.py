@@ -50,7 +50,9 @@ ALLOWED: dict[str, set[str]] = {
     "hub": BASE | {"model", "regimes.table"},
     "explain": BASE | {"video", "model"},
     "label": BASE | {"video", "audio", "metrics", "model.precision"},
-    "mine": BASE | {"video", "label.schema", "model.encoders"},
+    "mine": BASE
+    | {"video", "model.encoders"}
+    | {f"label.{name}" for name in ("schema", "sources", "framing", "engines", "work", "run_folder", "stats")},
     "data": BASE | {"video", "audio", "label.schema", "model.encoders"},
     "captioner": BASE | {"video", "audio", "model", "hub", "explain"},
     "caption_files": BASE | {"video", "captioner"},

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.checks import refuse_file, require_at_least, require_clip_lengths
+from pseudocap.cli.encoders import captioner_of, encoder_of
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.data.corpora.named import NamedCorpus
-from pseudocap.errors import CheckpointError, ConfigError, DataError
+from pseudocap.errors import ConfigError, DataError
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import MAX_FRAMES
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from pseudocap.data.memories.encode import DescribedSource, Encoded
     from pseudocap.data.memories.source import MemorySpec
     from pseudocap.data.videos import VideoFolder
-    from pseudocap.model.config import PseudoCapConfig
     from pseudocap.model.encoders.base import Encoder
     from pseudocap.types import CaptionedVideo, Modality, Preprocess
 
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
 def encode_source(args: argparse.Namespace) -> tuple[MemorySpec, Encoded, list[str]]:
     """Encode as the options say; return what is stored, what this run did, and the videos that are missing."""
     _refuse_mistakes(args)
-    captioner = _captioner(args.encoder, args.checkpoints)
+    captioner = captioner_of(args.encoder, args.checkpoints)
     captioned = _captioned(args)
 
     # Here, after every check that needs no torch, which takes seconds to be imported.
@@ -99,7 +99,7 @@ def encode_source(args: argparse.Namespace) -> tuple[MemorySpec, Encoded, list[s
 
     quieten()
     device = pick_device(args.device)
-    encoder, preprocess = _encoder(args.encoder, captioner)
+    encoder, preprocess = encoder_of(args.encoder, captioner)
     changes = {"size": args.size, "frames": args.frames}
     preprocess = replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
     encoder.check_frames(torch.zeros(1, preprocess.frames, 3, preprocess.size, preprocess.size), None)
@@ -171,42 +171,6 @@ def _report(args: argparse.Namespace, spec: MemorySpec, result: Encoded, *, miss
         for line in lines:
             print(line.encode(errors="backslashreplace").decode())  # a file's name may be no UTF-8
     return 1 if result.failed or missing else 0
-
-
-def _captioner(name: str, checkpoints: str | None) -> PseudoCapConfig | None:
-    """Return the config of the captioner whose encoder is meant; None where an encoder itself is named."""
-    from pseudocap.files.sources import HUB_SCHEME, find_file
-    from pseudocap.hub.checkpoint import read_config
-    from pseudocap.hub.fetch import CONFIG_FILE, fetch, is_captioner
-
-    if name.removeprefix(HUB_SCHEME).startswith("timm/") and not Path(name).exists():
-        return None  # a mistyped name of timm's gets an answer from load_encoder, which has the list
-    if is_captioner(name, checkpoints=checkpoints):
-        return read_config(fetch(name, checkpoints=checkpoints).folder)
-    find_file(_expanded(name), CONFIG_FILE)
-    return None
-
-
-def _expanded(name: str) -> str:
-    folder = Path(name).expanduser()
-    return str(folder) if folder.exists() else name
-
-
-def _encoder(name: str, captioner: PseudoCapConfig | None) -> tuple[Encoder, Preprocess]:
-    """Load an encoder by itself, or that of a captioner with the preprocessing that it was trained with."""
-    from pseudocap.model.encoders.load import load_encoder
-
-    if captioner is not None:
-        own = captioner.encoder
-        encoder = load_encoder(own.source, kind=own.kind, revision=own.revision)
-        if encoder.fingerprint != own.fingerprint:
-            raise CheckpointError(
-                f"--encoder {name}: {captioner.encoder.source} no longer holds the weights that this captioner was "
-                "trained with, and would not take memories of others; restore them"
-            )
-        return encoder, captioner.preprocess
-    encoder = load_encoder(_expanded(name))
-    return encoder, encoder.preprocess
 
 
 def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], VideoFolder] | None:

@@ -49,6 +49,10 @@ VERBS = {
         "caption every clip of your videos by an image captioner, for training",
         "pseudocap label films/ --teacher Salesforce/blip-image-captioning-large --out labels/",
     ),
+    "mine": (
+        "carry captions from pictures to the clips of your videos that look alike",
+        "pseudocap mine films/ --seeds photos/ --encoder real-photos --out labels/",
+    ),
     "filter": (
         "mark labelled clips that look like an earlier one, within and across videos",
         "pseudocap filter labels/ --memories memories/ --out filtered/",

@@ -1,4 +1,4 @@
-"""Convert a decoded picture to upright RGB, and that to a JPEG.
+"""Convert a decoded picture to upright RGB, and that to a JPEG; decode an image file.
 
 The conversion is swscale's, with the matrix and range that the file is tagged with (BT.601 where it has
 none), to 8 bits a channel. HDR (PQ, HLG) is converted plainly, without tone mapping, so it looks flat;
@@ -13,7 +13,9 @@ import math
 import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
-from PIL import Image
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from pseudocap.errors import DataError, first_line
 
 
 class Picture:
@@ -77,3 +79,12 @@ def jpeg(pixels: np.ndarray, *, quality: int = 90, sharp: bool = False) -> bytes
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, subsampling=0 if sharp else -1)
     return file.getvalue()
+
+
+def decode_picture(media: bytes) -> np.ndarray:
+    """Decode an image, upright, uint8 [H,W,3]; transparency is dropped."""
+    try:
+        with Image.open(io.BytesIO(media)) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"no image can be decoded: {first_line(error)}") from error

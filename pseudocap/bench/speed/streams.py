@@ -22,12 +22,13 @@ from pseudocap.bench.speed.measure import parser_of, take_turns
 from pseudocap.bench.tables import head
 from pseudocap.data.stream.batches import Stream, TrainingBatches
 from pseudocap.data.stream.mixture import Mixture
-from pseudocap.data.stream.sources import TarSource, decode_picture
+from pseudocap.data.stream.sources import TarSource
 from pseudocap.data.tars.index import find_tars, index_tars
 from pseudocap.data.tars.samples import ShardSample, read_shard
 from pseudocap.files import tars
 from pseudocap.files.tars import add_member
 from pseudocap.types import Preprocess
+from pseudocap.video.picture import decode_picture
 from pseudocap.video.transforms import train_tensor
 
 TARS, EACH, BATCH, BATCHES = 4, 500, 64, 12

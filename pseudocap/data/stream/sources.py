@@ -8,7 +8,6 @@ source if it has the same methods.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -19,16 +18,16 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pseudocap.data.tars.index import IndexedTar, span_of
 from pseudocap.data.tars.samples import ShardSample, read_sample
 from pseudocap.data.videos import VideoFolder, refuse_absent
-from pseudocap.errors import DataError, DecodeError, first_line
+from pseudocap.errors import DataError, DecodeError
 from pseudocap.rows import stretch_id
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample
 from pseudocap.video.decode import open_video
+from pseudocap.video.picture import decode_picture
 from pseudocap.video.reader import VideoReader
 from pseudocap.video.tensors import decode_clip
 from pseudocap.video.transforms import clip_tensor, eval_tensor, train_tensor
@@ -202,15 +201,6 @@ def _stretch_frames(
     if generator is None:
         return decode_clip(video, clip, preprocess)
     return clip_tensor(video, clip, preprocess, generator)
-
-
-def decode_picture(media: bytes) -> np.ndarray:
-    """Decode an image, upright, uint8 [H,W,3]; transparency is dropped."""
-    try:
-        with Image.open(io.BytesIO(media)) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"no image can be decoded: {first_line(error)}") from error
 
 
 def row_fields(row: CaptionedVideo) -> list[object]:

@@ -16,12 +16,13 @@ from PIL import Image
 
 from pseudocap.data.stream.batches import BrokenSample, Delivery, EvaluationBatches, Stream, TrainingBatches
 from pseudocap.data.stream.mixture import Mixture
-from pseudocap.data.stream.sources import RowSource, TarSource, decode_picture
+from pseudocap.data.stream.sources import RowSource, TarSource
 from pseudocap.data.tars.index import index_tars
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Modality, Sample
+from pseudocap.video.picture import decode_picture
 from pseudocap.video.tensors import decode_file
 
 

@@ -1,0 +1,191 @@
+"""Carry captions from pictures to clips that look alike: `pseudocap mine VIDEOS --seeds PICTURES --out LABELS`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from datetime import date
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pseudocap.cli.checks import refuse_file, require_at_least
+from pseudocap.cli.encoders import captioner_of, encoder_of
+from pseudocap.cli.options import add_flag, add_option
+from pseudocap.cli.progress import stages_of
+from pseudocap.cli.quiet import quieten
+from pseudocap.cli.registry import add_checkpoints_option
+from pseudocap.cli.tables import FIRST
+from pseudocap.errors import ConfigError
+from pseudocap.tolerance import Tolerance
+
+if TYPE_CHECKING:
+    from pseudocap.mine.films import FilmFilter
+    from pseudocap.mine.pipeline import MiningResult
+    from pseudocap.mine.shard import MineSpec
+
+EPILOG = """VIDEOS is a video, a folder (with all below it), a .txt that lists paths, a .tar or a folder of tars, or an
+address that fsspec knows (s3://bucket/films), as for `pseudocap label`.
+
+PICTURES is a folder of img2dataset's tars, a folder of pictures with a .txt of captions beside each, or a .csv or
+.jsonl with the fields image and caption, which may also be in the folder as captions.jsonl or captions.csv.
+
+E is an image model or a TimeSformer (a directory, a repo, timm/NAME, pseudocap://NAME), or a captioner, whose encoder
+is taken.
+
+Run again with the same settings to go on where a run was stopped. docs/mining.md describes what is written."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", metavar="VIDEOS", help="what is mined; see below")
+    add_option(parser, "--seeds", str, "PICTURES", "pictures with captions; see below", required=True)
+    add_option(parser, "--encoder", str, "E", "embeds pictures and frames; see below", required=True)
+    add_option(parser, "--out", str, "LABELS", "the folder to write, or an address (s3://...)", required=True)
+    add_checkpoints_option(parser)
+    _add_matching(parser)
+    _add_films(parser)
+    _add_run(parser)
+
+
+def _add_matching(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("matches and clips")
+    add_option(group, "--threshold", 0.6, "X", "the lowest similarity of a match, a cosine")
+    add_option(group, "--top", 10, "K", "matches of a seed, at most")
+    add_option(group, "--apart", float, "S", "seconds between the matches of a seed in one video; default: the span")
+    add_option(group, "--span", 10.0, "S", "length of the clip around a frame")
+    add_option(group, "--longest", 30.0, "S", "length of a clip that spans which overlap are joined to, at most")
+    add_option(group, "--fps", 1.0, "N", "frames that are compared, in a second of video")
+    group.add_argument(
+        "--pooling", choices=["mean", "max"], default="mean", help="of the encoder's grid, to one vector (mean)"
+    )
+
+
+def _add_films(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which videos, by what --metadata knows of them (0 switches a bound off)")
+    add_option(group, "--metadata", Path, "FILE", "a .csv or .jsonl: video, and seconds, views, uploaded, category")
+    add_option(group, "--max-minutes", 20.0, "M", "longer videos are left out")
+    add_option(group, "--min-views", 1000.0, "N", "videos with no more views are left out")
+    add_option(group, "--min-age-days", 90.0, "D", "newer videos are left out")
+    add_option(group, "--max-age-years", 10.0, "Y", "older videos are left out")
+    add_option(group, "--on-day", str, "DAY", "of which ages are counted, such as 2026-11-30; default: today")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the run")
+    add_option(group, "--frame-index", str, "DIR", "keep the frames' vectors here, for other seeds and settings")
+    add_option(group, "--workers", 2, "N", "processes that decode; 0: threads")
+    add_option(group, "--batch-size", 32, "N", "pictures at once")
+    add_option(group, "--shard-size", 32, "N", "videos in a file of labels")
+    add_option(group, "--device", "auto", None, "where the encoder and the products run")
+    add_flag(group, "--retry-failed", "try videos again that could not be decoded")
+    add_option(group, "--max-failure-rate", 0.1, "R", "stop where more than this share fails, of seeds or of videos")
+    add_flag(group, "--json", "print the summary as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    _check(args)
+    from pseudocap.label.sources import find_sources
+    from pseudocap.mine.seeds import find_seeds
+
+    spec = _spec(args)
+    sources = find_sources(args.source, shard_size=args.shard_size)
+    seeds = find_seeds(args.seeds)
+    captioner = captioner_of(args.encoder, args.checkpoints)
+
+    # Here, after every check that needs no torch, which takes seconds to be imported.
+    from pseudocap.mine.features import EncoderEmbedder
+    from pseudocap.mine.pipeline import mine
+    from pseudocap.model.device import pick_device
+
+    quieten()
+    device = pick_device(args.device)
+    encoder, preprocess = encoder_of(args.encoder, captioner)
+    embedder = EncoderEmbedder(
+        encoder.to(device), name=args.encoder, preprocess=preprocess, pooling=args.pooling, batch_size=args.batch_size
+    )
+    with stages_of("mining", patience=2.0) as display:
+        result = mine(
+            sources,
+            seeds,
+            embedder,
+            args.out,
+            spec,
+            frame_index=args.frame_index,
+            device=str(device),
+            workers=args.workers,
+            retry_failed=args.retry_failed,
+            max_failure_rate=args.max_failure_rate,
+            progress=display.draw,
+        )
+    _report(args, result, seeds.bare)
+    return 1 if result.stats["failed"] or result.failed_seeds else 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Check what argparse cannot see."""
+    for name in ("out", "frame_index"):
+        given = getattr(args, name)
+        if given is not None and "://" not in given:
+            refuse_file(f"--{name.replace('_', '-')}", Path(given))
+        if given is not None and given.startswith("memory://"):
+            raise ConfigError(f"--{name.replace('_', '-')} {given} would be gone when this command ends; name a folder")
+    require_at_least(args, workers=0, batch_size=1, shard_size=1, top=1)
+    Tolerance(args.max_failure_rate, option="--max-failure-rate")
+
+
+def _spec(args: argparse.Namespace) -> MineSpec:
+    from pseudocap.mine.shard import MineSpec
+    from pseudocap.mine.spans import Spans
+
+    return MineSpec(
+        threshold=args.threshold,
+        top=args.top,
+        apart=args.apart,
+        fps=args.fps,
+        spans=Spans(span=args.span, longest=args.longest),
+        films=_films(args),
+        shard_size=args.shard_size,
+    )
+
+
+def _films(args: argparse.Namespace) -> FilmFilter:
+    """Read what is known of the videos. A run that is gone on with counts ages on the day on which it began."""
+    from pseudocap.files.remote import any_path
+    from pseudocap.label.run_folder import read_plan
+    from pseudocap.mine.films import FilmFilter, read_facts
+
+    names = ("max_minutes", "min_views", "min_age_days", "max_age_years")
+    bounds = {name: getattr(args, name) for name in names}
+    if args.metadata is None:
+        return FilmFilter(**bounds)
+    before = read_plan(any_path(args.out))
+    day = args.on_day or (before and before.settings.get("films.day")) or date.today().isoformat()
+    try:
+        on_day = date.fromisoformat(day)
+    except ValueError:
+        raise ConfigError(f"--on-day is {day!r} and must be a day such as 2026-11-30") from None
+    return FilmFilter(facts=read_facts(args.metadata), day=on_day, **bounds)
+
+
+def _report(args: argparse.Namespace, result: MiningResult, bare: int) -> None:
+    if args.json:
+        print(json.dumps({"out": args.out, **asdict(result), "seeds_without_caption": bare}))
+        return
+    print(
+        f"{args.out}: {result.clips:,} clips of {result.hours:.2f} hours with {result.captions:,} captions, "
+        f"{result.matches:,} pairs; from {result.seeds:,} seeds and {result.frames:,} frames of {result.films:,} "
+        f"videos in {result.seconds:.1f} s"
+    )
+    if bare:
+        print(f"left out: {bare:,} pictures without a caption")
+    for reason, count in sorted(result.left_out.items()):
+        print(f"left out: {count:,} videos, {reason}")
+    failed = [f"{name}: {reason}" for name, reason in result.failed_seeds.items()]
+    if result.stats["failed"]:
+        from pseudocap.label.schema import read_labels
+
+        failed += [f"{label.clip.source}: {label.error}" for label in read_labels(args.out) if label.failed]
+    for line in islice(failed, FIRST):
+        print(f"failed: {line}".encode(errors="backslashreplace").decode(), file=sys.stderr)

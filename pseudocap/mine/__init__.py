@@ -1,0 +1,1 @@
+"""Carry captions from pictures to clips of video that look alike."""

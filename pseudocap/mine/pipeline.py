@@ -1,0 +1,362 @@
+"""Run mining: seeds are embedded, shards of videos give their best matches, these merge, and clips become labels.
+
+    seeds/000000.npz     vectors of a thousand seeds, and which could not be decoded
+    matches/000000.npz   the best matches of every seed in one shard of videos
+    000000.parquet       the labels of that shard's videos, once all shards are merged; with plan.json and stats.json
+                         the folder is that of a labelling run
+
+Each file is complete or absent, and what is there is not done again, so a run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pseudocap.errors import DataError
+from pseudocap.files.remote import AnyPath, any_path, names_in
+from pseudocap.label.engines import LocalEngine
+from pseudocap.label.run_folder import STATS, Plan, alone_in, settle, write_json
+from pseudocap.label.schema import finished_shards, label_files, read_rows, shard_path, write_labels
+from pseudocap.label.sources import Sources, extend
+from pseudocap.label.stats import statistics
+from pseudocap.label.work import Work
+from pseudocap.mine.features import Embedder, embed_seeds
+from pseudocap.mine.frame_index import FrameIndex, read_arrays, write_arrays
+from pseudocap.mine.match import Hits, Matcher, TopMatches
+from pseudocap.mine.seeds import SeedPicture, Seeds
+from pseudocap.mine.shard import LOWEST, FilmsRead, Mined, MineSpec, ShardMiner
+from pseudocap.mine.spans import join_spans
+from pseudocap.tolerance import FEW, Tolerance
+from pseudocap.types import Clip, Pseudolabel, StageProgress
+from pseudocap.workers import Pool
+
+SEEDS_IN_FILE = 1024
+TEACHER = "mined"
+FRAMES = 2**40  # numbers of frames of a shard, at most: of all shards a frame is numbered shard * FRAMES + frame
+
+
+class MineEngine(Protocol):
+    """Mine shards: give them as they are finished, in whatever order, and a report now and then."""
+
+    def mine(self, works: Sequence[Work], miner: ShardMiner, scratch: Path) -> Iterator[Mined | FilmsRead]: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LocalMining:
+    """Mine on this machine: the encoder and the products in this process, decoding in worker processes."""
+
+    workers: int = 2
+
+    def mine(self, works: Sequence[Work], miner: ShardMiner, scratch: Path) -> Iterator[Mined | FilmsRead]:
+        return miner.mine(works, LocalEngine(self.workers), scratch)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MiningResult:
+    """Report what a folder of mined labels holds: `seeds` that were used, `matches` above the threshold as pairs of a
+    clip and a caption, `best` the highest similarity of all; and in `failed_seeds` why some could not be used."""
+
+    seeds: int
+    failed_seeds: Mapping[str, str]
+    films: int
+    frames: int
+    left_out: Mapping[str, int]
+    clips: int
+    hours: float
+    captions: int
+    matches: int
+    best: float
+    seconds: float
+    stats: Mapping[str, object]
+
+
+def mine(
+    sources: Sources,
+    seeds: Seeds,
+    embedder: Embedder,
+    out: str | PathLike[str],
+    spec: MineSpec,
+    *,
+    engine: MineEngine | None = None,
+    frame_index: str | PathLike[str] | None = None,
+    device: str = "cpu",
+    workers: int = 2,
+    retry_failed: bool = False,
+    max_failure_rate: float = 0.1,
+    progress: StageProgress | None = None,
+) -> MiningResult:
+    """Mine what is not yet mined in `out`, a folder or an address; DataError where nothing matches at all."""
+    started = time.monotonic()
+    tolerance = Tolerance(max_failure_rate, least=FEW, option="--max-failure-rate")
+    folder = any_path(out)
+    index = None
+    if frame_index is not None:
+        index = FrameIndex(folder=any_path(frame_index), settings={**embedder.settings, **spec.framing_settings})
+        index.settle()
+    settings = {"teacher": TEACHER, "seeds": seeds.identity, **embedder.settings, **spec.recorded}
+    with alone_in(folder, "mining") as scratch:
+        plan = settle(folder, Plan(sources=sources, settings=settings), partial(extend, shard_size=spec.shard_size))
+        known = _SeedVectors(folder=folder / "seeds", seeds=seeds)
+        vectors, pictures, failed = known.embedded(embedder, workers, tolerance, progress)
+        miner = ShardMiner(
+            embedder=embedder,
+            matcher=Matcher(seeds=vectors, apart=spec.distance, device=device),
+            spec=spec,
+            index=index,
+        )
+        works = _works(folder, plan, retry_failed)
+        if works:
+            _unfinish(folder)
+        _mine_shards(folder, works, miner, engine or LocalMining(workers=workers), scratch, progress)
+        merged = _merged(folder, len(plan.sources.shards), len(vectors), spec)
+        _require_success(merged, tolerance, len(vectors), spec)
+        if not (folder / STATS).exists():
+            _write_labels(folder, plan, merged, pictures, seeds, spec)
+            write_json(folder / STATS, statistics(folder))
+    return _result(folder, merged, len(vectors), failed, time.monotonic() - started)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _SeedVectors:
+    """Embed the seeds, a file of vectors at a time."""
+
+    folder: AnyPath
+    seeds: Seeds
+
+    def embedded(
+        self, embedder: Embedder, workers: int, tolerance: Tolerance, progress: StageProgress | None
+    ) -> tuple[np.ndarray, list[SeedPicture], dict[str, str]]:
+        """Return the vectors of the seeds, the pictures that these are of, and why others could not be decoded."""
+        pictures = self.seeds.pictures
+        vectors: list[np.ndarray] = []
+        used: list[SeedPicture] = []
+        failed: dict[str, str] = {}
+        with Pool(workers) as pool:
+            for number, first in enumerate(range(0, len(pictures), SEEDS_IN_FILE)):
+                some = pictures[first : first + SEEDS_IN_FILE]
+                path = self.folder / f"{number:06d}.npz"
+                if not path.exists():
+                    found = embed_seeds(some, embedder, pool)
+                    reasons = np.frombuffer(json.dumps(dict(found.failed)).encode("utf-8", "surrogateescape"), np.uint8)
+                    write_arrays(path, {"vectors": found.vectors, "numbers": found.numbers, "failed": reasons})
+                stored = read_arrays(path)
+                vectors.append(stored["vectors"])
+                used += [some[position] for position in stored["numbers"]]
+                failed |= json.loads(bytes(stored["failed"]).decode("utf-8", "surrogateescape"))
+                if progress is not None:
+                    progress("seeds", first + len(some), len(pictures))
+                if objection := tolerance.objection(len(failed), first + len(some), "seeds cannot be decoded"):
+                    name, reason = next(iter(failed.items()))
+                    raise DataError(f"{objection}; the first: {name}: {reason}")
+        if not used:
+            name, reason = next(iter(failed.items()))
+            raise DataError(f"none of the {len(pictures):,} seeds can be decoded; the first: {name}: {reason}")
+        return np.concatenate(vectors), used, failed
+
+
+def _matches_path(folder: AnyPath, number: int) -> AnyPath:
+    return folder / "matches" / f"{number:06d}.npz"
+
+
+def _read_matches(folder: AnyPath, number: int) -> Mined:
+    return Mined.of(number, read_arrays(_matches_path(folder, number)))
+
+
+def _works(folder: AnyPath, plan: Plan, retry_failed: bool) -> list[Work]:
+    """Return the shards that are not mined, and with `retry_failed` those with videos that could not be decoded."""
+    there = names_in(folder / "matches")
+    works = []
+    for number, names in enumerate(plan.sources.shards):
+        known = f"{number:06d}.npz" in there
+        if not known or (retry_failed and any(_read_matches(folder, number).films.problems)):
+            works.append(Work(number=number, names=names, root=plan.sources.root))
+    return works
+
+
+def _unfinish(folder: AnyPath) -> None:
+    """Remove what depends on all shards: the labels, of which a video more may change each."""
+    (folder / STATS).unlink(missing_ok=True)
+    for number in finished_shards(folder):
+        shard_path(folder, number).unlink(missing_ok=True)
+
+
+def _mine_shards(
+    folder: AnyPath,
+    works: Sequence[Work],
+    miner: ShardMiner,
+    engine: MineEngine,
+    scratch: Path,
+    progress: StageProgress | None,
+) -> None:
+    """Mine shards, each written as it is done; workers end before the lock and the scratch folder go."""
+    films, total = 0, sum(len(work.names) for work in works)
+    with closing(engine.mine(works, miner, scratch)) as steps:  # type: ignore[type-var]
+        for step in steps:
+            if isinstance(step, Mined):
+                write_arrays(_matches_path(folder, step.number), step.arrays())
+            elif progress is not None:
+                films += step.films
+                progress("videos", films, max(films, total))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Merged:
+    """Hold the best matches of every seed over all shards, numbered shard * FRAMES + frame."""
+
+    hits: Hits
+    films: int
+    frames: int
+    failed: Mapping[str, str]
+    left_out: Mapping[str, int]
+    best: float
+
+
+def _merged(folder: AnyPath, shards: int, seeds: int, spec: MineSpec) -> _Merged:
+    top = TopMatches(seeds, spec.top, at_least=min(spec.threshold, LOWEST))
+    films = frames = 0
+    failed: dict[str, str] = {}
+    left_out: dict[str, int] = {}
+    best = -1.0
+    for number in range(shards):
+        mined = _read_matches(folder, number)
+        top.add(Hits(seeds=mined.seeds, similarities=mined.similarities, frames=mined.frames + number * FRAMES))
+        films, frames = films + len(mined.films.names), frames + mined.count
+        failed |= {
+            name: problem for name, problem in zip(mined.films.names, mined.films.problems, strict=True) if problem
+        }
+        for reason in mined.films.left_out.values():
+            left_out[reason] = left_out.get(reason, 0) + 1
+        best = max(best, mined.best)
+    return _Merged(hits=top.hits(), films=films, frames=frames, failed=failed, left_out=left_out, best=best)
+
+
+def _require_success(merged: _Merged, tolerance: Tolerance, seeds: int, spec: MineSpec) -> None:
+    """Refuse a run in which too much failed, or that matched nothing."""
+    if objection := tolerance.objection(len(merged.failed), merged.films, "videos cannot be decoded"):
+        name, reason = next(iter(merged.failed.items()))
+        raise DataError(f"{objection}; the first: {name}: {reason}")
+    if not merged.frames:
+        reasons = [f"{count:,} are {reason}" for reason, count in merged.left_out.items()]
+        reasons += [f"{name}: {reason}" for name, reason in list(merged.failed.items())[:1]]
+        raise DataError(f"there is no frame to compare with: {', '.join(reasons) or 'the videos are empty'}")
+    if not (merged.hits.similarities >= np.float32(spec.threshold)).any():
+        raise DataError(
+            f"no frame of {merged.films:,} videos is like any of {seeds:,} seeds: the best similarity is "
+            f"{merged.best:.3f}, below --threshold {spec.threshold:g}; lower it, into another --out, or take other "
+            "seeds or another encoder"
+        )
+
+
+def _write_labels(
+    folder: AnyPath, plan: Plan, merged: _Merged, pictures: Sequence[SeedPicture], seeds: Seeds, spec: MineSpec
+) -> None:
+    """Write the labels of every shard: of matches that are among the best of all shards, the clips that they make."""
+    enough = merged.hits.similarities >= np.float32(spec.threshold)
+    best = merged.hits.at(enough)
+    shard_of = best.frames // FRAMES
+    settings = json.dumps({**plan.settings, "root": seeds.root}, sort_keys=True)
+    for number in range(len(plan.sources.shards)):
+        mined = _read_matches(folder, number)
+        hits = best.at(shard_of == number)
+        frames, where = np.unique(mined.frames, return_index=True)
+        entry = where[np.searchsorted(frames, hits.frames - number * FRAMES)] if len(hits) else np.zeros(0, int)
+        rows = _Rows(mined=mined, plan=plan, pictures=pictures, settings=settings, spec=spec)
+        labels = rows.labels(hits, mined.film[entry], mined.time[entry])
+        write_labels(shard_path(folder, number), labels, root=plan.sources.root)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rows:
+    """Make the rows of one shard."""
+
+    mined: Mined
+    plan: Plan
+    pictures: Sequence[SeedPicture]
+    settings: str
+    spec: MineSpec
+
+    def labels(self, hits: Hits, film_H: np.ndarray, time_H: np.ndarray) -> list[Pseudolabel]:
+        """Return a row for each clip and seed, by clip, the likest seed first; and one for what failed of a video."""
+        films, labels = self.mined.films, []
+        for film, name in enumerate(films.names):
+            which = np.flatnonzero(film_H == film)
+            times = time_H[which].tolist()
+            for joined in join_spans(times, films.seconds[film], self.spec.spans):
+                clip = Clip(source=name, start=joined.start, end=joined.end)
+                numbers = which[list(joined.matches)]
+                order = np.lexsort((hits.seeds[numbers], -hits.similarities[numbers]))
+                known: set[tuple[str, ...]] = set()  # of two pictures with the same captions the likest one counts
+                for number in numbers[order].tolist():
+                    picture = self.pictures[hits.seeds[number]]
+                    if picture.captions not in known:
+                        known.add(picture.captions)
+                        labels.append(self._label(clip, picture, float(hits.similarities[number]), time_H[number]))
+            if films.problems[film]:
+                start, end = films.lost[film]
+                labels.append(self._failed(Clip(source=name, start=start, end=end), films.problems[film]))
+        return labels
+
+    def _label(self, clip: Clip, picture: SeedPicture, similarity: float, time: float) -> Pseudolabel:
+        return Pseudolabel(
+            clip=clip,
+            captions=picture.captions,
+            log_probs=(),
+            confidence=min(1.0, round(similarity, 6)),
+            frame_times=(float(time),),
+            teacher=TEACHER,
+            revision=str(self.plan.settings["fingerprint"]),
+            settings=self.settings,
+            seed=0,
+            run=self.plan.run,
+            parent=picture.name,
+        )
+
+    def _failed(self, clip: Clip, problem: str) -> Pseudolabel:
+        return Pseudolabel(
+            clip=clip,
+            captions=(),
+            log_probs=(),
+            confidence=None,
+            frame_times=(),
+            teacher=TEACHER,
+            revision=str(self.plan.settings["fingerprint"]),
+            settings=self.settings,
+            seed=0,
+            run=self.plan.run,
+            error=problem,
+        )
+
+
+def _result(folder: AnyPath, merged: _Merged, seeds: int, failed: Mapping[str, str], seconds: float) -> MiningResult:
+    clips: set[tuple[str, float, float]] = set()
+    captions: set[str] = set()
+    matches = 0
+    for label in (label for path in label_files(folder) for label in read_rows(path) if not label.failed):
+        clips.add((label.clip.source, label.clip.start, label.clip.end))
+        captions.update(label.captions)
+        matches += len(label.captions)
+    stats = json.loads((folder / STATS).read_bytes())
+    return MiningResult(
+        seeds=seeds,
+        failed_seeds=failed,
+        films=merged.films,
+        frames=merged.frames,
+        left_out=merged.left_out,
+        clips=len(clips),
+        hours=sum(end - start for _, start, end in clips) / 3600,
+        captions=len(captions),
+        matches=matches,
+        best=merged.best,
+        seconds=seconds,
+        stats=stats,
+    )
