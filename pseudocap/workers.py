@@ -70,16 +70,24 @@ class Job:
 
 
 class Pool:
-    """Call a function in worker processes; of size 0 in threads. By default a job's first argument is its function.
+    """Call a function in worker processes; of size 0 in threads, of which there are `threads` (None: a few). By default
+    a job's first argument is its function.
 
     `preload` names modules that the first process imports, from which all are forked: one that has crashed is soon
     replaced. They must start no threads.
     """
 
-    def __init__(self, size: int, function: Callable[..., Any] = operator.call, *, preload: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        size: int,
+        function: Callable[..., Any] = operator.call,
+        *,
+        preload: Sequence[str] = (),
+        threads: int | None = None,
+    ) -> None:
         if size and preload:
             multiprocessing.set_forkserver_preload(list(preload))
-        self.size = size or min(THREADS, os.cpu_count() or 1)
+        self.size = size or threads or min(THREADS, os.cpu_count() or 1)
         self._function, self._threads = function, not size
         self._executor = self._start(self.size)
         self._waiting: list[Job] = []  # submitted, with a result that nobody has requested yet

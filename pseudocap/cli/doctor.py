@@ -43,6 +43,7 @@ EXTRAS = {
     "app": ("gradio", "pseudocap app"),
     "shots": ("scenedetect-headless", "--clips shots"),
     "search": ("lancedb", "pseudocap index and search"),
+    "mine": ("threadpoolctl", "pseudocap mine at its full speed"),
     "serve": ("fastapi-offline", "pseudocap serve"),
     "ray": ("ray", "pseudocap label --engine ray"),
     "s3": ("s3fs", "s3:// addresses"),

@@ -18,12 +18,13 @@ import functools
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+from pseudocap.workers import Pool
 
 FRAMES_AT_ONCE = 2048  # of a block, unless one film has more
 SEEDS_AT_ONCE, PRODUCTS = 1024, 2**21  # of a thread: seeds at most, and values of their product: 8 MiB
@@ -143,8 +144,8 @@ class Matcher:
             return
         with _one_blas_thread() as alone:
             threads = (self.threads or len(os.sched_getaffinity(0))) if alone else 1
-            with ThreadPoolExecutor(threads) as pool:
-                self.best = max(self.best, *pool.map(some, firsts))
+            with Pool(0, some, threads=threads) as pool:
+                self.best = max(self.best, *pool.ordered(firsts))
 
     def _compared(self, span: slice, frames_NE: np.ndarray, top: TopMatches, block: FrameBlock) -> tuple[float, Hits]:
         """Return the highest similarity, and what is above its seed's bound."""

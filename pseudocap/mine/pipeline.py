@@ -252,7 +252,7 @@ def _require_success(merged: _Merged, tolerance: Tolerance, seeds: int, spec: Mi
     if not (merged.hits.similarities >= np.float32(spec.threshold)).any():
         raise DataError(
             f"no frame of {merged.films:,} videos is like any of {seeds:,} seeds: the best similarity is "
-            f"{merged.best:.3f}, below --threshold {spec.threshold:g}; lower it, into another --out, or take other "
+            f"{merged.best:.6f}, below --threshold {spec.threshold:g}; lower it, into another --out, or take other "
             "seeds or another encoder"
         )
 
