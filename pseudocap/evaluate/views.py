@@ -1,13 +1,14 @@
-"""Encode held-out videos in several views: as they are, the centre frame, reversed, shuffled, and blind.
+"""Encode held-out videos in several views: as they are, the centre frame, reversed, shuffled, blind, and deaf.
 
-A captioner that scores as well on shuffled frames does not use time; what it scores blind, on a memory of zeros, is
-what its language alone is worth. Captioners that share an encoder share the memories, so each video is encoded once a
-view and kept in `views.safetensors`.
+A captioner that scores as well on shuffled frames does not use time; what it scores blind, on zeros in place of what it
+sees, is what its language and its hearing are worth. Deaf, it has zeros in place of what it hears; deaf and blind, of
+both. Captioners that share encoders share the memories, so each video is encoded once a view and kept in
+`views.safetensors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,13 @@ from safetensors.torch import load_file, save_file
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.data.videos import decode_files
-from pseudocap.memory import AXES, Axis, Memory
+from pseudocap.memory import AXES, SIGHT, SOUND, Axis, Memory
 from pseudocap.types import Preprocess
 
 BATCH = 50
 FILE = "views.safetensors"
 PLAIN, BLIND = "as it is", "blind"
+DEAF, DEAF_AND_BLIND = "deaf", "deaf and blind"  # of captioners that hear
 FRAMES_OF: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # frames [T,3,H,W] to the frames that are encoded
     PLAIN: lambda frames: frames,
     "centre frame": lambda frames: frames[[len(frames) // 2]],
@@ -30,13 +32,20 @@ FRAMES_OF: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # frames [T,3,
     "shuffled": lambda frames: frames[torch.randperm(len(frames), generator=torch.Generator().manual_seed(0))],
 }
 VIEWS = (*FRAMES_OF, BLIND)
+HEARD_VIEWS = (*VIEWS, DEAF, DEAF_AND_BLIND)
+REAL = " is real"  # what the name of a mask ends with
 
 
 def write_views(
-    folder: Path, files: Sequence[Path], preprocess: Preprocess, encode: Callable[[torch.Tensor], Memory]
+    folder: Path,
+    files: Sequence[Path],
+    preprocess: Preprocess,
+    encode: Callable[[torch.Tensor], Memory],
+    hear: Callable[[Sequence[Path]], Memory] | None = None,
 ) -> dict[str, Any]:
-    """Encode videos in every view, batch by batch. `encode` makes memories of frames [B,T,3,H,W] on the CPU; a still is
-    repeated to T frames. Patches are kept in float16 where there are any, as memories to learn from are stored."""
+    """Encode videos in every view, batch by batch. `encode` makes memories of frames [B,T,3,H,W] on the CPU, and `hear`
+    of the sound of files, which is the same in every view; a still is repeated to T frames. Patches are kept in float16
+    where there are any, as memories to learn from are stored."""
     tensors: dict[str, list[torch.Tensor]] = {}
     waiting = (frames.expand(preprocess.frames, -1, -1, -1) for frames in decode_files(files, preprocess))
     while batch := list(islice(waiting, BATCH)):
@@ -47,26 +56,54 @@ def write_views(
                 parts["patches"] = memory.patches.half()
             for part, tensor in parts.items():
                 tensors.setdefault(f"{view}/{part}", []).append(tensor)
-    save_file({name: torch.cat(parts) for name, parts in tensors.items()}, folder / FILE)
+    if hear is not None:
+        for first in range(0, len(files), BATCH):
+            for name, axis in hear(files[first : first + BATCH]).to("cpu").axes.items():
+                tensors.setdefault(name, []).append(axis.vectors)
+                tensors.setdefault(f"{name}{REAL}", []).append(axis.mask)
+    save_file({name: _joined(parts) for name, parts in tensors.items()}, folder / FILE)
     return {"films": len(files), "shown": list(FRAMES_OF)}
 
 
+def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Join batches of tensors [B,N,...], of which some are shorter."""
+    most = max(part.shape[1] for part in parts)
+    return torch.cat(
+        [torch.cat([part, part.new_zeros(len(part), most - part.shape[1], *part.shape[2:])], 1) for part in parts]
+    )
+
+
 def read_views(folder: Path) -> dict[str, Memory]:
-    """Read the memories of all videos by view; blind, they are zeros."""
+    """Read the memories of all videos by view; blind and deaf, they are zeros."""
     tensors = load_file(folder / FILE)
+    heard = {part: Axis(tensors[part], tensors[f"{part}{REAL}"]) for part in SOUND if part in tensors}
     views = {}
     for view in FRAMES_OF:
         named = {part: tensors[f"{view}/{part}"] for part in (*AXES, "patches") if f"{view}/{part}" in tensors}
         patches = named.pop("patches", None)
         real = {part: torch.ones(vectors.shape[:2], dtype=torch.bool) for part, vectors in named.items()}
-        views[view] = Memory({part: Axis(vectors, real[part]) for part, vectors in named.items()}, patches)
-    views[BLIND] = views[PLAIN].each(blank)
+        views[view] = Memory({part: Axis(vectors, real[part]) for part, vectors in named.items()} | heard, patches)
+    return views | without_senses(views[PLAIN])
+
+
+def without_senses(memory: Memory) -> dict[str, Memory]:
+    """Return a memory blind and, where it hears, deaf, and both."""
+    views = {BLIND: blank(memory, SIGHT)}
+    if any(name in memory.axes for name in SOUND):
+        views |= {DEAF: blank(memory, SOUND), DEAF_AND_BLIND: blank(memory, AXES)}
     return views
 
 
-def blank(tensor: torch.Tensor) -> torch.Tensor:
-    """Return zeros in place of a memory's vectors, and its masks as they are."""
-    return tensor if tensor.dtype == torch.bool else torch.zeros_like(tensor)
+def blank(memory: Memory, axes: Collection[str]) -> Memory:
+    """Return a memory with zeros in place of the vectors of these axes, and of the patches that sight has; masks are as
+    they were."""
+    vectors = {
+        name: torch.zeros_like(axis.vectors) if name in axes else axis.vectors for name, axis in memory.axes.items()
+    }
+    patches = memory.patches
+    if patches is not None and set(SIGHT) & set(axes):
+        patches = torch.zeros_like(patches)
+    return Memory({name: Axis(vectors[name], axis.mask) for name, axis in memory.axes.items()}, patches)
 
 
 def caption_memory(model: PseudoCap, memory: Memory, *, max_new_tokens: int = 32) -> Iterator[str]:

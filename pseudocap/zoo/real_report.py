@@ -14,6 +14,7 @@ from pseudocap.decoding import Decoding
 from pseudocap.evaluate.captioner import SAMPLES, HeldOut, references_of, rounded, rounded_intervals
 from pseudocap.evaluate.views import BLIND, blank
 from pseudocap.files.atomic import write_text
+from pseudocap.memory import AXES
 from pseudocap.metrics.suite import score
 from pseudocap.types import CaptionedVideo
 from pseudocap.video.tensors import batched, decode_file, pad_clips
@@ -70,7 +71,7 @@ def caption_files(model: PseudoCap, files: Sequence[HeldOut]) -> dict[str, dict[
         for how, beams in WAYS.items():
             texts = model.describe(memory, **Decoding(beams=beams).generate_options())
             captions.setdefault(how, {}).update(zip(keys, texts, strict=True))
-    (text,) = model.describe(memory[:1].each(blank), **Decoding().generate_options())
+    (text,) = model.describe(blank(memory[:1], AXES), **Decoding().generate_options())
     return captions | {BLIND: dict.fromkeys((each.key for each in files), text)}
 
 
