@@ -46,6 +46,7 @@ class AudioEncoder(FrozenNetwork):
     """Encode windows of sound [B,W,F,M] as a Memory with the axis `sound`, and `pitch` on demand."""
 
     kind = "audio"
+    rows = 1  # patches that the vector of a moment holds, one after another
 
     def __init__(self, model: AudioModel, *, moments: float | None = None, pitch: bool = False) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ Legend of the shape suffixes: B clips, T frames, S patches of a frame, E width, 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -81,11 +82,15 @@ class FrozenNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        return self._any_tensor.device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.parameters()).dtype
+        return self._any_tensor.dtype
+
+    @property
+    def _any_tensor(self) -> torch.Tensor:
+        return next(itertools.chain(self.parameters(), self.buffers()))  # pixels have no parameter
 
     def pack(self, precision: str) -> None:
         """Hold the linear layers in fewer bits, to caption with."""

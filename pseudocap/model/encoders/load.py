@@ -17,12 +17,13 @@ from pseudocap.model.encoders.audio_models import AST, WHISPER
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.encoders.frames import FramesEncoder
 from pseudocap.model.encoders.pixels import MODEL_TYPE as PIXELS
-from pseudocap.model.encoders.pixels import PixelsEncoder
+from pseudocap.model.encoders.pixels import SPECTROGRAM, PixelsEncoder, SpectrogramEncoder
 from pseudocap.model.encoders.timesformer import MODEL_TYPE, TimeSformer
 
 FAMILIES: dict[str, type[TimeSformer | FramesEncoder | PixelsEncoder]] = {
     each.kind: each for each in (TimeSformer, FramesEncoder, PixelsEncoder)
 }
+AUDIO_FAMILIES: dict[str, type[AudioEncoder]] = {each.kind: each for each in (AudioEncoder, SpectrogramEncoder)}
 TIMESFORMERS = (MODEL_TYPE, "timesformer")
 
 
@@ -61,16 +62,19 @@ def load_audio_encoder(
     moments: float | None = None,
     pitch: bool | None = None,
 ) -> AudioEncoder:
-    """Load a frozen encoder of sound: an AST, Whisper's encoder or a model of the waveform, in transformers' format.
+    """Load a frozen encoder of sound: an AST, Whisper's encoder or a model of the waveform, in transformers' format; or
+    the patches of a spectrogram as they are.
 
     `moments` is how many vectors a second the axis `sound` has, `pitch` adds the axis `pitch`; both default to what the
     checkpoint's config.json says under "pseudocap", or to 4 and no pitch.
     """
-    if kind not in (None, AudioEncoder.kind):
-        raise ConfigError(f"kind of an encoder of sound must be {AudioEncoder.kind!r} or None, not {kind!r}")
+    if kind is not None and kind not in AUDIO_FAMILIES:
+        raise ConfigError(f"kind of an encoder of sound must be one of {', '.join(AUDIO_FAMILIES)}, not {kind!r}")
     access: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only, "token": token}
-    refuse_captioner(source, read_json(find_file(source, "config.json", **access)))
-    encoder = AudioEncoder.from_pretrained(source, **access, dtype=dtype)
+    document = read_json(find_file(source, "config.json", **access))
+    refuse_captioner(source, document)
+    own = SpectrogramEncoder.kind if document.get("model_type") == SPECTROGRAM else AudioEncoder.kind
+    encoder = AUDIO_FAMILIES[kind or own].from_pretrained(source, **access, dtype=dtype)
     if moments is not None:
         encoder.set_preprocess(replace(encoder.preprocess, moments=moments))
     if pitch is not None:

@@ -12,9 +12,9 @@ import torch
 from helpers.retrievers import build_retriever
 
 from pseudocap.errors import CheckpointError, ConfigError
-from pseudocap.model.bottleneck import BottleneckTransformer, PatchGrid, picture_patches
-from pseudocap.model.encoders.load import load_encoder
-from pseudocap.model.encoders.pixels import MODEL_TYPE, PixelsConfig, PixelsEncoder
+from pseudocap.model.bottleneck import BottleneckTransformer, PatchGrid, picture_patches, spectrogram_patches
+from pseudocap.model.encoders.load import load_audio_encoder, load_encoder
+from pseudocap.model.encoders.pixels import MODEL_TYPE, SPECTROGRAM, PixelsConfig, PixelsEncoder, SpectrogramEncoder
 from pseudocap.retriever import Retriever
 
 VIT = {"img_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2, "num_heads": 2, "num_classes": 0}
@@ -114,3 +114,40 @@ def test_a_tower_starts_from_a_vit(backbones: Path, pixels: Path, vit: Path) -> 
         Retriever.from_backbones(media_start=vit, **{**given, "media_layers": 3})
     with pytest.raises(ConfigError, match="media_start is for media: bottleneck, and media is pooled"):
         Retriever.from_backbones(media_start=vit, **{**given, "media": "pooled"})
+
+
+def write_spectrogram(folder: Path, **fields: object) -> Path:
+    folder.mkdir()
+    preprocess = {"bins": 4, "frames": 8, "hop": 400}
+    document = {"model_type": SPECTROGRAM, "patch": 2, "preprocess": preprocess, **fields}
+    (folder / "config.json").write_text(json.dumps(document))
+    return folder
+
+
+def test_the_shipped_spectrogram_has_the_patches_of_videocc() -> None:
+    encoder = load_audio_encoder("pseudocap://spectrogram")
+    assert isinstance(encoder, SpectrogramEncoder)
+    assert (encoder.preprocess.frames, encoder.preprocess.bins, encoder.preprocess.seconds) == (800, 128, 24.0)
+    assert (encoder.width("sound"), encoder.rows) == (16 * 128, 8)
+
+
+def test_sound_is_its_patches_step_by_step_and_what_is_padding_is_masked(tmp_path: Path) -> None:
+    encoder = load_audio_encoder(write_spectrogram(tmp_path / "sound"))
+    windows = torch.randn(2, 2, 8, 4)
+    sound = encoder.encode(windows, torch.tensor([[8, 3], [0, 0]])).axes["sound"]
+    assert sound.mask.tolist() == [[True] * 6 + [False] * 2, [False] * 8]
+    expected = spectrogram_patches(windows[0, :1], 2).vectors
+    assert torch.equal(sound.vectors[0, :4].unflatten(1, (encoder.rows, -1)), expected[0])
+    assert not sound.vectors[1].any()
+    encoder.save_pretrained(tmp_path / "copy")
+    again = load_audio_encoder(tmp_path / "copy")
+    assert (again.fingerprint, again.preprocess) == (encoder.fingerprint, encoder.preprocess)
+
+
+def test_a_spectrogram_that_cannot_be_cut_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="patch must divide 8 frames and 4 bins, not 3"):
+        load_audio_encoder(write_spectrogram(tmp_path / "odd", patch=3))
+    with pytest.raises(CheckpointError, match="describes no patches of a spectrogram"):
+        load_audio_encoder(write_spectrogram(tmp_path / "none", preprocess=None))
+    with pytest.raises(ConfigError, match="must be one of audio, spectrogram, not 'frames'"):
+        load_audio_encoder(tmp_path / "odd", kind="frames")
