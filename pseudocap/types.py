@@ -24,6 +24,7 @@ VIDEO_EXTENSIONS = (
     *(".mp4", ".webm", ".mkv", ".avi", ".mov", ".m4v", ".gif", ".mpg", ".mpeg"),
     *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
 )
+SOUND_EXTENSIONS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma", ".aiff")
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_FRAMES = 96  # of a clip, for which the encoder's positions are made
 MAX_NEW_TOKENS = 32  # of a caption, unless more are requested

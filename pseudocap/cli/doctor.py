@@ -41,6 +41,7 @@ PACKAGES = (
 # extra -> (the package that it brings, what needs it)
 EXTRAS = {
     "app": ("gradio", "pseudocap app"),
+    "asr": ("faster-whisper", "pseudocap transcribe"),
     "shots": ("scenedetect-headless", "--clips shots"),
     "search": ("lancedb", "pseudocap index and search"),
     "mine": ("threadpoolctl", "pseudocap mine at its full speed"),

@@ -53,6 +53,10 @@ VERBS = {
         "carry captions from pictures to the clips of your videos that look alike",
         "pseudocap mine films/ --seeds photos/ --encoder real-photos --out labels/",
     ),
+    "transcribe": (
+        "transcribe the speech of your videos, for the ASR baseline and the audit",
+        "pseudocap transcribe films/ --model base --out caption.json",
+    ),
     "filter": (
         "mark labelled clips that look like an earlier one, within and across videos",
         "pseudocap filter labels/ --memories memories/ --out filtered/",

@@ -75,11 +75,12 @@ def require_plan(folder: AnyPath) -> Plan:
     return plan
 
 
-def settle(out: AnyPath, now: Plan, extended: Callable[[Sources, Sources], Sources]) -> Plan:
-    """Continue the folder's plan, or make one. `extended` gives the earlier sources with what is new among these."""
+def settle(out: AnyPath, now: Plan, extended: Callable[[Sources, Sources], Sources], *, what: str = "labels") -> Plan:
+    """Continue the folder's plan, or make one. `extended` gives the earlier sources with what is new among these;
+    `what` the folder holds is for the refusal of other settings."""
     before = read_plan(out)
     if before is not None:
-        require_same_plan(out, before, now)
+        require_same_plan(out, before, now, what=what)
         now = replace(now, sources=extended(before.sources, now.sources))
     if before is None or now.sources != before.sources:
         document = {"format": FORMAT, "run": now.run, "earlier": now.earlier, "settings": dict(now.settings)}
@@ -87,18 +88,18 @@ def settle(out: AnyPath, now: Plan, extended: Callable[[Sources, Sources], Sourc
     return now
 
 
-def require_same_plan(folder: AnyPath, before: Plan, now: Plan) -> None:
+def require_same_plan(folder: AnyPath, before: Plan, now: Plan, *, what: str = "labels") -> None:
     """Require that a folder holds the labels of one teacher with one set of settings."""
     if before.sources.root != now.sources.root:
         raise DataError(
-            f"{folder} holds labels of {before.sources.root or 'a list'}, not of {now.sources.root or 'a list'}; "
+            f"{folder} holds {what} of {before.sources.root or 'a list'}, not of {now.sources.root or 'a list'}; "
             "choose another --out"
         )
     for name in sorted(before.settings.keys() | now.settings.keys()):
         old, new = before.settings.get(name), json.loads(json.dumps(now.settings.get(name)))
         if old != new:
             raise DataError(
-                f"{folder} holds labels with {name} {old!r}, and this run has {new!r}; choose another --out, "
+                f"{folder} holds {what} with {name} {old!r}, and this run has {new!r}; choose another --out, "
                 "or the same settings to go on"
             )
 

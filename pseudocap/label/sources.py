@@ -49,15 +49,20 @@ class Media:
         return self.offset is None and "://" not in self.address
 
 
-def find_sources(source: str, *, shard_size: int = 32) -> Sources:
-    """Resolve SOURCE of the CLI: a video, a folder, a .txt of paths, a .tar, a folder of tars, or an address."""
+def find_sources(
+    source: str, *, shard_size: int = 32, extensions: tuple[str, ...] = VIDEO_EXTENSIONS, what: str = "video"
+) -> Sources:
+    """Resolve SOURCE of the CLI: a video, a folder, a .txt of paths, a .tar, a folder of tars, or an address.
+
+    Files of these extensions are found in folders; `what` they are is for the error where there is none.
+    """
     if shard_size < 1:
         raise DataError(f"shard_size is {shard_size} and must be at least 1 file")
     if "://" in source:
-        return _split("", _addresses(source), shard_size)
+        return _split("", _addresses(source, extensions, what), shard_size)
     path = Path(source)
     if path.is_dir():
-        return _split(str(path.resolve()), _below(path), shard_size)
+        return _split(str(path.resolve()), _below(path, extensions, what), shard_size)
     if not path.is_file():
         raise DataError(f"{source}: there is no such file or folder")
     if path.suffix.lower() == ".txt":
@@ -81,14 +86,14 @@ def _split(root: str, names: Sequence[str], shard_size: int) -> Sources:
     return Sources(root=root, shards=tuple([(tar,) for tar in tars] + groups))
 
 
-def _below(folder: Path) -> list[str]:
-    """Return tars if the folder itself holds any, else every video below it."""
+def _below(folder: Path, extensions: tuple[str, ...], what: str) -> list[str]:
+    """Return tars if the folder itself holds any, else every file below it that is wanted."""
     if tars := sorted(path.name for path in folder.glob("*.tar")):
         return tars
     found = [Path(home, name).relative_to(folder).as_posix() for home, _, names in os.walk(folder) for name in names]
-    if not (videos := sorted(name for name in found if name.lower().endswith(VIDEO_EXTENSIONS))):
-        raise DataError(f"{folder} holds no video ({', '.join(VIDEO_EXTENSIONS)}) and no .tar")
-    return videos
+    if not (wanted := sorted(name for name in found if name.lower().endswith(extensions))):
+        raise DataError(f"{folder} holds no {what} ({', '.join(extensions)}) and no .tar")
+    return wanted
 
 
 def _listed(path: Path, shard_size: int) -> Sources:
@@ -107,32 +112,34 @@ def _listed(path: Path, shard_size: int) -> Sources:
     return _split("", [name if "://" in name else str(home / name) for name in names], shard_size)
 
 
-def _addresses(url: str) -> list[str]:
-    names = listed(url, (*VIDEO_EXTENSIONS, ".tar"))
+def _addresses(url: str, extensions: tuple[str, ...], what: str) -> list[str]:
+    names = listed(url, (*extensions, ".tar"))
     if not names:
-        raise DataError(f"{url} holds no video ({', '.join(VIDEO_EXTENSIONS)}) and no .tar")
+        raise DataError(f"{url} holds no {what} ({', '.join(extensions)}) and no .tar")
     return names
 
 
-def media_of(shard: Sequence[str], root: str, *, scratch: Path) -> Iterator[Media]:
-    """Return the videos of a shard in their order. Of a damaged tar the complete members come first, then its problem.
+def media_of(
+    shard: Sequence[str], root: str, *, scratch: Path, extensions: tuple[str, ...] = VIDEO_EXTENSIONS
+) -> Iterator[Media]:
+    """Return the files of a shard in their order. Of a damaged tar the complete members come first, then its problem.
 
     A tar behind an address is fetched into `scratch`, where its videos are read until the caller removes it.
     """
     for name in shard:
         address = locate(name, root)
         if name.endswith(".tar"):
-            yield from _members(name, address, scratch)
+            yield from _members(name, address, scratch, extensions)
         else:
             yield Media(name=name, address=address)
 
 
-def _members(name: str, address: str, scratch: Path) -> Iterator[Media]:
+def _members(name: str, address: str, scratch: Path, extensions: tuple[str, ...]) -> Iterator[Media]:
     try:
         if "://" in address:
             address = fetch_media(Media(name=name, address=address), scratch)
         for inside, _, offset, size, _ in tar_members(Path(address)):
-            if inside.lower().endswith(VIDEO_EXTENSIONS):
+            if inside.lower().endswith(extensions):
                 yield Media(name=f"{name}/{inside}", address=address, offset=offset, size=size)
     except (*BROKEN, DecodeError) as error:
         problem = f"the tar cannot be read on: {first_line(error)}; fetch it again"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -61,17 +62,18 @@ def speech_in_transcripts(clips: Iterable[Clip], transcripts: Iterable[Transcrip
     """Return the speech in each clip, as the teacher `asr` hears it: the segments whose middle lies in it.
 
     Silent clips are left out. A transcript belongs to the files that are called as its video, whatever their extension
-    and folder.
+    and folder; of several the one whose folders agree most.
     """
     wanted: dict[str, list[Clip]] = {}
     for clip in clips:
         wanted.setdefault(video_of(clip.source), []).append(clip)
-    spoken: dict[Clip, str] = {}
+    spoken: dict[Clip, tuple[int, str]] = {}
     for transcript in transcripts:
         for clip in wanted.get(_transcribed(transcript.video), ()):
-            if text := speech_in(transcript, clip):
-                spoken[clip] = text
-    return spoken
+            found = _agreeing_folders(transcript.video, clip.source), speech_in(transcript, clip)
+            if found[0] > (best := spoken.get(clip, (-1, ""))[0]) or (found[0] == best and found[1]):
+                spoken[clip] = found
+    return {clip: text for clip, (_, text) in spoken.items() if text}
 
 
 def speech_in_labels(clips: Iterable[Clip], labels: Iterable[Pseudolabel]) -> dict[Clip, str]:
@@ -110,6 +112,12 @@ def _transcribed(video: str) -> str:
     """Return a transcript's video without folder and, where it has one, extension: a name with dots keeps them."""
     name = PurePosixPath(video)
     return name.stem if name.suffix.lower() in VIDEO_EXTENSIONS else name.name
+
+
+def _agreeing_folders(video: str, source: str) -> int:
+    """Return how many folders above a video's name are those above a file's."""
+    pairs = zip(reversed(PurePosixPath(video).parts[:-1]), reversed(PurePosixPath(source).parts[:-1]), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _pair(label: Pseudolabel, speech: str) -> AuditPair:

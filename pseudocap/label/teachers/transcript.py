@@ -15,18 +15,19 @@ from pseudocap.types import Clip, Transcript
 class AsrTeacher:
     """Caption a clip with its speech: the segments whose middle lies in it, joined. It needs no frames."""
 
-    transcripts: Mapping[str, Transcript]  # by the file's name without its extension
+    transcripts: Mapping[str, Transcript]  # by the file's path or name without its extension
     name: str = "asr"
     revision: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
     short_side: int | None = None
 
     def caption(self, views: Sequence[View]) -> list[Answer]:
-        transcripts = (self.transcripts.get(Path(view.clip.source).stem) for view in views)
-        return [
-            Answer(captions=(speech_in(transcript, view.clip) if transcript else "",))
-            for transcript, view in zip(transcripts, views, strict=True)
-        ]
+        return [Answer(captions=(self._speech(view.clip),)) for view in views]
+
+    def _speech(self, clip: Clip) -> str:
+        path = Path(clip.source)
+        transcript = self.transcripts.get(str(path.with_suffix(""))) or self.transcripts.get(path.stem)
+        return speech_in(transcript, clip) if transcript else ""
 
 
 def speech_in(transcript: Transcript, clip: Clip) -> str:
