@@ -157,3 +157,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
         yield server
         close_session()
+
+
+@pytest.fixture(scope="session")
+def whisper(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Whisper, whose words are noise that depends on the sound."""
+    from helpers.whispers import write_whisper
+
+    return write_whisper(tmp_path_factory.mktemp("whisper") / "whisper")

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="what to transcribe; see below")
     add_option(parser, "--model", "base", "MODEL", "who listens; see below")
     add_option(parser, "--revision", str, "R", "of the model's repo")
-    add_option(parser, "--out", Path, "FILE", "the file to write, such as caption.json", required=True)
+    add_option(parser, "--out", str, "FILE", "the file to write, such as caption.json", required=True)
     group = parser.add_argument_group("speech")
     add_option(group, "--language", str, "CODE", "of all files, such as en; default: detected in each")
     add_flag(group, "--translate", "write English, whatever is spoken")
@@ -58,7 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     require_at_least(args, beams=1, batch_size=1, workers=0, shard_size=1)
     Tolerance(args.max_failure_rate, option="--max-failure-rate")
-    if "://" in str(args.out) or args.out.suffix.lower() != ".json" or args.out.is_dir():
+    out = Path(args.out)
+    if "://" in args.out or out.suffix.lower() != ".json" or out.is_dir():
         raise ConfigError(f"--out {args.out} must be a .json file of this machine, such as caption.json")
     from pseudocap.label.sources import find_sources
     from pseudocap.label.transcripts.recogniser import Recogniser
@@ -81,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         result = transcribe(
             sources,
             recogniser,
-            args.out,
+            out,
             spec,
             model={"model": args.model, "weights": weights.fingerprint()},
             workers=args.workers,

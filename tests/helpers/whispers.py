@@ -1,9 +1,10 @@
-"""A real Whisper of 1.7 MB with random weights, in CTranslate2's format: what it writes is noise, made of a few words,
-that depends on the sound and is always the same. A sound with speech in it is in the shared data."""
+"""A real Whisper of 2 MB with random weights, in CTranslate2's format: what it writes is noise, made of a few words,
+that depends on the sound and is always the same. A film with speech in it is in the shared data."""
 
 from __future__ import annotations
 
 import json
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -12,22 +13,34 @@ from faster_whisper.tokenizer import _LANGUAGE_CODES
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
+from pseudocap.video.writer import AudioTrack, write_video
+
+RATE = 16000
 WORDS = ("dog", "runs", "cat", "sleeps", "rain", "falls", "man", "cooks.")
 TEXT = 50_257  # entries for text; CTranslate2 knows a multilingual model by the empty one at their end
 MARKS = ("<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>")
 
 
-def write_tones(path: Path, *pitches: float, seconds: float = 2.0, rate: int = 16000) -> Path:
-    """A sound file of tones one after another, each of so many seconds."""
-    import av
+def tones(*pitches: float, seconds: float = 2.0) -> np.ndarray:
+    """Tones one after another, each of so many seconds, at 16 kHz; 0 is silence."""
+    times = np.arange(int(seconds * RATE)) / RATE
+    return np.concatenate([0.3 * np.sin(2 * np.pi * pitch * times) for pitch in pitches]).astype(np.float32)
 
-    times = np.arange(int(seconds * rate)) / rate
-    samples = np.concatenate([0.3 * np.sin(2 * np.pi * pitch * times) for pitch in pitches] or [0 * times])
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("pcm_s16le", rate=rate, layout="mono")
-        frame = av.AudioFrame.from_ndarray((samples * 32767).astype(np.int16)[None], format="s16", layout="mono")
-        frame.rate = rate
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+
+def write_wav(path: Path, sound: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes((sound * 32767).astype("<i2").tobytes())
+    return path
+
+
+def write_sounding_film(path: Path, sound: np.ndarray | None, *, seconds: float = 4.0) -> Path:
+    """A grey film with a sound track, or without one."""
+    frames = (np.full((32, 32, 3), 128, np.uint8) for _ in range(round(seconds * 5)))
+    write_video(path, frames, rate=5, sound=None if sound is None else AudioTrack(samples=sound, rate=RATE))
     return path
 
 
@@ -62,7 +75,7 @@ def write_whisper(folder: Path) -> Path:
                 parameter.normal_(std=0.6)
         words, positions = model.model.decoder.embed_tokens.weight, model.model.decoder.embed_positions.weight
         towards_end = words[at(end)] / words[at(end)].norm()
-        positions += torch.arange(len(positions))[:, None] * towards_end / 12  # so that a text ends after some words
+        positions += torch.arange(len(positions))[:, None] * towards_end / 40  # so that a text ends after some words
     model.generation_config = GenerationConfig(
         eos_token_id=at(end),
         is_multilingual=True,

@@ -70,7 +70,7 @@ class Recogniser:
         if beams < 1:
             raise ConfigError(f"beams is {beams} and must be at least 1")
         if dtype not in DTYPES:
-            raise ConfigError(f"dtype is {dtype!r}{nearest(dtype, DTYPES)} and must be one of {', '.join(DTYPES)}")
+            raise ConfigError(f"--dtype is {dtype!r}{nearest(dtype, DTYPES)} and must be one of {', '.join(DTYPES)}")
         check_language(language)
         device = _device(device)
         if dtype == "auto":
