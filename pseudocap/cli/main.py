@@ -168,7 +168,7 @@ class OneLineParser(argparse.ArgumentParser):
 
 def root_parser() -> OneLineParser:
     """Build the parser of everything before the verb; a verb's own is made when its module is imported."""
-    lines = "\n".join(f"  {verb:<10}{summary}" for verb, (summary, _) in VERBS.items())
+    lines = "\n".join(f"  {verb:<11}{summary}" for verb, (summary, _) in VERBS.items())
     parser = OneLineParser(
         prog="pseudocap",
         description="Caption video, and train video captioners without human-written video captions.",

@@ -62,14 +62,14 @@ def run(args: argparse.Namespace) -> int:
     if "://" in args.out or out.suffix.lower() != ".json" or out.is_dir():
         raise ConfigError(f"--out {args.out} must be a .json file of this machine, such as caption.json")
     from pseudocap.label.sources import find_sources
-    from pseudocap.label.transcripts.recogniser import Recogniser
+    from pseudocap.label.transcripts.recogniser import SpeechRecogniser
     from pseudocap.label.transcripts.run import MEDIA, TranscribeSpec, transcribe
     from pseudocap.label.transcripts.weights import find_whisper, require_faster_whisper
 
     require_faster_whisper()
     sources = find_sources(args.source, shard_size=args.shard_size, extensions=MEDIA, what="video or sound")
     weights = find_whisper(args.model, revision=args.revision)
-    recogniser = Recogniser(
+    recogniser = SpeechRecogniser(
         weights,
         language=args.language,
         translate=args.translate,

@@ -1,6 +1,6 @@
 """Recognise speech by a Whisper of faster-whisper: chunks of many files in one batch, words with their times.
 
-    recogniser = Recogniser(find_whisper("base"))
+    recogniser = SpeechRecogniser(find_whisper("base"))
     (heard,) = recogniser.hear([Chunk(sound=sound, start=0.0)])      # heard.language, heard.words
 
 faster-whisper's own batches hold chunks of one file and of one language. Here a batch is encoded once, each chunk's
@@ -38,7 +38,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Word:
+class TimedWord:
     """Hold a word as it is spelled, with the space before it, and its times in the file."""
 
     start: float
@@ -51,10 +51,10 @@ class Heard:
     """Hold the words of a chunk, none where nobody speaks, and the language that was detected or given."""
 
     language: str
-    words: tuple[Word, ...]
+    words: tuple[TimedWord, ...]
 
 
-class Recogniser:
+class SpeechRecogniser:
     """Recognise chunks of sound. `settings` is all that the words depend on besides the weights and the batches."""
 
     def __init__(
@@ -99,7 +99,7 @@ class Recogniser:
         features = np.stack([pad_or_trim(self._model.feature_extractor(each.sound)[..., :-1]) for each in chunks])
         encoded = self._model.encode(features)
         languages = self._languages(chunks, encoded)
-        words: dict[int, tuple[Word, ...]] = {}
+        words: dict[int, tuple[TimedWord, ...]] = {}
         for language in dict.fromkeys(languages):
             rows = [row for row, each in enumerate(languages) if each == language]
             part = encoded if len(rows) == len(chunks) else _rows(encoded, rows)
@@ -114,7 +114,7 @@ class Recogniser:
         found = self._model.model.detect_language(encoded)
         return [each.language or of[0][0][2:-2] for each, of in zip(chunks, found, strict=True)]
 
-    def _words(self, encoded: Any, chunks: Sequence[Chunk], language: str) -> list[tuple[Word, ...]]:
+    def _words(self, encoded: Any, chunks: Sequence[Chunk], language: str) -> list[tuple[TimedWord, ...]]:
         """Decode chunks of one language, and align the words with the sound."""
         from faster_whisper.tokenizer import Tokenizer
         from faster_whisper.transcribe import get_compression_ratio, merge_punctuations
@@ -128,7 +128,7 @@ class Recogniser:
             for row, each in zip(again, other, strict=True):
                 tokens[row] = each
         spoken = [row for row, each in enumerate(tokens) if each]
-        found: list[tuple[Word, ...]] = [()] * len(chunks)
+        found: list[tuple[TimedWord, ...]] = [()] * len(chunks)
         if not spoken:
             return found
         # of the sound that is no padding, in frames; Whisper's positions are of two
@@ -196,7 +196,7 @@ def _rows(encoded: Any, rows: Sequence[int]) -> Any:
     return taken.to_device(ctranslate2.Device.cuda) if encoded.device != "cpu" else taken
 
 
-def _word(aligned: Mapping[str, Any], chunk: Chunk) -> Word:
+def _word(aligned: Mapping[str, Any], chunk: Chunk) -> TimedWord:
     length = len(chunk.sound) / RATE
     start, end = (min(float(aligned[name]), length) for name in ("start", "end"))
-    return Word(start=chunk.start + start, end=chunk.start + end, text=aligned["word"])
+    return TimedWord(start=chunk.start + start, end=chunk.start + end, text=aligned["word"])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from pseudocap.label.transcripts.recogniser import Word
+from pseudocap.label.transcripts.recogniser import TimedWord
 
 SENTENCE_ENDS = ".?!。？！"
 PAUSE = 1.0  # seconds of silence that end a segment
@@ -21,7 +21,7 @@ SHORTEST = 0.02  # seconds: Whisper's own resolution
 Record = dict[str, Any]
 
 
-def record_of(words: Sequence[Word], language: str | None) -> Record:
+def record_of(words: Sequence[TimedWord], language: str | None) -> Record:
     """Return the record of a video in which these words were heard."""
     segments = list(_segments(words))
     return {
@@ -38,9 +38,9 @@ def failed_record(problem: str) -> Record:
     return {**record_of((), None), "error": problem}
 
 
-def _segments(words: Sequence[Word]) -> Iterator[list[Word]]:
+def _segments(words: Sequence[TimedWord]) -> Iterator[list[TimedWord]]:
     """Divide words where a sentence ends, at pauses, and before a segment becomes too long."""
-    segment: list[Word] = []
+    segment: list[TimedWord] = []
     for word in words:
         if segment and (
             segment[-1].text.rstrip().endswith(tuple(SENTENCE_ENDS))
@@ -58,7 +58,7 @@ def _seconds(time: float) -> float:
     return round(time, 2)
 
 
-def _end_of(segment: Sequence[Word]) -> float:
+def _end_of(segment: Sequence[TimedWord]) -> float:
     return _seconds(max(segment[-1].end, segment[0].start + SHORTEST))
 
 

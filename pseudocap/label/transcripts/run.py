@@ -27,7 +27,7 @@ from pseudocap.files.remote import write_atomic
 from pseudocap.label.run_folder import Plan, alone_in, settle
 from pseudocap.label.sources import Media, Sources, extend, fetch_media, media_of
 from pseudocap.label.transcripts.chunks import WINDOW, even_chunks, speech_chunks
-from pseudocap.label.transcripts.recogniser import Chunk, Recogniser, Word
+from pseudocap.label.transcripts.recogniser import Chunk, SpeechRecogniser, TimedWord
 from pseudocap.label.transcripts.records import Record, failed_record, record_of, video_ids
 from pseudocap.tolerance import FEW, Tolerance
 from pseudocap.types import SOUND_EXTENSIONS, VIDEO_EXTENSIONS
@@ -95,7 +95,7 @@ class _Sound:
 
 def transcribe(
     sources: Sources,
-    recogniser: Recogniser,
+    recogniser: SpeechRecogniser,
     out: Path,
     spec: TranscribeSpec,
     *,
@@ -153,11 +153,11 @@ class _Shard:
     finished: dict[str, Record] = field(default_factory=dict)
     heard: float = 0.0
     _order: list[str] = field(default_factory=list)
-    _words: dict[str, list[Word]] = field(default_factory=dict)
+    _words: dict[str, list[TimedWord]] = field(default_factory=dict)
     _languages: dict[str, str] = field(default_factory=dict)
     _problems: dict[str, str] = field(default_factory=dict)
 
-    def records(self, recogniser: Recogniser, spec: TranscribeSpec, workers: int) -> Iterator[int]:
+    def records(self, recogniser: SpeechRecogniser, spec: TranscribeSpec, workers: int) -> Iterator[int]:
         """Fill `finished`, and yield now and then how many files have been read."""
         batch: list[tuple[str, Chunk]] = []
         for read, sound in enumerate(self._sounds(workers), start=1):
@@ -196,7 +196,7 @@ class _Shard:
                 yield Chunk(sound=np.array(samples[start:end]), start=start / RATE)
         sound.path.unlink()
 
-    def _hear(self, batch: Sequence[tuple[str, Chunk]], recogniser: Recogniser) -> None:
+    def _hear(self, batch: Sequence[tuple[str, Chunk]], recogniser: SpeechRecogniser) -> None:
         """Recognise a batch. The language of a file is that of its first chunk."""
         known = [Chunk(sound=c.sound, start=c.start, language=self._languages.get(name)) for name, c in batch]
         for (name, _), heard in zip(batch, recogniser.hear(known), strict=True):

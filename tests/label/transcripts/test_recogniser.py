@@ -7,15 +7,15 @@ import pytest
 from helpers.whispers import tones
 
 from pseudocap.errors import ConfigError
-from pseudocap.label.transcripts.recogniser import Chunk, Recogniser
+from pseudocap.label.transcripts.recogniser import Chunk, SpeechRecogniser
 from pseudocap.label.transcripts.weights import find_whisper
 
 PITCHES = (100, 300, 900, 2500)
 
 
 @pytest.fixture(scope="module")
-def recogniser(whisper: Path) -> Recogniser:
-    return Recogniser(find_whisper(str(whisper)), dtype="float32", device="cpu")
+def recogniser(whisper: Path) -> SpeechRecogniser:
+    return SpeechRecogniser(find_whisper(str(whisper)), dtype="float32", device="cpu")
 
 
 def chunks(**options: object) -> list[Chunk]:
@@ -24,44 +24,48 @@ def chunks(**options: object) -> list[Chunk]:
     ]
 
 
-def test_a_batch_of_several_languages_gives_what_each_chunk_gives_alone(recogniser: Recogniser) -> None:
+def test_a_batch_of_several_languages_gives_what_each_chunk_gives_alone(recogniser: SpeechRecogniser) -> None:
     together = recogniser.hear(chunks())
     assert len({each.language for each in together}) > 1
     assert len({tuple(word.text for word in each.words) for each in together}) > 2
     assert together == [recogniser.hear([chunk])[0] for chunk in chunks()]
 
 
-def test_words_have_ascending_times_within_their_chunk(recogniser: Recogniser) -> None:
+def test_words_have_ascending_times_within_their_chunk(recogniser: SpeechRecogniser) -> None:
     for chunk, heard in zip(chunks(), recogniser.hear(chunks()), strict=True):
         times = [time for word in heard.words for time in (word.start, word.end)]
         assert times == sorted(times)
         assert chunk.start <= times[0] <= times[-1] <= chunk.start + len(chunk.sound) / 16000
 
 
-def test_a_language_that_is_known_is_not_detected(recogniser: Recogniser, whisper: Path) -> None:
+def test_a_language_that_is_known_is_not_detected(recogniser: SpeechRecogniser, whisper: Path) -> None:
     assert {each.language for each in recogniser.hear(chunks(language="de"))} == {"de"}
-    english = Recogniser(find_whisper(str(whisper)), dtype="float32", device="cpu", language="en")
+    english = SpeechRecogniser(find_whisper(str(whisper)), dtype="float32", device="cpu", language="en")
     assert {each.language for each in english.hear(chunks())} == {"en"}
-    translated = Recogniser(find_whisper(str(whisper)), dtype="float32", device="cpu", language="en", translate=True)
+    translated = SpeechRecogniser(
+        find_whisper(str(whisper)), dtype="float32", device="cpu", language="en", translate=True
+    )
     assert translated.hear(chunks()) != english.hear(chunks())  # another prompt
     assert (english.settings["task"], translated.settings["task"]) == ("transcribe", "translate")
 
 
-def test_a_text_that_repeats_itself_is_decoded_again(recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_that_repeats_itself_is_decoded_again(
+    recogniser: SpeechRecogniser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pseudocap.label.transcripts.recogniser.REPEATS", 0.0)  # every text counts as one
     asked = []
-    decode = Recogniser._decode
+    decode = SpeechRecogniser._decode
 
-    def noted(self: Recogniser, *arguments: object, **options: object) -> list[list[int]]:
+    def noted(self: SpeechRecogniser, *arguments: object, **options: object) -> list[list[int]]:
         asked.append(options)
         return decode(self, *arguments, **options)
 
-    monkeypatch.setattr(Recogniser, "_decode", noted)
+    monkeypatch.setattr(SpeechRecogniser, "_decode", noted)
     recogniser.hear(chunks(language="en"))
     assert asked == [{}, {"no_repeat_ngram_size": 3}]
 
 
-def test_what_is_likely_silence_has_no_words(recogniser: Recogniser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_likely_silence_has_no_words(recogniser: SpeechRecogniser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pseudocap.label.transcripts.recogniser.NO_SPEECH", -1.0)
     monkeypatch.setattr("pseudocap.label.transcripts.recogniser.UNSURE", 0.0)
     assert [each.words for each in recogniser.hear(chunks())] == [()] * len(PITCHES)
@@ -81,4 +85,4 @@ def test_what_is_likely_silence_has_no_words(recogniser: Recogniser, monkeypatch
 )
 def test_wrong_options_are_refused(whisper: Path, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Recogniser(find_whisper(str(whisper)), **options)  # type: ignore[arg-type]
+        SpeechRecogniser(find_whisper(str(whisper)), **options)  # type: ignore[arg-type]

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-from pseudocap.label.transcripts.recogniser import Word
+from pseudocap.label.transcripts.recogniser import TimedWord
 from pseudocap.label.transcripts.records import failed_record, record_of, video_ids
 
 
-def word(start: float, end: float, text: str) -> Word:
-    return Word(start=start, end=end, text=f" {text}")
+def word(start: float, end: float, text: str) -> TimedWord:
+    return TimedWord(start=start, end=end, text=f" {text}")
 
 
 def test_segments_end_with_sentences_at_pauses_and_before_they_become_long() -> None:

@@ -12,7 +12,7 @@ from pseudocap.label.audit.pairs import speech_in_transcripts
 from pseudocap.label.sources import find_sources
 from pseudocap.label.teachers.base import View
 from pseudocap.label.teachers.transcript import AsrTeacher
-from pseudocap.label.transcripts.recogniser import Recogniser
+from pseudocap.label.transcripts.recogniser import SpeechRecogniser
 from pseudocap.label.transcripts.run import MEDIA, Transcribed, TranscribeSpec, shard_folder, transcribe
 from pseudocap.label.transcripts.weights import find_whisper
 from pseudocap.regimes.asr import TranscriptData
@@ -22,8 +22,8 @@ SPEC = TranscribeSpec(vad=False, batch_size=3, shard_size=2)
 
 
 @pytest.fixture(scope="module")
-def recogniser(whisper: Path) -> Recogniser:
-    return Recogniser(find_whisper(str(whisper)), dtype="float32", device="cpu", beams=1)
+def recogniser(whisper: Path) -> SpeechRecogniser:
+    return SpeechRecogniser(find_whisper(str(whisper)), dtype="float32", device="cpu", beams=1)
 
 
 @pytest.fixture(scope="module")
@@ -38,21 +38,23 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(source: Path, out: Path, recogniser: Recogniser, spec: TranscribeSpec = SPEC, **options: object) -> Transcribed:
+def run(
+    source: Path, out: Path, recogniser: SpeechRecogniser, spec: TranscribeSpec = SPEC, **options: object
+) -> Transcribed:
     sources = find_sources(str(source), shard_size=spec.shard_size, extensions=MEDIA, what="video or sound")
     settings = {"model": {"model": "tiny"}, "workers": 0, "max_failure_rate": 1.0, **options}
     return transcribe(sources, recogniser, out, spec, **settings)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
-def finished(sounds: Path, recogniser: Recogniser, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(sounds: Path, recogniser: SpeechRecogniser, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("finished") / "caption.json"
     run(sounds, out, recogniser)
     return out
 
 
 def test_every_file_is_in_the_one_file_and_what_failed_says_why(
-    sounds: Path, recogniser: Recogniser, finished: Path
+    sounds: Path, recogniser: SpeechRecogniser, finished: Path
 ) -> None:
     videos = json.loads(finished.read_text())
     assert list(videos) == ["a", "more/c", "mute", "other/c", "z"]
@@ -93,7 +95,7 @@ def test_the_asr_regime_learns_from_it(finished: Path, sounds: Path) -> None:
 
 
 def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
-    sounds: Path, recogniser: Recogniser, finished: Path, tmp_path: Path
+    sounds: Path, recogniser: SpeechRecogniser, finished: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "caption.json"
 
@@ -111,12 +113,12 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bytes(
         assert (shard_folder(out) / path.name).read_bytes() == path.read_bytes()
 
 
-def test_workers_change_nothing(sounds: Path, recogniser: Recogniser, finished: Path, tmp_path: Path) -> None:
+def test_workers_change_nothing(sounds: Path, recogniser: SpeechRecogniser, finished: Path, tmp_path: Path) -> None:
     run(sounds, tmp_path / "caption.json", recogniser, workers=2)
     assert (tmp_path / "caption.json").read_bytes() == finished.read_bytes()
 
 
-def test_what_failed_can_be_tried_again_and_new_files_are_added(tmp_path: Path, recogniser: Recogniser) -> None:
+def test_what_failed_can_be_tried_again_and_new_files_are_added(tmp_path: Path, recogniser: SpeechRecogniser) -> None:
     films, out = tmp_path / "films", tmp_path / "caption.json"
     write_wav(films / "a.wav", tones(300))
     (films / "b.wav").write_text("no sound")
@@ -132,14 +134,14 @@ def test_what_failed_can_be_tried_again_and_new_files_are_added(tmp_path: Path, 
     assert (videos["a"], bool(videos["b"]["text"])) == (first, True)
 
 
-def test_other_settings_are_refused(sounds: Path, recogniser: Recogniser, finished: Path) -> None:
+def test_other_settings_are_refused(sounds: Path, recogniser: SpeechRecogniser, finished: Path) -> None:
     with pytest.raises(DataError, match=r"holds transcripts with vad False, and this run has True; choose another"):
         run(sounds, finished, recogniser, TranscribeSpec(batch_size=3, shard_size=2))
     with pytest.raises(DataError, match=r"holds transcripts with model 'tiny', and this run has 'other'"):
         run(sounds, finished, recogniser, model={"model": "other"})
 
 
-def test_too_many_broken_files_stop_it_and_finished_shards_stay(tmp_path: Path, recogniser: Recogniser) -> None:
+def test_too_many_broken_files_stop_it_and_finished_shards_stay(tmp_path: Path, recogniser: SpeechRecogniser) -> None:
     films = tmp_path / "films"
     films.mkdir()
     for number in range(8):
@@ -151,13 +153,13 @@ def test_too_many_broken_files_stop_it_and_finished_shards_stay(tmp_path: Path, 
     assert len(list(shard_folder(tmp_path / "caption.json").glob("0*"))) == 2
 
 
-def test_speech_is_found_and_tones_are_not(sounds: Path, recogniser: Recogniser, tmp_path: Path) -> None:
+def test_speech_is_found_and_tones_are_not(sounds: Path, recogniser: SpeechRecogniser, tmp_path: Path) -> None:
     out = tmp_path / "caption.json"
     run(sounds, out, recogniser, TranscribeSpec(shard_size=2))
     assert not any(video["text"] for video in json.loads(out.read_text()).values())
 
 
-def test_videos_in_tars_are_transcribed(recogniser: Recogniser, tmp_path: Path) -> None:
+def test_videos_in_tars_are_transcribed(recogniser: SpeechRecogniser, tmp_path: Path) -> None:
     import tarfile
 
     write_wav(tmp_path / "x.wav", tones(300))
