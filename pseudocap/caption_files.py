@@ -13,7 +13,6 @@ from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, FileCaptions, TimedCaptio
 from pseudocap.video.reader import VideoInfo
 from pseudocap.video.shots import CutDetector
 from pseudocap.video.subtitles import merge_equal
-from pseudocap.video.tensors import read_file
 
 __all__ = ["FileCaptions", "FileDecoding", "caption_densely", "caption_files"]
 
@@ -25,10 +24,10 @@ def caption_files(
     model: FileCaptioner[Seen], files: Iterable[str | Path], decoding: FileDecoding = DEFAULT
 ) -> Iterator[FileCaptions]:
     """Yield one caption a file, in the order of the files."""
-    count = model.frames_of(decoding.num_frames)
+    model.sound_of(decoding)  # refused before a file is read, where it cannot be
     waiting: list[tuple[FileCaptions, Seen | None]] = []
     for file in files:
-        decoded = _decoded(model, str(file), count)
+        decoded = _decoded(model, str(file), decoding)
         waiting.append(decoded)
         if sum(seen is not None for _, seen in waiting) == decoding.batch_size:
             yield from _captioned(model, waiting, decoding)
@@ -58,13 +57,13 @@ def caption_densely(
         yield FileCaptions(file=str(file), captions=tuple(merge_equal(captions)), error=error)
 
 
-def _decoded(model: FileCaptioner[Seen], file: str, count: int) -> tuple[FileCaptions, Seen | None]:
+def _decoded(model: FileCaptioner[Seen], file: str, decoding: FileDecoding) -> tuple[FileCaptions, Seen | None]:
     try:
-        frames, info = read_file(file, count)
+        taken = model.take_file(file, decoding)
     except DecodeError as failure:
         return FileCaptions(file=file, error=str(failure)), None
-    caption, error = whole_caption(info, len(frames), count)
-    return FileCaptions(file=file, captions=(caption,), error=error), model.prepare(frames)
+    caption, error = whole_caption(taken.info, taken.frames, model.frames_of(decoding.num_frames))
+    return FileCaptions(file=file, captions=(caption,), error=error), taken.seen
 
 
 def whole_caption(info: VideoInfo, found: int, wanted: int) -> tuple[TimedCaption, str]:

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
+from pseudocap.audio.clips import ClipSounds, Windows
+from pseudocap.audio.tensors import pad_sounds
 from pseudocap.decoding import Decoding, FileDecoding, check_frames
+from pseudocap.errors import InputError, NoSoundError
 from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.hub.toys import toy_notice, warn_of_toy
-from pseudocap.types import CLIP_SECONDS, MAX_NEW_TOKENS, MIN_SECONDS, Preprocess, TimedCaption
-from pseudocap.video.reader import Frames
+from pseudocap.memory import Memory
+from pseudocap.types import (
+    CLIP_SECONDS,
+    MAX_NEW_TOKENS,
+    MIN_SECONDS,
+    Clip,
+    Preprocess,
+    SoundPreprocess,
+    TimedCaption,
+)
+from pseudocap.video.reader import Frames, VideoInfo
 from pseudocap.video.shots import CutDetector
 from pseudocap.video.tensors import batched, decode_for_display, pad_clips, read_clips, read_file
 from pseudocap.video.transforms import eval_tensor
@@ -24,6 +36,26 @@ if TYPE_CHECKING:
 
 
 Seen = TypeVar("Seen")  # a clip as a captioner takes it
+DEAF = "this captioner does not hear"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeardClip:
+    """Hold a clip with sound: its frames [T,3,H,W], None where it is captioned by sound alone, and its windows [W,F,M]
+    with the real frames of each [W]."""
+
+    frames: torch.Tensor | None
+    windows: torch.Tensor
+    lengths: torch.Tensor
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakenFile(Generic[Seen]):
+    """Hold a decoded file: what a captioner takes of it, how many of its frames are distinct, and its VideoInfo."""
+
+    seen: Seen
+    frames: int
+    info: VideoInfo
 
 
 class FileCaptioner(ABC, Generic[Seen]):
@@ -41,6 +73,17 @@ class FileCaptioner(ABC, Generic[Seen]):
     @abstractmethod
     def caption_clips(self, clips: Sequence[Seen], decoding: FileDecoding) -> list[str]:
         """Caption clips of any lengths as one batch."""
+
+    def sound_of(self, decoding: FileDecoding) -> SoundPreprocess | None:
+        """Return the sound of clips that `hear` takes beside their frames; None where they are captioned by sight.
+        InputError where that cannot be."""
+        if decoding.needs_hearing:
+            raise InputError(f"{DEAF}: modalities is {decoding.modalities!r}; leave it out, or name one that does")
+        return None
+
+    def hear(self, frames: Frames, sound: Windows, decoding: FileDecoding) -> Seen:
+        """Make of a clip's frames and sound what `caption_clips` takes."""
+        raise NotImplementedError
 
     @property
     def crop(self) -> Preprocess | None:
@@ -63,21 +106,23 @@ class FileCaptioner(ABC, Generic[Seen]):
         num_frames: int | None = None,
         batch_size: int = 8,
         prompt: str = "",
+        modalities: str | None = None,
     ) -> str | list[str]:
         """Return one caption for a file, video or image; a list of captions for a list of files. Each continues the
         `prompt`; it is not part of the caption.
 
         Frames are spread evenly over the entire file. `top_p` samples, the same captions for the same seed and list.
-        A file that cannot be read raises its DecodeError.
+        `modalities` of a captioner that hears is "av", "v" or "a", by sound alone; by default it takes what a file has.
+        A file that cannot be read raises its DecodeError, and so does one without sound that is captioned by it alone.
         """
         decoding = FileDecoding(
             beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, num_frames=num_frames,
-            batch_size=batch_size, prompt=prompt,
+            batch_size=batch_size, prompt=prompt, modalities=modalities,
         )  # fmt: skip
         files = [video] if isinstance(video, str | Path) else list(video)
-        count = self.frames_of(num_frames)
+        self.sound_of(decoding)  # refused before a file is read, where it cannot be
         captions = []
-        for batch in batched((self.prepare(read_file(file, count)[0]) for file in files), batch_size):
+        for batch in batched((self.take_file(file, decoding).seen for file in files), batch_size):
             captions += self.caption_clips(batch, decoding)
         return captions[0] if isinstance(video, str | Path) else captions
 
@@ -95,6 +140,7 @@ class FileCaptioner(ABC, Generic[Seen]):
         batch_size: int = 8,
         prompt: str = "",
         cuts: CutDetector | None = None,
+        modalities: str | None = None,
     ) -> Iterator[TimedCaption]:
         """Yield a caption for every clip of a long video, as they are made; a batch of clips is in memory at a time.
 
@@ -103,7 +149,7 @@ class FileCaptioner(ABC, Generic[Seen]):
         """
         decoding = FileDecoding(
             beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, num_frames=num_frames,
-            batch_size=batch_size, prompt=prompt,
+            batch_size=batch_size, prompt=prompt, modalities=modalities,
         )  # fmt: skip
         return self.caption_every_clip(video, decoding, clip_seconds=clip_seconds, min_seconds=min_seconds, cuts=cuts)
 
@@ -118,14 +164,39 @@ class FileCaptioner(ABC, Generic[Seen]):
     ) -> Iterator[TimedCaption]:
         """Yield what `caption_long` does, for options that are one value already."""
         count = self.frames_of(decoding.num_frames)
+        self.sound_of(decoding)
         clips = read_clips(video, count, clip_seconds=clip_seconds, min_seconds=min_seconds, cuts=cuts)
-        for batch in batched(((clip, self.prepare(frames)) for clip, frames in clips), decoding.batch_size):
+        for batch in batched(self._take_clips(video, clips, decoding), decoding.batch_size):
             texts = self.caption_clips([seen for _, seen in batch], decoding)
             for (clip, _), text in zip(batch, texts, strict=True):
                 yield TimedCaption(start=clip.start, end=clip.end, text=text)
 
+    def take_file(self, file: str | Path, decoding: FileDecoding) -> TakenFile[Seen]:
+        """Decode an entire file for `caption_clips`; DecodeError where it cannot be, or has no sound and is to be
+        captioned by that alone."""
+        frames, info = read_file(file, self.frames_of(decoding.num_frames))
+        clip = Clip(source=str(file), start=0.0, end=info.duration)
+        _, seen = next(self._take_clips(file, [(clip, frames)], decoding))
+        return TakenFile(seen=seen, frames=len(frames), info=info)
 
-class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor]):
+    def _take_clips(
+        self, file: str | Path, clips: Iterable[tuple[Clip, Frames]], decoding: FileDecoding
+    ) -> Iterator[tuple[Clip, Seen]]:
+        """Yield clips as `caption_clips` takes them. Their sound is read in one pass over the file."""
+        preprocess = self.sound_of(decoding)
+        if preprocess is None:
+            yield from ((clip, self.prepare(frames)) for clip, frames in clips)
+            return
+        with ClipSounds(file, preprocess) as sounds:
+            for clip, frames in clips:
+                heard = sounds.of(clip.start, clip.end)
+                if heard is None and decoding.modalities == "a":
+                    problem = sounds.problem or "there is no sound in it"
+                    raise NoSoundError(str(file), f"{problem}, and modalities is 'a'")
+                yield clip, self.prepare(frames) if heard is None else self.hear(frames, heard, decoding)
+
+
+class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
     """Caption videos and images. Only its adapters learn (`trainable_names`), and only they are saved.
 
     What it is made of and how it is saved is in hub/assembly.py, its text in model/text_network.py, the network itself
@@ -143,10 +214,31 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor]):
     def crop(self) -> Preprocess:
         return self.config.preprocess
 
-    def caption_clips(self, clips: Sequence[torch.Tensor], decoding: FileDecoding) -> list[str]:
+    def sound_of(self, decoding: FileDecoding) -> SoundPreprocess | None:
+        if not self.config.hears:
+            return super().sound_of(decoding)
+        return None if decoding.modalities == "v" else self.config.sound_preprocess
+
+    def hear(self, frames: Frames, sound: Windows, decoding: FileDecoding) -> HeardClip:
+        seen = None if decoding.modalities == "a" else self.prepare(frames)
+        windows, lengths = map(torch.from_numpy, sound)
+        return HeardClip(frames=seen, windows=windows, lengths=lengths)
+
+    def caption_clips(self, clips: Sequence[torch.Tensor | HeardClip], decoding: FileDecoding) -> list[str]:
         warn_of_toy(self.toy_notice)
-        memory = self.encode(*pad_clips(clips))
+        memory = self.encode_clips(clips)
         return self.describe(memory, prompt=decoding.prompt, finish=decoding.finish, **decoding.generate_options())
+
+    def encode_clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> Memory:
+        """Encode clips of any lengths, frames [T,3,H,W] each or with their sound; either all have frames or none."""
+        frames = [clip.frames if isinstance(clip, HeardClip) else clip for clip in clips]
+        seen = [each for each in frames if each is not None]
+        if seen and len(seen) < len(clips):
+            raise InputError("clips are captioned by sound alone all together, or none of them is")
+        frames_BT3HW, mask_BT = pad_clips(seen) if seen else (None, None)
+        sounds = [(clip.windows, clip.lengths) if isinstance(clip, HeardClip) else None for clip in clips]
+        windows, lengths = pad_sounds(sounds) or (None, None)
+        return self.encode(frames_BT3HW, mask_BT, sound=windows, sound_lengths=lengths)
 
     def explain(
         self,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pseudocap.errors import InputError
+from pseudocap.errors import InputError, nearest
+from pseudocap.memory import GROUPS
 from pseudocap.types import MAX_FRAMES, MAX_NEW_TOKENS
 
 SENTENCE = 3  # words at least, or its full stop is that of an abbreviation
@@ -81,17 +82,28 @@ class Decoding:
 @dataclass(frozen=True, kw_only=True)
 class FileDecoding(Decoding):
     """Set how files are captioned: also the frames of a clip (None: the checkpoint's own), clips of a batch, a prompt
-    that captions continue, and whether a caption that came to the limit of tokens loses what it had only begun."""
+    that captions continue, and whether a caption that came to the limit of tokens loses what it had only begun.
+
+    `modalities` are sight and sound (av), sight (v) or sound alone (a); None is all that the captioner and a file have.
+    """
 
     num_frames: int | None = None
     batch_size: int = 8
     prompt: str = ""
     finish: bool = False
+    modalities: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_count("batch_size", self.batch_size, 1)
         check_frames(self.num_frames)
+        if self.modalities not in (None, *GROUPS):
+            offer = nearest(str(self.modalities), GROUPS)
+            raise InputError(f"modalities must be one of {', '.join(GROUPS)}, not {self.modalities!r}{offer}")
+
+    @property
+    def needs_hearing(self) -> bool:
+        return self.modalities in ("av", "a")
 
 
 @dataclass(frozen=True, kw_only=True)

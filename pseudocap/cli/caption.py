@@ -25,6 +25,8 @@ from pseudocap.cli.shots import add_shot_options, read_cuts
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError, DataError, DecodeError, Interrupted, first_line
 from pseudocap.files.remote import RemotePath
+from pseudocap.hub.checkpoint import read_config
+from pseudocap.memory import GROUPS
 from pseudocap.types import CLIP_SECONDS, EXTERNAL_FRAMES, IMAGE_EXTENSIONS, MIN_SECONDS, PRECISIONS, FileCaptions
 
 if TYPE_CHECKING:
@@ -64,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_flag(parser, "--overwrite", "caption anew what --out holds; else finished files are skipped")
     add_option(parser, "--preview", Path, "DIR", "also small films with the captions written below")
     add_decoding_options(parser, FileDecoding(), "beams top_p seed max_new_tokens num_frames batch_size prompt")
+    parser.add_argument(
+        "--modalities",
+        choices=tuple(GROUPS),
+        help="of a captioner that hears: by sight and sound, by sight, or by sound alone (all that a file has)",
+    )
 
 
 def add_captioner_options(parser: argparse.ArgumentParser) -> None:
@@ -99,9 +106,12 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--overwrite is about the files of --out, which is missing")
     with _going_on(args.out), _files(args.files) as named:
         captioner = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
+        _refuse_deafness(args, captioner)
         settings = {"checkpoint": fingerprint(captioner), "frames": args.frames, "precision": args.precision}
         settings |= {"dense": dense, **lengths, **asdict(decoding), "batch_size": None}  # which changes no caption
         settings |= {} if cuts is None else {"cuts": dict(cuts.settings)}
+        if args.modalities is None:
+            del settings["modalities"]  # as runs of before it was there are known
         files = [(each.name, each.path) for each in named]
         delivery = plan_delivery(
             files, form=form, dense=dense, out=args.out, checkpoint=args.checkpoint, run=hash_run(settings),
@@ -123,6 +133,15 @@ def run(args: argparse.Namespace) -> int:
     if written := [each for each in (delivery.summary() if todo else "", previewed) if each]:
         print(f"written: {'; '.join(written)}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _refuse_deafness(args: argparse.Namespace, captioner: Fetched | External) -> None:
+    """Refuse captions by sound of a captioner that does not hear."""
+    folder = getattr(captioner, "folder", None)
+    if args.modalities not in (None, "v") and (folder is None or not read_config(folder).hears):
+        raise ConfigError(
+            f"--modalities {args.modalities}: {args.checkpoint} does not hear; leave it out, or name one that does"
+        )
 
 
 @contextmanager

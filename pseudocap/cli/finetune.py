@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.decoding import add_decoding_options
+from pseudocap.cli.modalities import group_names, group_probabilities
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner, find_own_retriever
@@ -43,6 +44,8 @@ STEPS = 8  # of an epoch, at least, ...
 FEWEST = 4  # ... but with so many videos each
 RETRIEVAL_BATCH = 64  # videos that are told apart from one another
 WHEN = ("before", "after", "last")
+BACKBONES = ("decoder", "encoder", "audio_encoder")
+CAPTIONERS_OWN = ("decoder", "audio_encoder", "modality_groups", "validation_groups")  # options that no retriever has
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +73,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--out", Path, "RUN", "the folder to write", required=True)
     add_option(parser, "--decoder", str, "DIR", "where the frozen decoder lies now, if it moved")
     add_option(parser, "--encoder", str, "DIR", "where the frozen encoder lies now, if it moved")
+    add_option(
+        parser,
+        "--audio-encoder",
+        str,
+        "A",
+        "an AST, a Whisper or a model of the waveform: a captioner that sees alone gains its ears, of one that hears "
+        "where it lies now, if it moved",
+    )
     add_option(parser, "--text", str, "DIR", "where the language model of a retriever lies now, if it moved")
     add_option(parser, "--lr", 5e-4, None, "the highest learning rate")
     add_option(parser, "--max-epochs", 30, "N", "passes over the captions, at most")
@@ -78,6 +89,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--batch-size", int, "N", "default: what memory allows, for 8 steps an epoch")
     add_option(parser, "--max-failure-rate", 0.1, "R", "stop where more videos fail or miss")
     add_option(parser, "--val-share", 0.1, "R", "held out where no split says val, at least two videos")
+    add_option(
+        parser,
+        "--modality-groups",
+        group_probabilities,
+        "P",
+        "of a captioner that hears, how often a step learns by sight and sound, sight or sound alone: "
+        "av=0.6,v=0.3,a=0.1 (all that each video has)",
+    )
+    add_option(parser, "--validation-groups", group_names, "G", "score captions by these alone too: v,a")
     add_decoding_options(parser, ValidationDecoding(), "beams")
     add_option(parser, "--workers", 2, "N", "processes that decode")
     add_flag(parser, "--resume", "go on with the run in --out, with the settings that it had")
@@ -91,15 +111,26 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
     require_at_least(args, max_epochs=1, patience=1, batch_size=1, beams=1, size=1, workers=0, checkpoint_every=1)
     if not 0 <= args.val_share < 1:
         raise InputError(f"--val-share must be a share from 0 to below 1, not {args.val_share:g}")
-    foreign, learns = ("decoder", "retriever") if args.retrieval else ("text", "captioner")
-    if getattr(args, foreign) is not None:
-        raise InputError(f"--{foreign} {getattr(args, foreign)}: a {learns} has none; leave it out")
+    foreign, learns = (CAPTIONERS_OWN, "retriever") if args.retrieval else (("text",), "captioner")
+    for name in foreign:
+        if (given := getattr(args, name)) is not None:
+            raise InputError(f"--{name.replace('_', '-')} {given}: a {learns} has none; leave it out")
     Tolerance(args.max_failure_rate, option="--max-failure-rate")
     if not 0 < args.lr < math.inf:
         raise InputError(f"--lr must be above 0, not {args.lr:g}")
     args.data.require("--data")
     if args.memories is not None and not args.memories.is_dir():
         raise InputError(f"--memories {args.memories}: there is no such folder; `pseudocap encode` makes one")
+
+
+def _refuse_deafness(args: argparse.Namespace, config: PseudoCapConfig) -> None:
+    """Refuse an encoder of sound for a captioner that cannot have one, and groups for one that does not hear."""
+    if args.audio_encoder is not None and not config.hears:
+        config.require_may_gain_sound()
+    for name in ("modality_groups", "validation_groups"):
+        if getattr(args, name) is not None and not (config.hears or args.audio_encoder is not None):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option}: {args.start} does not hear; leave it out, or give it an --audio-encoder")
 
 
 def _begun(args: argparse.Namespace) -> dict[str, Any]:
@@ -126,6 +157,10 @@ def _settings(
         f"--{name.replace('_', '-')}": getattr(args, name) for name in ("lr", "size", "beams", "val_share", "seed")
     }
     settings["--batch-size"] = args.batch_size or begun.get("--batch-size")
+    for name in ("audio_encoder", "modality_groups"):  # which came later, and are not written where they are not used
+        option, given = f"--{name.replace('_', '-')}", getattr(args, name)
+        if option in begun or (given is not None and (name != "audio_encoder" or "audio_encoder" not in backbones)):
+            settings[option] = given
     settings |= {f"the {which}": backbone.fingerprint[:12] for which, backbone in backbones.items()}
     learns = "retriever" if args.retrieval else "captioner"
     settings[f"the {learns} --from"] = sha256_of(existing(start / WEIGHTS_FILE))[:12]
@@ -142,13 +177,16 @@ def run(args: argparse.Namespace) -> int:
     begun = _begun(args)
     _refuse_mistakes(args)
     corpus = _corpus(args)
-    moved: dict[str, Any] = {name: getattr(args, name) for name in ("text" if args.retrieval else "decoder", "encoder")}
+    moved: dict[str, Any] = {
+        name: getattr(args, name) for name in (("text", "encoder") if args.retrieval else BACKBONES)
+    }
     config: PseudoCapConfig | RetrieverConfig
     if args.retrieval:
         start, config = find_own_retriever(args.start, args.checkpoints, **moved)
     else:
         start = find_captioner(args.start, args.checkpoints, **moved)
         config = read_config(start.folder)
+        _refuse_deafness(args, config)
     args.val_share = _validating_share(corpus, args.val_share, args.seed)
     try_to_write(args.out / "best")
     settings = _settings(args, start.folder, config.backbones, begun)
@@ -184,9 +222,16 @@ def _tune_captioner(args: argparse.Namespace, model: PseudoCap, data: CaptionDat
 
     optimisation = Optimisation(lr=args.lr, warmup_steps=20)
     decoding = ValidationDecoding(beams=args.beams)
-    module = FineTune(model, optimisation=optimisation, decoding=decoding, seed=args.seed)
+    module = FineTune(
+        model,
+        optimisation=optimisation,
+        decoding=decoding,
+        seed=args.seed,
+        modality_groups=args.modality_groups,
+        validation_groups=args.validation_groups or (),
+    )
     tuned = fine_tune(module, data, args.out, **options)
-    named = "".join(f" --{which} OWNER/{which.upper()}" for which in homeless(model.config))
+    named = "".join(f" --{which.replace('_', '-')} OWNER/{which.upper()}" for which in homeless(model.config))
     _report(args, tuned, f"pseudocap push {tuned.captioner} OWNER/NAME{named}")
 
 
@@ -320,5 +365,10 @@ def _command(args: argparse.Namespace, batch_size: int) -> str:
         settings[f"--{name.replace('_', '-')}"] = getattr(args, name)
     if args.size is not None:
         settings["--size"] = args.size
+    if args.audio_encoder is not None:
+        known = Path(args.audio_encoder).expanduser()
+        settings["--audio-encoder"] = known.name if known.exists() else args.audio_encoder
+    if args.modality_groups is not None:
+        settings["--modality-groups"] = ",".join(f"{name}={share:g}" for name, share in args.modality_groups.items())
     verb = ["pseudocap", "finetune", *(["--retrieval"] if args.retrieval else [])]
     return shlex.join([*verb, *(str(word) for pair in settings.items() for word in pair)])

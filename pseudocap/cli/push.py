@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--license", str, "ID", "of the adapters, as the hub names it: apache-2.0, mit, ...")
     add_option(parser, "--decoder", str, "NAME", "where others find the decoder, if it is a directory here")
     add_option(parser, "--encoder", str, "NAME", "where others find the encoder, likewise")
+    add_option(parser, "--audio-encoder", str, "NAME", "where others find the encoder of sound, likewise")
     add_option(parser, "--text", str, "NAME", "where others find a retriever's language model, likewise")
     add_option(parser, "--message", str, "TEXT", "of the commit")
     add_flag(parser, "--dry-run", "print what would be sent, without any request")
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from pseudocap.hub.fetch import CARD_FILE
     from pseudocap.hub.publish import pack_checkpoint, send
 
-    named = {which: getattr(args, which) for which in ("decoder", "encoder", "text")}
+    named = {which: getattr(args, which) for which in ("decoder", "encoder", "audio_encoder", "text")}
     parcel = pack_checkpoint(args.folder, args.repo, license=args.license, **named)
     page = parcel.files[CARD_FILE]
     result = {"repo": parcel.repo, "files": parcel.sizes(), "dry_run": args.dry_run}

@@ -40,7 +40,12 @@ def find_any_captioner(name: str, checkpoints: str | None, *, frames: str | None
 
 
 def find_captioner(
-    name: str, checkpoints: str | None, *, decoder: str | None = None, encoder: str | None = None
+    name: str,
+    checkpoints: str | None,
+    *,
+    decoder: str | None = None,
+    encoder: str | None = None,
+    audio_encoder: str | None = None,
 ) -> Fetched:
     """Locate the captioner; a name that is none, a folder that holds none and a backbone that has gone are reported
     now, and not after the seconds that torch takes to be imported."""
@@ -48,7 +53,7 @@ def find_captioner(
     from pseudocap.hub.fetch import fetch
 
     found = fetch(name, checkpoints=checkpoints)
-    check_folder(found.folder, {"decoder": decoder, "encoder": encoder})
+    check_folder(found.folder, {"decoder": decoder, "encoder": encoder, "audio_encoder": audio_encoder})
     return found
 
 

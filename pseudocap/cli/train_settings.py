@@ -51,7 +51,7 @@ def refuse_absent(words: list[str], regime: RegimeRow) -> None:
             ours = option in (word.partition("=")[0] for word in words)
             way_out = "" if ours else f"; the config names it: give {option} {NEEDED.get((regime.name, name), TARS)}"
             raise DataError(f"{option} {given}: there is no such tar or folder{way_out}")
-    for which in ("decoder", "encoder", "text"):
+    for which in ("decoder", "encoder", "audio_encoder", "text"):
         given = settings.get(f"model.model.init_args.{which}")
         if given is not None and not is_directory(given):
             check = check_gguf if which == "decoder" and given.endswith(".gguf") else check_repo

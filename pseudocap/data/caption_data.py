@@ -212,7 +212,7 @@ class CaptionData(ResumableData):
         """Return the source of the rows of a split: their videos, or their stored memories."""
         preprocess = self.preprocess_or(self._preprocess)
         if self._memories is None:
-            return RowSource(rows, self._folder, preprocess)
+            return RowSource(rows, self._folder, preprocess, sound=self.sound_preprocess)
         stored = MemorySource(
             self._memories, encoder=self.encoder_fingerprint, preprocess=preprocess, patches=self.needs_patches
         )

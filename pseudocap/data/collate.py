@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from pseudocap.audio.tensors import Sound, pad_sounds
 from pseudocap.errors import DataError
 from pseudocap.memory import AXES, Axis, Memory
 from pseudocap.types import Batch, Sample
@@ -25,7 +26,8 @@ def collate(samples: Sequence[Sample], captions: Sequence[str], *, step: int | N
         frames, mask = _frames(samples)
     else:
         memory = _memories(samples)
-    sound, sound_lengths = _sound(samples)
+    sounds = [_sound(sample) for sample in samples]
+    sound, sound_lengths = pad_sounds(sounds) or (None, None)
     return Batch(
         keys=tuple(sample.key for sample in samples),
         modality=modality,
@@ -56,15 +58,9 @@ def _frames(samples: Sequence[Sample]) -> tuple[torch.Tensor, torch.Tensor | Non
     return pad_clips(clips)
 
 
-def _sound(samples: Sequence[Sample]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Pad the windows of all sounds to the most, [B,W,F,M], with their lengths [B,W]; None where all are silent."""
-    sounds = [(sample.sound, sample.sound_lengths) for sample in samples]
-    pairs = [(windows, lengths) for windows, lengths in sounds if windows is not None and lengths is not None]
-    if not pairs:
-        return None, None
-    silent = tuple(tensor[:0] for tensor in pairs[0])
-    windows, lengths = zip(*(silent if pair[0] is None else pair for pair in sounds), strict=True)
-    return pad_sequence(list(windows), batch_first=True), pad_sequence(list(lengths), batch_first=True)
+def _sound(sample: Sample) -> Sound | None:
+    windows, lengths = sample.sound, sample.sound_lengths
+    return None if windows is None or lengths is None else (windows, lengths)
 
 
 def _memories(samples: Sequence[Sample]) -> Memory:

@@ -213,13 +213,15 @@ class StreamData(ResumableData):
             )
         if _are_tars(given):
             modality = next((each for each in MODALITIES if each == name), None)
-            return TarSource(index_tars(given, folder=self._index), preprocess, modality=modality)
+            tars = index_tars(given, folder=self._index)
+            return TarSource(tars, preprocess, modality=modality, sound=self.sound_preprocess)
         if isinstance(given, Corpus):
             if name == "image":
                 raise ConfigError(f"images cannot be the corpus {given.name}, which has videos; give it as videos=")
             assert self._video_folder is not None, "checked at birth"
             rows = given.split("train").rows
-            return self.accept(RowSource(rows, VideoFolder(self._video_folder), preprocess), self._max_failure_rate)
+            source = RowSource(rows, VideoFolder(self._video_folder), preprocess, sound=self.sound_preprocess)
+            return self.accept(source, self._max_failure_rate)
         if name in MODALITIES and given.modality != name:
             raise ConfigError(
                 f"{name}s= was given a source of {given.modality}s; give it as {given.modality}s=, "

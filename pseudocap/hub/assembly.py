@@ -18,12 +18,21 @@ from pseudocap.hub.card import About, card_text, may_write
 from pseudocap.hub.checkpoint import absolute, check_folder, moved, require_same
 from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched, fetch
 from pseudocap.hub.publish import Published, pack_checkpoint, send
-from pseudocap.model.config import SEPARABLE, VIDEO, Backbone, GateSchedule, PseudoCapConfig, default_adapter_layers
+from pseudocap.model.config import (
+    AUDIO,
+    SEPARABLE,
+    VIDEO,
+    Backbone,
+    GateSchedule,
+    PseudoCapConfig,
+    default_adapter_layers,
+)
 from pseudocap.model.decoders.base import Decoder
 from pseudocap.model.decoders.load import load_decoder
 from pseudocap.model.device import check_dtype, pick_device
-from pseudocap.model.encoders.base import Encoder
-from pseudocap.model.encoders.load import load_encoder
+from pseudocap.model.encoders.audio import AudioEncoder
+from pseudocap.model.encoders.base import Encoder, FrozenNetwork
+from pseudocap.model.encoders.load import load_audio_encoder, load_encoder
 from pseudocap.model.network import seeded
 from pseudocap.model.precision import FULL_PRECISION, check_precision, warn_where_slow
 from pseudocap.model.text_network import TextNetwork
@@ -36,9 +45,14 @@ class AssembledCaptioner(TextNetwork):
     """Hold the network with the config that names its parts."""
 
     def __init__(
-        self, encoder: Encoder, decoder: Decoder, tokenizer: PreTrainedTokenizerBase, config: PseudoCapConfig
+        self,
+        encoder: Encoder,
+        decoder: Decoder,
+        tokenizer: PreTrainedTokenizerBase,
+        config: PseudoCapConfig,
+        audio_encoder: AudioEncoder | None = None,
     ) -> None:
-        super().__init__(encoder, decoder)
+        super().__init__(encoder, decoder, audio_encoder)
         decoder.tokenizer = tokenizer
         self.config = config
         self.origin: Fetched | None = None  # of from_pretrained: where the checkpoint came from
@@ -61,6 +75,8 @@ class AssembledCaptioner(TextNetwork):
         encoder_revision: str | None = None,
         adapter_width: int | None = None,
         learn_decoder: bool = False,
+        audio_encoder: str | Path | None = None,
+        audio_encoder_revision: str | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
         dtype: torch.dtype = torch.float32,
@@ -86,6 +102,8 @@ class AssembledCaptioner(TextNetwork):
             encoder_revision: a commit or tag of the hub
             adapter_width: the width that adapters attend in; null is the decoder's own
             learn_decoder: train and save the language model too
+            audio_encoder: an AST, a Whisper or a model of the waveform, likewise: the captioner then hears too
+            audio_encoder_revision: a commit or tag of the hub
             seed: of the adapters' first weights
             device: where the captioner computes; auto is the best that this machine has
             dtype: of the complete network
@@ -94,12 +112,14 @@ class AssembledCaptioner(TextNetwork):
         check_dtype(dtype)
         loaded = load_decoder(absolute(decoder), revision=decoder_revision)
         seen = load_encoder(absolute(encoder), revision=encoder_revision)
-        assert seen.origin is not None, "load_encoder names it"
+        heard = None
+        if audio_encoder is not None:
+            heard = load_audio_encoder(absolute(audio_encoder), revision=audio_encoder_revision)
         preprocess = preprocess_of(seen, num_frames=num_frames, size=size)
         layers = default_adapter_layers(loaded.depth) if adapter_layers is None else adapter_layers
         config = PseudoCapConfig(
             decoder=loaded.identity,
-            encoders={VIDEO: seen.origin},
+            encoders={VIDEO: origin_of(seen)},
             adapter_layers=layers,  # type: ignore[arg-type]
             attention=attention,
             fusion=fusion,
@@ -111,9 +131,11 @@ class AssembledCaptioner(TextNetwork):
             adapter_width=adapter_width,
             learn_decoder=learn_decoder,
         )
+        if heard is not None:
+            config = _hearing(config, heard)
         with seeded(seed):
-            adapted = loaded.adapt(config, memory_width={axis: seen.width(axis) for axis in config.axes})
-        return cls(seen, adapted, loaded.tokenizer, config).to(target, dtype)
+            adapted = loaded.adapt(config, memory_width=_memory_widths(config, seen, heard))
+        return cls(seen, adapted, loaded.tokenizer, config, heard).to(target, dtype)
 
     @classmethod
     def from_pretrained(
@@ -123,6 +145,7 @@ class AssembledCaptioner(TextNetwork):
         revision: str | None = None,
         decoder: str | Path | None = None,
         encoder: str | Path | None = None,
+        audio_encoder: str | Path | None = None,
         device: str | torch.device = "auto",
         dtype: torch.dtype = torch.float32,
         precision: str = FULL_PRECISION,
@@ -131,8 +154,9 @@ class AssembledCaptioner(TextNetwork):
         checkpoints: str | Path | None = None,
     ) -> Self:
         """Load what `save_pretrained` wrote: a directory, a row of checkpoints.yaml, `owner/repo[@revision]` of the
-        hub, or an address (s3://, https://); or what `fetch` has found already. `decoder` and `encoder` say where the
-        backbones lie now, if they moved.
+        hub, or an address (s3://, https://); or what `fetch` has found already. `decoder`, `encoder` and
+        `audio_encoder` say where the backbones lie now, if they moved; a captioner without an encoder of sound gains
+        the `audio_encoder` (`add_sound`).
 
         `checkpoints` is a registry of one's own (file or address), in place of that in PSEUDOCAP_CHECKPOINTS. With
         `local_files_only` nothing is fetched. The backbones must be those that the adapters were trained between:
@@ -146,8 +170,11 @@ class AssembledCaptioner(TextNetwork):
         check_precision(precision, target, dtype)
         access = Access(local_files_only=local_files_only, token=token)
         source = fetch_once(source, revision=revision, checkpoints=checkpoints, access=access)
-        model = cls._between(decoder, encoder, source.folder, access, as_stored=precision != FULL_PRECISION)
+        lie = {"decoder": decoder, "encoder": encoder, "audio_encoder": audio_encoder}
+        model = cls._between(lie, source.folder, access, as_stored=precision != FULL_PRECISION)
         model.origin = source
+        if audio_encoder is not None and not model.config.hears:
+            model.add_sound(audio_encoder, **asdict(access))
         if precision == FULL_PRECISION:
             return model.to(target, dtype)
         warn_where_slow(precision, target)
@@ -155,32 +182,48 @@ class AssembledCaptioner(TextNetwork):
         return model.to(target)
 
     @classmethod
-    def _between(
-        cls, decoder: str | Path | None, encoder: str | Path | None, folder: Path, access: Access, *, as_stored: bool
-    ) -> Self:
+    def _between(cls, lie: Mapping[str, str | Path | None], folder: Path, access: Access, *, as_stored: bool) -> Self:
         """Put the adapters of a checkpoint between its backbones, which must be those that they were trained with.
 
-        `as_stored` leaves the decoder's weights as they are: what will be packed need not be spread out first.
+        `lie` has the new addresses of those that moved. `as_stored` leaves the decoder's weights as they are: what will
+        be packed need not be spread out first.
         """
-        config, weights = check_folder(folder, {"decoder": decoder, "encoder": encoder})
-        if unknown := config.encoders.keys() - {VIDEO}:
-            raise CheckpointError(
-                f"{folder} has an encoder of {unknown.pop()}, which pseudocap {__version__} cannot run: get a newer one"
-            )
+        config, weights = check_folder(folder, lie)
+        if config.hears and AUDIO not in config.encoders:
+            raise CheckpointError(f"{folder} attends to {', '.join(config.axes)} and names no encoder of {AUDIO}")
         adapters = read_tensors(weights)
         loaded = load_decoder(
-            moved(config.decoder, decoder),
-            revision=None if decoder else config.decoder.revision,
+            moved(config.decoder, lie["decoder"]),
+            revision=None if lie["decoder"] else config.decoder.revision,
             as_stored=as_stored,
             **asdict(access),
         )
         require_same("decoder", config.decoder, loaded.identity, folder)
-        seen, origin = load_recorded_encoder(config.encoder, encoder, folder, access)
-        config = config.with_backbones(decoder=loaded.identity, encoder=origin)
-        adapted = loaded.adapt(
-            config, memory_width={axis: seen.width(axis) for axis in config.axes}, adapters=adapters, source=weights
-        )
-        return cls(seen, adapted, loaded.tokenizer, config)
+        found, heard = {"decoder": loaded.identity}, None
+        seen, found["encoder"] = load_recorded_encoder(config.encoder, lie["encoder"], folder, access)
+        if (recorded := config.encoders.get(AUDIO)) is not None:
+            heard, found["audio_encoder"] = _load_recorded_audio(recorded, lie["audio_encoder"], folder, access)
+        config = config.with_backbones(**found)
+        widths = _memory_widths(config, seen, heard)
+        adapted = loaded.adapt(config, memory_width=widths, adapters=adapters, source=weights)
+        return cls(seen, adapted, loaded.tokenizer, config, heard)
+
+    def add_sound(
+        self,
+        audio_encoder: str | Path,
+        *,
+        revision: str | None = None,
+        seed: int = 0,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+    ) -> None:
+        """Let this captioner hear by an encoder of sound, as `from_backbones` takes it: its adapters gain the axes of
+        sound, which change no caption before they have learned. `seed` is of their first weights."""
+        self.config.require_may_gain_sound()
+        access = Access(local_files_only=local_files_only, token=token)
+        heard = load_audio_encoder(absolute(audio_encoder), revision=revision, **asdict(access))
+        self.gain_sound(heard, seed=seed)
+        self.config = _hearing(self.config, heard)
 
     def save_pretrained(
         self, path: str | Path, *, results: Mapping[str, Any] | None = None, int8: bool = False
@@ -213,16 +256,18 @@ class AssembledCaptioner(TextNetwork):
         license: str | None = None,  # noqa: A002 - the word that the hub's metadata has
         decoder: str | None = None,
         encoder: str | None = None,
+        audio_encoder: str | None = None,
         results: Mapping[str, Any] | None = None,
         token: str | bool | None = None,
     ) -> Published:
         """Publish the adapters in one commit of `owner/repo`, as `pseudocap push` does a saved checkpoint.
 
-        `decoder` and `encoder` say where others find a backbone that is a directory here.
+        `decoder`, `encoder` and `audio_encoder` say where others find a backbone that is a directory here.
         """
+        named = {"decoder": decoder, "encoder": encoder, "audio_encoder": audio_encoder}
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder, results=results)
-            parcel = pack_checkpoint(Path(folder), repo, license=license, decoder=decoder, encoder=encoder)
+            parcel = pack_checkpoint(Path(folder), repo, license=license, **named)
             return send(parcel, private=private, pull_request=pull_request, revision=revision, token=token)
 
     def set_preprocess(self, preprocess: Preprocess) -> None:
@@ -260,6 +305,30 @@ def load_recorded_encoder(
     """Load the encoder that the checkpoint in a folder records, which must be the same, from where it lies now."""
     revision = None if override else recorded.revision
     found = load_encoder(moved(recorded, override), kind=recorded.kind, revision=revision, **asdict(access))
-    assert found.origin is not None, "load_encoder names it"
-    require_same("encoder", recorded, found.origin, folder)
-    return found, found.origin
+    require_same("encoder", recorded, origin_of(found), folder)
+    return found, origin_of(found)
+
+
+def _load_recorded_audio(
+    recorded: Backbone, override: str | Path | None, folder: Path, access: Access
+) -> tuple[AudioEncoder, Backbone]:
+    """Load the encoder of sound that the checkpoint records, likewise."""
+    revision = None if override else recorded.revision
+    found = load_audio_encoder(moved(recorded, override), kind=recorded.kind, revision=revision, **asdict(access))
+    require_same("audio_encoder", recorded, origin_of(found), folder)
+    return found, origin_of(found)
+
+
+def origin_of(encoder: FrozenNetwork) -> Backbone:
+    assert encoder.origin is not None, "what loads it names it"
+    return encoder.origin
+
+
+def _hearing(config: PseudoCapConfig, heard: AudioEncoder) -> PseudoCapConfig:
+    return config.with_sound(origin_of(heard), heard.axes, heard.preprocess)
+
+
+def _memory_widths(config: PseudoCapConfig, seen: Encoder, heard: AudioEncoder | None) -> dict[str, int]:
+    """Return the width of each axis, of the encoder that gives it."""
+    of = {axis: encoder for encoder in (heard, seen) if encoder is not None for axis in encoder.axes}
+    return {axis: of[axis].width(axis) for axis in config.axes}

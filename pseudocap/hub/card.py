@@ -22,15 +22,22 @@ LIMITS = """\
   their errors; it may name things, people and actions that are not there. Do not rely on a caption unseen.
 - **It misses actions.** A pseudolabel is made from one frame, which shows neither cause and effect nor the order of
   events; there is no fine grounding in time. Objects and scenes are named better than what happens.
-- **It hears nothing.** Speech, music and noises are not used, so it is unfit to describe video for people who are hard
-  of hearing, and it misses what only sound tells. Where it learned from transcripts, speech recognition errs more on
-  some accents than on others.
+{hearing}
 - **Bias.** Web images, alt text and web video carry bias of race, gender and culture, frozen language models carry that
   of their text, and labelling at scale amplifies it. What helps in part: counterfactual augmentation of the data, and
   filtering of the captions afterwards.
 - **English only**, and no judgement about who is seen: not for identifying people, for surveillance, or for decisions
   about anybody.
 - Scores such as CIDEr compare words with those of a few people; a high one does not mean that captions are true."""
+
+DEAF = """\
+- **It hears nothing.** Speech, music and noises are not used, so it is unfit to describe video for people who are hard
+  of hearing, and it misses what only sound tells. Where it learned from transcripts, speech recognition errs more on
+  some accents than on others."""
+HEARS = """\
+- **It hears sounds, not words.** Noises and music inform its captions; what is said is not written down, so it is unfit
+  to describe video for people who are hard of hearing. A sound whose source is not in the picture may be given to
+  something that is."""
 
 BACKBONES = "The backbones are loaded from their own places, under their own licences."
 USE = """\
@@ -73,7 +80,7 @@ def card_text(config: PseudoCapConfig, results: Mapping[str, Any], about: About 
     terms = f"The adapters: {about.license}." if about.license else "Whoever published these adapters named no licence."
     lines = ["---", metadata, "---", "", MARK, "", f"# {title}", "", *_what(config, results), ""]
     lines += ["## How to use it", "", use, "", "## Scores", "", *_scores(results), ""]
-    lines += ["## Data", "", *_data(results), "", "## Limits and biases", "", LIMITS, ""]
+    lines += ["## Data", "", *_data(results), "", "## Limits and biases", "", _limits(config), ""]
     lines += ["## Licence", "", terms, BACKBONES, ""]
     return "\n".join(lines)
 
@@ -124,9 +131,10 @@ def may_write(card: Path) -> bool:
 def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
     if notice := toy_notice("This captioner", config):
         yield from (f"**{notice}.**", "")
+    perceived = "seen and heard" if config.hears else "seen"
     yield (
-        "Describes what is seen in a video, in one English sentence. These are the adapters only, for "
-        "Pseudocap; the two networks that they stand between are frozen, are not "
+        f"Describes what is {perceived} in a video, in one English sentence. These are the adapters only, for "
+        f"Pseudocap; the {'three' if config.hears else 'two'} networks that they stand between are frozen, are not "
         "in this repo, and are compared with what is recorded here before anything is captioned."
     )
     yield ""
@@ -143,6 +151,8 @@ def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
     else:
         yield f"| adapters | {looks}{config.fusion} fusion, {config.gate} gates, before decoder layers {layers} |"
     yield f"| sees | {config.preprocess.frames} frames of {config.preprocess.size} x {config.preprocess.size} pixels |"
+    if (sound := config.sound_preprocess) is not None:
+        yield f"| hears | windows of {sound.seconds:.2f} s at {sound.rate:,} samples a second |"
     regime = results.get("regime")
     if regime and not results.get("trained_on"):  # which says it, below
         row = BY_CLASS.get(str(regime)) or REGIMES.get(str(regime))
@@ -153,6 +163,10 @@ def _what(config: PseudoCapConfig, results: Mapping[str, Any]) -> Iterator[str]:
         yield f"| started from | `{results['started_from']}` |"
     if results.get("pseudocap"):
         yield f"| made with | pseudocap {results['pseudocap']} |"
+
+
+def _limits(config: PseudoCapConfig) -> str:
+    return LIMITS.format(hearing=HEARS if config.hears else DEAF)
 
 
 def _backbone(backbone: Backbone) -> str:

@@ -58,6 +58,7 @@ def pack_checkpoint(
     license: str | None = None,  # noqa: A002 - the word that the hub's metadata has
     decoder: str | None = None,
     encoder: str | None = None,
+    audio_encoder: str | None = None,
     text: str | None = None,
 ) -> Parcel:
     """Check a checkpoint and prepare what would be sent of it. Makes no request and changes nothing."""
@@ -66,7 +67,8 @@ def pack_checkpoint(
         raise ConfigError(f"{repo!r} is no repo to publish in; write owner/name")
     is_retriever = read_json(existing(folder / CONFIG_FILE)).get("model_type") == RETRIEVER_TYPE
     recorded = read_retriever_config(folder) if is_retriever else read_config(folder)
-    config = _renamed(recorded, {"decoder": decoder, "encoder": encoder, "text": text})
+    named = {"decoder": decoder, "encoder": encoder, "audio_encoder": audio_encoder, "text": text}
+    config = _renamed(recorded, named)
     _check_weights(existing(folder / WEIGHTS_FILE), config)
     results = read_results(folder)
     if license is None and results.get("license") is not None:

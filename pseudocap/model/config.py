@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pseudocap.errors import ConfigError, nearest
-from pseudocap.memory import AXES, SIGHT
-from pseudocap.types import Preprocess
+from pseudocap.memory import AXES, SIGHT, SOUND
+from pseudocap.types import Preprocess, SoundPreprocess
 
 FUSIONS = ("residual", "convex")
 SEPARABLE, FULL = "separable", "full"
@@ -19,8 +19,7 @@ RESAMPLER = "resampler"  # also its key among the adapters, with which it is lea
 CONTEXT = "context"  # likewise: model/context.py
 ATTENTIONS = (SEPARABLE, FULL, RESAMPLER, CONTEXT)
 GATES = ("vector", "scalar")
-VIDEO = "video"
-MODALITIES = (VIDEO, "audio")  # that a captioner may have an encoder of
+VIDEO, AUDIO = MODALITIES = ("video", "audio")  # that a captioner may have an encoder of
 FORMAT = 2  # format 1 had one encoder, of video
 Kind = TypeVar("Kind")
 
@@ -80,9 +79,9 @@ class PseudoCapConfig:
 
     `gate_init` is the value inside tanh for the residual fusion (1.0 unless given; 0.0 leaves plain OPT) and the
     start of theta for the convex one (0.0 unless given). `axes` are those of the memory that the adapters attend to;
-    `adapter_width` is the width that they attend in, None the decoder's own. With attention `context` there are no
-    adapters, and `adapter_layers` mean nothing. `learn_decoder` trains and saves the language model too. Fields at
-    their defaults may be absent from a stored config, and then mean those.
+    `adapter_width` is the width that they attend in, None the decoder's own. `sound_preprocess` is of a captioner that
+    hears. With attention `context` there are no adapters, and `adapter_layers` mean nothing. `learn_decoder` trains and
+    saves the language model too. Fields at their defaults may be absent from a stored config, and then mean those.
     """
 
     decoder: Backbone
@@ -97,6 +96,7 @@ class PseudoCapConfig:
     axes: tuple[str, ...] = SIGHT
     adapter_width: int | None = None
     learn_decoder: bool = False
+    sound_preprocess: SoundPreprocess | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoders", checked_encoders(self.encoders))
@@ -152,6 +152,28 @@ class PseudoCapConfig:
         return dataclasses.replace(self, decoder=found["decoder"], encoders=encoders)
 
     @property
+    def hears(self) -> bool:
+        """Return whether its adapters attend to sound."""
+        return not {*SOUND}.isdisjoint(self.axes)
+
+    def require_may_gain_sound(self) -> None:
+        """Raise ConfigError where a captioner like this one cannot learn to hear, or does so already."""
+        if self.attention != SEPARABLE:
+            raise ConfigError(
+                f"this captioner's attention is {self.attention!r}, which has no axes to add one to, and cannot gain "
+                f"sound: start from one with attention {SEPARABLE!r}"
+            )
+        if self.hears:
+            raise ConfigError("this captioner hears already, and cannot gain another audio encoder")
+
+    def with_sound(self, audio: Backbone, axes: Iterable[str], preprocess: SoundPreprocess) -> PseudoCapConfig:
+        """Return the same config with an encoder of sound and its axes."""
+        self.require_may_gain_sound()
+        return dataclasses.replace(
+            self, encoders={**self.encoders, AUDIO: audio}, axes=(*self.axes, *axes), sound_preprocess=preprocess
+        )
+
+    @property
     def needs_patches(self) -> bool:
         """Return whether memories must hold the patch vectors beside the pooled ones."""
         return self.attention in (FULL, RESAMPLER)
@@ -182,8 +204,19 @@ class PseudoCapConfig:
         return build_config(cls, values, NESTED)
 
 
-NESTED = {"decoder": Backbone, "gate_schedule": GateSchedule, "preprocess": Preprocess}
-LATER = {"attention": SEPARABLE, "axes": SIGHT, "adapter_width": None, "learn_decoder": False}
+NESTED = {
+    "decoder": Backbone,
+    "gate_schedule": GateSchedule,
+    "preprocess": Preprocess,
+    "sound_preprocess": SoundPreprocess,
+}
+LATER = {
+    "attention": SEPARABLE,
+    "axes": SIGHT,
+    "adapter_width": None,
+    "learn_decoder": False,
+    "sound_preprocess": None,
+}
 
 
 def checked_encoders(given: object) -> dict[str, Backbone]:

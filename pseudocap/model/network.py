@@ -21,6 +21,7 @@ from pseudocap.model.adapter import Adapter, ConvexAdapter
 from pseudocap.model.attention import require_memory
 from pseudocap.model.config import CONTEXT, RESAMPLER
 from pseudocap.model.decoders.base import LM_STORED, Decoder
+from pseudocap.model.encoders.audio import AudioEncoder
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.frozen import keep_frozen_out
 from pseudocap.model.loss import caption_loss
@@ -58,17 +59,21 @@ class ParameterCounts:
 
 
 class CaptionNetwork(nn.Module):
-    def __init__(self, encoder: Encoder, decoder: Decoder) -> None:
+    def __init__(self, encoder: Encoder, decoder: Decoder, audio_encoder: AudioEncoder | None = None) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.audio_encoder = audio_encoder
         self.precision = FULL_PRECISION  # of the frozen weights; see set_precision
+        self._declare_trainables()
+        keep_frozen_out(self, partial(_starts_with, (ADAPTERS, LM) if decoder.learns else (ADAPTERS,)))
+        self.eval()
+
+    def _declare_trainables(self) -> None:
         self.requires_grad_(False)
         declared = self.trainable_names
         for name, parameter in self.named_parameters():
             parameter.requires_grad_(name in declared)
-        keep_frozen_out(self, partial(_starts_with, (ADAPTERS, LM) if decoder.learns else (ADAPTERS,)))
-        self.eval()
 
     @property
     def device(self) -> torch.device:
@@ -100,7 +105,8 @@ class CaptionNetwork(nn.Module):
         if mode:
             self.require_full_precision("be trained")
         super().train(mode)
-        self.encoder.eval()
+        for encoder in self.encoders:
+            encoder.eval()
         return self
 
     def set_precision(self, precision: str) -> None:
@@ -109,7 +115,8 @@ class CaptionNetwork(nn.Module):
         if precision == self.precision:
             return
         self.require_full_precision(f"become {precision}")
-        self.encoder.pack(precision)  # first, because some encoders refuse
+        for encoder in self.encoders:  # first, because some encoders refuse
+            encoder.pack(precision)
         self.decoder.pack(precision)
         if precision in CPU_ONLY:
             pack_linears(self.decoder.adapters, StoredFloat16Linear, where=StoredFloat16Linear.suits)
@@ -129,14 +136,54 @@ class CaptionNetwork(nn.Module):
             if isinstance(adapter, ConvexAdapter):
                 adapter.set_gate_step(step)
 
-    def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> Memory:
+    @property
+    def encoders(self) -> tuple[Encoder | AudioEncoder, ...]:
+        return (self.encoder,) if self.audio_encoder is None else (self.encoder, self.audio_encoder)
+
+    def gain_sound(self, audio_encoder: AudioEncoder, *, seed: int = 0) -> None:
+        """Let every adapter attend to the axes of an audio encoder, which changes nothing before the first step."""
+        self.require_full_precision("gain an encoder")
+        with seeded(seed):
+            for axis in audio_encoder.axes:
+                self.decoder.grow_axis(axis, memory_width=audio_encoder.width(axis))
+        self.audio_encoder = audio_encoder.to(self.device, self.dtype)
+        self._declare_trainables()
+        self.train(self.training)
+
+    def encode(
+        self,
+        frames: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        *,
+        sound: torch.Tensor | None = None,
+        sound_lengths: torch.Tensor | None = None,
+    ) -> Memory:
         """Encode frames float [B,T,3,H,W], normalised, into the memory that everything downstream sees.
 
-        It keeps all patches where this captioner's attention looks at them, and only there.
+        A captioner that hears also takes sound, with frames or alone: windows [B,W,F,M], and how many frames of each
+        are real [B,W]. All patches are kept where this captioner's attention looks at them, and only there.
         """
-        self.encoder.check_frames(frames, frame_mask)
-        mask = None if frame_mask is None else frame_mask.to(self.device)
-        return self.encoder.encode(frames.to(self.device), mask, patches=self.decoder.needs_patches)
+        seen = heard = None
+        if frames is not None:
+            self.encoder.check_frames(frames, frame_mask)
+            mask = None if frame_mask is None else frame_mask.to(self.device)
+            seen = self.encoder.encode(frames.to(self.device), mask, patches=self.decoder.needs_patches)
+        if sound is not None:
+            heard = self._encode_sound(sound, sound_lengths)
+        found = [memory for memory in (seen, heard) if memory is not None]
+        if not found:
+            raise InputError("there is nothing to encode: give frames, sound or both")
+        if len({len(memory) for memory in found}) > 1:
+            raise InputError(f"frames are of {len(found[0])} clips and sound of {len(found[1])}: give both of the same")
+        axes = {name: axis for memory in found for name, axis in memory.axes.items()}
+        return Memory(axes, None if seen is None else seen.patches)
+
+    def _encode_sound(self, sound: torch.Tensor, lengths: torch.Tensor | None) -> Memory:
+        if self.audio_encoder is None:
+            raise InputError("this captioner does not hear: it has no audio encoder; leave sound out")
+        if lengths is None:
+            raise InputError("sound_lengths must count the real frames of each window of sound: give them with sound")
+        return self.audio_encoder.encode(sound.to(self.device), lengths.to(self.device))
 
     def forward(
         self,

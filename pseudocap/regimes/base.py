@@ -276,7 +276,8 @@ def compile_layers(model: PseudoCap, compiler: str) -> None:
     known = torch.compiler.list_backends()
     if compiler not in (*known, "eager", "aot_eager"):
         raise ConfigError(f"there is no compiler {compiler!r}{nearest(compiler, known)}; torch has {', '.join(known)}")
-    for layer in (*model.encoder.layers, *model.decoder.layers, *model.decoder.adapters.values()):
+    of_encoders = [layer for encoder in model.encoders for layer in encoder.layers]
+    for layer in (*of_encoders, *model.decoder.layers, *model.decoder.adapters.values()):
         layer.compile(backend=compiler, dynamic=True)
 
 

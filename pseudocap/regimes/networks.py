@@ -29,6 +29,7 @@ def from_pretrained(
     checkpoints: str | None = None,
     num_frames: int | None = None,
     size: int | None = None,
+    audio_encoder: str | None = None,
 ) -> PseudoCap:
     """Load a captioner that has learned before.
 
@@ -40,10 +41,10 @@ def from_pretrained(
         checkpoints: a registry of your own, file or address
         num_frames: of a clip; null is what it has learned from
         size: pixels; null is what it has learned from
+        audio_encoder: where the encoder of sound lies now, if it moved; a captioner that has none gains it
     """
-    model = PseudoCap.from_pretrained(
-        source, revision=revision, decoder=decoder, encoder=encoder, checkpoints=checkpoints, device="cpu"
-    )
+    lie: dict[str, Any] = {"decoder": decoder, "encoder": encoder, "audio_encoder": audio_encoder}
+    model = PseudoCap.from_pretrained(source, revision=revision, **lie, checkpoints=checkpoints, device="cpu")
     learned = model.config.preprocess
     frames, size = num_frames or learned.frames, size or learned.size
     model.set_preprocess(replace(learned, frames=frames, size=size))

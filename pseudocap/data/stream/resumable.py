@@ -14,7 +14,7 @@ from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, Tr
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.errors import ConfigError
 from pseudocap.tolerance import Tolerance
-from pseudocap.types import Preprocess
+from pseudocap.types import Preprocess, SoundPreprocess
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -78,6 +78,18 @@ class ResumableData(lightning.LightningDataModule):
         """Return that of the model in training, None where it is no PseudoCap: memories must be of the same weights."""
         config = getattr(self._model, "config", None)
         return getattr(getattr(config, "encoder", None), "fingerprint", None)
+
+    @property
+    def audio_fingerprint(self) -> str | None:
+        """Return that of the encoder of sound of the model in training, None where it has none."""
+        encoders = getattr(getattr(self._model, "config", None), "encoders", {})
+        return getattr(encoders.get("audio"), "fingerprint", None)
+
+    @property
+    def sound_preprocess(self) -> SoundPreprocess | None:
+        """Return the sound that the model in training takes, None where it does not hear."""
+        found = getattr(getattr(self._model, "config", None), "sound_preprocess", None)
+        return found if isinstance(found, SoundPreprocess) else None
 
     @property
     def needs_patches(self) -> bool:

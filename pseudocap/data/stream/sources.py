@@ -19,13 +19,14 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from pseudocap.audio.clips import read_windows
 from pseudocap.data.tars.index import IndexedTar, span_of
 from pseudocap.data.tars.samples import ShardSample, read_sample
 from pseudocap.data.videos import VideoFolder, refuse_absent
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.rows import stretch_id
 from pseudocap.tolerance import Tolerance
-from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample
+from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample, SoundPreprocess
 from pseudocap.video.decode import open_video
 from pseudocap.video.picture import decode_picture
 from pseudocap.video.reader import VideoReader
@@ -33,6 +34,8 @@ from pseudocap.video.tensors import decode_clip
 from pseudocap.video.transforms import clip_tensor, eval_tensor, train_tensor
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
+Heard = tuple[torch.Tensor | None, torch.Tensor | None]  # windows [W,F,M], and how many frames of each are real [W]
+SILENT: Heard = (None, None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +73,21 @@ class Source(Protocol):
 
 
 class TarSource:
-    """Draw the samples of indexed tars. They are images or videos as the first sample is, by default."""
+    """Draw the samples of indexed tars. They are images or videos as the first sample is, by default; with `sound`
+    videos come with theirs."""
 
-    def __init__(self, tars: Iterable[IndexedTar], preprocess: Preprocess, *, modality: Modality | None = None) -> None:
+    def __init__(
+        self,
+        tars: Iterable[IndexedTar],
+        preprocess: Preprocess,
+        *,
+        modality: Modality | None = None,
+        sound: SoundPreprocess | None = None,
+    ) -> None:
         self.tars = tuple(tars)
         self.groups = tuple(tar.samples for tar in self.tars)
         self._starts = np.concatenate([[0], np.cumsum(self.groups)])
-        self._preprocess = preprocess
+        self._preprocess, self._sound = preprocess, sound
         self.modality: Modality = modality or ("image" if self._read(0).extension in IMAGES else "video")
 
     @property
@@ -89,9 +100,11 @@ class TarSource:
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         found = self._read(index)
-        frames_of = self._image_frames if self.modality == "image" else self._video_frames
-        frames = frames_of(found, generator)
-        return Sample(key=found.key, modality=self.modality, captions=(found.caption,), frames=frames)
+        if self.modality == "image":
+            frames, heard = self._image_frames(found, generator), SILENT
+        else:
+            frames, heard = self._video_frames(found, generator)
+        return _sample(found.key, self.modality, (found.caption,), frames, heard)
 
     def describe(self, index: int) -> Described:
         found = self._read(index)
@@ -114,7 +127,7 @@ class TarSource:
             return eval_tensor(pixels, self._preprocess)
         return train_tensor(pixels, self._preprocess, generator)
 
-    def _video_frames(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
+    def _video_frames(self, found: ShardSample, generator: torch.Generator | None) -> tuple[torch.Tensor, Heard]:
         if found.extension in IMAGES:
             raise DataError(f"a {found.extension} among videos; give tars of images as images=")
         # FFmpeg opens files: a format is recognised by its content and its jumps need a seekable one.
@@ -123,13 +136,15 @@ class TarSource:
             file.flush()
             try:
                 with open_video(file.name, threads=1) as video:
-                    return _stretch_frames(video, None, None, self._preprocess, generator)
+                    clip = _stretch(video, None, None)
+                    return _clip_frames(video, clip, self._preprocess, generator), hear(clip, self._sound)
             except DecodeError as error:
                 raise DataError(error.problem) from error  # the name of the temporary file helps nobody
 
 
 class RowSource:
-    """Draw the rows of a corpus whose video file is present. `missing` has the ids of the others."""
+    """Draw the rows of a corpus whose video file is present, with `sound` theirs too. `missing` has the ids of the
+    others."""
 
     groups: tuple[int, ...]
     modality: Modality = "video"
@@ -141,6 +156,7 @@ class RowSource:
         preprocess: Preprocess,
         *,
         modality: Modality | None = None,  # the class's own, unless given
+        sound: SoundPreprocess | None = None,
     ) -> None:
         self.modality = modality or self.modality
         found = [(row, videos.find(row)) for row in rows]
@@ -148,7 +164,7 @@ class RowSource:
         self.missing = tuple(row.id for row, path in found if path is None)
         self.groups = (len(self.rows),)
         self._paths = tuple(str(path) for _, path in found if path is not None)
-        self._preprocess = preprocess
+        self._preprocess, self._sound = preprocess, sound
         self._root = videos.root
 
     def refuse_missing(self, tolerance: Tolerance) -> None:
@@ -168,8 +184,10 @@ class RowSource:
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         row = self.rows[index]
         with open_video(self._paths[index], threads=1) as video:
-            frames = _stretch_frames(video, row.start, row.end, self._preprocess, generator)
-        return Sample(key=row.id, modality=self.modality, captions=row.captions, frames=frames)
+            clip = _stretch(video, row.start, row.end)
+            frames = _clip_frames(video, clip, self._preprocess, generator)
+        heard = SILENT if self.modality == "image" else hear(clip, self._sound)
+        return _sample(row.id, self.modality, row.captions, frames, heard)
 
     def describe(self, index: int) -> Described:
         row, path = self.rows[index], self._paths[index]
@@ -185,22 +203,32 @@ def _file_hash(path: str, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _stretch_frames(
-    video: VideoReader,
-    start: float | None,
-    end: float | None,
-    preprocess: Preprocess,
-    generator: torch.Generator | None,
-) -> torch.Tensor:
-    """Decode a stretch of an open video, as far as the video goes."""
+def _stretch(video: VideoReader, start: float | None, end: float | None) -> Clip:
+    """Return a stretch of an open video, as far as the video goes."""
     duration = video.info.duration
     first, last = start or 0.0, duration if end is None else min(end, duration)
     if first >= last:
         raise DecodeError(video.path, f"the video ends at {duration:.3f} s, before this stretch of it", first)
-    clip = Clip(source=video.path, start=first, end=last)
+    return Clip(source=video.path, start=first, end=last)
+
+
+def _clip_frames(
+    video: VideoReader, clip: Clip, preprocess: Preprocess, generator: torch.Generator | None
+) -> torch.Tensor:
     if generator is None:
         return decode_clip(video, clip, preprocess)
     return clip_tensor(video, clip, preprocess, generator)
+
+
+def hear(clip: Clip, sound: SoundPreprocess | None) -> Heard:
+    """Read the windows of a clip's sound and their lengths; none where it is silent, or nobody hears it."""
+    found = None if sound is None else read_windows(clip.source, sound, start=clip.start, end=clip.end)
+    return SILENT if found is None else (torch.from_numpy(found[0]), torch.from_numpy(found[1]))
+
+
+def _sample(key: str, modality: Modality, captions: tuple[str, ...], frames: torch.Tensor, heard: Heard) -> Sample:
+    windows, lengths = heard
+    return Sample(key=key, modality=modality, captions=captions, frames=frames, sound=windows, sound_lengths=lengths)
 
 
 def row_fields(row: CaptionedVideo) -> list[object]:

@@ -1,0 +1,25 @@
+"""Read groups of modalities on the command line: v,a and av=0.6,v=0.3,a=0.1."""
+
+from __future__ import annotations
+
+import argparse
+
+from pseudocap.errors import ConfigError
+from pseudocap.regimes.modality_groups import checked_groups, checked_probabilities
+
+
+def group_names(text: str) -> tuple[str, ...]:
+    try:
+        return checked_groups(text.split(","), "modalities")
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def group_probabilities(text: str) -> dict[str, float]:
+    try:
+        pairs = [part.split("=") for part in text.split(",")]
+        return checked_probabilities({name: float(share) for name, share in pairs})
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not of the form av=0.6,v=0.3,a=0.1") from error
