@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers.tiny_ast import write_ast
 from helpers.sounding import Track, write_sounding
+from helpers.tiny_ast import write_ast
 from PIL import Image
 
 from pseudocap import PseudoCap

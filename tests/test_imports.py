@@ -37,7 +37,7 @@ ALLOWED: dict[str, set[str]] = {
     "former_names": set(),
     "types": {"errors", "memory"},
     "memory": {"errors"},
-    "decoding": {"errors", "types"},
+    "decoding": {"errors", "memory", "types"},
     "files": {"errors", "types"},
     "rows": {"errors", "files", "types"},
     "stages": {"errors", "files", "types"},

@@ -89,15 +89,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--batch-size", int, "N", "default: what memory allows, for 8 steps an epoch")
     add_option(parser, "--max-failure-rate", 0.1, "R", "stop where more videos fail or miss")
     add_option(parser, "--val-share", 0.1, "R", "held out where no split says val, at least two videos")
-    add_option(
-        parser,
+    parser.add_argument(
         "--modality-groups",
-        group_probabilities,
-        "P",
-        "of a captioner that hears, how often a step learns by sight and sound, sight or sound alone: "
+        type=group_probabilities,
+        metavar="P",
+        help="of a captioner that hears, how often a step learns by sight and sound, by sight and by sound alone: "
         "av=0.6,v=0.3,a=0.1 (all that each video has)",
     )
-    add_option(parser, "--validation-groups", group_names, "G", "score captions by these alone too: v,a")
+    parser.add_argument(
+        "--validation-groups", type=group_names, metavar="G", help="score captions by these alone too: v,a"
+    )
     add_decoding_options(parser, ValidationDecoding(), "beams")
     add_option(parser, "--workers", 2, "N", "processes that decode")
     add_flag(parser, "--resume", "go on with the run in --out, with the settings that it had")

@@ -72,6 +72,8 @@ def error_without_torch(torch_free: TorchFree, workdir: Path) -> Error:
         ("film.mp4 --overwrite", "--overwrite is about the files of --out, which is missing"),
         ("film.mp4 other.mp4 --format json --out x.json", "name a folder, or a file that ends in .jsonl"),
         ("film.mp4 --format srt --out film.mp4/said.srt", "--out film.mp4/said.srt cannot be written"),
+        ("film.mp4 --checkpoint toy-mixed --modalities av", "--modalities av: toy-mixed does not hear; leave it out"),
+        ("film.mp4 --modalities va", "argument --modalities: invalid choice: 'va'"),
     ],
 )
 def test_caption(words: str, message: str, error_without_torch: Error) -> None:
@@ -103,6 +105,11 @@ def test_a_file_that_is_no_film_is_told_at_once(torch_free: TorchFree, workdir: 
         ("--data captions.csv --val-share 1", "--val-share must be a share from 0 to below 1"),
         ("--data captions.csv --max-failure-rate 5", "--max-failure-rate must be a share from 0 to 1, not 5"),
         ("--data captions.csv --lr 0", "--lr must be above 0"),
+        ("--data captions.csv --modality-groups v=0.5,a=0.1", "modality_groups sum to 0.6 and must sum to 1"),
+        ("--data captions.csv --modality-groups half", "half is not of the form av=0.6,v=0.3,a=0.1"),
+        ("--data captions.csv --validation-groups v,b", "modalities are of av, v, a, not 'b'"),
+        ("--data captions.csv --modality-groups v=0.5,a=0.5", "--modality-groups: toy-mixed-pretrained does not hear"),
+        ("--data captions.csv --retrieval --audio-encoder e", "--audio-encoder e: a retriever has none; leave it out"),
     ],
 )
 def test_finetune(words: str, message: str, workdir: Path, error_without_torch: Error) -> None:

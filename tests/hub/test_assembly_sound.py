@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.tiny_ast import BINS, FRAMES, WIDTH, write_ast
 from helpers.captions import CAPTIONS
+from helpers.tiny_ast import BINS, FRAMES, WIDTH, write_ast
 from safetensors.torch import load_file
 
 from pseudocap import PseudoCap
@@ -96,6 +96,9 @@ def test_a_captioner_that_hears_is_the_same_when_it_is_loaded_again(
     logits = [each(ids, each.encode(frames, **heard)).logits for each in (model, again)]
     assert torch.equal(*logits)
     assert again.config == model.config
+    assert again.decoder.memory_widths == {"time": 16, "space": 16, "sound": WIDTH}
+    orders = [[name for name, _ in each.decoder.adapters.named_parameters()] for each in (model, again)]
+    assert orders[0] == orders[1], "by which an optimiser numbers them"
 
 
 def test_a_captioner_that_sees_alone_is_stored_as_it_was(build: Build, ast: Path, tmp_path: Path) -> None:

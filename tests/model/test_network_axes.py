@@ -131,21 +131,3 @@ def test_a_narrow_captioner_captions_as_it_did_when_it_is_loaded_again(
     before, after = (each(ids, each.encode(frames)).logits for each in (small, again))
     assert torch.equal(before, after)
     assert not torch.equal(before, model(ids, None).logits)
-
-
-def test_a_captioner_with_another_axis_is_the_same_when_it_is_loaded_again(
-    model: PseudoCap, frames: torch.Tensor, tmp_path
-) -> None:
-    model.decoder.grow_axis("sound", memory_width=16)  # as wide as sight, which is what the one encoder says
-    model.config = replace(model.config, axes=("time", "space", "sound"))
-    learned(model)
-    model.save_pretrained(tmp_path / "hears")
-    again, ids = PseudoCap.from_pretrained(tmp_path / "hears", device="cpu"), model.tokenize(CAPTIONS[:3]).input_ids
-    assert again.config.axes == ("time", "space", "sound")
-    assert again.decoder.memory_widths == {"time": 16, "space": 16, "sound": 16}
-    sound = Axis(torch.randn(3, 5, 16), torch.ones(3, 5, dtype=torch.bool))
-    heard = Memory({**model.encode(frames).axes, "sound": sound})
-    assert torch.equal(model(ids, heard).logits, again(ids, heard).logits)
-    assert [name for name, _ in model.decoder.adapters.named_parameters()] == [
-        name for name, _ in again.decoder.adapters.named_parameters()
-    ]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.tiny_ast import write_ast
 from helpers.running import FAST, Losses, Stop, StoppedError, saving, trainer
 from helpers.sounding_world import write_sounding_world
+from helpers.tiny_ast import write_ast
 
 from pseudocap import PseudoCap
 from pseudocap.data import CaptionData
