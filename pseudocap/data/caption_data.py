@@ -214,7 +214,12 @@ class CaptionData(ResumableData):
         if self._memories is None:
             return RowSource(rows, self._folder, preprocess, sound=self.sound_preprocess)
         stored = MemorySource(
-            self._memories, encoder=self.encoder_fingerprint, preprocess=preprocess, patches=self.needs_patches
+            self._memories,
+            encoder=self.encoder_fingerprint,
+            preprocess=preprocess,
+            patches=self.needs_patches,
+            audio_encoder=self.audio_fingerprint,
+            sound=self.sound_preprocess,
         )
         return MemoryRows(rows, stored)
 

@@ -209,7 +209,12 @@ class StreamData(ResumableData):
     def _source(self, name: str, given: Tars | Corpus | Source, preprocess: Preprocess) -> Source:
         if _are_memories(given):
             given = MemorySource(
-                given, encoder=self.encoder_fingerprint, preprocess=preprocess, patches=self.needs_patches
+                given,
+                encoder=self.encoder_fingerprint,
+                preprocess=preprocess,
+                patches=self.needs_patches,
+                audio_encoder=self.audio_fingerprint,
+                sound=self.sound_preprocess,
             )
         if _are_tars(given):
             modality = next((each for each in MODALITIES if each == name), None)
@@ -229,6 +234,7 @@ class StreamData(ResumableData):
             )
         if isinstance(given, MemorySource):
             given.refuse_mismatches(self.encoder_fingerprint, preprocess, patches=self.needs_patches)
+            given.refuse_other_sound(self.audio_fingerprint, self.sound_preprocess)
             if missing := [row.key for row in given.rows if not row.captions]:
                 raise DataError(
                     f"{given.folder} has no captions of {len(missing):,} of its {len(given):,} samples "

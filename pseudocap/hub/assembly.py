@@ -77,6 +77,7 @@ class AssembledCaptioner(TextNetwork):
         learn_decoder: bool = False,
         audio_encoder: str | Path | None = None,
         audio_encoder_revision: str | None = None,
+        moments: float | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
         dtype: torch.dtype = torch.float32,
@@ -104,6 +105,7 @@ class AssembledCaptioner(TextNetwork):
             learn_decoder: train and save the language model too
             audio_encoder: an AST, a Whisper or a model of the waveform, likewise: the captioner then hears too
             audio_encoder_revision: a commit or tag of the hub
+            moments: vectors a second of sound; null is the encoder's own number
             seed: of the adapters' first weights
             device: where the captioner computes; auto is the best that this machine has
             dtype: of the complete network
@@ -114,7 +116,7 @@ class AssembledCaptioner(TextNetwork):
         seen = load_encoder(absolute(encoder), revision=encoder_revision)
         heard = None
         if audio_encoder is not None:
-            heard = load_audio_encoder(absolute(audio_encoder), revision=audio_encoder_revision)
+            heard = load_audio_encoder(absolute(audio_encoder), revision=audio_encoder_revision, moments=moments)
         preprocess = preprocess_of(seen, num_frames=num_frames, size=size)
         layers = default_adapter_layers(loaded.depth) if adapter_layers is None else adapter_layers
         config = PseudoCapConfig(
@@ -202,7 +204,11 @@ class AssembledCaptioner(TextNetwork):
         found, heard = {"decoder": loaded.identity}, None
         seen, found["encoder"] = load_recorded_encoder(config.encoder, lie["encoder"], folder, access)
         if (recorded := config.encoders.get(AUDIO)) is not None:
-            heard, found["audio_encoder"] = _load_recorded_audio(recorded, lie["audio_encoder"], folder, access)
+            heard, found["audio_encoder"] = _load_recorded_audio(
+                recorded, lie["audio_encoder"], folder, access, pitch="pitch" in config.axes
+            )
+            if config.sound_preprocess is not None:
+                heard.set_preprocess(config.sound_preprocess)
         config = config.with_backbones(**found)
         widths = _memory_widths(config, seen, heard)
         adapted = loaded.adapt(config, memory_width=widths, adapters=adapters, source=weights)
@@ -213,6 +219,7 @@ class AssembledCaptioner(TextNetwork):
         audio_encoder: str | Path,
         *,
         revision: str | None = None,
+        moments: float | None = None,
         seed: int = 0,
         local_files_only: bool = False,
         token: str | bool | None = None,
@@ -221,7 +228,7 @@ class AssembledCaptioner(TextNetwork):
         sound, which change no caption before they have learned. `seed` is of their first weights."""
         self.config.require_may_gain_sound()
         access = Access(local_files_only=local_files_only, token=token)
-        heard = load_audio_encoder(absolute(audio_encoder), revision=revision, **asdict(access))
+        heard = load_audio_encoder(absolute(audio_encoder), revision=revision, moments=moments, **asdict(access))
         self.gain_sound(heard, seed=seed)
         self.config = _hearing(self.config, heard)
 
@@ -310,11 +317,12 @@ def load_recorded_encoder(
 
 
 def _load_recorded_audio(
-    recorded: Backbone, override: str | Path | None, folder: Path, access: Access
+    recorded: Backbone, override: str | Path | None, folder: Path, access: Access, *, pitch: bool
 ) -> tuple[AudioEncoder, Backbone]:
     """Load the encoder of sound that the checkpoint records, likewise."""
     revision = None if override else recorded.revision
-    found = load_audio_encoder(moved(recorded, override), kind=recorded.kind, revision=revision, **asdict(access))
+    place: dict[str, Any] = {"kind": recorded.kind, "revision": revision, **asdict(access)}
+    found = load_audio_encoder(moved(recorded, override), **place, pitch=pitch)
     require_same("audio_encoder", recorded, origin_of(found), folder)
     return found, origin_of(found)
 
