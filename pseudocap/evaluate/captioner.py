@@ -82,7 +82,7 @@ def report_captions(
 def one_against_the_others(references: Mapping[Any, Sequence[str]]) -> dict[str, float]:
     """Score what people reach: every fourth of the first 20 captions of a video against all others, on the average."""
     rounds = []
-    for who in range(0, 20, 4):
+    for who in range(0, min(20, *map(len, references.values())), 4):
         others = {video: [*texts[:who], *texts[who + 1 :]] for video, texts in references.items()}
         rounds.append(score(predictions={video: texts[who] for video, texts in references.items()}, references=others))
     return {metric: statistics.fmean(each[metric] for each in rounds) for metric in METRICS}

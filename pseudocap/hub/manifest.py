@@ -38,6 +38,7 @@ RETRIEVER_FIELDS = {KIND: str, **{"text" if name == "decoder" else name: kind fo
 EXTERNAL = "external"  # in place of a regime: a model of transformers, made by others and captioning by itself
 EXTERNAL_FIELDS = {name: FIELDS[name] for name in ("name", "regime", "weights", "scores", "license")}
 SEES = "sees"  # what such a model takes, which a row may say
+AUDIO_ENCODER = "audio_encoder"  # of a captioner that hears
 PICTURES_OR_VIDEO = ("pictures", "video")
 PUBLISHED = "published"  # figures of captioners that cannot be loaded here: name, scores, weights
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -195,8 +196,9 @@ def _check_row(row: object, *, where: str) -> None:
         raise CheckpointError(f"{where}: kind is {row[KIND]!r} and may be {RETRIEVER!r} alone; captioners have none")
     ours = RETRIEVER_FIELDS if KIND in row else FIELDS
     fields = EXTERNAL_FIELDS if row.get("regime") == EXTERNAL else ours
+    optional = (SEES,) if fields is EXTERNAL_FIELDS else () if KIND in row else (AUDIO_ENCODER,)
     for key in row:
-        if key not in fields and not (key == SEES and fields is EXTERNAL_FIELDS):
+        if key not in fields and key not in optional:
             raise CheckpointError(f"{where}: unknown field {key!r}{nearest(str(key), fields)}")
     for key, kind in fields.items():
         if key not in row:
@@ -212,8 +214,9 @@ def _check_row(row: object, *, where: str) -> None:
 
 
 def _check_sources(row: Mapping[str, Any], where: str) -> None:
-    for key in ("decoder", "text", "encoder", "weights"):
-        if key in row and (not isinstance(row[key].get("source"), str) or not row[key]["source"]):
+    for key in ("decoder", "text", "encoder", AUDIO_ENCODER, "weights"):
+        named = row.get(key, {"source": key})
+        if not isinstance(named, dict) or not isinstance(named.get("source"), str) or not named["source"]:
             raise CheckpointError(f"{where}: {key} must name its source (a repo, an address or a packaged path)")
     if row["regime"] == EXTERNAL:
         _check_external(row, where)

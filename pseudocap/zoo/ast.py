@@ -34,6 +34,18 @@ GAPS = 2  # moments between two steps or knocks that belong to one sound
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CooledCourse(Course):
+    """Follow the cosine of `horizon` steps, and go straight down to nothing in the last `cooling` steps of fewer."""
+
+    horizon: int
+    cooling: int
+
+    def rate(self, step: int) -> float:
+        planned = Course(steps=self.horizon, lr=self.lr, warmup=self.warmup)
+        return planned.rate(min(step, self.steps - self.cooling)) * min(1.0, (self.steps - step) / self.cooling)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ASTRecipe:
     bins: int = 64
     frames: int = 1024
@@ -43,7 +55,9 @@ class ASTRecipe:
     heads: int = 4
     batch: int = 12
     held_out: int = 200  # films
-    course: Course = field(default_factory=lambda: Course(steps=1500, lr=2e-3, warmup=100))
+    course: Course = field(
+        default_factory=lambda: CooledCourse(steps=1000, horizon=1500, cooling=200, lr=2e-3, warmup=100)
+    )
 
     @property
     def preprocess(self) -> SoundPreprocess:

@@ -65,6 +65,17 @@ class SearchRecipe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HearsRecipe:
+    """Set the fine-tuning of the captioner that hears, and of the same one without sound, for each seed."""
+
+    seeds: tuple[int, ...] = (0, 1, 2)
+    lr: float = 1e-3
+    batch: int = 32
+    epochs: int = 8
+    groups: str = "av=0.6,v=0.2,a=0.2"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ZooRecipe:
     """Hold everything that the weights depend on, the code apart. `seed` draws the regimes' world and all learned from
     it; the backbones and the teacher have the world of `seed + 1`, so that both never see the same."""
@@ -79,6 +90,7 @@ class ZooRecipe:
     teacher: TeacherRecipe = field(default_factory=TeacherRecipe)
     ast: ASTRecipe = field(default_factory=ASTRecipe)
     regime: TrainingPlan = field(default_factory=TrainingPlan)
+    hears: HearsRecipe = HearsRecipe()
     search: SearchRecipe = SearchRecipe(
         training=TrainingRecipe(steps=600, lr=1e-3, batch=64), beside=(0, 3), dim=128, width=128, dropout=0.2
     )
@@ -94,6 +106,7 @@ SMOKE_RECIPE = ZooRecipe(
     teacher=TeacherRecipe(layers=2, heads=2, stills=80, batch=8, course=Course(steps=20, lr=2e-3)),
     ast=ASTRecipe(width=16, depth=2, heads=2, batch=4, held_out=3, course=Course(steps=4, lr=2e-3)),
     regime=TrainingPlan(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
+    hears=HearsRecipe(seeds=(0,), batch=2, epochs=1),
     search=SearchRecipe(training=TrainingRecipe(steps=2, lr=1e-3, batch=4, warmup=1), beside=(0,), dim=8, width=16),
 )
 

@@ -22,8 +22,9 @@ from pseudocap.files.atomic import write_text
 from pseudocap.files.reading import sha256_of
 from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.hub.fetch import WEIGHTS_FILE
-from pseudocap.hub.manifest import KIND, PUBLISHED
+from pseudocap.hub.manifest import AUDIO_ENCODER, KIND, PUBLISHED
 from pseudocap.metrics.measures import METRICS
+from pseudocap.model.config import AUDIO, VIDEO
 from pseudocap.regimes.table import REGIMES
 from pseudocap.stages import Workshop, commit
 from pseudocap.zoo.recipe import ZooRecipe
@@ -44,11 +45,12 @@ HEADER = """\
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backbones:
     """Name the frozen networks of captioners by the addresses that they are shipped under. `fingerprint` is of a
-    decoder that is shipped in fewer bits than the adapters learned with."""
+    decoder that is shipped in fewer bits than the adapters learned with, `audio` the encoder of those that hear."""
 
     decoder: str
     encoder: str
     fingerprint: str | None = None
+    audio: str | None = None
 
 
 def ship(
@@ -56,12 +58,14 @@ def ship(
     shop: Workshop,
     recipe: ZooRecipe,
     *,
-    ship_search: Callable[[Path, Backbones], Mapping[str, Any]],
-    search_table: Sequence[str],
+    others: Sequence[Callable[[Path, Backbones], Mapping[str, Any]]],
+    tables: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    """Write `shipped/` and `checkpoints.yaml` into the folder, and refuse what is too large to ship. `ship_search`
-    saves the retriever and returns its row."""
-    backbones = Backbones(decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + TIMESFORMER)
+    """Write `shipped/` and `checkpoints.yaml` into the folder, and refuse what is too large to ship. Each of `others`
+    saves one more model and returns its row; `tables` are theirs."""
+    backbones = Backbones(
+        decoder=SHIPPED_SCHEME + OPT, encoder=SHIPPED_SCHEME + TIMESFORMER, audio=SHIPPED_SCHEME + AST
+    )
     networks = {"writer": OPT, "watcher": TIMESFORMER, "teacher": BLIP, "ast": AST}
     shipped = copy_backbones(folder, networks, shop)
     rows = []
@@ -81,8 +85,9 @@ def ship(
                     "made_by": {"command": "pseudocap zoo build", "seed": recipe.seed, "commit": commit()},
                 }
             )
-    rows.append(dict(ship_search(shipped, backbones)))
-    return finish(folder, rows, LIMIT) | {"table": [*regime_table(shop.reports), "", *search_table]}
+    rows += [dict(ship_other(shipped, backbones)) for ship_other in others]
+    table = [line for each in (list(regime_table(shop.reports)), *tables) for line in (*each, "")]
+    return finish(folder, rows, LIMIT) | {"table": table[:-1]}
 
 
 def copy_backbones(folder: Path, names: Mapping[str, str], shop: Workshop) -> Path:
@@ -160,10 +165,13 @@ def save_captioner(
     model = PseudoCap.from_pretrained(source, device="cpu").half()
     decoder, encoder = model.config.decoder, model.config.encoder
     fingerprint = backbones.fingerprint or decoder.fingerprint
-    model.config = model.config.with_backbones(
-        decoder=replace(decoder, source=backbones.decoder, fingerprint=fingerprint),
-        encoder=replace(encoder, source=backbones.encoder),
-    )
+    networks = {
+        "decoder": replace(decoder, source=backbones.decoder, fingerprint=fingerprint),
+        "encoder": replace(encoder, source=backbones.encoder),
+    }
+    if (heard := model.config.encoders.get(AUDIO)) is not None and backbones.audio is not None:
+        networks["audio_encoder"] = replace(heard, source=backbones.audio)
+    model.config = model.config.with_backbones(**networks)
     model.save_pretrained(target, results=results, int8=int8)
 
 
@@ -186,12 +194,14 @@ def _results(shop: Workshop, regime: str, report: Mapping[str, Any]) -> dict[str
 def row_of(folder: Path, backbones: Backbones, regime: str) -> dict[str, Any]:
     """Return the fields of a row that its saved captioner decides."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    encoder = config["encoders"]["video"]
+    encoder, heard = config["encoders"][VIDEO], config["encoders"].get(AUDIO)
+    audio = {} if heard is None else {AUDIO_ENCODER: {"source": backbones.audio, "fingerprint": heard["fingerprint"]}}
     return {
         "name": folder.name,
         "regime": regime,
         "decoder": {"source": backbones.decoder, "fingerprint": config["decoder"]["fingerprint"]},
         "encoder": {"source": backbones.encoder, "fingerprint": encoder["fingerprint"]},
+        **audio,
         "weights": {"source": f"{SHIPPED_SCHEME}{folder.name}", "sha256": sha256_of(folder / WEIGHTS_FILE)},
         "preprocess": {key: config["preprocess"][key] for key in ("size", "mean", "std", "frames")},
     }

@@ -16,6 +16,7 @@ from pseudocap.zoo.ast import (
     GAPS,
     NAMES,
     ASTRecipe,
+    CooledCourse,
     SoundNaming,
     build_ast,
     heard_window,
@@ -80,3 +81,11 @@ def test_what_is_learned_depends_on_the_seed_alone(tmp_path: Path) -> None:
     assert reports[0] == reports[1] != reports[2]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "abc"]
     assert weights[0] == weights[1] != weights[2]
+
+
+def test_a_course_that_ends_early_is_the_longer_one_until_it_cools() -> None:
+    planned = Course(steps=100, lr=1.0, warmup=10)
+    cooled = CooledCourse(steps=60, horizon=100, cooling=20, lr=1.0, warmup=10)
+    assert [cooled.rate(step) for step in range(41)] == [planned.rate(step) for step in range(41)]
+    rates = [cooled.rate(step) for step in range(40, 61)]
+    assert np.allclose(rates, np.linspace(planned.rate(40), 0, 21))

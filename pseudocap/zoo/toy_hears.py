@@ -1,0 +1,268 @@
+"""Build the captioner of the toy world that hears, fine-tuned on films whose captions say what is heard; and compare it
+with the same fine-tuning without sound, and with itself by sight alone, by sound alone, deaf and blind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pseudocap.captioner import PseudoCap
+from pseudocap.data.collate import collate
+from pseudocap.data.corpora.own import read_own
+from pseudocap.data.memories.source import MemoryRows, MemorySource
+from pseudocap.evaluate.captioner import (
+    HeldOut,
+    caption_views,
+    one_against_the_others,
+    references_of,
+    rounded,
+    rounded_intervals,
+)
+from pseudocap.evaluate.views import without_senses
+from pseudocap.memory import Memory
+from pseudocap.metrics.suite import score
+from pseudocap.regimes.checkpointing import RESULTS as RESULTS_FILE
+from pseudocap.stages import Stage, Workshop, command_text, commit
+from pseudocap.toyworld.corpora import film_at, soundtrack_at
+from pseudocap.toyworld.scenes import Shot
+from pseudocap.toyworld.sounds import Soundtrack
+from pseudocap.toyworld.truth import judge
+from pseudocap.toyworld.write import SOUNDS, write_world
+from pseudocap.types import Progress
+from pseudocap.zoo.recipe import ZooRecipe
+from pseudocap.zoo.search import Report
+from pseudocap.zoo.ship import Backbones, row_of, save_captioner
+
+HEARS, SEES = "toy-hears", "sees"  # the second is the same captioner without sound
+CORPUS, DATASET = "valor", "toy-valor"
+WORLD, MEMORIES = "world-valor", "memories-valor"
+VIDEOS, CAPTIONS = f"{WORLD}/{CORPUS}/videos", f"{WORLD}/{CORPUS}/annotations/captions.jsonl"
+COMMAND = "pseudocap zoo build"
+GROUPS = {"AV": None, "V": "v", "A": "a"}  # of modalities that a captioner is given
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeardFilm(HeldOut):
+    """Hold a test film that has a sound track, with its scene and its sounds."""
+
+    shots: tuple[Shot, ...]
+    track: Soundtrack
+
+
+def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
+    """List the films, their memories, the trainings of every seed, and what they caption in the test films."""
+    each = ("--workers", str(workers))
+    names = [f"{name}-{seed}" for name in (HEARS, SEES) for seed in recipe.hears.seeds]
+
+    def world(folder: Path, report: Progress) -> Report:
+        manifest = write_world(
+            folder / "files",
+            scale=recipe.scale,
+            corpora=(CORPUS,),
+            size=recipe.size,
+            seed=recipe.seed,
+            workers=workers,
+            progress=lambda what, done, total: report(done, total),
+        )
+        if not (link := folder / CORPUS).is_symlink():
+            link.symlink_to(Path("files") / CORPUS, target_is_directory=True)
+        return {"films": manifest["corpora"][CORPUS]["films"]}
+
+    def encode(folder: Path, report: Progress) -> Report:
+        networks = ("--encoder", "watcher", "--audio-encoder", "ast")
+        shop.verb("encode", CAPTIONS, "--videos", VIDEOS, *networks, "--out", f"{MEMORIES}/store", *each)
+        return {}
+
+    def tune(folder: Path, report: Progress) -> Report:
+        words = tuning_words(recipe, folder.name)
+        shutil.rmtree(folder / "run", ignore_errors=True)  # fine-tuning does not go on; it takes minutes
+        shop.verb(*words)
+        return {"command": command_text(words)} | measure_hearing(folder / "run" / "best", shop.root, recipe.seed)
+
+    world_settings = {"sounds": SOUNDS, "code": 1, "scale": recipe.scale, "size": recipe.size, "seed": recipe.seed}
+    return [
+        Stage(name=WORLD, settings=world_settings, make=world),
+        Stage(name=MEMORIES, settings={"code": 1}, make=encode, needs=(WORLD, "watcher", "ast")),
+        *(
+            Stage(
+                name=name,
+                settings={"code": 1, "words": tuning_words(recipe, name)},
+                make=tune,
+                needs=(MEMORIES, "tuned-mixed"),
+            )
+            for name in names
+        ),
+        Stage(
+            name=f"scores-{HEARS}",
+            settings={"code": 1},
+            make=lambda folder, report: compare_hearing(
+                {name: shop.reports[name] for name in names}, shop.root, recipe.seed
+            ),
+            needs=(WORLD, *names),
+        ),
+    ]
+
+
+def ship_hears(shipped: Path, backbones: Backbones, *, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
+    """Save the captioner of the first seed as it is shipped, and return its row."""
+    name = f"{HEARS}-{recipe.hears.seeds[0]}"
+    report = shop.reports[name]
+    seen, run = report["AV"], shop.folder(f"{name}/run/best")
+    known: dict[str, Any] = json.loads((run / RESULTS_FILE).read_text(encoding="utf-8"))
+    results = {
+        **known,
+        "data": {**known["data"], "corpus": DATASET},
+        "started_from": "toy-mixed",
+        "split": "test",
+        "scores": seen["scores"],
+        "intervals": seen["intervals"],
+        "videos": shop.reports[f"scores-{HEARS}"]["films"],
+        "command": report["command"],
+    }
+    save_captioner(run, shipped / HEARS, backbones, results)
+    verify = {"dataset": DATASET, "split": "test", "command": COMMAND}
+    return {
+        **row_of(shipped / HEARS, backbones, "mixed"),
+        "config": "pseudocap/zoo/toy_hears.py",
+        "scores": [{**verify, "metrics": seen["scores"]}],
+        "license": "Apache-2.0",
+        "made_by": {"command": COMMAND, "seed": recipe.hears.seeds[0], "commit": commit()},
+    }
+
+
+def tuning_words(recipe: ZooRecipe, name: str) -> tuple[str, ...]:
+    """Return the arguments of `pseudocap finetune` of `toy-hears-SEED` or `sees-SEED`, which differ in sound alone."""
+    plan, (kind, _, seed) = recipe.hears, name.rpartition("-")
+    hearing = ("--audio-encoder", "ast", "--modality-groups", plan.groups) if kind == HEARS else ()
+    return (
+        *("finetune", "--from", "tuned-mixed/run/best", *hearing, "--data", CAPTIONS, "--videos", VIDEOS),
+        *("--memories", f"{MEMORIES}/store", "--out", f"{name}/run", "--lr", str(plan.lr)),
+        *("--batch-size", str(plan.batch), "--max-epochs", str(plan.epochs), "--patience", str(plan.epochs)),
+        *("--seed", seed, "--workers", "0", "--json"),
+    )
+
+
+def heard_films(root: Path, seed: int) -> list[HeardFilm]:
+    """List the test films that have a sound track."""
+    lines = (root / CAPTIONS).read_text(encoding="utf-8").splitlines()
+    films = []
+    for index, row in enumerate(row for row in map(json.loads, lines) if row["split"] == "test"):
+        track = soundtrack_at(CORPUS, "test", index, seed=seed)
+        if track.silent:
+            continue
+        films.append(
+            HeardFilm(
+                key=row["video"].removesuffix(".mp4"),
+                path=root / VIDEOS / row["video"],
+                references=tuple(row["caption"]),
+                shots=film_at(CORPUS, "test", index, seed=seed).shots,
+                track=track,
+            )
+        )
+    return films
+
+
+def stored_memory(folder: Path, root: Path, films: Sequence[HeardFilm]) -> Memory:
+    """Return the memories of these films, side by side, that `pseudocap encode` stored."""
+    rows = {row.video.removesuffix(".mp4"): row for row in read_own(root / CAPTIONS, split="test").rows}
+    source = MemoryRows([rows[film.key] for film in films], MemorySource(folder))
+    memory = collate([source.sample(number, None) for number in range(len(films))], [""] * len(films)).memory
+    assert memory is not None, "they come from memories"
+    return memory
+
+
+def measure_hearing(folder: Path, root: Path, seed: int) -> dict[str, Any]:
+    """Caption the test films that sound by sight and hearing, by either, deaf and blind; return scores and truth."""
+    films = heard_films(root, seed)
+    model = PseudoCap.from_pretrained(folder, device="cpu")
+    memory = stored_memory(root / MEMORIES / "store", root, films)
+    if not model.config.hears:
+        memory = memory.only("v")
+    given = GROUPS if model.config.hears else {"V": None}
+    views = {name: memory if group is None else memory.only(group) for name, group in given.items()}
+    views |= without_senses(memory)
+    captions = caption_views(model, views, films, [*views])
+    examples = {film.key: next(iter(captions.values()))[film.key] for film in films[:8]}
+    return {view: measure_captions(each, films) for view, each in captions.items()} | {"examples": examples}
+
+
+def measure_captions(captions: Mapping[str, str], films: Sequence[HeardFilm]) -> dict[str, Any]:
+    scores = score(predictions=captions, references=references_of(films), bootstrap=1000)
+    return {
+        "scores": rounded(scores, 2),
+        "intervals": rounded_intervals(scores, 2),
+        "truth": heard_truth(captions, films),
+    }
+
+
+def heard_truth(captions: Mapping[str, str], films: Sequence[HeardFilm]) -> dict[str, float]:
+    """Return shares, in per cent: of all captions, those that are true in all; of films where something sounds, those
+    whose captions name a sound, name only what is heard, and name something wrong; and of films where something sounds
+    that nobody sees, those whose captions name it."""
+    verdicts = {film.key: judge(captions[film.key], film.shots, film.track.heard) for film in films}
+    sounding = [film for film in films if film.track.heard]
+    unseen = {film.key: names for film in films if (names := _unseen(film.track))}
+
+    def share(of: Sequence[bool]) -> float:
+        return round(100 * statistics.fmean(of), 1) if of else 0.0
+
+    return {
+        "true in all": share([verdicts[film.key].correct for film in films]),
+        "names a sound": share([bool(verdicts[film.key].sounds) for film in sounding]),
+        "true in what is heard": share([verdicts[film.key].sounds_right for film in sounding]),
+        "names a wrong sound": share([bool(verdicts[film.key].wrong_sounds) for film in sounding]),
+        "names what sounds unseen": share([_names_any(captions[key], names) for key, names in unseen.items()]),
+    }
+
+
+def _names_any(caption: str, sounds: Collection[str]) -> bool:
+    verdict = judge(caption, (), sounds)
+    return len(verdict.sounds) > len(verdict.wrong_sounds)
+
+
+def _unseen(track: Soundtrack) -> frozenset[str]:
+    """Return the names of sounds off screen and of music, which nothing in the picture makes."""
+    made = {event.name for event in track.noises if event.thing is not None}
+    return track.heard - made
+
+
+def compare_hearing(reports: Mapping[str, Report], root: Path, seed: int) -> dict[str, Any]:
+    """Return the means over seeds of what each captioner scores in each view, with the least and the most of CIDEr-D;
+    and what people score against one another."""
+    films = heard_films(root, seed)
+    people = one_against_the_others({film.key: film.references for film in films})
+    found: dict[str, Any] = {"films": len(films), "people": rounded(people, 2), "captioners": {}}
+    for kind in dict.fromkeys(name.rpartition("-")[0] for name in reports):
+        runs = [report for name, report in reports.items() if name.rpartition("-")[0] == kind]
+        views = [view for view, each in runs[0].items() if isinstance(each, Mapping) and "truth" in each]
+        found["captioners"][kind] = {view: _over_seeds([run[view] for run in runs]) for view in views}
+    return found | {"table": list(hearing_table(found))}
+
+
+def _over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    cider = [run["scores"]["CIDEr-D"] for run in runs]
+    truth = {name: round(statistics.fmean(run["truth"][name] for run in runs), 1) for name in runs[0]["truth"]}
+    return {"CIDEr-D": round(statistics.fmean(cider), 2), "least and most": [min(cider), max(cider)], "truth": truth}
+
+
+def hearing_table(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the comparison as a Markdown table."""
+    captioners: Mapping[str, Mapping[str, Any]] = found["captioners"]
+    shares = next(iter(next(iter(captioners.values())).values()))["truth"]
+    yield f"| captioner | is given | CIDEr-D (least to most) | {' | '.join(shares)} |"
+    yield f"|---|---|---|{'---|' * len(shares)}"
+    for kind, views in captioners.items():
+        for view, each in views.items():
+            low, high = each["least and most"]
+            figures = " | ".join(f"{value:.1f} %" for value in each["truth"].values())
+            yield f"| {kind} | {view} | {each['CIDEr-D']:.1f} ({low:.1f} to {high:.1f}) | {figures} |"
+    yield f"| people, one against the others | | {found['people']['CIDEr-D']:.1f} |{' |' * len(shares)}"
+
+
+def table(shop: Workshop) -> list[str]:
+    return list(shop.reports[f"scores-{HEARS}"]["table"])
