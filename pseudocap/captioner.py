@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
-from pseudocap.audio.clips import ClipSounds, Windows
+from pseudocap.audio.clips import ClipSounds, Windows, read_windows
 from pseudocap.audio.tensors import pad_sounds
-from pseudocap.decoding import Decoding, FileDecoding, check_frames
+from pseudocap.decoding import FileDecoding, check_frames
 from pseudocap.errors import InputError, NoSoundError
 from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.hub.toys import toy_notice, warn_of_toy
-from pseudocap.memory import Memory
+from pseudocap.memory import Axis, Memory
 from pseudocap.types import (
     CLIP_SECONDS,
     MAX_NEW_TOKENS,
@@ -250,21 +250,36 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
         max_new_tokens: int = MAX_NEW_TOKENS,
         seed: int | None = None,
         num_frames: int | None = None,
+        modalities: str | None = None,
     ) -> Explanation:
-        """Explain which frames and patches each word looked at, adapter by adapter, and how far each adapter opened.
+        """Explain which frames and patches each word looked at, adapter by adapter, and how far each adapter opened; of
+        a captioner that hears also which moments of sound each word listened to.
 
         The caption is the one that `model.caption` gives with the same options, or the `caption` that is given: where
         would these words have looked? `.save("why.png")` draws it, `.save("why.npz")` stores the arrays.
         """
         from pseudocap.explain.explanation import explain_ids  # captioning needs none of it
+        from pseudocap.explain.strip import strip_of
 
         warn_of_toy(self.toy_notice, stacklevel=3)
-        decoding = Decoding(beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed)
+        decoding = FileDecoding(
+            beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, modalities=modalities
+        )
+        preprocess = self.sound_of(decoding)
         decoded = decode_for_display(video, self.preprocess_for(num_frames))
-        memory = self.encode(decoded.frames[None])
+        heard = None if preprocess is None else read_windows(video, preprocess, end=decoded.duration)
+        if heard is None and modalities == "a":
+            raise NoSoundError(str(video), "there is no sound in it, and modalities is 'a'")
+        memory, strip = self.encode(decoded.frames[None]), None
+        if preprocess is not None and heard is not None:
+            windows, lengths = (torch.from_numpy(each)[None] for each in heard)
+            sound = self.encode(sound=windows, sound_lengths=lengths)
+            strip = strip_of(heard, preprocess, sound.axes["sound"].mask[0].numpy(force=True), end=decoded.duration)
+            sight = {name: Axis(axis.vectors, axis.mask & (modalities != "a")) for name, axis in memory.axes.items()}
+            memory = Memory({**sight, **sound.axes}, memory.patches)
         given = None if caption is None else self.tokenize([caption]).input_ids
         ids = self.generate(memory, **decoding.generate_options()) if given is None else given
-        return explain_ids(self, self.tokenizer, ids[0], memory, sight=decoded, source=str(video))
+        return explain_ids(self, self.tokenizer, ids[0], memory, sight=decoded, source=str(video), sound=strip)
 
     @property
     def toy_notice(self) -> str:

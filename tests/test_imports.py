@@ -48,7 +48,7 @@ ALLOWED: dict[str, set[str]] = {
     "metrics": BASE,
     "model": BASE,
     "hub": BASE | {"model", "regimes.table"},
-    "explain": BASE | {"video", "model"},
+    "explain": BASE | {"video", "audio", "model"},
     "label": BASE | {"video", "audio", "metrics", "model.precision"},
     "mine": BASE
     | {"video", "model.encoders"}

@@ -78,6 +78,12 @@ class ClipSounds:
             yield self._wanted.popleft()
 
 
+def window_starts(start: float, end: float, preprocess: SoundPreprocess, count: int) -> list[float]:
+    """Return when each of the `count` windows of a clip begins, in seconds."""
+    firsts = [first for first, _ in heard_spans(start, end, preprocess)]
+    return firsts if len(firsts) > 1 else [start + number * preprocess.seconds for number in range(count)]
+
+
 def heard_spans(start: float, end: float, preprocess: SoundPreprocess) -> list[tuple[float, float]]:
     """Return what is heard of a clip: all of it, or windows at the centres of MOST_WINDOWS equal parts."""
     seconds = preprocess.seconds

@@ -21,6 +21,9 @@ class ExplanationArrays:
     decoder, as a share of the stream's norm; `by_video` the same of the part that the video alone makes. `gates` are
     the opened gates by name, [adapter, dimension] or [adapter, 1]. `layers` are the decoder layers that the adapters
     stand before. `frames` uint8 [frame, height, width, 3] are what was watched, at `times` in seconds.
+
+    Of a captioner that hears `by_sound` [word, adapter] is the part that sound makes, and of a file with sound `sound`
+    among the shares is of the moments at `sound_times`, under the `spectrogram` uint8 [pitch, column]; None elsewhere.
     """
 
     source: str
@@ -34,6 +37,9 @@ class ExplanationArrays:
     gates: Mapping[str, np.ndarray]
     frames: np.ndarray
     times: np.ndarray
+    by_sound: np.ndarray | None = None
+    sound_times: np.ndarray | None = None
+    spectrogram: np.ndarray | None = None
 
     @property
     def time(self) -> np.ndarray:
@@ -57,6 +63,9 @@ class ExplanationArrays:
         named |= self.shares
         for name in ("added", "by_video", "frames", "times"):
             named[name] = getattr(self, name)
+        for name in ("by_sound", "sound_times", "spectrogram"):
+            if (values := getattr(self, name)) is not None:
+                named[name] = values
         return named | {f"gates.{name}": values for name, values in self.gates.items()}
 
     def looked(self, word: int, layer: int | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -69,6 +78,14 @@ class ExplanationArrays:
         of the adapter before a layer, or of the mean."""
         time, space = (find_sinks(self._by_word(axis, layer)) for axis in SIGHT)
         return time, space.reshape(self.grid)
+
+    def listened(self, word: int, layer: int | None = None) -> np.ndarray:
+        """Return the weights of the moments of sound: of the adapter before a layer, or the mean."""
+        return self._by_word("sound", layer)[word]
+
+    def sound_sinks(self, layer: int | None = None) -> np.ndarray:
+        """Return the mean share of the moments that are attention sinks, 0 elsewhere, as `sinks` does of sight."""
+        return find_sinks(self._by_word("sound", layer))
 
     def _by_word(self, axis: str, layer: int | None) -> np.ndarray:
         adapters = slice(None) if layer is None else [self.layers.index(layer)]

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerBase
 from pseudocap.errors import InputError
 from pseudocap.explain.arrays import ExplanationArrays
 from pseudocap.explain.looking import look
+from pseudocap.explain.strip import SoundStrip
 from pseudocap.explain.words import Word, split_words
 from pseudocap.files.atomic import unfinished
 from pseudocap.memory import SIGHT, Memory
@@ -64,24 +65,32 @@ def explain_ids(
     *,
     sight: FileFrames,
     source: str,
+    sound: SoundStrip | None = None,
 ) -> Explanation:
     """Explain a finished caption of one video, `</s>` and its tokens [L], by reading it once more."""
     tokens = ids[1:].tolist()  # a closing `</s>` among them has no text, so it belongs to no word
     words = split_words(tokens, tokenizer)
     looks = look(network, ids[None], memory)
     names = [adapter.gates() for adapter in network.adapters.values()]
+    shares = {axis: _by_word([each.shares[axis] for each in looks], words) for axis in looks[0].shares}
+    if sound is not None:
+        shares["sound"] = shares["sound"][..., memory.axes["sound"].mask[0].numpy(force=True)]
+    heard = [each.by_sound_NL for each in looks if each.by_sound_NL is not None]
     return Explanation(
         source=source,
         caption=tokenizer.decode(tokens, skip_special_tokens=True).strip(),
         words=tuple(word.text for word in words),
         layers=tuple(each.layer for each in looks),
-        shares={axis: _by_word([each.shares[axis] for each in looks], words) for axis in looks[0].shares},
+        shares=shares,
         grid=network.encoder.grid(*sight.frames.shape[-2:]),
         added=_by_word([each.added_NL for each in looks], words),
         by_video=_by_word([each.by_video_NL for each in looks], words),
         gates={name: torch.stack([gates[name] for gates in names]).float().numpy(force=True) for name in names[0]},
         frames=sight.pixels,
         times=sight.times,
+        by_sound=_by_word(heard, words) if heard else None,
+        sound_times=None if sound is None else sound.times,
+        spectrogram=None if sound is None else sound.spectrogram,
     )
 
 

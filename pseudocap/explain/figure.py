@@ -17,6 +17,7 @@ from pseudocap.files.atomic import unfinished
 
 PICTURES = (".png", ".pdf", ".svg")
 COLUMNS = 6  # words beside one another
+PARTS, STRIP = (3, 1), 1  # how high a word's picture, its frames and the sound are
 BLUE, ORANGE, GREY = "#2f6db5", "#e0823d", "#9a9a9a"
 
 
@@ -24,19 +25,24 @@ def draw_explanation(explanation: ExplanationArrays, *, layer: int | None = None
     """Draw a cell for each word: heat over the frame it looked at most, all frames as bars; the adapters below."""
     words = len(explanation.words)
     rows = max(1, -(-words // COLUMNS))
-    figure = new_figure(1.9 * COLUMNS, 2.75 * rows + 2.6)
-    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.75 * rows, 2.2])[:, 0]
+    parts = PARTS if explanation.spectrogram is None else (*PARTS, STRIP)  # of a word's cell, one below another
+    tall = 2.75 * sum(parts) / sum(PARTS) * rows
+    figure = new_figure(1.9 * COLUMNS, tall + 2.6)
+    above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[tall, 2.2])[:, 0]
     which = "the mean over the adapters" if layer is None else f"the adapter before layer {layer}"
     sinks = explanation.sinks(layer)
     if any(each.any() for each in sinks):
         which += "; crossed or grey: attention sinks, which every word gives the same"
     above.suptitle(f"{_plain(explanation.caption) or '(no words)'}\n{which}", fontsize=11)
-    cells = above.subplots(2 * rows, COLUMNS, height_ratios=[3, 1] * rows, squeeze=False)
+    cells = above.subplots(len(parts) * rows, COLUMNS, height_ratios=list(parts) * rows, squeeze=False)
     for axes in cells.flat:
         axes.axis("off")
     for word in range(words):
         row, column = divmod(word, COLUMNS)
-        _draw_word(cells[2 * row, column], cells[2 * row + 1, column], explanation, word, layer, sinks)
+        picture, bars, *strip = cells[len(parts) * row : len(parts) * (row + 1), column]
+        _draw_word(picture, bars, explanation, word, layer, sinks)
+        for axes in strip:
+            _draw_sound(axes, explanation, word, layer)
     _draw_adapters(below.subplots(1, 2), explanation)
     return figure
 
@@ -106,6 +112,25 @@ def _draw_word(
     bars.set_yticks([])
     bars.set_xticks([most], [f"{explanation.times[most]:.1f} s"], fontsize=7)
     bars.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _draw_sound(axes: Axes, explanation: ExplanationArrays, word: int, layer: int | None) -> None:
+    """Draw the spectrogram with the share of each moment as a bar over it."""
+    assert explanation.spectrogram is not None
+    assert explanation.sound_times is not None
+    shares, sinks = explanation.listened(word, layer), explanation.sound_sinks(layer)
+    moments = len(shares)
+    axes.axis("on")
+    axes.imshow(
+        explanation.spectrogram, cmap="Greys", alpha=0.5, aspect="auto", extent=(-0.5, moments - 0.5, 0, 1), vmax=400
+    )
+    most = int(without_sinks(shares, sinks).argmax())
+    colours = [ORANGE if at == most else GREY if sink else BLUE for at, sink in enumerate(sinks)]
+    axes.bar(np.arange(moments), shares / max(float(shares.max()), 2 / moments), color=colours, width=0.85)
+    axes.set_ylim(0, 1)
+    axes.set_yticks([])
+    axes.set_xticks([most], [f"{explanation.sound_times[most]:.1f} s"], fontsize=7)
+    axes.spines[["top", "right", "left"]].set_visible(False)
 
 
 def _draw_adapters(pair: np.ndarray, explanation: ExplanationArrays) -> None:

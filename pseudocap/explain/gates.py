@@ -15,6 +15,7 @@ from torch import nn
 from pseudocap.errors import CheckpointError, InputError, first_line
 from pseudocap.model.adapter import build_adapter
 from pseudocap.model.config import CONTEXT, PseudoCapConfig
+from pseudocap.model.weights import SCALE
 
 BINS = 32
 STEP = 0.05  # the bins reach to whole multiples of this, so that neighbouring checkpoints have the same ones
@@ -69,6 +70,23 @@ def _gates_before(layer: int, config: PseudoCapConfig, file: safe_open, names: s
     return [
         Gate(layer=layer, name=name, values=values.detach().float().numpy()) for name, values in adapter.gates().items()
     ]
+
+
+def read_mixing(weights: Path, config: PseudoCapConfig) -> dict[int, dict[str, float]]:
+    """Read how much each adapter of a captioner that hears takes of each axis: the norm of its block of W_mix, by
+    layer. Nothing of a captioner that sees alone."""
+    if not config.hears:
+        return {}
+    found = {}
+    with safe_open(weights, framework="pt") as file:
+        names = set(file.keys())
+        for layer in config.adapter_layers:
+            key = f"{layer}.attention.mix.weight"
+            weight = file.get_tensor(key).float()
+            weight = weight * file.get_tensor(key + SCALE) if key + SCALE in names else weight
+            blocks = zip(config.axes, weight.chunk(len(config.axes), dim=1), strict=True)
+            found[layer] = {axis: float(block.norm()) for axis, block in blocks}
+    return found
 
 
 def count_gates(gates: Sequence[Gate], *, bins: int = BINS) -> Histograms:

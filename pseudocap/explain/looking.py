@@ -9,6 +9,7 @@ Legend: B videos, N captions (a multiple of B), L tokens, S vectors of an axis, 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 
 from pseudocap.errors import InputError
-from pseudocap.memory import Memory
+from pseudocap.memory import AXES, SOUND, Memory
 from pseudocap.model.adapter import Adapter
 from pseudocap.model.attention import KeysValues, Projected, ProjectedAxes
 from pseudocap.model.network import CaptionNetwork
@@ -30,13 +31,15 @@ class Look:
     where the video has nothing on that axis. A full attention has one map of time and space, of which these are the
     sums over the other axis.
     `added_NL` is the norm of what the adapter adds over the norm of what it was given, `by_video_NL` the same of the
-    part that would not be there if the attention had brought nothing.
+    part that would not be there if the attention had brought nothing, `by_sound_NL` if it had brought nothing of sound
+    (None where the adapter attends to none).
     """
 
     layer: int
     shares: dict[str, torch.Tensor]
     added_NL: torch.Tensor
     by_video_NL: torch.Tensor
+    by_sound_NL: torch.Tensor | None = None
 
 
 Passage = tuple[torch.Tensor, Projected, torch.Tensor]  # what went into an adapter, and what came out
@@ -68,22 +71,27 @@ def _keep(
 def _look(layer: int, adapter: Adapter, h_NLD: torch.Tensor, seen: Projected, out_NLD: torch.Tensor) -> Look:
     a_NLD = adapter.norm(h_NLD)  # both fusions look from here
     shares = adapter.attention.shares(a_NLD, seen)  # type: ignore[arg-type]  # its own
-    blind_NLD = adapter(h_NLD, _blind(seen))
     size_NL = h_NLD.float().norm(dim=-1).clamp(min=torch.finfo(torch.float32).tiny)
+
+    def beyond(other_NLD: torch.Tensor) -> torch.Tensor:
+        return (out_NLD.float() - other_NLD.float()).norm(dim=-1) / size_NL
+
+    hears = isinstance(seen, ProjectedAxes) and not {*SOUND}.isdisjoint(seen.axes)
     return Look(
         layer=layer,
         shares=shares,
-        added_NL=(out_NLD.float() - h_NLD.float()).norm(dim=-1) / size_NL,
-        by_video_NL=(out_NLD.float() - blind_NLD.float()).norm(dim=-1) / size_NL,
+        added_NL=beyond(h_NLD),
+        by_video_NL=beyond(adapter(h_NLD, _without(seen, AXES))),
+        by_sound_NL=beyond(adapter(h_NLD, _without(seen, SOUND))) if hears else None,
     )
 
 
-def _blind(seen: Projected) -> Projected:
-    """Return a memory that adds nothing, whatever is looked at."""
+def _without(seen: Projected, names: Collection[str]) -> Projected:
+    """Return a memory of which these axes add nothing, whatever is looked at."""
 
     def dark(part: KeysValues) -> KeysValues:
         return replace(part, v_BHSK=torch.zeros_like(part.v_BHSK))
 
     if isinstance(seen, ProjectedAxes):
-        return replace(seen, axes={name: dark(part) for name, part in seen.axes.items()})
+        return replace(seen, axes={name: dark(part) if name in names else part for name, part in seen.axes.items()})
     return replace(seen, vectors=dark(seen.vectors))

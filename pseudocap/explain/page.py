@@ -194,9 +194,26 @@ def _data(film: PageFilm) -> dict[str, Any]:
                 "sinks": _sinks(explained),
                 "added": _integers(explained.added),
                 "by_video": _integers(explained.by_video),
+                "sound": _sound(explained),
             }
         )
     return {"frames": frames, "captions": captions, "scale": SCALE}
+
+
+def _sound(explained: Explanation) -> dict[str, Any] | None:
+    """Return what the script draws under the frames; None where nothing was heard."""
+    strip, times, part = explained.spectrogram, explained.sound_times, explained.by_sound
+    if strip is None or times is None or part is None:
+        return None
+    sinks = np.stack([explained.sound_sinks(layer) for layer in (None, *explained.layers)])
+    picture = base64.b64encode(jpeg(np.repeat(strip[..., None], 3, axis=-1), sharp=True)).decode()
+    return {
+        "strip": f"data:image/jpeg;base64,{picture}",
+        "times": times.round(2).tolist(),
+        "shares": _integers(explained.shares["sound"]),
+        "sinks": _integers(sinks),
+        "by_sound": _integers(part),
+    }
 
 
 def _sinks(explained: Explanation) -> dict[str, Any]:

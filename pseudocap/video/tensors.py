@@ -37,18 +37,23 @@ def read_file(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileFrames:
-    """Hold a file as encoder input, [T,3,H,W], and the same frames for people, uint8 [T,H,W,3], with times."""
+    """Hold a file as encoder input, [T,3,H,W], and the same frames for people, uint8 [T,H,W,3], with times; and how
+    long it is."""
 
     frames: torch.Tensor
     pixels: np.ndarray
     times: np.ndarray
+    duration: float
 
 
 def decode_for_display(path: str | os.PathLike[str], preprocess: Preprocess) -> FileFrames:
     """Decode the very frames of `decode_file`, and keep their pixels for display."""
-    found, _ = read_file(path, preprocess.frames)
+    found, info = read_file(path, preprocess.frames)
     return FileFrames(
-        frames=eval_tensor(found.pixels, preprocess), pixels=eval_pixels(found.pixels, preprocess), times=found.times
+        frames=eval_tensor(found.pixels, preprocess),
+        pixels=eval_pixels(found.pixels, preprocess),
+        times=found.times,
+        duration=info.duration,
     )
 
 

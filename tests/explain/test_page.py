@@ -225,3 +225,40 @@ def test_in_a_browser_each_captioner_has_its_own_words_and_one_that_says_nothing
 def test_the_note_is_in_paragraphs(page: Path) -> None:
     write_page(page, [], [], title="new", note="what <it> is\n\nwhat to do")
     assert "<p class=note>what &lt;it&gt; is</p>\n<p class=note>what to do</p>" in page.read_text(encoding="utf-8")
+
+
+def heard(explanation: Explanation, moments: int = 5) -> Explanation:
+    """Word k listens to moment k."""
+    words = len(explanation.words)
+    shares = 0.1 + 0.5 * np.eye(moments)[np.arange(words) % moments]
+    return replace(
+        explanation,
+        shares={**explanation.shares, "sound": np.repeat(shares[:, None], 2, axis=1)},
+        by_sound=np.full((words, 2), 0.0625),
+        sound_times=np.arange(moments) + 0.25,
+        spectrogram=np.arange(8 * 40, dtype=np.uint8).reshape(8, 40),
+    )
+
+
+@needs_chromium
+def test_a_strip_of_sound_stands_under_the_frames_of_a_captioner_that_heard(page: Path, tmp_path: Path) -> None:
+    loud = FilmCaption(captioner="hears", explanation=heard(explained(("a", "bell", "rings"))), seconds=0.5)
+    deaf = FilmCaption(captioner="deaf", explanation=explained(("a", "bell")), seconds=0.5)
+    film = PageFilm(
+        title="film", media=playable(page.with_name("film.mp4")), truth="", references=(), captions=(loud, deaf)
+    )
+    write_page(page, [film], [], title="t", note="n")
+    with Chromium(tmp_path / "profile") as browser:
+        browser.go(page.as_uri())
+        browser.wait("document.querySelectorAll('.strip div').length === 5")
+        browser.value("document.querySelectorAll('.words button')[1].click()")
+        most = "[...document.querySelectorAll('.strip div')].findIndex((bar) => bar.className === 'most')"
+        assert browser.value(most) == 1
+        assert browser.value("document.querySelector('.strip').style.backgroundImage").startswith('url("data:image/')
+        summary = browser.value("document.querySelector('.summary').textContent")
+        assert "moment of sound with the most attention, at 1.3 s, has 60 % (average 20 %)" in summary
+        assert "the part due to sound is 6.3 %" in summary
+        browser.value("document.querySelectorAll('button.captioner')[1].click()")
+        assert browser.value("document.querySelector('.strip').offsetHeight") == 0
+        assert "sound" not in browser.value("document.querySelector('.summary').textContent")
+        assert browser.complaints == []
