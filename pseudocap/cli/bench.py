@@ -1,5 +1,5 @@
 """Measure what the papers claim, one command each: `pseudocap bench regimes | ablation NAME | model N | throughput |
-search | duplicates A B | retrieval DATA`."""
+search | duplicates A B | retrieval DATA | transcripts FILE`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pseudocap.cli.bench_regimes import ABLATION, REGIMES_BENCH
 from pseudocap.cli.bench_retrieval import RETRIEVAL
 from pseudocap.cli.bench_search import SEARCH
 from pseudocap.cli.bench_throughput import THROUGHPUT
+from pseudocap.cli.bench_transcripts import TRANSCRIPTS
 
 ACTIONS = {
     "regimes": REGIMES_BENCH,
@@ -21,6 +22,7 @@ ACTIONS = {
     "throughput": THROUGHPUT,
     "search": SEARCH,
     "duplicates": DUPLICATES,
+    "transcripts": TRANSCRIPTS,
 }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.tables import FIRST, print_table
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.types import SplitCoverage
+from pseudocap.types import SOUND_EXTENSIONS, VIDEO_EXTENSIONS, SplitCoverage
 
 if TYPE_CHECKING:
     from pseudocap.data.corpora.base import Corpus
@@ -54,11 +54,13 @@ def run(args: argparse.Namespace) -> int:
 
 def _verify(args: argparse.Namespace) -> int:
     from pseudocap.cli.progress import progress_of
+    from pseudocap.data.corpora.named import OF_SOUND
     from pseudocap.data.verify import verify
     from pseudocap.data.videos import VideoFolder
 
     lists = _lists(args)
-    videos = VideoFolder(_videos(args))
+    media = (*VIDEO_EXTENSIONS, *SOUND_EXTENSIONS) if args.corpus in OF_SOUND else VIDEO_EXTENSIONS
+    videos = VideoFolder(_videos(args), extensions=media)
     corpus = _read(args, lists)
     with progress_of("decoding", "videos") as progress:
         coverages = verify(corpus, videos, workers=args.workers, progress=progress)

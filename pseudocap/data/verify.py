@@ -12,7 +12,7 @@ from pathlib import Path
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DecodeError
-from pseudocap.types import Progress, SplitCoverage
+from pseudocap.types import SOUND_EXTENSIONS, Progress, SplitCoverage
 from pseudocap.workers import ordered
 
 CRASHED = "FFmpeg crashes on it; fetch the file again or convert it"
@@ -51,11 +51,15 @@ def verify(
 
 
 def fault_of(path: Path) -> str | None:
-    """Return why the first frame of a file cannot be decoded; None where it can."""
+    """Return why the first frame of a file, or the first second of a sound, cannot be decoded; None where it can."""
+    from pseudocap.audio.waveform import read_sound
     from pseudocap.video.decode import probe
 
     try:
-        probe(path)
+        if path.suffix.lower() in SOUND_EXTENSIONS:
+            read_sound(path, end=1.0)
+        else:
+            probe(path)
     except DecodeError as error:
         return error.problem  # without the path, which results have no use for
     return None

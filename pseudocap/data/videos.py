@@ -45,8 +45,8 @@ class VideoFolder:
     The tree is walked once, at the first need. Names differ by case, as YouTube's are; extensions are not.
     """
 
-    def __init__(self, root: str | PathLike[str]) -> None:
-        self.root = Path(root)
+    def __init__(self, root: str | PathLike[str], *, extensions: Sequence[str] = VIDEO_EXTENSIONS) -> None:
+        self.root, self.extensions = Path(root), tuple(extensions)  # the preferred of equals first
         if not self.root.is_dir():
             raise DataError(f"{self.root}: there is no such folder; name the folder of the videos (--videos)")
 
@@ -54,8 +54,8 @@ class VideoFolder:
     def paths(self) -> tuple[Path, ...]:
         """List every file with the extension of a video, the preferred one of equals first."""
         found = [Path(folder, name) for folder, _, names in walk(self.root) for name in names]
-        videos = (path for path in found if path.suffix.lower() in VIDEO_EXTENSIONS)
-        return tuple(sorted(videos, key=lambda path: (VIDEO_EXTENSIONS.index(path.suffix.lower()), path)))
+        videos = (path for path in found if path.suffix.lower() in self.extensions)
+        return tuple(sorted(videos, key=lambda path: (self.extensions.index(path.suffix.lower()), path)))
 
     @cached_property
     def _by_path(self) -> dict[str, Path]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.whispers import tones, write_wav
 
 from pseudocap.cli.main import main
 from pseudocap.video.writer import write_video
@@ -128,3 +129,18 @@ def test_density_counts_the_sounds_in_captions(own: Path, capsys: pytest.Capture
     assert "37.50" in capsys.readouterr().out
     assert main([*command, "--videos", "videos"]) == 2
     assert "--videos is of `data verify`" in capsys.readouterr().err
+
+
+def test_sounds_of_a_corpus_are_found_and_decoded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    head = "file_name," + ",".join(f"caption_{number}" for number in range(1, 6))
+    names = ("rain.wav", "dog bark.wav", "gone.wav", "bad.wav")
+    captions = ",".join(["it sounds"] * 5)
+    (tmp_path / "clotho_captions_evaluation.csv").write_text("\n".join([head, *(f"{n},{captions}" for n in names)]))
+    for name in names[:2]:
+        write_wav(tmp_path / "sounds" / name, tones(440, seconds=0.1))
+    (tmp_path / "sounds" / "bad.wav").write_text("no sound")
+    assert (
+        verify("clotho", "--annotations", tmp_path, "--videos", tmp_path / "sounds", "--allow-partial", "--json") == 1
+    )
+    (coverage,) = json.loads(capsys.readouterr().out)["coverage"]
+    assert (coverage["present"], coverage["missing"], list(coverage["undecodable"])) == (2, ["gone.wav"], ["bad.wav"])

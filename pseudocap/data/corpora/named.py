@@ -35,6 +35,7 @@ OFFICIAL: dict[str, Callable[..., Corpus]] = {
     "valor-1m": read_valor_1m,
 }
 CORPORA = (*OFFICIAL, "own")
+OF_SOUND = ("audiocaps", "clotho")  # whose files may be sounds as well as videos
 
 
 @dataclass(frozen=True, slots=True)
