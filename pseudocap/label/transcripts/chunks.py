@@ -45,7 +45,7 @@ def _speech(sound: np.ndarray) -> Iterator[Span]:
     options = VadOptions(max_speech_duration_s=LONGEST, min_silence_duration_ms=PAUSE_MS)
     at = 0
     while at < len(sound):
-        window = np.asarray(sound[at : at + WINDOW * RATE])
+        window = np.asarray(sound[at : at + int(WINDOW * RATE)])
         end = at + len(window)
         found = [(at + each["start"], at + each["end"]) for each in get_speech_timestamps(window, options)]
         if found and end < len(sound) and found[-1][0] > at and found[-1][1] > end - GOES_ON * RATE:

@@ -30,10 +30,12 @@ OPENING, CLOSING = "\"'“¿([{-", "\"'.。,，!！?？:：”)]}、"  # punctua
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
-    """Hold at most 30 s of sound, when it starts in its file, and its language where that is known."""
+    """Hold at most 30 s of sound, when it starts in its file, and the file's name and language where they are known:
+    chunks of one file have the language that is detected in the first of them."""
 
     sound: np.ndarray
     start: float
+    file: str | None = None
     language: str | None = None
 
 
@@ -111,8 +113,10 @@ class SpeechRecogniser:
             return [self._language] * len(chunks)
         if all(each.language for each in chunks):
             return [each.language or "" for each in chunks]
-        found = self._model.model.detect_language(encoded)
-        return [each.language or of[0][0][2:-2] for each, of in zip(chunks, found, strict=True)]
+        of_file: dict[str | int, str] = {}
+        for row, (each, found) in enumerate(zip(chunks, self._model.model.detect_language(encoded), strict=True)):
+            of_file.setdefault(row if each.file is None else each.file, each.language or found[0][0][2:-2])
+        return [of_file[row if each.file is None else each.file] for row, each in enumerate(chunks)]
 
     def _words(self, encoded: Any, chunks: Sequence[Chunk], language: str) -> list[tuple[TimedWord, ...]]:
         """Decode chunks of one language, and align the words with the sound."""

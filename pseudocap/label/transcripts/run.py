@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -159,13 +159,13 @@ class _Shard:
 
     def records(self, recogniser: SpeechRecogniser, spec: TranscribeSpec, workers: int) -> Iterator[int]:
         """Fill `finished`, and yield now and then how many files have been read."""
-        batch: list[tuple[str, Chunk]] = []
+        batch: list[Chunk] = []
         for read, sound in enumerate(self._sounds(workers), start=1):
             self._words[sound.name] = []
             if sound.problem:
                 self._problems[sound.name] = sound.problem
             for chunk in self._chunks(sound, spec):
-                batch.append((sound.name, chunk))
+                batch.append(chunk)
                 if len(batch) == spec.batch_size:
                     self._hear(batch, recogniser)
                     batch = []
@@ -193,15 +193,22 @@ class _Shard:
             samples = np.memmap(sound.path, np.float32, mode="r")
             self.heard += len(samples) / RATE
             for start, end in (speech_chunks if spec.vad else even_chunks)(samples):
-                yield Chunk(sound=np.array(samples[start:end]), start=start / RATE)
+                yield Chunk(sound=np.array(samples[start:end]), start=start / RATE, file=sound.name)
         sound.path.unlink()
 
-    def _hear(self, batch: Sequence[tuple[str, Chunk]], recogniser: SpeechRecogniser) -> None:
-        """Recognise a batch. The language of a file is that of its first chunk."""
-        known = [Chunk(sound=c.sound, start=c.start, language=self._languages.get(name)) for name, c in batch]
-        for (name, _), heard in zip(batch, recogniser.hear(known), strict=True):
-            self._languages.setdefault(name, heard.language)
-            self._words[name] += heard.words
+    def _hear(self, batch: Sequence[Chunk], recogniser: SpeechRecogniser) -> None:
+        """Recognise a batch; what is heard in a file's first chunk is the language of the file."""
+        known = [replace(chunk, language=self._languages.get(chunk.file or "")) for chunk in batch]
+        try:
+            found = recogniser.hear(known)
+        except RuntimeError as error:  # such as a GPU whose memory is full
+            raise DataError(
+                f"{len(batch)} chunks cannot be recognised: {first_line(error)}; take a smaller --batch-size"
+            ) from error
+        for chunk, heard in zip(known, found, strict=True):
+            assert chunk.file is not None, "_chunks names it"
+            self._languages.setdefault(chunk.file, heard.language)
+            self._words[chunk.file] += heard.words
 
     def _record(self, name: str) -> Record:
         if problem := self._problems.get(name):

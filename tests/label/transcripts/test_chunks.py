@@ -46,6 +46,16 @@ def test_windows_lose_no_speech(speech: np.ndarray, monkeypatch: pytest.MonkeyPa
     assert (parts & ~entire).sum() < 0.05 * entire.sum()
 
 
+def test_speech_at_the_end_of_a_window_is_not_cut(speech: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    spans = list(chunks._speech(speech))
+    start, end = next(span for span in spans if span[0] > 5 * RATE and span[1] - span[0] > 3 * RATE)
+    monkeypatch.setattr(chunks, "WINDOW", (start + end) / 2 / RATE)
+    near = [span for span in chunks._speech(speech) if span[0] <= (start + end) / 2 <= span[1]]
+    assert len(near) == 1
+    assert abs(near[0][0] - start) < RATE / 2
+    assert abs(near[0][1] - end) < RATE / 2
+
+
 def covered(sound: np.ndarray) -> np.ndarray:
     mask = np.zeros(len(sound), bool)
     for start, end in chunks._speech(sound):

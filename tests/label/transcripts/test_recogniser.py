@@ -38,6 +38,12 @@ def test_words_have_ascending_times_within_their_chunk(recogniser: SpeechRecogni
         assert chunk.start <= times[0] <= times[-1] <= chunk.start + len(chunk.sound) / 16000
 
 
+def test_chunks_of_one_file_have_one_language(recogniser: SpeechRecogniser) -> None:
+    alone = [each.language for each in recogniser.hear(chunks())]
+    assert [each.language for each in recogniser.hear(chunks(file="a"))] == [alone[0]] * len(alone)
+    assert [each.language for each in recogniser.hear(chunks(file="a", language="de"))] == ["de"] * len(alone)
+
+
 def test_a_language_that_is_known_is_not_detected(recogniser: SpeechRecogniser, whisper: Path) -> None:
     assert {each.language for each in recogniser.hear(chunks(language="de"))} == {"de"}
     english = SpeechRecogniser(find_whisper(str(whisper)), dtype="float32", device="cpu", language="en")
