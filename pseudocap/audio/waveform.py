@@ -32,7 +32,7 @@ RATE = 16000
 JUMP = 20.0  # seconds to skip from which seeking is faster than decoding
 LEAD_IN = 1  # seconds decoded before a span after a jump: an AAC frame needs the one before, Opus 80 ms, MP3 its bits
 # Timestamps of a container are rounded, and clocks drift; what differs more is a gap, or sound twice.
-TOLERANCE = Fraction(1, 20)
+TOLERANCE = 0.05
 # One may jump in these to packets with reliable times. The others are decoded from their beginning.
 JUMPING_FORMATS = {"mov", "matroska", "wav"}
 Span = tuple[float, float | None]
@@ -276,8 +276,10 @@ class _Run:
     """Resample frames that follow one another without a gap, and know where the result lies."""
 
     def __init__(self, first: av.AudioFrame, *, at: Fraction, position: int, skipped: int, rate: int) -> None:
-        self.end, self._position = at, position
-        self._format = _format(first)
+        self._at, self._position = at, position
+        self._taken = self._pulled = 0  # samples given to the resampler, and when it was last emptied
+        self._rate, self._format = first.sample_rate, _format(first)
+        self._tick, self._began = float(first.time_base or 0), float(at)
         graph = Graph()
         base = Fraction(1, first.sample_rate)
         nodes = [
@@ -293,30 +295,40 @@ class _Run:
         # The shares of the channels sum to 1, where FFmpeg's default for floats adds stereo's up to 1.41.
         nodes.append(graph.add("aresample", f"{rate}:ochl=mono:osf=flt:rematrix_maxval=1"))
         nodes.append(graph.add("asetnsamples", f"n={rate}:p=0"))
-        graph.link_nodes(*nodes, graph.add("abuffersink")).configure()
-        self._graph = graph
+        nodes.append(graph.add("abuffersink"))
+        graph.link_nodes(*nodes).configure()
+        self._graph, self._source, self._sink = graph, nodes[0], nodes[-1]
+
+    @property
+    def end(self) -> Fraction:
+        """Return when the last frame ends."""
+        return self._at + Fraction(self._taken, self._rate)
 
     def continues(self, frame: av.AudioFrame) -> bool:
         """Return whether this frame follows the last one, in the same format."""
-        at = _presented(frame)
-        return _format(frame) == self._format and (at is None or abs(at - self.end) <= TOLERANCE)
+        pts = frame.pts  # in floats: this is asked 43 times for each second of sound
+        late = 0.0 if pts is None else pts * self._tick - self._began - self._taken / self._rate
+        return abs(late) <= TOLERANCE and _format(frame) == self._format
 
-    def add(self, frame: av.AudioFrame) -> Iterator[tuple[int, np.ndarray]]:
-        """Take a frame, and yield what is ready: position and samples."""
-        self.end += Fraction(frame.samples, frame.sample_rate)
+    def add(self, frame: av.AudioFrame) -> Iterable[tuple[int, np.ndarray]]:
+        """Take a frame, and return what is ready, about once a second: position and samples."""
+        self._taken += frame.samples
         frame.pts = None
-        self._graph.push(frame)
+        self._source.push(frame)
+        if self._taken - self._pulled < self._rate:
+            return ()
+        self._pulled = self._taken
         return self._ready()
 
     def finish(self) -> Iterator[tuple[int, np.ndarray]]:
         """Yield what the resampler still holds."""
-        self._graph.push(None)
+        self._source.push(None)
         return self._ready()
 
     def _ready(self) -> Iterator[tuple[int, np.ndarray]]:
         while True:
             try:
-                frame = self._graph.pull()
+                frame = self._sink.pull()
             except (BlockingIOError, EOFError):
                 return
             samples = frame.to_ndarray()[0]
