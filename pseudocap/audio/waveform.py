@@ -331,6 +331,7 @@ class _Run:
                 frame = self._sink.pull()
             except (BlockingIOError, EOFError):
                 return
+            assert isinstance(frame, av.AudioFrame)
             samples = frame.to_ndarray()[0]
             self._position += len(samples)
             yield self._position - len(samples), samples
