@@ -1,4 +1,4 @@
-"""Encode every clip by the frozen encoder, stored once: `pseudocap encode SOURCE --encoder E --out MEMORIES`."""
+"""Encode every clip by frozen encoders, stored once: `pseudocap encode SOURCE --encoder E --out MEMORIES`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.checks import refuse_file, require_at_least, require_clip_lengths
-from pseudocap.cli.encoders import captioner_of, encoder_of
+from pseudocap.cli.encoders import NONE, audio_encoder_of, captioner_of, encoder_of, heard_by
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pseudocap.data.memories.encode import DescribedSource, Encoded
     from pseudocap.data.memories.source import MemorySpec
     from pseudocap.data.videos import VideoFolder
+    from pseudocap.model.config import PseudoCapConfig
     from pseudocap.model.encoders.base import Encoder
     from pseudocap.types import CaptionedVideo, Modality, Preprocess
 
@@ -47,9 +48,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         str,
         "E",
         "a TimeSformer or an image model (a directory, a repo, timm/NAME, pseudocap://toy-timesformer), or a "
-        "PseudoCap checkpoint by any name",
+        "PseudoCap checkpoint by any name; none for sound alone",
         required=True,
     )
+    add_option(
+        parser,
+        "--audio-encoder",
+        str,
+        "A",
+        "also encode the sound of videos: by an AST, a Whisper or a model of the waveform such as wav2vec 2.0 (a "
+        "directory or a repo); default: that of the checkpoint, where it hears; none for sight alone",
+    )
+    add_option(parser, "--moments", float, "N", "vectors a second of sound; default: the audio encoder's own (4)")
     add_checkpoints_option(parser)
     add_option(parser, "--out", Path, "MEMORIES", "the folder to write", required=True)
     add_option(parser, "--videos", Path, "DIR", "where the videos of the captions lie")
@@ -86,7 +96,8 @@ def run(args: argparse.Namespace) -> int:
 def encode_source(args: argparse.Namespace) -> tuple[MemorySpec, Encoded, list[str]]:
     """Encode as the options say; return what is stored, what this run did, and the videos that are missing."""
     _refuse_mistakes(args)
-    captioner = captioner_of(args.encoder, args.checkpoints)
+    captioner = None if args.encoder == NONE else captioner_of(args.encoder, args.checkpoints)
+    heard = None if args.images else heard_by(args.audio_encoder, captioner, moments=args.moments)
     captioned = _captioned(args)
 
     # Here, after every check that needs no torch, which takes seconds to be imported.
@@ -99,27 +110,31 @@ def encode_source(args: argparse.Namespace) -> tuple[MemorySpec, Encoded, list[s
 
     quieten()
     device = pick_device(args.device)
-    encoder, preprocess = encoder_of(args.encoder, captioner)
-    changes = {"size": args.size, "frames": args.frames}
-    preprocess = replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
-    encoder.check_frames(torch.zeros(1, preprocess.frames, 3, preprocess.size, preprocess.size), None)
+    encoder, preprocess = (None, None) if args.encoder == NONE else _sight(args, captioner)
+    hearer = None if heard is None else audio_encoder_of(heard, args.audio_encoder, captioner, moments=args.moments)
     spec = MemorySpec(
-        encoder=encoder.fingerprint,
+        encoder="" if encoder is None else encoder.fingerprint,
         preprocess=preprocess,
         crops=args.crops,
         seed=args.seed,
         storage="int8" if args.int8 else "float16",
         precision="bfloat16" if args.bf16 else "float32",
         patches=args.patches or (captioner is not None and captioner.needs_patches),
-        axes=encoder.axes,
+        axes=(*(encoder.axes if encoder else ()), *(hearer.axes if hearer else ())),
+        audio_encoder="" if hearer is None else hearer.fingerprint,
+        sound=None if hearer is None else hearer.preprocess,
     )
-    source = _source(args, captioned, preprocess)
+    source = _source(args, captioned, spec)
+    for each in (encoder, hearer):
+        if each is not None:
+            each.to(device, torch.bfloat16 if args.bf16 else torch.float32)
     with progress_of("encoding", "samples") as progress:
         result = encode(
             source,
-            encoder.to(device, torch.bfloat16 if args.bf16 else torch.float32),
+            encoder,
             args.out,
             spec,
+            audio_encoder=hearer,
             batch_size=args.batch_size,
             shard_size=_shard_size(spec, encoder) if args.shard_size is None else args.shard_size,
             workers=args.workers,
@@ -133,6 +148,12 @@ def encode_source(args: argparse.Namespace) -> tuple[MemorySpec, Encoded, list[s
 def _refuse_mistakes(args: argparse.Namespace) -> None:
     refuse_file("--out", args.out)
     args.source.require("SOURCE")
+    if args.encoder == NONE:
+        _refuse_options_of_sight(args)
+    if args.images and args.audio_encoder not in (None, NONE):
+        raise ConfigError("--audio-encoder: pictures have no sound; leave out --images, or the audio encoder")
+    if args.moments is not None and not 0 < args.moments < math.inf:
+        raise ConfigError(f"--moments must be a number above 0, not {args.moments}")
     require_at_least(args, size=1, frames=1, batch_size=1, shard_size=1, crops=0, workers=0)
     if args.frames is not None and args.frames > MAX_FRAMES:
         raise ConfigError(f"--frames must be 1 to {MAX_FRAMES}, not {args.frames}")
@@ -141,12 +162,30 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
     _tolerance(args)
 
 
+def _refuse_options_of_sight(args: argparse.Namespace) -> None:
+    if args.audio_encoder in (None, NONE) or args.images:
+        raise ConfigError("--encoder none is for the sound of videos alone: name what encodes it with --audio-encoder")
+    given = {"size": args.size, "frames": args.frames, "crops": args.crops, "patches": args.patches}
+    if wrong := [f"--{name}" for name, value in given.items() if value]:
+        raise ConfigError(f"{', '.join(wrong)}: of pictures, and --encoder none encodes sound alone")
+
+
+def _sight(args: argparse.Namespace, captioner: PseudoCapConfig | None) -> tuple[Encoder, Preprocess]:
+    import torch
+
+    encoder, preprocess = encoder_of(args.encoder, captioner)
+    changes = {"size": args.size, "frames": args.frames}
+    preprocess = replace(preprocess, **{name: value for name, value in changes.items() if value is not None})
+    encoder.check_frames(torch.zeros(1, preprocess.frames, 3, preprocess.size, preprocess.size), None)
+    return encoder, preprocess
+
+
 def _tolerance(args: argparse.Namespace) -> Tolerance:
     return Tolerance(args.max_failure_rate, option="--max-failure-rate")
 
 
-def _shard_size(spec: MemorySpec, encoder: Encoder) -> int:
-    if not spec.patches or spec.preprocess is None:
+def _shard_size(spec: MemorySpec, encoder: Encoder | None) -> int:
+    if not spec.patches or encoder is None or spec.preprocess is None:
         return SHARD
     size = spec.preprocess.size
     vectors = spec.views * spec.preprocess.frames * math.prod(encoder.grid(size, size))
@@ -203,16 +242,16 @@ def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], Vide
 def _source(
     args: argparse.Namespace,
     captioned: tuple[Sequence[CaptionedVideo], VideoFolder] | None,
-    preprocess: Preprocess,
+    spec: MemorySpec,
 ) -> DescribedSource:
     from pseudocap.data.stream.sources import RowSource, TarSource
     from pseudocap.data.tars.index import index_tars
 
     modality: Modality = "image" if args.images else "video"
     if captioned is None:
-        return TarSource(index_tars(args.source.path), preprocess, modality=modality)
+        return TarSource(index_tars(args.source.path), spec.preprocess, modality=modality, sound=spec.sound)
     rows, videos = captioned
-    source = RowSource(rows, videos, preprocess, modality=modality)
+    source = RowSource(rows, videos, spec.preprocess, modality=modality, sound=spec.sound)
     if not source.rows:
         raise DataError(
             f"none of the {len(source.missing):,} {modality}s of {args.source} is in {videos.root}; see --videos"

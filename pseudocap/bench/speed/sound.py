@@ -4,8 +4,8 @@ pseudocap.bench.speed.sound
 Writes ten minutes of a filmed-looking minute at 320x180 with AAC at 44.1 kHz (a hum of eleven harmonics in noise),
 and its clips as files of their own, without encoding again. Ours reads the film in one pass; librosa decodes the clips
 file by file, by FFmpeg's program, as it does with every MP4, or the same clips as FLAC, which is no film's format:
-somebody has decoded it before. `--hours` reads a longer film alone, the same packets many times over, and reports by how much the
-process grew.
+somebody has decoded it before. `--hours` reads a longer film alone, the same packets many times over, and reports by
+how much the process grew.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from pseudocap.audio.clips import read_windows
+from pseudocap.audio.waveform import SoundFile
 from pseudocap.data.tars.index import IndexedTar, span_of
 from pseudocap.data.tars.samples import ShardSample, read_sample
 from pseudocap.data.videos import VideoFolder, refuse_absent
@@ -74,12 +75,12 @@ class Source(Protocol):
 
 class TarSource:
     """Draw the samples of indexed tars. They are images or videos as the first sample is, by default; with `sound`
-    videos come with theirs."""
+    videos come with theirs, without `preprocess` with it alone."""
 
     def __init__(
         self,
         tars: Iterable[IndexedTar],
-        preprocess: Preprocess,
+        preprocess: Preprocess | None,
         *,
         modality: Modality | None = None,
         sound: SoundPreprocess | None = None,
@@ -100,6 +101,7 @@ class TarSource:
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         found = self._read(index)
+        frames: torch.Tensor | None
         if self.modality == "image":
             frames, heard = self._image_frames(found, generator), SILENT
         else:
@@ -120,6 +122,7 @@ class TarSource:
         return self.tars[which], index - int(self._starts[which])
 
     def _image_frames(self, found: ShardSample, generator: torch.Generator | None) -> torch.Tensor:
+        assert self._preprocess is not None, "pictures have no sound alone"
         if found.extension not in IMAGES:
             raise DataError(f"a {found.extension} among images; images are {', '.join(IMAGES)}")
         pixels = decode_picture(found.media)[None]
@@ -127,7 +130,7 @@ class TarSource:
             return eval_tensor(pixels, self._preprocess)
         return train_tensor(pixels, self._preprocess, generator)
 
-    def _video_frames(self, found: ShardSample, generator: torch.Generator | None) -> tuple[torch.Tensor, Heard]:
+    def _video_frames(self, found: ShardSample, generator: torch.Generator | None) -> tuple[torch.Tensor | None, Heard]:
         if found.extension in IMAGES:
             raise DataError(f"a {found.extension} among videos; give tars of images as images=")
         # FFmpeg opens files: a format is recognised by its content and its jumps need a seekable one.
@@ -135,16 +138,14 @@ class TarSource:
             file.write(found.media)
             file.flush()
             try:
-                with open_video(file.name, threads=1) as video:
-                    clip = _stretch(video, None, None)
-                    return _clip_frames(video, clip, self._preprocess, generator), hear(clip, self._sound)
+                return _sense(file.name, None, None, self._preprocess, self._sound, generator)
             except DecodeError as error:
                 raise DataError(error.problem) from error  # the name of the temporary file helps nobody
 
 
 class RowSource:
-    """Draw the rows of a corpus whose video file is present, with `sound` theirs too. `missing` has the ids of the
-    others."""
+    """Draw the rows of a corpus whose video file is present, with `sound` theirs too, without `preprocess` that alone.
+    `missing` has the ids of the others."""
 
     groups: tuple[int, ...]
     modality: Modality = "video"
@@ -153,7 +154,7 @@ class RowSource:
         self,
         rows: Iterable[CaptionedVideo],
         videos: VideoFolder,
-        preprocess: Preprocess,
+        preprocess: Preprocess | None,
         *,
         modality: Modality | None = None,  # the class's own, unless given
         sound: SoundPreprocess | None = None,
@@ -183,10 +184,8 @@ class RowSource:
 
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         row = self.rows[index]
-        with open_video(self._paths[index], threads=1) as video:
-            clip = _stretch(video, row.start, row.end)
-            frames = _clip_frames(video, clip, self._preprocess, generator)
-        heard = SILENT if self.modality == "image" else hear(clip, self._sound)
+        sound = None if self.modality == "image" else self._sound
+        frames, heard = _sense(self._paths[index], row.start, row.end, self._preprocess, sound, generator)
         return _sample(row.id, self.modality, row.captions, frames, heard)
 
     def describe(self, index: int) -> Described:
@@ -203,13 +202,39 @@ def _file_hash(path: str, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _stretch(video: VideoReader, start: float | None, end: float | None) -> Clip:
-    """Return a stretch of an open video, as far as the video goes."""
-    duration = video.info.duration
+def _sense(
+    path: str,
+    start: float | None,
+    end: float | None,
+    preprocess: Preprocess | None,
+    sound: SoundPreprocess | None,
+    generator: torch.Generator | None,
+) -> tuple[torch.Tensor | None, Heard]:
+    """Decode the frames of a stretch of a file, and its sound, as far as either is requested."""
+    if preprocess is None:
+        return None, hear(_stretch(path, _duration(path), start, end), sound)
+    with open_video(path, threads=1) as video:
+        clip = _stretch(path, video.info.duration, start, end)
+        frames = _clip_frames(video, clip, preprocess, generator)
+    return frames, hear(clip, sound)
+
+
+def _duration(path: str) -> float:
+    """Return how long a video is, or a sound without pictures."""
+    try:
+        with open_video(path, threads=1) as video:
+            return video.info.duration
+    except DecodeError:
+        with SoundFile(path) as sound:
+            return sound.duration
+
+
+def _stretch(path: str, duration: float, start: float | None, end: float | None) -> Clip:
+    """Return a stretch of a video, as far as the video goes."""
     first, last = start or 0.0, duration if end is None else min(end, duration)
     if first >= last:
-        raise DecodeError(video.path, f"the video ends at {duration:.3f} s, before this stretch of it", first)
-    return Clip(source=video.path, start=first, end=last)
+        raise DecodeError(path, f"the video ends at {duration:.3f} s, before this stretch of it", first)
+    return Clip(source=path, start=first, end=last)
 
 
 def _clip_frames(
@@ -226,7 +251,9 @@ def hear(clip: Clip, sound: SoundPreprocess | None) -> Heard:
     return SILENT if found is None else (torch.from_numpy(found[0]), torch.from_numpy(found[1]))
 
 
-def _sample(key: str, modality: Modality, captions: tuple[str, ...], frames: torch.Tensor, heard: Heard) -> Sample:
+def _sample(
+    key: str, modality: Modality, captions: tuple[str, ...], frames: torch.Tensor | None, heard: Heard
+) -> Sample:
     windows, lengths = heard
     return Sample(key=key, modality=modality, captions=captions, frames=frames, sound=windows, sound_lengths=lengths)
 
