@@ -158,6 +158,7 @@ def test_the_sound_of_a_clip_is_encoded_once_for_all_of_its_views(audio_encoder:
     assert not silent.axes["sound"].mask.any()
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bytes(
     films: Path, tmp_path: Path, backbones: Path, audio_encoder: Path
 ) -> None:
