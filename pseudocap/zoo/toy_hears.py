@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+import torch.nn.functional as F
+
 from pseudocap.captioner import PseudoCap
 from pseudocap.data.collate import collate
 from pseudocap.data.corpora.own import read_own
@@ -26,6 +29,7 @@ from pseudocap.evaluate.captioner import (
 from pseudocap.evaluate.views import without_senses
 from pseudocap.memory import Memory
 from pseudocap.metrics.suite import score
+from pseudocap.model.network import seeded
 from pseudocap.regimes.checkpointing import RESULTS as RESULTS_FILE
 from pseudocap.stages import Stage, Workshop, command_text, commit
 from pseudocap.toyworld.corpora import film_at, soundtrack_at
@@ -34,6 +38,7 @@ from pseudocap.toyworld.sounds import Soundtrack
 from pseudocap.toyworld.truth import judge
 from pseudocap.toyworld.write import SOUNDS, write_world
 from pseudocap.types import Progress
+from pseudocap.zoo.ast import NAMES, naming_scores
 from pseudocap.zoo.recipe import ZooRecipe
 from pseudocap.zoo.search import Report
 from pseudocap.zoo.ship import Backbones, row_of, save_captioner
@@ -43,6 +48,7 @@ CORPUS, DATASET = "valor", "toy-valor"
 WORLD, MEMORIES = "world-valor", "memories-valor"
 VIDEOS, CAPTIONS = f"{WORLD}/{CORPUS}/videos", f"{WORLD}/{CORPUS}/annotations/captions.jsonl"
 COMMAND = "pseudocap zoo build"
+PROBE_STEPS, PROBE_DECAY = 200, 1e-5
 GROUPS = {"AV": None, "V": "v", "A": "a"}  # of modalities that a captioner is given
 
 
@@ -76,7 +82,7 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
     def encode(folder: Path, report: Progress) -> Report:
         networks = ("--encoder", "watcher", "--audio-encoder", "ast")
         shop.verb("encode", CAPTIONS, "--videos", VIDEOS, *networks, "--out", f"{MEMORIES}/store", *each)
-        return {}
+        return {"linear probe": probe_hearing(folder / "store", shop.root, recipe.seed)}
 
     def tune(folder: Path, report: Progress) -> Report:
         words = tuning_words(recipe, folder.name)
@@ -147,12 +153,12 @@ def tuning_words(recipe: ZooRecipe, name: str) -> tuple[str, ...]:
     )
 
 
-def heard_films(root: Path, seed: int) -> list[HeardFilm]:
-    """List the test films that have a sound track."""
+def heard_films(root: Path, seed: int, split: str = "test") -> list[HeardFilm]:
+    """List the films of a split that have a sound track."""
     lines = (root / CAPTIONS).read_text(encoding="utf-8").splitlines()
     films = []
-    for index, row in enumerate(row for row in map(json.loads, lines) if row["split"] == "test"):
-        track = soundtrack_at(CORPUS, "test", index, seed=seed)
+    for index, row in enumerate(row for row in map(json.loads, lines) if row["split"] == split):
+        track = soundtrack_at(CORPUS, split, index, seed=seed)
         if track.silent:
             continue
         films.append(
@@ -160,7 +166,7 @@ def heard_films(root: Path, seed: int) -> list[HeardFilm]:
                 key=row["video"].removesuffix(".mp4"),
                 path=root / VIDEOS / row["video"],
                 references=tuple(row["caption"]),
-                shots=film_at(CORPUS, "test", index, seed=seed).shots,
+                shots=film_at(CORPUS, split, index, seed=seed).shots,
                 track=track,
             )
         )
@@ -169,11 +175,39 @@ def heard_films(root: Path, seed: int) -> list[HeardFilm]:
 
 def stored_memory(folder: Path, root: Path, films: Sequence[HeardFilm]) -> Memory:
     """Return the memories of these films, side by side, that `pseudocap encode` stored."""
-    rows = {row.video.removesuffix(".mp4"): row for row in read_own(root / CAPTIONS, split="test").rows}
+    rows = {row.video.removesuffix(".mp4"): row for row in read_own(root / CAPTIONS).rows}
     source = MemoryRows([rows[film.key] for film in films], MemorySource(folder))
     memory = collate([source.sample(number, None) for number in range(len(films))], [""] * len(films)).memory
     assert memory is not None, "they come from memories"
     return memory
+
+
+def probe_hearing(store: Path, root: Path, seed: int) -> dict[str, float]:
+    """Learn what sounds from the maximum over the moments of the training films, by logistic regression, and return how
+    well that names what is heard in the test films."""
+    found = {}
+    for split in ("train", "test"):
+        films = heard_films(root, seed, split)
+        sound = stored_memory(store, root, films).axes["sound"]
+        vectors = sound.vectors.masked_fill(~sound.mask[..., None], -torch.inf).amax(1)
+        found[split] = vectors, torch.tensor([[name in film.track.heard for name in NAMES] for film in films])
+    (seen, answers), (unseen, heard) = found["train"], found["test"]
+    mean, spread = seen.mean(0), seen.std(0) + 1e-6
+    with seeded(seed):
+        probe = torch.nn.Linear(seen.shape[1], len(NAMES))
+    optimiser = torch.optim.LBFGS(probe.parameters(), max_iter=PROBE_STEPS, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        fit = F.binary_cross_entropy_with_logits(probe((seen - mean) / spread), answers.float())
+        total = fit + PROBE_DECAY * probe.weight.square().sum()
+        total.backward()
+        return total
+
+    optimiser.step(loss)
+    with torch.no_grad():
+        logits = probe((unseen - mean) / spread)
+    return {name: round(value, 4) for name, value in naming_scores(logits.numpy(), heard.numpy()).items()}
 
 
 def measure_hearing(folder: Path, root: Path, seed: int) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def test_a_second_build_makes_nothing(built: Path, capsys: pytest.CaptureFixture
 def test_every_regime_has_a_row_before_and_after_fine_tuning(shipped: Path) -> None:
     rows = {row["name"]: row for row in read_manifest(shipped / "checkpoints.yaml")}
     captioners = {f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")}
-    assert set(rows) == captioners | {"toy-search"}
+    assert set(rows) == captioners | {"toy-search", "toy-hears"}
     assert all(rows[f"toy-{regime}"]["scores"][0]["split"] == "test" for regime in REGIMES)
 
 
@@ -62,6 +62,21 @@ def test_a_retriever_learns_from_pseudolabels_and_is_compared_with_other_texts(s
     retriever = Retriever.from_pretrained("toy-search", checkpoints=shipped / "checkpoints.yaml", device="cpu")
     film = next((built / "world" / "msrvtt" / "videos").glob("*.mp4"))
     assert retriever.similarity(["a cup", "a red ball"], [film]).shape == (2, 1)
+
+
+def test_a_captioner_that_hears_is_compared_with_one_that_does_not(shipped: Path, built: Path) -> None:
+    scores = json.loads((built / "scores-toy-hears" / "done.json").read_text())
+    assert {name: list(views) for name, views in scores["captioners"].items()} == {
+        "toy-hears": ["AV", "V", "A", "blind", "deaf", "deaf and blind"],
+        "sees": ["V", "blind"],
+    }
+    (row,) = (row for row in read_manifest(shipped / "checkpoints.yaml") if row["name"] == "toy-hears")
+    assert row["audio_encoder"]["source"] == "pseudocap://toy-ast"
+    assert row["scores"][0]["dataset"] == "toy-valor"
+    model = PseudoCap.from_pretrained("toy-hears", checkpoints=shipped / "checkpoints.yaml", device="cpu")
+    film = next((built / "world-valor" / "valor" / "videos").glob("*.mp4"))
+    assert model.config.axes == ("time", "space", "sound")
+    assert isinstance(model.caption(film, modalities="v"), str)
 
 
 def test_a_shipped_captioner_loads_by_its_row_and_captions_a_film(shipped: Path, built: Path) -> None:

@@ -10,11 +10,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
 
 from pseudocap import PseudoCap, list_checkpoints
+from pseudocap.audio.spectrogram import sound_windows
 from pseudocap.cli.main import main
 from pseudocap.decoding import LabelDecoding
 from pseudocap.files import sources as places
@@ -27,18 +29,20 @@ from pseudocap.memory import Memory
 from pseudocap.metrics.measures import METRICS
 from pseudocap.metrics.retrieval import CUTOFFS, retrieval_scores
 from pseudocap.metrics.suite import score
+from pseudocap.model.encoders.load import load_audio_encoder
 from pseudocap.model.weights import read_tensors
 from pseudocap.regimes.table import REGIMES
 from pseudocap.retriever import Retriever
 from pseudocap.toyworld.corpora import captions_at, film_at
 from pseudocap.toyworld.render import render
+from pseudocap.toyworld.synthesis import RATE, SOUNDS, waveform
 from pseudocap.toyworld.truth import judge
 from pseudocap.types import Clip
 from pseudocap.zoo.demo import toy_films
 from pseudocap.zoo.packaged import LARGE, WITHOUT_LARGE
 from pseudocap.zoo.real_pages import DECODER_PAGE, ENCODER_PAGE
 from pseudocap.zoo.recipe import FULL_RECIPE
-from pseudocap.zoo.ship import BLIP, LIMIT, REAL_LIMIT, SEARCH_LIMIT, install, manifest_text
+from pseudocap.zoo.ship import AST, BLIP, LIMIT, REAL_LIMIT, SEARCH_LIMIT, install, manifest_text
 
 LARGE_ROW = pytest.param(
     "real-photos-smollm2", marks=pytest.mark.skipif(not all(map(find_spec, LARGE)), reason=WITHOUT_LARGE)
@@ -186,6 +190,19 @@ def test_captions_of_held_out_films_are_better_than_a_blind_captioners(films: li
     sighted, blinded = (score(predictions=each, references=references)["CIDEr-D"] for each in (seen, unseen))
     assert sighted > 2 * blinded
     assert len(set(unseen.values())) == 1
+
+
+def test_the_shipped_audio_encoder_tells_sounds_apart_that_it_never_heard() -> None:
+    encoder = load_audio_encoder(f"pseudocap://{AST}")
+    pairs = [[waveform(name, 5 * RATE, 1.0, 1000 + seed) for name in SOUNDS] for seed in (0, 1)]
+    heard = []
+    for sounds in pairs:
+        windows, lengths = zip(*(sound_windows(0.5 * sound, encoder.preprocess) for sound in sounds), strict=True)
+        memory = encoder.encode(torch.from_numpy(np.stack(windows)), torch.from_numpy(np.stack(lengths)))
+        assert memory.axes["sound"].mask[0].sum() == 20, "four a second"
+        heard.append(memory.axes["sound"].vectors.amax(1))
+    nearest = torch.cdist(heard[0], heard[1]).argmin(1)
+    assert (nearest == torch.arange(len(SOUNDS))).sum() >= 0.9 * len(SOUNDS)
 
 
 def test_the_shipped_teacher_names_what_held_out_stills_show() -> None:
