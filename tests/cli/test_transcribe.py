@@ -17,6 +17,7 @@ from helpers.torch_free import TorchFree
 from helpers.whispers import tones, write_sounding_film, write_wav
 
 from pseudocap.cli.main import main
+from pseudocap.label.schema import read_labels
 from pseudocap.label.transcripts.weights import PACKAGES
 
 PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")  # Debian: asterisk-core-sounds-en-wav
@@ -44,6 +45,17 @@ def test_a_folder_becomes_a_file_without_torch(
     assert list(videos) == ["a", "b"]
     assert f"{sum(len(video['text']) for video in videos.values())} segments of 2 files" in done.out
     assert "languages: " in done.out
+
+
+def test_labels_are_what_was_transcribed(films: Path, whisper: Path, tmp_path: Path) -> None:
+    caption, labels = tmp_path / "caption.json", tmp_path / "labels"
+    command = ["transcribe", str(films / "a.mp4"), "--model", str(whisper), "--out", str(caption), "--no-vad"]
+    assert main([*command, "--workers", "0"]) == 0
+    options = ["--teacher", "asr", "--transcripts", str(caption), "--min-words", "1", "--workers", "0"]
+    assert main(["label", str(films / "a.mp4"), *options, "--out", str(labels)]) == 0
+    (label,) = read_labels(labels)
+    assert label.caption == " ".join(json.loads(caption.read_text())["a"]["text"]) != ""
+    assert label.kept
 
 
 def test_broken_files_are_listed_and_counted(
