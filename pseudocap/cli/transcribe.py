@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
             recogniser,
             out,
             spec,
-            model={"model": args.model, "weights": weights.fingerprint()},
+            model={"model": Path(args.model).name, "weights": weights.fingerprint()},
             workers=args.workers,
             retry_failed=args.retry_failed,
             max_failure_rate=args.max_failure_rate,

@@ -24,7 +24,7 @@ from pseudocap.errors import ConfigError, DataError, DecodeError, NoSoundError, 
 from pseudocap.files.atomic import try_to_write, unfinished
 from pseudocap.files.media import open_media
 from pseudocap.files.remote import write_atomic
-from pseudocap.label.run_folder import Plan, alone_in, settle
+from pseudocap.label.run_folder import PLAN, Plan, alone_in, settle
 from pseudocap.label.sources import Media, Sources, extend, fetch_media, media_of
 from pseudocap.label.transcripts.chunks import WINDOW, even_chunks, speech_chunks
 from pseudocap.label.transcripts.recogniser import Chunk, SpeechRecogniser, TimedWord
@@ -109,8 +109,12 @@ def transcribe(
     weights; `progress` gets the files that are done, how many there are, and the seconds of sound."""
     started = time.monotonic()
     tolerance = Tolerance(max_failure_rate, least=FEW, option="--max-failure-rate")
-    try_to_write(out)
     folder = shard_folder(out)
+    if out.exists() and not (folder / PLAN).exists():
+        raise DataError(
+            f"--out {out} is there already, and not of transcribe ({folder.name} is not beside it); name another"
+        )
+    try_to_write(out)
     settings = {**model, **recogniser.settings, "vad": spec.vad, "batch_size": spec.batch_size}
     now = Plan(sources=sources, settings={**settings, "shard_size": spec.shard_size})
     files, wrong, heard = 0, 0, 0.0

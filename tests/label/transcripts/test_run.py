@@ -141,6 +141,13 @@ def test_other_settings_are_refused(sounds: Path, recogniser: SpeechRecogniser, 
         run(sounds, finished, recogniser, model={"model": "other"})
 
 
+def test_a_file_of_somebody_else_is_not_overwritten(sounds: Path, recogniser: SpeechRecogniser, tmp_path: Path) -> None:
+    (tmp_path / "caption.json").write_text("{}")
+    with pytest.raises(DataError, match=r"caption.json is there already, and not of transcribe"):
+        run(sounds, tmp_path / "caption.json", recogniser)
+    assert (tmp_path / "caption.json").read_text() == "{}"
+
+
 def test_too_many_broken_files_stop_it_and_finished_shards_stay(tmp_path: Path, recogniser: SpeechRecogniser) -> None:
     films = tmp_path / "films"
     films.mkdir()
