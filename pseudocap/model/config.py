@@ -168,7 +168,6 @@ class PseudoCapConfig:
 
     def with_sound(self, audio: Backbone, axes: Iterable[str], preprocess: SoundPreprocess) -> PseudoCapConfig:
         """Return the same config with an encoder of sound and its axes."""
-        self.require_may_gain_sound()
         return dataclasses.replace(
             self, encoders={**self.encoders, AUDIO: audio}, axes=(*self.axes, *axes), sound_preprocess=preprocess
         )

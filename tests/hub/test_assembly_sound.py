@@ -126,7 +126,7 @@ def test_what_cannot_hear_is_refused_in_one_line(build: Build, ast: Path, backbo
     small = PseudoCap.from_pretrained(tmp_path / "deaf", precision="int8", device="cpu")
     with pytest.raises(ConfigError, match=r"backbones are in int8.* it cannot gain an encoder"):
         small.add_sound(ast)
-    with pytest.raises(ConfigError, match="cannot gain sound"):
+    with pytest.raises(ConfigError, match=r"axes are time, space, sound; take attention='separable'"):
         PseudoCap.from_backbones(
             decoder=backbones / "opt",
             encoder=backbones / "timesformer",
@@ -162,6 +162,16 @@ def test_a_new_captioner_hears_from_the_start(backbones: Path, ast: Path, frames
     seen = model(ids, model.encode(frames)).logits
     assert torch.equal(heard[1], seen[1])
     assert not torch.equal(heard[0], seen[0])
+
+
+def test_a_new_captioner_may_read_sound_in_its_own_attention(backbones: Path, ast: Path, frames: torch.Tensor) -> None:
+    options = {"decoder": backbones / "opt", "encoder": backbones / "timesformer", "device": "cpu"}
+    model = PseudoCap.from_backbones(**options, audio_encoder=ast, attention="context")
+    ids = model.tokenize(CAPTIONS[:2]).input_ids
+    heard = model(ids, model.encode(frames[:2], **sound_of((FRAMES,), ()))).logits
+    seen = model(ids, model.encode(frames[:2])).logits
+    torch.testing.assert_close(heard[1], seen[1])
+    assert not torch.allclose(heard[0], seen[0])
 
 
 def test_fewer_bits_hold_the_audio_encoder_too(build: Build, ast: Path, frames: torch.Tensor, tmp_path: Path) -> None:
