@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import torch
 
 from pseudocap.audio.clips import ClipSounds, Windows, read_windows
-from pseudocap.audio.tensors import pad_sounds
 from pseudocap.decoding import FileDecoding, check_frames
 from pseudocap.errors import InputError, NoSoundError
+from pseudocap.heard_clips import HeardClip, encoder_input
 from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.hub.toys import toy_notice, warn_of_toy
 from pseudocap.memory import Axis, Memory
@@ -28,7 +28,7 @@ from pseudocap.types import (
 )
 from pseudocap.video.reader import Frames, VideoInfo
 from pseudocap.video.shots import CutDetector
-from pseudocap.video.tensors import batched, decode_for_display, pad_clips, read_clips, read_file
+from pseudocap.video.tensors import batched, decode_for_display, read_clips, read_file
 from pseudocap.video.transforms import eval_tensor
 
 if TYPE_CHECKING:
@@ -37,16 +37,6 @@ if TYPE_CHECKING:
 
 Seen = TypeVar("Seen")  # a clip as a captioner takes it
 DEAF = "this captioner does not hear"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HeardClip:
-    """Hold a clip with sound: its frames [T,3,H,W], None where it is captioned by sound alone, and its windows [W,F,M]
-    with the real frames of each [W]."""
-
-    frames: torch.Tensor | None
-    windows: torch.Tensor
-    lengths: torch.Tensor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,9 +210,7 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
         return None if decoding.modalities == "v" else self.config.sound_preprocess
 
     def hear(self, frames: Frames, sound: Windows, decoding: FileDecoding) -> HeardClip:
-        seen = None if decoding.modalities == "a" else self.prepare(frames)
-        windows, lengths = map(torch.from_numpy, sound)
-        return HeardClip(frames=seen, windows=windows, lengths=lengths)
+        return HeardClip.of(None if decoding.modalities == "a" else self.prepare(frames), sound)
 
     def caption_clips(self, clips: Sequence[torch.Tensor | HeardClip], decoding: FileDecoding) -> list[str]:
         warn_of_toy(self.toy_notice)
@@ -231,14 +219,7 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
 
     def encode_clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> Memory:
         """Encode clips of any lengths, frames [T,3,H,W] each or with their sound; either all have frames or none."""
-        frames = [clip.frames if isinstance(clip, HeardClip) else clip for clip in clips]
-        seen = [each for each in frames if each is not None]
-        if seen and len(seen) < len(clips):
-            raise InputError("clips are captioned by sound alone all together, or none of them is")
-        frames_BT3HW, mask_BT = pad_clips(seen) if seen else (None, None)
-        sounds = [(clip.windows, clip.lengths) if isinstance(clip, HeardClip) else None for clip in clips]
-        windows, lengths = pad_sounds(sounds) or (None, None)
-        return self.encode(frames_BT3HW, mask_BT, sound=windows, sound_lengths=lengths)
+        return self.encode(**encoder_input(clips))
 
     def explain(
         self,

@@ -3,6 +3,7 @@ of clips, whose dot product is their similarity."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import tempfile
@@ -15,24 +16,28 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 import torch.nn.functional as F
 
+from pseudocap.audio.clips import ClipSounds, Windows, read_windows
+from pseudocap.audio.waveform import SoundFile
 from pseudocap.decoding import check_frames
-from pseudocap.errors import ConfigError
-from pseudocap.hub.assembly import fetch_once, load_recorded_encoder, preprocess_of
+from pseudocap.errors import ConfigError, InputError, NoSoundError
+from pseudocap.heard_clips import HeardClip, encoder_input
+from pseudocap.hub.assembly import fetch_once, load_recorded_audio, load_recorded_encoder, origin_of, preprocess_of
 from pseudocap.hub.checkpoint import absolute, check_retriever, moved, require_same
 from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched
 from pseudocap.hub.publish import Published, pack_checkpoint, send
-from pseudocap.model.config import VIDEO
+from pseudocap.memory import GROUPS
+from pseudocap.model.config import AUDIO, VIDEO
 from pseudocap.model.device import pick_device
 from pseudocap.model.encoders.frames import FramesEncoder
-from pseudocap.model.encoders.load import load_encoder
+from pseudocap.model.encoders.load import load_audio_encoder, load_encoder
 from pseudocap.model.retrieval import BottleneckTower, Embedded, RetrievalNetwork
 from pseudocap.model.retrieval_config import DOT, RetrieverConfig
 from pseudocap.model.text_towers import load_text_tower, require_words
 from pseudocap.model.weights import fingerprint, in_8_bits, load_exactly, read_tensors, write_checkpoint
-from pseudocap.types import MAX_FRAMES, Preprocess
+from pseudocap.types import MAX_FRAMES, Preprocess, SoundPreprocess
 from pseudocap.version import __version__
 from pseudocap.video.reader import Frames
-from pseudocap.video.tensors import batched, pad_clips, read_file
+from pseudocap.video.tensors import batched, read_file
 from pseudocap.video.transforms import eval_tensor
 
 TEXTS = 256  # that a language model reads at a time
@@ -86,11 +91,31 @@ class FileRetriever(ABC, Generic[Prepared]):
         """Return whose crop of a frame is all that `prepare` uses of it; None where it may use every pixel."""
         return None
 
+    @property
+    def sound(self) -> SoundPreprocess | None:
+        """Return the sound of a clip that `hear` takes; None where clips are seen alone."""
+        return None
+
+    def hear(self, frames: Frames, sound: Windows) -> Prepared:
+        """Make of a clip's frames and sound what `embed_clips` takes."""
+        raise NotImplementedError
+
+    def take(self, frames: Frames, sounds: ClipSounds | None, start: float, end: float) -> Prepared:
+        """Make of a clip what `embed_clips` takes, with its sound where the file has some. Clips ascend."""
+        heard = None if sounds is None else sounds.of(start, end)
+        return self.prepare(frames) if heard is None else self.hear(frames, heard)
+
+    def sounds_of(self, file: str | Path) -> contextlib.AbstractContextManager[ClipSounds | None]:
+        """Open the sound of a file for `take`; nothing where clips are seen alone."""
+        return contextlib.nullcontext() if self.sound is None else ClipSounds(file, self.sound)
+
     def decode(
         self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
     ) -> Prepared:
         """Decode a file, or these seconds of it, into what `embed_clips` takes."""
-        return self.prepare(read_file(file, self.frames_of(num_frames), start=start, end=end)[0])
+        frames, info = read_file(file, self.frames_of(num_frames), start=start, end=end)
+        with self.sounds_of(file) as sounds:
+            return self.take(frames, sounds, start, info.duration if end is None else end)
 
     def embed_video(
         self, video: str | Path | Sequence[str | Path], *, num_frames: int | None = None, batch_size: int = 8
@@ -113,11 +138,12 @@ class FileRetriever(ABC, Generic[Prepared]):
         return self.embed_text(texts) @ self.embed_video(files, num_frames=num_frames, batch_size=batch_size).T
 
 
-class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
+class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
     """Embed texts, films and images in one space. Only its towers learn (`trainable_names`), and what was set to learn
     of the language model; only they are saved."""
 
     origin: Fetched | None = None  # of from_pretrained: where the checkpoint came from
+    modalities = "av"  # see listen_to
 
     @classmethod
     def from_backbones(
@@ -130,6 +156,8 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         size: int | None = None,
         text_revision: str | None = None,
         encoder_revision: str | None = None,
+        audio_encoder: str | Path | None = None,
+        audio_encoder_revision: str | None = None,
         media_start: str | Path | None = None,
         seed: int = 0,
         device: str | torch.device = "auto",
@@ -146,6 +174,9 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
             size: pixels; null is the encoder's own
             text_revision: a commit or tag of the hub
             encoder_revision: a commit or tag of the hub
+            audio_encoder: an AST, Whisper's encoder or a model of the waveform of transformers, or
+                pseudocap://spectrogram: likewise; null is a retriever that does not hear
+            audio_encoder_revision: a commit or tag of the hub
             media_start: a ViT of timm (timm/NAME) whose weights the media tower starts with (`media: bottleneck`)
             seed: of the towers' first weights
             device: where the retriever computes; auto is the best that this machine has
@@ -162,10 +193,13 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         seen = load_encoder(absolute(encoder), revision=encoder_revision)
         assert seen.origin is not None, "load_encoder names it"
         preprocess = preprocess_of(seen, num_frames=num_frames, size=size)
-        config = RetrieverConfig(
-            text=read.origin, encoders={VIDEO: seen.origin}, preprocess=preprocess, axes=seen.axes, **settings
-        )
-        retriever = cls(seen, read, config, seed=seed)
+        encoders, heard, axes = {VIDEO: seen.origin}, None, seen.axes
+        if audio_encoder is not None:
+            heard = load_audio_encoder(absolute(audio_encoder), revision=audio_encoder_revision)
+            encoders[AUDIO], axes = origin_of(heard), (*seen.axes, *heard.axes)
+            settings["sound_preprocess"] = heard.preprocess
+        config = RetrieverConfig(text=read.origin, encoders=encoders, preprocess=preprocess, axes=axes, **settings)
+        retriever = cls(seen, read, config, audio_encoder=heard, seed=seed)
         if media_start is not None:
             if not isinstance(retriever.media_tower, BottleneckTower):
                 raise ConfigError(f"media_start is for media: bottleneck, and media is {config.media}")
@@ -181,19 +215,21 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         revision: str | None = None,
         text: str | Path | None = None,
         encoder: str | Path | None = None,
+        audio_encoder: str | Path | None = None,
         device: str | torch.device = "auto",
         local_files_only: bool = False,
         token: str | bool | None = None,
         checkpoints: str | Path | None = None,
     ) -> Self:
         """Load what `save_pretrained` wrote: a directory, a row of checkpoints.yaml, `owner/repo[@revision]` of the
-        hub, or an address; or what `fetch` has found already. `text` and `encoder` say where the backbones lie now, if
-        they moved; they must be those that the towers were trained over."""
+        hub, or an address; or what `fetch` has found already. `text`, `encoder` and `audio_encoder` say where the
+        backbones lie now, if they moved; they must be those that the towers were trained over."""
         target = pick_device(device)
         access = Access(local_files_only=local_files_only, token=token)
         source = fetch_once(source, revision=revision, checkpoints=checkpoints, access=access)
         folder = source.folder
-        config, weights = check_retriever(folder, {"text": text, "encoder": encoder})
+        lie = {"text": text, "encoder": encoder, "audio_encoder": audio_encoder}
+        config, weights = check_retriever(folder, lie)
         read = load_text_tower(
             moved(config.text, text),
             kind=config.text.kind,
@@ -204,7 +240,14 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         )
         require_same("text", config.text, read.origin, folder)
         seen, origin = load_recorded_encoder(config.encoder, encoder, folder, access)
-        retriever = cls(seen, read, replace(config, text=read.origin, encoders={VIDEO: origin}))
+        found, heard = {"text": read.origin, "encoder": origin}, None
+        if (recorded := config.encoders.get(AUDIO)) is not None:
+            heard, found["audio_encoder"] = load_recorded_audio(
+                recorded, audio_encoder, folder, access, pitch="pitch" in config.axes
+            )
+            if config.sound_preprocess is not None:
+                heard.set_preprocess(config.sound_preprocess)
+        retriever = cls(seen, read, config.with_backbones(**found), audio_encoder=heard)
         load_exactly(retriever, read_tensors(weights), source=weights)
         retriever.origin = source
         return retriever.to(target)
@@ -258,7 +301,8 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         weights = fingerprint(self.state_dict().items())
         document = json.dumps({**self.config.to_dict(), "text": None, "encoders": None}, sort_keys=True)
         parts = (document, self.config.text.fingerprint, self.config.text.tokenizer, self.config.encoder.fingerprint)
-        return hashlib.sha256("\n".join((*parts, weights)).encode()).hexdigest()
+        heard = () if self.audio_encoder is None else (self.audio_encoder.fingerprint,)
+        return hashlib.sha256("\n".join((*parts, weights, *heard)).encode()).hexdigest()
 
     @property
     def dim(self) -> int:
@@ -280,7 +324,36 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         """Return the clip [T,3,H,W], normalised."""
         return eval_tensor(frames.pixels, self.config.preprocess)
 
-    def embed_clips(self, clips: Sequence[torch.Tensor]) -> torch.Tensor:
+    @property
+    def sound(self) -> SoundPreprocess | None:
+        return None if self.modalities == "v" else self.config.sound_preprocess
+
+    def hear(self, frames: Frames, sound: Windows) -> torch.Tensor | HeardClip:
+        return HeardClip.of(self.prepare(frames), sound)
+
+    def listen_to(self, modalities: str) -> None:
+        """Embed clips from now on by sight and sound, as far as there is some ("av"), by sight ("v") or sound ("a")."""
+        if modalities not in GROUPS:
+            raise InputError(f"modalities must be one of {', '.join(GROUPS)}, not {modalities!r}")
+        if modalities != "v" and self.audio_encoder is None:
+            raise InputError(f"this retriever does not hear: modalities is {modalities!r}; leave it out")
+        self.modalities = modalities
+
+    def decode(
+        self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
+    ) -> torch.Tensor | HeardClip:
+        """Decode a file, or these seconds of it. By sound alone it needs no pictures; NoSoundError where it is silent."""
+        if self.modalities != "a":
+            return super().decode(file, num_frames=num_frames, start=start, end=end)
+        assert self.config.sound_preprocess is not None, "it hears"
+        with SoundFile(file, rate=self.config.sound_preprocess.rate) as sound:
+            end = sound.duration if end is None else end
+        heard = read_windows(file, self.config.sound_preprocess, start=start, end=end)
+        if heard is None:
+            raise NoSoundError(str(file), "there is no sound in it, and modalities is 'a'")
+        return HeardClip.of(None, heard)
+
+    def embed_clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> torch.Tensor:
         return self._clips(clips).pooled.float().cpu()
 
     @torch.no_grad()
@@ -322,8 +395,9 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
         return Embedded.joined([self.embed_states(self.read(batch)) for batch in batched(texts, TEXTS)])
 
     @torch.no_grad()
-    def _clips(self, clips: Sequence[torch.Tensor]) -> Embedded:
-        return self.embed_memory(self.encode(*pad_clips(clips)))
+    def _clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> Embedded:
+        memory = self.encode(**encoder_input(clips))
+        return self.embed_memory(memory if self.modalities == "av" else memory.only(self.modalities))
 
     def _files(
         self, files: Sequence[str | Path], num_frames: int | None, batch_size: int
@@ -335,9 +409,20 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor]):
             parts.append(self._clips([clip for _, clip in batch]))
         return Embedded.joined(parts), torch.tensor(owners)
 
-    def _clips_of(self, files: Sequence[str | Path], num_frames: int | None) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield equally spaced clips of each file, by the file's index; one of a still."""
+    def _clips_of(
+        self, files: Sequence[str | Path], num_frames: int | None
+    ) -> Iterator[tuple[int, torch.Tensor | HeardClip]]:
+        """Yield equally spaced clips of each file, by the file's index, with an equal part of its sound; one of a
+        still, and of a file that is heard alone."""
         count = self.frames_of(num_frames)
         for owner, file in enumerate(files):
-            pixels = self.prepare(read_file(file, count * self.config.clips)[0])
-            yield from ((owner, clip) for clip in pixels.split(count))
+            if self.modalities == "a":
+                yield owner, self.decode(file)
+                continue
+            frames, info = read_file(file, count * self.config.clips)
+            clips = self.prepare(frames).split(count)
+            with self.sounds_of(file) as sounds:
+                for number, clip in enumerate(clips):
+                    part = info.duration / len(clips)
+                    heard = None if sounds is None else sounds.of(number * part, (number + 1) * part)
+                    yield owner, clip if heard is None else HeardClip.of(clip, heard)

@@ -13,7 +13,20 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
 BASE = {"errors", "version", "types", "memory", "decoding", "files", "rows", "stages", "tolerance", "workers"}
 ABOVE_BASE = {
-    *("video", "audio", "metrics", "model", "hub", "explain", "label", "mine", "data", "captioner", "caption_files"),
+    *(
+        "video",
+        "audio",
+        "heard_clips",
+        "metrics",
+        "model",
+        "hub",
+        "explain",
+        "label",
+        "mine",
+        "data",
+        "captioner",
+        "caption_files",
+    ),
     *(
         "external",
         "external_retrieval",
@@ -54,15 +67,16 @@ ALLOWED: dict[str, set[str]] = {
     | {"video", "model.encoders"}
     | {f"label.{name}" for name in ("schema", "sources", "framing", "engines", "work", "run_folder", "stats")},
     "data": BASE | {"video", "audio", "label.schema", "model.encoders"},
-    "captioner": BASE | {"video", "audio", "model", "hub", "explain"},
+    "heard_clips": BASE | {"video", "audio"},
+    "captioner": BASE | {"video", "audio", "heard_clips", "model", "hub", "explain"},
     "caption_files": BASE | {"video", "captioner"},
     "external": BASE | {"captioner", "hub", "label", "model", "video"},
     "external_retrieval": BASE | {"captioner", "external", "hub", "model", "retriever", "video"},
-    "retriever": BASE | {"video", "audio", "model", "hub"},
+    "retriever": BASE | {"video", "audio", "heard_clips", "model", "hub"},
     "browse": BASE | {"label", "data"},
     "app": BASE | {"captioner", "external", "video", "data", "search"},
     "serve": BASE | {"captioner", "caption_files", "video", "search"},
-    "search": BASE | {"retriever", "external_retrieval", "video", "data", "label.schema", "label.pages"},
+    "search": BASE | {"retriever", "external_retrieval", "video", "audio", "data", "label.schema", "label.pages"},
     "regimes": BASE | {"model", "data", "metrics", "captioner", "retriever"},
     "evaluate": BASE | {"captioner", "retriever", "search", "metrics", "data"},
     "toyworld": BASE | {"video", "audio", "data.corpora"},

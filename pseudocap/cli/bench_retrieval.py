@@ -13,6 +13,7 @@ from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.errors import InputError
+from pseudocap.memory import GROUPS
 
 if TYPE_CHECKING:
     from pseudocap.data.corpora.base import Mismatch
@@ -37,6 +38,9 @@ def _add_retrieval(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--limit", int, "N", "the first N videos only")
     add_option(parser, "--trained-on", str, "DATA", "refuse to search what this corpus trains on")
     add_option(parser, "--frames", int, "N", "of a video; default: the retriever's own")
+    parser.add_argument(
+        "--modalities", choices=GROUPS, help="of retrievers that hear: av, both; v, sight alone; a, sound alone (av)"
+    )
     add_option(parser, "--batch-size", 8, "N", "videos embedded at a time")
     add_option(parser, "--dual-softmax", float, "T", "also with a softmax over the queries, of this temperature")
     add_option(parser, "--bootstrap", 1000, "N", "draws of videos for intervals; 0 for none")
@@ -77,12 +81,18 @@ def _retrieval(args: argparse.Namespace) -> int:
     from pseudocap.cli.progress import progress_of
     from pseudocap.evaluate.retriever import find_retrieval_task, measure_retrievers
     from pseudocap.external_retrieval import load_retriever
+    from pseudocap.retriever import Retriever
 
     quieten(many_trainings=True)
     task = find_retrieval_task(corpus, videos, split=args.split, limit=args.limit)
     retrievers = {
         name: load_retriever(each, checkpoints=args.checkpoints, device=args.device) for name, each in found.items()
     }
+    if args.modalities is not None:
+        for name, retriever in retrievers.items():
+            if not isinstance(retriever, Retriever):
+                raise InputError(f"{name} sees alone, and --modalities is for retrievers that hear")
+            retriever.listen_to(args.modalities)
     with progress_of("embedding", "videos") as progress:
         scores, faults = measure_retrievers(
             retrievers,

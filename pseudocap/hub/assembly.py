@@ -204,7 +204,7 @@ class AssembledCaptioner(TextNetwork):
         found, heard = {"decoder": loaded.identity}, None
         seen, found["encoder"] = load_recorded_encoder(config.encoder, lie["encoder"], folder, access)
         if (recorded := config.encoders.get(AUDIO)) is not None:
-            heard, found["audio_encoder"] = _load_recorded_audio(
+            heard, found["audio_encoder"] = load_recorded_audio(
                 recorded, lie["audio_encoder"], folder, access, pitch="pitch" in config.axes
             )
             if config.sound_preprocess is not None:
@@ -316,7 +316,7 @@ def load_recorded_encoder(
     return found, origin_of(found)
 
 
-def _load_recorded_audio(
+def load_recorded_audio(
     recorded: Backbone, override: str | Path | None, folder: Path, access: Access, *, pitch: bool
 ) -> tuple[AudioEncoder, Backbone]:
     """Load the encoder of sound that the checkpoint records, likewise."""

@@ -23,6 +23,7 @@ from pseudocap.model.config import CONTEXT, RESAMPLER
 from pseudocap.model.decoders.base import LM_STORED, Decoder
 from pseudocap.model.encoders.audio import AudioEncoder
 from pseudocap.model.encoders.base import Encoder
+from pseudocap.model.encoders.both import encode_clips
 from pseudocap.model.frozen import keep_frozen_out
 from pseudocap.model.loss import caption_loss
 from pseudocap.model.packing import Packing
@@ -163,27 +164,8 @@ class CaptionNetwork(nn.Module):
         A captioner that hears also takes sound, with frames or alone: windows [B,W,F,M], and how many frames of each
         are real [B,W]. All patches are kept where this captioner's attention looks at them, and only there.
         """
-        seen = heard = None
-        if frames is not None:
-            self.encoder.check_frames(frames, frame_mask)
-            mask = None if frame_mask is None else frame_mask.to(self.device)
-            seen = self.encoder.encode(frames.to(self.device), mask, patches=self.decoder.needs_patches)
-        if sound is not None:
-            heard = self._encode_sound(sound, sound_lengths)
-        found = [memory for memory in (seen, heard) if memory is not None]
-        if not found:
-            raise InputError("there is nothing to encode: give frames, sound or both")
-        if len({len(memory) for memory in found}) > 1:
-            raise InputError(f"frames are of {len(found[0])} clips and sound of {len(found[1])}: give both of the same")
-        axes = {name: axis for memory in found for name, axis in memory.axes.items()}
-        return Memory(axes, None if seen is None else seen.patches)
-
-    def _encode_sound(self, sound: torch.Tensor, lengths: torch.Tensor | None) -> Memory:
-        if self.audio_encoder is None:
-            raise InputError("this captioner does not hear: it has no audio encoder; leave sound out")
-        if lengths is None:
-            raise InputError("sound_lengths must count the real frames of each window of sound: give them with sound")
-        return self.audio_encoder.encode(sound.to(self.device), lengths.to(self.device))
+        given = (frames, frame_mask, sound, sound_lengths)
+        return encode_clips(self.encoder, self.audio_encoder, *given, patches=self.decoder.needs_patches)
 
     def forward(
         self,

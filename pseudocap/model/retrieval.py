@@ -19,14 +19,17 @@ from torch import nn
 from pseudocap.errors import InputError
 from pseudocap.memory import Axis, Memory
 from pseudocap.model.bottleneck import BottleneckTransformer, Patches, PatchGrid
-from pseudocap.model.config import VIDEO
+from pseudocap.model.config import AUDIO, VIDEO
+from pseudocap.model.encoders.audio import AudioEncoder
 from pseudocap.model.encoders.base import Encoder
+from pseudocap.model.encoders.both import encode_clips
 from pseudocap.model.frozen import keep_frozen_out
 from pseudocap.model.network import seeded
 from pseudocap.model.retrieval_config import FINE, POOLED, RetrieverConfig
 from pseudocap.model.text_towers import TextTower
 
-MOMENTS = 128  # of sound, that a bottleneck tower has positions for
+FROZEN = ("text.", "encoder.", "audio_encoder.")  # begin the names of what is no tower's
+WINDOWS = 12  # of sound, that a bottleneck tower has positions for: as many as are read of a clip
 PRODUCTS_AT_ONCE = 2**26  # of vectors, in fine similarities without gradients
 
 
@@ -193,13 +196,17 @@ class BottleneckTower(nn.Module):
     """Read every patch of a clip, and its sound, by a Transformer each, which share bottleneck tokens, and project the
     mean of their [CLS] to the common space."""
 
-    def __init__(self, encoder: Encoder, config: RetrieverConfig) -> None:
+    def __init__(self, encoder: Encoder, config: RetrieverConfig, *, audio_encoder: AudioEncoder | None = None) -> None:
         super().__init__()
         preprocess = config.preprocess
         patches = math.prod(encoder.grid(preprocess.size, preprocess.size))
         grids = {VIDEO: PatchGrid(steps=preprocess.frames, patches=patches, width=encoder.width("space"))}
-        if "sound" in config.axes:
-            grids["audio"] = PatchGrid(steps=MOMENTS, patches=1, width=encoder.width("sound"))
+        self.rows = 1
+        if audio_encoder is not None:
+            sound, self.rows = audio_encoder.preprocess, audio_encoder.rows
+            steps = WINDOWS * max(1, round(sound.seconds * sound.moments))
+            width = audio_encoder.width("sound") // self.rows
+            grids[AUDIO] = PatchGrid(steps=steps, patches=self.rows, width=width)
         self.transformer = BottleneckTransformer(
             grids,
             width=config.width,
@@ -212,11 +219,15 @@ class BottleneckTower(nn.Module):
         self.project = nn.Linear(config.width, config.dim)
 
     def forward(self, memory: Memory) -> Embedded:
-        if memory.patches is None:
-            raise InputError("this retriever reads every patch, and the memory has none: `pseudocap encode --patches`")
-        clips = {VIDEO: Patches(memory.patches, memory.time_mask)}
+        clips = {}
+        if "time" in memory.axes:
+            if memory.patches is None:
+                raise InputError(
+                    "this retriever reads every patch, and the memory has none: `pseudocap encode --patches`"
+                )
+            clips[VIDEO] = Patches(memory.patches, memory.time_mask)
         if (sound := memory.axes.get("sound")) is not None:
-            clips["audio"] = Patches(sound.vectors[:, :, None], sound.mask)
+            clips[AUDIO] = Patches(sound.vectors.unflatten(2, (self.rows, -1)), sound.mask)
         vectors_B1D = F.normalize(self.project(self.transformer(clips)).float(), dim=-1)[:, None]
         return Embedded(
             vectors_B1D,
@@ -247,26 +258,37 @@ class Joining(nn.Module):
 class RetrievalNetwork(nn.Module):
     """Hold a frozen encoder, a language model, and the towers over both. Knows no files."""
 
-    def __init__(self, encoder: Encoder, text: TextTower, config: RetrieverConfig, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        text: TextTower,
+        config: RetrieverConfig,
+        *,
+        audio_encoder: AudioEncoder | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
-        self.encoder, self.text, self.config = encoder, text, config
-        encoder.requires_grad_(False)
+        self.encoder, self.audio_encoder, self.text, self.config = encoder, audio_encoder, text, config
+        encoders = [each for each in (encoder, audio_encoder) if each is not None]
+        self._widths = {axis: each.width(axis) for each in encoders for axis in each.axes}
+        for each in encoders:
+            each.requires_grad_(False)
         fine = config.similarity == FINE
         shape: dict[str, Any] = {"dim": config.dim, "width": config.width, "heads": config.heads}
         shape |= {"dropout": config.dropout, "fine": fine, "means": config.means}
         with seeded(seed):
             self.text_tower = Tower({"text": text.width}, layers=config.text_layers, **shape)
-            widths = {axis: encoder.width(axis) for axis in config.axes}
+            widths = {axis: self._widths[axis] for axis in config.axes}
             self.media_tower = (
                 Tower(widths, layers=config.media_layers, **shape)
                 if config.media == POOLED
-                else BottleneckTower(encoder, config)
+                else BottleneckTower(encoder, config, audio_encoder=audio_encoder)
             )
             self.join = Joining(config.dim, config.heads) if config.cross else None
         start = torch.tensor(config.temperature).log()
         self.log_temperature = nn.Parameter(start) if config.learn_temperature else None
         learned = {f"text.{name}" for name in text.unfreeze(config.text_frozen_below)}
-        towers = {name for name, _ in self.named_parameters() if not name.startswith(("text.", "encoder."))}
+        towers = {name for name, _ in self.named_parameters() if not name.startswith(FROZEN)}
         self._learned = frozenset(learned | towers)
         keep_frozen_out(self, self._learned.__contains__)
         self.eval()
@@ -289,13 +311,21 @@ class RetrievalNetwork(nn.Module):
         """Keep what is frozen in evaluation mode, also after a bare `.train()`."""
         super().train(mode)
         self.encoder.eval()
+        if self.audio_encoder is not None:
+            self.audio_encoder.eval()
         return self
 
-    def encode(self, frames: torch.Tensor, frame_mask: torch.Tensor | None = None) -> Memory:
-        """Encode frames float [B,T,3,H,W], normalised, with the frozen encoder."""
-        self.encoder.check_frames(frames, frame_mask)
-        mask = None if frame_mask is None else frame_mask.to(self.device)
-        return self.encoder.encode(frames.to(self.device), mask, patches=self.config.needs_patches)
+    def encode(
+        self,
+        frames: torch.Tensor | None = None,
+        frame_mask: torch.Tensor | None = None,
+        *,
+        sound: torch.Tensor | None = None,
+        sound_lengths: torch.Tensor | None = None,
+    ) -> Memory:
+        """Encode frames float [B,T,3,H,W], normalised, and sound of a retriever that hears, as a captioner does."""
+        given = (frames, frame_mask, sound, sound_lengths)
+        return encode_clips(self.encoder, self.audio_encoder, *given, patches=self.config.needs_patches)
 
     def read(self, texts: Sequence[str]) -> Axis:
         """Return the language model's states of texts, which `embed_states` embeds; without layers above them the one
@@ -312,7 +342,7 @@ class RetrievalNetwork(nn.Module):
         """Embed clips by those axes of their memory that this retriever reads and that are there."""
         parts = {axis: memory.axes[axis] for axis in self.config.axes if axis in memory.axes}
         for axis, part in parts.items():
-            if part.vectors.shape[-1] != (width := self.encoder.width(axis)):
+            if part.vectors.shape[-1] != (width := self._widths[axis]):
                 raise InputError(f"the memory's {axis} is {part.vectors.shape[-1]} wide, and its encoder's is {width}")
         if not parts:
             raise InputError(f"the memory has no axis of {', '.join(self.config.axes)}, which this retriever reads")

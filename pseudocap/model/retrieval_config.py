@@ -10,8 +10,8 @@ from typing import Any
 
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.memory import AXES, SIGHT
-from pseudocap.model.config import VIDEO, Backbone, build_config, checked_encoders
-from pseudocap.types import Preprocess
+from pseudocap.model.config import AUDIO, VIDEO, Backbone, build_config, checked_encoders
+from pseudocap.types import Preprocess, SoundPreprocess
 
 MODEL_TYPE = "pseudocap-retriever"
 FORMAT = 1
@@ -54,6 +54,7 @@ class RetrieverConfig:
         bottlenecks: tokens that sight and sound share
         fusion_layer: of the media tower's layers, from 0, the first that shares them
         cross: whether the losses have a layer that joins a text and a clip
+        sound_preprocess: the sound of a clip, of a retriever that hears
     """
 
     text: Backbone
@@ -80,6 +81,7 @@ class RetrieverConfig:
     means: bool = False
     bottlenecks: int = 4
     fusion_layer: int = 0
+    sound_preprocess: SoundPreprocess | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoders", checked_encoders(self.encoders))
@@ -125,15 +127,20 @@ class RetrieverConfig:
     @property
     def backbones(self) -> dict[str, Backbone]:
         """Return every network that was loaded, by the option that names it."""
-        return {"text": self.text, "encoder": self.encoder}
+        heard = {"audio_encoder": self.encoders[AUDIO]} if AUDIO in self.encoders else {}
+        return {"text": self.text, "encoder": self.encoder, **heard}
 
     def with_backbones(self, **changed: Backbone) -> RetrieverConfig:
         """Return the same config with some of its `backbones` replaced, by their names there."""
         found = {**self.backbones, **changed}
-        return dataclasses.replace(self, text=found["text"], encoders={VIDEO: found["encoder"]})
+        encoders = {VIDEO: found["encoder"]} | ({AUDIO: found["audio_encoder"]} if AUDIO in self.encoders else {})
+        return dataclasses.replace(self, text=found["text"], encoders=encoders)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"model_type": MODEL_TYPE, "format": FORMAT, **dataclasses.asdict(self)}
+        fields = dataclasses.asdict(self)
+        if self.sound_preprocess is None:
+            del fields["sound_preprocess"]  # which earlier versions do not know
+        return {"model_type": MODEL_TYPE, "format": FORMAT, **fields}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> RetrieverConfig:
@@ -143,4 +150,5 @@ class RetrieverConfig:
         if (written := document.get("format")) != FORMAT:
             raise ConfigError(f"format {written!r} is none that this version of pseudocap reads, {FORMAT}")
         values = {key: value for key, value in document.items() if key not in ("model_type", "format")}
-        return build_config(cls, values, {"text": Backbone, "preprocess": Preprocess})
+        nested = {"text": Backbone, "preprocess": Preprocess, "sound_preprocess": SoundPreprocess}
+        return build_config(cls, values, nested)

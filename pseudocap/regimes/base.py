@@ -41,13 +41,28 @@ class Learner(lightning.LightningModule):
     validation: Validation
 
     def __init__(
-        self, model: PseudoCap | Retriever, *, optimisation: Optimisation = Optimisation(), seed: int = 0
+        self,
+        model: PseudoCap | Retriever,
+        *,
+        optimisation: Optimisation = Optimisation(),
+        seed: int = 0,
+        modality_groups: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         if not 0 <= seed < 2**63:
             raise ConfigError(f"seed must be from 0 to below 2**63, not {seed}")
         self.model = model
         self.optimisation, self.seed = optimisation, seed
+        self.modality_groups = None if modality_groups is None else checked_probabilities(modality_groups)
+        if self.modality_groups is not None:
+            self._require_hearing("modality_groups")
+
+    def _require_hearing(self, what: str) -> None:
+        if not {*SOUND} & {*self.model.config.axes}:
+            raise ConfigError(
+                f"{what} is for a model that hears, and this one attends to "
+                f"{', '.join(self.model.config.axes)}: leave it out, or give it an audio_encoder"
+            )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
@@ -63,7 +78,9 @@ class Learner(lightning.LightningModule):
     @property
     def run_settings(self) -> dict[str, Any]:
         """Return what a run's losses depend on beside captioner, objective and data, which are compared elsewhere."""
-        return {"model.seed": self.seed, "trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches}
+        drawn = {} if self.modality_groups is None else {"model.modality_groups": self.modality_groups}
+        accumulated = {"trainer.accumulate_grad_batches": self.trainer.accumulate_grad_batches}
+        return {"model.seed": self.seed, **accumulated, **drawn}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["run_settings"] = self.run_settings
@@ -106,6 +123,19 @@ class Learner(lightning.LightningModule):
             return self.model.encode(batch.frames, batch.frame_mask)
         heard = {"sound": batch.sound, "sound_lengths": batch.sound_lengths}
         return self.model.encode(batch.frames, batch.frame_mask, **heard)
+
+    def memory_to_learn(self, batch: Batch, batch_index: int) -> tuple[Memory, str]:
+        """Return the memory that a step learns from, cut to the group of modalities that is drawn for it, and the name
+        of that group: v where nothing is heard in the batch, empty where no groups are drawn."""
+        if self.modality_groups is None:
+            return self.memory_of(batch), ""
+        step = _step_of(batch, batch_index)
+        group = draw_group(self.modality_groups, seed=self.seed, rank=self.global_rank, step=step)
+        if group == "v":
+            batch = replace(batch, sound=None, sound_lengths=None)  # which need not be encoded, then
+        memory = self.memory_of(batch)
+        heard = any(bool(axis.mask.any()) for name, axis in memory.axes.items() if name in SOUND)
+        return memory.only(group), group if heard else "v"
 
     def draws_of(self, batch: Batch, batch_index: int) -> torch.Generator:
         """Return the step's randomness: a function of (seed, rank, step), so that a resumed run draws the same."""
@@ -182,15 +212,10 @@ class Regime(Learner):
         modality_groups: Mapping[str, float] | None = None,
         validation_groups: Sequence[str] = (),
     ) -> None:
-        super().__init__(model, optimisation=optimisation, seed=seed)
+        super().__init__(model, optimisation=optimisation, seed=seed, modality_groups=modality_groups)
         model.require_full_precision("be trained")
-        self.modality_groups = None if modality_groups is None else checked_probabilities(modality_groups)
-        validated = checked_groups(validation_groups, "validation_groups")
-        if (self.modality_groups or validated) and not {*SOUND} & {*model.config.axes}:
-            raise ConfigError(
-                "modality_groups and validation_groups are for a captioner that hears, and this one attends to "
-                f"{', '.join(model.config.axes)}: leave them out, or give it an audio_encoder"
-            )
+        if validated := checked_groups(validation_groups, "validation_groups"):
+            self._require_hearing("validation_groups")
         self.objective, self.decoding = objective, decoding
         if self.objective.gate_entropy > 0 and (model.config.fusion != "convex" or not model.adapters):
             raise ConfigError("objective.gate_entropy is for adapters with fusion='convex'; others have no entropy")
@@ -201,28 +226,10 @@ class Regime(Learner):
             self.captions_of, examples=decoding.examples, loss=self.token_losses_of, groups=validated
         )
 
-    @property
-    def run_settings(self) -> dict[str, Any]:
-        drawn = {} if self.modality_groups is None else {"model.modality_groups": self.modality_groups}
-        return {**super().run_settings, **drawn}
-
     # What a training step is made of
 
     def tokens_of(self, batch: Batch) -> CaptionTokens:
         return self.model.tokenize(batch.captions, batch.prompts, max_tokens=self.objective.max_tokens)
-
-    def memory_to_learn(self, batch: Batch, batch_index: int) -> tuple[Memory, str]:
-        """Return the memory that a step learns from, cut to the group of modalities that is drawn for it, and the name
-        of that group: v where nothing is heard in the batch, empty where no groups are drawn."""
-        if self.modality_groups is None:
-            return self.memory_of(batch), ""
-        step = _step_of(batch, batch_index)
-        group = draw_group(self.modality_groups, seed=self.seed, rank=self.global_rank, step=step)
-        if group == "v":
-            batch = replace(batch, sound=None, sound_lengths=None)  # which need not be encoded, then
-        memory = self.memory_of(batch)
-        heard = any(bool(axis.mask.any()) for name, axis in memory.axes.items() if name in SOUND)
-        return memory.only(group), group if heard else "v"
 
     def caption_losses(self, batch: Batch, batch_index: int) -> Losses:
         """Compute the caption loss of a batch, and what the objective adds to it: the one line that five regimes' steps

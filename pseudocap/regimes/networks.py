@@ -61,6 +61,7 @@ def retriever_from_pretrained(
     revision: str | None = None,
     text: str | None = None,
     encoder: str | None = None,
+    audio_encoder: str | None = None,
     checkpoints: str | None = None,
 ) -> Retriever:
     """Load a retriever that has learned before.
@@ -70,8 +71,8 @@ def retriever_from_pretrained(
         revision: a commit or tag of the repo
         text: where the language model lies now, if it moved
         encoder: where the encoder lies now, if it moved
+        audio_encoder: where the encoder of sound lies now, if it moved
         checkpoints: a registry of your own, file or address
     """
-    return Retriever.from_pretrained(
-        source, revision=revision, text=text, encoder=encoder, checkpoints=checkpoints, device="cpu"
-    )
+    lie = {"text": text, "encoder": encoder, "audio_encoder": audio_encoder}
+    return Retriever.from_pretrained(source, revision=revision, **lie, checkpoints=checkpoints, device="cpu")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import lightning.pytorch as lightning
@@ -43,7 +44,9 @@ class Retrieval(Learner):
         model: the retriever: pseudocap.regimes.networks.retriever_from_backbones, or retriever_from_pretrained there
         optimisation: the optimiser and its schedule
         contrast: what is learned from the similarities of a batch
-        seed: of dropout and of what is left out; order and crops have the data's own
+        seed: of dropout, of what is left out and of the groups; order and crops have the data's own
+        modality_groups: of a retriever that hears, how often a step learns by sight and hearing (av), by sight alone
+            (v) and by hearing alone (a); null is all that each video has
     """
 
     steps = RETRIEVAL.steps
@@ -57,8 +60,9 @@ class Retrieval(Learner):
         optimisation: Optimisation = Optimisation(),
         contrast: Contrast = Contrast(),
         seed: int = 0,
+        modality_groups: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(model, optimisation=optimisation, seed=seed)
+        super().__init__(model, optimisation=optimisation, seed=seed, modality_groups=modality_groups)
         self.contrast = contrast
         self.validation = RetrievalValidation(model)
         if contrast.cross and model.join is None:
@@ -67,7 +71,7 @@ class Retrieval(Learner):
             model.join.requires_grad_(contrast.cross > 0)  # what no loss reaches must not be waited for by other ranks
 
     def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
-        draws, memory = self.draws_of(batch, batch_index), self.memory_of(batch)
+        draws, (memory, group) = self.draws_of(batch, batch_index), self.memory_to_learn(batch, batch_index)
         words, share = self.model.read(batch.captions), self.contrast.mask
         fewer_words = Axis(words.vectors, left_out(words.mask, share, draws))
         fewer_vectors = Memory(
@@ -99,7 +103,7 @@ class Retrieval(Learner):
             same_BB = videos_B[:, None] == videos_B
             parts["cross"] = self.contrast(first_BD @ second_BD.T, same_BB, ~same_BB, temperature)
             total = total + self.contrast.cross * parts["cross"]
-        self.log_losses(Losses(total=total, parts=parts), batch)
+        self.log_losses(Losses(total=total, parts=parts, group=group), batch)
         self.log("train/temperature", float(torch.as_tensor(temperature).detach()), batch_size=len(batch))
         return total
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import pyarrow
 
+from pseudocap.audio.clips import ClipSounds
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.claim import claimed
 from pseudocap.files.lock import locked
@@ -182,8 +183,9 @@ class _Films:
         for file, request, head in zip(files, requests, pool.ordered(ahead, crashed=crashed), strict=True):
             film = EmbeddedFilm(file=file)
             begun.append(film)
-            for part in chain([head], read_rest(request, head, pool)):
-                self._take(film, part)
+            with self._retriever.sounds_of(request.path) as sounds:
+                for part in chain([head], read_rest(request, head, pool)):
+                    self._take(film, part, sounds)
             film.error = self._absent.pop(file, film.error.replace(request.path, file))
             if "://" in file:
                 Path(request.path).unlink(missing_ok=True)
@@ -209,11 +211,11 @@ class _Films:
             target.unlink(missing_ok=True)
         return str(target)
 
-    def _take(self, film: EmbeddedFilm, read: FilmPart) -> None:
+    def _take(self, film: EmbeddedFilm, read: FilmPart, sounds: ClipSounds | None) -> None:
         film.content, film.error = film.content or read.content, film.error or read.part.error
         for start, end, frames in read.part.clips:
             film.times.append((start, end))
-            self._waiting.append((film, self._retriever.prepare(frames)))
+            self._waiting.append((film, self._retriever.take(frames, sounds, start, end)))
             if len(self._waiting) == self._batch_size:
                 self._embed()
 
