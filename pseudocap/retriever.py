@@ -342,7 +342,7 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
     def decode(
         self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
     ) -> torch.Tensor | HeardClip:
-        """Decode a file, or these seconds of it. By sound alone it needs no pictures; NoSoundError where it is silent."""
+        """Decode a file, or these seconds of it. Sound alone needs no pictures; NoSoundError where there is none."""
         if self.modalities != "a":
             return super().decode(file, num_frames=num_frames, start=start, end=end)
         assert self.config.sound_preprocess is not None, "it hears"

@@ -74,5 +74,5 @@ def retriever_from_pretrained(
         audio_encoder: where the encoder of sound lies now, if it moved
         checkpoints: a registry of your own, file or address
     """
-    lie = {"text": text, "encoder": encoder, "audio_encoder": audio_encoder}
+    lie: dict[str, Any] = {"text": text, "encoder": encoder, "audio_encoder": audio_encoder}
     return Retriever.from_pretrained(source, revision=revision, **lie, checkpoints=checkpoints, device="cpu")
