@@ -64,7 +64,7 @@ ALLOWED: dict[str, set[str]] = {
     "explain": BASE | {"video", "audio", "model"},
     "label": BASE | {"video", "audio", "metrics", "model.precision"},
     "mine": BASE
-    | {"video", "model.encoders"}
+    | {"video", "model.encoders", "label.on_ray", "label.pages"}
     | {f"label.{name}" for name in ("schema", "sources", "framing", "engines", "work", "run_folder", "stats")},
     "data": BASE | {"video", "audio", "label.schema", "model.encoders"},
     "heard_clips": BASE | {"video", "audio"},

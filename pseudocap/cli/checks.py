@@ -28,3 +28,12 @@ def require_clip_lengths(clip_seconds: float, min_seconds: float = 0) -> None:
 def refuse_file(option: str, path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise ConfigError(f"{option} {path} is a file; name a folder")
+
+
+def read_range(option: str, text: str) -> tuple[int, int | None]:
+    """Read MIN:MAX of a number of actors; without MAX there is no limit."""
+    least, _, most = text.partition(":")
+    try:
+        return int(least), int(most) if most else None
+    except ValueError:
+        raise ConfigError(f"{option} is {text!r} and must be MIN:MAX, such as 1:8, or 4: for no limit") from None

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pseudocap.cli.checks import refuse_file, require_at_least
+from pseudocap.cli.checks import read_range, refuse_file, require_at_least
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import progress_of
@@ -188,13 +188,7 @@ def _hired(args: argparse.Namespace) -> Iterator[tuple[Engine, Teacher, Framing]
 def _cluster(args: argparse.Namespace) -> RayEngine:
     from pseudocap.label.on_ray import RayEngine
 
-    least, _, most = args.teachers.partition(":")
-    try:
-        teachers = int(least), int(most) if most else None
-    except ValueError:
-        raise ConfigError(
-            f"--teachers is {args.teachers!r} and must be MIN:MAX, such as 1:8, or 4: for no limit"
-        ) from None
+    teachers = read_range("--teachers", args.teachers)
     return RayEngine(
         address=args.address,
         gpus=0.0 if args.teacher in ("null", "asr") else args.gpus_per_teacher,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from datetime import date
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pseudocap.cli.checks import refuse_file, require_at_least
+from pseudocap.cli.checks import read_range, refuse_file, require_at_least
 from pseudocap.cli.encoders import captioner_of, encoder_of
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import stages_of
@@ -19,11 +20,13 @@ from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.cli.tables import FIRST
 from pseudocap.errors import ConfigError
+from pseudocap.mine.videocc import YOUTUBE, require_address
 from pseudocap.tolerance import Tolerance
 
 if TYPE_CHECKING:
     from pseudocap.mine.films import FilmFilter
-    from pseudocap.mine.pipeline import MiningResult
+    from pseudocap.mine.pipeline import MineEngine, MiningResult
+    from pseudocap.mine.seeds import Seeds
     from pseudocap.mine.shard import MineSpec
 
 EPILOG = """VIDEOS is a video, a folder (with all below it), a .txt that lists paths, a .tar or a folder of tars, or an
@@ -47,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_matching(parser)
     _add_films(parser)
     _add_run(parser)
+    _add_cluster(parser)
 
 
 def _add_matching(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +77,14 @@ def _add_films(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the report")
+    add_option(group, "--report", Path, "PAGE", "write PAGE.html and .json: figures, and random matches in pictures")
+    add_option(group, "--report-matches", 60, "N", "matches on the page")
+    add_option(group, "--classifier", str, "C", "of transformers: count captions with a word that it sees in the frame")
+    add_option(group, "--classified", 500, "N", "matches that are classified")
+    add_option(group, "--reference", Path, "FILE", "captions whose verbs the seeds' are to hold (rows, or a .txt)")
+    add_option(group, "--videocc", Path, "FILE", "write the pairs in VideoCC's form, too (a .csv)")
+    add_option(group, "--video-address", YOUTUBE, "A", "there, with {} for the name of a video's file")
     group = parser.add_argument_group("the run")
     add_option(group, "--frame-index", str, "DIR", "keep the frames' vectors here, for other seeds and settings")
     add_option(group, "--workers", 2, "N", "processes that decode; 0: threads")
@@ -82,6 +94,16 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add_flag(group, "--retry-failed", "try videos again that could not be decoded")
     add_option(group, "--max-failure-rate", 0.1, "R", "stop where more than this share fails, of seeds or of videos")
     add_flag(group, "--json", "print the summary as JSON")
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where it runs")
+    group.add_argument(
+        "--engine", choices=["local", "ray"], default="local", help="processes of this machine, or Ray Data (local)"
+    )
+    add_option(group, "--address", str, "A", "of the Ray cluster; default: $RAY_ADDRESS, or this machine")
+    add_option(group, "--gpus-per-actor", float, "N", "or a fraction (1 where there are GPUs)")
+    add_option(group, "--actors", "1:", "MIN:MAX", "how many embed and compare; no MAX: as fit the cluster")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,13 +127,14 @@ def run(args: argparse.Namespace) -> int:
     embedder = EncoderEmbedder(
         encoder.to(device), name=args.encoder, preprocess=preprocess, pooling=args.pooling, batch_size=args.batch_size
     )
-    with stages_of("mining", patience=2.0) as display:
+    with _hired(args) as engine, stages_of("mining", patience=2.0) as display:
         result = mine(
             sources,
             seeds,
             embedder,
             args.out,
             spec,
+            engine=engine,
             frame_index=args.frame_index,
             device=str(device),
             workers=args.workers,
@@ -120,7 +143,59 @@ def run(args: argparse.Namespace) -> int:
             progress=display.draw,
         )
     _report(args, result, seeds.bare)
+    if args.videocc is not None:
+        _write_videocc(args)
+    if args.report is not None:
+        _write_report(args, spec, seeds, result)
     return 1 if result.stats["failed"] or result.failed_seeds else 0
+
+
+def _write_videocc(args: argparse.Namespace) -> None:
+    from pseudocap.label.schema import read_labels
+    from pseudocap.mine.videocc import write_videocc
+
+    count = write_videocc(args.videocc, read_labels(args.out), address=args.video_address)
+    if not args.json:
+        print(f"{args.videocc}: {count:,} pairs in VideoCC's form")
+
+
+def _write_report(args: argparse.Namespace, spec: MineSpec, seeds: Seeds, result: MiningResult) -> None:
+    from pseudocap.files.remote import any_path
+    from pseudocap.label.run_folder import require_plan
+    from pseudocap.mine.classifier import ImageClassifier
+    from pseudocap.mine.matches import merge_matches
+    from pseudocap.mine.report import mining_report, sampled
+    from pseudocap.mine.report_page import report_paths, write_report
+
+    folder = any_path(args.out)
+    merged = merge_matches(folder, len(require_plan(folder).sources.shards), result.seeds, spec)
+    report = mining_report(
+        folder,
+        merged,
+        (caption for picture in seeds.pictures for caption in picture.captions),
+        films=spec.films,
+        classifier=None if args.classifier is None else ImageClassifier(args.classifier),
+        reference=args.reference,
+        sample=args.classified,
+    )
+    pictures = {picture.name: picture for picture in seeds.pictures}
+    title = f"Mined from {args.source} with {args.seeds}"
+    write_report(args.report, report, sampled(folder, args.report_matches), pictures, title=title)
+    if not args.json:
+        page, figures = report_paths(args.report)
+        print(f"report: {page} and {figures}")
+
+
+def _hired(args: argparse.Namespace) -> AbstractContextManager[MineEngine]:
+    """Return where it runs."""
+    from pseudocap.mine.pipeline import LocalMining
+
+    if args.engine == "local":
+        return nullcontext(LocalMining(workers=args.workers))
+    from pseudocap.mine.on_ray import RayMining
+
+    actors = read_range("--actors", args.actors)
+    return RayMining(address=args.address, gpus=args.gpus_per_actor, workers=args.workers, teachers=actors)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -131,7 +206,17 @@ def _check(args: argparse.Namespace) -> None:
             refuse_file(f"--{name.replace('_', '-')}", Path(given))
         if given is not None and given.startswith("memory://"):
             raise ConfigError(f"--{name.replace('_', '-')} {given} would be gone when this command ends; name a folder")
-    require_at_least(args, workers=0, batch_size=1, shard_size=1, top=1)
+    if args.engine == "local" and (args.address is not None or args.gpus_per_actor is not None):
+        raise ConfigError("--address and --gpus-per-actor belong to --engine ray")
+    read_range("--actors", args.actors)
+    if args.report is None and (args.classifier is not None or args.reference is not None):
+        raise ConfigError("--classifier and --reference are for the report; name it with --report PAGE")
+    require_address(args.video_address)
+    if args.report is not None and args.report.is_dir():
+        raise ConfigError(f"--report {args.report} is a folder; name a file, such as mined.html")
+    if args.reference is not None and not args.reference.is_file():
+        raise ConfigError(f"--reference {args.reference}: there is no such file; name captions")
+    require_at_least(args, workers=0, batch_size=1, shard_size=1, top=1, report_matches=0, classified=1)
     Tolerance(args.max_failure_rate, option="--max-failure-rate")
 
 

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from pseudocap.errors import ConfigError, DataError, PseudocapError, first_line
 from pseudocap.label.engines import LocalEngine
@@ -40,6 +40,8 @@ class RayEngine:
     most (None: as many as fit); Ray starts and stops them.
     """
 
+    noun = "teacher"  # what options call the actors
+
     def __init__(
         self,
         *,
@@ -53,16 +55,18 @@ class RayEngine:
         least, most = teachers
         if least < 1 or (most is not None and most < least):
             raise ConfigError(
-                f"teachers are {least} to {most}: at least 1, and the first number is not above the second"
+                f"{self.noun}s are {least} to {most}: at least 1, and the first number is not above the second"
             )
         if gpus is not None and (gpus < 0 or (gpus > 1 and gpus != int(gpus))):
-            raise ConfigError(f"a teacher's gpus are {gpus:g} and must be 0 or more; above one, whole ones only")
+            raise ConfigError(
+                f"gpus of each {self.noun} are {gpus:g} and must be 0 or more; above one, whole ones only"
+            )
         if workers < 1:
-            raise ConfigError(f"workers are {workers} and must be at least 1 beside each teacher")
+            raise ConfigError(f"workers are {workers} and must be at least 1 beside each {self.noun}")
         self._address, self._gpus, self._workers, self._teachers = address, gpus, workers, teachers
         self._joined = False
 
-    def __enter__(self) -> RayEngine:
+    def __enter__(self) -> Self:
         import ray
 
         if not ray.is_initialized():
@@ -83,12 +87,13 @@ class RayEngine:
     def _require_room(self, there: dict[str, float]) -> None:
         """Refuse what does not fit on this machine, which cannot grow as a cluster may: it would wait for ever."""
         least = self._teachers[0]
-        for name, each, option in (("CPU", self._workers, "workers"), ("GPU", self._gpus or 0, "gpus-per-teacher")):
+        gpus = ("GPU", self._gpus or 0, f"gpus-per-{self.noun}")
+        for name, each, option in (("CPU", self._workers, "workers"), gpus):
             if least * each > there.get(name, 0):
                 self.__exit__()
                 raise ConfigError(
-                    f"{least} teachers with {each:g} {name}s each do not fit this machine, which has "
-                    f"{there.get(name, 0):g}; lower --teachers or --{option}"
+                    f"{least} {self.noun}s with {each:g} {name}s each do not fit this machine, which has "
+                    f"{there.get(name, 0):g}; lower --{self.noun}s or --{option}"
                 )
 
     def __exit__(self, *exception: object) -> None:
@@ -111,6 +116,13 @@ class RayEngine:
         self, works: Iterable[Work], teacher: Teacher, recipe: LabelRecipe, scratch: Path
     ) -> Generator[Done | Step]:
         """Give shards as they are done, in whatever order. What must be fetched lies where it is decoded, not here."""
+        for done in self.dealt(works, _ShardWorker, (teacher, recipe)):
+            yield Step(videos=done.videos, clips=done.clips, seconds=done.seconds)
+            yield done
+
+    def dealt(self, works: Iterable[Work], worker: type, shared: object) -> Generator[Any]:
+        """Deal works out to actors and give what they make of each. An actor builds a `worker` of `shared`, which is
+        sent once, and the processes that it may have; the worker takes rows of pickled works and returns such rows."""
         import ray
 
         rows = [{"content": pickle.dumps(work)} for work in works]
@@ -121,20 +133,18 @@ class RayEngine:
             min_size=least, max_size=most, max_concurrent_calls_per_actor=AT_ONCE, enable_true_multi_threading=True
         )
         with _ours(), _quiet_context(ray.data.DataContext):
-            there = [ray.put((teacher, recipe))]  # once, and not with every actor
-            labelled = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-                _ShardWorker,
+            there = [ray.put(shared)]  # once, and not with every actor
+            made = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+                worker,
                 fn_constructor_args=(there, max(1, self._workers // AT_ONCE)),
                 batch_size=1,
                 compute=compute,
                 num_gpus=self._gpus or None,
                 num_cpus=self._workers,
             )
-            for batch in labelled.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+            for batch in made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
                 for row in batch.to_pylist():
-                    done: Done = pickle.loads(row["content"])
-                    yield Step(videos=done.videos, clips=done.clips, seconds=done.seconds)
-                    yield done
+                    yield pickle.loads(row["content"])
 
 
 class _ShardWorker:

@@ -41,6 +41,9 @@ class Embedder(Protocol):
     def embed(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         """Return vectors [N,E] of length one of pictures, uint8 [H,W,3]."""
 
+    def to(self, device: str) -> object:
+        """Move to a device."""
+
 
 class EncoderEmbedder:
     """Embed by an encoder of video, which sees every picture by itself."""
@@ -73,6 +76,9 @@ class EncoderEmbedder:
     @property
     def width(self) -> int:
         return self._encoder.width("time")
+
+    def to(self, device: str) -> object:
+        return self._encoder.to(device)
 
     def embed(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         parts = [

@@ -105,14 +105,12 @@ class Matcher:
 
     Matches of a seed in one film lie at least `apart` seconds from each other, the best first: neighbouring frames show
     the same moment. On a GPU products are in bfloat16, and what may pass is compared again in float32.
-    `best` is the highest similarity of any seed and any frame so far.
     """
 
     seeds: np.ndarray
     apart: float = 0.0
     device: str = "cpu"
     threads: int | None = None
-    best: float = -np.inf
     _own: threading.local = field(default_factory=threading.local)
 
     def __post_init__(self) -> None:
@@ -120,11 +118,11 @@ class Matcher:
         if self.device != "cpu":
             self._seeds_there = self._sent(self.seeds)
 
-    def match(self, block: FrameBlock, top: TopMatches) -> None:
-        """Enter the matches of a block into the heaps."""
+    def match(self, block: FrameBlock, top: TopMatches) -> float:
+        """Enter the matches of a block into the heaps; return the highest similarity in it."""
         count = len(block.vectors)
         if not count:
-            return
+            return -np.inf
         frames_NE = np.ascontiguousarray(block.vectors, np.float32)
         there = None if self.device == "cpu" else self._sent(frames_NE)
         step = max(1, min(SEEDS_AT_ONCE, PRODUCTS // count)) if there is None else max(1, 2**28 // count)
@@ -140,12 +138,11 @@ class Matcher:
 
         firsts = range(0, len(self.seeds), step)
         if there is not None:
-            self.best = max(self.best, *map(some, firsts))
-            return
+            return max(map(some, firsts))
         with _one_blas_thread() as alone:
             threads = (self.threads or len(os.sched_getaffinity(0))) if alone else 1
             with Pool(0, some, threads=threads) as pool:
-                self.best = max(self.best, *pool.ordered(firsts))
+                return max(pool.ordered(firsts))
 
     def _compared(self, span: slice, frames_NE: np.ndarray, top: TopMatches, block: FrameBlock) -> tuple[float, Hits]:
         """Return the highest similarity, and what is above its seed's bound."""

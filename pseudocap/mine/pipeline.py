@@ -32,9 +32,10 @@ from pseudocap.label.stats import statistics
 from pseudocap.label.work import Work
 from pseudocap.mine.features import Embedder, embed_seeds
 from pseudocap.mine.frame_index import FrameIndex, read_arrays, write_arrays
-from pseudocap.mine.match import Hits, Matcher, TopMatches
+from pseudocap.mine.match import Matcher
+from pseudocap.mine.matches import Matches, Merged, matches_path, merge_matches, read_matches
 from pseudocap.mine.seeds import SeedPicture, Seeds
-from pseudocap.mine.shard import LOWEST, FilmsRead, Mined, MineSpec, ShardMiner
+from pseudocap.mine.shard import FilmsRead, Mined, MineSpec, ShardMiner
 from pseudocap.mine.spans import join_spans
 from pseudocap.tolerance import FEW, Tolerance
 from pseudocap.types import Clip, Pseudolabel, StageProgress
@@ -42,7 +43,6 @@ from pseudocap.workers import Pool
 
 SEEDS_IN_FILE = 1024
 TEACHER = "mined"
-FRAMES = 2**40  # numbers of frames of a shard, at most: of all shards a frame is numbered shard * FRAMES + frame
 
 
 class MineEngine(Protocol):
@@ -118,7 +118,7 @@ def mine(
         if works:
             _unfinish(folder)
         _mine_shards(folder, works, miner, engine or LocalMining(workers=workers), scratch, progress)
-        merged = _merged(folder, len(plan.sources.shards), len(vectors), spec)
+        merged = merge_matches(folder, len(plan.sources.shards), len(vectors), spec)
         _require_success(merged, tolerance, len(vectors), spec)
         if not (folder / STATS).exists():
             _write_labels(folder, plan, merged, pictures, seeds, spec)
@@ -164,21 +164,13 @@ class _SeedVectors:
         return np.concatenate(vectors), used, failed
 
 
-def _matches_path(folder: AnyPath, number: int) -> AnyPath:
-    return folder / "matches" / f"{number:06d}.npz"
-
-
-def _read_matches(folder: AnyPath, number: int) -> Mined:
-    return Mined.of(number, read_arrays(_matches_path(folder, number)))
-
-
 def _works(folder: AnyPath, plan: Plan, retry_failed: bool) -> list[Work]:
     """Return the shards that are not mined, and with `retry_failed` those with videos that could not be decoded."""
     there = names_in(folder / "matches")
     works = []
     for number, names in enumerate(plan.sources.shards):
         known = f"{number:06d}.npz" in there
-        if not known or (retry_failed and any(_read_matches(folder, number).films.problems)):
+        if not known or (retry_failed and any(read_matches(folder, number).films.problems)):
             works.append(Work(number=number, names=names, root=plan.sources.root))
     return works
 
@@ -203,44 +195,13 @@ def _mine_shards(
     with closing(engine.mine(works, miner, scratch)) as steps:  # type: ignore[type-var]
         for step in steps:
             if isinstance(step, Mined):
-                write_arrays(_matches_path(folder, step.number), step.arrays())
+                write_arrays(matches_path(folder, step.number), step.arrays())
             elif progress is not None:
                 films += step.films
                 progress("videos", films, max(films, total))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Merged:
-    """Hold the best matches of every seed over all shards, numbered shard * FRAMES + frame."""
-
-    hits: Hits
-    films: int
-    frames: int
-    failed: Mapping[str, str]
-    left_out: Mapping[str, int]
-    best: float
-
-
-def _merged(folder: AnyPath, shards: int, seeds: int, spec: MineSpec) -> _Merged:
-    top = TopMatches(seeds, spec.top, at_least=min(spec.threshold, LOWEST))
-    films = frames = 0
-    failed: dict[str, str] = {}
-    left_out: dict[str, int] = {}
-    best = -1.0
-    for number in range(shards):
-        mined = _read_matches(folder, number)
-        top.add(Hits(seeds=mined.seeds, similarities=mined.similarities, frames=mined.frames + number * FRAMES))
-        films, frames = films + len(mined.films.names), frames + mined.count
-        failed |= {
-            name: problem for name, problem in zip(mined.films.names, mined.films.problems, strict=True) if problem
-        }
-        for reason in mined.films.left_out.values():
-            left_out[reason] = left_out.get(reason, 0) + 1
-        best = max(best, mined.best)
-    return _Merged(hits=top.hits(), films=films, frames=frames, failed=failed, left_out=left_out, best=best)
-
-
-def _require_success(merged: _Merged, tolerance: Tolerance, seeds: int, spec: MineSpec) -> None:
+def _require_success(merged: Merged, tolerance: Tolerance, seeds: int, spec: MineSpec) -> None:
     """Refuse a run in which too much failed, or that matched nothing."""
     if objection := tolerance.objection(len(merged.failed), merged.films, "videos cannot be decoded"):
         name, reason = next(iter(merged.failed.items()))
@@ -249,7 +210,7 @@ def _require_success(merged: _Merged, tolerance: Tolerance, seeds: int, spec: Mi
         reasons = [f"{count:,} are {reason}" for reason, count in merged.left_out.items()]
         reasons += [f"{name}: {reason}" for name, reason in list(merged.failed.items())[:1]]
         raise DataError(f"there is no frame to compare with: {', '.join(reasons) or 'the videos are empty'}")
-    if not (merged.hits.similarities >= np.float32(spec.threshold)).any():
+    if not len(merged.at_least(spec.threshold)):
         raise DataError(
             f"no frame of {merged.films:,} videos is like any of {seeds:,} seeds: the best similarity is "
             f"{merged.best:.6f}, below --threshold {spec.threshold:g}; lower it, into another --out, or take other "
@@ -258,21 +219,16 @@ def _require_success(merged: _Merged, tolerance: Tolerance, seeds: int, spec: Mi
 
 
 def _write_labels(
-    folder: AnyPath, plan: Plan, merged: _Merged, pictures: Sequence[SeedPicture], seeds: Seeds, spec: MineSpec
+    folder: AnyPath, plan: Plan, merged: Merged, pictures: Sequence[SeedPicture], seeds: Seeds, spec: MineSpec
 ) -> None:
     """Write the labels of every shard: of matches that are among the best of all shards, the clips that they make."""
-    enough = merged.hits.similarities >= np.float32(spec.threshold)
-    best = merged.hits.at(enough)
-    shard_of = best.frames // FRAMES
+    best = merged.at_least(spec.threshold)
     settings = json.dumps({**plan.settings, "root": seeds.root}, sort_keys=True)
     for number in range(len(plan.sources.shards)):
-        mined = _read_matches(folder, number)
-        hits = best.at(shard_of == number)
-        frames, where = np.unique(mined.frames, return_index=True)
-        entry = where[np.searchsorted(frames, hits.frames - number * FRAMES)] if len(hits) else np.zeros(0, int)
+        here = best.at(best.shard == number)
+        mined = read_matches(folder, number)
         rows = _Rows(mined=mined, plan=plan, pictures=pictures, settings=settings, spec=spec)
-        labels = rows.labels(hits, mined.film[entry], mined.time[entry])
-        write_labels(shard_path(folder, number), labels, root=plan.sources.root)
+        write_labels(shard_path(folder, number), rows.labels(here), root=plan.sources.root)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -285,12 +241,12 @@ class _Rows:
     settings: str
     spec: MineSpec
 
-    def labels(self, hits: Hits, film_H: np.ndarray, time_H: np.ndarray) -> list[Pseudolabel]:
+    def labels(self, best: Matches) -> list[Pseudolabel]:
         """Return a row for each clip and seed, by clip, the likest seed first; and one for what failed of a video."""
-        films, labels = self.mined.films, []
+        films, hits, labels = self.mined.films, best.hits, []
         for film, name in enumerate(films.names):
-            which = np.flatnonzero(film_H == film)
-            times = time_H[which].tolist()
+            which = np.flatnonzero(best.film == film)
+            times = best.time[which].tolist()
             for joined in join_spans(times, films.seconds[film], self.spec.spans):
                 clip = Clip(source=name, start=joined.start, end=joined.end)
                 numbers = which[list(joined.matches)]
@@ -300,7 +256,7 @@ class _Rows:
                     picture = self.pictures[hits.seeds[number]]
                     if picture.captions not in known:
                         known.add(picture.captions)
-                        labels.append(self._label(clip, picture, float(hits.similarities[number]), time_H[number]))
+                        labels.append(self._label(clip, picture, float(hits.similarities[number]), best.time[number]))
             if films.problems[film]:
                 start, end = films.lost[film]
                 labels.append(self._failed(Clip(source=name, start=start, end=end), films.problems[film]))
@@ -337,7 +293,7 @@ class _Rows:
         )
 
 
-def _result(folder: AnyPath, merged: _Merged, seeds: int, failed: Mapping[str, str], seconds: float) -> MiningResult:
+def _result(folder: AnyPath, merged: Merged, seeds: int, failed: Mapping[str, str], seconds: float) -> MiningResult:
     clips: set[tuple[str, float, float]] = set()
     captions: set[str] = set()
     matches = 0

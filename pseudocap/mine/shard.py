@@ -6,6 +6,7 @@ Frames are decoded as labelling decodes them, as the centres of clips of 1 / fps
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,12 +116,13 @@ class FilmsRead:
 
 @dataclass(kw_only=True)
 class ShardMiner:
-    """Mine shards one after another, by one embedder and one matcher."""
+    """Mine shards by one embedder and one matcher, which threads that mine several shards take in turn."""
 
     embedder: Embedder
     matcher: Matcher
     spec: MineSpec
     index: FrameIndex | None = None
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
     def mine(self, works: Iterable[Work], engine: LocalEngine, scratch: Path) -> Iterator[Mined | FilmsRead]:
         """Give the shards as they are done: first those whose frames are indexed, then the others."""
@@ -142,7 +144,7 @@ class ShardMiner:
             for work in works:
                 here = scratch / str(work.number)
                 here.mkdir(parents=True, exist_ok=True)
-                begun[work.number] = frames = _Frames(work=work, embedder=self.embedder)
+                begun[work.number] = frames = _Frames(work=work, embedder=self.embedder, turn=self.turn)
                 for task in work.tasks({}, here):
                     if objection := self.spec.films.objection(task.media.name):
                         frames.films.left_out[task.media.name] = objection
@@ -163,19 +165,19 @@ class ShardMiner:
 
     def _matched(self, number: int, films: Films, *, vectors: np.ndarray, film: np.ndarray, time: np.ndarray) -> Mined:
         """Compare the frames of a shard with all seeds, whole videos at a time."""
-        matcher = self.matcher
-        matcher.best = -np.inf
         lowest = min(self.spec.threshold, LOWEST)
-        top = TopMatches(len(matcher.seeds), self.spec.top, at_least=lowest)
+        top, best = TopMatches(len(self.matcher.seeds), self.spec.top, at_least=lowest), -1.0
         for first, end in _blocks(film):
             span = slice(first, end)
-            matcher.match(FrameBlock(vectors=vectors[span], first=first, films=film[span], times=time[span]), top)
+            block = FrameBlock(vectors=vectors[span], first=first, films=film[span], times=time[span])
+            with self.turn:
+                best = max(best, self.matcher.match(block, top))
         hits = top.hits()
         return Mined(
             number=number,
             films=films,
             count=len(film),
-            best=matcher.best if len(film) else -1.0,
+            best=best,
             seeds=hits.seeds,
             similarities=hits.similarities,
             frames=hits.frames,
@@ -190,6 +192,7 @@ class _Frames:
 
     work: Work
     embedder: Embedder
+    turn: threading.Lock
     films: Films = field(default_factory=Films)
     _current: int = -1
     _pixels: list[np.ndarray] = field(default_factory=list)
@@ -227,7 +230,8 @@ class _Frames:
         return {"vectors": vectors, "film": np.array(self._film, np.int64), "time": np.array(self._time)}
 
     def _embed(self) -> None:
-        self._vectors.append(self.embedder.embed(self._pixels))
+        with self.turn:
+            self._vectors.append(self.embedder.embed(self._pixels))
         self._pixels = []
 
 

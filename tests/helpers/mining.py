@@ -1,12 +1,13 @@
 """Films and photographs of plain colours, and an encoder whose vector of a picture is its colour.
 
-`python tests/helpers/mining.py FILMS PHOTOS OUT [WORKERS [ray ADDRESS]]` mines by it.
+`python tests/helpers/mining.py FILMS PHOTOS OUT WORKERS [ADDRESS]` mines by it, with an address on that Ray cluster.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from helpers.colour_retriever import COLOURS, write_colours
 from pseudocap.label.schema import read_rows
 from pseudocap.label.sources import find_sources
 from pseudocap.mine.features import unit_vectors
+from pseudocap.mine.on_ray import RayMining
 from pseudocap.mine.pipeline import MiningResult, mine
 from pseudocap.mine.seeds import find_seeds
 from pseudocap.mine.shard import MineSpec
@@ -33,6 +35,9 @@ class ColourEmbedder:
     def __init__(self, name: str = "colours") -> None:
         self.settings: Mapping[str, object] = {"encoder": name, "fingerprint": f"{name}-1"}
         self.embedded = 0
+
+    def to(self, device: str) -> object:
+        return self
 
     def embed(self, pictures: Sequence[np.ndarray]) -> np.ndarray:
         self.embedded += len(pictures)
@@ -76,5 +81,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    films, photos, out, workers, *ray = sys.argv[1:]
-    mined(Path(films), Path(photos), Path(out), workers=int(workers))
+    films, photos, out, workers, *address = sys.argv[1:]
+    with nullcontext() if not address else RayMining(address=address[0], gpus=0.0, workers=1) as engine:
+        mined(Path(films), Path(photos), Path(out), workers=int(workers), engine=engine)

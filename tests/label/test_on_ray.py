@@ -2,44 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from helpers.label_worlds import contents, write_film
+from helpers.ray_clusters import kill_node, two_nodes
 
 from pseudocap.label.schema import read_rows
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
-STORE = 100 << 20
+cluster = two_nodes
+
 ALONE = {**os.environ, "OMP_NUM_THREADS": "1", "RAY_DEDUP_LOGS": "0"}
-
-
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A head that does no work, and two nodes of two CPUs."""
-    from ray.cluster_utils import Cluster
-
-    cluster = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 0, "object_store_memory": STORE, "include_dashboard": False},
-    )
-    try:
-        for _ in range(2):
-            cluster.add_node(num_cpus=2, object_store_memory=STORE)
-        cluster.wait_for_nodes()
-        yield cluster
-    finally:
-        cluster.shutdown()
 
 
 def command(films: Path, teacher: Path, out: Path, *extra: str) -> list[str]:
@@ -57,15 +38,6 @@ def start(*arguments: Any) -> subprocess.Popen[bytes]:
 def ended(run: subprocess.Popen[bytes]) -> tuple[int, str]:
     _, told = run.communicate(timeout=240)
     return run.returncode, told.decode()
-
-
-def kill_node(node: Any) -> None:
-    """kill -9 of everything that runs there, as when a machine loses its power."""
-    (raylet,) = (each.process.pid for each in node.all_processes["raylet"])
-    below = subprocess.run(["ps", "-o", "pid=", "--ppid", str(raylet)], capture_output=True, text=True).stdout
-    for pid in (raylet, *map(int, below.split())):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.slow

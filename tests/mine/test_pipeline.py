@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,8 +19,6 @@ from pseudocap.errors import DataError
 from pseudocap.mine import pipeline
 from pseudocap.mine.films import FilmFacts, FilmFilter
 from pseudocap.mine.spans import Spans
-
-SCRIPT = Path(__file__).resolve().parents[1] / "helpers" / "mining.py"
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +105,7 @@ def test_what_was_begun_and_not_merged_goes_on_to_the_same_bytes(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "_merged", stop)
+        patch.setattr(pipeline, "merge_matches", stop)
         with pytest.raises(KeyboardInterrupt):
             mined(world / "films", world / "photos", tmp_path / "out")
     (tmp_path / "out/matches/000001.npz").unlink()
@@ -172,20 +169,15 @@ def test_mistakes_are_one_clear_line_each(world: Path, tmp_path: Path) -> None:
         mined(films, photos, tmp_path / "damaged", frame_index=tmp_path / "index")
 
 
-def start(world: Path, out: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, str(SCRIPT), *map(str, (world / "many", world / "photos", out)), "1"]
-    paths = os.pathsep.join([str(SCRIPT.parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
 @pytest.mark.slow
-def test_killed_at_any_moment_a_run_goes_on_to_the_same_bytes(world: Path, tmp_path: Path) -> None:
+def test_killed_at_any_moment_a_run_goes_on_to_the_same_bytes(
+    world: Path, tmp_path: Path, start_mining: Callable[..., Any]
+) -> None:
     write_films(world / "many", **{f"film{number}": "red blue" if number % 2 else "green white" for number in range(8)})
     mined(world / "many", world / "photos", tmp_path / "whole")
     out, kills = tmp_path / "out", 0
     while kills < 3:
-        run, before = start(world, out), len(list(out.glob("matches/*.npz")))
+        run, before = start_mining(world / "many", world / "photos", out, "1"), len(list(out.glob("matches/*.npz")))
         while run.poll() is None and len(list(out.glob("matches/*.npz"))) < before + 1 + kills % 2:
             time.sleep(0.002)
         if run.poll() is not None:
@@ -194,6 +186,6 @@ def test_killed_at_any_moment_a_run_goes_on_to_the_same_bytes(world: Path, tmp_p
         run.wait()
         kills += 1
     assert kills >= 2
-    last = start(world, out)
+    last = start_mining(world / "many", world / "photos", out, "1")
     assert last.wait() == 0, last.stderr and last.stderr.read().decode()
     assert contents(out) == contents(tmp_path / "whole")

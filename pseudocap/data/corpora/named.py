@@ -19,6 +19,7 @@ from pseudocap.data.corpora.msvd import read_msvd
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.corpora.valor import read_valor_1m, read_valor_32k
 from pseudocap.data.corpora.vatex import read_vatex
+from pseudocap.data.corpora.videocc import read_videocc
 from pseudocap.errors import InputError, nearest
 
 OFFICIAL: dict[str, Callable[..., Corpus]] = {
@@ -33,6 +34,7 @@ OFFICIAL: dict[str, Callable[..., Corpus]] = {
     "clotho": read_clotho,
     "valor-32k": read_valor_32k,
     "valor-1m": read_valor_1m,
+    "videocc": read_videocc,
 }
 CORPORA = (*OFFICIAL, "own")
 OF_SOUND = ("audiocaps", "clotho")  # whose files may be sounds as well as videos
