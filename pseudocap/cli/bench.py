@@ -1,5 +1,5 @@
 """Measure what the papers claim, one command each: `pseudocap bench regimes | ablation NAME | model N | throughput |
-search | duplicates A B | retrieval DATA | transcripts FILE`."""
+search | mining | duplicates A B | retrieval DATA | transcripts FILE`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 
 from pseudocap.cli.actions import add_actions
 from pseudocap.cli.bench_duplicates import DUPLICATES
+from pseudocap.cli.bench_mining import MINING
 from pseudocap.cli.bench_model import MODEL
 from pseudocap.cli.bench_regimes import ABLATION, REGIMES_BENCH
 from pseudocap.cli.bench_retrieval import RETRIEVAL
@@ -21,6 +22,7 @@ ACTIONS = {
     "retrieval": RETRIEVAL,
     "throughput": THROUGHPUT,
     "search": SEARCH,
+    "mining": MINING,
     "duplicates": DUPLICATES,
     "transcripts": TRANSCRIPTS,
 }

@@ -109,12 +109,15 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     from pseudocap.label.sources import find_sources
+    from pseudocap.mine.classifier import require_classifier
     from pseudocap.mine.seeds import find_seeds
 
     spec = _spec(args)
     sources = find_sources(args.source, shard_size=args.shard_size)
     seeds = find_seeds(args.seeds)
     captioner = captioner_of(args.encoder, args.checkpoints)
+    if args.classifier is not None:
+        require_classifier(args.classifier)
 
     # Here, after every check that needs no torch, which takes seconds to be imported.
     from pseudocap.mine.features import EncoderEmbedder

@@ -11,14 +11,19 @@ from pseudocap.errors import CheckpointError, first_line
 from pseudocap.files.sources import find_file, read_json
 
 
+def require_classifier(source: str) -> None:
+    """Raise CheckpointError where a name is no image classifier, by its config.json alone."""
+    document = read_json(find_file(source, "config.json"))
+    if "ImageClassification" not in str(document.get("architectures")):
+        raise CheckpointError(f"{source} is no image classifier of transformers (architectures in its config.json)")
+
+
 class ImageClassifier:
     """Give the `top` labels of a picture; a label such as "tabby, tabby cat" stands for each of its names, and for the
     last word of each."""
 
     def __init__(self, source: str, *, top: int = 5, device: str = "cpu") -> None:
-        document = read_json(find_file(source, "config.json"))
-        if "ImageClassification" not in str(document.get("architectures")):
-            raise CheckpointError(f"{source} is no image classifier of transformers (architectures in its config.json)")
+        require_classifier(source)
         from transformers import AutoImageProcessor, AutoModelForImageClassification
 
         try:

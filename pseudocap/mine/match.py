@@ -6,7 +6,7 @@ pass enter the heaps together, sorted. Heaps over parts of the frames merge into
 
 Each thread multiplies some seeds by itself, in one thread of the BLAS: no thread waits for another, a product is read
 again while it is in the cache, and its rounding does not depend on the number of threads. That makes it faster than
-faiss's exact search (`pseudocap bench mining`, docs/experiments.md).
+faiss's exact search in processor time (`pseudocap bench mining`, docs/experiments.md).
 
 Legend of the shape suffixes: S seeds, K matches of a seed, N frames, E width, H hits.
 """

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers.image_models import VIT, write_timm
+from helpers.image_models import VIT, write_classifier, write_timm
 from helpers.mining import rows, write_films, write_photos
 from helpers.torch_free import TorchFree
 
 from pseudocap.cli.main import main
 from pseudocap.data.corpora.own import read_own
+from pseudocap.data.corpora.videocc import read_videocc
 from pseudocap.label.rewrite import Earlier
 
 MINE = "mine films --seeds photos --encoder vit --threshold 0.9 --span 2 --longest 4 --workers 0 --shard-size 2"
@@ -67,6 +68,27 @@ def test_browse_pack_and_readers_take_the_labels_unchanged(world: Path, tmp_path
     assert len(exported) == len(rows(labels))
 
 
+def test_a_report_and_videoccs_form_are_written_beside_the_labels(
+    world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "reference.txt").write_text("a man is driving\na dog is swimming\n")
+    capsys.readouterr()
+    extra = f"--report {tmp_path}/mined --reference {tmp_path}/reference.txt --videocc {tmp_path}/mined.csv"
+    extra += " --classifier classifier"
+    write_classifier(world / "classifier", "sports car, car", "blue sea")
+    assert run_in(world, f"{MINE} --metadata views.csv --out labels {extra}") == 0
+    printed = capsys.readouterr().out
+    document = json.loads((tmp_path / "mined.json").read_text())
+    assert document["verbs"] == {"of": 2, "found": 1, "by": "reference.txt", "share": 0.5}
+    assert (document["confirmed"]["found"], document["confirmed"]["by"]) == (document["pairs"], "classifier")
+    assert document["domains"]["cars"] > 0
+    assert "Domains" in (tmp_path / "mined.html").read_text()
+    corpus = read_videocc(tmp_path / "mined.csv")
+    pairs = sum(len(row.captions) for row in rows(world / "labels"))
+    assert corpus.counts["train"]["captions"] == document["pairs"] == pairs
+    assert f"{tmp_path}/mined.csv: {document['pairs']} pairs in VideoCC's form" in printed
+
+
 @pytest.mark.slow
 def test_mined_clips_are_filtered_packed_and_trained_on(world: Path, backbones: Path, tmp_path: Path) -> None:
     assert run_in(world, f"filter labels --encoder vit --threshold 1 --out {tmp_path}/filtered") == 0
@@ -92,6 +114,14 @@ def test_mined_clips_are_filtered_packed_and_trained_on(world: Path, backbones: 
         (f"{MINE} --out new --span 0", "span is 0 seconds and must be above 0"),
         (f"{MINE} --out new --fps 0", "fps is 0 and must be above 0"),
         (f"{MINE} --out new --apart -1", "apart is -1 seconds and must be 0 (off) or more"),
+        (
+            f"{MINE} --out new --reference r.txt",
+            "--classifier and --reference are for the report; name it",
+        ),
+        (f"{MINE} --out new --report bare", "--report bare is a folder; name a file, such as mined.html"),
+        (f"{MINE} --out new --report r --reference r.txt", "--reference r.txt: there is no such file; name captions"),
+        (f"{MINE} --out new --report r --classifier vit", "vit is no image classifier of transformers"),
+        (f"{MINE} --out new --video-address x", "--video-address is 'x' and must hold {} for the name of a video"),
         (f"{MINE} --out new --top 0", "--top must be at least 1, not 0"),
         (f"{MINE} --out new --metadata views.csv --on-day May", "--on-day is 'May' and must be a day such as"),
     ],

@@ -84,3 +84,13 @@ def write_transformers(folder: Path, kind: str) -> nn.Module:
         sides = {"size": {"shortest_edge": SIZE}}
     getattr(transformers, processor)(**sides).save_pretrained(folder)
     return model
+
+
+def write_classifier(folder: Path, *labels: str) -> None:
+    """A classifier of transformers with these labels; it sees each of up to five in every picture."""
+    names = dict(enumerate(labels))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        config = transformers.ViTConfig(**SHAPE, id2label=names, label2id={name: key for key, name in names.items()})
+        transformers.ViTForImageClassification(config).save_pretrained(folder)
+    transformers.ViTImageProcessor(size={"height": SIZE, "width": SIZE}).save_pretrained(folder)
