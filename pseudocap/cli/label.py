@@ -69,6 +69,7 @@ def _add_framing(parser: argparse.ArgumentParser) -> None:
         help="the clip's centre frame; the sharpest of K around it; or K over the clip, whose captions vote (centre)",
     )
     add_option(group, "--k", 5, "K", "frames of `sharpest` and `consensus`")
+    add_option(group, "--candidates", str, "LABELS", "mined captions, which vote with those of `consensus`")
     add_option(group, "--window", 1.0, "S", "where `sharpest` looks, in seconds")
     add_flag(group, "--nearest-keyframe", "take the key frame nearest to the moment: faster, not exact")
 
@@ -133,6 +134,7 @@ def _add_cluster(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     _check(args)
     from pseudocap.cli.teachers import check_teacher
+    from pseudocap.label.candidates import read_candidates
     from pseudocap.label.compare import compare_labels, refuse_other_shards
     from pseudocap.label.filters import Filters
     from pseudocap.label.pipeline import label
@@ -142,6 +144,7 @@ def run(args: argparse.Namespace) -> int:
     check_teacher(args)  # before torch is imported, which takes seconds, and anything is loaded, which may take minutes
     if args.compare is not None:
         refuse_other_shards(sources, args.out, args.compare)
+    candidates = None if args.candidates is None else read_candidates(args.candidates, root=sources.root)
     filters = Filters(
         min_words=args.min_words,
         max_words=args.max_words,
@@ -154,8 +157,9 @@ def run(args: argparse.Namespace) -> int:
     )
     with _hired(args) as (engine, teacher, framing), _progress() as progress:
         spec = LabelSpec(
-            framing=framing, filters=filters, seed=args.seed, batch_size=args.batch_size, shard_size=args.shard_size
-        )
+            framing=framing, filters=filters, seed=args.seed, batch_size=args.batch_size, shard_size=args.shard_size,
+            candidates=candidates,
+        )  # fmt: skip
         result = label(
             sources,
             teacher,
@@ -212,6 +216,8 @@ def _check(args: argparse.Namespace) -> None:
             raise ConfigError(f"--{name} {args.out} is --out itself; name another folder")
     if args.engine == "local" and (args.address is not None or args.gpus_per_teacher is not None):
         raise ConfigError("--address and --gpus-per-teacher belong to --engine ray")
+    if args.candidates is not None and args.frames != "consensus":
+        raise ConfigError(f"--candidates vote under --frames consensus, not {args.frames}; name it")
     if args.greedy and (args.top_p is not None or args.beams > 1):
         raise ConfigError("--greedy excludes --top-p and --beams")
     require_at_least(args, workers=0, batch_size=1, shard_size=1, size=1)

@@ -17,14 +17,15 @@ from pseudocap.metrics.rouge import rouge_l
 
 
 def agreements(captions: Mapping[int, Sequence[str]]) -> dict[int, list[float]]:
-    """Return for every clip the agreement of each caption with the others, 0 to 1. All have as many, two or more."""
-    count = min(map(len, captions.values()), default=0)
+    """Return for every clip the agreement of each caption with the others, 0 to 1. All have two or more."""
+    count = max(map(len, captions.values()), default=0)
     scores: dict[int, list[float]] = {clip: [] for clip in captions}
     for one in range(count):
-        references = References({clip: [*texts[:one], *texts[one + 1 :]] for clip, texts in captions.items()})
-        predictions = Predictions({clip: texts[one] for clip, texts in captions.items()}, references)
+        those = {clip: texts for clip, texts in captions.items() if len(texts) > one}
+        references = References({clip: [*texts[:one], *texts[one + 1 :]] for clip, texts in those.items()})
+        predictions = Predictions({clip: texts[one] for clip, texts in those.items()}, references)
         values = rouge_l(predictions) if undefined(references) else cider_d(predictions) / 10
-        for clip, value in zip(captions, np.clip(values, 0.0, 1.0), strict=True):
+        for clip, value in zip(those, np.clip(values, 0.0, 1.0), strict=True):
             scores[clip].append(float(value))
     return scores
 

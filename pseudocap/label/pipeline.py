@@ -75,7 +75,7 @@ def label(
             spec=spec,
             teacher=teacher.name,
             revision=teacher.revision,
-            settings=as_settings(teacher.settings, _framing(spec), {"batch_size": spec.batch_size}),
+            settings=as_settings(teacher.settings, _framing(spec), {"batch_size": spec.batch_size}, _candidates(spec)),
             run=plan.run,
         )
         before = finished_shards(folder)
@@ -99,6 +99,10 @@ def label(
     return Labelled(clips=clips, failed=failed, video_seconds=seconds, seconds=elapsed, stats=stats)
 
 
+def _candidates(spec: LabelSpec) -> dict[str, object]:
+    return {} if spec.candidates is None else {"candidates": spec.candidates.run}
+
+
 def _framing(spec: LabelSpec) -> dict[str, object]:
     return {f"frames.{name}": value for name, value in spec.framing.recorded().items()}
 
@@ -116,6 +120,7 @@ def _planned(
         **_framing(spec),
         **{f"filters.{name}": value for name, value in spec.filters.recorded().items()},
     }
+    settings |= _candidates(spec)
     if relabel is None or earlier is None:
         return Plan(sources=sources, settings=settings)
     settings |= {"relabel": earlier.plan.run, "below": relabel.below}

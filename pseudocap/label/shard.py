@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pseudocap.errors import ConfigError
+from pseudocap.label.candidates import Candidates
 from pseudocap.label.consensus import agreements, medoid_first
 from pseudocap.label.filters import Filters, is_of_text, verdicts
 from pseudocap.label.framing import DecodedClip, Framing
@@ -28,6 +29,7 @@ class LabelSpec:
     seed: int = 0
     batch_size: int = 32
     shard_size: int = 32
+    candidates: Candidates | None = None  # captions that vote, too
 
     def __post_init__(self) -> None:
         if not -(2**63) <= self.seed < 2**63:
@@ -35,6 +37,8 @@ class LabelSpec:
         for name in ("batch_size", "shard_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)} and must be at least 1")
+        if self.candidates is not None and self.framing.choice != "consensus":
+            raise ConfigError(f"candidates vote with the captions of a clip's frames; frames is {self.framing.choice}")
         if self.filters.min_motion and self.framing.choice not in ("consensus", "spread"):
             raise ConfigError(
                 f"min_motion compares the frames of a clip, and with frames {self.framing.choice} there is at most one:"
@@ -134,9 +138,7 @@ class Shard:
         votes: dict[int, list[float]] = {}
         if self._recipe.spec.framing.choice == "consensus":  # how well each frame's caption agrees with the others
             voting = {id(entry): entry for entries in self._entries.values() for entry in entries if entry.answers}
-            votes = agreements(
-                {name: [answer.captions[0] for answer in entry.answers] for name, entry in voting.items()}
-            )
+            votes = agreements({name: self._voting(entry) for name, entry in voting.items()})
         labels: list[Pseudolabel] = []
         for source, entries in self._entries.items():
             old = self._kept.get(source)
@@ -154,14 +156,21 @@ class Shard:
                 labels += old.labels
         return labels
 
+    def _voting(self, entry: _Entry) -> list[str]:
+        """Return the caption of each frame, and as many from elsewhere at most."""
+        texts = [answer.captions[0] for answer in entry.answers]
+        candidates = self._recipe.spec.candidates
+        return texts if candidates is None else texts + candidates.within(entry.decoded.clip, len(texts))
+
     def _label(self, entry: _Entry, votes: list[float] | None, old: Kept) -> Pseudolabel:
         captions: tuple[str, ...] = ()
         log_probs: tuple[float, ...] = ()
         confidence: float | None = None
         if votes is not None:
-            order = medoid_first(votes)
-            captions = tuple(entry.answers[index].captions[0] for index in order)
-            log_probs = tuple(value for index in order for value in entry.answers[index].log_probs[:1])
+            order, texts = medoid_first(votes), self._voting(entry)
+            captions = tuple(texts[index] for index in order)
+            if len(texts) == len(entry.answers):  # those from elsewhere have none
+                log_probs = tuple(value for index in order for value in entry.answers[index].log_probs[:1])
             confidence = votes[order[0]]
         elif entry.answers:
             (answer,) = entry.answers
