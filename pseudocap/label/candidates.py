@@ -26,7 +26,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidates:
+class MinedCandidates:
     """Hold the candidates of each source, the likest first; `run` names where they come from."""
 
     run: str
@@ -38,7 +38,7 @@ class Candidates:
         return list(dict.fromkeys(here))[:count]
 
 
-def read_candidates(labels: str | PathLike[str], *, root: str) -> Candidates:
+def read_candidates(labels: str | PathLike[str], *, root: str) -> MinedCandidates:
     """Read the rows of a mining run that no filter objects to; DataError where they are of other videos than `root`."""
     from pseudocap.files.remote import any_path
 
@@ -52,4 +52,4 @@ def read_candidates(labels: str | PathLike[str], *, root: str) -> Candidates:
             some = found.setdefault(row.clip.source, [])
             some += [Candidate(time=time, similarity=similarity, caption=caption) for caption in row.captions]
     ordered = {name: tuple(sorted(some, key=lambda each: -each.similarity)) for name, some in found.items()}
-    return Candidates(run=plan.run, of=ordered)
+    return MinedCandidates(run=plan.run, of=ordered)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from pseudocap.errors import ConfigError
-from pseudocap.label.candidates import Candidates
+from pseudocap.label.candidates import MinedCandidates
 from pseudocap.label.consensus import agreements, medoid_first
 from pseudocap.label.filters import Filters, is_of_text, verdicts
 from pseudocap.label.framing import DecodedClip, Framing
@@ -29,7 +29,7 @@ class LabelSpec:
     seed: int = 0
     batch_size: int = 32
     shard_size: int = 32
-    candidates: Candidates | None = None  # captions that vote, too
+    candidates: MinedCandidates | None = None  # captions that vote, too
 
     def __post_init__(self) -> None:
         if not -(2**63) <= self.seed < 2**63:

@@ -12,7 +12,7 @@ from helpers.mining import mined, write_films, write_photos
 
 from pseudocap.cli.main import main
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.label.candidates import Candidate, Candidates, read_candidates
+from pseudocap.label.candidates import Candidate, MinedCandidates, read_candidates
 from pseudocap.label.consensus import agreements
 from pseudocap.label.shard import LabelSpec
 from pseudocap.label.teachers.base import Answer, NullTeacher, View
@@ -29,9 +29,9 @@ class Changing(NullTeacher):
         return [Answer(captions=(texts[number % 3],), log_probs=(-1.0,)) for number, _ in enumerate(views)]
 
 
-def candidates(*captions: str, time: float = 1.0) -> Candidates:
+def candidates(*captions: str, time: float = 1.0) -> MinedCandidates:
     found = tuple(Candidate(time=time, similarity=0.9, caption=caption) for caption in captions)
-    return Candidates(run="mined", of={"a.mp4": found})
+    return MinedCandidates(run="mined", of={"a.mp4": found})
 
 
 def test_a_mined_caption_elects_the_frames_caption_that_it_agrees_with(tmp_path: Path) -> None:
