@@ -1,5 +1,5 @@
 """Measure what the papers claim, one command each: `pseudocap bench regimes | ablation NAME | model N | throughput |
-search | mining | duplicates A B | retrieval DATA | transcripts FILE`."""
+search | mining | duplicates A B | retrieval DATA | transcripts FILE | sound`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pseudocap.cli.bench_model import MODEL
 from pseudocap.cli.bench_regimes import ABLATION, REGIMES_BENCH
 from pseudocap.cli.bench_retrieval import RETRIEVAL
 from pseudocap.cli.bench_search import SEARCH
+from pseudocap.cli.bench_sound import SOUND
 from pseudocap.cli.bench_throughput import THROUGHPUT
 from pseudocap.cli.bench_transcripts import TRANSCRIPTS
 
@@ -25,6 +26,7 @@ ACTIONS = {
     "mining": MINING,
     "duplicates": DUPLICATES,
     "transcripts": TRANSCRIPTS,
+    "sound": SOUND,
 }
 
 

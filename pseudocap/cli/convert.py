@@ -1,4 +1,4 @@
-"""Convert the original repository's encoder weights to a directory of ours: `pseudocap convert timesformer SRC OUT`."""
+"""Convert encoder weights of other formats to a directory: `pseudocap convert timesformer|whisper SRC OUT`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from pseudocap.errors import CheckpointError, ConfigError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", choices=["timesformer"], help="what the weights are of")
-    parser.add_argument("source", type=Path, metavar="SRC.pyth", help="a checkpoint of facebookresearch/TimeSformer")
+    parser.add_argument("kind", choices=["timesformer", "whisper"], help="what the weights are of")
+    parser.add_argument(
+        "source",
+        type=Path,
+        metavar="SRC",
+        help="a checkpoint of facebookresearch/TimeSformer (.pyth); or a Whisper in faster-whisper's format, a folder "
+        "or a size such as base, whose encoder becomes an audio encoder",
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="the directory to write")
     add_option(parser, "--heads", int, None, "attention heads, where they are not 64 wide")
     add_flag(parser, "--force", "overwrite OUT")
@@ -22,7 +28,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.out.exists() and not args.force:
         raise CheckpointError(f"{args.out} exists already; choose another directory or say --force")
+    if args.kind == "whisper" and args.heads is not None:
+        raise ConfigError("--heads is of a TimeSformer; a Whisper's file has them")
+    return _whisper(args) if args.kind == "whisper" else _timesformer(args)
 
+
+def _whisper(args: argparse.Namespace) -> int:
+    from pseudocap.label.transcripts.weights import MODEL, find_whisper
+
+    parts = find_whisper(str(args.source)).files[MODEL]
+
+    from pseudocap.model.encoders.convert_whisper import read_ctranslate2, whisper_encoder
+
+    content = b"".join(part.read_bytes() for part in parts)
+    fields, state = read_ctranslate2(content, source=str(args.source))
+    encoder = whisper_encoder(fields, state, source=str(args.source))
+    encoder.save_pretrained(args.out)
+    result = {"out": str(args.out), "fingerprint": encoder.fingerprint, **fields}
+    if args.json:
+        print(json.dumps(result))
+    else:
+        print(
+            f"{args.out}: Whisper's encoder, {fields['encoder_layers']} layers of width {fields['d_model']}, "
+            f"windows of {encoder.preprocess.seconds:.0f} s"
+        )
+    return 0
+
+
+def _timesformer(args: argparse.Namespace) -> int:
     from pseudocap.model.encoders.convert import read_original
     from pseudocap.model.encoders.timesformer import TimeSformer, TimeSformerConfig
     from pseudocap.model.weights import fingerprint
