@@ -75,7 +75,7 @@ ALLOWED: dict[str, set[str]] = {
     "retriever": BASE | {"video", "audio", "heard_clips", "model", "hub"},
     "browse": BASE | {"label", "data"},
     "app": BASE | {"captioner", "external", "video", "data", "search"},
-    "serve": BASE | {"captioner", "caption_files", "video", "search"},
+    "serve": BASE | {"captioner", "caption_files", "video", "audio", "search"},
     "search": BASE | {"retriever", "external_retrieval", "video", "audio", "data", "label.schema", "label.pages"},
     "regimes": BASE | {"model", "data", "metrics", "captioner", "retriever"},
     "evaluate": BASE | {"captioner", "retriever", "search", "metrics", "data"},

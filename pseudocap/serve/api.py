@@ -75,9 +75,12 @@ class CaptionForm(BaseModel):
     max_new_tokens: int = Field(MAX_NEW_TOKENS, le=256, description="the longest caption")
     num_frames: int | None = Field(None, description="frames of a clip; the checkpoint's own unless given")
     prompt: str = Field("", max_length=1000, description="what captions continue")
+    modalities: str | None = Field(
+        None, description="of a captioner that hears: av, v or a; all that a file has unless given"
+    )
 
     def decoding(self, batch_size: int) -> FileDecoding:
-        given = ("beams", "top_p", "seed", "max_new_tokens", "num_frames", "prompt")
+        given = ("beams", "top_p", "seed", "max_new_tokens", "num_frames", "prompt", "modalities")
         return FileDecoding(batch_size=batch_size, finish=True, **{name: getattr(self, name) for name in given})
 
     def lengths(self) -> ClipLengths | None:

@@ -132,6 +132,7 @@ class BatchingCaptioner:
         if self._closing:
             raise ConfigError("the service ends: it takes no more files")
         self.model.frames_of(decoding.num_frames)  # refused now, where it cannot be
+        self.model.sound_of(decoding)
         ticket = _Ticket(file=str(file), decoding=decoding, lengths=lengths, until=time.monotonic() + seconds)
         self._open.add(ticket)
         ticket.future.add_done_callback(lambda _: self._open.discard(ticket))
@@ -210,6 +211,8 @@ class BatchingCaptioner:
             crop=self.model.crop,
             max_seconds=self._max_seconds,
             until=ticket.until,
+            sound=self.model.sound_of(ticket.decoding),
+            alone=ticket.decoding.modalities == "a",
         )
 
     def _collect(self, pool: Pool) -> None:
@@ -228,15 +231,19 @@ class BatchingCaptioner:
         if ticket.future.cancelled():
             return
         now = time.monotonic()
+        sounds = part.sounds or (None,) * len(part.clips)
         clips = [
-            _Clip(ticket=ticket, start=start, end=end, seen=self.model.prepare(frames), since=now)
-            for start, end, frames in part.clips
+            _Clip(ticket=ticket, start=start, end=end, seen=self._seen(ticket, frames, sound), since=now)
+            for (start, end, frames), sound in zip(part.clips, sounds, strict=True)
         ]
         ticket.waiting, ticket.more, ticket.error = len(clips), part.more, part.error
         if clips:
             self._clips.setdefault(ticket.batches_with, deque()).extend(clips)
         else:
             self._finish(ticket)
+
+    def _seen(self, ticket: _Ticket, frames: Frames, sound: tuple[np.ndarray, np.ndarray] | None) -> Any:
+        return self.model.prepare(frames) if sound is None else self.model.hear(frames, sound, ticket.decoding)
 
     def _next_batch(self) -> list[_Clip]:
         """Return the clips that have waited longest and others of equal options, once they are a batch or have waited

@@ -12,18 +12,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from pseudocap.audio.clips import ClipSounds
 from pseudocap.caption_files import whole_caption
-from pseudocap.errors import DecodeError, InputError
-from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess
+from pseudocap.errors import DecodeError, InputError, NoSoundError
+from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess, SoundPreprocess
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
 from pseudocap.video.parts import DecodedPart, crop_frames, decode_part
 from pseudocap.video.reader import VideoInfo, VideoReader
 from pseudocap.video.tensors import distinct_frames
 
+SILENT = "there is no sound in it"
 MAX_PIXELS = 2**26  # of a frame: twice as many as of 8K
 
 
@@ -48,7 +50,8 @@ class PartRequest:
     """Name the clips of a file to decode: `count` of them from the `first` on, or without `lengths` all of it as one.
 
     `crop` is the input of the captioner, where that is all that it sees of a frame: fewer pixels go between processes.
-    `until` is a moment of time.monotonic, which processes of one machine share.
+    `sound` is what it hears of a clip, None where it does not; with `alone` it sees nothing. `until` is a moment of
+    time.monotonic, which processes of one machine share.
     """
 
     path: str
@@ -59,6 +62,8 @@ class PartRequest:
     crop: Preprocess | None
     max_seconds: float
     until: float
+    sound: SoundPreprocess | None = None
+    alone: bool = False
 
 
 class _OutOfTimeError(Exception):
@@ -69,7 +74,7 @@ def read_part(request: PartRequest) -> DecodedPart:
     """Decode a part of a file; what is wrong with the file is the part's error."""
     try:
         with _time_limit(request.until - time.monotonic()):
-            return _read(request)
+            return _with_sound(_read(request), request)
     except _OutOfTimeError:
         return DecodedPart(error=f"{request.path}: it cannot be decoded in the time that a request may take")
     except DecodeError as error:
@@ -94,6 +99,17 @@ def _read_whole(video: VideoReader, info: VideoInfo, request: PartRequest) -> De
 def _read_clips(video: VideoReader, info: VideoInfo, request: PartRequest, lengths: ClipLengths) -> DecodedPart:
     plan = plan_clips(info.path, info.duration, clip_seconds=lengths.clip_seconds, min_seconds=lengths.min_seconds)
     return decode_part(video, plan, first=request.first, count=request.count, frames=request.frames, crop=request.crop)
+
+
+def _with_sound(part: DecodedPart, request: PartRequest) -> DecodedPart:
+    """Add the sound of a part's clips, where the captioner hears."""
+    if request.sound is None or not part.clips:
+        return part
+    with ClipSounds(request.path, request.sound) as sounds:
+        heard = tuple(sounds.of(start, end) for start, end, _ in part.clips)
+        if request.alone and None in heard:
+            raise NoSoundError(request.path, f"{sounds.problem or SILENT}, and modalities is 'a'")
+    return replace(part, sounds=heard)
 
 
 def _check_size(info: VideoInfo, max_seconds: float) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from pseudocap.errors import DecodeError
 from pseudocap.types import Clip, Preprocess
 from pseudocap.video.reader import Frames, VideoReader
@@ -16,9 +18,11 @@ CRASHED = "decoding it crashes FFmpeg: the file is damaged, or made to do so"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodedPart:
-    """Hold decoded clips as (start, end, frames), whether the file has more of them, and why it has no more."""
+    """Hold decoded clips as (start, end, frames), whether the file has more of them, and why it has no more. `sounds`
+    are those of the clips where they were asked for: windows with their lengths, None of a silent one."""
 
     clips: tuple[tuple[float, float, Frames], ...] = ()
+    sounds: tuple[tuple[np.ndarray, np.ndarray] | None, ...] = ()
     more: bool = False
     error: str = ""
 

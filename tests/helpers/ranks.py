@@ -1,5 +1,5 @@
-"""One process of a run on two ranks: `python ranks.py BACKBONES WORLD OUT STRATEGY DEVICES`; tells what each rank was
-given and learned."""
+"""One process of a run on two ranks: `python ranks.py BACKBONES WORLD OUT STRATEGY DEVICES [AST]`; tells what each rank
+was given and learned. With an AST the captioner hears, and learns by groups of modalities."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from lightning.pytorch.callbacks import Callback
 
 from pseudocap import PseudoCap
 from pseudocap.data import CaptionData, StreamData
-from pseudocap.regimes import Mixed
+from pseudocap.regimes import FineTune, Mixed
 from pseudocap.regimes.checkpointing import KeepCaptioner
 from pseudocap.regimes.loss_guards import StopOnBadLoss
 from pseudocap.regimes.optimisation import Optimisation
 
 STEPS = 4
+GROUPS = {"v": 0.4, "a": 0.4, "av": 0.2}
 
 
 class Tell(Callback):
@@ -36,11 +37,19 @@ class Tell(Callback):
 
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         result = {"keys": [each.key for each in pl_module.validation.captioned], "scores": dict(pl_module.scores or {})}
+        result["by group"] = {group: dict(each) for group, each in pl_module.validation.group_scores.items()}
         torch.save(result, self.out / f"validation-{trainer.global_rank}.pt")
 
 
-def build(backbones: Path) -> PseudoCap:
-    return PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
+def build(backbones: Path, ast: Path | None = None) -> PseudoCap:
+    model = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
+    if ast is not None:
+        model.add_sound(ast)
+    return model
+
+
+def heard(world: Path) -> CaptionData:
+    return CaptionData(world / "captions.jsonl", batch_size=1, workers=0)
 
 
 def data(world: Path) -> StreamData:
@@ -59,8 +68,12 @@ def data(world: Path) -> StreamData:
 def main() -> None:
     torch.set_num_threads(1)
     backbones, world, out, strategy, devices = (*map(Path, sys.argv[1:4]), sys.argv[4], int(sys.argv[5]))
+    ast = Path(sys.argv[6]) if sys.argv[6:] else None
     out.mkdir(parents=True, exist_ok=True)
-    module = Mixed(build(backbones), optimisation=Optimisation(lr=1e-3, warmup_steps=1))
+    options: dict[str, Any] = {"optimisation": Optimisation(lr=1e-3, warmup_steps=1)}
+    if ast is not None:
+        options |= {"modality_groups": GROUPS, "validation_groups": ["a"]}
+    module = (Mixed if ast is None else FineTune)(build(backbones, ast), **options)
     lightning.Trainer(
         accelerator="cpu",
         devices=devices,
@@ -73,7 +86,7 @@ def main() -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
-    ).fit(module, data(world))
+    ).fit(module, data(world) if ast is None else heard(world))
 
 
 if __name__ == "__main__":
