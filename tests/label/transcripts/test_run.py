@@ -3,16 +3,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.whispers import tones, write_sounding_film, write_wav
 
+from pseudocap.audio.waveform import read_sound
 from pseudocap.data.corpora.howto100m import read_transcripts
 from pseudocap.errors import DataError
 from pseudocap.label.audit.pairs import speech_in_transcripts
 from pseudocap.label.sources import find_sources
 from pseudocap.label.teachers.base import View
 from pseudocap.label.teachers.transcript import AsrTeacher
-from pseudocap.label.transcripts.recogniser import SpeechRecogniser
+from pseudocap.label.transcripts.recogniser import Chunk, SpeechRecogniser
 from pseudocap.label.transcripts.run import MEDIA, Transcribed, TranscribeSpec, shard_folder, transcribe
 from pseudocap.label.transcripts.weights import find_whisper
 from pseudocap.regimes.asr import TranscriptData
@@ -139,6 +141,21 @@ def test_other_settings_are_refused(sounds: Path, recogniser: SpeechRecogniser, 
         run(sounds, finished, recogniser, TranscribeSpec(batch_size=3, shard_size=2))
     with pytest.raises(DataError, match=r"holds transcripts with model 'tiny', and this run has 'other'"):
         run(sounds, finished, recogniser, model={"model": "other"})
+
+
+def test_a_file_keeps_the_language_of_its_first_chunk(recogniser: SpeechRecogniser, tmp_path: Path) -> None:
+    parts = [tones(100, seconds=30), tones(2500, seconds=4)]
+    write_wav(tmp_path / "sounds" / "a.wav", np.concatenate(parts))
+    first, second = (recogniser.hear([Chunk(sound=part, start=0.0)])[0] for part in parts)
+    assert first.language != second.language
+    run(tmp_path / "sounds", tmp_path / "caption.json", recogniser, TranscribeSpec(vad=False, batch_size=1))
+    (video,) = json.loads((tmp_path / "caption.json").read_text()).values()
+    found = [text for words in video["words"] for start, _, text in words if start >= 30]
+    (wanted,) = recogniser.hear(
+        [Chunk(sound=read_sound(tmp_path / "sounds" / "a.wav", start=30.0), start=30.0, language=first.language)]
+    )
+    assert found == [word.text.strip() for word in wanted.words]
+    assert found != [word.text.strip() for word in second.words]
 
 
 def test_a_file_of_somebody_else_is_not_overwritten(sounds: Path, recogniser: SpeechRecogniser, tmp_path: Path) -> None:
