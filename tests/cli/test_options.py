@@ -19,7 +19,9 @@ PACKAGE = Path(pseudocap.__file__).parent
 OPTION = re.compile(r"(?<![\w(-])--[a-z][\w-]*(?![\w-]*:)|(?<=\()--[a-z][\w-]*(?![\w-]*[:)]\s*[;}])")
 COMMAND = re.compile(r"pseudocap (\w+)((?:(?!pseudocap)[^`\n)])*)")
 OTHERS = re.compile(r"(--[\w-]+) of (?:a |the )?`?pseudocap (\w+)")  # "the --out of a `pseudocap label`"
-FOREIGN = re.compile(r"pip install [^`\n]*|--(?:model|data|trainer)\.[\w.]*")  # the latter of `pseudocap train`
+FOREIGN = re.compile(
+    r"(?:pip install|ct2-transformers-converter) [^`\n]*|--(?:model|data|trainer)\.[\w.]*"
+)  # the latter of `pseudocap train`
 # Of `pseudocap train`, whose settings LightningCLI parses: tests/cli/test_train.py runs these.
 OF_TRAIN = {"--config", "--out", "--resume", "--checkpoint_every", "--print_config", "--help", "--seed_everything"}
 

@@ -301,7 +301,7 @@ def test_the_gate_schedule_moves_with_the_optimiser_in_pretraining_and_not_in_fi
 def test_settings_that_cannot_be_right_are_told(build: Build) -> None:
     with pytest.raises(ConfigError, match=r"optimisation\.lr"):
         Optimisation(lr=0)
-    with pytest.raises(ConfigError, match="gate_entropy is for fusion='convex'"):
+    with pytest.raises(ConfigError, match="gate_entropy is for adapters with fusion='convex'"):
         FineTune(build(), objective=Objective(gate_entropy=0.01))
     with pytest.raises(InputError, match="beams must be a whole number"):
         ValidationDecoding(beams=0)
