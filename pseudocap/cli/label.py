@@ -232,6 +232,8 @@ def _sources(args: argparse.Namespace) -> tuple[Sources, Relabel | None]:
     if args.relabel is None:
         return find_sources(args.source, shard_size=args.shard_size), None
     plan = Earlier.of(args.relabel).plan
+    if "frames.clip_seconds" not in plan.settings:
+        raise ConfigError(f"--relabel {args.relabel} was not captioned by a teacher clip by clip; name such a run")
     for name in ("clip_seconds", "min_seconds"):  # the same clips, or none could be kept
         earlier = plan.settings[f"frames.{name}"]
         if getattr(args, name) != earlier:

@@ -121,7 +121,7 @@ def mine(
         merged = merge_matches(folder, len(plan.sources.shards), len(vectors), spec)
         _require_success(merged, tolerance, len(vectors), spec)
         if not (folder / STATS).exists():
-            _write_labels(folder, plan, merged, pictures, seeds, spec)
+            _write_labels(folder, plan, merged, pictures, spec)
             write_json(folder / STATS, statistics(folder))
     return _result(folder, merged, len(vectors), failed, time.monotonic() - started)
 
@@ -218,12 +218,10 @@ def _require_success(merged: Merged, tolerance: Tolerance, seeds: int, spec: Min
         )
 
 
-def _write_labels(
-    folder: AnyPath, plan: Plan, merged: Merged, pictures: Sequence[SeedPicture], seeds: Seeds, spec: MineSpec
-) -> None:
+def _write_labels(folder: AnyPath, plan: Plan, merged: Merged, pictures: Sequence[SeedPicture], spec: MineSpec) -> None:
     """Write the labels of every shard: of matches that are among the best of all shards, the clips that they make."""
     best = merged.at_least(spec.threshold)
-    settings = json.dumps({**plan.settings, "root": seeds.root}, sort_keys=True)
+    settings = json.dumps(dict(plan.settings), sort_keys=True)
     for number in range(len(plan.sources.shards)):
         here = best.at(best.shard == number)
         mined = read_matches(folder, number)

@@ -137,6 +137,11 @@ def test_a_mistake_is_one_line_before_torch(torch_free: TorchFree, world: Path, 
     assert not (world / "new").exists()
 
 
+def test_mined_labels_are_not_relabelled_as_a_teachers(world: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_in(world, "label --teacher null --relabel labels --below 0.5 --out again") == 2
+    assert "--relabel labels was not captioned by a teacher clip by clip" in capsys.readouterr().err
+
+
 def test_no_match_at_all_is_an_error_with_the_best_similarity(
     world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
