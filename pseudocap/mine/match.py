@@ -27,7 +27,7 @@ import numpy as np
 from pseudocap.workers import Pool
 
 FRAMES_AT_ONCE = 2048  # of a block, unless one film has more
-SEEDS_AT_ONCE, PRODUCTS = 512, 2**20  # of a thread: seeds at most, and values of their product: 4 MiB
+SEEDS_AT_ONCE, PRODUCTS = 256, 2**19  # of a thread: seeds at most, and values of their product: 2 MiB
 ROUNDING = 2.0**-7  # at most, of a product of unit vectors in bfloat16: of both factors and of the result
 
 

@@ -102,8 +102,9 @@ def mining_report(
     counts = Counter(str(count) if count <= MANY else f"more than {MANY}" for count in of_caption.values())
     names = [*(str(number) for number in range(1, MANY + 1)), f"more than {MANY}"]
     texts = set(captions)
+    own = float(require_plan(folder).settings["threshold"])
     return MiningReport(
-        threshold=float(require_plan(folder).settings["threshold"]),
+        threshold=own,
         clips=len(clips),
         hours=sum(end - start for _, start, end in clips) / 3600,
         captions=len(of_caption),
@@ -111,7 +112,7 @@ def mining_report(
         pairs=of_caption.total(),
         clips_per_caption={name: counts[name] for name in names if counts[name]},
         mean_clips_per_caption=of_caption.total() / len(of_caption) if of_caption else 0.0,
-        thresholds=[_from(merged, threshold) for threshold in THRESHOLDS],
+        thresholds=[_from(merged, threshold) for threshold in sorted({own, *THRESHOLDS})],
         domains=_domains(clips, films),
         confirmed=None if classifier is None else confirmed_words(sampled(folder, sample), classifier),
         verbs=None if reference is None else covered_verbs(read_reference(reference), texts, by=reference.name),

@@ -34,7 +34,8 @@ li p { margin: 0.4rem 0.7rem; overflow-wrap: anywhere; } .about { color: var(--f
 
 def report_paths(path: Path) -> tuple[Path, Path]:
     """Return where the page and its figures lie: `mined.html` and `mined.json`."""
-    return path.with_suffix(".html"), path.with_suffix(".json")
+    plain = path.with_suffix("") if path.suffix in (".html", ".json") else path
+    return plain.with_name(f"{plain.name}.html"), plain.with_name(f"{plain.name}.json")
 
 
 def write_report(

@@ -15,7 +15,7 @@ from pseudocap.label.run_folder import require_plan
 from pseudocap.mine.films import FilmFacts, FilmFilter
 from pseudocap.mine.matches import Merged, merge_matches
 from pseudocap.mine.report import covered_verbs, forms_of, matched_frame, mining_report, participles, sampled
-from pseudocap.mine.report_page import write_report
+from pseudocap.mine.report_page import report_paths, write_report
 from pseudocap.mine.seeds import Seeds, find_seeds
 
 
@@ -84,6 +84,15 @@ def test_the_page_has_two_pictures_for_each_match_and_the_json_its_figures(
     document = json.loads((tmp_path / "mined.json").read_text())
     assert document["confirmed"] == {"of": 3, "found": 2, "by": "colours", "share": pytest.approx(2 / 3)}
     assert document["thresholds"][1] == report.thresholds[1]
+
+
+def test_a_report_may_be_named_with_or_without_an_extension() -> None:
+    assert (
+        report_paths(Path("a/mined.html"))
+        == report_paths(Path("a/mined"))
+        == (Path("a/mined.html"), Path("a/mined.json"))
+    )
+    assert report_paths(Path("mined0.6"))[0] == Path("mined0.6.html")
 
 
 def test_verbs_are_found_in_their_regular_forms() -> None:
