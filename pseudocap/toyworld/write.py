@@ -214,7 +214,7 @@ def make(job: FilmJob) -> int:
 def _summary(folder: Path, recipe: CorpusRecipe, scale: Scale) -> dict[str, Any]:
     """Return the manifest's entry of a corpus. Only the films' bytes depend on the encoder's version."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    texts = [path for path in files if path.suffix in (".json", ".jsonl", ".txt")]
+    texts = [path for path in files if path.suffix in (".json", ".jsonl", ".txt", ".csv")]
     return {
         "about": recipe.about,
         "films": recipe.films[scale],

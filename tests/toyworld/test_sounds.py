@@ -13,7 +13,7 @@ from helpers.acting import film_of
 from pseudocap.toyworld import lexicon
 from pseudocap.toyworld.actions import VERBS, events
 from pseudocap.toyworld.casting import ACTORS, ALL
-from pseudocap.toyworld.corpora import film_at, soundtrack_at
+from pseudocap.toyworld.corpora import CORPORA, entropy, film_at, soundtrack_at
 from pseudocap.toyworld.film import write_film
 from pseudocap.toyworld.kinds import KINDS
 from pseudocap.toyworld.scenes import FPS, TICKS, Film
@@ -166,3 +166,10 @@ def test_the_sound_is_in_the_file_at_the_time_of_the_pictures(tmp_path: Path) ->
     assert np.corrcoef(heard[: len(written)], written)[0, 1] > 0.95
     with av.open(str(tmp_path / "silent.mp4")) as container:
         assert [stream.type for stream in container.streams] == ["video"]
+
+
+def test_sounds_are_drawn_from_a_stream_of_their_own() -> None:
+    film, track = film_at("msrvtt", "test", 4, seed=0), soundtrack_at("msrvtt", "test", 4, seed=0)
+    streams = [np.random.default_rng(entropy(CORPORA["msrvtt"], 0, "test", 4, stream)) for stream in range(3)]
+    assert [draw_soundtrack(film, rng) == track for rng in streams] == [False, False, True]
+    assert track != soundtrack_at("msrvtt", "test", 4, seed=1)

@@ -33,7 +33,8 @@ from pseudocap.model.encoders.load import load_audio_encoder
 from pseudocap.model.weights import read_tensors
 from pseudocap.regimes.table import REGIMES
 from pseudocap.retriever import Retriever
-from pseudocap.toyworld.corpora import captions_at, film_at
+from pseudocap.toyworld.corpora import captions_at, film_at, soundtrack_at
+from pseudocap.toyworld.film import write_film
 from pseudocap.toyworld.render import render
 from pseudocap.toyworld.synthesis import RATE, SOUNDS, waveform
 from pseudocap.toyworld.truth import judge
@@ -50,7 +51,7 @@ LARGE_ROW = pytest.param(
 REAL = ["real-photos", "real-mixed", "real-video"]
 ROWS = [*REAL, *(f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained"))]
 SEARCHES = ("real-search", "toy-search")
-BEST = "toy-mixed-ext"
+BEST, HEARS = "toy-mixed-ext", "toy-hears"
 FILMS = 32
 AXIS = ("norm.weight", "norm.bias", "query.weight", "key.weight", "value.weight")
 STORED = {
@@ -108,9 +109,42 @@ def test_every_row_has_the_hash_that_it_says_and_loads(name: str) -> None:
     }
 
 
+def test_the_captioner_that_hears_has_the_hashes_that_its_row_says_and_an_axis_more() -> None:
+    (row,) = (row for row in list_checkpoints() if row["name"] == HEARS)
+    assert sha256_of(places.SHIPPED / HEARS / WEIGHTS_FILE) == row["weights"]["sha256"]
+    model = PseudoCap.from_pretrained(HEARS, device="cpu")
+    assert {name: backbone.source for name, backbone in model.config.backbones.items()} == {
+        name: row[name]["source"] for name in ("decoder", "encoder", "audio_encoder")
+    }
+    for name, backbone in model.config.backbones.items():
+        assert backbone.fingerprint == row[name]["fingerprint"]
+    stored = read_tensors(places.SHIPPED / HEARS / WEIGHTS_FILE)
+    assert {key.split(".", 1)[1] for key in stored} == STORED | {f"attention.sound.{part}" for part in AXIS}
+
+
+def test_the_captioner_that_hears_names_what_is_heard_better_than_it_guesses_by_sight(tmp_path: Path) -> None:
+    heard = {}
+    for index in range(FILMS):
+        film, track = (draw("valor", "test", index, seed=FULL_RECIPE.seed) for draw in (film_at, soundtrack_at))
+        if track.noises:
+            path = tmp_path / f"{index}.mp4"
+            write_film(path, film, size=FULL_RECIPE.size, track=track)
+            heard[path] = film, track.heard
+    model = PseudoCap.from_pretrained(HEARS, device="cpu")
+    right = {
+        modalities: sum(
+            judge(text, film.shots, names).sounds_right
+            for text, (film, names) in zip(model.caption([*heard], modalities=modalities), heard.values(), strict=True)
+        )
+        for modalities in ("av", "v")
+    }
+    assert right["av"] >= 2 * right["v"] > 0
+    assert right["av"] > 0.25 * len(heard)
+
+
 def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
     scored = [row for row in list_checkpoints() if row["scores"] and row["regime"] != EXTERNAL]
-    assert len(scored) == 11
+    assert len(scored) == 12
     for row in scored:
         folder, dataset = places.SHIPPED / row["name"], row["scores"][0]["dataset"]
         results, page = json.loads((folder / "results.json").read_text()), (folder / "README.md").read_text()
