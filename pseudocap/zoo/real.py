@@ -38,7 +38,7 @@ from pseudocap.zoo.ship import REAL_LIMIT, Backbones, copy_backbones, finish, ro
 
 CODE = 1  # raised when the code of a stage makes other weights of the same recipe
 PHOTOGRAPHS, VIDEO, MIXED, LARGE = "real-photos", "real-video", "real-mixed", "real-photos-smollm2"
-FIRST = "image-only"  # the stage of cross-entropy alone, which LARGE is compared with
+FIRST, LARGE_FIRST = "image-only", "smollm2"  # the stages of cross-entropy alone
 ROWS = {FIRST: FIRST, PHOTOGRAPHS: FIRST, LARGE: FIRST, VIDEO: "video-only", MIXED: "mixed"}  # what is scored, regimes
 SHIPPED = (PHOTOGRAPHS, MIXED, LARGE, VIDEO)
 TUNED = "fine-tuned"  # on the captions of other clips than the one that it captions
@@ -170,11 +170,16 @@ def _training(
 
 
 def _large(shop: Workshop, recipe: RealRecipe) -> list[Stage]:
-    """Return the stage of the photographs' recipe with the larger language model, where the recipe has one."""
+    """List the stages of the photographs' recipe with the larger language model, where the recipe has one."""
     if recipe.large is None:
         return []
-    needs = ("encoder", "memories")
-    return [_training(shop, recipe, LARGE, FIRST, recipe.photographs, needs, adapters=recipe.large)]
+    between = {"adapters": recipe.large}
+    return [
+        _training(shop, recipe, LARGE_FIRST, FIRST, recipe.photographs, ("encoder", "memories"), **between),
+        _training(
+            shop, recipe, LARGE, "self-critical", recipe.large_critical, ("memories",), start=LARGE_FIRST, **between
+        ),
+    ]
 
 
 def _average(folder: Path, shop: Workshop, names: Sequence[str]) -> Report:

@@ -158,6 +158,7 @@ class RealRecipe:
     photographs: TrainingRecipe = TrainingRecipe(steps=1000, lr=2e-3, batch=40)
     critical: TrainingRecipe = TrainingRecipe(steps=400, lr=5e-4, batch=24, warmup=20)
     longer: TrainingRecipe = TrainingRecipe(steps=600, lr=5e-4, batch=24, warmup=20)
+    large_critical: TrainingRecipe = TrainingRecipe(steps=300, lr=5e-4, batch=24, warmup=10)
     video: TrainingRecipe = TrainingRecipe(steps=100, lr=1e-3, batch=24)
     mixed: TrainingRecipe = TrainingRecipe(steps=200, lr=5e-4, batch=40)
     mixed_critical: TrainingRecipe = TrainingRecipe(steps=300, lr=5e-4, batch=24, warmup=20)
