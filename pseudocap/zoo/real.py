@@ -38,7 +38,7 @@ from pseudocap.zoo.ship import REAL_LIMIT, Backbones, copy_backbones, finish, ro
 
 CODE = 1  # raised when the code of a stage makes other weights of the same recipe
 PHOTOGRAPHS, VIDEO, MIXED, LARGE = "real-photos", "real-video", "real-mixed", "real-photos-smollm2"
-FIRST, LARGE_FIRST = "image-only", "smollm2"  # the stages of cross-entropy alone
+FIRST, LARGE_FIRST, LARGE_LAST = "image-only", "smollm2", "smollm2-critical"  # of cross-entropy alone, and then
 ROWS = {FIRST: FIRST, PHOTOGRAPHS: FIRST, LARGE: FIRST, VIDEO: "video-only", MIXED: "mixed"}  # what is scored, regimes
 SHIPPED = (PHOTOGRAPHS, MIXED, LARGE, VIDEO)
 TUNED = "fine-tuned"  # on the captions of other clips than the one that it captions
@@ -54,12 +54,7 @@ def stages(shop: Workshop, recipe: RealRecipe, data: RealData, workers: int) -> 
         _training(shop, recipe, FIRST, FIRST, recipe.photographs, ("encoder", "decoder", "memories")),
         _training(shop, recipe, "critical", "self-critical", recipe.critical, ("memories",), start=FIRST),
         _training(shop, recipe, "longer", "self-critical", recipe.longer, ("memories",), start="critical"),
-        Stage(
-            name=PHOTOGRAPHS,
-            settings={"code": CODE},
-            make=lambda folder, report: _average(folder, shop, ("critical", "longer")),
-            needs=("critical", "longer"),
-        ),
+        _mean(shop, PHOTOGRAPHS, ("critical", "longer")),
         *_labelling(shop, recipe, data, workers),
         _training(
             shop,
@@ -177,9 +172,23 @@ def _large(shop: Workshop, recipe: RealRecipe) -> list[Stage]:
     return [
         _training(shop, recipe, LARGE_FIRST, FIRST, recipe.photographs, ("encoder", "memories"), **between),
         _training(
-            shop, recipe, LARGE, "self-critical", recipe.large_critical, ("memories",), start=LARGE_FIRST, **between
+            shop,
+            recipe,
+            LARGE_LAST,
+            "self-critical",
+            recipe.large_critical,
+            ("memories",),
+            start=LARGE_FIRST,
+            **between,
         ),
+        _mean(shop, LARGE, (LARGE_FIRST, LARGE_LAST)),
     ]
+
+
+def _mean(shop: Workshop, name: str, of: Sequence[str]) -> Stage:
+    return Stage(
+        name=name, settings={"code": CODE}, make=lambda folder, report: _average(folder, shop, of), needs=tuple(of)
+    )
 
 
 def _average(folder: Path, shop: Workshop, names: Sequence[str]) -> Report:
