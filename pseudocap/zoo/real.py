@@ -12,6 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -168,7 +169,7 @@ def _large(shop: Workshop, recipe: RealRecipe) -> list[Stage]:
     """List the stages of the photographs' recipe with the larger language model, where the recipe has one."""
     if recipe.large is None:
         return []
-    between = {"adapters": recipe.large}
+    between: dict[str, Any] = {"adapters": recipe.large}
     return [
         _training(shop, recipe, LARGE_FIRST, FIRST, recipe.photographs, ("encoder", "memories"), **between),
         _training(
