@@ -24,6 +24,7 @@ from pseudocap.captioner import FileCaptioner, PseudoCap
 from pseudocap.decoding import FileDecoding, check_frames
 from pseudocap.errors import CheckpointError
 from pseudocap.external import ExternalCaptioner, load
+from pseudocap.file_retriever import FileRetriever
 from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import find_file, read_json, resolve_source
 from pseudocap.hub.fetch import split_written
@@ -33,7 +34,7 @@ from pseudocap.model.device import pick_device
 from pseudocap.model.open_clip import read_open_clip
 from pseudocap.model.text_towers import TextTower, load_text_tower, load_tokenizer, require_words
 from pseudocap.model.weights import fingerprint, transformers_access, transformers_reason
-from pseudocap.retriever import FileRetriever, Retriever
+from pseudocap.retriever import Retriever
 from pseudocap.video.reader import Frames
 
 FRAMES = 12  # of a clip, as CLIP4Clip takes them

@@ -22,7 +22,7 @@ from pseudocap.types import MAX_FRAMES
 
 if TYPE_CHECKING:
     from pseudocap.data.memories.encode import DescribedSource, Encoded
-    from pseudocap.data.memories.source import MemorySpec
+    from pseudocap.data.memories.spec import MemorySpec
     from pseudocap.data.videos import VideoFolder
     from pseudocap.model.config import PseudoCapConfig
     from pseudocap.model.encoders.base import Encoder
@@ -105,7 +105,7 @@ def encode_source(args: argparse.Namespace) -> tuple[MemorySpec, Encoded, list[s
 
     from pseudocap.cli.progress import progress_of
     from pseudocap.data.memories.encode import encode
-    from pseudocap.data.memories.source import MemorySpec
+    from pseudocap.data.memories.spec import MemorySpec
     from pseudocap.model.device import pick_device
 
     quieten()

@@ -12,7 +12,8 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from pseudocap.data.caption_data import CaptionData
 from pseudocap.data.corpora.base import Corpus
-from pseudocap.data.memories.source import MANIFEST, MemorySource
+from pseudocap.data.memories.source import MemorySource
+from pseudocap.data.memories.spec import MANIFEST
 from pseudocap.data.stream.batches import Stream, TrainingBatches
 from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
 from pseudocap.data.stream.mixture import IMAGE_BATCH_FACTOR, MODALITIES, PROBABILITIES, Drawn, Mixture, numbered

@@ -17,8 +17,8 @@ import torch
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError, InputError
+from pseudocap.file_retriever import FileRetriever
 from pseudocap.metrics.retrieval import BothDirections, Products, score_both_directions
-from pseudocap.retriever import FileRetriever
 from pseudocap.types import CaptionedVideo, Progress
 
 CHANCE = "chance"

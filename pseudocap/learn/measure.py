@@ -14,7 +14,8 @@ import torch
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.data.collate import collate
-from pseudocap.data.memories.source import MemorySource, read_spec
+from pseudocap.data.memories.source import MemorySource
+from pseudocap.data.memories.spec import read_spec
 from pseudocap.decoding import Decoding
 from pseudocap.errors import DataError
 from pseudocap.evaluate.captioner import SAMPLES, rounded, rounded_intervals

@@ -26,10 +26,10 @@ import pyarrow
 
 from pseudocap.audio.clips import ClipSounds
 from pseudocap.errors import DataError, first_line
+from pseudocap.file_retriever import FileRetriever
 from pseudocap.files.claim import claimed
 from pseudocap.files.lock import locked
 from pseudocap.files.remote import AnyPath, RemotePath, any_path
-from pseudocap.retriever import FileRetriever
 from pseudocap.search.manifest import IndexManifest, settle_manifest
 from pseudocap.search.plan import FileState, IndexPlan, plan_index
 from pseudocap.search.reading import ClipSettings, FilmPart, FilmRequest, crashed, read_film_part, read_rest

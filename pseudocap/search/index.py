@@ -19,7 +19,7 @@ from pseudocap.video.subtitles import clock
 if TYPE_CHECKING:
     import numpy as np
 
-    from pseudocap.retriever import FileRetriever
+    from pseudocap.file_retriever import FileRetriever
 
 FUSED = 100  # hits of each of the two rankings that a hybrid search fuses, at least
 PROBES = 32  # partitions of an approximate index that are read

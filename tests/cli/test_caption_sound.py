@@ -15,7 +15,7 @@ from pseudocap import PseudoCap
 from pseudocap.cli.main import main
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.memories.encode import encode
-from pseudocap.data.memories.source import MemorySpec
+from pseudocap.data.memories.spec import MemorySpec
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.decoding import strip_unfinished

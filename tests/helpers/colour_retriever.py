@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from pseudocap.errors import InputError
-from pseudocap.retriever import FileRetriever
+from pseudocap.file_retriever import FileRetriever
 from pseudocap.search.build import IndexReport, build_index
 from pseudocap.video.reader import Frames
 from pseudocap.video.writer import write_video

@@ -12,7 +12,8 @@ from helpers.small_worlds import PREPROCESS, write_world
 from pseudocap import PseudoCap
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.memories.encode import encode
-from pseudocap.data.memories.source import MemorySource, MemorySpec
+from pseudocap.data.memories.source import MemorySource
+from pseudocap.data.memories.spec import MemorySpec
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.learn.measure import caption_memories, loss_change, losses_of

@@ -20,7 +20,8 @@ from pseudocap.data import CaptionData, StreamData
 from pseudocap.data.collate import collate
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.memories.encode import encode
-from pseudocap.data.memories.source import MemorySource, MemorySpec
+from pseudocap.data.memories.source import MemorySource
+from pseudocap.data.memories.spec import MemorySpec
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.decoding import ValidationDecoding

@@ -24,7 +24,8 @@ from pseudocap.bench.claims.certainty import mean_over_seeds
 from pseudocap.bench.machine import machine
 from pseudocap.bench.tables import table
 from pseudocap.data.memories.encode import encode
-from pseudocap.data.memories.source import MemorySource, MemorySpec
+from pseudocap.data.memories.source import MemorySource
+from pseudocap.data.memories.spec import MemorySpec
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, first_line

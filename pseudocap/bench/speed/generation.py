@@ -30,7 +30,7 @@ from pseudocap.bench.speed.measure import Timing, parser_of, take_turns, times_a
 from pseudocap.bench.speed.shapes import PATCHES, made_up_memory, network, so_many_tokens
 from pseudocap.bench.tables import head, row
 from pseudocap.model.config import Backbone, PseudoCapConfig
-from pseudocap.model.decoders.base import ProjectedMemory
+from pseudocap.model.decoders.conditioning import ProjectedMemory
 from pseudocap.model.decoders.opt import SHAPES, AdaptedOPT
 from pseudocap.model.network import CaptionNetwork
 

@@ -20,7 +20,8 @@ from pseudocap.bench.tables import head
 from pseudocap.data.collate import collate
 from pseudocap.data.corpora.unlabelled import uncaptioned
 from pseudocap.data.memories.encode import encode
-from pseudocap.data.memories.source import MemorySource, MemorySpec
+from pseudocap.data.memories.source import MemorySource
+from pseudocap.data.memories.spec import MemorySpec
 from pseudocap.data.stream.sources import RowSource, Source
 from pseudocap.data.videos import VideoFolder
 from pseudocap.model.network import CaptionNetwork

@@ -17,15 +17,8 @@ from typing import Protocol
 import torch
 
 from pseudocap.data.memories.shards import ShardVectors, create, write_shard
-from pseudocap.data.memories.source import (
-    Failure,
-    MemoryRow,
-    MemorySpec,
-    ShardIndex,
-    read_index,
-    shard_paths,
-    view_generator,
-)
+from pseudocap.data.memories.source import Failure, MemoryRow, ShardIndex, read_index, shard_paths
+from pseudocap.data.memories.spec import MemorySpec, view_generator
 from pseudocap.data.stream.sources import Described, Source
 from pseudocap.data.verify import CRASHED
 from pseudocap.errors import ConfigError, DataError, DecodeError, first_line

@@ -11,7 +11,8 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from pseudocap.data.memories.source import COUNTS, FORMAT, MANIFEST, MemorySpec, ShardIndex, differences, read_spec
+from pseudocap.data.memories.source import COUNTS, ShardIndex
+from pseudocap.data.memories.spec import FORMAT, MANIFEST, MemorySpec, differences, read_spec
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.atomic import unfinished
 from pseudocap.memory import Memory, quantise

@@ -18,89 +18,27 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import safetensors
 import torch
 from safetensors import SafetensorError
 
+from pseudocap.data.memories.spec import read_spec, short
 from pseudocap.data.stream.sources import Described, RowSource, digest_of, row_fields
 from pseudocap.data.videos import plain_name
-from pseudocap.errors import ConfigError, DataError, first_line, nearest
-from pseudocap.memory import AXES, SIGHT, Axis, Memory
+from pseudocap.errors import DataError, first_line, nearest
+from pseudocap.memory import Axis, Memory
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Preprocess, Sample, SoundPreprocess
 
-FORMAT = 1
-MANIFEST = "memories.json"
 # The tensor that counts the vectors of an axis in each view. Of space every view has as many, one per patch.
 COUNTS = {"time": "frames", "sound": "sound_counts", "pitch": "pitch_counts"}
-Storage = Literal["float16", "int8"]
-Precision = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MemorySpec:
-    """Specify what a memory depends on beside the clip: the encoder's weights, its frames, and the storage."""
-
-    encoder: str  # the fingerprint of its weights, empty where there is sound alone
-    preprocess: Preprocess | None  # None where there is sound alone
-    crops: int = 0  # random views of each clip, beside that of evaluation
-    seed: int = 0  # of those
-    storage: Storage = "float16"
-    precision: Precision = "float32"  # that the encoder ran in
-    patches: bool = False  # whether all patches are stored beside the pooled vectors
-    axes: tuple[str, ...] = SIGHT  # of the memory, in their order
-    audio_encoder: str = ""  # the fingerprint of its weights, empty where there is no sound
-    sound: SoundPreprocess | None = None  # None where there is no sound
-
-    def __post_init__(self) -> None:
-        if self.crops < 0:
-            raise ConfigError(f"crops is {self.crops} and must be 0 (evaluation's view alone) or more")
-        if self.storage not in ("float16", "int8"):
-            raise ConfigError(f"storage is {self.storage!r} and must be 'float16' or 'int8'")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ConfigError(f"precision is {self.precision!r} and must be 'float32' or 'bfloat16'")
-        if not self.axes or self.axes != tuple(name for name in AXES if name in self.axes):
-            raise ConfigError(f"axes are {self.axes!r} and must be some of {', '.join(AXES)}, in this order")
-        if self.patches and not {*SIGHT} <= {*self.axes}:
-            raise ConfigError(f"patches are of time and space, and axes are {', '.join(self.axes)}")
-        if self.preprocess is None and {*SIGHT} & {*self.axes}:
-            raise ConfigError(f"axes are {', '.join(self.axes)}, and time and space are of pictures: name preprocess")
-        if bool(self.audio_encoder) != (self.sound is not None):
-            raise ConfigError("audio_encoder and sound come together: what hears, and what it hears")
-
-    @property
-    def views(self) -> int:
-        return 1 + self.crops
-
-    @property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
-
-    def to_dict(self) -> dict[str, Any]:
-        values = {"format": FORMAT, **asdict(self)}
-        # As it was before there was a choice, so that older folders stay the same.
-        once = {"precision": "float32", "patches": False, "axes": SIGHT, "audio_encoder": "", "sound": None}
-        for name, value in once.items():
-            if values[name] == value:
-                del values[name]
-        return values
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> MemorySpec:
-        values = {name: value for name, value in document.items() if name != "format"}
-        if "axes" in values:
-            values["axes"] = tuple(values["axes"])
-        for name, kind in (("preprocess", Preprocess), ("sound", SoundPreprocess)):
-            if values.get(name) is not None:
-                values[name] = kind(**values[name])
-        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,47 +73,6 @@ class ShardIndex:
     rows: tuple[MemoryRow, ...]
     failed: tuple[Failure, ...] = ()
     mended: tuple[int, ...] = ()
-
-
-def view_generator(spec: MemorySpec, content: str, view: int) -> torch.Generator | None:
-    """Return the randomness of one view of one clip, a function of these alone; None for the view of evaluation."""
-    if view == 0:
-        return None
-    digest = hashlib.sha256(f"{spec.seed} {content} {view}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)
-
-
-def read_spec(folder: Path) -> MemorySpec:
-    path = folder / MANIFEST
-    if not folder.is_dir():
-        raise DataError(f"{folder}: there is no such folder of memories; `pseudocap encode` makes one")
-    if not path.is_file():
-        raise DataError(f"{folder} holds no {MANIFEST}, so no memories; `pseudocap encode` makes some")
-    try:
-        document = json.loads(path.read_bytes())
-        stated = document.pop("fingerprint")
-        if document["format"] != FORMAT:
-            raise DataError(f"{path} is of format {document['format']}, and this version reads {FORMAT}")
-        spec = MemorySpec.from_dict(document)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} cannot be read: {first_line(error)}; encode again into an empty folder") from error
-    if stated != spec.fingerprint:
-        raise DataError(f"{path} was edited: its settings do not have the fingerprint that it states; encode again")
-    return spec
-
-
-def differences(there: MemorySpec, wanted: MemorySpec) -> str:
-    """Describe differences: `crops is 2 there and 0 here, ...`"""
-    pairs = ((name, getattr(there, name), getattr(wanted, name)) for name in MemorySpec.__slots__)
-    return ", ".join(f"{name} is {_short(one)} there and {_short(two)} here" for name, one, two in pairs if one != two)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, Preprocess | SoundPreprocess):
-        return ", ".join(f"{name} {part}" for name, part in asdict(value).items())
-    return value[:12] if isinstance(value, str) else str(value)
 
 
 def shard_paths(folder: Path) -> list[Path]:
@@ -257,8 +154,8 @@ class MemorySource:
             )
         if preprocess is not None and preprocess != self.spec.preprocess:
             raise DataError(
-                f"{self.folder} was encoded from other pictures ({_short(self.spec.preprocess)}) than the model "
-                f"takes ({_short(preprocess)}); encode again with the model's own"
+                f"{self.folder} was encoded from other pictures ({short(self.spec.preprocess)}) than the model "
+                f"takes ({short(preprocess)}); encode again with the model's own"
             )
         if patches and not self.spec.patches:
             raise DataError(
@@ -287,8 +184,8 @@ class MemorySource:
             )
         if sound is not None and there.sound not in (None, sound):
             raise DataError(
-                f"{self.folder} was encoded from other sound ({_short(there.sound)}) than the model takes "
-                f"({_short(sound)}); encode again with the model's own"
+                f"{self.folder} was encoded from other sound ({short(there.sound)}) than the model takes "
+                f"({short(sound)}); encode again with the model's own"
             )
 
     def __len__(self) -> int:

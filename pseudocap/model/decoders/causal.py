@@ -21,7 +21,8 @@ from transformers.pytorch_utils import Conv1D
 
 from pseudocap.errors import CheckpointError
 from pseudocap.model.config import PseudoCapConfig
-from pseudocap.model.decoders.base import Conditioning, Decoder, Tokens
+from pseudocap.model.decoders.base import Decoder
+from pseudocap.model.decoders.conditioning import Conditioning, Tokens
 
 ARGUMENT = "pseudocap_conditioning"  # that layers are given beside their own
 ATTENDING = {"full_attention", "sliding_attention", "chunked_attention"}  # types of layers that packing suits

@@ -16,7 +16,8 @@ from transformers.masking_utils import create_causal_mask
 
 from pseudocap.errors import ConfigError
 from pseudocap.model.config import PseudoCapConfig
-from pseudocap.model.decoders.base import Conditioning, Decoder, Tokens
+from pseudocap.model.decoders.base import Decoder
+from pseudocap.model.decoders.conditioning import Conditioning, Tokens
 
 
 class AdaptedOPT(Decoder):

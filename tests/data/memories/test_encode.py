@@ -30,7 +30,8 @@ from pseudocap.data.corpora.own import read_own
 from pseudocap.data.corpora.unlabelled import uncaptioned
 from pseudocap.data.memories.encode import Encoded, encode
 from pseudocap.data.memories.shards import ShardVectors
-from pseudocap.data.memories.source import MemoryRows, MemorySource, MemorySpec, view_generator
+from pseudocap.data.memories.source import MemoryRows, MemorySource
+from pseudocap.data.memories.spec import MemorySpec, view_generator
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError, DataError

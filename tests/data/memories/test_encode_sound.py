@@ -20,7 +20,8 @@ from pseudocap.audio.spectrogram import sound_windows
 from pseudocap.audio.waveform import read_sound
 from pseudocap.cli.main import main
 from pseudocap.data.memories.encode import DecodedView, hear
-from pseudocap.data.memories.source import MemorySource, read_spec
+from pseudocap.data.memories.source import MemorySource
+from pseudocap.data.memories.spec import read_spec
 from pseudocap.model.encoders import load_audio_encoder
 
 FLAC = Track(codec="flac", rate=16000)

@@ -11,7 +11,8 @@ import torch
 
 from pseudocap.data.memories.pooled import pooled_vectors
 from pseudocap.data.memories.shards import ShardVectors, create, write_shard
-from pseudocap.data.memories.source import Described, MemoryRow, MemorySource, MemorySpec, ShardIndex
+from pseudocap.data.memories.source import Described, MemoryRow, MemorySource, ShardIndex
+from pseudocap.data.memories.spec import MemorySpec
 from pseudocap.errors import DataError
 from pseudocap.memory import Axis, Memory
 from pseudocap.types import Preprocess

@@ -18,7 +18,8 @@ from pseudocap.data import CaptionData, StreamData
 from pseudocap.data.collate import collate
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.memories.encode import encode
-from pseudocap.data.memories.source import MemorySource, MemorySpec, read_spec
+from pseudocap.data.memories.source import MemorySource
+from pseudocap.data.memories.spec import MemorySpec, read_spec
 from pseudocap.data.stream.sources import RowSource
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError

@@ -12,15 +12,8 @@ from safetensors.torch import save_file
 
 from pseudocap.data.collate import collate
 from pseudocap.data.memories.shards import ShardVectors, create, write_shard
-from pseudocap.data.memories.source import (
-    Described,
-    MemoryRow,
-    MemorySource,
-    MemorySpec,
-    ShardIndex,
-    differences,
-    read_spec,
-)
+from pseudocap.data.memories.source import Described, MemoryRow, MemorySource, ShardIndex
+from pseudocap.data.memories.spec import MemorySpec, differences, read_spec
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.memory import Axis, Memory, quantise
 from pseudocap.types import Preprocess, Sample

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from pseudocap.data.memories.shards import ShardVectors, create, write_shard
-from pseudocap.data.memories.source import MemoryRow, MemorySource, MemorySpec, ShardIndex, read_spec
+from pseudocap.data.memories.source import MemoryRow, MemorySource, ShardIndex
+from pseudocap.data.memories.spec import MemorySpec, read_spec
 from pseudocap.data.stream.sources import Described
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.memory import Axis, Memory
