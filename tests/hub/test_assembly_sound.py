@@ -203,7 +203,7 @@ def test_memories_of_sound_are_of_the_clips_that_they_are_given_with(
     only = model.encode(sound=heard["sound"][:1], sound_lengths=heard["sound_lengths"][:1])
     assert list(only.axes) == ["sound"]
     torch.testing.assert_close(model(ids[:1], only).logits, model(ids[:1], together[:1].only("a")).logits)
-    with pytest.raises(InputError, match="this captioner does not hear"):
+    with pytest.raises(InputError, match="this model does not hear"):
         deaf.encode(frames, **heard)
     with pytest.raises(InputError, match="frames are of 3 clips and sound of 1"):
         model.encode(frames, sound=heard["sound"][:1], sound_lengths=heard["sound_lengths"][:1])

@@ -64,7 +64,7 @@ def test_impossible_groups_are_refused(build: Build, groups: dict[str, float], m
 
 def test_a_captioner_that_hears_nothing_has_no_groups(model: PseudoCap) -> None:
     for options in ({"modality_groups": EVENLY}, {"validation_groups": ["v"]}):
-        with pytest.raises(ConfigError, match="are for a captioner that hears, and this one attends to time, space"):
+        with pytest.raises(ConfigError, match="is for a model that hears, and this one attends to time, space"):
             VideoOnly(model, **options)
 
 

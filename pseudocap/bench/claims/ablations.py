@@ -17,7 +17,7 @@ from pseudocap.bench.claims.regimes import Bench
 from pseudocap.bench.claims.toy import toy_ground
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.evaluate.views import write_views
-from pseudocap.model.config import ATTENTIONS
+from pseudocap.model.config import FULL, RESAMPLER, SEPARABLE
 from pseudocap.model.encoders.load import load_encoder
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.regimes.table import MIXED, UNTRAINED
@@ -161,7 +161,7 @@ ABLATIONS = {
         # All learn from the same files, of all patches; separable attention does not read those.
         arms=lambda plan, size: [
             Arm(settings={"attention": attention}, training=(f"{ADAPTERS}attention", attention), patches=True)
-            for attention in ATTENTIONS
+            for attention in (SEPARABLE, FULL, RESAMPLER)
         ],
         note="The adapters have equally many weights but for a LayerNorm; the resampler's own come on top.",
     ),

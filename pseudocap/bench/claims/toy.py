@@ -43,10 +43,14 @@ def toy_bench(
 def toy_ground(
     shop: Workshop, recipe: ZooRecipe, *, regimes: Sequence[str], workers: int = 2
 ) -> tuple[Ground, list[Stage]]:
-    """Take the zoo's own stages, without what it ships; of `regimes` its own trained and tuned captioners too."""
+    """Take those of the zoo's own stages that cells stand on; of `regimes` its own trained and tuned captioners too."""
     everything = {stage.name: stage for stage in stages(shop, recipe, workers)}
-    left_out = {f"{part}-{regime}" for part in ("trained", "tuned") for regime in REGIMES if regime not in regimes}
-    wanted = [stage for name, stage in everything.items() if name not in left_out | {"zoo"}]
+    own = {f"{part}-{regime}" for part in ("trained", "tuned") for regime in regimes if regime in REGIMES}
+    needed = own | {"writer", "watcher", "memories-msrvtt", "views"}
+    needed |= {need for regime in REGIMES for need in everything[f"trained-{regime}"].needs}
+    for name, stage in reversed(everything.items()):  # what a stage needs stands before it
+        needed |= set(stage.needs) if name in needed else set()
+    wanted = [stage for name, stage in everything.items() if name in needed]
 
     @cache
     def films() -> list[ToyFilm]:
