@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Generic, TypeVar
 
 import torch
 
-from pseudocap.audio.clips import ClipSounds, Windows
+from pseudocap.audio.clips import Windows, read_windows
 from pseudocap.types import Preprocess, SoundPreprocess
 from pseudocap.video.reader import Frames
 from pseudocap.video.tensors import batched, read_file
@@ -74,22 +73,17 @@ class FileRetriever(ABC, Generic[Prepared]):
         """Make of a clip's frames and sound what `embed_clips` takes."""
         raise NotImplementedError
 
-    def take(self, frames: Frames, sounds: ClipSounds | None, start: float, end: float) -> Prepared:
-        """Make of a clip what `embed_clips` takes, with its sound where the file has some. Clips ascend."""
-        heard = None if sounds is None else sounds.of(start, end)
+    def take(self, frames: Frames, heard: Windows | None) -> Prepared:
+        """Make of a clip what `embed_clips` takes, with its sound where the file has some."""
         return self.prepare(frames) if heard is None else self.hear(frames, heard)
-
-    def sounds_of(self, file: str | Path) -> contextlib.AbstractContextManager[ClipSounds | None]:
-        """Open the sound of a file for `take`; nothing where clips are seen alone."""
-        return contextlib.nullcontext() if self.sound is None else ClipSounds(file, self.sound)
 
     def decode(
         self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
     ) -> Prepared:
         """Decode a file, or these seconds of it, into what `embed_clips` takes."""
         frames, info = read_file(file, self.frames_of(num_frames), start=start, end=end)
-        with self.sounds_of(file) as sounds:
-            return self.take(frames, sounds, start, info.duration if end is None else end)
+        end = info.duration if end is None else end
+        return self.take(frames, None if self.sound is None else read_windows(file, self.sound, start=start, end=end))
 
     def embed_video(
         self, video: str | Path | Sequence[str | Path], *, num_frames: int | None = None, batch_size: int = 8

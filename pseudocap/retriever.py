@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 
-from pseudocap.audio.clips import Windows, read_windows
+from pseudocap.audio.clips import ClipSounds, Windows, read_windows
 from pseudocap.audio.waveform import SoundFile
 from pseudocap.decoding import check_frames
 from pseudocap.errors import ConfigError, InputError, NoSoundError
@@ -203,7 +203,9 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
     @property
     def identity(self) -> str:
         weights = fingerprint(self.state_dict().items())
-        document = json.dumps({**self.config.to_dict(), "text": None, "encoders": None}, sort_keys=True)
+        fields = {**self.config.to_dict(), "text": None, "encoders": None}
+        fields |= {} if self.modalities == "av" else {"modalities": self.modalities}
+        document = json.dumps(fields, sort_keys=True)
         parts = (document, self.config.text.fingerprint, self.config.text.tokenizer, self.config.encoder.fingerprint)
         heard = () if self.audio_encoder is None else (self.audio_encoder.fingerprint,)
         return hashlib.sha256("\n".join((*parts, weights, *heard)).encode()).hexdigest()
@@ -325,8 +327,11 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
                 continue
             frames, info = read_file(file, count * self.config.clips)
             clips = self.prepare(frames).split(count)
-            with self.sounds_of(file) as sounds:
+            part = info.duration / len(clips)
+            if self.sound is None:
+                yield from ((owner, clip) for clip in clips)
+                continue
+            with ClipSounds(file, self.sound) as sounds:
                 for number, clip in enumerate(clips):
-                    part = info.duration / len(clips)
-                    heard = None if sounds is None else sounds.of(number * part, (number + 1) * part)
+                    heard = sounds.of(number * part, (number + 1) * part)
                     yield owner, clip if heard is None else HeardClip.of(clip, heard)

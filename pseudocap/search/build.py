@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import pyarrow
 
-from pseudocap.audio.clips import ClipSounds
 from pseudocap.errors import DataError, first_line
 from pseudocap.file_retriever import FileRetriever
 from pseudocap.files.claim import claimed
@@ -98,7 +97,7 @@ def build_index(
     )  # fmt: skip
     settings = ClipSettings(
         clip_seconds=clip_seconds, min_seconds=min_seconds, cuts=cuts, frames=frames, crop=retriever.crop,
-        count=8 if retriever.crop else 2,  # entire frames are many bytes
+        sound=retriever.sound, count=8 if retriever.crop else 2,  # entire frames are many bytes
     )  # fmt: skip
     with _alone_in(home):
         settle_manifest(home, manifest)
@@ -183,9 +182,8 @@ class _Films:
         for file, request, head in zip(files, requests, pool.ordered(ahead, crashed=crashed), strict=True):
             film = EmbeddedFilm(file=file)
             begun.append(film)
-            with self._retriever.sounds_of(request.path) as sounds:
-                for part in chain([head], read_rest(request, head, pool)):
-                    self._take(film, part, sounds)
+            for part in chain([head], read_rest(request, head, pool)):
+                self._take(film, part)
             film.error = self._absent.pop(file, film.error.replace(request.path, file))
             if "://" in file:
                 Path(request.path).unlink(missing_ok=True)
@@ -211,11 +209,11 @@ class _Films:
             target.unlink(missing_ok=True)
         return str(target)
 
-    def _take(self, film: EmbeddedFilm, read: FilmPart, sounds: ClipSounds | None) -> None:
+    def _take(self, film: EmbeddedFilm, read: FilmPart) -> None:
         film.content, film.error = film.content or read.content, film.error or read.part.error
-        for start, end, frames in read.part.clips:
+        for (start, end, frames), heard in zip(read.part.clips, read.sounds, strict=True):
             film.times.append((start, end))
-            self._waiting.append((film, self._retriever.take(frames, sounds, start, end)))
+            self._waiting.append((film, self._retriever.take(frames, heard)))
             if len(self._waiting) == self._batch_size:
                 self._embed()
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pseudocap.audio.clips import ClipSounds, Windows
 from pseudocap.errors import DecodeError, first_line
 from pseudocap.files.reading import sha256_of
-from pseudocap.types import Clip, Preprocess
+from pseudocap.types import Clip, Preprocess, SoundPreprocess
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
 from pseudocap.video.parts import CRASHED, DecodedPart, decode_part
@@ -20,13 +21,15 @@ from pseudocap.workers import Pool
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClipSettings:
     """Set which clips of a film are read: their length, the shortest rest, and the detector of the cuts that they
-    follow, where they do; `count` of them at a time, with so many frames each, and of a frame the `crop` alone."""
+    follow, where they do; `count` of them at a time, with so many frames each, of a frame the `crop` alone, and their
+    `sound` where it is heard."""
 
     clip_seconds: float
     min_seconds: float
     cuts: CutDetector | None = None
     frames: int
     crop: Preprocess | None = None
+    sound: SoundPreprocess | None = None
     count: int = 8
 
 
@@ -42,9 +45,11 @@ class FilmRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilmPart:
-    """Hold decoded clips; with the first ones the plan of all, and a hash of the file's content."""
+    """Hold decoded clips and the sound of each, None where there is none; with the first ones the plan of all, and a
+    hash of the file's content."""
 
     part: DecodedPart
+    sounds: tuple[Windows | None, ...] = ()
     plan: tuple[Clip, ...] = ()
     content: str = ""
 
@@ -72,7 +77,14 @@ def read_film_part(request: FilmRequest) -> FilmPart:
         return FilmPart(part=DecodedPart(error=str(error)), content=content)
     except OSError as error:
         return FilmPart(part=DecodedPart(error=f"{request.path}: it cannot be read: {first_line(error)}"))
-    return FilmPart(part=part, plan=plan, content=content)
+    return FilmPart(part=part, sounds=_sounds(request.path, part, settings.sound), plan=plan, content=content)
+
+
+def _sounds(path: str, part: DecodedPart, preprocess: SoundPreprocess | None) -> tuple[Windows | None, ...]:
+    if preprocess is None:
+        return (None,) * len(part.clips)
+    with ClipSounds(path, preprocess) as sounds:
+        return tuple(sounds.of(start, end) for start, end, _ in part.clips)
 
 
 def crashed(request: FilmRequest) -> FilmPart:

@@ -75,7 +75,9 @@ def write_world(
     recipes = [recipe_of(name) for name in corpora or CORPORA]
     _check(scale, size, seed, workers)
     settings = {"world": WORLD, "sounds": SOUNDS, "scale": scale, "size": size, "seed": seed}
-    sounds = _check_settings(root, settings, [recipe.name for recipe in recipes])
+    sounds = _check_settings(root, settings, corpora or ())
+    if not sounds:
+        recipes = [recipe for recipe in recipes if recipe.name != "valor"]  # which is about what is heard
     settings |= {"sounds": sounds}
     report = progress or (lambda what, done, total: None)
     started = time.perf_counter()

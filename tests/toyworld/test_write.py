@@ -32,7 +32,7 @@ from pseudocap.data.tars.samples import read_shard, summarise_shard
 from pseudocap.data.verify import fault_of
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError
-from pseudocap.toyworld import formats
+from pseudocap.toyworld import formats, write
 from pseudocap.toyworld.actions import film_events
 from pseudocap.toyworld.corpora import CORPORA, NARROW, SCALES, SPLITS, caption_count, captions_at, entropy, film_at
 from pseudocap.toyworld.write import write_split, write_world
@@ -118,7 +118,9 @@ def test_the_tracks_of_films_are_those_that_are_described(world: Path) -> None:
     assert all(sound["start"] < sound["end"] for row in rows for sound in row["sounds"])
 
 
-def test_a_world_that_was_begun_before_films_had_sound_goes_on_without(world: Path, tmp_path: Path) -> None:
+def test_a_world_that_was_begun_before_films_had_sound_goes_on_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_world(tmp_path, corpora=["own"], size=SIZE, workers=1)
     settings = tmp_path / "toyworld.settings.json"
     settings.write_text(json.dumps({k: v for k, v in json.loads(settings.read_text()).items() if k != "sounds"}))
@@ -133,6 +135,8 @@ def test_a_world_that_was_begun_before_films_had_sound_goes_on_without(world: Pa
             assert not container.streams.audio
     with pytest.raises(ConfigError, match="begun before films had sound, which valor is about"):
         write_world(tmp_path, corpora=["valor"], size=SIZE, workers=1)
+    monkeypatch.setattr(write, "CORPORA", ["own", "valor"])  # all there are
+    assert write_world(tmp_path, size=SIZE, workers=1)["corpora"].keys() == {"own"}
 
 
 def test_the_tars_of_stills_are_whole_and_agree_with_their_parquet(world: Path) -> None:
