@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+from pseudocap.audio.waveform import SoundFile
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.rows import stretch_id
-from pseudocap.types import MIN_SECONDS, CaptionedVideo, Progress
+from pseudocap.types import MIN_SECONDS, SOUND_EXTENSIONS, CaptionedVideo, Progress
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import probe
 
@@ -34,7 +36,7 @@ def uncaptioned(
         name = path.relative_to(videos.root).as_posix()
         entire = CaptionedVideo(id=name, video=name, captions=(), split="train")
         try:
-            duration = None if clip_seconds is None or min_seconds is None else probe(path).duration
+            duration = None if clip_seconds is None or min_seconds is None else _duration(path)
         except DecodeError:
             duration = None
         if clip_seconds is None or min_seconds is None or duration is None:
@@ -46,3 +48,10 @@ def uncaptioned(
     if not rows:
         raise DataError(f"{videos.root} holds no video file")
     return tuple(rows)
+
+
+def _duration(path: Path) -> float:
+    if path.suffix.lower() not in SOUND_EXTENSIONS:
+        return probe(path).duration
+    with SoundFile(path) as sound:
+        return sound.duration

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-RATE = 16000
+from pseudocap.audio.waveform import RATE
+
 LONGEST = 30  # seconds: what Whisper hears at once
 WINDOW = 600  # seconds in which speech is looked for at once
 PAUSE_MS = 160  # a shorter one does not end speech

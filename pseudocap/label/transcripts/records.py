@@ -8,7 +8,7 @@ file could not be read, where that is so (its lists are empty then).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -64,10 +64,14 @@ def _end_of(segment: Sequence[TimedWord]) -> float:
 
 def video_ids(names: Iterable[str]) -> dict[str, str]:
     """Name each file as transcripts do: by its path below the root, or of lists, addresses and tars by its own name, in
-    either case without the extension. Files that would then be called alike keep the entire path."""
-    short = {name: _short(name) for name in names}
-    times = Counter(short.values())
-    return {name: _plain(name) if times[brief] > 1 else brief for name, brief in short.items()}
+    either case without the extension. Files that would then be called alike keep the entire path, and those that differ
+    by the extension alone keep it too."""
+    ids = {name: _short(name) for name in names}
+    longer: Callable[[str], str] = _plain
+    while shared := {each for each, times in Counter(ids.values()).items() if times > 1}:
+        ids = {name: longer(name) if each in shared else each for name, each in ids.items()}
+        longer = str  # the names themselves, which all differ
+    return ids
 
 
 def _short(name: str) -> str:

@@ -135,7 +135,7 @@ def transcribe(
                 last = [f"{name}: {each['error']}" for name, each in shard.finished.items() if "error" in each]
                 raise DataError(
                     f"{objection}; the last: {last[-1]}; finished shards are kept in {folder}: fix the cause, and run "
-                    "again to go on"
+                    "again with --retry-failed"
                 )
         contents = _merge(folder, len(plan.sources.shards), out)
     return Transcribed(files=files, heard=heard, seconds=time.monotonic() - started, contents=contents)

@@ -60,7 +60,8 @@ class AudioEncoder(FrozenNetwork):
 
     def set_preprocess(self, preprocess: SoundPreprocess) -> None:
         """Take sound that is prepared otherwise than the checkpoint says, such as to other moments, if it can be."""
-        for name in ("features", "rate", "bins", *(() if preprocess.features == "waveform" else ("frames",))):
+        free = {"moments", "frames"} if preprocess.features == "waveform" else {"moments"}
+        for name in (field.name for field in dataclasses.fields(SoundPreprocess) if field.name not in free):
             own, given = getattr(self._own, name), getattr(preprocess, name)
             if own != given:
                 raise ConfigError(f"sound_preprocess.{name} is {given!r}, and the audio encoder takes {own!r} alone")

@@ -156,7 +156,7 @@ def _whisper_preprocess(config: Any, document: Mapping[str, Any]) -> SoundPrepro
 
 def _waveform_preprocess(document: Mapping[str, Any]) -> SoundPreprocess:
     rate, own = document["sampling_rate"], document.get("do_normalize", True)
-    sizes = {"bins": 1, "frames": WAVEFORM_SECONDS * rate, "window": 1, "hop": 1}
+    sizes = {"bins": 1, "frames": document.get("frames", WAVEFORM_SECONDS * rate), "window": 1, "hop": 1}
     return SoundPreprocess(features="waveform", rate=rate, mean=None if own else 0.0, std=0.5, **sizes)
 
 
@@ -166,7 +166,7 @@ def processor_document(preprocess: SoundPreprocess) -> dict[str, Any]:
     if preprocess.features == "whisper":
         return {**rate, "feature_size": preprocess.bins, "n_fft": preprocess.window, "hop_length": preprocess.hop}
     if preprocess.features == "waveform":
-        return {**rate, "do_normalize": preprocess.mean is None}
+        return {**rate, "do_normalize": preprocess.mean is None, "frames": preprocess.frames}
     return {
         **rate,
         "num_mel_bins": preprocess.bins,

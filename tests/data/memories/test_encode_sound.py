@@ -108,7 +108,7 @@ def test_clips_of_a_film_have_the_sound_of_their_seconds(tmp_path: Path, backbon
 def test_sound_alone_needs_neither_an_encoder_of_sight_nor_pictures(
     tmp_path: Path, films: Path, audio_encoder: Path
 ) -> None:
-    sound = write_sounding(tmp_path / "a.wav", Track(codec="pcm_s16le", rate=8000, end=1.5), codec=None)
+    write_sounding(tmp_path / "a.wav", Track(codec="pcm_s16le", rate=8000, end=1.5), codec=None)
     (tmp_path / "b.mkv").symlink_to(films / "a.mkv")
     rows = [{"video": name, "caption": name} for name in ("a.wav", "b.mkv")]
     (tmp_path / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -123,7 +123,23 @@ def test_sound_alone_needs_neither_an_encoder_of_sight_nor_pictures(
     assert spec.sound.moments == 8
     counts = {row.key: alone.memory(number).axes["sound"].vectors.shape[1] for number, row in enumerate(alone.rows)}
     assert counts == pytest.approx({"a.wav": 12, "b.mkv": 24}, abs=2)
-    assert sound.is_file()
+
+
+def test_sounds_are_found_in_a_folder_and_by_a_corpus_that_names_them_without_an_extension(
+    tmp_path: Path, audio_encoder: Path
+) -> None:
+    (tmp_path / "sounds").mkdir()
+    write_sounding(tmp_path / "sounds" / "aaaaaaaaaaa.wav", Track(codec="pcm_s16le", rate=16000, end=2.0), codec=None)
+    alone = ("--encoder", "none", "--audio-encoder", audio_encoder)
+    folder = encoded(tmp_path / "sounds", tmp_path / "folder", "--clip-seconds", 1, *alone)
+    wanted = [heard_by(audio_encoder, tmp_path / "sounds" / "aaaaaaaaaaa.wav", n, n + 1.0) for n in range(2)]
+    for row, expected in zip(folder.rows, wanted, strict=True):
+        torch.testing.assert_close(sound_of(folder, row.key), expected, atol=2e-3, rtol=2e-3)
+    (tmp_path / "test.csv").write_text("audiocap_id,youtube_id,start_time,caption\n9,aaaaaaaaaaa,30,A cat\n")
+    named = ("--videos", tmp_path / "sounds", "--allow-partial", *alone)
+    corpus = encoded(Path(f"audiocaps:{tmp_path}"), tmp_path / "corpus", *named)
+    assert [row.key for row in corpus.rows] == ["aaaaaaaaaaa"]
+    assert sound_of(corpus, "aaaaaaaaaaa") is not None
 
 
 def test_videos_in_tars_are_heard(tmp_path: Path, films: Path, backbones: Path, audio_encoder: Path) -> None:

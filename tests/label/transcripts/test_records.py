@@ -39,3 +39,10 @@ def test_videos_are_called_by_their_names_and_by_all_of_it_where_two_would_be_th
     assert list(video_ids(names).values()) == ids
     assert list(video_ids(["/x/a.mp4", "/y/a.mp4", "0.tar/a.mp4"]).values()) == ["/x/a", "/y/a", "0.tar/a"]
     assert list(video_ids(["s3://x/a.mp4", "s3://y/a.mp4"]).values()) == ["s3://x/a", "s3://y/a"]
+
+
+def test_files_that_differ_by_the_extension_alone_keep_it() -> None:
+    for folder in ("", "more/", "0.tar/", "/films/", "s3://films/"):
+        names = [f"{folder}film.mp4", f"{folder}film.wav"]
+        assert list(video_ids(names).values()) == names
+    assert video_ids(["a.mp4", "a.wav", "a.mp4.mkv"]).keys() == set(video_ids(["a.mp4", "a.wav", "a.mp4.mkv"]).values())

@@ -172,8 +172,9 @@ def test_too_many_broken_files_stop_it_and_finished_shards_stay(tmp_path: Path, 
         (films / f"{number}.mp4").write_text("no film")
     with pytest.raises(
         DataError, match=r"4 of 4 files failed, more than --max-failure-rate 0.1 allows; the last: 3.mp4"
-    ):
+    ) as stopped:
         run(films, tmp_path / "caption.json", recogniser, max_failure_rate=0.1)
+    assert str(stopped.value).endswith("fix the cause, and run again with --retry-failed")
     assert len(list(shard_folder(tmp_path / "caption.json").glob("0*"))) == 2
 
 

@@ -135,9 +135,21 @@ def test_moments_may_be_set_later_and_what_the_network_does_not_take_may_not(
     assert encoder.encode(windows, lengths).axes["sound"].mask.sum() == 5
     encoder.set_preprocess(dataclasses.replace(encoder.preprocess, moments=2.4))
     assert encoder.encode(windows, lengths).axes["sound"].mask.sum() == 3
-    for changes in ({"bins": 64}, {"frames": 64}, {"rate": 8000}, {"features": "waveform"}):
+    others = ({"bins": 64}, {"frames": 64}, {"rate": 8000}, {"features": "waveform"}, {"window": 512}, {"hop": 80})
+    for changes in (*others, {"window_function": "hamming"}, {"mean": 0.0}, {"std": 1.0}):
         with pytest.raises(ConfigError, match=rf"sound_preprocess\.{next(iter(changes))} is"):
             encoder.set_preprocess(dataclasses.replace(encoder.preprocess, **changes))  # type: ignore[arg-type]
+
+
+def test_a_waveform_may_be_cut_into_other_windows_and_a_saved_encoder_keeps_them(
+    models: dict[str, tuple[Path, Any]], tmp_path: Path
+) -> None:
+    encoder = load_audio_encoder(models["hubert"][0])
+    encoder.set_preprocess(dataclasses.replace(encoder.preprocess, frames=32000))
+    encoder.save_pretrained(tmp_path / "saved")
+    assert load_audio_encoder(tmp_path / "saved").preprocess == encoder.preprocess
+    with pytest.raises(ConfigError, match=r"sound_preprocess\.mean is"):
+        encoder.set_preprocess(dataclasses.replace(encoder.preprocess, mean=None))
 
 
 @pytest.mark.parametrize("kind", KINDS)
