@@ -130,7 +130,7 @@ VERBS = {
 
 
 GO_ON = "to go on: "  # how the line begins that has the command
-DESTINATIONS = ("out", "preview", "to")  # the options that name where something is written
+DESTINATIONS = ("out", "preview", "to", "videocc")  # the options that name where something is written
 REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
 
 

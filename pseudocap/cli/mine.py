@@ -20,6 +20,7 @@ from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.cli.tables import FIRST
 from pseudocap.errors import ConfigError
+from pseudocap.files.atomic import try_to_write
 from pseudocap.mine.videocc import YOUTUBE, require_address
 from pseudocap.tolerance import Tolerance
 
@@ -118,6 +119,7 @@ def run(args: argparse.Namespace) -> int:
     captioner = captioner_of(args.encoder, args.checkpoints)
     if args.classifier is not None:
         require_classifier(args.classifier)
+    _require_writable(args)
 
     # Here, after every check that needs no torch, which takes seconds to be imported.
     from pseudocap.mine.features import EncoderEmbedder
@@ -149,7 +151,7 @@ def run(args: argparse.Namespace) -> int:
     if args.videocc is not None:
         _write_videocc(args)
     if args.report is not None:
-        _write_report(args, spec, seeds, result)
+        _write_report(args, spec, seeds, result, str(device))
     return 1 if result.stats["failed"] or result.failed_seeds else 0
 
 
@@ -162,7 +164,20 @@ def _write_videocc(args: argparse.Namespace) -> None:
         print(f"{args.videocc}: {count:,} pairs in VideoCC's form")
 
 
-def _write_report(args: argparse.Namespace, spec: MineSpec, seeds: Seeds, result: MiningResult) -> None:
+def _require_writable(args: argparse.Namespace) -> None:
+    """Refuse now what would fail after the mining: files that cannot be written, or a reference that cannot be read."""
+    from pseudocap.mine.report import read_reference
+    from pseudocap.mine.report_page import report_paths
+
+    if args.reference is not None:
+        read_reference(args.reference)
+    for path in () if args.report is None else report_paths(args.report):
+        try_to_write(path)
+    if args.videocc is not None:
+        try_to_write(args.videocc)
+
+
+def _write_report(args: argparse.Namespace, spec: MineSpec, seeds: Seeds, result: MiningResult, device: str) -> None:
     from pseudocap.files.remote import any_path
     from pseudocap.label.run_folder import require_plan
     from pseudocap.mine.classifier import ImageClassifier
@@ -177,7 +192,7 @@ def _write_report(args: argparse.Namespace, spec: MineSpec, seeds: Seeds, result
         merged,
         (caption for picture in seeds.pictures for caption in picture.captions),
         films=spec.films,
-        classifier=None if args.classifier is None else ImageClassifier(args.classifier),
+        classifier=None if args.classifier is None else ImageClassifier(args.classifier, device=device),
         reference=args.reference,
         sample=args.classified,
     )
@@ -217,6 +232,10 @@ def _check(args: argparse.Namespace) -> None:
     require_address(args.video_address)
     if args.report is not None and args.report.is_dir():
         raise ConfigError(f"--report {args.report} is a folder; name a file, such as mined.html")
+    if args.videocc is not None and args.videocc.is_dir():
+        raise ConfigError(f"--videocc {args.videocc} is a folder; name a file, such as mined.csv")
+    if args.on_day is not None and args.metadata is None:
+        raise ConfigError("--on-day counts the ages in --metadata; name it, too")
     if args.reference is not None and not args.reference.is_file():
         raise ConfigError(f"--reference {args.reference}: there is no such file; name captions")
     require_at_least(args, workers=0, batch_size=1, shard_size=1, top=1, report_matches=0, classified=1)
@@ -239,17 +258,22 @@ def _spec(args: argparse.Namespace) -> MineSpec:
 
 
 def _films(args: argparse.Namespace) -> FilmFilter:
-    """Read what is known of the videos. A run that is gone on with counts ages on the day on which it began."""
+    """Read what is known of the videos. A run that is gone on with counts ages on the day on which it began, and one
+    that takes frames from an index on the day of that."""
     from pseudocap.files.remote import any_path
     from pseudocap.label.run_folder import read_plan
     from pseudocap.mine.films import FilmFilter, read_facts
+    from pseudocap.mine.frame_index import read_settings
 
     names = ("max_minutes", "min_views", "min_age_days", "max_age_years")
     bounds = {name: getattr(args, name) for name in names}
     if args.metadata is None:
         return FilmFilter(**bounds)
     before = read_plan(any_path(args.out))
-    day = args.on_day or (before and before.settings.get("films.day")) or date.today().isoformat()
+    day = args.on_day or (before and before.settings.get("films.day"))
+    if not day and args.frame_index is not None:
+        day = (read_settings(any_path(args.frame_index)) or {}).get("films.day")
+    day = day or date.today().isoformat()
     try:
         on_day = date.fromisoformat(day)
     except ValueError:

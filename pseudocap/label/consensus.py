@@ -2,7 +2,7 @@
 
 A teacher that makes something up rarely makes up the same twice, so what most frames' captions say is likelier seen.
 Agreement is CIDEr-D against the other captions of the clip, divided by its maximum of 10; how rare an n-gram is, is
-counted over the clips of the shard. Where that is undefined (one clip) it is ROUGE-L.
+counted over all clips of the shard, however many captions each has. Where that is undefined (one clip) it is ROUGE-L.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def agreements(captions: Mapping[int, Sequence[str]]) -> dict[int, list[float]]:
     scores: dict[int, list[float]] = {clip: [] for clip in captions}
     for one in range(count):
         those = {clip: texts for clip, texts in captions.items() if len(texts) > one}
-        references = References({clip: [*texts[:one], *texts[one + 1 :]] for clip, texts in those.items()})
+        references = References({clip: [*texts[:one], *texts[one + 1 :]] for clip, texts in captions.items()})
         predictions = Predictions({clip: texts[one] for clip, texts in those.items()}, references)
         values = rouge_l(predictions) if undefined(references) else cider_d(predictions) / 10
         for clip, value in zip(those, np.clip(values, 0.0, 1.0), strict=True):

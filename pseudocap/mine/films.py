@@ -68,7 +68,7 @@ class FilmFilter:
             return "too few views"
         if self.day is not None and facts.uploaded is not None:
             days = (self.day - facts.uploaded).days
-            if days < self.min_age_days:
+            if self.min_age_days and days < self.min_age_days:
                 return "too new"
             if self.max_age_years and days > DAYS * self.max_age_years:
                 return "too old"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+import zipfile
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +18,7 @@ import numpy as np
 
 from pseudocap.errors import DataError, first_line
 from pseudocap.files.remote import AnyPath, write_atomic
+from pseudocap.label.work import Work
 
 FORMAT = 1
 MANIFEST = "index.json"
@@ -62,7 +65,7 @@ def read_arrays(path: AnyPath) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged ({first_line(error)}); remove it, and run again") from error
 
 
@@ -75,19 +78,12 @@ class FrameIndex:
 
     def settle(self) -> None:
         """Begin the index, or require that it is one of the same settings."""
-        path, now = self.folder / MANIFEST, json.loads(json.dumps(dict(self.settings)))
-        if not path.exists():
-            document = json.dumps({"format": FORMAT, "settings": now}, indent=1, sort_keys=True)
-            write_atomic(path, document.encode())
-            return
-        try:
-            document_before: dict[str, Any] = json.loads(path.read_bytes())
-            before = document_before["settings"] if document_before["format"] == FORMAT else None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{path} is damaged ({first_line(error)}); choose another --frame-index") from error
+        now = json.loads(json.dumps(dict(self.settings)))
+        before = read_settings(self.folder)
         if before is None:
-            found = document_before["format"]
-            raise DataError(f"{path} has format {found}, not {FORMAT}; choose another --frame-index")
+            document = json.dumps({"format": FORMAT, "settings": now}, indent=1, sort_keys=True)
+            write_atomic(self.folder / MANIFEST, document.encode())
+            return
         for name in sorted(before.keys() | now.keys()):
             if before.get(name) != now.get(name):
                 raise DataError(
@@ -95,19 +91,39 @@ class FrameIndex:
                     f"{now.get(name)!r}; choose another --frame-index, or the same encoder and settings"
                 )
 
-    def read(self, number: int, names: Sequence[str]) -> tuple[Films, dict[str, np.ndarray]] | None:
+    def read(self, work: Work) -> tuple[Films, dict[str, np.ndarray]] | None:
         """Return the videos and the frames of a shard; None where they are not there, or of other sources."""
-        path = self._path(number)
+        path = self._path(work.number)
         if not path.exists():
             return None
         arrays = read_arrays(path)
         stored = json.loads(bytes(arrays.pop("shard")).decode("utf-8", "surrogateescape"))
         films = Films.of({"films": arrays.pop("films")})
-        return (films, arrays) if stored == list(names) else None
+        return (films, arrays) if stored == _sources(work) else None
 
-    def write(self, number: int, names: Sequence[str], films: Films, frames: Mapping[str, np.ndarray]) -> None:
-        shard = np.frombuffer(json.dumps(list(names)).encode("utf-8", "surrogateescape"), np.uint8)
-        write_arrays(self._path(number), {**films.arrays(), **frames, "shard": shard})
+    def write(self, work: Work, films: Films, frames: Mapping[str, np.ndarray]) -> None:
+        shard = np.frombuffer(json.dumps(_sources(work)).encode("utf-8", "surrogateescape"), np.uint8)
+        write_arrays(self._path(work.number), {**films.arrays(), **frames, "shard": shard})
 
     def _path(self, number: int) -> AnyPath:
         return self.folder / f"{number:06d}.npz"
+
+
+def read_settings(folder: AnyPath) -> dict[str, Any] | None:
+    """Return the settings of an index; None where none has begun."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return None
+    try:
+        document: dict[str, Any] = json.loads(path.read_bytes())
+        found, settings = document["format"], dict(document["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged ({first_line(error)}); choose another --frame-index") from error
+    if found != FORMAT:
+        raise DataError(f"{path} has format {found}, not {FORMAT}; choose another --frame-index")
+    return settings
+
+
+def _sources(work: Work) -> dict[str, Any]:
+    """Return what identifies the videos of a shard: names alone are relative to the root."""
+    return {"root": work.root, "names": list(work.names)}

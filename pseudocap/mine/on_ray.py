@@ -26,7 +26,7 @@ class RayMining(RayEngine):
 
     def mine(self, works: Sequence[Work], miner: ShardMiner, scratch: Path) -> Generator[Mined | FilmsRead]:
         miner.embedder.to("cpu")  # it is sent, also to machines without a GPU
-        shared = (miner.embedder, miner.matcher.seeds, miner.matcher.apart, miner.spec, miner.index)
+        shared = (miner.embedder, miner.matcher.seeds, miner.matcher.apart, miner.spec, miner.index, miner.retry_failed)
         for mined in self.dealt(works, _MiningWorker, shared):
             yield FilmsRead(films=len(mined.films.names), frames=mined.count)
             yield mined
@@ -38,11 +38,11 @@ class _MiningWorker:
     def __init__(self, there: list[Any], workers: int) -> None:
         import ray
 
-        embedder, seeds, apart, spec, index = ray.get(there[0])
+        embedder, seeds, apart, spec, index, retry_failed = ray.get(there[0])
         device = "cuda" if ray.get_gpu_ids() else "cpu"
         embedder.to(device)
         matcher = Matcher(seeds=seeds, apart=apart, device=device)
-        self._miner = ShardMiner(embedder=embedder, matcher=matcher, spec=spec, index=index)
+        self._miner = ShardMiner(embedder=embedder, matcher=matcher, spec=spec, index=index, retry_failed=retry_failed)
         self._engine = LocalEngine(workers)
 
     def __call__(self, rows: Mapping[str, Any]) -> dict[str, list[bytes]]:

@@ -31,11 +31,12 @@ from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
 from pseudocap.label.work import Work
 from pseudocap.mine.features import Embedder, embed_seeds
+from pseudocap.mine.films import FilmFilter
 from pseudocap.mine.frame_index import FrameIndex, read_arrays, write_arrays
 from pseudocap.mine.match import Matcher
 from pseudocap.mine.matches import Matches, Merged, matches_path, merge_matches, read_matches
 from pseudocap.mine.seeds import SeedPicture, Seeds
-from pseudocap.mine.shard import FilmsRead, Mined, MineSpec, ShardMiner
+from pseudocap.mine.shard import FilmsRead, Mined, MineSpec, ShardMiner, outdated
 from pseudocap.mine.spans import join_spans
 from pseudocap.tolerance import FEW, Tolerance
 from pseudocap.types import Clip, Pseudolabel, StageProgress
@@ -101,7 +102,9 @@ def mine(
     folder = any_path(out)
     index = None
     if frame_index is not None:
-        index = FrameIndex(folder=any_path(frame_index), settings={**embedder.settings, **spec.framing_settings})
+        there = any_path(frame_index)
+        there = there.absolute() if isinstance(there, Path) else there  # an actor of Ray has a directory of its own
+        index = FrameIndex(folder=there, settings={**embedder.settings, **spec.framing_settings})
         index.settle()
     settings = {"teacher": TEACHER, "seeds": seeds.identity, **embedder.settings, **spec.recorded}
     with alone_in(folder, "mining") as scratch:
@@ -113,8 +116,9 @@ def mine(
             matcher=Matcher(seeds=vectors, apart=spec.distance, device=device),
             spec=spec,
             index=index,
+            retry_failed=retry_failed,
         )
-        works = _works(folder, plan, retry_failed)
+        works = _works(folder, plan, spec.films, retry_failed)
         if works:
             _unfinish(folder)
         _mine_shards(folder, works, miner, engine or LocalMining(workers=workers), scratch, progress)
@@ -164,13 +168,14 @@ class _SeedVectors:
         return np.concatenate(vectors), used, failed
 
 
-def _works(folder: AnyPath, plan: Plan, retry_failed: bool) -> list[Work]:
-    """Return the shards that are not mined, and with `retry_failed` those with videos that could not be decoded."""
+def _works(folder: AnyPath, plan: Plan, chosen: FilmFilter, retry_failed: bool) -> list[Work]:
+    """Return the shards that are not mined, or not as they would be now."""
     there = names_in(folder / "matches")
+    may_change = retry_failed or bool(chosen.facts)
     works = []
     for number, names in enumerate(plan.sources.shards):
         known = f"{number:06d}.npz" in there
-        if not known or (retry_failed and any(read_matches(folder, number).films.problems)):
+        if not known or (may_change and outdated(read_matches(folder, number).films, chosen, retry_failed)):
             works.append(Work(number=number, names=names, root=plan.sources.root))
     return works
 

@@ -6,6 +6,7 @@ Frames are decoded as labelling decodes them, as the centres of clips of 1 / fps
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -106,6 +107,14 @@ class Mined:
         return cls(number=number, films=films, count=int(arrays["count"]), best=float(arrays["best"]), **own)
 
 
+def outdated(films: Films, chosen: FilmFilter, retry_failed: bool) -> bool:
+    """Return whether the videos of a shard must be read again: what is known of them has changed since, in what it
+    excludes, or some could not be decoded and are to be tried again."""
+    changed = any(map(chosen.objection, films.names))
+    changed |= any(chosen.objection(name) != reason for name, reason in films.left_out.items())
+    return changed or (retry_failed and any(films.problems))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilmsRead:
     """Report how far a run has come since the last report."""
@@ -122,14 +131,15 @@ class ShardMiner:
     matcher: Matcher
     spec: MineSpec
     index: FrameIndex | None = None
+    retry_failed: bool = False
     turn: threading.Lock = field(default_factory=threading.Lock)
 
     def mine(self, works: Iterable[Work], engine: LocalEngine, scratch: Path) -> Iterator[Mined | FilmsRead]:
         """Give the shards as they are done: first those whose frames are indexed, then the others."""
         left = []
         for work in works:
-            stored = None if self.index is None else self.index.read(work.number, work.names)
-            if stored is None:
+            stored = None if self.index is None else self.index.read(work)
+            if stored is None or outdated(stored[0], self.spec.films, self.retry_failed):
                 left.append(work)
                 continue
             films, frames = stored
@@ -156,8 +166,9 @@ class ShardMiner:
             if isinstance(part, ShardEnd):
                 frames = begun.pop(part.number)
                 found = frames.finish()
+                shutil.rmtree(scratch / str(part.number), ignore_errors=True)
                 if self.index is not None:
-                    self.index.write(part.number, frames.work.names, frames.films, found)
+                    self.index.write(frames.work, frames.films, found)
                 yield self._matched(part.number, frames.films, **found)
             else:
                 next(iter(begun.values())).take(part)

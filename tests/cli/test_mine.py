@@ -14,6 +14,7 @@ from pseudocap.cli.main import main
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.corpora.videocc import read_videocc
 from pseudocap.label.rewrite import Earlier
+from pseudocap.mine import classifier
 
 MINE = "mine films --seeds photos --encoder vit --threshold 0.9 --span 2 --longest 4 --workers 0 --shard-size 2"
 
@@ -89,6 +90,28 @@ def test_a_report_and_videoccs_form_are_written_beside_the_labels(
     assert f"{tmp_path}/mined.csv: {document['pairs']} pairs in VideoCC's form" in printed
 
 
+def test_the_classifier_is_where_the_encoder_is(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices: list[str] = []
+
+    class Recording(classifier.ImageClassifier):
+        def __init__(self, source: str, *, device: str = "cpu") -> None:
+            super().__init__(source, device=device)
+            devices.append(device)
+
+    monkeypatch.setattr(classifier, "ImageClassifier", Recording)
+    write_classifier(world / "classifier", "sports car, car", "blue sea")
+    extra = f"--metadata views.csv --out labels --report {tmp_path}/mined --classifier classifier --device cpu:0"
+    assert run_in(world, f"{MINE} {extra}") == 0
+    assert devices == ["cpu:0"]
+
+
+def test_another_run_on_a_frame_index_counts_ages_on_the_day_of_the_index(world: Path, tmp_path: Path) -> None:
+    words = f"{MINE} --metadata views.csv --frame-index {tmp_path}/index"
+    assert run_in(world, f"{words} --out {tmp_path}/first --on-day 2026-11-01") == 0
+    assert run_in(world, f"{words} --out {tmp_path}/second") == 0  # on another day, which today is
+    assert json.loads(rows(tmp_path / "second")[0].settings)["films.day"] == "2026-11-01"
+
+
 @pytest.mark.slow
 def test_mined_clips_are_filtered_packed_and_trained_on(world: Path, backbones: Path, tmp_path: Path) -> None:
     assert run_in(world, f"filter labels --encoder vit --threshold 1 --out {tmp_path}/filtered") == 0
@@ -124,11 +147,17 @@ def test_mined_clips_are_filtered_packed_and_trained_on(world: Path, backbones: 
         (f"{MINE} --out new --video-address x", "--video-address is 'x' and must hold {} for the name of a video"),
         (f"{MINE} --out new --top 0", "--top must be at least 1, not 0"),
         (f"{MINE} --out new --metadata views.csv --on-day May", "--on-day is 'May' and must be a day such as"),
+        (f"{MINE} --out new --on-day 2026-11-30", "--on-day counts the ages in --metadata; name it, too"),
+        (f"{MINE} --out new --videocc bare", "--videocc bare is a folder; name a file, such as mined.csv"),
+        (f"{MINE} --out new --videocc views.csv/mined.csv", "--videocc views.csv/mined.csv cannot be written"),
+        (f"{MINE} --out new --report views.csv/mined", "views.csv"),
+        (f"{MINE} --out new --report r --reference broken.txt", "broken.txt, line 1: byte 1, 0xff, is not UTF-8"),
     ],
 )
 def test_a_mistake_is_one_line_before_torch(torch_free: TorchFree, world: Path, words: str, message: str) -> None:
     if not (world / "bare").exists():
         write_photos(world / "bare", red="")
+    (world / "broken.txt").write_bytes(b"\xff")
     done = torch_free.run(words.split(), world)
     assert (done.code, done.out, done.heavy) == (2, "", []), done
     assert done.err.startswith("error: ")

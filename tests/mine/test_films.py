@@ -34,6 +34,9 @@ def test_zero_switches_a_bound_off() -> None:
         bounds = {**off, name: 10.0}
         assert FilmFilter(facts=facts, day=DAY, **bounds).objection("a") == reason
     assert FilmFilter(facts=facts, day=DAY, **off).objection("a") == ""
+    tomorrow = {"a": FilmFacts(uploaded=date(2026, 12, 1))}
+    assert FilmFilter(facts=tomorrow, day=DAY, **off).objection("a") == ""
+    assert FilmFilter(facts=tomorrow, day=DAY).objection("a") == "too new"
 
 
 def test_facts_are_found_by_name_file_or_stem(tmp_path: Path) -> None:

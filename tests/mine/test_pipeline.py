@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -14,10 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.mining import SHORT, ColourEmbedder, contents, mined, rows, write_films, write_photos
+from helpers.tars import write_tar
 
 from pseudocap.errors import DataError
+from pseudocap.label.engines import LocalEngine
+from pseudocap.label.sources import find_sources
+from pseudocap.label.work import Work
 from pseudocap.mine import pipeline
 from pseudocap.mine.films import FilmFacts, FilmFilter
+from pseudocap.mine.match import Matcher
+from pseudocap.mine.pipeline import LocalMining
+from pseudocap.mine.shard import FilmsRead, Mined, ShardMiner
 from pseudocap.mine.spans import Spans
 
 
@@ -83,6 +92,46 @@ def test_workers_and_a_frame_index_change_no_byte(world: Path, tmp_path: Path) -
     assert contents(tmp_path / "none") == contents(tmp_path / "two") == contents(tmp_path / "stored")
 
 
+def test_folders_whose_videos_have_the_same_names_share_a_frame_index(world: Path, tmp_path: Path) -> None:
+    reds, blues = write_films(tmp_path / "reds", a="red"), write_films(tmp_path / "blues", a="blue")
+    for films, caption in ((reds, "a red car"), (blues, "the blue sea"), (reds, "a red car")):
+        out = tmp_path / f"out{len(list(tmp_path.iterdir()))}"
+        mined(films, world / "photos", out, frame_index=tmp_path / "index")
+        assert {row.caption for row in rows(out)} == {caption}
+
+
+def test_a_relative_frame_index_is_the_same_folder_for_every_process(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+
+    class Elsewhere(LocalMining):
+        """Mine in another directory, as an actor of Ray does."""
+
+        def mine(self, works: Sequence[Work], miner: ShardMiner, scratch: Path) -> Iterator[Mined | FilmsRead]:
+            with contextlib.chdir(tmp_path / "elsewhere"):
+                yield from super().mine(works, miner, scratch)
+
+    mined(world / "films", world / "photos", tmp_path / "out", frame_index="index", engine=Elsewhere(workers=0))
+    assert len(list((tmp_path / "index").glob("*.npz"))) == 3
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_what_a_shard_fetched_is_removed_with_its_end(world: Path, tmp_path: Path) -> None:
+    (name,) = find_sources(str(world / "films/a.mp4")).names
+    tar = write_tar(tmp_path / "films/0.tar", [(name, (world / "films/a.mp4").read_bytes())])
+    works = [Work(number=number, names=(f"file://{tar}",), root="") for number in range(2)]
+    embedder, scratch = ColourEmbedder(), tmp_path / "scratch"
+    miner = ShardMiner(embedder=embedder, matcher=Matcher(seeds=np.eye(3, dtype=np.float32)), spec=SHORT)
+    scratch.mkdir()
+    with closing(miner.mine(works, LocalEngine(0), scratch)) as steps:
+        for step in steps:
+            if isinstance(step, Mined):
+                assert step.count == 8
+                assert not (scratch / str(step.number)).exists()
+
+
 def test_a_finished_run_does_nothing_again_and_a_new_video_is_mined_alone(world: Path, tmp_path: Path) -> None:
     films = write_films(tmp_path / "films", a="red", b="green")
     mined(films, world / "photos", tmp_path / "out")
@@ -122,12 +171,13 @@ def test_a_broken_video_and_a_broken_seed_are_reported_and_retried(world: Path, 
     (films / "b.mp4").write_text("no film")
     photos = write_photos(tmp_path / "photos", red="a car", blue="the sea")
     (photos / "blue.png").write_bytes(b"no picture")
-    result = mined(films, photos, tmp_path / "out")
+    index = tmp_path / "index"
+    result = mined(films, photos, tmp_path / "out", frame_index=index)
     assert list(result.failed_seeds) == ["blue.png"]
     assert [row.clip.source for row in rows(tmp_path / "out") if row.failed] == ["b.mp4"]
     assert result.stats["failed"] == 1
     write_films(films, b="red")
-    mined(films, photos, tmp_path / "out", retry_failed=True)
+    mined(films, photos, tmp_path / "out", frame_index=index, retry_failed=True)
     assert [(row.clip.source, row.failed) for row in rows(tmp_path / "out")] == [("a.mp4", False), ("b.mp4", False)]
     with pytest.raises(DataError, match="1 of 2 seeds cannot be decoded, more than --max-failure-rate 0 allows"):
         mined(films, photos, tmp_path / "strict", max_failure_rate=0.0)
@@ -138,6 +188,25 @@ def test_videos_are_left_out_by_what_is_known_of_them(world: Path, tmp_path: Pat
     result = mined(world / "films", world / "photos", tmp_path / "out", replace(SHORT, films=films))
     assert result.left_out == {"too few views": 1}
     assert {row.clip.source for row in rows(tmp_path / "out")} == {"c.mp4"}
+
+
+def test_corrected_facts_redo_the_videos_that_they_concern(world: Path, tmp_path: Path) -> None:
+    photos, index, embedder = world / "photos", tmp_path / "index", ColourEmbedder()
+
+    def sources_of(out: str, **views: float) -> set[str]:
+        films = FilmFilter(facts={name: FilmFacts(views=known) for name, known in views.items()}, day=date(2026, 1, 1))
+        spec = replace(SHORT, films=films)
+        mined(world / "films", photos, tmp_path / out, spec, frame_index=index, embedder=embedder)
+        return {row.clip.source for row in rows(tmp_path / out)}
+
+    assert sources_of("out", a=3.0) == {"c.mp4"}
+    before = embedder.embedded
+    assert sources_of("out", a=5000.0, c=3.0) == {"a.mp4"}
+    assert embedder.embedded - before == 8  # of a.mp4 alone
+    assert sources_of("other", a=3.0, c=3000.0) == {"c.mp4"}  # what is indexed follows
+    before = embedder.embedded
+    assert sources_of("other", a=4.0, c=4000.0, new=1.0) == {"c.mp4"}
+    assert embedder.embedded == before  # nothing changes
 
 
 class WithoutNorm(ColourEmbedder):
@@ -164,9 +233,11 @@ def test_mistakes_are_one_clear_line_each(world: Path, tmp_path: Path) -> None:
         mined(films, photos, tmp_path / "other", frame_index=tmp_path / "index", embedder=ColourEmbedder("others"))
     with pytest.raises(DataError, match=r"holds labels with threshold 0\.9, and this run has 0\.5"):
         mined(films, photos, tmp_path / "out", replace(SHORT, threshold=0.5))
-    (tmp_path / "index/000000.npz").write_bytes(b"no arrays")
-    with pytest.raises(DataError, match=r"000000.npz is damaged \(.*\); remove it, and run again"):
-        mined(films, photos, tmp_path / "damaged", frame_index=tmp_path / "index")
+    stored = tmp_path / "index/000000.npz"
+    for damaged in (stored.read_bytes()[:-40], b"no arrays"):
+        stored.write_bytes(damaged)
+        with pytest.raises(DataError, match=r"000000.npz is damaged \(.*\); remove it, and run again"):
+            mined(films, photos, tmp_path / "damaged", frame_index=tmp_path / "index")
 
 
 @pytest.mark.slow
