@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import torch
 
-from pseudocap.audio.clips import ClipSounds, Windows, read_windows
+from pseudocap.audio.clips import ClipSounds, Windows
 from pseudocap.decoding import FileDecoding, check_frames
 from pseudocap.errors import InputError, NoSoundError
 from pseudocap.heard_clips import HeardClip, encoder_input
@@ -179,11 +179,16 @@ class FileCaptioner(ABC, Generic[Seen]):
             return
         with ClipSounds(file, preprocess) as sounds:
             for clip, frames in clips:
-                heard = sounds.of(clip.start, clip.end)
-                if heard is None and decoding.modalities == "a":
-                    problem = sounds.problem or "there is no sound in it"
-                    raise NoSoundError(str(file), f"{problem}, and modalities is 'a'")
+                heard = _heard(file, sounds, clip.start, clip.end, decoding.modalities)
                 yield clip, self.prepare(frames) if heard is None else self.hear(frames, heard, decoding)
+
+
+def _heard(file: str | Path, sounds: ClipSounds, start: float, end: float, modalities: str | None) -> Windows | None:
+    """Return the sound of a clip, if there is some; NoSoundError where it is captioned by that alone."""
+    heard = sounds.of(start, end)
+    if heard is None and modalities == "a":
+        raise NoSoundError(str(file), f"{sounds.problem or 'there is no sound in it'}, and modalities is 'a'")
+    return heard
 
 
 class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
@@ -248,10 +253,11 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
         )
         preprocess = self.sound_of(decoding)
         decoded = decode_for_display(video, self.preprocess_for(num_frames))
-        heard = None if preprocess is None else read_windows(video, preprocess, end=decoded.duration)
-        if heard is None and modalities == "a":
-            raise NoSoundError(str(video), "there is no sound in it, and modalities is 'a'")
-        memory, strip = self.encode(decoded.frames[None]), None
+        heard, strip = None, None
+        if preprocess is not None:
+            with ClipSounds(video, preprocess) as sounds:
+                heard = _heard(video, sounds, 0.0, decoded.duration, modalities)
+        memory = self.encode(decoded.frames[None])
         if preprocess is not None and heard is not None:
             windows, lengths = (torch.from_numpy(each)[None] for each in heard)
             sound = self.encode(sound=windows, sound_lengths=lengths)

@@ -118,7 +118,7 @@ class SoundFile:
             self._check(start, end, latest)
             latest, first = start, round(start * self.rate)
             last = math.inf if end is None else first + round((end - start) * self.rate)
-            if chunks is None or first - reached > JUMP * self.rate:
+            if chunks is None or (self._may_jump and first - reached > JUMP * self.rate):
                 chunks, reached = self._chunks(start), first
                 held.clear()
             while held and held[0][0] + len(held[0][1]) <= first:
@@ -148,6 +148,7 @@ class SoundFile:
             problem = "FFmpeg in PyAV has no decoder for its audio codec; convert the file, to AAC for example"
             raise DecodeError(self.path, problem)
         self._stream = stream
+        self._may_jump: bool = not JUMPING_FORMATS.isdisjoint(self._container.format.name.split(","))
 
     def _picture_stream(self) -> av.VideoStream | None:
         assert self._container is not None
@@ -215,8 +216,7 @@ class SoundFile:
         if track is None:
             return
         assert self._origin is not None  # a track has a start
-        assert self._container is not None
-        jumps = start >= JUMP and JUMPING_FORMATS & set(self._container.format.name.split(","))
+        jumps = start >= JUMP and self._may_jump
         base = round((track.start - self._origin) * self.rate)
         run: _Run | None = None
         for frame in self._frames(self._origin + Fraction(start) - LEAD_IN if jumps else None):

@@ -26,6 +26,7 @@ from pseudocap.files.reading import sha256_of
 from pseudocap.files.sources import read_json
 from pseudocap.hub.checkpoint import existing, read_config
 from pseudocap.hub.fetch import WEIGHTS_FILE
+from pseudocap.model.config import PseudoCapConfig
 from pseudocap.regimes.table import BASELINE, LAST, TOO_FEW_TO_VALIDATE
 from pseudocap.tolerance import Tolerance
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.data.caption_data import CaptionData
     from pseudocap.data.corpora.base import Corpus
-    from pseudocap.model.config import Backbone, PseudoCapConfig
+    from pseudocap.model.config import Backbone
     from pseudocap.model.retrieval_config import RetrieverConfig
     from pseudocap.regimes.finetune_run import Tuned
     from pseudocap.retriever import Retriever
@@ -44,11 +45,16 @@ STEPS = 8  # of an epoch, at least, ...
 FEWEST = 4  # ... but with so many videos each
 RETRIEVAL_BATCH = 64  # videos that are told apart from one another
 WHEN = ("before", "after", "last")
-BACKBONES = ("decoder", "encoder", "audio_encoder")
-CAPTIONERS_OWN = ("decoder", "audio_encoder", "modality_groups", "validation_groups")  # options that no retriever has
+CAPTIONERS_OWN = ("decoder", "validation_groups")  # options that no retriever has
+HEARING = ("--modality-groups", "--validation-groups", "the audio_encoder")  # settings not written where there are none
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    _add_files(parser)
+    _add_training(parser)
+
+
+def _add_files(parser: argparse.ArgumentParser) -> None:
     add_option(
         parser,
         "--from",
@@ -78,10 +84,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--audio-encoder",
         str,
         "A",
-        "an AST, a Whisper or a model of the waveform: a captioner that sees alone gains its ears, of one that hears "
-        "where it lies now, if it moved",
+        "an AST, a Whisper or a model of the waveform: a captioner that sees alone gains its ears, of a captioner or "
+        "retriever that hears where it lies now, if it moved",
     )
     add_option(parser, "--text", str, "DIR", "where the language model of a retriever lies now, if it moved")
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--lr", 5e-4, None, "the highest learning rate")
     add_option(parser, "--max-epochs", 30, "N", "passes over the captions, at most")
     add_option(parser, "--patience", 5, "N", "stop after N epochs without a better CIDEr-D, or sum of recalls")
@@ -93,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--modality-groups",
         type=group_probabilities,
         metavar="P",
-        help="of a captioner that hears, how often a step learns by sight and sound, by sight and by sound alone: "
+        help="of a model that hears, how often a step learns by sight and sound, by sight and by sound alone: "
         "av=0.6,v=0.3,a=0.1 (all that each video has)",
     )
     parser.add_argument(
@@ -124,14 +133,22 @@ def _refuse_mistakes(args: argparse.Namespace) -> None:
         raise InputError(f"--memories {args.memories}: there is no such folder; `pseudocap encode` makes one")
 
 
-def _refuse_deafness(args: argparse.Namespace, config: PseudoCapConfig) -> None:
-    """Refuse an encoder of sound for a captioner that cannot have one, and groups for one that does not hear."""
-    if args.audio_encoder is not None and not config.hears:
-        config.require_may_gain_sound()
+def _refuse_deafness(args: argparse.Namespace, config: PseudoCapConfig | RetrieverConfig) -> None:
+    """Refuse an encoder of sound for a model that cannot gain one, and groups for one that does not hear."""
+    if "audio_encoder" in config.backbones:
+        return
+    gain = "" if args.retrieval else ", or give it an --audio-encoder"
+    if args.audio_encoder is not None:
+        if isinstance(config, PseudoCapConfig):
+            config.require_may_gain_sound()
+            return
+        raise InputError(
+            f"--audio-encoder {args.audio_encoder}: {args.start} does not hear, and a retriever gains no ears; leave "
+            "it out, or build one that hears (Retriever.from_backbones, audio_encoder=...)"
+        )
     for name in ("modality_groups", "validation_groups"):
-        if getattr(args, name) is not None and not (config.hears or args.audio_encoder is not None):
-            option = f"--{name.replace('_', '-')}"
-            raise InputError(f"{option}: {args.start} does not hear; leave it out, or give it an --audio-encoder")
+        if getattr(args, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')}: {args.start} does not hear; leave it out{gain}")
 
 
 def _begun(args: argparse.Namespace) -> dict[str, Any]:
@@ -153,41 +170,60 @@ def _begun(args: argparse.Namespace) -> dict[str, Any]:
 def _settings(
     args: argparse.Namespace, start: Path, backbones: Mapping[str, Backbone], begun: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return what the weights depend on beside the captions; ConfigError where the run to resume had others."""
+    """Return what weights and scores depend on beside the captions; ConfigError where the run to resume had others."""
     settings = {
         f"--{name.replace('_', '-')}": getattr(args, name) for name in ("lr", "size", "beams", "val_share", "seed")
     }
     settings["--batch-size"] = args.batch_size or begun.get("--batch-size")
-    for name in ("audio_encoder", "modality_groups"):  # which came later, and are not written where they are not used
-        option, given = f"--{name.replace('_', '-')}", getattr(args, name)
-        if option in begun or (given is not None and (name != "audio_encoder" or "audio_encoder" not in backbones)):
-            settings[option] = given
-    settings |= {f"the {which}": backbone.fingerprint[:12] for which, backbone in backbones.items()}
+    settings |= _groups(args) | _fingerprints(backbones)
     learns = "retriever" if args.retrieval else "captioner"
     settings[f"the {learns} --from"] = sha256_of(existing(start / WEIGHTS_FILE))[:12]
-    for name, value in settings.items():
-        if (before := begun.get(name, value)) != value:
-            had, has = ("its own" if each is None else each for each in (before, value))
+    known = dict(settings)
+    if args.audio_encoder is not None:  # one that is gained is compared once it is loaded
+        known.setdefault("the audio_encoder", begun.get("the audio_encoder"))
+    _require_same(known, begun)
+    return settings
+
+
+def _groups(args: argparse.Namespace) -> dict[str, str]:
+    """Return the groups of modalities that were given, as they are written, by their options."""
+    groups = {}
+    if args.modality_groups is not None:
+        groups["--modality-groups"] = ",".join(f"{name}={share:g}" for name, share in args.modality_groups.items())
+    if args.validation_groups is not None:
+        groups["--validation-groups"] = ",".join(args.validation_groups)
+    return groups
+
+
+def _fingerprints(backbones: Mapping[str, Backbone]) -> dict[str, str]:
+    return {f"the {which}": backbone.fingerprint[:12] for which, backbone in backbones.items()}
+
+
+def _require_same(settings: Mapping[str, Any], begun: Mapping[str, Any]) -> None:
+    """Raise ConfigError where the run to resume, if there is one, had other settings."""
+    for name in dict.fromkeys((*settings, *HEARING)) if begun else ():
+        value = settings.get(name)
+        if (before := begun.get(name, None if name in HEARING else value)) != value:
+            absent = "none" if name in HEARING else "its own"
+            had, has = (absent if each is None else each for each in (before, value))
             raise ConfigError(
                 f"the run to resume had {name} {had} and this one has {has}: set it as it was, or name another --out"
             )
-    return settings
 
 
 def run(args: argparse.Namespace) -> int:
     begun = _begun(args)
     _refuse_mistakes(args)
     corpus = _corpus(args)
-    moved: dict[str, Any] = {
-        name: getattr(args, name) for name in (("text", "encoder") if args.retrieval else BACKBONES)
-    }
+    backbones = ("text" if args.retrieval else "decoder", "encoder", "audio_encoder")
+    moved: dict[str, Any] = {name: getattr(args, name) for name in backbones}
     config: PseudoCapConfig | RetrieverConfig
     if args.retrieval:
         start, config = find_own_retriever(args.start, args.checkpoints, **moved)
     else:
         start = find_captioner(args.start, args.checkpoints, **moved)
         config = read_config(start.folder)
-        _refuse_deafness(args, config)
+    _refuse_deafness(args, config)
     args.val_share = _validating_share(corpus, args.val_share, args.seed)
     try_to_write(args.out / "best")
     settings = _settings(args, start.folder, config.backbones, begun)
@@ -203,6 +239,8 @@ def run(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
     kind: type[PseudoCap | Retriever] = Retriever if args.retrieval else PseudoCap
     model = kind.from_pretrained(start, device=device, **moved)
+    settings |= _fingerprints(model.config.backbones)  # with that of an encoder of sound that it has gained
+    _require_same(settings, begun)
     if args.size is not None:
         model.set_preprocess(replace(model.config.preprocess, size=args.size))
     with resumable(args.out):
@@ -241,7 +279,12 @@ def _tune_retriever(args: argparse.Namespace, model: Retriever, data: CaptionDat
     from pseudocap.regimes.retrieval import Retrieval
     from pseudocap.regimes.retrieval_run import tune_retriever
 
-    module = Retrieval(model, optimisation=Optimisation(lr=args.lr, warmup_steps=20), seed=args.seed)
+    module = Retrieval(
+        model,
+        optimisation=Optimisation(lr=args.lr, warmup_steps=20),
+        seed=args.seed,
+        modality_groups=args.modality_groups,
+    )
     tuned = tune_retriever(module, data, args.out, **options)
     if args.json:
         print(json.dumps(tuned.to_dict()))
@@ -369,7 +412,6 @@ def _command(args: argparse.Namespace, batch_size: int) -> str:
     if args.audio_encoder is not None:
         known = Path(args.audio_encoder).expanduser()
         settings["--audio-encoder"] = known.name if known.exists() else args.audio_encoder
-    if args.modality_groups is not None:
-        settings["--modality-groups"] = ",".join(f"{name}={share:g}" for name, share in args.modality_groups.items())
+    settings |= _groups(args)
     verb = ["pseudocap", "finetune", *(["--retrieval"] if args.retrieval else [])]
     return shlex.join([*verb, *(str(word) for pair in settings.items() for word in pair)])

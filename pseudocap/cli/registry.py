@@ -58,14 +58,19 @@ def find_captioner(
 
 
 def find_own_retriever(
-    name: str, checkpoints: str | None, *, text: str | None = None, encoder: str | None = None
+    name: str,
+    checkpoints: str | None,
+    *,
+    text: str | None = None,
+    encoder: str | None = None,
+    audio_encoder: str | None = None,
 ) -> tuple[Fetched, RetrieverConfig]:
     """Locate a retriever of ours, as `find_captioner` does a captioner, and return it with its config."""
     from pseudocap.hub.checkpoint import check_retriever
     from pseudocap.hub.fetch import fetch
 
     found = fetch(name, checkpoints=checkpoints)
-    return found, check_retriever(found.folder, {"text": text, "encoder": encoder})[0]
+    return found, check_retriever(found.folder, {"text": text, "encoder": encoder, "audio_encoder": audio_encoder})[0]
 
 
 def fingerprint(found: Fetched | External) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -175,6 +177,29 @@ def test_a_span_after_the_end_is_silent(tmp_path: Path) -> None:
     path = write_sounding(tmp_path / "a.mp4", Track())
     assert not read_sound(path, start=50.0, end=51.0).any()
     assert len(read_sound(path, start=50.0)) == 0
+
+
+class CountedFile(SoundFile):
+    """Count how often a decoding began."""
+
+    begun = 0
+
+    def _frames(self, time: Fraction | None = None) -> Iterator[av.AudioFrame]:
+        self.begun += 1
+        return super()._frames(time)
+
+
+@pytest.mark.parametrize("name", ["a.ts", "a.avi"])
+def test_what_cannot_jump_is_decoded_once_however_far_spans_lie_apart(tmp_path: Path, name: str) -> None:
+    path = write_sounding(tmp_path / name, Track(codec="mp2", rate=48000, end=31.0), seconds=32.0, codec="mpeg2video")
+    with CountedFile(path) as sound:
+        before = sound.begun
+        first, far, *after = sound.spans([(0.5, 1.0), (30.0, 30.5), (60.0, 61.0), (90.0, 91.0), (120.0, None)])
+        assert sound.begun == before + 1
+    np.testing.assert_array_equal(first, read_sound(path, start=0.5, end=1.0))
+    np.testing.assert_array_equal(far, read_sound(path, start=30.0, end=30.5))
+    assert [len(each) for each in after] == [RATE, RATE, 0]
+    assert not np.concatenate(after).any()
 
 
 def test_damage_costs_the_sound_that_it_hits(tmp_path: Path) -> None:

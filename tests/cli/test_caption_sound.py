@@ -88,14 +88,21 @@ def test_a_captioner_gains_its_ears_in_finetuning_and_resumes_with_them(
     results = json.loads((tmp_path / "run" / "last" / "results.json").read_text())
     assert set(results["scores_by_group"]) == {"v", "a"}
     assert "--audio-encoder ast" in results["command"].replace(ast.name, "ast")
-    assert "--modality-groups av=0.5,v=0.25,a=0.25" in results["command"]
+    assert "--modality-groups av=0.5,v=0.25,a=0.25 --validation-groups v,a" in results["command"]
     again = PseudoCap.from_pretrained(tmp_path / "run" / "last", device="cpu")
     assert again.config.hears
-    assert main([*words, "--max-epochs", "2", "--resume"]) == 0
-    capsys.readouterr()
-    other = [word.replace("av=0.5,v=0.25", "av=0.25,v=0.5") for word in words]
-    assert main([*other, "--max-epochs", "2", "--resume"]) == 2
-    assert "the run to resume had --modality-groups" in capsys.readouterr().err
+    (tmp_path / "ears").symlink_to(ast)
+    others = write_ast(tmp_path / "others", seed=1)
+    for other, refused in (
+        ([word.replace(str(ast), str(tmp_path / "ears")) for word in words], ""),
+        ([word.replace(str(ast), str(others)) for word in words], "the audio_encoder"),
+        ([word for word in words if word not in ("--audio-encoder", str(ast), *words[7:11])], "--modality-groups"),
+        ([word.replace("av=0.5,v=0.25", "av=0.25,v=0.5") for word in words], "--modality-groups"),
+        ([word.replace("v,a", "v") for word in words], "--validation-groups v,a and this one has v"),
+        ([word for word in words if word not in ("--validation-groups", "v,a")], "--validation-groups v,a and this"),
+    ):
+        assert main([*other, "--max-epochs", "2", "--resume"]) == (2 if refused else 0)
+        assert (f"the run to resume had {refused}" in capsys.readouterr().err) == bool(refused)
     page = (tmp_path / "run" / "last" / "README.md").read_text()
     assert "It hears sounds, not words" in page
     assert "| encoder (audio), frozen |" in page

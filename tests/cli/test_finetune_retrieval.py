@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from helpers.retrievers import build_retriever
 from helpers.small_worlds import write_world
+from helpers.sounding_world import write_sounding_world
+from helpers.tiny_ast import write_ast
 
 from pseudocap.cli.main import main
 from pseudocap.retriever import Retriever
@@ -53,6 +55,33 @@ def test_a_retriever_learns_from_caption_rows_and_goes_on(
     assert "R@1" in printed
     assert main(words(world, start, out, "--lr", "1e-3", "--resume")) == 2
     assert "had --lr 0.003 and this one has 0.001" in capsys.readouterr().err
+
+
+def test_a_retriever_that_hears_learns_by_groups_with_its_encoder_where_it_lies_now(
+    backbones: Path, start: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world, hears = write_sounding_world(tmp_path / "world"), tmp_path / "hears"
+    ast = write_ast(tmp_path / "ast")
+    build_retriever(backbones, audio_encoder=ast, num_frames=4).save_pretrained(hears)
+    now = str(ast.rename(tmp_path / "moved"))
+    groups = ["--modality-groups", "a=1", "--max-epochs", "1"]
+    assert main(words(world, hears, tmp_path / "run", *groups)) == 2
+    assert "the audio_encoder was at" in capsys.readouterr().err
+    assert main(words(world, hears, tmp_path / "run", "--audio-encoder", now, *groups)) == 0
+    results = json.loads((tmp_path / "run" / "best" / "results.json").read_text())
+    assert "--audio-encoder moved --modality-groups av=0,v=0,a=1" in results["command"]
+    assert (
+        Retriever.from_pretrained(tmp_path / "run" / "best", device="cpu").config.backbones["audio_encoder"].source
+        == now
+    )
+    capsys.readouterr()
+    for given, problem in (
+        (["--audio-encoder", now], f"--audio-encoder {now}: {start} does not hear, and a retriever gains no ears"),
+        (["--modality-groups", "v=0.5,a=0.5"], f"--modality-groups: {start} does not hear; leave it out\n"),
+    ):
+        assert main(words(world, start, tmp_path / "deaf", *given)) == 2
+        assert problem in capsys.readouterr().err
+    assert not (tmp_path / "deaf").exists()
 
 
 def build_identity(folder: Path) -> str:

@@ -109,7 +109,8 @@ def test_a_file_that_is_no_film_is_told_at_once(torch_free: TorchFree, workdir: 
         ("--data captions.csv --modality-groups half", "half is not of the form av=0.6,v=0.3,a=0.1"),
         ("--data captions.csv --validation-groups v,b", "modalities are of av, v, a, not 'b'"),
         ("--data captions.csv --modality-groups v=0.5,a=0.5", "--modality-groups: toy-mixed-pretrained does not hear"),
-        ("--data captions.csv --retrieval --audio-encoder e", "--audio-encoder e: a retriever has none; leave it out"),
+        ("--data captions.csv --retrieval --audio-encoder e", "toy-mixed-pretrained/config.json is no retriever"),
+        ("--data captions.csv --retrieval --validation-groups v", "--validation-groups ('v',): a retriever has none"),
     ],
 )
 def test_finetune(words: str, message: str, workdir: Path, error_without_torch: Error) -> None:

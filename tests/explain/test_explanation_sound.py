@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -85,8 +86,18 @@ def test_what_a_captioner_did_not_hear_is_not_in_its_explanation(
     assert not alone.time.any()
     assert alone.shares["sound"].any()
     assert "by_sound" not in model.explain(film, caption=SAID).arrays()
-    with pytest.raises(NoSoundError, match="there is no sound in it"):
-        hears.explain(mute, modalities="a")
+    broken = tmp_path / "broken.mp4"
+    write_sounding(broken, Track(codec="aac", end=1.0), seconds=1.0)
+    with av.open(str(broken)) as container:
+        audio = [(packet.pos, packet.size) for packet in container.demux(audio=0) if packet.size]
+    data = bytearray(broken.read_bytes())
+    for position, size in audio:
+        data[position : position + size] = b"\xff" * size
+    broken.write_bytes(data)
+    for file, problem in ((mute, "the file has no sound track"), (broken, "no sound can be decoded")):
+        for of in (hears.explain, hears.caption):
+            with pytest.raises(NoSoundError, match=rf"{problem}.*, and modalities is 'a'"):
+                of(file, modalities="a")
     for group in ("av", "v", "a"):
         explained = hears.explain(film, modalities=group, max_new_tokens=6)
         assert explained.caption == hears.caption(film, modalities=group, max_new_tokens=6)
