@@ -51,13 +51,6 @@ def read_spans(path: str | os.PathLike[str], spans: Iterable[Span], *, rate: int
         yield from sound.spans(spans)
 
 
-def has_sound(path: str | os.PathLike[str]) -> bool:
-    """Return whether a file has a sound track, silent or not."""
-    container = open_media(os.fspath(path))
-    with container:
-        return container.streams.best("audio") is not None
-
-
 class SoundFile:
     """Read an open file's sound. Not for several threads at once."""
 

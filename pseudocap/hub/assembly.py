@@ -321,8 +321,8 @@ def load_recorded_audio(
 ) -> tuple[AudioEncoder, Backbone]:
     """Load the encoder of sound that the checkpoint records, likewise."""
     revision = None if override else recorded.revision
-    place: dict[str, Any] = {"kind": recorded.kind, "revision": revision, **asdict(access)}
-    found = load_audio_encoder(moved(recorded, override), **place, pitch=pitch)
+    options: dict[str, Any] = {"kind": recorded.kind, "revision": revision, **asdict(access)}
+    found = load_audio_encoder(moved(recorded, override), **options, pitch=pitch)
     require_same("audio_encoder", recorded, origin_of(found), folder)
     return found, origin_of(found)
 

@@ -2,7 +2,8 @@
 
 The vectors of the memory, projected to the width of its embeddings, are read before the words by the very same layers.
 No vector sees a word, so a video is read once, and every caption of it goes on from there. The paper trains the
-language model too (`learn_decoder`). Which position the vectors have is not said there: here the first, all of them.
+language model too (`learn_decoder`). Which position the vectors have, the paper leaves open; here
+all of them have the first.
 
 Legend: B videos, N captions (a multiple of B), M vectors of a video, E width of an axis, D width of the embeddings.
 """

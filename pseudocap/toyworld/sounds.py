@@ -121,8 +121,8 @@ def _of_shot(shot: Shot, first: int, rng: Rng) -> Iterator[SoundEvent]:
         if thing.kind in VOICES and rng.random() < (VOICE if index in acting else BYSTANDER_VOICE):
             yield _somewhere(VOICES[thing.kind], shot, first, _loudness(shot, index), rng, thing=index)
     if rng.random() < OFF_SCREEN:
-        shown = {VOICES.get(thing.kind) for thing in shot.things}
-        name = str(rng.choice([each for each in UNSEEN if each not in shown]))
+        visible = {VOICES.get(thing.kind) for thing in shot.things}
+        name = str(rng.choice([each for each in UNSEEN if each not in visible]))
         yield _somewhere(name, shot, first, float(rng.uniform(0.25, 0.6)), rng)
 
 

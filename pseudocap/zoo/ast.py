@@ -162,7 +162,7 @@ def build_ast(folder: Path, recipe: ASTRecipe, *, seed: int, progress: Progress 
 
     losses = learn(model, loss_at, recipe.course, state=folder / "state.pt", progress=progress)
     tracks = [_film_track(index, seed) for index in range(recipe.held_out)]
-    report = {name: round(value, 4) for name, value in test_naming(model, tracks, recipe).items()}
+    report = {name: round(value, 4) for name, value in measure_naming(model, tracks, recipe).items()}
     model.ast.half().save_pretrained(folder)
     ASTFeatureExtractor(num_mel_bins=recipe.bins, max_length=recipe.frames).save_pretrained(folder)
     return report | {"loss": float(np.mean(losses[-100:])), "tracks": recipe.batch * recipe.course.steps}
@@ -176,7 +176,7 @@ def _film_track(index: int, seed: int) -> Soundtrack:
     return track
 
 
-def test_naming(model: SoundNaming, tracks: Sequence[Soundtrack], recipe: ASTRecipe) -> dict[str, float]:
+def measure_naming(model: SoundNaming, tracks: Sequence[Soundtrack], recipe: ASTRecipe) -> dict[str, float]:
     """Return shares: of sounds that are named those that are heard, of those that are heard the named ones, and of
     films that sound those whose likeliest sound is heard."""
     named, heard = [], []

@@ -56,9 +56,9 @@ def test_files_are_captioned_by_the_modalities_that_are_named(
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert rows[1]["captions"][0]["text"] == strip_unfinished(model.caption(mute, modalities="v", max_new_tokens=6))
     assert caption(loud, mute, "--checkpoint", checkpoint, "--modalities", "a", "--format", "json") == 1
-    told = capsys.readouterr()
-    assert [len(json.loads(line)["captions"]) for line in told.out.splitlines()] == [1, 0]
-    (failed,) = [line for line in told.err.splitlines() if line.startswith("failed")]
+    printed = capsys.readouterr()
+    assert [len(json.loads(line)["captions"]) for line in printed.out.splitlines()] == [1, 0]
+    (failed,) = [line for line in printed.err.splitlines() if line.startswith("failed")]
     assert failed == f"failed: {mute}: the file has no sound track, and modalities is 'a'"
 
 

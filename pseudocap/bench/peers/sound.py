@@ -98,8 +98,8 @@ def probe(features: np.ndarray, sounds: Sequence[LabelledSound]) -> list[float]:
     values = torch.from_numpy(features).double()
     shares = []
     numbers = sorted(set(folds.tolist()))
-    for place, tested in enumerate(numbers):
-        chosen_on = numbers[(place + 1) % len(numbers)]
+    for index, tested in enumerate(numbers):
+        chosen_on = numbers[(index + 1) % len(numbers)]
         learned = (folds != tested) & (folds != chosen_on)
         choices = {
             decay: _share(values, labels, learned, folds == chosen_on, decay, len(names)) for decay in WEIGHT_DECAYS

@@ -16,6 +16,7 @@ from typing import Protocol
 
 import torch
 
+from pseudocap.audio.tensors import pad_sounds
 from pseudocap.data.memories.shards import ShardVectors, create, write_shard
 from pseudocap.data.memories.source import Failure, MemoryRow, ShardIndex, read_index, shard_paths
 from pseudocap.data.memories.spec import MemorySpec, view_generator
@@ -119,11 +120,7 @@ def encode(
     started = time.monotonic()
     create(out, spec)
     with locked(out, "encoding"):
-        state = FolderState.of(out, source.identity)
-        if there := {row.modality for row in state.rows} - {source.modality}:
-            raise DataError(
-                f"{out} holds memories of {there.pop()}s, and these are {source.modality}s; take two folders"
-            )
+        state = _state_for(source, out)
         again = frozenset(state.failures) if retry_failed else frozenset()
         wanted = [*sorted(again), *range(state.next, sum(source.groups))]
         writer = _Writer(
@@ -135,28 +132,52 @@ def encode(
             batch_size=batch_size,
             shard_size=shard_size,
         )
-        tried = failed = 0
-        decoding = _Decoding(source=source, spec=spec, known=frozenset(state.contents))
-        samples = ordered(
-            decoding, wanted, workers=workers, crashed=lambda index: _Decoded(index=index, problem=CRASHED)
-        )
-        for done, decoded in enumerate(samples, start=1):
-            writer.take(decoded, name=source.name(decoded.index))
-            if decoded.index not in again:
-                tried, failed = tried + 1, failed + bool(decoded.problem)
-            if objection := tolerance.objection(failed, tried, "samples failed"):
-                writer.flush()
-                raise DataError(f"{objection}; the last was {decoded.problem}; what was encoded is kept in {out}")
-            if progress is not None:
-                progress(done, len(wanted))
-        writer.flush()
+        _write_samples(writer, source, wanted, again, workers=workers, tolerance=tolerance, progress=progress)
+    return _report(writer, wanted=len(wanted), seconds=time.monotonic() - started)
+
+
+def _state_for(source: DescribedSource, out: Path) -> FolderState:
+    """Return how far the source is done in the folder; DataError where that holds clips of another modality."""
+    state = FolderState.of(out, source.identity)
+    if there := {row.modality for row in state.rows} - {source.modality}:
+        raise DataError(f"{out} holds memories of {there.pop()}s, and these are {source.modality}s; take two folders")
+    return state
+
+
+def _write_samples(
+    writer: _Writer,
+    source: DescribedSource,
+    wanted: Sequence[int],
+    again: frozenset[int],
+    *,
+    workers: int,
+    tolerance: Tolerance,
+    progress: Progress | None,
+) -> None:
+    """Decode the samples in workers, and encode and write them; those in `again` may fail as before."""
+    tried = failed = 0
+    decoding = _Decoding(source=source, spec=writer.spec, known=frozenset(writer.state.contents))
+    samples = ordered(decoding, wanted, workers=workers, crashed=lambda index: _Decoded(index=index, problem=CRASHED))
+    for done, decoded in enumerate(samples, start=1):
+        writer.take(decoded, name=source.name(decoded.index))
+        if decoded.index not in again:
+            tried, failed = tried + 1, failed + bool(decoded.problem)
+        if objection := tolerance.objection(failed, tried, "samples failed"):
+            writer.flush()
+            raise DataError(f"{objection}; the last was {decoded.problem}; what was encoded is kept in {writer.out}")
+        if progress is not None:
+            progress(done, len(wanted))
+    writer.flush()
+
+
+def _report(writer: _Writer, *, wanted: int, seconds: float) -> Encoded:
     return Encoded(
         stored=writer.stored,
-        already=len(wanted) - writer.stored - writer.failing,
-        failed={failure.name: failure.reason for failure in state.failures.values()},
-        total=len(state.contents),
-        bytes=sum(path.stat().st_size for path in out.iterdir()),
-        seconds=time.monotonic() - started,
+        already=wanted - writer.stored - writer.failing,
+        failed={failure.name: failure.reason for failure in writer.state.failures.values()},
+        total=len(writer.state.contents),
+        bytes=sum(path.stat().st_size for path in writer.out.iterdir()),
+        seconds=seconds,
     )
 
 
@@ -170,20 +191,18 @@ def see(encoder: Encoder, views: Sequence[DecodedView], *, patches: bool) -> Mem
 
 def hear(encoder: AudioEncoder, views: Sequence[DecodedView]) -> Memory:
     """Encode the sound of views, that of the views of one clip once; a view without sound is masked."""
+    frames, bins = encoder.preprocess.frames, encoder.preprocess.bins
+    sounds = [(torch.zeros(0, frames, bins), torch.zeros(0, dtype=torch.int64))]  # of the views without sound
     rows: dict[int, int] = {}
-    sounds: list[tuple[torch.Tensor, torch.Tensor]] = []
     for view in views:
         if view.sound is not None and view.sound_lengths is not None and id(view.sound) not in rows:
             rows[id(view.sound)] = len(sounds)
             sounds.append((view.sound, view.sound_lengths))
-    frames, bins = encoder.preprocess.frames, encoder.preprocess.bins
-    most = max((len(lengths) for _, lengths in sounds), default=0)
-    windows = torch.zeros(len(sounds) + 1, most, frames, bins)  # the last one is of the views without sound
-    lengths = torch.zeros(len(sounds) + 1, most, dtype=torch.int64)
-    for row, (sound, real) in enumerate(sounds):
-        windows[row, : len(sound)], lengths[row, : len(real)] = sound, real
-    picked = torch.tensor([rows.get(id(view.sound), len(sounds)) for view in views])
-    return encoder.encode(windows.to(encoder.device), lengths.to(encoder.device))[picked.to(encoder.device)]
+    padded = pad_sounds(sounds)
+    assert padded is not None, "the first row is no None"
+    windows, lengths = (each.to(encoder.device) for each in padded)
+    picked = torch.tensor([rows.get(id(view.sound), 0) for view in views])
+    return encoder.encode(windows, lengths)[picked.to(encoder.device)]
 
 
 @dataclass(kw_only=True, slots=True)

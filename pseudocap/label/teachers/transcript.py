@@ -15,7 +15,7 @@ from pseudocap.types import Clip, Transcript
 class AsrTeacher:
     """Caption a clip with its speech: the segments whose middle lies in it, joined. It needs no frames."""
 
-    transcripts: Mapping[str, Transcript]  # by the file's path or name without its extension
+    transcripts: Mapping[str, Transcript]  # by the file's path or name, with its extension or without
     name: str = "asr"
     revision: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -26,7 +26,8 @@ class AsrTeacher:
 
     def _speech(self, clip: Clip) -> str:
         path = Path(clip.source)
-        transcript = self.transcripts.get(str(path.with_suffix(""))) or self.transcripts.get(path.stem)
+        names = (str(path), str(path.with_suffix("")), path.name, path.stem)
+        transcript = next((self.transcripts[name] for name in names if name in self.transcripts), None)
         return speech_in(transcript, clip) if transcript else ""
 
 

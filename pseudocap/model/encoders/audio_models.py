@@ -61,11 +61,10 @@ def read_audio_model(source: str | Path, access: Mapping[str, Any]) -> AudioMode
     if config.model_type not in (AST, WHISPER) and not waves:
         raise CheckpointError(f"{source} is a {config.model_type!r}, which is no audio model; name {KNOWN}")
     try:
-        stored: State | None = read_tensors(find_file(source, "model.safetensors", **access))
-    except CheckpointError as error:
-        if "is damaged" in str(error):
-            raise
-        stored = None
+        weights: Path | None = find_file(source, "model.safetensors", **access)
+    except CheckpointError:  # in several files or pickled, transformers finds them too; where there are none it says so
+        weights = None
+    stored: State | None = None if weights is None else read_tensors(weights)
     if config.model_type == WHISPER and stored is not None:  # without reading a decoder that is not used
         kind = WhisperEncoder
         found = {name.removeprefix("model."): tensor for name, tensor in stored.items()}

@@ -41,9 +41,9 @@ def test_a_probe_separates_what_differs_and_guesses_where_nothing_does() -> None
     guesses = probe(draws, sounds)
     assert len(guesses) == 5
     assert 0.2 < np.mean(guesses) < 0.47
-    told = draws.copy()
-    told[np.arange(300), np.arange(300) % 3] += 4
-    assert np.mean(probe(told, sounds)) > 0.9
+    separable = draws.copy()
+    separable[np.arange(300), np.arange(300) % 3] += 4
+    assert np.mean(probe(separable, sounds)) > 0.9
 
 
 def test_the_tested_fold_is_not_learned_from() -> None:
