@@ -290,6 +290,9 @@ def _report(args: argparse.Namespace, result: MiningResult, bare: int) -> None:
         f"{result.matches:,} pairs; from {result.seeds:,} seeds and {result.frames:,} frames of {result.films:,} "
         f"videos in {result.seconds:.1f} s"
     )
+    if result.again:
+        causes = ["--metadata has changed"] * bool(args.metadata) + ["--retry-failed"] * args.retry_failed
+        print(f"mined again: {result.again:,} shards ({' or '.join(causes)})")
     if bare:
         print(f"left out: {bare:,} pictures without a caption")
     for reason, count in sorted(result.left_out.items()):

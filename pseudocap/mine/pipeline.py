@@ -14,7 +14,7 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -65,7 +65,8 @@ class LocalMining:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MiningResult:
     """Report what a folder of mined labels holds: `seeds` that were used, `matches` above the threshold as pairs of a
-    clip and a caption, `best` the highest similarity of all; and in `failed_seeds` why some could not be used."""
+    clip and a caption, `best` the highest similarity of all; in `failed_seeds` why some could not be used; `again`
+    counts shards that were mined before, and again since videos were retried or what is known of them has changed."""
 
     seeds: int
     failed_seeds: Mapping[str, str]
@@ -79,6 +80,7 @@ class MiningResult:
     best: float
     seconds: float
     stats: Mapping[str, object]
+    again: int = 0
 
 
 def mine(
@@ -118,7 +120,8 @@ def mine(
             index=index,
             retry_failed=retry_failed,
         )
-        works = _works(folder, plan, spec.films, retry_failed)
+        before = names_in(folder / "matches")
+        works = _works(folder, plan, spec.films, retry_failed, before)
         if works:
             _unfinish(folder)
         _mine_shards(folder, works, miner, engine or LocalMining(workers=workers), scratch, progress)
@@ -127,7 +130,8 @@ def mine(
         if not (folder / STATS).exists():
             _write_labels(folder, plan, merged, pictures, spec)
             write_json(folder / STATS, statistics(folder))
-    return _result(folder, merged, len(vectors), failed, time.monotonic() - started)
+    result = _result(folder, merged, len(vectors), failed, time.monotonic() - started)
+    return replace(result, again=sum(matches_path(folder, work.number).name in before for work in works))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,13 +172,12 @@ class _SeedVectors:
         return np.concatenate(vectors), used, failed
 
 
-def _works(folder: AnyPath, plan: Plan, chosen: FilmFilter, retry_failed: bool) -> list[Work]:
-    """Return the shards that are not mined, or not as they would be now."""
-    there = names_in(folder / "matches")
+def _works(folder: AnyPath, plan: Plan, chosen: FilmFilter, retry_failed: bool, before: set[str]) -> list[Work]:
+    """Return the shards that are not mined, or not as they would be now; `before` has the files of those that are."""
     may_change = retry_failed or bool(chosen.facts)
     works = []
     for number, names in enumerate(plan.sources.shards):
-        known = f"{number:06d}.npz" in there
+        known = f"{number:06d}.npz" in before
         if not known or (may_change and outdated(read_matches(folder, number).films, chosen, retry_failed)):
             works.append(Work(number=number, names=names, root=plan.sources.root))
     return works

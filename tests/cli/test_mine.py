@@ -112,6 +112,20 @@ def test_another_run_on_a_frame_index_counts_ages_on_the_day_of_the_index(world:
     assert json.loads(rows(tmp_path / "second")[0].settings)["films.day"] == "2026-11-01"
 
 
+def test_corrected_facts_are_reported(world: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts, words = tmp_path / "views.csv", f"{MINE} --metadata {tmp_path}/views.csv --out {tmp_path}/out"
+    for text, found in (
+        ("video,views\na,5000\nb,3\n", ["left out: 1 videos, too few views"]),
+        ("video,views\na,5000\nb,4000\n", ["mined again: 1 shards (--metadata has changed)"]),
+        ("video,views\na,5000\nb,4000\nnew,1\n", []),
+    ):
+        facts.write_text(text)
+        capsys.readouterr()
+        assert run_in(world, words) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert [line for line in printed[1:] if "without a caption" not in line] == found
+
+
 @pytest.mark.slow
 def test_mined_clips_are_filtered_packed_and_trained_on(world: Path, backbones: Path, tmp_path: Path) -> None:
     assert run_in(world, f"filter labels --encoder vit --threshold 1 --out {tmp_path}/filtered") == 0
