@@ -114,11 +114,12 @@ class Learner(lightning.LightningModule):
     # What a training step is made of
 
     def memory_of(self, batch: Batch) -> Memory:
-        """Return the stored memory, or encode frames with the frozen encoder, which records nothing for autograd."""
+        """Return the stored memory, or encode frames, sound or both with the frozen encoders, which record nothing for
+        autograd."""
         if batch.memory is not None:
             return batch.memory
-        if batch.frames is None:
-            raise InputError("a batch must have frames or a memory")
+        if batch.frames is None and batch.sound is None:
+            raise InputError("a batch must have frames, sound or a memory")
         if batch.sound is None:
             return self.model.encode(batch.frames, batch.frame_mask)
         heard = {"sound": batch.sound, "sound_lengths": batch.sound_lengths}
@@ -133,9 +134,19 @@ class Learner(lightning.LightningModule):
         group = draw_group(self.modality_groups, seed=self.seed, rank=self.global_rank, step=step)
         if group == "v":
             batch = replace(batch, sound=None, sound_lengths=None)  # which need not be encoded, then
+        elif group == "a" and (alone := self._heard_alone(batch)) is not None:
+            return alone.only(group), group
         memory = self.memory_of(batch)
         heard = any(bool(axis.mask.any()) for name, axis in memory.axes.items() if name in SOUND)
         return memory.only(group), group if heard else "v"
+
+    def _heard_alone(self, batch: Batch) -> Memory | None:
+        """Return what is heard in the batch, without encoding its frames; None where some of it has no sound."""
+        if batch.sound_lengths is None or not bool(batch.sound_lengths.any(dim=1).all()):
+            return None
+        memory = self.memory_of(replace(batch, frames=None, frame_mask=None))
+        heard = torch.stack([axis.mask.any(dim=1) for axis in memory.axes.values()]).any(dim=0)
+        return memory if bool(heard.all()) else None
 
     def draws_of(self, batch: Batch, batch_index: int) -> torch.Generator:
         """Return the step's randomness: a function of (seed, rank, step), so that a resumed run draws the same."""

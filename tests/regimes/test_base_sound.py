@@ -76,6 +76,24 @@ def test_a_silent_batch_gives_every_weight_a_gradient_that_ranks_can_average(hea
         assert not adapter.attention.sound.value.weight.grad.any()
 
 
+def test_steps_by_sound_encode_no_frames_where_everything_is_heard(hears: PseudoCap, world: Path) -> None:
+    rows = {row.video: row for row in read_own(world / "captions.jsonl").rows}
+    config, seen = hears.config, []
+    hears.encoder.register_forward_hook(lambda *_: seen.append("frames"))
+    for names, sighted in ((("film0-0.mp4", "film2-0.mp4"), False), (("film0-0.mp4", "film3-0.mp4"), True)):
+        chosen = [rows[name] for name in names]
+        source = RowSource(chosen, VideoFolder(world), config.preprocess, sound=config.sound_preprocess)
+        batch = collate([source.sample(number, None) for number in range(2)], [row.captions[0] for row in chosen])
+        seen.clear()
+        found, group = FineTune(hears, modality_groups={"a": 1.0}).memory_to_learn(batch, 0)
+        assert (bool(seen), group) == (sighted, "a")
+        expected = FineTune(hears).memory_of(batch).only("a")
+        assert found.axes.keys() == expected.axes.keys()
+        for name, axis in expected.axes.items():
+            torch.testing.assert_close(found.axes[name].vectors, axis.vectors, rtol=0, atol=0)
+            assert torch.equal(found.axes[name].mask, axis.mask)
+
+
 def test_a_resumed_run_that_hears_ends_as_an_uninterrupted_one(
     build: Build, ast: Path, world: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 
@@ -34,7 +34,10 @@ from pseudocap.workers import ordered
 
 
 class DescribedSource(Source, Protocol):
-    """Describe samples without decoding their pictures."""
+    """Describe samples without decoding their pictures, and draw them without their sound."""
+
+    def silent(self) -> Self:
+        """Return the same source, of whose samples no sound is read."""
 
     def describe(self, index: int) -> Described:
         """Describe a sample, with the errors of `sample`."""
@@ -73,7 +76,8 @@ class _Decoding:
             of = self.source.describe(index)
             views: list[DecodedView] = []
             for view in range(0 if of.content in self.known else self.spec.views):
-                found = self.source.sample(index, view_generator(self.spec, of.content, view))
+                source = self.source.silent() if views else self.source
+                found = source.sample(index, view_generator(self.spec, of.content, view))
                 first = views[0] if views else found  # a view is of other pictures, with the same sound
                 views.append(DecodedView(frames=found.frames, sound=first.sound, sound_lengths=first.sound_lengths))
         except (DataError, DecodeError, OSError) as error:

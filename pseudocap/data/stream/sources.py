@@ -7,6 +7,7 @@ source if it has the same methods.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import tempfile
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -108,6 +109,11 @@ class TarSource:
             frames, heard = self._video_frames(found, generator)
         return _sample(found.key, self.modality, (found.caption,), frames, heard)
 
+    def silent(self) -> Self:
+        other = copy.copy(self)
+        other._sound = None
+        return other
+
     def describe(self, index: int) -> Described:
         found = self._read(index)
         content = hashlib.sha256(found.media).hexdigest()
@@ -187,6 +193,11 @@ class RowSource:
         sound = None if self.modality == "image" else self._sound
         frames, heard = _sense(self._paths[index], row.start, row.end, self._preprocess, sound, generator)
         return _sample(row.id, self.modality, row.captions, frames, heard)
+
+    def silent(self) -> Self:
+        other = copy.copy(self)
+        other._sound = None
+        return other
 
     def describe(self, index: int) -> Described:
         row, path = self.rows[index], self._paths[index]

@@ -10,12 +10,14 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from helpers.audio_models import write_audio_model
 from helpers.sounding import Track, heard, write_sounding
 
+from pseudocap.audio.clips import Windows, read_windows
 from pseudocap.audio.spectrogram import sound_windows
 from pseudocap.audio.waveform import read_sound
 from pseudocap.cli.main import main
@@ -87,6 +89,29 @@ def test_sound_is_stored_beside_sight_and_a_film_without_a_track_has_none(
     assert read_spec(tmp_path / "eyes").to_dict().keys().isdisjoint({"sound", "audio_encoder"})
     for key in keys:
         torch.testing.assert_close(both.memory(both.find(key)).time, eyes.memory(eyes.find(key)).time, rtol=0, atol=0)
+
+
+def test_the_sound_of_a_clip_is_read_once_for_all_of_its_views(
+    films: Path, tmp_path: Path, backbones: Path, audio_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(path: str, *words: Any, **options: Any) -> Windows | None:
+        read.append(Path(path).suffix)
+        return read_windows(path, *words, **options)
+
+    monkeypatch.setattr("pseudocap.data.stream.sources.read_windows", counted)
+    with tarfile.open(tmp_path / "00000.tar", "w") as tar:
+        tar.add(films / "a.mkv", "000.mkv")
+        tar.add(films / "captions.jsonl", "000.txt")
+    for source, suffixes in ((films / "captions.jsonl", [".mkv", ".mp4", ".mp4"]), (tmp_path / "00000.tar", [".mkv"])):
+        words = ("--encoder", backbones / "timesformer", "--audio-encoder", audio_encoder, "--crops", 2)
+        stored = encoded(source, tmp_path / source.stem, *words)
+        assert read == suffixes
+        first, *others = (sound_of(stored, stored.rows[0].key, view) for view in range(3))
+        assert first is not None
+        assert all(other is not None and torch.equal(first, other) for other in others)
+        read.clear()
 
 
 def test_clips_of_a_film_have_the_sound_of_their_seconds(tmp_path: Path, backbones: Path, audio_encoder: Path) -> None:
