@@ -21,10 +21,11 @@ class ToyWarning(UserWarning):
 
 
 def is_toy(made_of: PseudoCapConfig | RetrieverConfig | str) -> bool:
-    """Return whether one of a captioner's or retriever's frozen networks, or that teacher, is a shipped toy."""
+    """Return whether what a captioner or retriever sees or writes with, or that teacher, is a shipped toy. One that
+    hears by a toy, and sees and writes by other networks, is none."""
     if isinstance(made_of, str):
         return made_of.startswith(TOYS)
-    return any(each.source.startswith(TOYS) for each in made_of.backbones.values())
+    return any(each.source.startswith(TOYS) for name, each in made_of.backbones.items() if name != "audio_encoder")
 
 
 def toy_notice(name: str, made_of: PseudoCapConfig | RetrieverConfig | str) -> str:

@@ -15,6 +15,8 @@ from pseudocap.files import sources
 from pseudocap.hub import toys
 from pseudocap.hub.checkpoint import read_config, read_retriever_config
 from pseudocap.hub.toys import ToyWarning, is_toy
+from pseudocap.model.config import Backbone
+from pseudocap.types import SoundPreprocess
 
 
 @pytest.fixture
@@ -43,6 +45,11 @@ def test_no_other_captioner_is_a_toy(picture: Path, model: PseudoCap) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", ToyWarning)
         model.caption(picture)
+
+
+def test_toy_ears_alone_make_no_toy(model: PseudoCap) -> None:
+    ears = Backbone(source="pseudocap://toy-ast", fingerprint="f")
+    assert not is_toy(model.config.with_sound(ears, ("sound",), SoundPreprocess()))
 
 
 def test_every_shipped_captioner_and_retriever_is_what_its_name_says() -> None:
