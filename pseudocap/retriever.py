@@ -134,6 +134,8 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
         folder = source.folder
         lie = {"text": text, "encoder": encoder, "audio_encoder": audio_encoder}
         config, weights = check_retriever(folder, lie)
+        if audio_encoder is not None and AUDIO not in config.encoders:
+            raise ConfigError(f"{folder} does not hear, and a retriever gains no ears: leave audio_encoder out")
         read = load_text_tower(
             moved(config.text, text),
             kind=config.text.kind,

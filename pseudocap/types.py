@@ -27,6 +27,7 @@ VIDEO_EXTENSIONS = (
 SOUND_EXTENSIONS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma", ".aiff")
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_FRAMES = 96  # of a clip, for which the encoder's positions are made
+MOST_WINDOWS = 12  # of an audio encoder, that are heard of a clip
 MAX_NEW_TOKENS = 32  # of a caption, unless more are requested
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})  # of this machine, in the Host of a request
 CLIP_SECONDS, MIN_SECONDS = 8.0, 1.0  # of a clip, and of the rest of a video that is a clip all the same

@@ -13,16 +13,15 @@ from helpers.audio_models import write_audio_model
 from helpers.retrievers import build_retriever
 from helpers.sounding import Track, write_sounding
 
-from pseudocap.audio.clips import MOST_WINDOWS, ClipSounds
+from pseudocap.audio.clips import ClipSounds
 from pseudocap.cli.main import main
 from pseudocap.errors import ConfigError, InputError, NoSoundError
 from pseudocap.heard_clips import HeardClip
 from pseudocap.model.bottleneck import BottleneckTransformer, PatchGrid, picture_patches, spectrogram_patches
 from pseudocap.model.encoders.pixels import MODEL_TYPE, SPECTROGRAM
-from pseudocap.model.retrieval import WINDOWS
 from pseudocap.regimes.retrieval import Retrieval
 from pseudocap.retriever import Retriever
-from pseudocap.types import Batch
+from pseudocap.types import MOST_WINDOWS, Batch
 from pseudocap.video.tensors import read_file
 
 TEXTS = ["a red square", "two dogs play guitar on a stage"]
@@ -115,6 +114,8 @@ def test_a_saved_retriever_hears_the_same(
     deaf = build_retriever(backbones, **settings)
     deaf.save_pretrained(tmp_path / "deaf")
     assert "sound_preprocess" not in json.loads((tmp_path / "deaf" / "config.json").read_text())
+    with pytest.raises(ConfigError, match="does not hear, and a retriever gains no ears"):
+        Retriever.from_pretrained(tmp_path / "deaf", audio_encoder=ast, device="cpu")
     with pytest.raises(InputError, match="does not hear"):
         deaf.encode(sound=torch.zeros(1, 1, 128, 32), sound_lengths=torch.tensor([[128]]))
 
@@ -122,7 +123,6 @@ def test_a_saved_retriever_hears_the_same(
 def test_videoccs_tower_reads_patches_of_pixels_and_of_a_spectrogram(
     backbones: Path, sounding: dict[str, Path], tmp_path: Path
 ) -> None:
-    assert WINDOWS == MOST_WINDOWS
     for name, document in (
         ("pixels", {"model_type": MODEL_TYPE, "patch": 8, "size": 16, "frames": 2}),
         ("sound", {"model_type": SPECTROGRAM, "patch": 4, "preprocess": {"bins": 8, "frames": 100}}),
@@ -134,7 +134,7 @@ def test_videoccs_tower_reads_patches_of_pixels_and_of_a_spectrogram(
     )
     grids = {
         "video": PatchGrid(steps=2, patches=4, width=192),
-        "audio": PatchGrid(steps=25 * WINDOWS, patches=2, width=16),
+        "audio": PatchGrid(steps=25 * MOST_WINDOWS, patches=2, width=16),
     }
     network = BottleneckTransformer(grids, width=16, depth=2, heads=2, bottlenecks=2, fusion_layer=1).eval()
     network.load_state_dict(model.media_tower.transformer.state_dict())

@@ -17,9 +17,8 @@ import numpy as np
 from pseudocap.audio.spectrogram import sound_windows
 from pseudocap.audio.waveform import SoundFile, Span
 from pseudocap.errors import DecodeError
-from pseudocap.types import SoundPreprocess
+from pseudocap.types import MOST_WINDOWS, SoundPreprocess
 
-MOST_WINDOWS = 12
 Windows = tuple[np.ndarray, np.ndarray]  # float32 [W,F,M], and how many frames of each are real [W]
 
 

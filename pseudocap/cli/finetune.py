@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.decoding import add_decoding_options
+from pseudocap.cli.finetune_settings import begun_settings, fingerprints, given_groups, require_same, run_settings
 from pseudocap.cli.modalities import group_names, group_probabilities
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
@@ -20,14 +21,11 @@ from pseudocap.cli.registry import add_checkpoints_option, find_captioner, find_
 from pseudocap.cli.resuming import resumable
 from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.decoding import ValidationDecoding
-from pseudocap.errors import CheckpointError, ConfigError, DataError, InputError
+from pseudocap.errors import DataError, InputError
 from pseudocap.files.atomic import try_to_write
-from pseudocap.files.reading import sha256_of
-from pseudocap.files.sources import read_json
-from pseudocap.hub.checkpoint import existing, read_config
-from pseudocap.hub.fetch import WEIGHTS_FILE
+from pseudocap.hub.checkpoint import read_config
 from pseudocap.model.config import PseudoCapConfig
-from pseudocap.regimes.table import BASELINE, LAST, TOO_FEW_TO_VALIDATE
+from pseudocap.regimes.table import TOO_FEW_TO_VALIDATE
 from pseudocap.tolerance import Tolerance
 
 if TYPE_CHECKING:
@@ -36,17 +34,15 @@ if TYPE_CHECKING:
     from pseudocap.captioner import PseudoCap
     from pseudocap.data.caption_data import CaptionData
     from pseudocap.data.corpora.base import Corpus
-    from pseudocap.model.config import Backbone
     from pseudocap.model.retrieval_config import RetrieverConfig
     from pseudocap.regimes.finetune_run import Tuned
     from pseudocap.retriever import Retriever
 
 STEPS = 8  # of an epoch, at least, ...
 FEWEST = 4  # ... but with so many videos each
-RETRIEVAL_BATCH = 64  # videos that are told apart from one another
+RETRIEVAL_BATCH = 64  # videos whose captions are compared with one another
 WHEN = ("before", "after", "last")
 CAPTIONERS_OWN = ("decoder", "validation_groups")  # options that no retriever has
-HEARING = ("--modality-groups", "--validation-groups", "the audio_encoder")  # settings not written where there are none
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -151,68 +147,8 @@ def _refuse_deafness(args: argparse.Namespace, config: PseudoCapConfig | Retriev
             raise InputError(f"--{name.replace('_', '-')}: {args.start} does not hear; leave it out{gain}")
 
 
-def _begun(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the settings that the run in --out began with. One that exists is neither overwritten nor resumed
-    unasked."""
-    best, last, baseline = (args.out / name for name in ("best", LAST, BASELINE))
-    if not args.resume:
-        if best.exists() or last.exists():
-            raise ConfigError(f"--out {args.out} holds a run already; go on with it (--resume), or name another folder")
-        return {}
-    if not baseline.is_file():
-        raise CheckpointError(
-            f"--resume: {args.out} holds no run to go on with ({baseline} is not there); leave --resume out to begin it"
-        )
-    document: dict[str, Any] = dict(read_json(baseline))
-    return dict(document["settings"])
-
-
-def _settings(
-    args: argparse.Namespace, start: Path, backbones: Mapping[str, Backbone], begun: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return what weights and scores depend on beside the captions; ConfigError where the run to resume had others."""
-    settings = {
-        f"--{name.replace('_', '-')}": getattr(args, name) for name in ("lr", "size", "beams", "val_share", "seed")
-    }
-    settings["--batch-size"] = args.batch_size or begun.get("--batch-size")
-    settings |= _groups(args) | _fingerprints(backbones)
-    learns = "retriever" if args.retrieval else "captioner"
-    settings[f"the {learns} --from"] = sha256_of(existing(start / WEIGHTS_FILE))[:12]
-    known = dict(settings)
-    if args.audio_encoder is not None:  # one that is gained is compared once it is loaded
-        known.setdefault("the audio_encoder", begun.get("the audio_encoder"))
-    _require_same(known, begun)
-    return settings
-
-
-def _groups(args: argparse.Namespace) -> dict[str, str]:
-    """Return the groups of modalities that were given, as they are written, by their options."""
-    groups = {}
-    if args.modality_groups is not None:
-        groups["--modality-groups"] = ",".join(f"{name}={share:g}" for name, share in args.modality_groups.items())
-    if args.validation_groups is not None:
-        groups["--validation-groups"] = ",".join(args.validation_groups)
-    return groups
-
-
-def _fingerprints(backbones: Mapping[str, Backbone]) -> dict[str, str]:
-    return {f"the {which}": backbone.fingerprint[:12] for which, backbone in backbones.items()}
-
-
-def _require_same(settings: Mapping[str, Any], begun: Mapping[str, Any]) -> None:
-    """Raise ConfigError where the run to resume, if there is one, had other settings."""
-    for name in dict.fromkeys((*settings, *HEARING)) if begun else ():
-        value = settings.get(name)
-        if (before := begun.get(name, None if name in HEARING else value)) != value:
-            absent = "none" if name in HEARING else "its own"
-            had, has = (absent if each is None else each for each in (before, value))
-            raise ConfigError(
-                f"the run to resume had {name} {had} and this one has {has}: set it as it was, or name another --out"
-            )
-
-
 def run(args: argparse.Namespace) -> int:
-    begun = _begun(args)
+    begun = begun_settings(args)
     _refuse_mistakes(args)
     corpus = _corpus(args)
     backbones = ("text" if args.retrieval else "decoder", "encoder", "audio_encoder")
@@ -226,7 +162,7 @@ def run(args: argparse.Namespace) -> int:
     _refuse_deafness(args, config)
     args.val_share = _validating_share(corpus, args.val_share, args.seed)
     try_to_write(args.out / "best")
-    settings = _settings(args, start.folder, config.backbones, begun)
+    settings = run_settings(args, start.folder, config.backbones, begun)
 
     # Here, after everything that can be checked without torch, which takes seconds to be imported.
     from dataclasses import replace
@@ -239,8 +175,8 @@ def run(args: argparse.Namespace) -> int:
     device = pick_device(args.device)
     kind: type[PseudoCap | Retriever] = Retriever if args.retrieval else PseudoCap
     model = kind.from_pretrained(start, device=device, **moved)
-    settings |= _fingerprints(model.config.backbones)  # with that of an encoder of sound that it has gained
-    _require_same(settings, begun)
+    settings |= fingerprints(model.config.backbones)  # with that of an encoder of sound that it has gained
+    require_same(settings, begun)
     if args.size is not None:
         model.set_preprocess(replace(model.config.preprocess, size=args.size))
     with resumable(args.out):
@@ -412,6 +348,6 @@ def _command(args: argparse.Namespace, batch_size: int) -> str:
     if args.audio_encoder is not None:
         known = Path(args.audio_encoder).expanduser()
         settings["--audio-encoder"] = known.name if known.exists() else args.audio_encoder
-    settings |= _groups(args)
+    settings |= given_groups(args)
     verb = ["pseudocap", "finetune", *(["--retrieval"] if args.retrieval else [])]
     return shlex.join([*verb, *(str(word) for pair in settings.items() for word in pair)])

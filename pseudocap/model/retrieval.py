@@ -27,9 +27,9 @@ from pseudocap.model.frozen import keep_frozen_out
 from pseudocap.model.network import seeded
 from pseudocap.model.retrieval_config import FINE, POOLED, RetrieverConfig
 from pseudocap.model.text_towers import TextTower
+from pseudocap.types import MOST_WINDOWS
 
 FROZEN = ("text.", "encoder.", "audio_encoder.")  # begin the names of what is no tower's
-WINDOWS = 12  # of sound, that a bottleneck tower has positions for: as many as are read of a clip
 PRODUCTS_AT_ONCE = 2**26  # of vectors, in fine similarities without gradients
 
 
@@ -204,7 +204,7 @@ class BottleneckTower(nn.Module):
         self.rows = 1
         if audio_encoder is not None:
             sound, self.rows = audio_encoder.preprocess, audio_encoder.rows
-            steps = WINDOWS * max(1, round(sound.seconds * sound.moments))
+            steps = MOST_WINDOWS * max(1, round(sound.seconds * sound.moments))
             width = audio_encoder.width("sound") // self.rows
             grids[AUDIO] = PatchGrid(steps=steps, patches=self.rows, width=width)
         self.transformer = BottleneckTransformer(

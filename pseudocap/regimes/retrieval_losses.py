@@ -1,6 +1,6 @@
 """Compute what retrieval learns from the similarities of a batch. Pure functions.
 
-A pair of a text and a clip is positive where they belong together and negative where they must be told apart. What is
+A pair of a text and a clip is positive where they belong together and negative where they do not. What is
 neither (another caption of the same video) counts for nothing. Every loss is a mean over the positive pairs, of both
 directions: the clip among all clips of its text, and the text among all texts of its clip.
 

@@ -97,7 +97,7 @@ SELF_CRITICAL = RegimeRow(
 RETRIEVAL = RegimeRow(
     "retrieval",
     "Retrieval",
-    "captions and their clips, told apart from all others (`retrieval`)",
+    "captions and their clips, among all others (`retrieval`)",
     BOTH,
     steps=15_156,  # four epochs of VideoCC3M's 970,000 captions
     learner="retriever",

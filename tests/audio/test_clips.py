@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from helpers.sounding import Track, write_sounding
 
-from pseudocap.audio.clips import MOST_WINDOWS, ClipSounds, heard_spans, read_windows
+from pseudocap.audio.clips import ClipSounds, heard_spans, read_windows
 from pseudocap.audio.spectrogram import sound_windows
 from pseudocap.audio.waveform import read_sound
-from pseudocap.types import SoundPreprocess
+from pseudocap.types import MOST_WINDOWS, SoundPreprocess
 
 SMALL = SoundPreprocess(bins=16, frames=32)  # 0.32 s
 

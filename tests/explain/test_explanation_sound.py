@@ -13,12 +13,12 @@ from helpers.sounding import Track, write_sounding
 from helpers.tiny_ast import write_ast
 
 from pseudocap import PseudoCap
-from pseudocap.audio.clips import MOST_WINDOWS, read_windows, window_starts
+from pseudocap.audio.clips import read_windows, window_starts
 from pseudocap.cli.main import main
 from pseudocap.errors import NoSoundError
 from pseudocap.explain.looking import look
 from pseudocap.explain.strip import COLUMNS, ROWS, draw_strip
-from pseudocap.types import SoundPreprocess
+from pseudocap.types import MOST_WINDOWS, SoundPreprocess
 
 SAID = "a long tone sounds"
 
