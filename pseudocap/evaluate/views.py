@@ -32,20 +32,13 @@ FRAMES_OF: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {  # frames [T,3,
     "shuffled": lambda frames: frames[torch.randperm(len(frames), generator=torch.Generator().manual_seed(0))],
 }
 VIEWS = (*FRAMES_OF, BLIND)
-HEARD_VIEWS = (*VIEWS, DEAF, DEAF_AND_BLIND)
-REAL = " is real"  # what the name of a mask ends with
 
 
 def write_views(
-    folder: Path,
-    files: Sequence[Path],
-    preprocess: Preprocess,
-    encode: Callable[[torch.Tensor], Memory],
-    hear: Callable[[Sequence[Path]], Memory] | None = None,
+    folder: Path, files: Sequence[Path], preprocess: Preprocess, encode: Callable[[torch.Tensor], Memory]
 ) -> dict[str, Any]:
-    """Encode videos in every view, batch by batch. `encode` makes memories of frames [B,T,3,H,W] on the CPU, and `hear`
-    of the sound of files, which is the same in every view; a still is repeated to T frames. Patches are kept in float16
-    where there are any, as memories to learn from are stored."""
+    """Encode videos in every view, batch by batch. `encode` makes memories of frames [B,T,3,H,W] on the CPU; a still is
+    repeated to T frames. Patches are kept in float16 where there are any, as memories to learn from are stored."""
     tensors: dict[str, list[torch.Tensor]] = {}
     waiting = (frames.expand(preprocess.frames, -1, -1, -1) for frames in decode_files(files, preprocess))
     while batch := list(islice(waiting, BATCH)):
@@ -56,33 +49,19 @@ def write_views(
                 parts["patches"] = memory.patches.half()
             for part, tensor in parts.items():
                 tensors.setdefault(f"{view}/{part}", []).append(tensor)
-    if hear is not None:
-        for first in range(0, len(files), BATCH):
-            for name, axis in hear(files[first : first + BATCH]).to("cpu").axes.items():
-                tensors.setdefault(name, []).append(axis.vectors)
-                tensors.setdefault(f"{name}{REAL}", []).append(axis.mask)
-    save_file({name: _joined(parts) for name, parts in tensors.items()}, folder / FILE)
+    save_file({name: torch.cat(parts) for name, parts in tensors.items()}, folder / FILE)
     return {"films": len(files), "shown": list(FRAMES_OF)}
 
 
-def _joined(parts: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Join batches of tensors [B,N,...], of which some are shorter."""
-    most = max(part.shape[1] for part in parts)
-    return torch.cat(
-        [torch.cat([part, part.new_zeros(len(part), most - part.shape[1], *part.shape[2:])], 1) for part in parts]
-    )
-
-
 def read_views(folder: Path) -> dict[str, Memory]:
-    """Read the memories of all videos by view; blind and deaf, they are zeros."""
+    """Read the memories of all videos by view; blind, they are zeros."""
     tensors = load_file(folder / FILE)
-    heard = {part: Axis(tensors[part], tensors[f"{part}{REAL}"]) for part in SOUND if part in tensors}
     views = {}
     for view in FRAMES_OF:
         named = {part: tensors[f"{view}/{part}"] for part in (*AXES, "patches") if f"{view}/{part}" in tensors}
         patches = named.pop("patches", None)
         real = {part: torch.ones(vectors.shape[:2], dtype=torch.bool) for part, vectors in named.items()}
-        views[view] = Memory({part: Axis(vectors, real[part]) for part, vectors in named.items()} | heard, patches)
+        views[view] = Memory({part: Axis(vectors, real[part]) for part, vectors in named.items()}, patches)
     return views | without_senses(views[PLAIN])
 
 

@@ -19,7 +19,7 @@ from transformers import ASTConfig, ASTFeatureExtractor, ASTModel
 
 from pseudocap.audio.spectrogram import sound_windows
 from pseudocap.model.network import seeded
-from pseudocap.toyworld.corpora import film_at, soundtrack_at
+from pseudocap.toyworld.corpora import soundtrack_at
 from pseudocap.toyworld.scenes import FPS, TICKS
 from pseudocap.toyworld.sounds import SoundEvent, Soundtrack, mix, waves_of
 from pseudocap.toyworld.synthesis import SOUNDS
@@ -170,9 +170,8 @@ def build_ast(folder: Path, recipe: ASTRecipe, *, seed: int, progress: Progress 
 
 def _film_track(index: int, seed: int) -> Soundtrack:
     """Draw the soundtrack of a film, of a silent one too: its noises are none, and the AST hears a microphone."""
-    film = film_at(CORPUS, "train", index, seed=seed)
     track = soundtrack_at(CORPUS, "train", index, seed=seed)
-    assert film.seconds == SECONDS
+    assert track.ticks == SECONDS * FPS * TICKS
     return track
 
 

@@ -30,7 +30,7 @@ from pseudocap.toyworld.truth import Verdict, judge, shots_between
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ToyFilm(HeldOut):
-    """Hold a film of the MSR-VTT-like test split, and its scene."""
+    """Hold a film of the toy world, and its scene."""
 
     shots: tuple[Shot, ...]
 

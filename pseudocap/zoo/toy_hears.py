@@ -19,7 +19,6 @@ from pseudocap.data.collate import collate
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.memories.source import MemoryRows, MemorySource
 from pseudocap.evaluate.captioner import (
-    HeldOut,
     caption_views,
     one_against_the_others,
     references_of,
@@ -27,18 +26,18 @@ from pseudocap.evaluate.captioner import (
     rounded_intervals,
 )
 from pseudocap.evaluate.views import without_senses
-from pseudocap.memory import Memory
+from pseudocap.memory import GROUPS, Memory
 from pseudocap.metrics.suite import score
 from pseudocap.model.network import seeded
 from pseudocap.regimes.checkpointing import RESULTS as RESULTS_FILE
 from pseudocap.stages import Stage, Workshop, command_text, commit
 from pseudocap.toyworld.corpora import film_at, soundtrack_at
-from pseudocap.toyworld.scenes import Shot
 from pseudocap.toyworld.sounds import Soundtrack
 from pseudocap.toyworld.truth import judge
 from pseudocap.toyworld.write import SOUNDS, write_world
 from pseudocap.types import Progress
 from pseudocap.zoo.ast import NAMES, naming_scores
+from pseudocap.zoo.baselines import ToyFilm
 from pseudocap.zoo.recipe import ZooRecipe
 from pseudocap.zoo.search import Report
 from pseudocap.zoo.ship import Backbones, row_of, save_captioner
@@ -49,14 +48,12 @@ WORLD, MEMORIES = "world-valor", "memories-valor"
 VIDEOS, CAPTIONS = f"{WORLD}/{CORPUS}/videos", f"{WORLD}/{CORPUS}/annotations/captions.jsonl"
 COMMAND = "pseudocap zoo build"
 PROBE_STEPS, PROBE_DECAY = 200, 1e-5
-GROUPS = {"AV": None, "V": "v", "A": "a"}  # of modalities that a captioner is given
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HeardFilm(HeldOut):
-    """Hold a test film that has a sound track, with its scene and its sounds."""
+class HeardFilm(ToyFilm):
+    """Hold a film that has a sound track, with its scene and its sounds."""
 
-    shots: tuple[Shot, ...]
     track: Soundtrack
 
 
@@ -217,8 +214,7 @@ def measure_hearing(folder: Path, root: Path, seed: int) -> dict[str, Any]:
     memory = stored_memory(root / MEMORIES / "store", root, films)
     if not model.config.hears:
         memory = memory.only("v")
-    given = GROUPS if model.config.hears else {"V": None}
-    views = {name: memory if group is None else memory.only(group) for name, group in given.items()}
+    views = {group.upper(): memory.only(group) for group in (GROUPS if model.config.hears else ("v",))}
     views |= without_senses(memory)
     captions = caption_views(model, views, films, [*views])
     examples = {film.key: next(iter(captions.values()))[film.key] for film in films[:8]}

@@ -1,6 +1,6 @@
-"""Train what the shipped zoo is frozen around: its OPT, its TimeSformer, its teacher.
+"""Train what the shipped zoo is frozen around: its OPT, its TimeSformer, its AST, its teacher.
 
-Adapters learn by Lightning and the regimes; these three are made once, from nothing, and need only this. A batch is a
+Adapters learn by Lightning and the regimes; these are made once, from nothing, and need only this. A batch is a
 function of the step, so a killed run goes on where its last state was stored and ends in the same weights.
 """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,11 @@ from pseudocap.evaluate.views import (
     DEAF,
     DEAF_AND_BLIND,
     FRAMES_OF,
-    HEARD_VIEWS,
     PLAIN,
     VIEWS,
     caption_memory,
     read_views,
+    without_senses,
     write_views,
 )
 from pseudocap.memory import SIGHT, Axis, Memory
@@ -80,33 +80,17 @@ def test_captions_of_a_view_are_those_of_its_frames_and_blind_ones_of_none(
     assert not any(each.vectors.any() for each in views[BLIND].axes.values())
 
 
-def test_deaf_a_memory_has_no_sound_and_blind_it_has_nothing_else(
-    model: PseudoCap, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two batches, of which the first hears longer; the last film is silent."""
-    monkeypatch.setattr("pseudocap.evaluate.views.BATCH", 2)
-    heard = [torch.randn(2, 5, 8), torch.randn(1, 3, 8)]
-    real = [torch.ones(2, 5, dtype=torch.bool), torch.zeros(1, 3, dtype=torch.bool)]
-    batches = iter(zip(heard, real, strict=True))
-
-    def hear(files: Sequence[Path]) -> Memory:
-        vectors, mask = next(batches)
-        assert len(files) == len(vectors)
-        return Memory({"sound": Axis(vectors, mask)})
-
-    files = [films / name for name in NAMES]
-    write_views(tmp_path, files, model.config.preprocess, model.encoder.encode, hear)
-    views = read_views(tmp_path)
-    assert tuple(views) == HEARD_VIEWS
-    plain, seeing = views[PLAIN], write(tmp_path, films, model)
-    for view in VIEWS:
-        sound = views[view].axes["sound"]
-        assert torch.equal(sound.vectors[:2], heard[0])
-        assert torch.equal(sound.vectors[2, :3], heard[1][0])
-        assert sound.mask.tolist() == [[True] * 5, [True] * 5, [False] * 5]
-        for name in SIGHT:
-            assert torch.equal(views[view].axes[name].vectors, seeing[view].axes[name].vectors)
-    for view, gone in ((BLIND, SIGHT), (DEAF, ("sound",)), (DEAF_AND_BLIND, plain.axes)):
+def test_deaf_a_memory_has_no_sound_and_blind_it_has_nothing_else() -> None:
+    mask = torch.tensor([[True] * 5, [False] * 5])  # the second is silent
+    memory = Memory({name: Axis(torch.randn(2, 5, 8), mask) for name in (*SIGHT, "sound")}, torch.randn(2, 5, 4, 8))
+    views = without_senses(memory)
+    assert set(views) == {BLIND, DEAF, DEAF_AND_BLIND}
+    for view, gone in ((BLIND, SIGHT), (DEAF, ("sound",)), (DEAF_AND_BLIND, memory.axes)):
         for name, axis in views[view].axes.items():
-            assert torch.equal(axis.mask, plain.axes[name].mask)
-            assert axis.vectors.any() == (name not in gone)
+            assert torch.equal(axis.mask, mask)
+            expected = memory.axes[name].vectors
+            assert torch.equal(axis.vectors, torch.zeros_like(expected) if name in gone else expected)
+        patches = views[view].patches
+        assert patches is not None
+        assert patches.any() == (view == DEAF)
+    assert set(without_senses(Memory({name: memory.axes[name] for name in SIGHT}))) == {BLIND}
