@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.checks import read_range, refuse_file, require_at_least
+from pseudocap.cli.cluster import add_cluster_options, refuse_cluster_options
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import progress_of
 from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.cli.shots import add_shot_options, read_cuts
-from pseudocap.cli.tables import FIRST
+from pseudocap.cli.tables import print_failures
 from pseudocap.decoding import LabelDecoding
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.tolerance import Tolerance
@@ -54,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_decoding(parser)
     _add_filters(parser)
     _add_run(parser)
-    _add_cluster(parser)
+    add_cluster_options(parser, actor="teacher", meaning="how many")
 
 
 def _add_framing(parser: argparse.ArgumentParser) -> None:
@@ -119,16 +118,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add_option(group, "--below", float, "SCORE", "with --relabel: those with less confidence")
     add_option(group, "--compare", str, "DIR", "report the share of captions that differ from those of another run")
     add_flag(group, "--json", "print the summary as JSON")
-
-
-def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where it runs")
-    group.add_argument(
-        "--engine", choices=["local", "ray"], default="local", help="processes of this machine, or Ray Data (local)"
-    )
-    add_option(group, "--address", str, "A", "of the Ray cluster; default: $RAY_ADDRESS, or this machine")
-    add_option(group, "--gpus-per-teacher", float, "N", "or a fraction (1 where there are GPUs)")
-    add_option(group, "--teachers", "1:", "MIN:MAX", "how many; no MAX: as fit the cluster")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -214,8 +203,7 @@ def _check(args: argparse.Namespace) -> None:
     for name in ("relabel", "compare"):
         if getattr(args, name) is not None and _same(getattr(args, name), args.out):
             raise ConfigError(f"--{name} {args.out} is --out itself; name another folder")
-    if args.engine == "local" and (args.address is not None or args.gpus_per_teacher is not None):
-        raise ConfigError("--address and --gpus-per-teacher belong to --engine ray")
+    refuse_cluster_options(args, actor="teacher")
     if args.candidates is not None and args.frames != "consensus":
         raise ConfigError(f"--candidates vote under --frames consensus, not {args.frames}; name it")
     if args.greedy and (args.top_p is not None or args.beams > 1):
@@ -298,22 +286,13 @@ def _report(args: argparse.Namespace, result: Labelled, compared: Comparison | N
     )
     for name, verdict in stats["verdicts"].items():
         print(f"  {name}: {verdict['clips']:,} ({verdict['share']:.1%})")
-    _report_failures(args, int(stats["failed"]))
+    if stats["failed"]:
+        from pseudocap.label.schema import read_labels
+
+        failed = (f"{label.clip.source}: {label.error}" for label in read_labels(args.out) if label.failed)
+        print_failures(failed, stats["failed"])
     if compared is not None:
         print(
             f"compared with {args.compare}: {compared.differing:,} of {compared.clips:,} captions differ "
             f"({compared.share:.2%}); {compared.only_one:,} clips are in one of them only"
         )
-
-
-def _report_failures(args: argparse.Namespace, count: int) -> None:
-    """Print some of what failed, with its reasons, and the way on."""
-    if not count:
-        return
-    from pseudocap.label.schema import read_labels
-
-    failed = (label for label in read_labels(args.out) if label.failed)
-    for label in islice(failed, FIRST):
-        print(f"failed: {label.clip.source}: {label.error}", file=sys.stderr)
-    rest = f"{count - FIRST:,} more failed; " if count > FIRST else ""
-    print(f"{rest}fix them and run the same command with --retry-failed", file=sys.stderr)

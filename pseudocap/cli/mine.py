@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.checks import read_range, refuse_file, require_at_least
+from pseudocap.cli.cluster import add_cluster_options, refuse_cluster_options
 from pseudocap.cli.encoders import captioner_of, encoder_of
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import stages_of
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_matching(parser)
     _add_films(parser)
     _add_run(parser)
-    _add_cluster(parser)
+    add_cluster_options(parser, actor="actor", meaning="how many embed and compare")
 
 
 def _add_matching(parser: argparse.ArgumentParser) -> None:
@@ -95,16 +96,6 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add_flag(group, "--retry-failed", "try videos again that could not be decoded")
     add_option(group, "--max-failure-rate", 0.1, "R", "stop where more than this share fails, of seeds or of videos")
     add_flag(group, "--json", "print the summary as JSON")
-
-
-def _add_cluster(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where it runs")
-    group.add_argument(
-        "--engine", choices=["local", "ray"], default="local", help="processes of this machine, or Ray Data (local)"
-    )
-    add_option(group, "--address", str, "A", "of the Ray cluster; default: $RAY_ADDRESS, or this machine")
-    add_option(group, "--gpus-per-actor", float, "N", "or a fraction (1 where there are GPUs)")
-    add_option(group, "--actors", "1:", "MIN:MAX", "how many embed and compare; no MAX: as fit the cluster")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -224,8 +215,7 @@ def _check(args: argparse.Namespace) -> None:
             refuse_file(f"--{name.replace('_', '-')}", Path(given))
         if given is not None and given.startswith("memory://"):
             raise ConfigError(f"--{name.replace('_', '-')} {given} would be gone when this command ends; name a folder")
-    if args.engine == "local" and (args.address is not None or args.gpus_per_actor is not None):
-        raise ConfigError("--address and --gpus-per-actor belong to --engine ray")
+    refuse_cluster_options(args, actor="actor")
     read_range("--actors", args.actors)
     if args.report is None and (args.classifier is not None or args.reference is not None):
         raise ConfigError("--classifier and --reference are for the report; name it with --report PAGE")

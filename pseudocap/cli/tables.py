@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 FIRST = 5  # of a list that may be long
+
+
+def print_failures(failed: Iterable[str], count: int) -> None:
+    """Print some of what failed, with its reasons, how many are left, and the way on."""
+    for line in islice(failed, FIRST):
+        print(f"failed: {line}", file=sys.stderr)
+    rest = f"{count - FIRST:,} more failed; " if count > FIRST else ""
+    print(f"{rest}fix them and run the same command with --retry-failed", file=sys.stderr)
 
 
 def print_table(

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.progress import progress_of
-from pseudocap.cli.tables import FIRST
+from pseudocap.cli.tables import print_failures
 from pseudocap.errors import ConfigError
 from pseudocap.tolerance import Tolerance
 
@@ -122,8 +120,5 @@ def _report(args: argparse.Namespace, result: Transcribed) -> None:
     )
     if contents.languages:
         print("languages: " + ", ".join(f"{name} {count:,}" for name, count in contents.languages.most_common()))
-    for name, problem in islice(contents.failed.items(), FIRST):
-        print(f"failed: {name}: {problem}", file=sys.stderr)
-    if contents.failed:
-        rest = f"{len(contents.failed) - FIRST:,} more failed; " if len(contents.failed) > FIRST else ""
-        print(f"{rest}fix them and run the same command with --retry-failed", file=sys.stderr)
+    if failed:
+        print_failures((f"{name}: {problem}" for name, problem in contents.failed.items()), failed)
