@@ -20,7 +20,7 @@ from pseudocap.decoding import check_frames
 from pseudocap.errors import ConfigError, InputError, NoSoundError
 from pseudocap.file_retriever import FileRetriever
 from pseudocap.heard_clips import HeardClip, encoder_input
-from pseudocap.hub.assembly import fetch_once, load_recorded_audio, load_recorded_encoder, origin_of, preprocess_of
+from pseudocap.hub.assembly import fetch_once, load_recorded_encoders, origin_of, preprocess_of
 from pseudocap.hub.checkpoint import absolute, check_retriever, moved, require_same
 from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched
 from pseudocap.hub.publish import Published, pack_checkpoint, send
@@ -145,15 +145,8 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
             **asdict(access),
         )
         require_same("text", config.text, read.origin, folder)
-        seen, origin = load_recorded_encoder(config.encoder, encoder, folder, access)
-        found, heard = {"text": read.origin, "encoder": origin}, None
-        if (recorded := config.encoders.get(AUDIO)) is not None:
-            heard, found["audio_encoder"] = load_recorded_audio(
-                recorded, audio_encoder, folder, access, pitch="pitch" in config.axes
-            )
-            if config.sound_preprocess is not None:
-                heard.set_preprocess(config.sound_preprocess)
-        retriever = cls(seen, read, config.with_backbones(**found), audio_encoder=heard)
+        seen, heard, found = load_recorded_encoders(config, lie, folder, access)
+        retriever = cls(seen, read, config.with_backbones(text=read.origin, **found), audio_encoder=heard)
         load_exactly(retriever, read_tensors(weights), source=weights)
         retriever.origin = source
         return retriever.to(target)

@@ -35,6 +35,7 @@ from pseudocap.model.encoders.base import Encoder, FrozenNetwork
 from pseudocap.model.encoders.load import load_audio_encoder, load_encoder
 from pseudocap.model.network import seeded
 from pseudocap.model.precision import FULL_PRECISION, check_precision, warn_where_slow
+from pseudocap.model.retrieval_config import RetrieverConfig
 from pseudocap.model.text_network import TextNetwork
 from pseudocap.model.weights import in_8_bits, read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
@@ -201,15 +202,8 @@ class AssembledCaptioner(TextNetwork):
             **asdict(access),
         )
         require_same("decoder", config.decoder, loaded.identity, folder)
-        found, heard = {"decoder": loaded.identity}, None
-        seen, found["encoder"] = load_recorded_encoder(config.encoder, lie["encoder"], folder, access)
-        if (recorded := config.encoders.get(AUDIO)) is not None:
-            heard, found["audio_encoder"] = load_recorded_audio(
-                recorded, lie["audio_encoder"], folder, access, pitch="pitch" in config.axes
-            )
-            if config.sound_preprocess is not None:
-                heard.set_preprocess(config.sound_preprocess)
-        config = config.with_backbones(**found)
+        seen, heard, found = load_recorded_encoders(config, lie, folder, access)
+        config = config.with_backbones(decoder=loaded.identity, **found)
         widths = _memory_widths(config, seen, heard)
         adapted = loaded.adapt(config, memory_width=widths, adapters=adapters, source=weights)
         return cls(seen, adapted, loaded.tokenizer, config, heard)
@@ -306,25 +300,32 @@ def fetch_once(
     return source
 
 
-def load_recorded_encoder(
-    recorded: Backbone, override: str | Path | None, folder: Path, access: Access
-) -> tuple[Encoder, Backbone]:
-    """Load the encoder that the checkpoint in a folder records, which must be the same, from where it lies now."""
-    revision = None if override else recorded.revision
-    found = load_encoder(moved(recorded, override), kind=recorded.kind, revision=revision, **asdict(access))
-    require_same("encoder", recorded, origin_of(found), folder)
-    return found, origin_of(found)
+def load_recorded_encoders(
+    config: PseudoCapConfig | RetrieverConfig, lie: Mapping[str, str | Path | None], folder: Path, access: Access
+) -> tuple[Encoder, AudioEncoder | None, dict[str, Backbone]]:
+    """Load the encoders that the checkpoint in a folder records, of sight and, where there is one, of sound, from where
+    they `lie` now; they must be the same. With them comes what identifies each, by the option that names it."""
+    options: dict[str, Any] = asdict(access)
 
+    def address(which: str, recorded: Backbone) -> dict[str, Any]:
+        moved_to = lie[which]
+        return {
+            "source": moved(recorded, moved_to),
+            "kind": recorded.kind,
+            "revision": None if moved_to else recorded.revision,
+            **options,
+        }
 
-def load_recorded_audio(
-    recorded: Backbone, override: str | Path | None, folder: Path, access: Access, *, pitch: bool
-) -> tuple[AudioEncoder, Backbone]:
-    """Load the encoder of sound that the checkpoint records, likewise."""
-    revision = None if override else recorded.revision
-    options: dict[str, Any] = {"kind": recorded.kind, "revision": revision, **asdict(access)}
-    found = load_audio_encoder(moved(recorded, override), **options, pitch=pitch)
-    require_same("audio_encoder", recorded, origin_of(found), folder)
-    return found, origin_of(found)
+    seen, heard = load_encoder(**address("encoder", config.encoder)), None
+    require_same("encoder", config.encoder, origin_of(seen), folder)
+    found = {"encoder": origin_of(seen)}
+    if (recorded := config.encoders.get(AUDIO)) is not None:
+        heard = load_audio_encoder(**address("audio_encoder", recorded), pitch="pitch" in config.axes)
+        require_same("audio_encoder", recorded, origin_of(heard), folder)
+        found["audio_encoder"] = origin_of(heard)
+        if config.sound_preprocess is not None:
+            heard.set_preprocess(config.sound_preprocess)
+    return seen, heard, found
 
 
 def origin_of(encoder: FrozenNetwork) -> Backbone:
