@@ -13,6 +13,7 @@ import torch
 import transformers
 from helpers.hub_server import Hub, hub_settings
 from helpers.label_worlds import write_film
+from helpers.loud_weights import with_loud_weights
 from huggingface_hub import constants, hf_api
 from huggingface_hub.utils import close_session
 
@@ -65,13 +66,7 @@ def build_from(backbones: Path) -> Callable[..., PseudoCap]:
 
 def build_model(decoder: Path, backbones: Path, options: dict[str, object]) -> PseudoCap:
     model = PseudoCap.from_backbones(decoder=decoder, encoder=backbones / "timesformer", device="cpu", **options)
-    # Random weights of a useful size: at their start the adapters are too quiet for a wrong one to be noticed.
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in model.trainable_names and parameter.dim() == 2:
-                parameter.normal_(std=0.3, generator=generator)
-    return model
+    return with_loud_weights(model)
 
 
 @pytest.fixture

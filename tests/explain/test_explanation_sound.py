@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from helpers.loud_weights import with_loud_weights
 from helpers.sounding import Track, write_sounding
 from helpers.tiny_ast import write_ast
 
@@ -33,12 +34,7 @@ def hears(backbones: Path, tmp_path_factory: pytest.TempPathFactory) -> PseudoCa
         moments=10,
         device="cpu",
     )
-    generator = torch.Generator().manual_seed(3)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in model.trainable_names and parameter.dim() == 2:
-                parameter.normal_(std=0.5, generator=generator)
-    return model
+    return with_loud_weights(model, std=0.5, seed=3)
 
 
 @pytest.fixture(scope="module")

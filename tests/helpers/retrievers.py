@@ -8,6 +8,7 @@ from typing import Any
 import torch
 import transformers
 
+from helpers.loud_weights import with_loud_weights
 from pseudocap.model.network import seeded
 from pseudocap.retriever import Retriever
 from pseudocap.zoo.tiny import TEXT
@@ -35,10 +36,4 @@ def write_bert(folder: Path, *, layers: int = 3) -> Path:
 def build_retriever(backbones: Path, **settings: Any) -> Retriever:
     """Return a retriever whose towers have weights of a useful size: at their start a wrong one goes unnoticed."""
     given = {"text": backbones / "opt", "encoder": backbones / "timesformer", **SMALL, **settings}
-    retriever = Retriever.from_backbones(**given)
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in retriever.named_parameters():
-            if name in retriever.trainable_names and parameter.dim() == 2:
-                parameter.normal_(std=0.3, generator=generator)
-    return retriever
+    return with_loud_weights(Retriever.from_backbones(**given))
