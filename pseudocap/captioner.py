@@ -12,7 +12,7 @@ import torch
 
 from pseudocap.audio.clips import ClipSounds, Windows
 from pseudocap.decoding import FileDecoding, check_frames
-from pseudocap.errors import InputError, NoSoundError
+from pseudocap.errors import InputError
 from pseudocap.heard_clips import HeardClip, encoder_input
 from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.hub.toys import toy_notice, warn_of_toy
@@ -179,16 +179,8 @@ class FileCaptioner(ABC, Generic[Seen]):
             return
         with ClipSounds(file, preprocess) as sounds:
             for clip, frames in clips:
-                heard = _heard(file, sounds, clip.start, clip.end, decoding.modalities)
+                heard = sounds.of(clip.start, clip.end, alone=decoding.modalities == "a")
                 yield clip, self.prepare(frames) if heard is None else self.hear(frames, heard, decoding)
-
-
-def _heard(file: str | Path, sounds: ClipSounds, start: float, end: float, modalities: str | None) -> Windows | None:
-    """Return the sound of a clip, if there is some; NoSoundError where it is captioned by that alone."""
-    heard = sounds.of(start, end)
-    if heard is None and modalities == "a":
-        raise NoSoundError(str(file), f"{sounds.problem or 'there is no sound in it'}, and modalities is 'a'")
-    return heard
 
 
 class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
@@ -256,11 +248,10 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
         heard, strip = None, None
         if preprocess is not None:
             with ClipSounds(video, preprocess) as sounds:
-                heard = _heard(video, sounds, 0.0, decoded.duration, modalities)
+                heard = sounds.of(0.0, decoded.duration, alone=modalities == "a")
         memory = self.encode(decoded.frames[None])
         if preprocess is not None and heard is not None:
-            windows, lengths = (torch.from_numpy(each)[None] for each in heard)
-            sound = self.encode(sound=windows, sound_lengths=lengths)
+            sound = self.encode_clips([HeardClip.of(None, heard)])
             strip = strip_of(heard, preprocess, sound.axes["sound"].mask[0].numpy(force=True), end=decoded.duration)
             sight = {name: Axis(axis.vectors, axis.mask & (modalities != "a")) for name, axis in memory.axes.items()}
             memory = Memory({**sight, **sound.axes}, memory.patches)

@@ -16,7 +16,7 @@ import numpy as np
 
 from pseudocap.audio.spectrogram import sound_windows
 from pseudocap.audio.waveform import SoundFile, Span
-from pseudocap.errors import DecodeError
+from pseudocap.errors import DecodeError, NoSoundError
 from pseudocap.types import MOST_WINDOWS, SoundPreprocess
 
 Windows = tuple[np.ndarray, np.ndarray]  # float32 [W,F,M], and how many frames of each are real [W]
@@ -38,6 +38,7 @@ class ClipSounds:
 
     def __init__(self, path: str | os.PathLike[str], preprocess: SoundPreprocess) -> None:
         self.problem = ""
+        self._path = os.fspath(path)
         self._preprocess = preprocess
         self._wanted: deque[Span] = deque()
         self._file: SoundFile | None = None
@@ -57,8 +58,15 @@ class ClipSounds:
         if self._file is not None:
             self._file.close()
 
-    def of(self, start: float, end: float) -> Windows | None:
-        """Return the windows of the next clip; None where the file has no sound track, or one that is damaged."""
+    def of(self, start: float, end: float, *, alone: bool = False) -> Windows | None:
+        """Return the windows of the next clip; None where the file has no sound track, or one that is damaged, and
+        NoSoundError there for who takes the sound `alone`."""
+        found = self._of(start, end)
+        if found is None and alone:
+            raise NoSoundError(self._path, f"{self.problem or 'there is no sound in it'}, and modalities is 'a'")
+        return found
+
+    def _of(self, start: float, end: float) -> Windows | None:
         if self.problem or end <= start:
             return None
         spans = heard_spans(start, end, self._preprocess)

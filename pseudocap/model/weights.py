@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,12 @@ def read_torch(path: Path, *, inside: str = "state_dict") -> dict[str, torch.Ten
     if not all(isinstance(key, str) for key in state):
         raise CheckpointError(f"{path} holds tensors without names, which are no model's")
     return state
+
+
+def renamed(key: str, names: Iterable[tuple[str, str]]) -> str | None:
+    """Return the name that the first fitting pattern of other people's key has for us; None where none fits."""
+    fitting = ((re.fullmatch(pattern, key), ours) for pattern, ours in names)
+    return next((match.expand(ours) for match, ours in fitting if match), None)
 
 
 def only_dtype(path: Path) -> torch.dtype:

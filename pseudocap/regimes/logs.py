@@ -10,7 +10,6 @@ from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
 from pseudocap.captioner import PseudoCap
-from pseudocap.memory import SOUND
 
 
 class _AppendingWriter(ExperimentWriter):
@@ -51,6 +50,6 @@ def gate_statistics(model: PseudoCap) -> dict[str, float]:
             gate = gate.detach().float()
             statistics = {"mean": gate.mean(), "std": gate.std(correction=0), "min": gate.min(), "max": gate.max()}
             values |= {f"gates/{layer}/{name}/{each}": float(value) for each, value in statistics.items()}
-        if {*SOUND} & {*model.config.axes}:
+        if model.config.hears:
             values |= {f"gates/{layer}/mix/{axis}": value for axis, value in adapter.mixed().items()}
     return values

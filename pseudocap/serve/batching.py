@@ -19,6 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from pseudocap.audio.clips import Windows
 from pseudocap.captioner import FileCaptioner
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError
@@ -242,7 +243,7 @@ class BatchingCaptioner:
         else:
             self._finish(ticket)
 
-    def _seen(self, ticket: _Ticket, frames: Frames, sound: tuple[np.ndarray, np.ndarray] | None) -> Any:
+    def _seen(self, ticket: _Ticket, frames: Frames, sound: Windows | None) -> Any:
         return self.model.prepare(frames) if sound is None else self.model.hear(frames, sound, ticket.decoding)
 
     def _next_batch(self) -> list[_Clip]:

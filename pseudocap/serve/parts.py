@@ -17,7 +17,7 @@ from typing import Any
 
 from pseudocap.audio.clips import ClipSounds
 from pseudocap.caption_files import whole_caption
-from pseudocap.errors import DecodeError, InputError, NoSoundError
+from pseudocap.errors import DecodeError, InputError
 from pseudocap.types import CLIP_SECONDS, MIN_SECONDS, Preprocess, SoundPreprocess
 from pseudocap.video.clips import plan_clips
 from pseudocap.video.decode import open_video
@@ -25,7 +25,6 @@ from pseudocap.video.parts import DecodedPart, crop_frames, decode_part
 from pseudocap.video.reader import VideoInfo, VideoReader
 from pseudocap.video.tensors import distinct_frames
 
-SILENT = "there is no sound in it"
 MAX_PIXELS = 2**26  # of a frame: twice as many as of 8K
 
 
@@ -106,9 +105,7 @@ def _with_sound(part: DecodedPart, request: PartRequest) -> DecodedPart:
     if request.sound is None or not part.clips:
         return part
     with ClipSounds(request.path, request.sound) as sounds:
-        heard = tuple(sounds.of(start, end) for start, end, _ in part.clips)
-        if request.alone and None in heard:
-            raise NoSoundError(request.path, f"{sounds.problem or SILENT}, and modalities is 'a'")
+        heard = tuple(sounds.of(start, end, alone=request.alone) for start, end, _ in part.clips)
     return replace(part, sounds=heard)
 
 

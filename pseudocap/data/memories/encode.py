@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -28,7 +28,7 @@ from pseudocap.memory import Memory
 from pseudocap.model.encoders.audio import AudioEncoder
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.tolerance import FEW, Tolerance
-from pseudocap.types import Progress
+from pseudocap.types import Progress, Sample
 from pseudocap.video.tensors import pad_clips
 from pseudocap.workers import ordered
 
@@ -43,23 +43,13 @@ class DescribedSource(Source, Protocol):
         """Describe a sample, with the errors of `sample`."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class DecodedView:
-    """Hold one view of a clip: frames [T,3,H,W], windows of sound [W,F,M] and their lengths [W]; None where
-    there is none, or nobody encodes it."""
-
-    frames: torch.Tensor | None
-    sound: torch.Tensor | None
-    sound_lengths: torch.Tensor | None
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Decoded:
     """Hold a worker's result: a sample with its views, none where they are stored already, or why it failed."""
 
     index: int
     of: Described | None = None
-    views: tuple[DecodedView, ...] = ()
+    views: tuple[Sample, ...] = ()
     problem: str = ""
 
 
@@ -74,12 +64,12 @@ class _Decoding:
     def __call__(self, index: int) -> _Decoded:
         try:
             of = self.source.describe(index)
-            views: list[DecodedView] = []
+            views: list[Sample] = []
             for view in range(0 if of.content in self.known else self.spec.views):
                 source = self.source.silent() if views else self.source
                 found = source.sample(index, view_generator(self.spec, of.content, view))
                 first = views[0] if views else found  # a view is of other pictures, with the same sound
-                views.append(DecodedView(frames=found.frames, sound=first.sound, sound_lengths=first.sound_lengths))
+                views.append(replace(found, sound=first.sound, sound_lengths=first.sound_lengths))
         except (DataError, DecodeError, OSError) as error:
             return _Decoded(index=index, problem=first_line(error))
         return _Decoded(index=index, of=of, views=tuple(views))
@@ -185,7 +175,7 @@ def _report(writer: _Writer, *, wanted: int, seconds: float) -> Encoded:
     )
 
 
-def see(encoder: Encoder, views: Sequence[DecodedView], *, patches: bool) -> Memory:
+def see(encoder: Encoder, views: Sequence[Sample], *, patches: bool) -> Memory:
     """Encode the frames of views."""
     frames, mask = pad_clips([view.frames for view in views if view.frames is not None])
     assert len(frames) == len(views), "what is encoded has pictures"
@@ -193,7 +183,7 @@ def see(encoder: Encoder, views: Sequence[DecodedView], *, patches: bool) -> Mem
     return encoder.encode(frames.to(encoder.device, encoder.dtype), real, patches=patches)
 
 
-def hear(encoder: AudioEncoder, views: Sequence[DecodedView]) -> Memory:
+def hear(encoder: AudioEncoder, views: Sequence[Sample]) -> Memory:
     """Encode the sound of views, that of the views of one clip once; a view without sound is masked."""
     frames, bins = encoder.preprocess.frames, encoder.preprocess.bins
     sounds = [(torch.zeros(0, frames, bins), torch.zeros(0, dtype=torch.int64))]  # of the views without sound
@@ -258,7 +248,7 @@ class _Writer:
         self.failed: list[Failure] = []
         self.mended: list[int] = []
         self.vectors = ShardVectors(self.spec, self.shard_size)
-        self.waiting: list[DecodedView] = []
+        self.waiting: list[Sample] = []
 
     def take(self, decoded: _Decoded, *, name: str) -> None:
         state = self.state

@@ -21,11 +21,13 @@ import numpy as np
 import torch
 
 from pseudocap.audio.clips import read_windows
+from pseudocap.audio.tensors import Sound
 from pseudocap.audio.waveform import SoundFile
 from pseudocap.data.tars.index import IndexedTar, span_of
 from pseudocap.data.tars.samples import ShardSample, read_sample
 from pseudocap.data.videos import VideoFolder, refuse_absent
 from pseudocap.errors import DataError, DecodeError
+from pseudocap.files.reading import sha256_of
 from pseudocap.rows import stretch_id
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample, SoundPreprocess
@@ -36,8 +38,6 @@ from pseudocap.video.tensors import decode_clip
 from pseudocap.video.transforms import clip_tensor, eval_tensor, train_tensor
 
 IMAGES = ("jpg", "jpeg", "png", "webp")
-Heard = tuple[torch.Tensor | None, torch.Tensor | None]  # windows [W,F,M], and how many frames of each are real [W]
-SILENT: Heard = (None, None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +103,9 @@ class TarSource:
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         found = self._read(index)
         frames: torch.Tensor | None
+        heard: Sound | None = None
         if self.modality == "image":
-            frames, heard = self._image_frames(found, generator), SILENT
+            frames = self._image_frames(found, generator)
         else:
             frames, heard = self._video_frames(found, generator)
         return _sample(found.key, self.modality, (found.caption,), frames, heard)
@@ -136,7 +137,9 @@ class TarSource:
             return eval_tensor(pixels, self._preprocess)
         return train_tensor(pixels, self._preprocess, generator)
 
-    def _video_frames(self, found: ShardSample, generator: torch.Generator | None) -> tuple[torch.Tensor | None, Heard]:
+    def _video_frames(
+        self, found: ShardSample, generator: torch.Generator | None
+    ) -> tuple[torch.Tensor | None, Sound | None]:
         if found.extension in IMAGES:
             raise DataError(f"a {found.extension} among videos; give tars of images as images=")
         # FFmpeg opens files: a format is recognised by its content and its jumps need a seekable one.
@@ -209,8 +212,7 @@ class RowSource:
 @lru_cache(maxsize=4096)
 def _file_hash(path: str, size: int, changed: int) -> str:
     """Hash a file once for all clips of a film; `size` and `changed` differ where it was replaced."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(Path(path))
 
 
 def _sense(
@@ -220,7 +222,7 @@ def _sense(
     preprocess: Preprocess | None,
     sound: SoundPreprocess | None,
     generator: torch.Generator | None,
-) -> tuple[torch.Tensor | None, Heard]:
+) -> tuple[torch.Tensor | None, Sound | None]:
     """Decode the frames of a stretch of a file, and its sound, as far as either is requested."""
     if preprocess is None:
         return None, hear(_stretch(path, _duration(path), start, end), sound)
@@ -256,16 +258,16 @@ def _clip_frames(
     return clip_tensor(video, clip, preprocess, generator)
 
 
-def hear(clip: Clip, sound: SoundPreprocess | None) -> Heard:
-    """Read the windows of a clip's sound and their lengths; none where it is silent, or nobody hears it."""
+def hear(clip: Clip, sound: SoundPreprocess | None) -> Sound | None:
+    """Read the windows of a clip's sound and their lengths; None where it is silent, or nobody hears it."""
     found = None if sound is None else read_windows(clip.source, sound, start=clip.start, end=clip.end)
-    return SILENT if found is None else (torch.from_numpy(found[0]), torch.from_numpy(found[1]))
+    return None if found is None else (torch.from_numpy(found[0]), torch.from_numpy(found[1]))
 
 
 def _sample(
-    key: str, modality: Modality, captions: tuple[str, ...], frames: torch.Tensor | None, heard: Heard
+    key: str, modality: Modality, captions: tuple[str, ...], frames: torch.Tensor | None, heard: Sound | None
 ) -> Sample:
-    windows, lengths = heard
+    windows, lengths = heard or (None, None)
     return Sample(key=key, modality=modality, captions=captions, frames=frames, sound=windows, sound_lengths=lengths)
 
 

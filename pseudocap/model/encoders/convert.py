@@ -18,7 +18,7 @@ from transformers import TimesformerConfig, TimesformerModel
 from pseudocap.errors import CheckpointError, first_line
 from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import resolve_source
-from pseudocap.model.weights import read_torch, transformers_access, transformers_reason
+from pseudocap.model.weights import read_torch, renamed, transformers_access, transformers_reason
 
 StateDict = dict[str, torch.Tensor]
 
@@ -43,10 +43,7 @@ HUGGINGFACE_KEYS = (
 
 
 def from_huggingface_key(key: str) -> str:
-    for pattern, ours in HUGGINGFACE_KEYS:
-        if match := re.fullmatch(pattern, key):
-            return match.expand(ours)
-    return key
+    return renamed(key, HUGGINGFACE_KEYS) or key
 
 
 def read_huggingface(source: str | Path, access: Mapping[str, Any]) -> tuple[dict[str, Any], StateDict]:

@@ -6,7 +6,6 @@ Weights in 8 bits are refused: what was rounded once should not be the reference
 
 from __future__ import annotations
 
-import re
 import struct
 from typing import Any
 
@@ -18,7 +17,7 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from pseudocap.errors import CheckpointError, first_line
 from pseudocap.model.encoders.audio import AudioEncoder
 from pseudocap.model.encoders.audio_models import AudioModel, whisper_grid
-from pseudocap.model.weights import load_exactly
+from pseudocap.model.weights import load_exactly, renamed
 from pseudocap.types import SoundPreprocess
 
 State = dict[str, torch.Tensor]
@@ -92,11 +91,8 @@ def _variables(content: bytes) -> dict[str, np.ndarray]:
 
 
 def _add(state: State, name: str, values: torch.Tensor) -> None:
-    for pattern, ours in NAMES:
-        if match := re.fullmatch(pattern, name):
-            key = match.expand(ours)
-            break
-    else:
+    key = renamed(name, NAMES)
+    if key is None:
         raise ValueError(f"{name} is not expected in 16 or 32 bits")
     if ".qkv." not in key:
         state[key] = values

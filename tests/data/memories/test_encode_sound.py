@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from pseudocap.audio.clips import Windows, read_windows
 from pseudocap.audio.spectrogram import sound_windows
 from pseudocap.audio.waveform import read_sound
 from pseudocap.cli.main import main
-from pseudocap.data.memories.encode import DecodedView, hear
+from pseudocap.data.memories.encode import hear
 from pseudocap.data.memories.source import MemorySource
 from pseudocap.data.memories.spec import read_spec
 from pseudocap.model.encoders import load_audio_encoder
+from pseudocap.types import Sample
 
 FLAC = Track(codec="flac", rate=16000)
 
@@ -188,16 +190,16 @@ def test_the_sound_of_a_clip_is_encoded_once_for_all_of_its_views(audio_encoder:
     network = load_audio_encoder(audio_encoder)
     windows, lengths = sound_windows(heard(1.0), network.preprocess)
     sound, real = torch.from_numpy(windows), torch.from_numpy(lengths)
-    views = [DecodedView(frames=None, sound=sound, sound_lengths=real)] * 3
-    views.insert(1, DecodedView(frames=None, sound=None, sound_lengths=None))
+    silent = Sample(key="clip", modality="video", captions=())
+    views = [replace(silent, sound=sound, sound_lengths=real)] * 3
+    views.insert(1, silent)
     calls: list[int] = []
     network.register_forward_hook(lambda module, inputs, output: calls.append(len(inputs[0])))
     memory = hear(network, views)
     assert calls == [len(windows)]
     assert memory.axes["sound"].mask.any(dim=1).tolist() == [True, False, True, True]
     torch.testing.assert_close(memory.axes["sound"].vectors[0], memory.axes["sound"].vectors[3])
-    silent = hear(network, views[1:2])
-    assert not silent.axes["sound"].mask.any()
+    assert not hear(network, [silent]).axes["sound"].mask.any()
 
 
 @pytest.mark.slow
