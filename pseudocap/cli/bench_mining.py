@@ -41,7 +41,7 @@ def _mining(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps([asdict(each) for each in results], indent=1))
     else:
-        print(matching_table(results, args.seeds, args.frames, args.dim))
+        print(matching_table(results, args.seeds, args.frames, args.dim, threads=args.threads))
     return 0
 
 

@@ -45,12 +45,21 @@ class Films:
 
     def arrays(self) -> dict[str, np.ndarray]:
         document = {name: getattr(self, name) for name in Films.__slots__}
-        return {"films": np.frombuffer(json.dumps(document).encode("utf-8", "surrogateescape"), np.uint8)}
+        return {"films": json_array(document)}
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> Films:
-        document = json.loads(bytes(arrays["films"]).decode("utf-8", "surrogateescape"))
+        document = read_json_array(arrays["films"])
         return cls(**{**document, "lost": [tuple(each) for each in document["lost"]]})
+
+
+def json_array(document: object) -> np.ndarray:
+    """Return what JSON holds as an array, to lie in a file of arrays."""
+    return np.frombuffer(json.dumps(document).encode(), np.uint8)
+
+
+def read_json_array(array: np.ndarray) -> Any:
+    return json.loads(bytes(array))
 
 
 def write_arrays(path: AnyPath, arrays: Mapping[str, np.ndarray]) -> None:
@@ -97,13 +106,12 @@ class FrameIndex:
         if not path.exists():
             return None
         arrays = read_arrays(path)
-        stored = json.loads(bytes(arrays.pop("shard")).decode("utf-8", "surrogateescape"))
+        stored = read_json_array(arrays.pop("shard"))
         films = Films.of({"films": arrays.pop("films")})
         return (films, arrays) if stored == _sources(work) else None
 
     def write(self, work: Work, films: Films, frames: Mapping[str, np.ndarray]) -> None:
-        shard = np.frombuffer(json.dumps(_sources(work)).encode("utf-8", "surrogateescape"), np.uint8)
-        write_arrays(self._path(work.number), {**films.arrays(), **frames, "shard": shard})
+        write_arrays(self._path(work.number), {**films.arrays(), **frames, "shard": json_array(_sources(work))})
 
     def _path(self, number: int) -> AnyPath:
         return self.folder / f"{number:06d}.npz"

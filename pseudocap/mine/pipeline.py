@@ -26,13 +26,14 @@ from pseudocap.errors import DataError
 from pseudocap.files.remote import AnyPath, any_path, names_in
 from pseudocap.label.engines import LocalEngine
 from pseudocap.label.run_folder import STATS, Plan, alone_in, settle, write_json
-from pseudocap.label.schema import finished_shards, label_files, read_rows, shard_path, write_labels
+from pseudocap.label.schema import finished_shards, shard_path, write_labels
 from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
 from pseudocap.label.work import Work
+from pseudocap.mine.contents import count_contents
 from pseudocap.mine.features import Embedder, embed_seeds
 from pseudocap.mine.films import FilmFilter
-from pseudocap.mine.frame_index import FrameIndex, read_arrays, write_arrays
+from pseudocap.mine.frame_index import FrameIndex, json_array, read_arrays, read_json_array, write_arrays
 from pseudocap.mine.match import Matcher
 from pseudocap.mine.matches import Matches, Merged, matches_path, merge_matches, read_matches
 from pseudocap.mine.seeds import SeedPicture, Seeds
@@ -155,12 +156,12 @@ class _SeedVectors:
                 path = self.folder / f"{number:06d}.npz"
                 if not path.exists():
                     found = embed_seeds(some, embedder, pool)
-                    reasons = np.frombuffer(json.dumps(dict(found.failed)).encode("utf-8", "surrogateescape"), np.uint8)
+                    reasons = json_array(dict(found.failed))
                     write_arrays(path, {"vectors": found.vectors, "numbers": found.numbers, "failed": reasons})
                 stored = read_arrays(path)
                 vectors.append(stored["vectors"])
                 used += [some[position] for position in stored["numbers"]]
-                failed |= json.loads(bytes(stored["failed"]).decode("utf-8", "surrogateescape"))
+                failed |= read_json_array(stored["failed"])
                 if progress is not None:
                     progress("seeds", first + len(some), len(pictures))
                 if objection := tolerance.objection(len(failed), first + len(some), "seeds cannot be decoded"):
@@ -300,25 +301,18 @@ class _Rows:
 
 
 def _result(folder: AnyPath, merged: Merged, seeds: int, failed: Mapping[str, str], seconds: float) -> MiningResult:
-    clips: set[tuple[str, float, float]] = set()
-    captions: set[str] = set()
-    matches = 0
-    for label in (label for path in label_files(folder) for label in read_rows(path) if not label.failed):
-        clips.add((label.clip.source, label.clip.start, label.clip.end))
-        captions.update(label.captions)
-        matches += len(label.captions)
-    stats = json.loads((folder / STATS).read_bytes())
+    contents = count_contents(folder)
     return MiningResult(
         seeds=seeds,
         failed_seeds=failed,
         films=merged.films,
         frames=merged.frames,
         left_out=merged.left_out,
-        clips=len(clips),
-        hours=sum(end - start for _, start, end in clips) / 3600,
-        captions=len(captions),
-        matches=matches,
+        clips=len(contents.clips),
+        hours=contents.hours,
+        captions=len(contents.captions),
+        matches=contents.captions.total(),
         best=merged.best,
         seconds=seconds,
-        stats=stats,
+        stats=json.loads((folder / STATS).read_bytes()),
     )

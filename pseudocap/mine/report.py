@@ -21,12 +21,13 @@ from pseudocap.files import reading
 from pseudocap.files.remote import AnyPath
 from pseudocap.label.pages.media import locate_media, opened
 from pseudocap.label.run_folder import require_plan
-from pseudocap.label.schema import label_files, read_labels, read_rows
+from pseudocap.label.schema import read_labels
+from pseudocap.mine.contents import count_contents
 from pseudocap.mine.films import FilmFilter
 from pseudocap.mine.matches import Merged
 from pseudocap.rows import SUFFIXES
 from pseudocap.rows import read_rows as read_caption_rows
-from pseudocap.types import Pseudolabel
+from pseudocap.types import Clip, Pseudolabel
 from pseudocap.video.decode import open_video
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -94,26 +95,23 @@ def mining_report(
     sample: int = 500,
 ) -> MiningReport:
     """Count over a finished run. `captions` are those of all seeds; words are looked for in `sample` random rows."""
-    clips: dict[tuple[str, float, float], None] = {}
-    of_caption: Counter[str] = Counter()
-    for label in (label for path in label_files(folder) for label in read_rows(path) if not label.failed):
-        clips[label.clip.source, label.clip.start, label.clip.end] = None
-        of_caption.update(label.captions)
+    contents = count_contents(folder)
+    of_caption = contents.captions
     counts = Counter(str(count) if count <= MANY else f"more than {MANY}" for count in of_caption.values())
     names = [*(str(number) for number in range(1, MANY + 1)), f"more than {MANY}"]
     texts = set(captions)
     own = float(require_plan(folder).settings["threshold"])
     return MiningReport(
         threshold=own,
-        clips=len(clips),
-        hours=sum(end - start for _, start, end in clips) / 3600,
+        clips=len(contents.clips),
+        hours=contents.hours,
         captions=len(of_caption),
         captions_of_seeds=len(texts),
         pairs=of_caption.total(),
         clips_per_caption={name: counts[name] for name in names if counts[name]},
         mean_clips_per_caption=of_caption.total() / len(of_caption) if of_caption else 0.0,
         thresholds=[_from(merged, threshold) for threshold in sorted({own, *THRESHOLDS})],
-        domains=_domains(clips, films),
+        domains=_domains(contents.clips, films),
         confirmed=None if classifier is None else confirmed_words(sampled(folder, sample), classifier),
         verbs=None if reference is None else covered_verbs(read_reference(reference), texts, by=reference.name),
     )
@@ -126,10 +124,10 @@ def _from(merged: Merged, threshold: float) -> dict[str, float]:
     return {"threshold": threshold, "matches": len(found), "videos": len(videos), "seeds": seeds}
 
 
-def _domains(clips: Iterable[tuple[str, float, float]], films: FilmFilter | None) -> dict[str, int]:
+def _domains(clips: Iterable[Clip], films: FilmFilter | None) -> dict[str, int]:
     """Count clips by the category of their video, the most first; none where no category is known."""
     known = films.known if films is not None else lambda name: None
-    found = Counter((facts.category if (facts := known(source)) else "") or "unknown" for source, _, _ in clips)
+    found = Counter((facts.category if (facts := known(clip.source)) else "") or "unknown" for clip in clips)
     return {} if set(found) <= {"unknown"} else dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -80,12 +80,13 @@ def peak_memory(run: Callable[[], object]) -> float:
     clear = Path("/proc/self/clear_refs")
     if clear.exists():  # on Linux the mark falls back to what is in use now, elsewhere it stays where it was
         clear.write_text("5")
-    before = _high_water_mark()
+    before = high_water_mark()
     run()
-    return _high_water_mark() - before
+    return high_water_mark() - before
 
 
-def _high_water_mark() -> float:
+def high_water_mark() -> float:
+    """Return the most MiB that this process has held."""
     status = Path("/proc/self/status")
     if status.exists():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))

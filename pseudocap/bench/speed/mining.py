@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pseudocap.bench.speed.measure import high_water_mark
 from pseudocap.bench.tables import table
 from pseudocap.mine.match import FRAMES_AT_ONCE, PRODUCTS, FrameBlock, Matcher, TopMatches
 
@@ -61,14 +62,13 @@ def race_matching(
     return results
 
 
-def matching_table(results: list[MatchingTimes], seeds: int, frames: int, dim: int) -> str:
+def matching_table(results: list[MatchingTimes], seeds: int, frames: int, dim: int, *, threads: int) -> str:
     work = 2 * seeds * frames * dim / 1e9
     rows = [
         (each.name, f"{each.seconds:,.1f}", f"{each.processor:,.1f}", f"{work / each.seconds:,.0f}",
          f"{each.peak / 2**20:,.0f}", f"{each.same:.4f}")
         for each in results
     ]  # fmt: skip
-    threads = max(1, os.cpu_count() or 1)
     block = 4 * (FRAMES_AT_ONCE * dim + threads * PRODUCTS)
     note = f"seeds {4 * seeds * dim / 2**20:,.0f} MiB; with one block {(4 * seeds * dim + block) / 2**20:,.0f} MiB"
     return f"{table(HEADINGS, rows)}\n\n{note}"
@@ -113,23 +113,15 @@ def main(arguments: str) -> None:
     if way != "ours":
         import faiss  # noqa: F401 - its import is no part of the peak
     np.matmul(*np.ones((2, 512, 512), np.float32))  # the BLAS takes its own buffers once
-    before = _peak()
+    before = high_water_mark()
     vectors = np.empty((seeds, dim), np.float32)
     for first, part in zip(range(0, seeds, PART), unit_parts(seeds, dim, seed), strict=True):
         vectors[first : first + len(part)] = part
     run = _ours if way == "ours" else _faiss
     numbers, seconds, processor = run(vectors, frames, dim, seed, threads)
-    peak = _peak() - before
+    peak = round((high_water_mark() - before) * 2**20)
     np.save(found, numbers)
     print(json.dumps({"seconds": seconds, "processor": processor, "peak": peak}))
-
-
-def _peak() -> int:
-    """Return the most memory that this process has held, from the kernel."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise OSError("the kernel reports no peak of memory")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,15 +10,16 @@ import pytest
 from pseudocap.bench.speed.mining import Reckoning, matching_table, race_matching, unit_parts
 from pseudocap.cli.main import main
 
-pytest.importorskip("faiss", reason="faiss is not installed")
-
 
 def test_both_ways_find_the_same_matches() -> None:
+    pytest.importorskip("faiss", reason="faiss is not installed")
     results = race_matching(200, 3000, 16, seed=0, threads=2, log=lambda _: None)
     assert [each.name for each in results] == ["ours", "faiss, exact"]
     assert all(each.same == 1.0 for each in results)
     assert all(each.seconds > 0 and each.processor > 0 for each in results)
-    printed = matching_table(results, 200, 3000, 16)
+    printed, more = (matching_table(results, 200, 3000, 16, threads=threads) for threads in (2, 4))
+    assert printed.endswith("with one block 4 MiB")
+    assert more.endswith("with one block 8 MiB")
     assert printed.count("\n| ours") == printed.count("\n| faiss, exact") == 1
 
 
