@@ -109,16 +109,20 @@ class Memory:
         """Move everything, and cast the vectors (the masks stay boolean)."""
         return self.each(lambda tensor: tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else None))
 
+    def having(self, group: str) -> torch.Tensor:
+        """Return which videos have something of a group of GROUPS [B]."""
+        own = [axis.mask.any(dim=1) for name, axis in self.axes.items() if name in GROUPS[group]]
+        return functools.reduce(operator.or_, own, next(iter(self.axes.values())).mask.new_zeros(len(self)))
+
     def only(self, group: str) -> Memory:
         """Return the memory of a group of GROUPS alone: what is of another modality is masked, but for the videos that
         have nothing of the group, which stay as they are. An axis that is masked in every video is left out."""
         if group not in GROUPS:
             raise InputError(f"modalities are one of {', '.join(GROUPS)}, not {group!r}{nearest(group, GROUPS)}")
-        own = [axis.mask.any(dim=1) for name, axis in self.axes.items() if name in GROUPS[group]]
-        if not own or len(own) == len(self.axes):
-            return self
-        others = ~functools.reduce(operator.or_, own)
         axes = {name: axis for name, axis in self.axes.items() if name in GROUPS[group]}
+        if len(axes) in (0, len(self.axes)):
+            return self
+        others = ~self.having(group)
         if bool(others.any()):
             masked = {name: Axis(axis.vectors, axis.mask & others[:, None]) for name, axis in self.axes.items()}
             axes = {**masked, **axes}

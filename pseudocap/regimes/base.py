@@ -137,16 +137,14 @@ class Learner(lightning.LightningModule):
         elif group == "a" and (alone := self._heard_alone(batch)) is not None:
             return alone.only(group), group
         memory = self.memory_of(batch)
-        heard = any(bool(axis.mask.any()) for name, axis in memory.axes.items() if name in SOUND)
-        return memory.only(group), group if heard else "v"
+        return memory.only(group), group if bool(memory.having("a").any()) else "v"
 
     def _heard_alone(self, batch: Batch) -> Memory | None:
         """Return what is heard in the batch, without encoding its frames; None where some of it has no sound."""
         if batch.sound_lengths is None or not bool(batch.sound_lengths.any(dim=1).all()):
             return None
         memory = self.memory_of(replace(batch, frames=None, frame_mask=None))
-        heard = torch.stack([axis.mask.any(dim=1) for axis in memory.axes.values()]).any(dim=0)
-        return memory if bool(heard.all()) else None
+        return memory if bool(memory.having("a").all()) else None
 
     def draws_of(self, batch: Batch, batch_index: int) -> torch.Generator:
         """Return the step's randomness: a function of (seed, rank, step), so that a resumed run draws the same."""

@@ -14,11 +14,9 @@ from types import MappingProxyType
 from typing import Any
 
 import lightning.pytorch as lightning
-import torch
 
 from pseudocap.data.stream.resumable import of_all_ranks
 from pseudocap.files.atomic import write_text
-from pseudocap.memory import GROUPS
 from pseudocap.metrics.suite import Scores, score
 from pseudocap.types import Batch
 
@@ -123,8 +121,7 @@ class CaptionValidation(Validation):
     def _captioned_by(self, group: str, batch: Batch) -> list[Captioned]:
         """Caption the videos of a batch that have something of a group's modalities, by these alone."""
         assert batch.memory is not None, "it is encoded once for all captions"
-        own = [axis.mask.any(dim=1) for name, axis in batch.memory.axes.items() if name in GROUPS[group]]
-        rows = torch.stack(own).any(dim=0).nonzero()[:, 0] if own else torch.empty(0, dtype=torch.long)
+        rows = batch.memory.having(group).nonzero()[:, 0]
         if not len(rows):
             return []
         chosen: dict[str, Any] = {
