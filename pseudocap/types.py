@@ -25,6 +25,7 @@ VIDEO_EXTENSIONS = (
     *(".ts", ".flv", ".wmv", ".3gp", ".ogv"),
 )
 SOUND_EXTENSIONS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".wma", ".aiff")
+MEDIA_EXTENSIONS = (*VIDEO_EXTENSIONS, *SOUND_EXTENSIONS)  # of whatever may be heard
 IMAGE_EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 MAX_FRAMES = 96  # of a clip, for which the encoder's positions are made
 MOST_WINDOWS = 12  # of an audio encoder, that are heard of a clip

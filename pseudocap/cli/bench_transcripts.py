@@ -13,7 +13,7 @@ from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.tables import print_table
 from pseudocap.errors import DataError
-from pseudocap.types import SOUND_EXTENSIONS, VIDEO_EXTENSIONS
+from pseudocap.types import MEDIA_EXTENSIONS
 
 ASIDE = re.compile(r"\[[^]]*\]|<[^>]*>|\([^)]*\)")  # what is heard and not spoken
 
@@ -79,7 +79,7 @@ def _read(path: Path) -> dict[str, str]:
 
 def _plain(name: str) -> str:
     path = PurePosixPath(name)
-    return str(path.with_suffix("")) if path.suffix.lower() in (*VIDEO_EXTENSIONS, *SOUND_EXTENSIONS) else name
+    return str(path.with_suffix("")) if path.suffix.lower() in MEDIA_EXTENSIONS else name
 
 
 def _spoken(text: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.tables import FIRST, print_table
 from pseudocap.errors import ConfigError, DataError
-from pseudocap.types import SOUND_EXTENSIONS, VIDEO_EXTENSIONS, SplitCoverage
+from pseudocap.types import MEDIA_EXTENSIONS, VIDEO_EXTENSIONS, SplitCoverage
 
 if TYPE_CHECKING:
     from pseudocap.data.corpora.base import Corpus
@@ -59,7 +59,7 @@ def _verify(args: argparse.Namespace) -> int:
     from pseudocap.data.videos import VideoFolder
 
     lists = _lists(args)
-    media = (*VIDEO_EXTENSIONS, *SOUND_EXTENSIONS) if args.corpus in OF_SOUND else VIDEO_EXTENSIONS
+    media = MEDIA_EXTENSIONS if args.corpus in OF_SOUND else VIDEO_EXTENSIONS
     videos = VideoFolder(_videos(args), extensions=media)
     corpus = _read(args, lists)
     with progress_of("decoding", "videos") as progress:

@@ -18,7 +18,7 @@ from pseudocap.cli.registry import add_checkpoints_option
 from pseudocap.data.corpora.named import NamedCorpus
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.tolerance import Tolerance
-from pseudocap.types import MAX_FRAMES, SOUND_EXTENSIONS, VIDEO_EXTENSIONS
+from pseudocap.types import MAX_FRAMES, MEDIA_EXTENSIONS, VIDEO_EXTENSIONS
 
 if TYPE_CHECKING:
     from pseudocap.data.memories.encode import DescribedSource, Encoded
@@ -225,7 +225,7 @@ def _captioned(args: argparse.Namespace) -> tuple[Sequence[CaptionedVideo], Vide
         raise DataError(f"--images is for tars of images, or captions of pictures in a file; {path} is neither")
     if args.clip_seconds is not None and not path.is_dir():
         raise DataError(f"--clip-seconds cuts the videos of a folder, and {path} is a file")
-    media = (*VIDEO_EXTENSIONS, *SOUND_EXTENSIONS) if args.encoder == NONE else VIDEO_EXTENSIONS
+    media = MEDIA_EXTENSIONS if args.encoder == NONE else VIDEO_EXTENSIONS
     videos = VideoFolder(path, extensions=media) if path.is_dir() and args.source.kind == "own" else None
     # A text beside a video captions it; another text in the folder captions none.
     if (

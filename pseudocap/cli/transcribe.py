@@ -16,6 +16,7 @@ from pseudocap.cli.progress import progress_of
 from pseudocap.cli.tables import print_failures
 from pseudocap.errors import ConfigError
 from pseudocap.tolerance import Tolerance
+from pseudocap.types import MEDIA_EXTENSIONS
 
 if TYPE_CHECKING:
     from pseudocap.label.transcripts.run import Transcribed
@@ -61,11 +62,11 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"--out {args.out} must be a .json file of this machine, such as caption.json")
     from pseudocap.label.sources import find_sources
     from pseudocap.label.transcripts.recogniser import SpeechRecogniser
-    from pseudocap.label.transcripts.run import MEDIA, TranscribeSpec, transcribe
+    from pseudocap.label.transcripts.run import TranscribeSpec, transcribe
     from pseudocap.label.transcripts.weights import find_whisper, require_faster_whisper
 
     require_faster_whisper()
-    sources = find_sources(args.source, shard_size=args.shard_size, extensions=MEDIA, what="video or sound")
+    sources = find_sources(args.source, shard_size=args.shard_size, extensions=MEDIA_EXTENSIONS, what="video or sound")
     weights = find_whisper(args.model, revision=args.revision)
     recogniser = SpeechRecogniser(
         weights,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 
 from pseudocap.errors import DataError
+from pseudocap.files.remote import any_path
 from pseudocap.label.run_folder import require_plan
 from pseudocap.label.schema import label_files, read_root, read_rows
 from pseudocap.types import Clip
@@ -40,8 +41,6 @@ class MinedCandidates:
 
 def read_candidates(labels: str | PathLike[str], *, root: str) -> MinedCandidates:
     """Read the rows of a mining run that no filter objects to; DataError where they are of other videos than `root`."""
-    from pseudocap.files.remote import any_path
-
     plan = require_plan(any_path(labels))
     found: dict[str, list[Candidate]] = {}
     for path in label_files(labels):

@@ -135,14 +135,16 @@ class Shard:
 
     def _labels(self) -> list[Pseudolabel]:
         """Return labels by source, start and end, those that were kept among the new ones."""
-        votes: dict[int, list[float]] = {}
-        if self._recipe.spec.framing.choice == "consensus":  # how well each frame's caption agrees with the others
-            voting = {id(entry): entry for entries in self._entries.values() for entry in entries if entry.answers}
-            votes = agreements({name: self._voting(entry) for name, entry in voting.items()})
+        texts: dict[int, list[str]] = {}
+        if self._recipe.spec.framing.choice == "consensus":
+            answered = (entry for entries in self._entries.values() for entry in entries if entry.answers)
+            texts = {id(entry): self._voting(entry) for entry in answered}
+        votes = agreements(texts)  # how well each frame's caption agrees with the others
+        elected = {name: (captions, votes[name]) for name, captions in texts.items()}
         labels: list[Pseudolabel] = []
         for source, entries in self._entries.items():
             old = self._kept.get(source)
-            mine = [self._label(entry, votes.get(id(entry)), old or Kept()) for entry in entries]
+            mine = [self._label(entry, elected.get(id(entry)), old or Kept()) for entry in entries]
             if old is not None:
                 plan = self._plans.get(source)
                 mine += [label for label in old.labels if plan is None or (label.clip.start, label.clip.end) in plan]
@@ -162,12 +164,13 @@ class Shard:
         candidates = self._recipe.spec.candidates
         return texts if candidates is None else texts + candidates.within(entry.decoded.clip, len(texts))
 
-    def _label(self, entry: _Entry, votes: list[float] | None, old: Kept) -> Pseudolabel:
+    def _label(self, entry: _Entry, elected: tuple[list[str], list[float]] | None, old: Kept) -> Pseudolabel:
         captions: tuple[str, ...] = ()
         log_probs: tuple[float, ...] = ()
         confidence: float | None = None
-        if votes is not None:
-            order, texts = medoid_first(votes), self._voting(entry)
+        if elected is not None:
+            texts, votes = elected
+            order = medoid_first(votes)
             captions = tuple(texts[index] for index in order)
             if len(texts) == len(entry.answers):  # those from elsewhere have none
                 log_probs = tuple(value for index in order for value in entry.answers[index].log_probs[:1])

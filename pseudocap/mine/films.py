@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from pseudocap.errors import ConfigError, DataError, nearest
 from pseudocap.files import reading
+from pseudocap.rows import read_records
 
 FIELDS = ("video", "seconds", "views", "uploaded", "category")
 DAYS = 365.25  # of a year
@@ -94,8 +95,6 @@ def read_facts(path: Path) -> dict[str, FilmFacts]:
 
 
 def _records(path: Path) -> list[tuple[str, object]]:
-    from pseudocap.rows import read_records
-
     if path.suffix.lower() not in (".csv", ".jsonl"):
         raise DataError(f"--metadata {path} must be a .csv or .jsonl with the field video and others of its videos")
     return list(read_records(path))

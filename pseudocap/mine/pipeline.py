@@ -266,25 +266,20 @@ class _Rows:
                         labels.append(self._label(clip, picture, float(hits.similarities[number]), best.time[number]))
             if films.problems[film]:
                 start, end = films.lost[film]
-                labels.append(self._failed(Clip(source=name, start=start, end=end), films.problems[film]))
+                labels.append(self._row(Clip(source=name, start=start, end=end), error=films.problems[film]))
         return labels
 
     def _label(self, clip: Clip, picture: SeedPicture, similarity: float, time: float) -> Pseudolabel:
-        return Pseudolabel(
-            clip=clip,
+        return replace(
+            self._row(clip),
             captions=picture.captions,
-            log_probs=(),
             confidence=min(1.0, round(similarity, 6)),
             frame_times=(float(time),),
-            teacher=TEACHER,
-            revision=str(self.plan.settings["fingerprint"]),
-            settings=self.settings,
-            seed=0,
-            run=self.plan.run,
             parent=picture.name,
         )
 
-    def _failed(self, clip: Clip, problem: str) -> Pseudolabel:
+    def _row(self, clip: Clip, *, error: str = "") -> Pseudolabel:
+        """Return a row without captions."""
         return Pseudolabel(
             clip=clip,
             captions=(),
@@ -296,7 +291,7 @@ class _Rows:
             settings=self.settings,
             seed=0,
             run=self.plan.run,
-            error=problem,
+            error=error,
         )
 
 

@@ -30,11 +30,10 @@ from pseudocap.label.transcripts.chunks import WINDOW, even_chunks, speech_chunk
 from pseudocap.label.transcripts.recogniser import Chunk, SpeechRecogniser, TimedWord
 from pseudocap.label.transcripts.records import Record, failed_record, record_of, video_ids
 from pseudocap.tolerance import FEW, Tolerance
-from pseudocap.types import SOUND_EXTENSIONS, VIDEO_EXTENSIONS
+from pseudocap.types import MEDIA_EXTENSIONS
 from pseudocap.workers import ordered
 
 SUFFIX = ".shards"  # of the folder beside the file
-MEDIA = (*VIDEO_EXTENSIONS, *SOUND_EXTENSIONS)
 CRASHED = "the decoder crashed on it, twice; convert the file, or leave it out"
 
 
@@ -181,7 +180,7 @@ class _Shard:
 
     def _sounds(self, workers: int) -> Iterator[_Sound]:
         def todo() -> Iterator[Media]:
-            for each in media_of(self.names, self.root, scratch=self.scratch, extensions=MEDIA):
+            for each in media_of(self.names, self.root, scratch=self.scratch, extensions=MEDIA_EXTENSIONS):
                 self._order.append(each.name)
                 if each.name not in self.kept:
                     yield each

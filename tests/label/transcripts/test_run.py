@@ -15,10 +15,10 @@ from pseudocap.label.sources import find_sources
 from pseudocap.label.teachers.base import View
 from pseudocap.label.teachers.transcript import AsrTeacher
 from pseudocap.label.transcripts.recogniser import Chunk, SpeechRecogniser
-from pseudocap.label.transcripts.run import MEDIA, Transcribed, TranscribeSpec, shard_folder, transcribe
+from pseudocap.label.transcripts.run import Transcribed, TranscribeSpec, shard_folder, transcribe
 from pseudocap.label.transcripts.weights import find_whisper
 from pseudocap.regimes.asr import TranscriptData
-from pseudocap.types import Clip, Preprocess
+from pseudocap.types import MEDIA_EXTENSIONS, Clip, Preprocess
 
 SPEC = TranscribeSpec(vad=False, batch_size=3, shard_size=2)
 
@@ -43,7 +43,7 @@ def sounds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     source: Path, out: Path, recogniser: SpeechRecogniser, spec: TranscribeSpec = SPEC, **options: object
 ) -> Transcribed:
-    sources = find_sources(str(source), shard_size=spec.shard_size, extensions=MEDIA, what="video or sound")
+    sources = find_sources(str(source), shard_size=spec.shard_size, extensions=MEDIA_EXTENSIONS, what="video or sound")
     settings = {"model": {"model": "tiny"}, "workers": 0, "max_failure_rate": 1.0, **options}
     return transcribe(sources, recogniser, out, spec, **settings)  # type: ignore[arg-type]
 
