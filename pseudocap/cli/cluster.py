@@ -21,5 +21,6 @@ def add_cluster_options(parser: argparse.ArgumentParser, *, actor: str, meaning:
 
 def refuse_cluster_options(args: argparse.Namespace, *, actor: str) -> None:
     """Refuse options of a cluster where none is used."""
-    if args.engine == "local" and (args.address is not None or getattr(args, f"gpus_per_{actor}") is not None):
-        raise ConfigError(f"--address and --gpus-per-{actor} belong to --engine ray")
+    gpus = f"gpus-per-{actor}"
+    if args.engine == "local" and (args.address is not None or getattr(args, gpus.replace("-", "_")) is not None):
+        raise ConfigError(f"--address and --{gpus} belong to --engine ray")
