@@ -14,10 +14,9 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 
-from pseudocap.audio.clips import ClipSounds, Windows, read_windows
-from pseudocap.audio.waveform import SoundFile
+from pseudocap.audio.clips import ClipSounds, Windows
 from pseudocap.decoding import check_frames
-from pseudocap.errors import ConfigError, InputError, NoSoundError
+from pseudocap.errors import ConfigError, InputError
 from pseudocap.file_retriever import FileRetriever
 from pseudocap.heard_clips import HeardClip, encoder_input
 from pseudocap.hub.assembly import fetch_once, load_recorded_encoders, origin_of, preprocess_of
@@ -247,11 +246,9 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
         if self.modalities != "a":
             return super().decode(file, num_frames=num_frames, start=start, end=end)
         assert self.config.sound_preprocess is not None, "it hears"
-        with SoundFile(file, rate=self.config.sound_preprocess.rate) as sound:
-            end = sound.duration if end is None else end
-        heard = read_windows(file, self.config.sound_preprocess, start=start, end=end)
-        if heard is None:
-            raise NoSoundError(str(file), "there is no sound in it, and modalities is 'a'")
+        with ClipSounds(file, self.config.sound_preprocess) as sounds:
+            heard = sounds.of(start, sounds.duration if end is None else end, alone=True)
+        assert heard is not None, "alone"
         return HeardClip.of(None, heard)
 
     def embed_clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> torch.Tensor:

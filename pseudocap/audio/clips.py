@@ -58,6 +58,11 @@ class ClipSounds:
         if self._file is not None:
             self._file.close()
 
+    @property
+    def duration(self) -> float:
+        """Return where the sound ends, in seconds; 0 of a file without any."""
+        return 0.0 if self._file is None else self._file.duration
+
     def of(self, start: float, end: float, *, alone: bool = False) -> Windows | None:
         """Return the windows of the next clip; None where the file has no sound track, or one that is damaged, and
         NoSoundError there for who takes the sound `alone`."""
