@@ -201,7 +201,8 @@ class CaptionedVideo:
     """Hold one video of a corpus, or a stretch of one, and all of its captions.
 
     `video` is how the corpus names the file, with or without an extension. `start` and `end` are seconds of that file,
-    None for all of it; `origin` records where the file itself was cut from.
+    None for all of it; `origin` records where the file itself was cut from. Of a `question` about it the captions are
+    the answers; `kind` is its type, as the corpus has it.
     """
 
     id: str
@@ -212,6 +213,8 @@ class CaptionedVideo:
     end: float | None = None
     category: int | None = None
     origin: Origin | None = None
+    question: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

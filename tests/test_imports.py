@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
-BASE = {"errors", "version", "types", "memory", "decoding", "files", "rows", "stages", "tolerance", "workers"}
+BASE = {
+    *("errors", "version", "types", "memory", "decoding", "questions"),
+    *("files", "rows", "stages", "tolerance", "workers"),
+}
 ABOVE_BASE = {
     *(
         "video",
@@ -52,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "types": {"errors", "memory"},
     "memory": {"errors"},
     "decoding": {"errors", "memory", "types"},
+    "questions": {"errors"},
     "files": {"errors", "types"},
     "rows": {"errors", "files", "types"},
     "stages": {"errors", "files", "types"},

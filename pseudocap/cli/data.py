@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.corpus in ("own", "msvd", "msrvtt-1ka", "msrvtt-1ka-7k") and len(args.annotations) > 1:
+    if args.corpus in ("own", "questions", "msvd", "msrvtt-1ka", "msrvtt-1ka-7k") and len(args.annotations) > 1:
         raise DataError(f"--annotations of {args.corpus} is one path, not {len(args.annotations)}")
     return _verify(args) if args.action == "verify" else _density(args)
 

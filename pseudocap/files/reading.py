@@ -70,9 +70,10 @@ def records(path: Path, of: str, like: str) -> Iterator[tuple[str, Any]]:
         yield f"{path}, row {position}", record
 
 
-def csv_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows below the header by column name, each with the number of its last line; quoting is strict."""
-    reader = csv.reader((line for _, line in raw_lines(path)), strict=True)
+def csv_rows(path: Path, **dialect: Any) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows below the header by column name, each with the number of its last line; quoting is strict.
+    `dialect` goes to csv.reader."""
+    reader = csv.reader((line for _, line in raw_lines(path)), strict=True, **dialect)
     header: list[str] | None = None
     try:
         for cells in reader:
@@ -102,7 +103,7 @@ def field(record: object, name: str, kind: type[T], *, where: str) -> T:
         raise DataError(f"{where}: the field {name!r} is missing; there are {', '.join(map(repr, record)) or 'none'}")
     value = record[name]
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise DataError(f"{where}: {name} is {_quoted(value)} and must be {KINDS[kind]}")
+        raise DataError(f"{where}: {name} is {_quoted(value)} and must be {KINDS.get(kind, 'a string or a number')}")
     return value
 
 

@@ -71,9 +71,14 @@ class Corpus:
 
     @cached_property
     def content_hash(self) -> str:
-        """Hash what is learned from with sha256: ids, videos, times and captions, in no order, from whatever file."""
+        """Hash what is learned from with sha256: ids, videos, times, captions and questions, in no order, from whatever
+        file."""
         content = sorted(
-            json.dumps([row.split, row.id, row.video, row.start, row.end, sorted(row.captions)]) for row in self.rows
+            json.dumps(
+                [row.split, row.id, row.video, row.start, row.end, sorted(row.captions)]
+                + ([row.question] if row.question else [])
+            )
+            for row in self.rows
         )
         return _sha256(content)
 
@@ -156,18 +161,19 @@ def fixed_corpus(
     checks: Checks,
     videos: Mapping[str, int],
     captions_each: int | Mapping[str, int] | None = None,
+    of: str = "videos",
 ) -> Corpus:
-    """Build a corpus whose counts are known: the videos of every split and, unless None, the captions of every video,
-    by split where they differ.
+    """Build a corpus whose counts are known: the videos of every split (or the rows of another kind: `of`) and, unless
+    None, the captions of every video, by split where they differ.
 
     Videos without any caption are counted, then left out.
     """
     where = ", ".join(str(path) for path in files)
     found = Counter(row.split for row in rows)
     for split, expected in videos.items():
-        checks.expect(f"videos in {split}", expected, found[split], where=where)
+        checks.expect(f"{of} in {split}", expected, found[split], where=where)
     if captions_each is None:
-        _expect_captions(checks, "videos with captions", rows, [row for row in rows if not row.captions], where=where)
+        _expect_captions(checks, f"{of} with captions", rows, [row for row in rows if not row.captions], where=where)
     elif isinstance(captions_each, int):
         odd = [row for row in rows if len(row.captions) != captions_each]
         _expect_captions(checks, f"videos with {captions_each} captions", rows, odd, where=where)

@@ -35,10 +35,10 @@ def read_msvd(annotations: str | PathLike[str], *, allow_partial: bool = False) 
 
 
 def _from_lists(folder: Path, checks: Checks) -> Corpus:
-    mapping = _mapping_in(folder)
+    mapping = mapping_in(folder)
     if mapping is None:
         raise DataError(f"{folder}: the lists name clips as vid1, vid2, ...; put {' or '.join(MAPPINGS)} beside them")
-    clips = _read_mapping(mapping)
+    clips = read_mapping(mapping)
     files = [mapping]
     rows: dict[str, CaptionedVideo] = {}
     for split, name in SENTS.items():
@@ -54,8 +54,8 @@ def _from_lists(folder: Path, checks: Checks) -> Corpus:
 
 
 def _from_descriptions(path: Path, checks: Checks) -> Corpus:
-    mapping = _mapping_in(path.parent)
-    known = None if mapping is None else frozenset(_read_mapping(mapping).values())
+    mapping = mapping_in(path.parent)
+    known = None if mapping is None else frozenset(read_mapping(mapping).values())
     captions = _captions(path, None, checks, known=known)
     clips = sorted(captions if known is None else known)
     if len(clips) != sum(VIDEOS.values()):
@@ -69,11 +69,12 @@ def _from_descriptions(path: Path, checks: Checks) -> Corpus:
     return fixed_corpus("msvd", rows, files=files, checks=checks, videos=VIDEOS)
 
 
-def _mapping_in(folder: Path) -> Path | None:
+def mapping_in(folder: Path) -> Path | None:
+    """Return the mapping file of a folder, if it holds one."""
     return next((folder / name for name in MAPPINGS if (folder / name).is_file()), None)
 
 
-def _read_mapping(path: Path) -> dict[str, str]:
+def read_mapping(path: Path) -> dict[str, str]:
     """Read vidN -> the clip's name on YouTube."""
     clips: dict[str, str] = {}
     for number, line in reading.lines(path):

@@ -10,6 +10,7 @@ from typing import Self
 
 from pseudocap.data.corpora.activitynet import read_activitynet
 from pseudocap.data.corpora.audiocaps import read_audiocaps
+from pseudocap.data.corpora.av_qa import read_avqa, read_music_avqa, read_vqav2
 from pseudocap.data.corpora.base import Corpus
 from pseudocap.data.corpora.clotho import read_clotho
 from pseudocap.data.corpora.didemo import read_didemo
@@ -17,11 +18,24 @@ from pseudocap.data.corpora.msrvtt import read_msrvtt
 from pseudocap.data.corpora.msrvtt_1ka import read_msrvtt_1ka, read_msrvtt_1ka_7k
 from pseudocap.data.corpora.msvd import read_msvd
 from pseudocap.data.corpora.own import read_own
+from pseudocap.data.corpora.questions import read_questions, read_valor_qa
 from pseudocap.data.corpora.valor import read_valor_1m, read_valor_32k
 from pseudocap.data.corpora.vatex import read_vatex
+from pseudocap.data.corpora.video_qa import read_activitynet_qa, read_msrvtt_qa, read_msvd_qa, read_tgif_frameqa
 from pseudocap.data.corpora.videocc import read_videocc
 from pseudocap.errors import InputError, nearest
 
+OF_QUESTIONS: dict[str, Callable[..., Corpus]] = {
+    "msrvtt-qa": read_msrvtt_qa,
+    "msvd-qa": read_msvd_qa,
+    "activitynet-qa": read_activitynet_qa,
+    "tgif-frameqa": read_tgif_frameqa,
+    "vqav2": read_vqav2,
+    "music-avqa": read_music_avqa,
+    "avqa": read_avqa,
+    "valor-qa": read_valor_qa,
+    "questions": read_questions,  # your own
+}
 OFFICIAL: dict[str, Callable[..., Corpus]] = {
     "msrvtt": read_msrvtt,
     "msrvtt-1ka": read_msrvtt_1ka,
@@ -35,6 +49,7 @@ OFFICIAL: dict[str, Callable[..., Corpus]] = {
     "valor-32k": read_valor_32k,
     "valor-1m": read_valor_1m,
     "videocc": read_videocc,
+    **OF_QUESTIONS,
 }
 CORPORA = (*OFFICIAL, "own")
 OF_SOUND = ("audiocaps", "clotho")  # whose files may be sounds as well as videos
@@ -64,6 +79,11 @@ class NamedCorpus:
         return self.path.name if self.kind == "own" else f"{self.kind}:{self.path.name}"
 
     @property
+    def asks(self) -> bool:
+        """Return whether it is of questions, whose captions are answers."""
+        return self.kind in OF_QUESTIONS
+
+    @property
     def folder(self) -> Path:
         """Return where the videos lie unless somebody says otherwise: beside the annotations, or below them."""
         return self.path if self.path.is_dir() else self.path.parent
@@ -80,4 +100,6 @@ class NamedCorpus:
         """Read it; `split` is that of your own rows that name none."""
         if self.kind == "own":
             return read_own(self.path, split=split, allow_partial=allow_partial)
+        if self.kind == "questions":
+            return read_questions(self.path, split=split, allow_partial=allow_partial)
         return OFFICIAL[self.kind](self.path, allow_partial=allow_partial)

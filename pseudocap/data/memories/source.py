@@ -30,10 +30,11 @@ import torch
 from safetensors import SafetensorError
 
 from pseudocap.data.memories.spec import read_spec, short
-from pseudocap.data.stream.sources import Described, RowSource, digest_of, row_fields
+from pseudocap.data.stream.sources import Described, RowSource, asked, digest_of, row_fields
 from pseudocap.data.videos import plain_name
 from pseudocap.errors import DataError, first_line, nearest
 from pseudocap.memory import Axis, Memory
+from pseudocap.rows import stretch_id
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Preprocess, Sample, SoundPreprocess
 
@@ -207,8 +208,9 @@ class MemorySource:
         return self._only(key, self._by_key[key])
 
     def of_row(self, row: CaptionedVideo) -> int | None:
-        """Find the sample of a corpus's row: by its id or, where the row is an entire video, by the video's name."""
-        found = self._by_key.get(row.id)
+        """Find the sample of a corpus's row: by its id, of a question by its stretch; or, where the row is an entire
+        video, by the video's name."""
+        found = self._by_key.get(stretch_id(row.video, row.start, row.end) if row.question else row.id)
         if found is None and row.start is None:
             found = self._by_video.get(plain_name(row.video))
         return self._only(row.id, found) if found is not None else None
@@ -282,7 +284,7 @@ class MemoryRows(RowSource):
     def sample(self, index: int, generator: torch.Generator | None) -> Sample:
         stored = self._memories.sample(self._numbers[index], generator)
         row = self.rows[index]
-        return Sample(key=row.id, modality="video", captions=row.captions, memory=stored.memory)
+        return Sample(key=row.id, modality="video", captions=row.captions, memory=stored.memory, prompt=asked(row))
 
     def describe(self, index: int) -> Described:
         row = self.rows[index]

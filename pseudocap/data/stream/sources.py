@@ -28,6 +28,7 @@ from pseudocap.data.tars.samples import ShardSample, read_sample
 from pseudocap.data.videos import VideoFolder, refuse_absent
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.files.reading import sha256_of
+from pseudocap.questions import prompt_of
 from pseudocap.rows import stretch_id
 from pseudocap.tolerance import Tolerance
 from pseudocap.types import CaptionedVideo, Clip, Modality, Preprocess, Sample, SoundPreprocess
@@ -195,7 +196,7 @@ class RowSource:
         row = self.rows[index]
         sound = None if self.modality == "image" else self._sound
         frames, heard = _sense(self._paths[index], row.start, row.end, self._preprocess, sound, generator)
-        return _sample(row.id, self.modality, row.captions, frames, heard)
+        return _sample(row.id, self.modality, row.captions, frames, heard, prompt=asked(row))
 
     def silent(self) -> Self:
         other = copy.copy(self)
@@ -265,15 +266,35 @@ def hear(clip: Clip, sound: SoundPreprocess | None) -> Sound | None:
 
 
 def _sample(
-    key: str, modality: Modality, captions: tuple[str, ...], frames: torch.Tensor | None, heard: Sound | None
+    key: str,
+    modality: Modality,
+    captions: tuple[str, ...],
+    frames: torch.Tensor | None,
+    heard: Sound | None,
+    *,
+    prompt: str = "",
 ) -> Sample:
     windows, lengths = heard or (None, None)
-    return Sample(key=key, modality=modality, captions=captions, frames=frames, sound=windows, sound_lengths=lengths)
+    return Sample(
+        key=key,
+        modality=modality,
+        captions=captions,
+        frames=frames,
+        prompt=prompt,
+        sound=windows,
+        sound_lengths=lengths,
+    )
+
+
+def asked(row: CaptionedVideo) -> str:
+    """Return the question of a row as the prompt that its answers continue; nothing of a row of captions."""
+    return prompt_of(row.question) if row.question else ""
 
 
 def row_fields(row: CaptionedVideo) -> list[object]:
     """List the fields of a row that determine its sample."""
-    return [row.id, row.video, row.start, row.end, list(row.captions)]
+    question = [row.question] if row.question else []
+    return [row.id, row.video, row.start, row.end, list(row.captions), *question]
 
 
 def _size(path: str) -> int:
