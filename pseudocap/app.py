@@ -20,7 +20,7 @@ import gradio as gr
 from pseudocap.captioner import PseudoCap
 from pseudocap.data.corpora.own import read_own
 from pseudocap.errors import ConfigError, PseudocapError
-from pseudocap.external import ExternalCaptioner, load
+from pseudocap.external import AnyCaptioner, ExternalCaptioner, load
 from pseudocap.rows import row_line
 from pseudocap.search.index import SearchHit, VideoIndex
 from pseudocap.types import TimedCaption
@@ -43,10 +43,10 @@ class Captioners:
     names: Sequence[str]
     checkpoints: str | None = None
     device: str = "auto"
-    _loaded: dict[str, PseudoCap | ExternalCaptioner] = field(default_factory=dict)
+    _loaded: dict[str, AnyCaptioner] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
 
-    def load(self, name: str) -> PseudoCap | ExternalCaptioner:
+    def load(self, name: str) -> AnyCaptioner:
         """Return the captioner of that name; what is not on the list is refused, whatever the browser sends."""
         if name not in self.names:
             raise ConfigError(f"{name!r} is none of {', '.join(self.names)}")
@@ -277,10 +277,11 @@ def download(name: str, text: str) -> str:
     return str(path)
 
 
-def picture(model: PseudoCap | ExternalCaptioner, video: str) -> str:
+def picture(model: AnyCaptioner, video: str) -> str:
     """Draw the caption of the entire video, and where each of its words looked, as a PNG."""
     if not isinstance(model, PseudoCap):
-        raise ConfigError(f"where {model.model.name} looked is not known: only a PseudoCap's adapters say it")
+        name = model.model.name if isinstance(model, ExternalCaptioner) else "a VALOR"
+        raise ConfigError(f"where {name} looked is not known: only a PseudoCap's adapters say it")
     path = _new_file("looked.png")
     model.explain(video).save(path)
     return str(path)

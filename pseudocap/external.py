@@ -20,6 +20,7 @@ import torch
 from pseudocap.captioner import FileCaptioner, PseudoCap
 from pseudocap.decoding import FileDecoding, strip_unfinished
 from pseudocap.errors import ConfigError, InputError
+from pseudocap.hub.checkpoint import is_valor
 from pseudocap.hub.external import External, find_external, refuse_frames
 from pseudocap.hub.fetch import Fetched, fetch
 from pseudocap.hub.toys import toy_notice, warn_of_toy
@@ -29,6 +30,7 @@ from pseudocap.label.teachers.image_text import ImageTextModel
 from pseudocap.model.device import pick_device
 from pseudocap.model.precision import FULL_PRECISION
 from pseudocap.types import EXTERNAL_FRAMES, PRECISIONS
+from pseudocap.valor import ValorModel
 from pseudocap.video.reader import Frames
 from pseudocap.video.tensors import batched
 
@@ -44,17 +46,23 @@ def load(
     frames: str | None = None,
     device: str = "auto",
     precision: str = FULL_PRECISION,
-) -> PseudoCap | ExternalCaptioner:
+) -> AnyCaptioner:
     """Load a captioner: a row of checkpoints.yaml, a directory, a repo of the hub (`owner/repo@revision`) or an address
     of ours; or what has been found already. `frames` (centre, consensus, video) is for models of transformers."""
     if frames not in (None, *EXTERNAL_FRAMES):
         raise ConfigError(f"frames is {frames!r} and must be one of {', '.join(EXTERNAL_FRAMES)}")
-    found = name
+    found: Fetched | External
     if isinstance(name, str | Path):
         external = find_external(name, revision=revision, checkpoints=checkpoints)
         found = external or fetch(name, revision=revision, checkpoints=checkpoints)
+    else:
+        found = name
     if not isinstance(found, External):
         refuse_frames(frames, name if isinstance(name, str | Path) else name.source)
+        if is_valor(found):
+            if precision != FULL_PRECISION:
+                raise ConfigError(f"precision is {precision}, and a VALOR computes in {FULL_PRECISION} alone")
+            return ValorModel.from_pretrained(found, device=device)
         return PseudoCap.from_pretrained(found, device=device, precision=precision)
     if precision not in PRECISIONS:
         raise ConfigError(f"precision is {precision!r} and must be one of {', '.join(PRECISIONS)}")
@@ -135,6 +143,9 @@ class ExternalCaptioner(FileCaptioner[Frames]):
             )
             texts += [_finished(each) if decoding.finish else each.captions[0] for each in answers]
         return texts
+
+
+AnyCaptioner = PseudoCap | ValorModel | ExternalCaptioner
 
 
 def _finished(answer: Answer) -> str:

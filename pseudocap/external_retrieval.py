@@ -20,10 +20,10 @@ import torch
 from torch.nn import functional
 from transformers import AutoImageProcessor, AutoModel
 
-from pseudocap.captioner import FileCaptioner, PseudoCap
+from pseudocap.captioner import FileCaptioner
 from pseudocap.decoding import FileDecoding, check_frames
 from pseudocap.errors import CheckpointError
-from pseudocap.external import ExternalCaptioner, load
+from pseudocap.external import AnyCaptioner, ExternalCaptioner, load
 from pseudocap.file_retriever import FileRetriever
 from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import find_file, read_json, resolve_source
@@ -35,6 +35,7 @@ from pseudocap.model.open_clip import read_open_clip
 from pseudocap.model.text_towers import TextTower, load_text_tower, load_tokenizer, require_words
 from pseudocap.model.weights import fingerprint, transformers_access, transformers_reason
 from pseudocap.retriever import Retriever
+from pseudocap.valor import ValorModel
 from pseudocap.video.reader import Frames
 
 FRAMES = 12  # of a clip, as CLIP4Clip takes them
@@ -64,7 +65,8 @@ def load_retriever(
         return ImageTextRetriever(*_read_image_text(source, access), device=device)
     if found.kind == "open_clip":
         return ImageTextRetriever(*read_open_clip(source, access), load_tokenizer(source, access), device=device)
-    return Retriever.from_pretrained(source, revision=access["revision"], checkpoints=checkpoints, device=device)
+    kind = ValorModel if found.kind == "valor" else Retriever
+    return kind.from_pretrained(source, revision=access["revision"], checkpoints=checkpoints, device=device)
 
 
 def _read_image_text(source: str, access: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -188,10 +190,10 @@ class SentenceEncoder:
 class CaptionRetriever(FileRetriever[Any]):
     """Caption clips, and compare texts with the captions: what a captioner is worth as a retriever."""
 
-    def __init__(self, captioner: PseudoCap | ExternalCaptioner, sentences: SentenceEncoder) -> None:
+    def __init__(self, captioner: AnyCaptioner, sentences: SentenceEncoder) -> None:
         self.captioner: FileCaptioner[Any] = captioner
         self._sentences = sentences
-        model = captioner if isinstance(captioner, PseudoCap) else captioner.model.network
+        model = captioner.model.network if isinstance(captioner, ExternalCaptioner) else captioner
         self._identity = _hash(
             captioner=fingerprint(model.named_parameters()),
             frames=getattr(captioner, "frames", None),

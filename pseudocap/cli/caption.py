@@ -25,7 +25,7 @@ from pseudocap.cli.shots import add_shot_options, read_cuts
 from pseudocap.decoding import FileDecoding
 from pseudocap.errors import ConfigError, DataError, DecodeError, Interrupted, first_line
 from pseudocap.files.remote import RemotePath
-from pseudocap.hub.checkpoint import read_config
+from pseudocap.hub.checkpoint import read_any_config
 from pseudocap.memory import GROUPS
 from pseudocap.types import CLIP_SECONDS, EXTERNAL_FRAMES, IMAGE_EXTENSIONS, MIN_SECONDS, PRECISIONS, FileCaptions
 
@@ -138,7 +138,7 @@ def run(args: argparse.Namespace) -> int:
 def _refuse_deafness(args: argparse.Namespace, captioner: Fetched | External) -> None:
     """Refuse captions by sound of a captioner that does not hear."""
     folder = getattr(captioner, "folder", None)
-    if args.modalities not in (None, "v") and (folder is None or not read_config(folder).hears):
+    if args.modalities not in (None, "v") and (folder is None or not read_any_config(folder).hears):
         raise ConfigError(
             f"--modalities {args.modalities}: {args.checkpoint} does not hear; leave it out, or name one that does"
         )

@@ -34,7 +34,12 @@ def find_any_captioner(name: str, checkpoints: str | None, *, frames: str | None
     external = find_external(name, checkpoints=checkpoints)
     if external is not None:
         return external
-    found = find_captioner(name, checkpoints)
+    from pseudocap.hub.checkpoint import check_folder, check_valor, is_valor
+    from pseudocap.hub.fetch import fetch
+
+    found = fetch(name, checkpoints=checkpoints)
+    check = check_valor if is_valor(found) else check_folder
+    check(found.folder, dict.fromkeys(("decoder", "text", "encoder", "audio_encoder")))
     refuse_frames(frames, name)
     return found
 

@@ -37,6 +37,7 @@ from pseudocap.model.network import seeded
 from pseudocap.model.precision import FULL_PRECISION, check_precision, warn_where_slow
 from pseudocap.model.retrieval_config import RetrieverConfig
 from pseudocap.model.text_network import TextNetwork
+from pseudocap.model.valor_config import ValorConfig
 from pseudocap.model.weights import in_8_bits, read_tensors, write_checkpoint
 from pseudocap.types import MAX_FRAMES, Preprocess
 from pseudocap.version import __version__
@@ -301,7 +302,10 @@ def fetch_once(
 
 
 def load_recorded_encoders(
-    config: PseudoCapConfig | RetrieverConfig, lie: Mapping[str, str | Path | None], folder: Path, access: Access
+    config: PseudoCapConfig | RetrieverConfig | ValorConfig,
+    lie: Mapping[str, str | Path | None],
+    folder: Path,
+    access: Access,
 ) -> tuple[Encoder, AudioEncoder | None, dict[str, Backbone]]:
     """Load the encoders that the checkpoint in a folder records, of sight and, where there is one, of sound, from where
     they `lie` now; they must be the same. With them comes what identifies each, by the option that names it."""

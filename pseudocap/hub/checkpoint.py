@@ -8,9 +8,11 @@ from pathlib import Path
 
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.files.sources import SHIPPED_SCHEME, check_gguf, read_json
-from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
+from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE, Fetched
 from pseudocap.model.config import Backbone, PseudoCapConfig
 from pseudocap.model.retrieval_config import RetrieverConfig
+from pseudocap.model.valor_config import MODEL_TYPE as VALOR
+from pseudocap.model.valor_config import ValorConfig
 
 INSIDE_A_RUN = ("best", "last")  # where finetune and train leave a captioner
 
@@ -54,6 +56,32 @@ def read_retriever_config(folder: Path) -> RetrieverConfig:
 def check_retriever(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[RetrieverConfig, Path]:
     """Return config and weights of a retriever, as `check_folder` does of a captioner."""
     config, weights = read_retriever_config(folder), existing(folder / WEIGHTS_FILE)
+    require_backbones(folder, config.backbones, moved)
+    return config, weights
+
+
+def is_valor(found: Fetched) -> bool:
+    """Return whether a folder that was fetched holds a VALOR, by its config alone."""
+    return read_json(existing(found.folder / CONFIG_FILE)).get("model_type") == VALOR
+
+
+def read_valor_config(folder: Path) -> ValorConfig:
+    path = existing(folder / CONFIG_FILE)
+    try:
+        return ValorConfig.from_dict(read_json(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} is no VALOR's config: {error}") from error
+
+
+def read_any_config(folder: Path) -> PseudoCapConfig | ValorConfig:
+    """Return the config of whatever captions: a PseudoCap or a VALOR."""
+    is_one = (folder / CONFIG_FILE).is_file() and read_json(folder / CONFIG_FILE).get("model_type") == VALOR
+    return read_valor_config(folder) if is_one else read_config(folder)
+
+
+def check_valor(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[ValorConfig, Path]:
+    """Return config and weights of a VALOR, as `check_folder` does of a captioner."""
+    config, weights = read_valor_config(folder), existing(folder / WEIGHTS_FILE)
     require_backbones(folder, config.backbones, moved)
     return config, weights
 

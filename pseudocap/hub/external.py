@@ -9,6 +9,7 @@ from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.files.sources import HUB_SCHEME, SHIPPED_SCHEME
 from pseudocap.hub.fetch import MODEL_TYPE, find_row, model_type, split_written
 from pseudocap.hub.manifest import URL
+from pseudocap.model.valor_config import MODEL_TYPE as VALOR
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,7 @@ def find_external(
         kind = model_type(text, revision)
     except CheckpointError:
         return None
-    return None if kind in (None, MODEL_TYPE) else External(source=text, revision=revision, kind=kind)
+    return None if kind in (None, MODEL_TYPE, VALOR) else External(source=text, revision=revision, kind=kind)
 
 
 def refuse_frames(frames: str | None, name: str | Path) -> None:

@@ -12,11 +12,13 @@ from pseudocap.hub.external import find_external
 from pseudocap.hub.fetch import CONFIG_FILE, MODEL_TYPE, fetch, find_row, split_written
 from pseudocap.hub.manifest import URL
 from pseudocap.model.retrieval_config import MODEL_TYPE as RETRIEVER_TYPE
+from pseudocap.model.valor_config import MODEL_TYPE as VALOR
 
-Kind = Literal["ours", "image-text", "open_clip", "captions"]
+Kind = Literal["ours", "valor", "image-text", "open_clip", "captions"]
 OPEN_CLIP_FILE = "open_clip_config.json"
 KINDS: dict[str | None, Kind] = {  # by the model_type; clip and siglip embed texts and images in one space
     RETRIEVER_TYPE: "ours",
+    VALOR: "valor",
     "clip": "image-text",
     "siglip": "image-text",
     OPEN_CLIP_FILE: "open_clip",

@@ -9,6 +9,7 @@ import warnings
 from pseudocap.files.sources import SHIPPED_SCHEME
 from pseudocap.model.config import PseudoCapConfig
 from pseudocap.model.retrieval_config import RetrieverConfig
+from pseudocap.model.valor_config import ValorConfig
 
 TOYS = f"{SHIPPED_SCHEME}toy-"
 NOTICE = "is a toy: it was trained on drawn films only, so its captions of real pictures and video mean nothing"
@@ -20,7 +21,7 @@ class ToyWarning(UserWarning):
     """Warn of captions of a toy captioner."""
 
 
-def is_toy(made_of: PseudoCapConfig | RetrieverConfig | str) -> bool:
+def is_toy(made_of: PseudoCapConfig | RetrieverConfig | ValorConfig | str) -> bool:
     """Return whether what a captioner or retriever sees or writes with, or that teacher, is a shipped toy. One that
     hears by a toy, and sees and writes by other networks, is none."""
     if isinstance(made_of, str):
@@ -28,7 +29,7 @@ def is_toy(made_of: PseudoCapConfig | RetrieverConfig | str) -> bool:
     return any(each.source.startswith(TOYS) for name, each in made_of.backbones.items() if name != "audio_encoder")
 
 
-def toy_notice(name: str, made_of: PseudoCapConfig | RetrieverConfig | str) -> str:
+def toy_notice(name: str, made_of: PseudoCapConfig | RetrieverConfig | ValorConfig | str) -> str:
     """Return the line to print beside captions or hits; nothing where they are not a toy's."""
     notice = RETRIEVER_NOTICE if isinstance(made_of, RetrieverConfig) else NOTICE
     return f"{name} {notice}" if is_toy(made_of) else ""

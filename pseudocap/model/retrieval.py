@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -104,6 +104,15 @@ def fine_similarity(
         "bm,abm->ab", _softmax(media_weights, media_real_BM), best_ABM.masked_fill(~any_AB[..., None], 0)
     )
     return (of_text_AB + of_media_AB) / 2
+
+
+def in_slices(fine: Callable[[Embedded], torch.Tensor], texts: Embedded, media: Embedded) -> torch.Tensor:
+    """Return a fine similarity of texts with clips; without gradients of a part of the texts at a time."""
+    if torch.is_grad_enabled():
+        return fine(texts)
+    of_a_text = texts.mask.shape[1] * media.mask.numel()
+    at_once = max(1, PRODUCTS_AT_ONCE // max(1, of_a_text))
+    return torch.cat([fine(texts[at : at + at_once]) for at in range(0, len(texts), at_once)])
 
 
 def _softmax(weights: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -368,11 +377,7 @@ class RetrievalNetwork(nn.Module):
                 text_mask=some.mask, media_mask=media.mask,
             )  # fmt: skip
 
-        if torch.is_grad_enabled():
-            return fine(texts)
-        of_a_text = texts.mask.shape[1] * media.mask.numel()
-        at_once = max(1, PRODUCTS_AT_ONCE // of_a_text)
-        return torch.cat([fine(texts[at : at + at_once]) for at in range(0, len(texts), at_once)])
+        return in_slices(fine, texts, media)
 
     def _here(self, tensor: torch.Tensor) -> torch.Tensor:
         dtype = next(self.media_tower.parameters()).dtype if tensor.is_floating_point() else None

@@ -8,8 +8,9 @@ import torch
 
 from pseudocap import PseudoCap
 from pseudocap.retriever import Retriever
+from pseudocap.valor import ValorModel
 
-Model = TypeVar("Model", PseudoCap, Retriever)
+Model = TypeVar("Model", PseudoCap, Retriever, ValorModel)
 
 
 def with_loud_weights(model: Model, *, std: float = 0.3, seed: int = 1) -> Model:

@@ -86,14 +86,15 @@ class AudioEncoder(FrozenNetwork):
         return self._grid(self.network, windows_NFM.to(self.dtype))
 
     def encode(self, windows_BWFM: torch.Tensor, lengths_BW: torch.Tensor) -> Memory:
-        """Return the vectors of each clip, without gradients. `lengths` count the real frames of each window, 0 where a
-        clip has no such window: a clip of zeros alone has no sound, and all of its vectors are masked."""
+        """Return the vectors of each clip, with gradients only if it `learns`. `lengths` count the real frames of each
+        window, 0 where a clip has no such window: a clip of zeros alone has no sound, and all of its vectors are
+        masked."""
         self.check_windows(windows_BWFM, lengths_BW)
         real_BW = (lengths_BW > 0).to(windows_BWFM.device)
         if not bool(real_BW.any()):
             return self._silent(len(real_BW), windows_BWFM.device)
         lengths_N = lengths_BW.to(windows_BWFM.device)[real_BW]
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
             batches = zip(windows_BWFM[real_BW].split(WINDOWS_AT_ONCE), lengths_N.split(WINDOWS_AT_ONCE), strict=True)
             pooled = [self._pool(self(windows), lengths) for windows, lengths in batches]
             sound_NKE, mask_NK, pitch_NPE = (torch.cat(parts) for parts in zip(*pooled, strict=True))

@@ -30,6 +30,7 @@ class FrozenNetwork(nn.Module):
 
     kind: str  # the family's name in load.py
     axes: tuple[str, ...]  # of the memories that it gives
+    learns = False  # whether `encode` records gradients: where a model learns end to end
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,8 +131,9 @@ class Encoder(FrozenNetwork):
     def encode(
         self, frames_BT3HW: torch.Tensor, frame_mask_BT: torch.Tensor | None = None, *, patches: bool = False
     ) -> Memory:
-        """Return one vector per frame and one per patch, without gradients; with `patches` all of the grid, too."""
-        with torch.no_grad():
+        """Return one vector per frame and one per patch, with gradients only if it `learns`; with `patches` all of the
+        grid, too."""
+        with torch.set_grad_enabled(self.learns and torch.is_grad_enabled()):
             features_BTSE = self(frames_BT3HW, frame_mask_BT)
             # A mask that hides nothing would cost a copy of all features.
             padded = frame_mask_BT is not None and not bool(frame_mask_BT.all())

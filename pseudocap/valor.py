@@ -1,0 +1,399 @@
+"""Align, describe and answer with one class, ValorModel: a retriever and a captioner of files by what they have."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from transformers import PreTrainedTokenizerBase
+from transformers.models.bert.modeling_bert import BertLMHeadModel
+from transformers.utils import logging
+
+from pseudocap.audio.clips import ClipSounds, Windows
+from pseudocap.captioner import DEAF, FileCaptioner
+from pseudocap.decoding import FileDecoding, check_frames
+from pseudocap.errors import CheckpointError, ConfigError, InputError
+from pseudocap.file_retriever import FileRetriever
+from pseudocap.files.loading_bars import without_loading_bars
+from pseudocap.files.sources import find_file, pin_revision, read_json, resolve_source
+from pseudocap.heard_clips import HeardClip, encoder_input
+from pseudocap.hub.assembly import fetch_once, load_recorded_encoders, origin_of, preprocess_of
+from pseudocap.hub.checkpoint import absolute, check_valor, moved
+from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched
+from pseudocap.hub.toys import toy_notice, warn_of_toy
+from pseudocap.memory import GROUPS, Memory
+from pseudocap.model.config import AUDIO, VIDEO, Backbone
+from pseudocap.model.decoders.load import tokenizer_hash
+from pseudocap.model.device import pick_device
+from pseudocap.model.encoders.load import load_audio_encoder, load_encoder
+from pseudocap.model.multimodal_bert import bert_config
+from pseudocap.model.network import seeded
+from pseudocap.model.retrieval import Embedded
+from pseudocap.model.text_towers import load_tokenizer, require_words
+from pseudocap.model.valor import ValorNetwork
+from pseudocap.model.valor_config import CONCATENATED, ValorConfig
+from pseudocap.model.weights import (
+    fingerprint,
+    in_8_bits,
+    load_exactly,
+    read_tensors,
+    transformers_access,
+    transformers_reason,
+    write_checkpoint,
+)
+from pseudocap.types import MAX_FRAMES, Preprocess, SoundPreprocess
+from pseudocap.version import __version__
+from pseudocap.video.reader import Frames
+from pseudocap.video.tensors import batched
+from pseudocap.video.transforms import eval_tensor
+
+TEXTS = 256  # that are embedded at a time
+ANSWER_TOKENS = 10  # of an answer, unless more are requested
+BERT_SIZES = (
+    *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "max_position_embeddings", "type_vocab_size"),
+    *("initializer_range", "layer_norm_eps", "pad_token_id"),
+)
+
+
+class ValorModel(ValorNetwork, FileCaptioner[torch.Tensor | HeardClip], FileRetriever[torch.Tensor | HeardClip]):
+    """Embed texts and files in one space, caption files, and answer questions about them, by what a file has of sight
+    and sound or by one of both. All of BERT and the heads are saved, the encoders only where they learn."""
+
+    origin: Fetched | None = None  # of from_pretrained: where the checkpoint came from
+    modalities = "av"  # see listen_to
+
+    @classmethod
+    def from_backbones(
+        cls,
+        *,
+        text: str | Path,
+        encoder: str | Path,
+        audio_encoder: str | Path | None = None,
+        pretrained: bool = True,
+        num_frames: int | None = None,
+        size: int | None = None,
+        text_revision: str | None = None,
+        encoder_revision: str | None = None,
+        audio_encoder_revision: str | None = None,
+        seed: int = 0,
+        device: str | torch.device = "auto",
+        **settings: Any,
+    ) -> Self:
+        """Put new heads and cross-attention between a BERT and encoders of sight and sound.
+
+        Args:
+            text: a BERT of transformers: a directory, a repo of the hub, or one that the package ships
+            encoder: a TimeSformer, or an image model of timm (timm/NAME) or transformers: likewise
+            audio_encoder: an AST or another model of sound of transformers: likewise; null is a model that does not
+                hear
+            pretrained: whether BERT's weights are those of `text`; false is new ones of its sizes
+            num_frames: of a clip; null is the encoder's own number
+            size: pixels; null is the encoder's own
+            text_revision: a commit or tag of the hub
+            encoder_revision: a commit or tag of the hub
+            audio_encoder_revision: a commit or tag of the hub
+            seed: of everything new
+            device: where the model computes; auto is the best that this machine has
+            settings: fields of ValorConfig: fusion, dim, sight, alignment, ...
+        """
+        target = pick_device(device)
+        fusion = settings.get("fusion", CONCATENATED)
+        lm, tokenizer, read = _load_bert(
+            absolute(text), fusion=fusion, pretrained=pretrained, seed=seed, access={"revision": text_revision}
+        )
+        seen = load_encoder(absolute(encoder), revision=encoder_revision)
+        encoders, heard, axes = {VIDEO: origin_of(seen)}, None, seen.axes
+        if audio_encoder is not None:
+            heard = load_audio_encoder(absolute(audio_encoder), revision=audio_encoder_revision)
+            encoders[AUDIO], axes = origin_of(heard), (*seen.axes, *heard.axes)
+            settings["sound_preprocess"] = heard.preprocess
+        config = ValorConfig(
+            text=read,
+            bert=_sizes(lm.config.to_dict()),
+            encoders=encoders,
+            preprocess=preprocess_of(seen, num_frames=num_frames, size=size),
+            axes=axes,
+            **settings,
+        )
+        return cls(seen, lm, tokenizer, config, audio_encoder=heard, seed=seed).to(target)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path | Fetched,
+        *,
+        revision: str | None = None,
+        text: str | Path | None = None,
+        encoder: str | Path | None = None,
+        audio_encoder: str | Path | None = None,
+        device: str | torch.device = "auto",
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        checkpoints: str | Path | None = None,
+    ) -> Self:
+        """Load what `save_pretrained` wrote: a directory, a row of checkpoints.yaml, `owner/repo[@revision]` of the
+        hub, or an address; or what `fetch` has found already. `text` (of which the tokenizer is needed), `encoder` and
+        `audio_encoder` say where the backbones lie now, if they moved."""
+        target = pick_device(device)
+        access = Access(local_files_only=local_files_only, token=token)
+        source = fetch_once(source, revision=revision, checkpoints=checkpoints, access=access)
+        folder = source.folder
+        lie = {"text": text, "encoder": encoder, "audio_encoder": audio_encoder}
+        config, weights = check_valor(folder, lie)
+        if audio_encoder is not None and AUDIO not in config.encoders:
+            raise ConfigError(f"{folder} does not hear: leave audio_encoder out")
+        address = moved(config.text, text)
+        options = {"revision": None if text else config.text.revision, **asdict(access)}
+        tokenizer = load_tokenizer(address, options)
+        if (found := tokenizer_hash(tokenizer)) != config.text.tokenizer:
+            raise CheckpointError(
+                f"the tokenizer in {address} is not the one that {folder} was trained with ({found[:12]}, not "
+                f"{config.text.tokenizer[:12]}); find the original ({config.text.source}) and give it as text="
+            )
+        lm = BertLMHeadModel(bert_config(config.bert, fusion=config.fusion))
+        seen, heard, others = load_recorded_encoders(config, lie, folder, access)
+        config = config.with_backbones(text=replace(config.text, source=address), **others)
+        model = cls(seen, lm, tokenizer, config, audio_encoder=heard)
+        load_exactly(model, read_tensors(weights), source=weights)
+        model.bert.lm.tie_weights()
+        model.origin = source
+        return model.to(target)
+
+    def save_pretrained(
+        self, path: str | Path, *, results: Mapping[str, Any] | None = None, int8: bool = False
+    ) -> None:
+        """Save what learned, the config, and what is known of them (`results`). `int8` stores each weight in a byte,
+        which loads as float32 again."""
+        known = {**(results or {}), "pseudocap": __version__}
+        write_checkpoint(
+            Path(path),
+            weights=WEIGHTS_FILE,
+            tensors=in_8_bits(self.state_dict()) if int8 else self.state_dict(),
+            config=CONFIG_FILE,
+            document=self.config.to_dict(),
+            beside={RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"},
+        )
+
+    def set_preprocess(self, preprocess: Preprocess) -> None:
+        """Change the frames that the model takes and that `save_pretrained` records."""
+        self.encoder.check_size(preprocess.size)
+        if preprocess.frames > MAX_FRAMES:
+            raise ConfigError(f"num_frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
+        self.config = replace(self.config, preprocess=preprocess)
+
+    # Files, as captioners and retrievers take them
+
+    def frames_of(self, num_frames: int | None) -> int:
+        check_frames(num_frames)
+        return self.config.preprocess.frames if num_frames is None else num_frames
+
+    def prepare(self, frames: Frames) -> torch.Tensor:
+        """Return the clip [T,3,H,W], normalised."""
+        return eval_tensor(frames.pixels, self.config.preprocess)
+
+    @property
+    def crop(self) -> Preprocess:
+        return self.config.preprocess
+
+    def hear(self, frames: Frames, sound: Windows, decoding: FileDecoding | None = None) -> HeardClip:
+        alone = self.modalities if decoding is None else decoding.modalities
+        return HeardClip.of(None if alone == "a" else self.prepare(frames), sound)
+
+    def encode_clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> Memory:
+        """Encode clips of any lengths, frames [T,3,H,W] each or with their sound; either all have frames or none."""
+        with torch.no_grad():
+            return self.encode(**encoder_input(clips))
+
+    # As a captioner
+
+    def sound_of(self, decoding: FileDecoding) -> SoundPreprocess | None:
+        if not self.config.hears:
+            return super().sound_of(decoding)
+        return None if decoding.modalities == "v" else self.config.sound_preprocess
+
+    def caption_clips(self, clips: Sequence[torch.Tensor | HeardClip], decoding: FileDecoding) -> list[str]:
+        warn_of_toy(self.toy_notice)
+        options = decoding.generate_options()
+        return self.describe(self.encode_clips(clips), prompt=decoding.prompt, finish=decoding.finish, **options)
+
+    @property
+    def toy_notice(self) -> str:
+        name = "this model" if self.origin is None else self.origin.public_name or self.origin.source
+        return toy_notice(name, self.config)
+
+    def answer(
+        self,
+        files: str | Path | Sequence[str | Path],
+        questions: str | Sequence[str],
+        *,
+        num_frames: int | None = None,
+        batch_size: int = 8,
+        max_new_tokens: int = ANSWER_TOKENS,
+        modalities: str | None = None,
+        beams: int = 1,
+    ) -> str | list[str]:
+        """Answer a question about each file, or one about all of them, greedily and from all words.
+
+        A file and a question give one answer; several of either give a list. A file's sound is used where it has some,
+        unless `modalities` names "v", or "a": sound alone.
+        """
+        named = [files] if isinstance(files, str | Path) else list(files)
+        asked = [questions] if isinstance(questions, str) else list(questions)
+        rows = max(len(named), len(asked))
+        if not {len(named), len(asked)} <= {1, rows}:
+            raise InputError(f"{len(asked)} questions about {len(named)} files: give one for each, or one of either")
+        self.questions(asked)  # refused before a file is read, where one has no words
+        decoding = FileDecoding(
+            beams=beams, max_new_tokens=max_new_tokens, num_frames=num_frames, batch_size=batch_size,
+            modalities=modalities,
+        )  # fmt: skip
+        self.sound_of(decoding)
+        warn_of_toy(self.toy_notice)
+        answers: list[str] = []
+        asked *= rows // len(asked)
+        options = decoding.generate_options()
+        if len(named) == 1:
+            memory = self.encode_clips([self.take_file(named[0], decoding).seen])
+            for batch in batched(asked, batch_size):
+                answers += self.answers(memory[torch.zeros(len(batch), dtype=torch.long)], batch, **options)
+        else:
+            clips = (self.take_file(file, decoding).seen for file in named)
+            for part, batch in zip(batched(clips, batch_size), batched(asked, batch_size), strict=True):
+                answers += self.answers(self.encode_clips(part), batch, **options)
+        return answers[0] if isinstance(files, str | Path) and isinstance(questions, str) else answers
+
+    def ask(self, file: str | Path, questions: str | Sequence[str], **options: Any) -> str | list[str]:
+        """Answer a question about a file, or each of a list of them."""
+        found = self.answer(file, questions, **options)
+        return [found] if isinstance(found, str) and not isinstance(questions, str) else found
+
+    # As a retriever
+
+    @property
+    def identity(self) -> str:
+        fields = {**self.config.to_dict(), "text": None, "encoders": None}
+        fields |= {} if self.modalities == "av" else {"modalities": self.modalities}
+        parts = (json.dumps(fields, sort_keys=True), self.config.text.tokenizer, fingerprint(self.state_dict().items()))
+        encoders = tuple(each.fingerprint for each in self.encoders)
+        return hashlib.sha256("\n".join((*parts, *encoders)).encode()).hexdigest()
+
+    @property
+    def dim(self) -> int:
+        return self.config.dim
+
+    @property
+    def compares_vectors(self) -> bool:
+        return False
+
+    @property
+    def sound(self) -> SoundPreprocess | None:
+        return None if self.modalities == "v" else self.config.sound_preprocess
+
+    def listen_to(self, modalities: str) -> None:
+        """Embed clips from now on by sight and sound, as far as there is some ("av"), by sight ("v") or sound ("a")."""
+        if modalities not in GROUPS:
+            raise InputError(f"modalities must be one of {', '.join(GROUPS)}, not {modalities!r}")
+        if modalities == "a" and not self.config.hears:
+            raise InputError(f"{DEAF}: modalities is {modalities!r}; leave it out")
+        self.modalities = modalities
+
+    def decode(
+        self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
+    ) -> torch.Tensor | HeardClip:
+        """Decode a file, or these seconds of it. Sound alone needs no pictures; NoSoundError where there is none."""
+        if self.modalities != "a":
+            return super().decode(file, num_frames=num_frames, start=start, end=end)
+        assert self.config.sound_preprocess is not None, "it hears"
+        with ClipSounds(file, self.config.sound_preprocess) as sounds:
+            heard = sounds.of(start, sounds.duration if end is None else end, alone=True)
+        assert heard is not None, "alone"
+        return HeardClip.of(None, heard)
+
+    def embed_clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> torch.Tensor:
+        if not clips:
+            return torch.zeros(0, self.dim)
+        with torch.no_grad():
+            return self.embed_memory(self._memory(clips)).pooled.float().cpu()
+
+    @torch.no_grad()
+    def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
+        return self._texts(texts).pooled.float().cpu() if texts else torch.zeros(0, self.dim)
+
+    @torch.no_grad()
+    def similarity(
+        self,
+        texts: Sequence[str],
+        files: Sequence[str | Path],
+        *,
+        num_frames: int | None = None,
+        batch_size: int = 8,
+    ) -> torch.Tensor:
+        """Return how similar each text is to each file [A,B], by the similarity that was learned."""
+        if not texts or not files:
+            return torch.zeros(len(texts), len(files))
+        asked = self._texts(texts)
+        clips = (self.decode(file, num_frames=num_frames) for file in files)
+        parts = [self.score(asked, self.embed_media(self._memory(part))) for part in batched(clips, batch_size)]
+        return torch.cat(parts, dim=1).float().cpu()
+
+    def _texts(self, texts: Sequence[str]) -> Embedded:
+        require_words(texts)
+        return Embedded.joined([self.embed_states(self.read(batch)) for batch in batched(texts, TEXTS)])
+
+    def _memory(self, clips: Sequence[torch.Tensor | HeardClip]) -> Memory:
+        memory = self.encode_clips(clips)
+        return memory if self.modalities == "av" else memory.only(self.modalities)
+
+
+def _load_bert(
+    source: str | Path, *, fusion: str, pretrained: bool, seed: int, access: Mapping[str, Any]
+) -> tuple[BertLMHeadModel, PreTrainedTokenizerBase, Backbone]:
+    """Load a BERT with its head of language modelling and new cross-attention, or make one of the same sizes."""
+    options: dict[str, Any] = {"local_files_only": False, "token": None, **access}
+    path = find_file(source, CONFIG_FILE, **options)
+    document = read_json(path)
+    if document.get("model_type") != "bert":
+        raise ConfigError(f"{source} is a {document.get('model_type')!r}, and VALOR's text is a BERT: name one")
+    options["revision"] = pin_revision(source, path, options["revision"])
+    tokenizer = load_tokenizer(source, options)
+    config = bert_config(_sizes(document), fusion=fusion)
+    with seeded(seed):
+        lm = _read_bert(source, config, options) if pretrained else BertLMHeadModel(config)
+    stored = fingerprint((name, each) for name, each in lm.named_parameters() if "crossattention" not in name)
+    origin = Backbone(
+        source=str(source),
+        revision=options["revision"],
+        fingerprint=stored if pretrained else "",
+        tokenizer=tokenizer_hash(tokenizer),
+        kind="bert",
+    )
+    return lm, tokenizer, origin
+
+
+def _read_bert(source: str | Path, config: Any, options: Mapping[str, Any]) -> BertLMHeadModel:
+    given = {**transformers_access(source, options), "dtype": torch.float32, "output_loading_info": True}
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # it would list the cross-attention, which no BERT has
+    try:
+        with without_loading_bars():
+            lm, info = BertLMHeadModel.from_pretrained(resolve_source(source), config=config, **given)
+    except Exception as error:  # transformers meets damaged files with errors of every kind
+        raise CheckpointError(
+            f"the BERT in {source} could not be loaded: {transformers_reason(error)}; pretrained: false makes a new one"
+        ) from error
+    finally:
+        logging.set_verbosity(level)
+    absent = sorted(str(name) for name in info["missing_keys"] if "crossattention" not in str(name))
+    if absent or info["mismatched_keys"]:
+        raise CheckpointError(f"the weights in {source} lack {', '.join(absent[:4]) or info['mismatched_keys']}")
+    return lm
+
+
+def _sizes(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in BERT_SIZES if name in document}
