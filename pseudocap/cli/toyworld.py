@@ -32,6 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=CORPORA,
         help="write: only this corpus, may be given again (default: all); show: the film's (default msrvtt)",
     )
+    parser.add_argument(
+        "--languages",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="es,de",
+        help="caption films in these too; write: captions.es.jsonl, ...; show: the truth and five captions",
+    )
     add_option(parser, "--film", 0, "N", "show: which film of the corpus")
     parser.add_argument("--out", type=Path, default=Path("toyworld-show"), help="show: folder of the pictures")
     add_flag(parser, "--json", "print the result as JSON")
@@ -52,6 +59,7 @@ def _write(args: argparse.Namespace) -> int:
             size=64 if args.size is None else args.size,
             seed=args.seed,
             workers=args.workers,
+            languages=args.languages,
             progress=drawing.draw,
         )
     if args.json:
@@ -75,7 +83,15 @@ def _show(args: argparse.Namespace) -> int:
         raise ConfigError(f"--size is {size} and must be an even number from 32 to 256")
     corpus = args.corpus[0] if args.corpus else "msrvtt"
     split = next(iter(recipe_of(corpus).films["full"]))
-    film = show(args.out, corpus=corpus, split=split, index=args.film, seed=int(args.target), size=size)
+    film = show(
+        args.out,
+        corpus=corpus,
+        split=split,
+        index=args.film,
+        seed=int(args.target),
+        size=size,
+        languages=args.languages,
+    )
     if args.json:
         print(json.dumps(asdict(film), indent=2, default=str))
         return 0
@@ -85,6 +101,7 @@ def _show(args: argparse.Namespace) -> int:
         ("references", film.references),
         ("transcript", film.transcript),
         ("sounds", film.sounds),
+        *film.languages.items(),
     ):
         print(f"{heading}:", *(f"  {line}" for line in lines), "", sep="\n")
     print(f"contact sheet: {film.sheet}\nGIF:           {film.gif}")

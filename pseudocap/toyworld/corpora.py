@@ -20,8 +20,8 @@ from pseudocap.data.corpora.msvd import VIDEOS as MSVD_VIDEOS
 from pseudocap.data.corpora.valor import VIDEOS as VALOR_VIDEOS
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.toyworld.casting import Style, draw_film, draw_shot
-from pseudocap.toyworld.grammar import references
 from pseudocap.toyworld.hearing import audiovisual_references, sound_references
+from pseudocap.toyworld.languages.table import language_of
 from pseudocap.toyworld.scenes import Film
 from pseudocap.toyworld.sounds import Soundtrack, draw_soundtrack
 
@@ -137,18 +137,21 @@ def film_at(name: str, split: str, index: int, *, seed: int) -> Film:
     )
 
 
-def word_generator(name: str, split: str, index: int, *, seed: int) -> np.random.Generator:
-    """Return the generator behind all captions and speech of the film at an index."""
-    return np.random.default_rng(entropy(recipe_of(name), seed, split, index, 1))
+def word_generator(name: str, split: str, index: int, *, seed: int, language: str = "en") -> np.random.Generator:
+    """Return the generator behind all captions of the film at an index in a language, and its speech in English."""
+    return np.random.default_rng(entropy(recipe_of(name), seed, split, index, language_of(language).stream))
 
 
-def captions_at(name: str, split: str, index: int, *, seed: int, count: int | None = None) -> list[str]:
-    """Return the captions of the film at an index; `count` of them, or as many as the corpus has."""
-    film = film_at(name, split, index, seed=seed)
-    count, rng = count or caption_count(name, split, index), word_generator(name, split, index, seed=seed)
-    if name == "valor":
+def captions_at(
+    name: str, split: str, index: int, *, seed: int, count: int | None = None, language: str = "en"
+) -> list[str]:
+    """Return the captions of the film at an index; `count` of them, or as many as the corpus has. Those in another
+    language than English are people's own, no translations, and never say what is heard."""
+    film, count = film_at(name, split, index, seed=seed), count or caption_count(name, split, index)
+    rng = word_generator(name, split, index, seed=seed, language=language)
+    if name == "valor" and language == "en":
         return audiovisual_references(film, soundtrack_at(name, split, index, seed=seed), count, rng)
-    return references(film, count, rng)
+    return language_of(language).references(film, count, rng)
 
 
 def soundtrack_at(name: str, split: str, index: int, *, seed: int) -> Soundtrack:

@@ -178,6 +178,20 @@ def write_own(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> No
     write_rows(folder / "captions.jsonl", *rows)
 
 
+def write_language(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int, *, language: str) -> None:
+    """Write captions.es.jsonl and its likes, as `read_own` takes them: every film's captions in a language."""
+    rows = (
+        {
+            "video": f"{name}.mp4",
+            "caption": captions_at(recipe.name, split, index, seed=seed, language=language),
+            "split": split,
+            "language": language,
+        }
+        for split, index, name, _ in films(recipe, scale, seed)
+    )
+    write_lines(folder / f"captions.{language}.jsonl", (json.dumps(row, ensure_ascii=False) for row in rows))
+
+
 def write_talking(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
     """Write caption.json, HowTo100M's transcripts; and utterances.jsonl, the truth about each utterance."""
     transcripts: dict[str, dict[str, list[Any]]] = {}

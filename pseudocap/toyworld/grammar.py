@@ -86,16 +86,21 @@ def full_truth(film: Film) -> str:
 
 def caption(film: Film, choice: Choice, manner: Manner = CROWD) -> str:
     """Write one sentence about a film."""
-    described = film_events(film)
-    if len(described) > 1 and not choice.chance(manner.both):
-        described = [described[0] if choice.chance(0.55) else described[1]]
+    events = described(film, choice, manner)
     form = choice.of(((4.5, "simple"), (3, "progressive"), (1.6, "participle"), (0.5, "there"), (0.25, "past")))
-    clauses = [_clause(shot, event, choice, manner) for shot, event in described[:2]]
+    clauses = [_clause(shot, event, choice, manner) for shot, event in events[:2]]
     same = len(clauses) == 2 and clauses[0].subject is not None and clauses[0].subject == clauses[1].subject
     sentence = _carried_on(clauses, form, choice) if same else _joined(clauses, form, choice)
-    shot = described[0][0]
-    sentence = _with_surroundings(sentence, shot, described, choice, manner)
+    sentence = _with_surroundings(sentence, events[0][0], events, choice, manner)
     return choice.of(OPENINGS[form]) + sentence if form in OPENINGS else sentence
+
+
+def described(film: Film, choice: Choice, manner: Manner) -> list[tuple[Shot, Event]]:
+    """Choose which events of a film a caption is about: all, or one of the first two."""
+    happens = film_events(film)
+    if len(happens) > 1 and not choice.chance(manner.both):
+        return [happens[0] if choice.chance(0.55) else happens[1]]
+    return happens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,10 +130,9 @@ def _carried_on(clauses: Sequence[Clause], form: str, choice: Choice) -> str:
 
 
 def _with_surroundings(
-    sentence: str, shot: Shot, described: Sequence[tuple[Shot, Event]], choice: Choice, manner: Manner
+    sentence: str, shot: Shot, events: Sequence[tuple[Shot, Event]], choice: Choice, manner: Manner
 ) -> str:
-    acting = {index for of, event in described if of is shot for index in (event.actor, event.patient)}
-    idle = [thing for index, thing in enumerate(shot.things) if index not in acting]
+    idle = bystanders(shot, events)
     if idle and choice.chance(manner.bystander):
         sentence += choice.of(((3, " next to {}"), (2, " near {}"), (2, " with {} in the background"))).format(
             noun_phrase(idle[-1], choice, manner)
@@ -140,6 +144,12 @@ def _with_surroundings(
         way = "right" if shot.pan > 0 else "left"
         sentence += choice.of(((3, f" as the camera pans {way}"), (2, f" while the camera moves to the {way}")))
     return sentence
+
+
+def bystanders(shot: Shot, events: Sequence[tuple[Shot, Event]]) -> list[Thing]:
+    """List the things of a shot that take no part in these events."""
+    acting = {index for of, event in events if of is shot for index in (event.actor, event.patient)}
+    return [thing for index, thing in enumerate(shot.things) if index not in acting]
 
 
 def noun_phrase(
@@ -176,7 +186,7 @@ def _clause(shot: Shot, event: Event, choice: Choice, manner: Manner) -> Clause:
     words = {
         "goes": choice.of(lexicon.GOES[KINDS[actor.kind].goes]),
         "way": _way(event, actor, choice),
-        "side": _side(event),
+        "side": side(event),
         "turn": choice.of(lexicon.TURNS[event.direction]) if event.direction in lexicon.TURNS else "",
         "other": noun_phrase(patient, choice, manner) if patient and "{other}" in phrase else "",
         "by": noun_phrase(actor, choice, manner) if "{by}" in phrase else "",
@@ -186,7 +196,7 @@ def _clause(shot: Shot, event: Event, choice: Choice, manner: Manner) -> Clause:
     }
     filled = re.sub(r"\{(\w+)\}", lambda found: words[found[1]], phrase)
     if choice.chance(manner.speed):
-        filled += " quickly" if (event.end - event.start) / TICKS / 8 < QUICK else " slowly"
+        filled += f" {speed(event)}ly"
     return Clause(subject=about, noun=subject, phrase=" ".join(filled.split()), many=many)
 
 
@@ -218,7 +228,12 @@ def _way(event: Event, actor: Thing, choice: Choice) -> str:
     return f"backwards {way}" if reversing and choice.chance(0.12) else way
 
 
-def _side(event: Event) -> str:
+def speed(event: Event) -> str:
+    """Return whether an event is quick or slow."""
+    return "quick" if (event.end - event.start) / TICKS / 8 < QUICK else "slow"
+
+
+def side(event: Event) -> str:
     """Return the side where a thing leaves or comes from: it enters on the side that it moves away from."""
     if event.name == "enter":
         return "left" if event.direction == "right" else "right"
@@ -238,9 +253,8 @@ def _inflected(phrase: str, form: str, many: bool) -> str:
 
 def objects_only(film: Film) -> str:
     """Caption a film by its acting things alone, without what happens."""
-    described = film_events(film)[:2]
     named: list[Thing] = []
-    for shot, event in described:
+    for shot, event in film_events(film)[:2]:
         for index in (event.actor, event.patient):
             if index is not None and shot.things[index] not in named:
                 named.append(shot.things[index])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pseudocap.files.atomic import unfinished
 from pseudocap.toyworld.actions import events
 from pseudocap.toyworld.corpora import captions_at, film_at, recipe_of, soundtrack_at, word_generator
 from pseudocap.toyworld.grammar import full_truth
+from pseudocap.toyworld.languages.table import language_of
 from pseudocap.toyworld.render import render_film
 from pseudocap.toyworld.scenes import FPS, TICKS, Film, Thing
 from pseudocap.toyworld.sounds import Soundtrack
@@ -34,12 +36,21 @@ class FilmPreview:
     references: tuple[str, ...]
     transcript: tuple[str, ...]
     sounds: tuple[str, ...]
+    languages: dict[str, tuple[str, ...]]  # the plain truth and some captions in each, by its name
 
 
 def show(
-    folder: Path, *, corpus: str = "msrvtt", split: str = "train", index: int = 0, seed: int = 0, size: int = 96
+    folder: Path,
+    *,
+    corpus: str = "msrvtt",
+    split: str = "train",
+    index: int = 0,
+    seed: int = 0,
+    size: int = 96,
+    languages: Sequence[str] = (),
 ) -> FilmPreview:
     """Write the contact sheet and the GIF of a film into the folder."""
+    spoken = {language_of(code).name: code for code in languages}
     recipe = recipe_of(corpus)
     film = film_at(corpus, split, index, seed=seed)
     frames = list(render_film(film, size))
@@ -55,6 +66,13 @@ def show(
         references=tuple(captions_at(corpus, split, index, seed=seed, count=20)),
         transcript=tuple(f"{line.start:6.2f} to {line.end:6.2f}  {line.text}" for line in lines if line.text),
         sounds=tuple(sound_lines(soundtrack_at(corpus, split, index, seed=seed))),
+        languages={
+            name: (
+                language_of(code).full_truth(film),
+                *captions_at(corpus, split, index, seed=seed, count=5, language=code),
+            )
+            for name, code in spoken.items()
+        },
     )
     _save(contact_sheet(frames), preview.sheet, "PNG")
     pictures = [_enlarged(frame) for frame in frames[:MOVING]]

@@ -7,20 +7,16 @@ direction. What it leaves out is no error, and words that the grammar does not k
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 from pseudocap.toyworld import lexicon
 from pseudocap.toyworld.actions import Event, events
-from pseudocap.toyworld.kinds import KINDS
-from pseudocap.toyworld.lexicon import inflect, plural
-from pseudocap.toyworld.scenes import COLOURS, Film, Shot
-
-FORMS = ("base", "s", "ing", "past")
-ADJECTIVES = ("small", "little", "big", "large", "striped", "dotted", "checked", "shiny", "wooden", "plain")
-DETERMINERS = "(?:an|a|the|two)"
-THING = "@"  # stands for everything that is named while events are looked for
+from pseudocap.toyworld.languages.table import language_of
+from pseudocap.toyworld.reading import THING, Reading, any_of
+from pseudocap.toyworld.scenes import Film, Shot
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,15 +47,19 @@ class Verdict:
         return self.things_right and not (self.wrong_events or self.wrong_ways or self.wrong_sounds)
 
 
-def judge(caption: str, shots: Sequence[Shot], heard: Collection[str] | None = None) -> Verdict:
+def judge(
+    caption: str, shots: Sequence[Shot], heard: Collection[str] | None = None, *, language: str = "en"
+) -> Verdict:
     """Compare a caption with the shots that it describes, and with the names of what is heard in them; without these,
-    no sound is wrong."""
-    text, sounds = _without_sounds(" ".join(re.findall(r"[\w'-]+", caption.lower())))
+    no sound is wrong. Only captions in English say what is heard."""
+    reading = language_of(language).reading()
+    text = " ".join(re.findall(r"[\w'-]+", unicodedata.normalize("NFC", caption).lower()))
+    text, sounds = _without_sounds(text) if language == "en" else (reading.normalise(text), [])
     # Without locations, parts and camera moves: their nouns and directions are no claim about a thing.
-    text = _surroundings().sub(" ", text)
+    text = reading.surroundings.sub(" ", text)
     text = " ".join(text.split())
     things, wrong_things, wrong_colours = [], [], []
-    for mention, kinds, colour in _mentions(text):
+    for mention, kinds, colour in _mentions(text, reading):
         things.append(mention)
         there = [thing for shot in shots for thing in shot.things if thing.kind in kinds]
         if not there:
@@ -68,7 +68,7 @@ def judge(caption: str, shots: Sequence[Shot], heard: Collection[str] | None = N
             wrong_colours.append(mention)
     happens = [event for shot in shots for event in events(shot)]
     stated, wrong, reversed_ = [], [], []
-    for span, candidates, ways in _stated_events(text):
+    for span, candidates, ways in _stated_events(text, reading):
         stated.append(span)
         same = [event for event in happens if event.name in candidates]
         if not same:
@@ -117,13 +117,13 @@ def _phrases() -> dict[str, str]:
 
 @cache
 def _any_sound() -> re.Pattern[str]:
-    return re.compile(rf"\b{_any(_phrases())}\b")
+    return re.compile(rf"\b{any_of(_phrases())}\b")
 
 
 @cache
 def _hearing() -> re.Pattern[str]:
     """Match what a caption says is heard, with the words that name it: sounds of the grammar, or else up to the end."""
-    sounds = rf"{_any(_phrases())}(?: and {_any(_phrases())})*"
+    sounds = rf"{any_of(_phrases())}(?: and {any_of(_phrases())})*"
     return re.compile(
         rf"\b(?:with|to) the sound of (?P<of>{sounds}\b|.*)|\b(?:while|and) (?P<while>{sounds}) can be heard\b"
         rf"|\b(?:while|and) (?P<other>(?:(?!while|and).)*) can be heard\b"
@@ -139,88 +139,20 @@ def _without_sounds(text: str) -> tuple[str, list[str]]:
     return _hearing().sub(" ", text), sounds
 
 
-@cache
-def _surroundings() -> re.Pattern[str]:
-    phrases = [phrase for options in lexicon.LOCATIONS.values() for _, phrase in options]
-    phrases += [f"with {kind.detail}" for kind in KINDS.values() if kind.detail]
-    phrases += [r"(?:as|while) the camera \w+ (?:to the )?(?:left|right)"]
-    ordered = sorted(phrases, key=len, reverse=True)
-    return re.compile(rf"\b(?:{'|'.join(ordered)})\b")
-
-
-@cache
-def _nouns() -> dict[str, frozenset[str]]:
-    """Map each noun to the kinds that it may mean."""
-    kinds: dict[str, set[str]] = {}
-    for name, kind in KINDS.items():
-        for noun in (*kind.nouns, kind.group):
-            for form in (noun, plural(noun)):
-                kinds.setdefault(form, set()).add(name)
-    return {noun: frozenset(found) for noun, found in kinds.items()}
-
-
-@cache
-def _mention() -> re.Pattern[str]:
-    return re.compile(rf"\b{DETERMINERS} (?:{_any((*ADJECTIVES, *COLOURS, 'gray'))} )*(?P<noun>{_any(_nouns())})\b")
-
-
-def _mentions(text: str) -> Iterable[tuple[str, frozenset[str], str]]:
+def _mentions(text: str, reading: Reading) -> Iterable[tuple[str, frozenset[str], str]]:
     """Yield (the words, the kinds that they may mean, the colour or nothing) of everything that is named."""
-    for found in _mention().finditer(text):
-        colours = [word for word in found[0].split() if word in COLOURS or word == "gray"]
-        yield found[0], _nouns()[found["noun"]], colours[0].replace("gray", "grey") if colours else ""
+    for found in reading.mention.finditer(text):
+        colours = [reading.colours[word] for word in found[0].split() if word in reading.colours]
+        yield found[0], reading.kinds[found["noun"]], colours[0] if colours else ""
 
 
-@cache
-def _patterns() -> tuple[tuple[str, re.Pattern[str]], ...]:
-    return tuple((name, _pattern(phrase)) for name, options in lexicon.EVENTS.items() for _, phrase in options)
-
-
-def _pattern(phrase: str) -> re.Pattern[str]:
-    goes = sorted({verb for options in lexicon.GOES.values() for _, verb in options})
-    parts = []
-    for word in phrase.removeprefix("of other:").split():
-        verb = re.fullmatch(r"\[(.+)\]", word)
-        if verb:
-            verbs = goes if verb[1] == "{goes}" else [verb[1]]
-            parts.append(_any(inflect(each, form) for each in verbs for form in FORMS))
-        elif word in ("{way}", "{turn}"):
-            parts.append(r"(?:backwards )?(?P<way>" + _any(_ways()) + ")")
-        elif word == "{side}":
-            parts.append("(?P<way>left|right)")
-        elif word in ("{other}", "{by}"):
-            parts.append(THING)
-        elif word in ("{to}", "{from}"):
-            parts.append(_any((*COLOURS, "gray")))
-        elif word == "{is}":
-            parts.append(r"(?:is|are|was|were|being)(?: being)?")
-        else:
-            parts.append(re.escape(word))
-    return re.compile(rf"(?<!\S){' '.join(parts)}(?!\S)")
-
-
-def _any(words: Iterable[str]) -> str:
-    return "(?:" + "|".join(sorted(set(words), key=lambda word: (-len(word), word))) + ")"
-
-
-@cache
-def _ways() -> dict[str, frozenset[str]]:
-    """Map each phrase of direction to what it may mean: turning "to the right" is turning clockwise."""
-    found: dict[str, set[str]] = {}
-    for table in (lexicon.WAYS, lexicon.TURNS):
-        for direction, options in table.items():
-            for _, phrase in options:
-                found.setdefault(phrase, set()).add(direction)
-    return {phrase: frozenset(directions) for phrase, directions in found.items()}
-
-
-def _stated_events(text: str) -> Iterable[tuple[str, frozenset[str], frozenset[str]]]:
+def _stated_events(text: str, reading: Reading) -> Iterable[tuple[str, frozenset[str], frozenset[str]]]:
     """Yield (the words, the events, the directions that they may mean), the longest reading of every stretch."""
-    named = [words for words, _, _ in _mentions(text)]
-    text = _mention().sub(THING, text)
+    named = [words for words, _, _ in _mentions(text, reading)]
+    text = reading.mention.sub(THING, text)
     readings = [
         (found.start(), found.end(), name, found.groupdict().get("way"))
-        for name, pattern in _patterns()
+        for name, pattern in reading.events
         for found in pattern.finditer(text)
     ]
     spans = {(start, end) for start, end, _, _ in readings}
@@ -231,7 +163,7 @@ def _stated_events(text: str) -> Iterable[tuple[str, frozenset[str], frozenset[s
     }
     for start, end in sorted(widest):
         same = [(name, way) for first, last, name, way in readings if (first, last) == (start, end)]
-        meant = [_ways().get(way, frozenset([way])) for _, way in same if way]
+        meant = [reading.ways.get(way, frozenset([way])) for _, way in same if way]
         words = text[start:end]
         for thing in named[text[:start].count(THING) :][: words.count(THING)]:
             words = words.replace(THING, thing, 1)

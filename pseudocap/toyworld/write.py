@@ -23,6 +23,7 @@ from pseudocap.errors import ConfigError, DataError
 from pseudocap.toyworld import formats
 from pseudocap.toyworld.corpora import CORPORA, SCALES, CorpusRecipe, Scale, film_at, recipe_of, soundtrack_at
 from pseudocap.toyworld.film import write_film
+from pseudocap.toyworld.languages.table import language_of
 from pseudocap.types import Progress, StageProgress
 from pseudocap.workers import ordered
 
@@ -41,6 +42,7 @@ ANNOTATIONS: dict[str, tuple[Callable[[Path, CorpusRecipe, Scale, int], None], .
     "valor": (formats.write_valor, formats.write_scenes),
 }
 IN_ANNOTATIONS = ("msrvtt", "msvd", "valor")  # corpora whose annotations have a folder of their own
+CAPTIONED = ("msrvtt", "msvd", "own", "valor")  # corpora whose captions are written in other languages too
 
 
 Target = tuple[Path, str, int]
@@ -65,15 +67,19 @@ def write_world(
     size: int = 64,
     seed: int = 0,
     workers: int | None = None,
+    languages: Sequence[str] = (),
     progress: StageProgress | None = None,
 ) -> dict[str, Any]:
-    """Write these corpora (all of them) below the folder and return the manifest, which is written last.
+    """Write these corpora (all of them) below the folder and return the manifest, which is written last. `languages`
+    are those beside English that films are captioned in.
 
     A script that calls this keeps its own work under `if __name__ == "__main__"`.
     """
     root = Path(folder)
     recipes = [recipe_of(name) for name in corpora or CORPORA]
     _check(scale, size, seed, workers)
+    for language in languages:
+        language_of(language)
     settings = {"world": WORLD, "sounds": SOUNDS, "scale": scale, "size": size, "seed": seed}
     sounds = _check_settings(root, settings, corpora or ())
     if not sounds:
@@ -91,6 +97,8 @@ def write_world(
         steps = ANNOTATIONS[recipe.name]
         if sounds and recipe.name != "stills":
             steps = (*steps, formats.write_sounds)
+        if recipe.name in CAPTIONED:
+            steps += tuple(partial(formats.write_language, language=each) for each in languages if each != "en")
         for done, write in enumerate(steps):
             report(f"{recipe.name}: annotations", done, len(steps))
             write(annotations, recipe, scale, seed)

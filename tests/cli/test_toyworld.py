@@ -34,8 +34,10 @@ def test_write_makes_a_corpus_that_data_verify_accepts(tmp_path: Path, capsys: p
 def test_show_writes_a_contact_sheet_and_a_gif_and_tells_everything(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["toyworld", "show", "7", "--out", str(tmp_path), "--size", "32"]) == 0
+    assert main(["toyworld", "show", "7", "--out", str(tmp_path), "--size", "32", "--languages", "es,de"]) == 0
     printed = capsys.readouterr().out
+    assert "Spanish:\n  un coche marrón tiembla y luego salta arriba y abajo\n" in printed
+    assert "German:\n  ein braunes Auto wackelt und springt dann auf und ab\n" in printed
     for heading in ("scene:", "the plain truth:", "references:", "transcript:", "sounds:", "contact sheet:", "GIF:"):
         assert heading in printed
     (sheet,), (gif,) = tmp_path.glob("*.png"), tmp_path.glob("*.gif")
@@ -54,6 +56,7 @@ def test_show_writes_a_contact_sheet_and_a_gif_and_tells_everything(
         (["show", "7", "--corpus", "own", "--corpus", "msvd"], "one --corpus, not 2"),
         (["write", ".", "--size", "32"], "holds other things than a toy world"),
         (["write", "world", "--workers", "0"], "workers is 0"),
+        (["show", "7", "--languages", "fr"], "no language 'fr'"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

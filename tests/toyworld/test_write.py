@@ -283,6 +283,17 @@ def test_a_finished_world_is_left_as_it_is_and_can_get_another_corpus(tmp_path: 
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+def test_a_world_gains_captions_in_other_languages_and_keeps_its_english(tmp_path: Path) -> None:
+    first = write_world(tmp_path, corpora=["own"], size=SIZE, workers=1)["corpora"]["own"]["sha256"]
+    second = write_world(tmp_path, corpora=["own"], size=SIZE, workers=1, languages=["es", "de"])
+    gained = second["corpora"]["own"]["sha256"]
+    assert gained.keys() - first.keys() == {"captions.es.jsonl", "captions.de.jsonl"}
+    assert {name: gained[name] for name in first} == first
+    corpus = read_own(tmp_path / "own" / "captions.es.jsonl")
+    assert corpus.rows[1].captions == tuple(captions_at("own", "test", 1, seed=0, language="es"))
+    assert json.loads((tmp_path / "own" / "captions.de.jsonl").read_text().splitlines()[0])["language"] == "de"
+
+
 def test_another_world_and_foreign_folders_are_refused(world: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="seed 0, and 1 is requested"):
         write_world(world, size=SIZE, seed=1)
@@ -303,6 +314,7 @@ def test_another_world_and_foreign_folders_are_refused(world: Path, tmp_path: Pa
         ({"size": 16}, "size is 16"),
         ({"seed": -1}, "seed is -1"),
         ({"workers": 0}, "workers is 0"),
+        ({"languages": ["fr"]}, "no language 'fr'; it has en, es, de"),
         ({"corpora": ["msrvt"]}, "no corpus 'msrvt' .did you mean 'msrvtt'"),
     ],
 )
