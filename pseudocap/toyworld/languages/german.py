@@ -19,7 +19,7 @@ from pseudocap.toyworld.languages.german_words import (
     WORDS,
     inflect,
 )
-from pseudocap.toyworld.languages.scene import Statement, Mention, Noun, Content, all_goes, choose, kinds_of, ways_of
+from pseudocap.toyworld.languages.scene import Content, Mention, Noun, Statement, all_goes, choose, kinds_of, ways_of
 from pseudocap.toyworld.lexicon import Weighted
 from pseudocap.toyworld.reading import THING, Reading, any_of
 from pseudocap.toyworld.scenes import Film

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from pseudocap.toyworld.grammar import CROWD, Choice, Manner
-from pseudocap.toyworld.languages.scene import Statement, Mention, Content, all_goes, choose, kinds_of, ways_of
+from pseudocap.toyworld.languages.scene import Content, Mention, Statement, all_goes, choose, kinds_of, ways_of
 from pseudocap.toyworld.languages.spanish_words import (
     COLOURS,
     EVENTS,
