@@ -27,13 +27,16 @@ from pseudocap.regimes.interruption import ctrl_c_as_usual
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss
 from pseudocap.regimes.retrieval import Retrieval
+from pseudocap.regimes.valor import Valor
 
 
 class TrainingCLI(LightningCLI):
     """Build model, data and trainer from typed settings. The run's folder `out` gets its config, logs, captions,
     checkpoints and captioners."""
 
-    def __init__(self, module: type[PreTraining | Retrieval], data: type, *, args: list[str], prog: str) -> None:
+    def __init__(
+        self, module: type[PreTraining | Retrieval | Valor], data: type, *, args: list[str], prog: str
+    ) -> None:
         self._monitor = module.monitor
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="LightningCLI's args parameter")  # they are the command line's
@@ -132,6 +135,7 @@ def _known(parser: LightningArgumentParser) -> set[str]:
     """List every setting by its full name and from each group on, and what a captioner is built with."""
     names = set(parser.get_defaults().keys())
     names |= {name.partition(".")[2] for name in names if "." in name}
-    for builder in (networks.from_backbones, networks.from_pretrained, networks.retriever_from_backbones):
+    builders = (networks.from_backbones, networks.from_pretrained, networks.retriever_from_backbones)
+    for builder in (*builders, networks.valor_from_backbones):
         names |= {builder.__name__, *inspect.signature(builder).parameters}
     return names

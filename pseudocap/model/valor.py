@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -29,7 +30,7 @@ from pseudocap.model.encoders.audio import AudioEncoder
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.encoders.both import encode_clips
 from pseudocap.model.frozen import keep_frozen_out
-from pseudocap.model.multimodal_bert import BIDIRECTIONAL, CAUSAL, MultimodalBert, ProjectedMedia
+from pseudocap.model.multimodal_bert import BIDIRECTIONAL, CAUSAL, MultimodalBert, ProjectedMedia, causal
 from pseudocap.model.network import seeded
 from pseudocap.model.retrieval import Embedded, fine_similarity, in_slices
 from pseudocap.model.text import Marks, check_prompts, detokenize, encode, mask_token_id, side_by_side
@@ -55,6 +56,28 @@ def parse_group(name: str) -> tuple[str, str]:
 def plain_text(text: str) -> str:
     """Return a text as VALOR reads it: lower case, without punctuation."""
     return " ".join(PUNCTUATION.sub(" ", text.lower()).split())
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedTokens:
+    """Hold texts [N,L], where they are real, and how many tokens of each are given: [CLS], or all of a question."""
+
+    ids_NL: torch.Tensor
+    real_NL: torch.Tensor
+    given_N: torch.Tensor
+
+    @property
+    def learned_NL(self) -> torch.Tensor:
+        return self.real_NL & (torch.arange(self.ids_NL.shape[1], device=self.ids_NL.device) >= self.given_N[:, None])
+
+    @property
+    def sees_NLL(self) -> torch.Tensor:
+        """Return what each token sees: those before it, and within a question all of it."""
+        given_NL = self.real_NL & ~self.learned_NL
+        return causal(self.real_NL) | (given_NL[:, :, None] & given_NL[:, None])
+
+    def __getitem__(self, rows: torch.Tensor) -> LearnedTokens:
+        return LearnedTokens(self.ids_NL[rows], self.real_NL[rows], self.given_N[rows])
 
 
 class ValorNetwork(nn.Module):
@@ -166,6 +189,18 @@ class ValorNetwork(nn.Module):
             found = {letter: _mean(part) for letter, part in found.items()}
         return {letter: self._embed(letter, part) for letter, part in found.items()}
 
+    def embed_nothing(self, letters: Sequence[str], clips: int) -> dict[str, Embedded]:
+        """Embed what clips lack of these modalities: one masked vector each, which the heads have made all the same."""
+        axes = {letter: AXES_OF[letter][0] for letter in letters}
+        nothing = {
+            letter: Axis(
+                torch.zeros(clips, 1, self._widths[axis], device=self.device),
+                torch.zeros(clips, 1, dtype=torch.bool, device=self.device),
+            )
+            for letter, axis in axes.items()
+        }
+        return {letter: self._embed(letter, part) for letter, part in nothing.items()}
+
     def embed_memory(self, memory: Memory) -> Embedded:
         """Embed clips by all that their memory has: what an index holds."""
         return self.joined(self.embed_media(memory))
@@ -252,6 +287,22 @@ class ValorNetwork(nn.Module):
         most = self.config.max_tokens
         rows = [[self.marks.bos, *encode(plain_text(each), self.tokenizer)][: most - 1] for each in questions]
         return [[*row, self.marks.eos] for row in rows]
+
+    def tokens_to_learn(self, texts: Sequence[str], questions: Sequence[str] = ()) -> LearnedTokens:
+        """Return `[CLS] text [SEP]`, or `[CLS] question [SEP] answer [SEP]`, of which the text or answer is learned."""
+        if not questions:
+            ids_NL, real_NL = self.tokenize(texts)
+            return LearnedTokens(ids_NL, real_NL, given_N=real_NL.new_ones(len(ids_NL), dtype=torch.long))
+        before, after = self.questions(questions), self.tokenize(texts)
+        rows = [
+            [*start, *ids[1:length]]
+            for start, ids, length in zip(before, after[0].tolist(), after[1].sum(dim=1).tolist(), strict=True)
+        ]
+        if (longest := max(map(len, rows))) > self.bert.positions:
+            raise InputError(f"a question and its answer have {longest} tokens, and BERT {self.bert.positions} "
+                             "positions: lower max_tokens")  # fmt: skip
+        ids_NL, real_NL = (each.to(self.device) for each in side_by_side(rows, self.marks.pad))
+        return LearnedTokens(ids_NL, real_NL, given_N=torch.tensor([len(each) for each in before], device=self.device))
 
     @torch.no_grad()
     def generate(

@@ -1,4 +1,5 @@
-"""Train a captioner: five pre-training regimes and fine-tuning, LightningModules around a PseudoCap; or a retriever.
+"""Train a captioner (five pre-training regimes and fine-tuning, LightningModules around a PseudoCap), a retriever or a
+VALOR.
 
 They load on first use, for they bring torch and Lightning.
 """
@@ -17,9 +18,20 @@ if TYPE_CHECKING:
     from pseudocap.regimes.mixed_ext import MixedExtended
     from pseudocap.regimes.retrieval import Retrieval
     from pseudocap.regimes.self_critical import SelfCritical
+    from pseudocap.regimes.valor import Valor
     from pseudocap.regimes.video_only import VideoOnly
 
-__all__ = ["AsrBaseline", "FineTune", "ImageOnly", "Mixed", "MixedExtended", "Retrieval", "SelfCritical", "VideoOnly"]
+__all__ = [
+    "AsrBaseline",
+    "FineTune",
+    "ImageOnly",
+    "Mixed",
+    "MixedExtended",
+    "Retrieval",
+    "SelfCritical",
+    "Valor",
+    "VideoOnly",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -30,6 +30,7 @@ from pseudocap.regimes.optimisation import Optimisation, build_optimiser, use_se
 from pseudocap.regimes.validation import CaptionValidation, Validation
 from pseudocap.retriever import Retriever
 from pseudocap.types import Batch
+from pseudocap.valor import ValorModel
 
 Decoding = ValidationDecoding  # its name of 0.1
 
@@ -42,7 +43,7 @@ class Learner(lightning.LightningModule):
 
     def __init__(
         self,
-        model: PseudoCap | Retriever,
+        model: PseudoCap | Retriever | ValorModel,
         *,
         optimisation: Optimisation = Optimisation(),
         seed: int = 0,
@@ -103,7 +104,8 @@ class Learner(lightning.LightningModule):
         if here != there:
             wrong = sorted(name for name in here.keys() | there.keys() if here.get(name) != there.get(name))
             first = f"{wrong[0]} is {there.get(wrong[0], 'not there')} in it and {here.get(wrong[0], 'not there')} here"
-            kind = "captioner" if isinstance(self.model, PseudoCap) else "retriever"
+            kinds = {PseudoCap: "captioner", Retriever: "retriever"}
+            kind = next((name for each, name in kinds.items() if isinstance(self.model, each)), "model")
             raise CheckpointError(
                 f"the training checkpoint is of another {kind}: {len(wrong)} of its weights differ, {first}; resume "
                 "with the settings that the run had (its config.yaml)"

@@ -14,6 +14,7 @@ import torch
 
 from pseudocap.captioner import PseudoCap
 from pseudocap.retriever import Retriever
+from pseudocap.valor import ValorModel
 
 
 def from_backbones(**settings: Any) -> PseudoCap:
@@ -54,6 +55,33 @@ def from_pretrained(
 def retriever_from_backbones(**settings: Any) -> Retriever:
     """Put new towers over a language model and a frozen encoder."""
     return Retriever.from_backbones(device="cpu", **settings)
+
+
+def valor_from_backbones(**settings: Any) -> ValorModel:
+    """Put new heads and cross-attention between a BERT and encoders of sight and sound."""
+    return ValorModel.from_backbones(device="cpu", **settings)
+
+
+def valor_from_pretrained(
+    source: str,
+    revision: str | None = None,
+    text: str | None = None,
+    encoder: str | None = None,
+    audio_encoder: str | None = None,
+    checkpoints: str | None = None,
+) -> ValorModel:
+    """Load a VALOR that has learned before.
+
+    Args:
+        source: a row of checkpoints.yaml, a repo of the hub, an address or a directory
+        revision: a commit or tag of the repo
+        text: where BERT's tokenizer lies now, if it moved
+        encoder: where the encoder lies now, if it moved
+        audio_encoder: where the encoder of sound lies now, if it moved
+        checkpoints: a registry of your own, file or address
+    """
+    lie: dict[str, Any] = {"text": text, "encoder": encoder, "audio_encoder": audio_encoder}
+    return ValorModel.from_pretrained(source, revision=revision, **lie, checkpoints=checkpoints, device="cpu")
 
 
 def retriever_from_pretrained(

@@ -1,4 +1,4 @@
-"""Optimise what learns: AdamW (or SGD) with a warm-up and a cosine. Gates, norms and biases are never decayed."""
+"""Optimise what learns: AdamW (or SGD), a warm-up, a cosine or a line. Gates, norms and biases are never decayed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import torch
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.model.network import CaptionNetwork
 from pseudocap.model.retrieval import RetrievalNetwork
+from pseudocap.model.valor import ValorNetwork
 
 METHODS = ("adamw", "sgd")
+DECAYS = ("cosine", "linear")
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: jsonargparse reads the defaults from __dict__
@@ -29,6 +31,8 @@ class Optimisation:
         warmup_steps: optimiser steps from 0 up to lr
         final_share: what is left of lr at the end of the cosine
         method: adamw, or sgd with momentum
+        decay: how lr falls after the warm-up: cosine, or linear
+        warmup_share: of all steps, in place of warmup_steps
     """
 
     lr: float = 1e-3
@@ -39,6 +43,8 @@ class Optimisation:
     warmup_steps: int = 100
     final_share: float = 0.0
     method: str = "adamw"
+    decay: str = "cosine"
+    warmup_share: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lr) and self.lr > 0):
@@ -52,26 +58,33 @@ class Optimisation:
         if self.method not in METHODS:
             offer = nearest(str(self.method), METHODS)
             raise ConfigError(f"optimisation.method must be one of {', '.join(METHODS)}, not {self.method!r}{offer}")
+        if self.decay not in DECAYS:
+            offer = nearest(str(self.decay), DECAYS)
+            raise ConfigError(f"optimisation.decay must be one of {', '.join(DECAYS)}, not {self.decay!r}{offer}")
+        if self.warmup_share is not None and not 0 <= self.warmup_share < 1:
+            raise ConfigError(f"optimisation.warmup_share must be from 0 to below 1, not {self.warmup_share!r}")
         if not 0 <= self.final_share <= 1:
             raise ConfigError(f"optimisation.final_share must be from 0 to 1, not {self.final_share!r}")
 
     def share(self, step: int, steps: int) -> float:
-        """Return the share of lr at an optimiser step (from 0) of so many: up in a line, down in a half cosine."""
-        if step < self.warmup_steps:
-            return (step + 1) / self.warmup_steps
-        left = max(1, steps - self.warmup_steps)
-        done = min(1.0, (step - self.warmup_steps) / left)
-        return self.final_share + (1 - self.final_share) * (1 + math.cos(math.pi * done)) / 2
+        """Return the share of lr at an optimiser step (from 0) of so many: up in a line, down as `decay` says."""
+        warmup = self.warmup_steps if self.warmup_share is None else round(self.warmup_share * steps)
+        if step < warmup:
+            return (step + 1) / warmup
+        done = min(1.0, (step - warmup) / max(1, steps - warmup))
+        left = 1 - done if self.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.final_share + (1 - self.final_share) * left
 
 
 def build_optimiser(
-    model: CaptionNetwork | RetrievalNetwork, settings: Optimisation, *, mixed: bool = False
+    model: CaptionNetwork | RetrievalNetwork | ValorNetwork, settings: Optimisation, *, mixed: bool = False
 ) -> torch.optim.Optimizer:
     """Build one group that decays, the matrices, and one that does not. `mixed` is a run in mixed precision.
 
     There AdamW is not fused: the fused one unscales gradients itself, after they should have been clipped.
     """
-    learning = [(name, p) for name, p in model.named_parameters() if name in model.trainable_names]
+    declared = model.trainable_names
+    learning = [(name, p) for name, p in model.named_parameters() if name in declared]
     matrices = [p for name, p in learning if p.dim() > 1]
     others = [p for name, p in learning if p.dim() <= 1]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]

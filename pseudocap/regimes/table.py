@@ -102,10 +102,18 @@ RETRIEVAL = RegimeRow(
     steps=15_156,  # four epochs of VideoCC3M's 970,000 captions
     learner="retriever",
 )
+VALOR = RegimeRow(
+    "valor",
+    "Valor",
+    "captions and what is seen and heard, aligned and described (`valor`)",
+    BOTH,
+    steps=200_000,
+    learner="model",
+)
 TRAINABLE = REGIMES | {
-    row.name: row for row in (SELF_CRITICAL, RETRIEVAL)
+    row.name: row for row in (SELF_CRITICAL, RETRIEVAL, VALOR)
 }  # by `pseudocap train`; REGIMES are those that are compared
-BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING, SELF_CRITICAL, RETRIEVAL)}
+BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING, SELF_CRITICAL, RETRIEVAL, VALOR)}
 
 
 def resume_words(run: Path) -> tuple[str, ...]:

@@ -22,20 +22,22 @@ from pseudocap.regimes.table import (
     RETRIEVAL,
     SCALES,
     TRAINABLE,
+    VALOR,
     RegimeRow,
     resume_words,
 )
+from pseudocap.regimes.valor import Valor
 
 
 @pytest.mark.parametrize("row", TRAINABLE.values(), ids=TRAINABLE)
 def test_a_row_names_a_regime_its_data_and_its_configs(row: RegimeRow) -> None:
     regime = row.load()
     assert regime.__name__ == row.class_name
-    assert issubclass(regime, Retrieval if row is RETRIEVAL else PreTraining)
+    assert issubclass(regime, {RETRIEVAL: Retrieval, VALOR: Valor}.get(row, PreTraining))
     assert regime.steps == row.steps
     assert issubclass(row.load_data(), StreamData)
     assert list(row.configs()) == [
-        scale for scale in SCALES if scale == "toy" or row.name in (*REGIMES, RETRIEVAL.name)
+        scale for scale in SCALES if scale == "toy" or row.name in (*REGIMES, RETRIEVAL.name, VALOR.name)
     ]
     for scale, path in row.configs().items():
         settings = yaml.safe_load(path.read_text())
