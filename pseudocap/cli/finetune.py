@@ -25,6 +25,7 @@ from pseudocap.errors import DataError, InputError
 from pseudocap.files.atomic import try_to_write
 from pseudocap.hub.checkpoint import read_config
 from pseudocap.model.config import PseudoCapConfig
+from pseudocap.questions import ANSWER_TOKENS
 from pseudocap.regimes.table import TOO_FEW_TO_VALIDATE
 from pseudocap.tolerance import Tolerance
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from pseudocap.data.corpora.base import Corpus
     from pseudocap.model.retrieval_config import RetrieverConfig
     from pseudocap.regimes.finetune_run import Tuned
+    from pseudocap.regimes.scored_run import TunedByScore
     from pseudocap.retriever import Retriever
 
 STEPS = 8  # of an epoch, at least, ...
@@ -65,7 +67,8 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         "--data",
         type=NamedCorpus.of,
         metavar="FILE",
-        help="captions: .jsonl, .json, .csv, a folder; or msrvtt:DIR, msvd:DIR, vatex:DIR of official annotations",
+        help="captions: .jsonl, .json, .csv, a folder; or msrvtt:DIR, msvd:DIR, vatex:DIR of official annotations; or "
+        "questions to learn to answer: questions:FILE, msrvtt-qa:DIR and the like",
         required=True,
     )
     add_flag(parser, "--retrieval", "N is a retriever: learn to find the videos by their captions, and the reverse")
@@ -89,7 +92,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 def _add_training(parser: argparse.ArgumentParser) -> None:
     add_option(parser, "--lr", 5e-4, None, "the highest learning rate")
     add_option(parser, "--max-epochs", 30, "N", "passes over the captions, at most")
-    add_option(parser, "--patience", 5, "N", "stop after N epochs without a better CIDEr-D, or sum of recalls")
+    add_option(parser, "--patience", 5, "N", "stop after N epochs without a better CIDEr-D, sum of recalls or accuracy")
     add_option(parser, "--size", int, "PX", "pixels to learn at (those of N); it then captions at them")
     add_option(parser, "--batch-size", int, "N", "default: what memory allows, for 8 steps an epoch")
     add_option(parser, "--max-failure-rate", 0.1, "R", "stop where more videos fail or miss")
@@ -184,6 +187,8 @@ def run(args: argparse.Namespace) -> int:
         options = _fitting(args, data, device, settings)
         if isinstance(model, Retriever):
             _tune_retriever(args, model, data, options)
+        elif args.data.asks:
+            _tune_answering(args, model, data, options)
         else:
             _tune_captioner(args, model, data, options)
     return 0
@@ -210,10 +215,26 @@ def _tune_captioner(args: argparse.Namespace, model: PseudoCap, data: CaptionDat
     _report(args, tuned, f"pseudocap push {tuned.captioner} OWNER/NAME{named}")
 
 
+def _tune_answering(args: argparse.Namespace, model: PseudoCap, data: CaptionData, options: dict[str, Any]) -> None:
+    from pseudocap.regimes.answering import Answering
+    from pseudocap.regimes.optimisation import Optimisation
+    from pseudocap.regimes.scored_run import tune
+
+    module = Answering(
+        model,
+        optimisation=Optimisation(lr=args.lr, warmup_steps=20),
+        decoding=ValidationDecoding(beams=args.beams, max_new_tokens=ANSWER_TOKENS),
+        seed=args.seed,
+        modality_groups=args.modality_groups,
+        validation_groups=args.validation_groups or (),
+    )
+    _report_scores(args, tune(module, data, args.out, kind="captioner", score="accuracy", **options), data)
+
+
 def _tune_retriever(args: argparse.Namespace, model: Retriever, data: CaptionData, options: dict[str, Any]) -> None:
     from pseudocap.regimes.optimisation import Optimisation
     from pseudocap.regimes.retrieval import Retrieval
-    from pseudocap.regimes.retrieval_run import tune_retriever
+    from pseudocap.regimes.scored_run import tune
 
     module = Retrieval(
         model,
@@ -221,14 +242,19 @@ def _tune_retriever(args: argparse.Namespace, model: Retriever, data: CaptionDat
         seed=args.seed,
         modality_groups=args.modality_groups,
     )
-    tuned = tune_retriever(module, data, args.out, **options)
+    _report_scores(args, tune(module, data, args.out, kind="retriever", score="the sum of recalls", **options), data)
+
+
+def _report_scores(args: argparse.Namespace, tuned: TunedByScore, data: CaptionData) -> None:
     if args.json:
         print(json.dumps(tuned.to_dict()))
         return
+    width = max(9, *map(len, tuned.best))
     for name, value in tuned.best.items():
-        print(f"{name:<9} {tuned.before[name]:8.2f} before {value:8.2f} after {tuned.last[name]:8.2f} last")
+        print(f"{name:<{width}} {tuned.before[name]:8.2f} before {value:8.2f} after {tuned.last[name]:8.2f} last")
     print(f"{tuned.stopped}; {tuned.steps:,} steps, videos in a batch: {data.batch_size}")
-    print(f"the retriever: Retriever.from_pretrained({str(tuned.retriever)!r})")
+    loader = {"retriever": "Retriever", "captioner": "PseudoCap"}[tuned.kind]
+    print(f"the {tuned.kind}: {loader}.from_pretrained({str(tuned.folder)!r})")
 
 
 def _fitting(

@@ -21,6 +21,7 @@ from pseudocap.cli.train_settings import OUT
 from pseudocap.cli.training_progress import TrainingProgress
 from pseudocap.errors import ConfigError, nearest
 from pseudocap.regimes import networks
+from pseudocap.regimes.answering import Answering
 from pseudocap.regimes.base import PreTraining
 from pseudocap.regimes.checkpointing import AtomicCheckpoints, Checkpoints, KeepCaptioner
 from pseudocap.regimes.interruption import ctrl_c_as_usual
@@ -35,7 +36,7 @@ class TrainingCLI(LightningCLI):
     checkpoints and captioners."""
 
     def __init__(
-        self, module: type[PreTraining | Retrieval | Valor], data: type, *, args: list[str], prog: str
+        self, module: type[PreTraining | Retrieval | Valor | Answering], data: type, *, args: list[str], prog: str
     ) -> None:
         self._monitor = module.monitor
         with warnings.catch_warnings():

@@ -14,7 +14,7 @@ from pseudocap.cli.progress import PATIENCE, stages_of
 from pseudocap.cli.tables import print_table
 from pseudocap.errors import ConfigError
 
-CORPORA = ("clips", "stills", "talking", "msrvtt", "msvd", "own", "valor")
+CORPORA = ("clips", "stills", "talking", "msrvtt", "msvd", "own", "valor", "qa")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
 from pseudocap.cli.resuming import checkpoint_of
+from pseudocap.data.corpora.named import OF_QUESTIONS, NamedCorpus
 from pseudocap.errors import ConfigError, DataError, nearest
 from pseudocap.files.sources import check_gguf, check_repo, is_directory
-from pseudocap.regimes.table import ASR, SELF_CRITICAL, RegimeRow
+from pseudocap.regimes.table import ANSWERING, ASR, SELF_CRITICAL, RegimeRow
 
 OUT = "runs/train"
 TARS = "DIR, tars, or memories that `pseudocap encode` wrote of them"
 NEEDED = {  # by regime and stream, where it is something else
     (SELF_CRITICAL.name, "images"): "DIR (or --data.videos DIR), memories that `pseudocap encode captions.jsonl` wrote",
     (ASR, "videos"): "DIR, the videos of the transcripts; or tars or memories, and --data.transcripts null",
+    (ANSWERING.name, "videos"): "DIR, the videos that are asked about; or --data.memories DIR",
     (ASR, "transcripts"): "FILE, or null where --data.videos brings them",
 }
 
@@ -45,6 +47,8 @@ def refuse_absent(words: list[str], regime: RegimeRow) -> None:
     """Refuse a run whose data, backbones or folder cannot be, as its config and its options name them. LightningCLI
     checks all other settings."""
     settings = _settings(words)
+    if regime is ANSWERING:
+        _refuse_captions(settings)
     for name in ("images", "videos", "transcripts"):
         given, option = settings.get(f"data.{name}"), f"--data.{name}"
         if given is not None and not Path(given).exists():
@@ -57,6 +61,18 @@ def refuse_absent(words: list[str], regime: RegimeRow) -> None:
             check = check_gguf if which == "decoder" and given.endswith(".gguf") else check_repo
             check(given)
     checkpoint_of(settings.get("out", OUT), resume="--resume" in words or settings.get("resume") == "True")
+
+
+def _refuse_captions(settings: Mapping[str, str]) -> None:
+    """Refuse data that is not there, or asks nothing."""
+    source = settings.get("data.source")
+    if source is None:
+        raise ConfigError("--data.source is missing: the questions, as questions:asked.jsonl or msrvtt-qa:DIR")
+    named = NamedCorpus.of(source)
+    if not named.asks:
+        kinds = ", ".join(f"{kind}:" for kind in OF_QUESTIONS)
+        raise ConfigError(f"--data.source {source}: answering learns from questions; name them by one of {kinds}")
+    named.require("--data.source")
 
 
 def _settings(words: list[str]) -> dict[str, str]:

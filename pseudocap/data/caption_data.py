@@ -48,8 +48,8 @@ class CaptionData(ResumableData):
 
     Args:
         source: a file or folder of your own captions (rows without a split are for training), official annotations
-            (`msrvtt:DIR`, `msvd:DIR`, `vatex:DIR`), a Corpus from a reader, or a dataset of Hugging Face `datasets`
-            with a column of videos and one of captions
+            (`msrvtt:DIR`, `msvd:DIR`, `vatex:DIR`; of questions, `msrvtt-qa:DIR`, `questions:FILE`), a Corpus from a
+            reader, or a dataset of Hugging Face `datasets` with a column of videos and one of captions
         videos: the folder of the videos; by default that of the captions
         memories: a folder of `pseudocap encode`, which is taken instead of the videos
         preprocess: size, colours and frames; by default those of the model that is trained
@@ -63,6 +63,7 @@ class CaptionData(ResumableData):
         val_share: of the training videos, held out for validation where there is no such split
         allow_leak: continue where test videos are trained on; every result then reports it
         max_failure_rate: a larger share of videos that are missing or cannot be decoded stops the run
+        allow_partial: take official annotations of other counts, as the toy world's; every result reports it
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class CaptionData(ResumableData):
         val_share: float = 0.1,
         allow_leak: bool = False,
         max_failure_rate: float = 0.1,
+        allow_partial: bool = False,
     ) -> None:
         super().__init__(Loading(workers=workers, start_method=start_method))
         if isinstance(source, Corpus) and videos is None and memories is None:
@@ -94,7 +96,7 @@ class CaptionData(ResumableData):
         own = source.splits if isinstance(source, Corpus) else ()
         given = {"train": train_split, "val": val_split, "test": test_split}
         self._splits = {part: name if name in own else split_name(name) for part, name in given.items()}
-        self._allow_leak, self._max_failure_rate = allow_leak, max_failure_rate
+        self._allow_leak, self._max_failure_rate, self._allow_partial = allow_leak, max_failure_rate, allow_partial
         self._corpus: Corpus | None = None
         self._leaks: tuple[Mismatch, ...] = ()
         self._drawn: tuple[str, ...] = ()  # the two splits that were one until some of it was held out
@@ -257,7 +259,7 @@ class CaptionData(ResumableData):
         if is_dataset(self._source):
             return read_dataset(self._source, train=train, val=val)
         named = NamedCorpus.of(os.fspath(self._source))
-        return named.read(split=train), named.folder
+        return named.read(split=train, allow_partial=self._allow_partial), named.folder
 
     @cached_property
     def _folder(self) -> VideoFolder:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from pseudocap.regimes.table import BY_CLASS
 
 if TYPE_CHECKING:
+    from pseudocap.regimes.answering import Answering
     from pseudocap.regimes.asr import AsrBaseline
     from pseudocap.regimes.finetune import FineTune
     from pseudocap.regimes.image_only import ImageOnly
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pseudocap.regimes.video_only import VideoOnly
 
 __all__ = [
+    "Answering",
     "AsrBaseline",
     "FineTune",
     "ImageOnly",

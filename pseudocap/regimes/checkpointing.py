@@ -222,7 +222,8 @@ def measured(module: Learner) -> dict[str, Any]:
     found = intervals([(measure(each), table) for each, table in rows.items()], samples=SAMPLES, seed=0) if rows else []
     return {
         "scores": dict(scores or {}),
-        "intervals": {name: [each.low, each.high] for name, each in zip(rows, found, strict=True)},
+        "intervals": {name: [each.low, each.high] for name, each in zip(rows, found, strict=True)}
+        or dict(module.validation.intervals),
         "loss": module.validation.loss,
         "videos": scores.n if isinstance(scores, Scores) else module.validation.videos,
     }

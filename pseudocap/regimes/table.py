@@ -110,10 +110,17 @@ VALOR = RegimeRow(
     steps=200_000,
     learner="model",
 )
+ANSWERING = RegimeRow(
+    "answering",
+    "Answering",
+    "questions about videos and their answers (`answering`)",
+    data=CAPTIONS,
+    steps=20_000,  # ours: the paper gives no length
+)
 TRAINABLE = REGIMES | {
-    row.name: row for row in (SELF_CRITICAL, RETRIEVAL, VALOR)
+    row.name: row for row in (SELF_CRITICAL, RETRIEVAL, VALOR, ANSWERING)
 }  # by `pseudocap train`; REGIMES are those that are compared
-BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING, SELF_CRITICAL, RETRIEVAL, VALOR)}
+BY_CLASS = {row.class_name: row for row in (*_PRE_TRAINING, FINE_TUNING, SELF_CRITICAL, RETRIEVAL, VALOR, ANSWERING)}
 
 
 def resume_words(run: Path) -> tuple[str, ...]:

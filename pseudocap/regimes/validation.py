@@ -29,13 +29,15 @@ def table_row(*cells: str) -> str:
 class Validation:
     """Measure a regime on held-out batches. `scores` are the latest ones and `scored_at` the step that they are of;
     captioners are kept by them (`KeepCaptioner`). `loss` is of the references, where it is measured. `videos` counts
-    those that were scored, where the scores themselves do not. `group_scores` are those by groups of modalities."""
+    those that were scored, where the scores themselves do not, and `intervals` are theirs then. `group_scores` are
+    those by groups of modalities."""
 
     scores: Mapping[str, float] | None = None
     group_scores: Mapping[str, Mapping[str, float]] = MappingProxyType({})
     scored_at: int | None = None
     loss: float | None = None
     videos: int = 0
+    intervals: Mapping[str, Sequence[float]] = MappingProxyType({})
 
     def start(self) -> None:
         """Forget what was measured before."""
@@ -110,13 +112,21 @@ class CaptionValidation(Validation):
             self.loss = sum(total for total, _ in losses) / sum(tokens for _, tokens in losses)
             module.log(f"{stage}/loss", self.loss)
         if self.captioned:
-            scores = _score(self.captioned)
+            scores = self.score(self.captioned)
             self.record(module, stage, scores)
             self._score_groups(module, stage)
-            for name, reason in scores.not_computed.items() if not module.trainer.sanity_checking else ():
+            not_computed = scores.not_computed if isinstance(scores, Scores) else {}
+            for name, reason in not_computed.items() if not module.trainer.sanity_checking else ():
                 module.print(f"{stage}/{name} is not computed: {reason}")
         if stage == "val":
             self._write_examples(module.trainer)
+
+    def score(self, captioned: Sequence[Captioned]) -> Mapping[str, float]:
+        """Score captions against their references."""
+        return score(
+            predictions={each.key: each.caption for each in captioned},
+            references={each.key: each.references for each in captioned},
+        )
 
     def _captioned_by(self, group: str, batch: Batch) -> list[Captioned]:
         """Caption the videos of a batch that have something of a group's modalities, by these alone."""
@@ -138,7 +148,7 @@ class CaptionValidation(Validation):
         for group, own in self._by_group.items():
             everyone = [each for part in of_all_ranks(own) for each in part]
             if everyone:
-                found[group] = _score(everyone)
+                found[group] = self.score(everyone)
         if module.trainer.sanity_checking:
             return
         self.group_scores = found
@@ -164,10 +174,3 @@ class CaptionValidation(Validation):
 def _captioned(batch: Batch, captions: Sequence[str]) -> list[Captioned]:
     rows = zip(batch.keys, captions, batch.references, strict=True)
     return [Captioned(key=key, caption=caption, references=references) for key, caption, references in rows]
-
-
-def _score(captioned: Sequence[Captioned]) -> Scores:
-    return score(
-        predictions={each.key: each.caption for each in captioned},
-        references={each.key: each.references for each in captioned},
-    )

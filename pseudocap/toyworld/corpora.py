@@ -22,6 +22,7 @@ from pseudocap.errors import ConfigError, nearest
 from pseudocap.toyworld.casting import Style, draw_film, draw_shot
 from pseudocap.toyworld.hearing import audiovisual_references, sound_references
 from pseudocap.toyworld.languages.table import language_of
+from pseudocap.toyworld.questions import FilmQuestion, ask
 from pseudocap.toyworld.scenes import Film
 from pseudocap.toyworld.sounds import Soundtrack, draw_soundtrack
 
@@ -41,6 +42,7 @@ class CorpusRecipe:
     about: str
     style: Style
     films: dict[Scale, dict[str, int]]
+    of: str = ""  # the corpus whose films it is about, where it has none of its own
 
     def indices(self, scale: Scale) -> Iterator[tuple[str, int]]:
         """Yield split and index of every film, in the order of the corpus's own files."""
@@ -109,6 +111,14 @@ CORPORA: dict[str, CorpusRecipe] = {
             style=Style(frames=(80, 80), second_action=0.4),
             films={"tiny": _thirds(6, 2, 4), "small": _thirds(2400, 100, 600), "full": dict(VALOR_VIDEOS)},
         ),
+        CorpusRecipe(
+            name="qa",
+            number=8,
+            about="questions about the films of valor, with exact answers, in MSR-VTT-QA's files",
+            style=Style(),
+            films={"tiny": _thirds(6, 2, 4), "small": _thirds(2400, 100, 600), "full": dict(VALOR_VIDEOS)},
+            of="valor",
+        ),
     )
 }
 
@@ -119,6 +129,12 @@ def recipe_of(name: str) -> CorpusRecipe:
     return CORPORA[name]
 
 
+def filmed(name: str) -> CorpusRecipe:
+    """Return the corpus whose films a corpus is about: mostly itself."""
+    recipe = recipe_of(name)
+    return recipe_of(recipe.of) if recipe.of else recipe
+
+
 def entropy(recipe: CorpusRecipe, seed: int, split: str, index: int, stream: int) -> tuple[int, ...]:
     """Return the seed of a generator: unique to the seed, the corpus, the split, the index and the stream."""
     return (seed, recipe.number, SPLITS.index(split), index, stream)
@@ -126,7 +142,7 @@ def entropy(recipe: CorpusRecipe, seed: int, split: str, index: int, stream: int
 
 def film_at(name: str, split: str, index: int, *, seed: int) -> Film:
     """Draw the film at an index of a corpus."""
-    recipe = recipe_of(name)
+    recipe = filmed(name)
     rng = np.random.default_rng(entropy(recipe, seed, split, index, 0))
     if name != "talking":
         return draw_film(recipe.style, rng)
@@ -139,7 +155,7 @@ def film_at(name: str, split: str, index: int, *, seed: int) -> Film:
 
 def word_generator(name: str, split: str, index: int, *, seed: int, language: str = "en") -> np.random.Generator:
     """Return the generator behind all captions of the film at an index in a language, and its speech in English."""
-    return np.random.default_rng(entropy(recipe_of(name), seed, split, index, language_of(language).stream))
+    return np.random.default_rng(entropy(filmed(name), seed, split, index, language_of(language).stream))
 
 
 def captions_at(
@@ -149,14 +165,14 @@ def captions_at(
     language than English are people's own, no translations, and never say what is heard."""
     film, count = film_at(name, split, index, seed=seed), count or caption_count(name, split, index)
     rng = word_generator(name, split, index, seed=seed, language=language)
-    if name == "valor" and language == "en":
+    if filmed(name).name == "valor" and language == "en":
         return audiovisual_references(film, soundtrack_at(name, split, index, seed=seed), count, rng)
     return language_of(language).references(film, count, rng)
 
 
 def soundtrack_at(name: str, split: str, index: int, *, seed: int) -> Soundtrack:
     """Draw what sounds in the film at an index."""
-    rng = np.random.default_rng(entropy(recipe_of(name), seed, split, index, 2))
+    rng = np.random.default_rng(entropy(filmed(name), seed, split, index, 2))
     return draw_soundtrack(film_at(name, split, index, seed=seed), rng)
 
 
@@ -166,9 +182,18 @@ def sound_captions_at(name: str, split: str, index: int, *, seed: int) -> list[s
     return sound_references(soundtrack_at(name, split, index, seed=seed), 1 if split == "train" else 5, rng)
 
 
+def questions_at(split: str, index: int, *, seed: int) -> list[FilmQuestion]:
+    """Return the questions about the film at an index of `valor`, and their answers."""
+    recipe = recipe_of("qa")
+    film, track = film_at("qa", split, index, seed=seed), soundtrack_at("qa", split, index, seed=seed)
+    rng = np.random.default_rng(entropy(recipe, seed, split, index, 0))
+    other = soundtrack_at("qa", split, int(rng.integers(recipe.films["full"][split])), seed=seed)
+    return ask(film, track, other, rng)
+
+
 def caption_count(name: str, split: str, index: int) -> int:
     """Return 20 for MSR-VTT; for MSVD shares of its total, so that a full corpus has the very number that MSVD has."""
     if name == "msvd":
         total, videos = MSVD_CAPTIONS[split], MSVD_VIDEOS[split]
         return total * (index % videos + 1) // videos - total * (index % videos) // videos
-    return {"msrvtt": CAPTIONS_EACH, "own": 5, "valor": 5}.get(name, 1)
+    return {"msrvtt": CAPTIONS_EACH, "own": 5, "valor": 5, "qa": 5}.get(name, 1)

@@ -20,6 +20,8 @@ from pseudocap.toyworld.corpora import (
     Scale,
     captions_at,
     film_at,
+    filmed,
+    questions_at,
     sound_captions_at,
     soundtrack_at,
     word_generator,
@@ -42,7 +44,7 @@ def video_name(recipe: CorpusRecipe, scale: Scale, split: str, index: int, film:
     if recipe.name == "msvd":  # eleven characters as YouTube's, in the order of the alphabet; cut from somewhere
         start = 7 * index % 90
         return f"-toy{before + index:07d}_{start}_{start + max(1, round(film.seconds))}"
-    return f"{recipe.name}{before + index:06d}"
+    return f"{filmed(recipe.name).name}{before + index:06d}"
 
 
 def describe_film(film: Film) -> dict[str, Any]:
@@ -122,6 +124,19 @@ def write_valor(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> 
         write_rows(folder / f"desc_{split}.json", described[split])
         write_lines(folder / f"{split}.csv", sounding[split])
     write_rows(folder / "captions.jsonl", *own)
+
+
+def write_questions(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:
+    """Write the three files of MSR-VTT-QA, with each question's kind beside it."""
+    number = 0
+    for split in SPLITS:
+        rows = []
+        for _, index, name, _ in (film for film in films(recipe, scale, seed) if film[0] == split):
+            for question in questions_at(split, index, seed=seed):
+                row = {"answer": question.answer, "category_id": index % 20, "id": number, "question": question.text}
+                rows.append(row | {"video_id": name, "kind": question.kind})
+                number += 1
+        write_rows(folder / f"{split}_qa.json", rows)
 
 
 def write_clip_labels(folder: Path, recipe: CorpusRecipe, scale: Scale, seed: int) -> None:

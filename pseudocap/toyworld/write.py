@@ -21,7 +21,7 @@ from typing import Any
 
 from pseudocap.errors import ConfigError, DataError
 from pseudocap.toyworld import formats
-from pseudocap.toyworld.corpora import CORPORA, SCALES, CorpusRecipe, Scale, film_at, recipe_of, soundtrack_at
+from pseudocap.toyworld.corpora import CORPORA, SCALES, CorpusRecipe, Scale, film_at, filmed, recipe_of, soundtrack_at
 from pseudocap.toyworld.film import write_film
 from pseudocap.toyworld.languages.table import language_of
 from pseudocap.types import Progress, StageProgress
@@ -40,9 +40,11 @@ ANNOTATIONS: dict[str, tuple[Callable[[Path, CorpusRecipe, Scale, int], None], .
     "msvd": (formats.write_msvd, formats.write_scenes),
     "own": (formats.write_own, formats.write_scenes),
     "valor": (formats.write_valor, formats.write_scenes),
+    "qa": (formats.write_questions,),
 }
-IN_ANNOTATIONS = ("msrvtt", "msvd", "valor")  # corpora whose annotations have a folder of their own
+IN_ANNOTATIONS = ("msrvtt", "msvd", "valor", "qa")  # corpora whose annotations have a folder of their own
 CAPTIONED = ("msrvtt", "msvd", "own", "valor")  # corpora whose captions are written in other languages too
+OF_SOUND = ("valor", "qa")  # corpora that are about what is heard
 
 
 Target = tuple[Path, str, int]
@@ -83,19 +85,19 @@ def write_world(
     settings = {"world": WORLD, "sounds": SOUNDS, "scale": scale, "size": size, "seed": seed}
     sounds = _check_settings(root, settings, corpora or ())
     if not sounds:
-        recipes = [recipe for recipe in recipes if recipe.name != "valor"]  # which is about what is heard
+        recipes = [recipe for recipe in recipes if recipe.name not in OF_SOUND]
     settings |= {"sounds": sounds}
     report = progress or (lambda what, done, total: None)
     started = time.perf_counter()
     for recipe in recipes:
-        drawn = root / recipe.name if recipe.name == "stills" else root / recipe.name / "videos"
+        drawn = root / recipe.name if recipe.name == "stills" else root / filmed(recipe.name).name / "videos"
         films = partial(report, f"{recipe.name}: {'stills' if recipe.name == 'stills' else 'films'}")
         targets = _targets(drawn, recipe, scale, seed)
         count = workers or os.cpu_count() or 1
         _write_films(recipe.name, targets, size=size, seed=seed, sounds=sounds, workers=count, report=films)
         annotations = root / recipe.name / ("annotations" if recipe.name in IN_ANNOTATIONS else "")
         steps = ANNOTATIONS[recipe.name]
-        if sounds and recipe.name != "stills":
+        if sounds and recipe.name != "stills" and not recipe.of:
             steps = (*steps, formats.write_sounds)
         if recipe.name in CAPTIONED:
             steps += tuple(partial(formats.write_language, language=each) for each in languages if each != "en")
@@ -156,9 +158,9 @@ def _check_settings(root: Path, settings: dict[str, Any], corpora: Sequence[str]
     except (ValueError, OSError) as error:
         raise DataError(f"{path} cannot be read ({error}); remove the folder and write it again") from error
     if not (sounds := int(found.setdefault("sounds", 0))):
-        if "valor" in corpora:
+        for name in (name for name in OF_SOUND if name in corpora):
             raise ConfigError(
-                f"{root} was begun before films had sound, which valor is about; name a new folder for it"
+                f"{root} was begun before films had sound, which {name} is about; name a new folder for it"
             )
         settings = settings | {"sounds": sounds}
     for name, value in settings.items():

@@ -39,3 +39,18 @@ def write_world(folder: Path, *, takes: int = 1) -> Path:
             rows.append({"video": name, "caption": captions, "split": split})
     (folder / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return folder
+
+
+def write_questions(folder: Path, *, takes: int = 1) -> Path:
+    """Questions about the films of `write_world`, as questions.jsonl: of which color, and which way."""
+    rows = []
+    for take in range(takes):
+        for number, (colour, move) in enumerate((colour, move) for colour in COLOURS for move in MOVES):
+            row = {"video": f"{colour}-{move}-{take}.mp4", "split": "val" if number % 4 == 3 else "train"}
+            rows.append({**row, "question": "What color is the square?", "answer": colour, "kind": "color"})
+            rows.append(
+                {**row, "question": "which way does it move", "answer": [move, f"to the {move}"], "kind": "way"}
+            )
+    path = folder / "questions.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path

@@ -10,11 +10,14 @@ import pytest
 import yaml
 
 from pseudocap import regimes
+from pseudocap.data.caption_data import CaptionData
 from pseudocap.data.stream_data import StreamData
+from pseudocap.regimes.answering import Answering
 from pseudocap.regimes.base import PreTraining, Regime
 from pseudocap.regimes.finetune import FineTune
 from pseudocap.regimes.retrieval import Retrieval
 from pseudocap.regimes.table import (
+    ANSWERING,
     BY_CLASS,
     CONFIGS,
     FINE_TUNING,
@@ -28,14 +31,21 @@ from pseudocap.regimes.table import (
 )
 from pseudocap.regimes.valor import Valor
 
+LEARNERS = {  # that are no pre-training of a captioner, and their data
+    RETRIEVAL.name: (Retrieval, StreamData),
+    VALOR.name: (Valor, StreamData),
+    ANSWERING.name: (Answering, CaptionData),
+}
+
 
 @pytest.mark.parametrize("row", TRAINABLE.values(), ids=TRAINABLE)
 def test_a_row_names_a_regime_its_data_and_its_configs(row: RegimeRow) -> None:
     regime = row.load()
     assert regime.__name__ == row.class_name
-    assert issubclass(regime, {RETRIEVAL: Retrieval, VALOR: Valor}.get(row, PreTraining))
+    kind, data = LEARNERS.get(row.name, (PreTraining, StreamData))
+    assert issubclass(regime, kind)
     assert regime.steps == row.steps
-    assert issubclass(row.load_data(), StreamData)
+    assert issubclass(row.load_data(), data)
     assert list(row.configs()) == [
         scale for scale in SCALES if scale == "toy" or row.name in (*REGIMES, RETRIEVAL.name, VALOR.name)
     ]

@@ -28,18 +28,29 @@ from pseudocap.data.corpora.msvd import read_msvd
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.corpora.valor import VIDEOS as VALOR_VIDEOS
 from pseudocap.data.corpora.valor import read_valor_32k
+from pseudocap.data.corpora.video_qa import read_msrvtt_qa
 from pseudocap.data.tars.samples import read_shard, summarise_shard
 from pseudocap.data.verify import fault_of
 from pseudocap.data.videos import VideoFolder
 from pseudocap.errors import ConfigError
 from pseudocap.toyworld import formats, write
 from pseudocap.toyworld.actions import film_events
-from pseudocap.toyworld.corpora import CORPORA, NARROW, SCALES, SPLITS, caption_count, captions_at, entropy, film_at
+from pseudocap.toyworld.corpora import (
+    CORPORA,
+    NARROW,
+    SCALES,
+    SPLITS,
+    caption_count,
+    captions_at,
+    entropy,
+    film_at,
+    questions_at,
+)
 from pseudocap.toyworld.write import write_split, write_world
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
-QUICK = ["clips", "stills", "msrvtt", "msvd", "own", "valor"]
+QUICK = ["clips", "stills", "msrvtt", "msvd", "own", "valor", "qa"]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +119,20 @@ def test_the_readers_take_what_is_seen_and_heard_and_what_is_heard_alone(world: 
     assert {f"{row.video}.mp4" for row in heard.rows} == {video for video, sounds in sounding.items() if sounds}
     assert all(videos.find(row) for row in heard.rows)
     assert [len(row.captions) for row in heard.split("test").rows] == [5] * len(heard.split("test"))
+
+
+def test_the_questions_are_read_back_and_their_films_are_those_of_valor(world: Path) -> None:
+    corpus = read_msrvtt_qa(world / "qa" / "annotations", allow_partial=True)
+    assert corpus.splits == ("train", "val", "test")
+    asked = [(row.question, row.captions, row.kind) for row in corpus.split("test").rows]
+    assert asked == [
+        (each.text, (each.answer,), each.kind)
+        for index in range(CORPORA["qa"].films["tiny"]["test"])
+        for each in questions_at("test", index, seed=0)
+    ]
+    videos = VideoFolder(world / "valor" / "videos")
+    assert all(videos.find(row) is not None for row in corpus.rows)
+    assert sorted(path.name for path in (world / "qa").iterdir()) == ["annotations"]
 
 
 def test_the_tracks_of_films_are_those_that_are_described(world: Path) -> None:
@@ -216,7 +241,7 @@ def test_no_film_of_one_corpus_is_in_another() -> None:
     films = [
         film_at(name, split, index, seed=0)
         for name, recipe in CORPORA.items()
-        if name != "talking"
+        if name != "talking" and not recipe.of
         for split in recipe.films["tiny"]
         for index in range(40)
     ]

@@ -1,4 +1,5 @@
-"""Fine-tune a retriever from end to end: measured before, kept wherever validation finds it better, resumable."""
+"""Fine-tune a retriever, or a captioner that answers, from end to end: measured before, kept wherever validation finds
+it better, resumable."""
 
 from __future__ import annotations
 
@@ -8,17 +9,18 @@ from typing import Any
 
 from pseudocap.data.caption_data import CaptionData
 from pseudocap.files.sources import read_json
+from pseudocap.regimes.base import Learner
 from pseudocap.regimes.checkpointing import RESULTS
 from pseudocap.regimes.finetune_run import fit, measured_last, why
-from pseudocap.regimes.retrieval import Retrieval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TunedRetriever:
-    """Hold the result: `retriever` is the directory that `from_pretrained` loads, the others are scores on held-out
+class TunedByScore:
+    """Hold the result: `folder` is what `from_pretrained` of its `kind` loads, the others are scores on held-out
     videos."""
 
-    retriever: Path
+    kind: str
+    folder: Path
     before: dict[str, float]
     best: dict[str, float]
     last: dict[str, float]
@@ -26,19 +28,22 @@ class TunedRetriever:
     steps: int
 
     def to_dict(self) -> dict[str, Any]:
-        return {**asdict(self), "retriever": str(self.retriever)}
+        known = {name: value for name, value in asdict(self).items() if name not in ("kind", "folder")}
+        return {self.kind: str(self.folder), **known}
 
 
-def tune_retriever(module: Retrieval, data: CaptionData, out: Path, **settings: Any) -> TunedRetriever:
-    """Fit until the sum of validation's recalls has not risen for `patience` epochs, with the settings of `fit`."""
+def tune(module: Learner, data: CaptionData, out: Path, *, kind: str, score: str, **settings: Any) -> TunedByScore:
+    """Fit until what the module monitors, called `score`, has not risen for `patience` epochs, with the settings of
+    `fit`."""
     fitted = fit(module, data, out, **settings)
     last = measured_last(module, fitted)
     kept: dict[str, Any] = dict(read_json(out / "best" / RESULTS))
-    return TunedRetriever(
-        retriever=out / "best",
+    return TunedByScore(
+        kind=kind,
+        folder=out / "best",
         before=fitted.baseline.scores,
         best=kept["scores"],
         last=last.scores,
-        stopped=why(fitted, "the sum of recalls"),
+        stopped=why(fitted, score),
         steps=fitted.trainer.global_step,
     )
