@@ -102,7 +102,9 @@ def _arguments() -> argparse.Namespace:
 
 def draw(paths: list[str], number: int, seed: int) -> list[Mutant]:
     """Draw lines of these files and folders, and a mutant of each; fewer where there are fewer."""
-    listed = subprocess.check_output(["git", "ls-files", "-z", "--", *paths], cwd=ROOT, text=True).split("\0")
+    listed = subprocess.check_output(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths], cwd=ROOT, text=True
+    ).split("\0")
     files = sorted(name for name in listed if name.startswith("pseudocap/") and name.endswith(".py"))
     if not files:
         sys.exit(f"error: no file of pseudocap/ is under {', '.join(paths)}")
@@ -229,9 +231,10 @@ def _only_logs(node: ast.AST) -> bool:
 
 
 def copy_tree(tree: Path) -> Path:
-    """Copy what Git tracks, as it is in the working tree, with the shared data beside it where they are."""
+    """Copy the working tree as it is, without what Git ignores, with the shared data beside it where they are."""
     target = tree / "main"
-    for name in subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True).rstrip("\0").split("\0"):
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.check_output(listing, cwd=ROOT, text=True).rstrip("\0").split("\0"):
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)

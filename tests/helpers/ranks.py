@@ -41,6 +41,21 @@ class Tell(Callback):
         torch.save(result, self.out / f"validation-{trainer.global_rank}.pt")
 
 
+class Judging(StopOnBadLoss):
+    """Saves, by rank and step, the worst loss that it judges by, and the rank's own."""
+
+    def __init__(self, out: Path) -> None:
+        super().__init__()
+        self.out = out
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        self.own = float(self._losses[0])
+        super().on_before_optimizer_step(trainer, pl_module, optimizer)
+
+    def judge(self, trainer: Any, optimizer: Any, worst: float, keys: list[str]) -> None:
+        torch.save((worst, self.own), self.out / f"judged-{trainer.global_step}-{trainer.global_rank}.pt")
+
+
 def build(backbones: Path, ast: Path | None = None) -> PseudoCap:
     model = PseudoCap.from_backbones(decoder=backbones / "opt", encoder=backbones / "timesformer", device="cpu")
     if ast is not None:
@@ -81,7 +96,7 @@ def main() -> None:
         max_steps=STEPS,
         default_root_dir=out,
         logger=False,
-        callbacks=[StopOnBadLoss(), KeepCaptioner(), Tell(out)],
+        callbacks=[Judging(out), KeepCaptioner(), Tell(out)],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,

@@ -69,6 +69,10 @@ def test_gradients_are_the_mean_of_the_ranks_and_every_video_is_scored_once(
         assert shared.keys() == own[0].keys()
         for name, gradient in shared.items():
             torch.testing.assert_close(gradient, (own[0][name] + own[1][name]) / 2, atol=1e-6, rtol=1e-4)
+    for step in range(STEPS):
+        judged = [torch.load(tmp_path / "two" / f"judged-{step}-{rank}.pt", weights_only=False) for rank in (0, 1)]
+        assert judged[0][1] != judged[1][1]
+        assert {worst for worst, _ in judged} == {max(loss for _, loss in judged)}, "all ranks judge by the worst"
     validated = [torch.load(tmp_path / "two" / f"validation-{rank}.pt", weights_only=False) for rank in (0, 1)]
     assert sorted(validated[0]["keys"]) == ["green-right-0.mp4", "green-right-1.mp4", "white-right-0.mp4"]
     assert validated[0]["scores"] == validated[1]["scores"]

@@ -15,9 +15,9 @@ from lightning.pytorch.callbacks import Callback
 
 from pseudocap import PseudoCap
 from pseudocap.data import CaptionData
-from pseudocap.errors import ConfigError
+from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.regimes import VideoOnly
-from pseudocap.regimes.checkpointing import AtomicCheckpoints, Checkpoints, KeepCaptioner
+from pseudocap.regimes.checkpointing import RESULTS, AtomicCheckpoints, Checkpoints, KeepCaptioner, save_captioner
 from pseudocap.regimes.validation import CaptionValidation
 
 Build = Callable[..., PseudoCap]
@@ -206,3 +206,15 @@ def test_what_a_killed_run_left_half_written_does_not_pile_up(build: Build, tars
     assert not list(tmp_path.glob(".*.part"))
     with pytest.raises(ConfigError, match="at least 1 step between"):
         Checkpoints(dirpath=tmp_path, every_n_train_steps=0)
+
+
+def test_a_save_that_fails_leaves_no_results_of_other_weights(build: Build, world: Path, tmp_path: Path) -> None:
+    module = VideoOnly(build(), optimisation=FAST)
+    target = tmp_path / "last"
+    save_captioner(target, module, step=1, data=None)
+    assert json.loads((target / RESULTS).read_text())["step"] == 1
+    (target / "adapter_model.safetensors").unlink()
+    (target / "adapter_model.safetensors").mkdir()  # which no file can replace
+    with pytest.raises(CheckpointError, match="could not be written"):
+        save_captioner(target, module, step=2, data=None)
+    assert not (target / RESULTS).exists()

@@ -40,9 +40,15 @@ class Graded(CaptionValidation):
 
 
 def tuned(
-    build: Build, world: Path, out: Path, *callbacks: Callback, table: dict[int, float] | None = None, **options: Any
+    build: Build,
+    world: Path,
+    out: Path,
+    *callbacks: Callback,
+    table: dict[int, float] | None = None,
+    module: FineTune | None = None,
+    **options: Any,
 ) -> Tuned:
-    module = FineTune(build(), optimisation=FAST)
+    module = FineTune(build(), optimisation=FAST) if module is None else module
     if table is not None:
         module.validation = Graded(module, table)
     data = CaptionData(world / "captions.jsonl", batch_size=2, workers=0)
@@ -92,7 +98,12 @@ def test_a_run_that_stopped_early_stops_again_and_says_why(build: Build, world: 
     """Also where it is ended right after the validation that stopped it."""
     table = {0: 10.0, 3: 30.0, 6: 20.0, 9: 25.0}
     options = {"table": table, "max_epochs": 8, "patience": 2}
-    first = tuned(build, world, tmp_path, **options)
+    module = FineTune(build(), optimisation=FAST)
+    first = tuned(build, world, tmp_path, module=module, **options)
+    best, last = (weights(tmp_path / name) for name in ("best", "last"))
+    learned = module.model.adapter_state()
+    assert all(torch.equal(learned[name], value) for name, value in best.items()), "the module has the best"
+    assert any(not torch.equal(learned[name], value) for name, value in last.items())
     again = tuned(build, world, tmp_path, **options, resume=True)
     assert (again.steps, again.best.step, again.last.step) == (first.steps, 3, 9)
     assert again.stopped == first.stopped

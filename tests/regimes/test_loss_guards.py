@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.running import FAST, Losses, saving, streams, trainer
+from helpers.running import FAST, Losses, Stop, StoppedError, saving, streams, trainer
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.plugins.precision import MixedPrecision
 
@@ -76,6 +76,29 @@ def test_an_exploded_loss_stops_the_run_and_names_step_batch_and_way_out(
         run.fit(FineTune(build()), CaptionData(world / "captions.jsonl", batch_size=2, workers=0))
 
 
+def test_the_guard_sees_the_losses_of_batches_where_a_step_is_of_several(
+    build: Build, world: Path, tmp_path: Path
+) -> None:
+    """Undivided, and the worst of them: the one that the second batch has, here."""
+
+    class Found(FineTune):
+        losses: list[float]
+
+        def training_step(self, batch: Batch, batch_index: int) -> torch.Tensor:
+            loss = super().training_step(batch, batch_index) * (1 + 2 * (batch_index == 1))
+            self.losses.append(float(loss.detach()))
+            return loss
+
+    module = Found(build())
+    module.losses = []
+    run = trainer(tmp_path, StopOnBadLoss(limit=8), max_steps=9, accumulate_grad_batches=2)
+    with pytest.raises(TrainingError, match="step 0 is") as error:
+        run.fit(module, CaptionData(world / "captions.jsonl", batch_size=2, workers=0))
+    first, second = module.losses
+    assert first < 8 < second
+    assert f"is {second:.4g}, above 8" in str(error.value)
+
+
 def test_fine_tuning_which_keeps_its_rate_is_advised_to_begin_in_another_folder(
     build: Build, world: Path, tmp_path: Path
 ) -> None:
@@ -136,3 +159,27 @@ def test_a_loss_that_rises_for_good_ends_the_run_instead_of_being_skipped_for_ev
     assert run.global_step == 7
     with pytest.raises(ConfigError, match="patience from 1 on"):
         SkipLossSpikes(patience=0)
+
+
+def test_a_resumed_run_knows_the_losses_before_and_counts_skips_in_a_row(
+    build: Build, world: Path, tmp_path: Path
+) -> None:
+    class Spikes(Callback):
+        def on_before_backward(self, trainer: Any, pl_module: Any, loss: torch.Tensor) -> None:
+            if trainer.global_step in (4, 6, 8):
+                loss.data.mul_(50)
+
+    def fit(*more: Callback, **options: Any) -> SkipLossSpikes:
+        guard = SkipLossSpikes(factor=5, window=3, patience=1)
+        data = CaptionData(world / "captions.jsonl", batch_size=2, workers=0)
+        run = trainer(tmp_path, Spikes(), guard, saving(tmp_path), *more, max_steps=10, enable_checkpointing=True)
+        run.fit(FineTune(build(), optimisation=FAST), data, **options)
+        return guard
+
+    with pytest.raises(StoppedError):
+        fit(Stop(4))
+    resumed = fit(ckpt_path=str(tmp_path / "last.ckpt"))
+    assert (resumed.skipped, resumed.in_a_row) == (3, 0), "no two of them follow each other"
+    taken = SkipLossSpikes(window=3)
+    taken.load_state_dict({**resumed.state_dict(), "in_a_row": 2})
+    assert taken.state_dict() == {**resumed.state_dict(), "in_a_row": 2}

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
+from pseudocap import PseudoCap
 from pseudocap.errors import ConfigError
 from pseudocap.memory import Memory
 from pseudocap.model.text import StopWords
@@ -13,6 +16,7 @@ from pseudocap.regimes.losses import (
     Noise,
     Objective,
     PerturbedCaptions,
+    caption_losses,
     denoising_consistency,
     drop_features,
     gate_entropy,
@@ -245,3 +249,71 @@ def test_a_share_of_the_memory_is_dropped_and_its_mean_stays() -> None:
     for name in ("smoothing", "memory_dropout"):
         with pytest.raises(ConfigError, match=f"objective.{name}"):
             Objective(**{name: 1.0})
+
+
+def test_the_defaults_add_nothing_and_denoise_as_the_papers_do_with_our_noise() -> None:
+    nothing = {"denoising": None, "gate_entropy": 0.0, "smoothing": 0.0, "memory_dropout": 0.0}
+    assert asdict(Objective()) == {**nothing, "max_tokens": 64}
+    noise = {"mask": 0.1, "swap": 0.1, "drop": 0.3}
+    assert asdict(Denoising()) == {"noise": noise, "beta": 0.5, "weight": 0.1, "delta": 1e-3, "warmup": 500}
+
+
+LOUD = Objective(
+    denoising=Denoising(noise=Noise(mask=0.4, swap=0.3, drop=0.5), beta=0.9, weight=0.5, delta=0.25, warmup=1),
+    gate_entropy=0.125,
+)
+
+
+def test_the_losses_of_a_step_are_those_of_its_captions_noise_and_gates(
+    build: Callable[..., PseudoCap], frames: torch.Tensor
+) -> None:
+    """Equation 14 from its parts: the noisy captions see the same video, and prompts stay as they are."""
+    model = build(fusion="convex")
+    tokens = model.tokenize(("red dogs play it", "two dogs play", "a stage"), ("a", "", "what is there?"))
+    memory, words, ids = model.encode(frames), StopWords.of(model.tokenizer), tokens.input_ids
+    prompts = (tokens.labels == -100) & tokens.attention_mask.bool()
+    prompts[:, 0] = False
+    options = {"noise": LOUD.denoising.noise, "unknown_id": model.mask_token_id, "pad_id": model.decoder.pad_id}
+    noisy = perturb(
+        ids,
+        tokens.attention_mask,
+        prompt_NL=prompts,
+        stop_words=words,
+        generator=torch.Generator().manual_seed(5),
+        **options,
+    )
+    assert not torch.equal(noisy.input_ids, ids)
+    plain = model(ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels, return_logits=True)
+    other = model(noisy.input_ids, memory, attention_mask=noisy.attention_mask).logits
+    gates = torch.cat([gate.flatten() for each in model.adapters.values() for gate in each.gates().values()])
+    entropy = float((gates * gates.log() + (1 - gates) * (1 - gates).log()).mean())
+    consistency = float(denoising_consistency(plain.logits, other, noisy, beta=0.9))
+    assert consistency > 1e-3
+
+    def found(step: int, objective: Objective = LOUD) -> dict[str, float]:
+        losses = caption_losses(
+            model,
+            tokens,
+            memory,
+            objective,
+            step=step,
+            generator=torch.Generator().manual_seed(5),
+            stop_words=words,
+        )
+        return {
+            "total": float(losses.total.detach()),
+            **{name: float(part.detach()) for name, part in losses.parts.items()},
+        }
+
+    parts = {"caption": float(plain.loss), "denoising": consistency, "gate_entropy": entropy}
+    total = float(plain.loss) + 0.5 * (1 - math.exp(-0.25 * 4)) * consistency + 0.125 * entropy
+    assert found(4) == pytest.approx({"total": total, **parts}, rel=1e-5)
+    del parts["denoising"]
+    assert found(1) == pytest.approx({"total": float(plain.loss) + 0.125 * entropy, **parts}, rel=1e-5)
+    smooth = model(ids, memory, attention_mask=tokens.attention_mask, labels=tokens.labels, smoothing=0.3).loss
+    assert found(0, Objective(smoothing=0.3))["total"] == pytest.approx(float(smooth), rel=1e-6)
+    less = replace(memory, axes={name: replace(axis) for name, axis in memory.axes.items()})
+    less = drop_features(less, 0.5, torch.Generator().manual_seed(5))
+    dropped = model(ids, less, attention_mask=tokens.attention_mask, labels=tokens.labels).loss
+    assert found(0, Objective(memory_dropout=0.5))["total"] == pytest.approx(float(dropped), rel=1e-6)
+    assert abs(float(dropped) - float(plain.loss)) > 1e-4

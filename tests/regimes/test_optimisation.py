@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -30,6 +30,12 @@ def test_the_rate_rises_in_a_line_falls_in_a_cosine_and_stays_at_its_end() -> No
 def test_a_setting_that_cannot_be_is_refused_by_name(field: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"^optimisation\.{field} must be"):
         replace(SETTINGS, **{field: value})
+
+
+def test_the_defaults_are_the_papers_adam_with_a_short_warm_up() -> None:
+    """A run without a config has these, so a change of one is a change of everybody's runs."""
+    adam = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "method": "adamw"}
+    assert asdict(Optimisation()) == {**adam, "warmup_steps": 100, "final_share": 0.0}
 
 
 def checkpoint(settings: Optimisation, steps: int) -> dict[str, list[dict[str, object]]]:
