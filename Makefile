@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow lint format docs bench constraints clean
+.PHONY: help install demo test shuffled slow mutants lint format docs bench constraints clean
 
 help:  ## what each target does
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +29,22 @@ demo: $(STAMP)  ## install, then caption real pictures and video and a drawn fil
 
 # Two processes of tests for two cores, which compute in one thread each; the one that is done first takes tests from
 # the other. Processes that tests start would compile torch anew where Python may not keep what it compiled.
-test slow: export OMP_NUM_THREADS = 1
+test shuffled slow: export OMP_NUM_THREADS = 1
 unexport PYTHONDONTWRITEBYTECODE
 
 test: $(STAMP)  ## install, then run the default tests (CPU, no network, four minutes on two cores)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal --durations=15
+
+shuffled: $(STAMP)  ## the default tests in a random order, which a failure names
+	$(BIN)/python -m pytest -p randomly -m "not slow" -n 2 --dist worksteal
+
+N     ?= 30
+SEED  ?= 1
+JOBS  ?= 1
+PATHS ?= pseudocap
+
+mutants: $(STAMP)  ## draw N small mistakes in PATHS by SEED, and list those that no default test notices
+	$(BIN)/python .ci/mutants.py --number $(N) --seed $(SEED) --jobs $(JOBS) $(PATHS)
 
 slow: $(STAMP)  ## the tests that the default suite leaves out
 	$(BIN)/python -m pytest -m slow --durations=15

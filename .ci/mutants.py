@@ -296,7 +296,7 @@ def difference(mutant: Mutant) -> str:
 
 
 def _say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201  # noqa: T201
+    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ REPO = Path(__file__).resolve().parents[1]
 TESTS = REPO / "tests"
 # What stands outside the package has its tests in a folder of the same name; these are of the repository itself.
 OUTSIDE = ("docs", "examples")
-OF_THE_REPOSITORY = ("test_imports.py", "test_layout.py", "test_packaging.py")
+OF_THE_REPOSITORY = ("test_imports.py", "test_layout.py", "test_mutants.py", "test_packaging.py")
 
 
 def module_of(path: Path, *, package: Path = REPO / "pseudocap", tests: Path = TESTS) -> Path | None:

@@ -7,12 +7,13 @@ import os
 import pty
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pseudocap.cli import progress
 from pseudocap.cli.progress import counted, progress_of, stages_of
 
 CODE = """
@@ -70,17 +71,33 @@ def test_stages_are_named_as_they_begin_and_then_by_tenths(capsys: pytest.Captur
 
 
 def test_what_is_over_soon_has_no_line(capsys: pytest.CaptureFixture[str]) -> None:
-    with progress_of("packing", "clips") as progress:
+    with progress_of("packing", "clips") as report:
         for done in range(1, 11):
-            progress(done, 10)
+            report(done, 10)
     assert list(counted("abc", "reading")) == ["a", "b", "c"]
     assert capsys.readouterr().err == ""
 
 
-def test_after_some_patience_each_tenth_has_a_line_with_its_note(capsys: pytest.CaptureFixture[str]) -> None:
-    with stages_of("labelling", "videos", patience=0.05) as stages:
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Let so many seconds pass on the clock that the lines read."""
+    now = [100.0]
+
+    def passes(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return passes
+
+
+def test_after_some_patience_each_tenth_has_a_line_with_its_note(
+    later: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stages_of("labelling", "videos", patience=5) as stages:
         stages.draw("", 1, 4, "1 clip/s")
-        time.sleep(0.06)
+        later(4.9)
+        stages.draw("", 1, 4, "1 clip/s")
+        later(0.2)
         for done in (2, 2, 4):
             stages.draw("", done, 4, f"{done} clips/s")
     assert capsys.readouterr().err.splitlines() == [
@@ -89,9 +106,11 @@ def test_after_some_patience_each_tenth_has_a_line_with_its_note(capsys: pytest.
     ]
 
 
-def test_what_nobody_knows_the_number_of_is_counted_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
-    with stages_of("reading", patience=0.05) as stages:
-        for done in (1, 2, 3):
+def test_what_nobody_knows_the_number_of_is_counted_now_and_then(
+    later: Callable[[float], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with stages_of("reading", patience=5) as stages:
+        for done in range(1, 7):
             stages.draw("", done, 0)
-            time.sleep(0.06)
-    assert capsys.readouterr().err == "reading: 2\n"  # the next one after ten seconds
+            later(6)
+    assert capsys.readouterr().err.splitlines() == ["reading: 2", "reading: 4", "reading: 6"]  # after 6, 18 and 30 s

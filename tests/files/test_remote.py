@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,7 +76,8 @@ def test_a_run_behind_an_address_can_be_relabelled(films: Path, tmp_path: Path, 
     assert len(rows(tmp_path / "second")) == 26
 
 
-def test_who_renews_a_claim_is_not_disturbed(bucket: str) -> None:
+def test_who_renews_a_claim_is_not_disturbed(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pseudocap.files.claim, "PATIENCE", 30)  # ends at the first renewal, also on a busy machine
     folder = RemotePath(bucket)
     with (
         claimed(folder, "labelling"),
@@ -84,6 +86,30 @@ def test_who_renews_a_claim_is_not_disturbed(bucket: str) -> None:
     ):
         pass
     assert CLAIM not in folder.names()
+
+
+def test_a_claim_that_another_run_has_taken_is_left_to_it(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pseudocap.files.claim, "RENEWAL", 5.0)  # none comes in this test
+    folder, other = RemotePath(bucket), b'{"claim": "other", "host": "there", "process": 7}'
+    with claimed(folder, "labelling"):
+        (folder / CLAIM).put(other)
+    assert (folder / CLAIM).read_bytes() == other
+
+
+def test_a_claim_that_ends_while_it_is_looked_at_is_free(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RemotePath(bucket)
+    (folder / CLAIM).put(b'{"claim": "ending", "host": "there", "process": 7}')
+    seconds, pauses = time.sleep, list[float]()
+
+    def ends(pause: float) -> None:
+        if not pauses:
+            (folder / CLAIM).unlink()
+        pauses.append(pause)
+        seconds(pause)
+
+    monkeypatch.setattr(pseudocap.files.claim.time, "sleep", ends)
+    with claimed(folder, "labelling"):
+        assert b"ending" not in (folder / CLAIM).read_bytes()
 
 
 def test_the_claim_of_a_killed_run_is_taken_over(bucket: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +35,13 @@ def decoded(media: bytes) -> list[np.ndarray]:
 
 
 def keyed_film(
-    path: Path, *, every: int, options: dict[str, str] | None = None, frames: int = 60, size: tuple[int, int] = (64, 48)
+    path: Path,
+    *,
+    every: int,
+    options: dict[str, str] | None = None,
+    frames: int = 60,
+    size: tuple[int, int] = (64, 48),
+    prepare: Callable[[av.VideoStream], None] | None = None,
 ) -> Path:
     """Ten frames a second, a key frame every so many frames, with B-frames."""
     rng = np.random.default_rng(0)
@@ -44,7 +51,7 @@ def keyed_film(
         for number in range(frames)
     )
     options = {"x264-params": keys, **(options or {})}
-    write_video(path, (pixels.astype(np.uint8) for pixels in pictures), rate=10, options=options)
+    write_video(path, (pixels.astype(np.uint8) for pixels in pictures), rate=10, options=options, prepare=prepare)
     return path
 
 
@@ -93,6 +100,33 @@ def test_an_open_gop_is_not_copied(tmp_path: Path) -> None:
     assert np.abs(np.array(frames).astype(int) - whole[20:40]).mean() < 6
 
 
+def test_a_key_frame_that_follows_frames_of_the_clip_needs_a_clip_encoded(tmp_path: Path) -> None:
+    """In Matroska the key frames of an open GOP are marked as such; frames before them are decoded after them."""
+    path = tmp_path / "open.mkv"
+    keyed_film(path, every=20, options={"x264-params": "keyint=20:min-keyint=20:scenecut=0:bframes=3:open-gop=1"})
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    second = [packet.is_keyframe for packet in packets].index(True, 1)
+    assert any(later.pts < packets[second].pts for later in packets[second + 1 :]), "the GOP is not open"
+    border = float(packets[second].pts * packets[second].time_base)
+    (cut,) = cut_clips(str(path), clips_of(path, 0, border), Cutting(crf=1))
+    assert cut.how == "encoded"
+    frames, whole = decoded(cut.media), decoded(path.read_bytes())
+    assert len(frames) == round(border * 10)
+    assert np.abs(np.array(frames).astype(int) - whole[: len(frames)]).mean() < 4
+
+
+def test_a_film_that_players_turn_is_encoded_upright(tmp_path: Path) -> None:
+    path = keyed_film(tmp_path / "a.mp4", every=20, prepare=lambda stream: stream.set_display_rotation(90))
+    (cut,) = cut_clips(str(path), clips_of(path, 2, 4), Cutting(crf=1))
+    assert cut.how == "encoded"
+    with open_video(path) as video:
+        expected = video.frames_at([2.0, 3.9]).pixels
+    frames = decoded(cut.media)
+    assert frames[0].shape == expected[0].shape == (64, 48, 3)
+    assert np.abs(np.array([frames[0], frames[-1]]).astype(int) - expected).mean() < 4
+
+
 def test_other_codecs_are_encoded(films: Path) -> None:
     path = films / "c.avi"
     (cut,) = cut_clips(str(path), clips_of(path, 0, 2), Cutting())
@@ -139,6 +173,18 @@ def test_frames_are_the_labelled_ones(films: Path, tmp_path: Path) -> None:
         expected = video.frames_at([label.frame_times[0] for label in labels]).pixels
     for sample, pixels in zip(read_shard(tmp_path / "out" / "00000.tar"), expected, strict=True):
         assert sample.extension == "jpg"
+        assert np.abs(np.array(Image.open(io.BytesIO(sample.media))).astype(int) - pixels).mean() < 8
+
+
+def test_of_several_labelled_frames_the_middle_one_is_packed(films: Path, tmp_path: Path) -> None:
+    framing = replace(SHORT, choice="consensus", count=3)
+    run(films / "a.mp4", tmp_path / "labels", replace(SPEC, framing=framing))
+    labels = list(read_labels(tmp_path / "labels"))
+    assert {len(label.frame_times) for label in labels} == {3}
+    pack(tmp_path / "labels", tmp_path / "out", ClipPacking(cutting=Cutting(form="frames", jpeg_quality=100)))
+    with open_video(films / "a.mp4") as video:
+        expected = video.frames_at([label.frame_times[1] for label in labels]).pixels
+    for sample, pixels in zip(read_shard(tmp_path / "out" / "00000.tar"), expected, strict=True):
         assert np.abs(np.array(Image.open(io.BytesIO(sample.media))).astype(int) - pixels).mean() < 8
 
 

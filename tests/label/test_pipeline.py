@@ -192,6 +192,20 @@ def test_a_truncated_film_costs_its_end_only(films: Path, tmp_path: Path) -> Non
     assert "truncated" in labels[-1].error
 
 
+def test_of_a_film_that_was_replaced_only_the_clips_that_it_has_stay(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    film, out = write_film(tmp_path / "films" / "a.mkv", frames=63), tmp_path / "out"
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    run(film.parent, out)
+    before = rows(out)
+    assert any(row.failed for row in before)
+    assert any(not row.failed for row in before)
+    write_film(film, frames=13)
+    run(film.parent, out, retry_failed=True)
+    spans = [(row.clip.start, row.clip.end) for row in before if not row.failed]
+    assert [(row.clip.start, row.clip.end) for row in rows(out)] == spans[:1] != spans
+
+
 def test_too_many_failures_stop_the_run_with_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     for number in range(24):
@@ -215,6 +229,24 @@ def test_new_films_get_shards_of_their_own(films: Path, tmp_path: Path) -> None:
     after = contents(tmp_path / "out")
     assert after["000000.parquet"] == before["000000.parquet"]
     assert [label.clip.source for label in rows(tmp_path / "out")] == ["b.mkv"] * 4 + ["a.mkv"] * 4
+
+
+def test_statistics_of_fewer_films_are_gone_once_more_are_labelled(films: Path, tmp_path: Path) -> None:
+    """A run that ends early leaves none, rather than those of the run before."""
+
+    class Ended(NullTeacher):
+        def caption(self, views: Sequence[View]) -> list[Answer]:
+            raise KeyboardInterrupt
+
+    source, out = tmp_path / "films", tmp_path / "out"
+    shutil.copytree(films / "more", source)
+    run(source, out)
+    assert (out / "stats.json").is_file()
+    shutil.copy(films / "c.avi", source)
+    with pytest.raises(KeyboardInterrupt):
+        run(source, out, teacher=Ended(short_side=32))
+    assert not (out / "stats.json").exists()
+    assert run(source, out).stats["clips"] == len(rows(out))
 
 
 def test_a_folder_holds_labels_of_one_kind(films: Path, tmp_path: Path) -> None:

@@ -24,12 +24,13 @@ def test_noise_is_gumbels() -> None:
     assert noise.std().item() == pytest.approx(torch.pi / 6**0.5, abs=0.005)
 
 
-def test_tokens_come_as_often_as_the_nucleus_says() -> None:
+@pytest.mark.parametrize("temperature", [1.0, 0.6, 2.0])
+def test_tokens_come_as_often_as_the_nucleus_says(temperature: float) -> None:
     scores = torch.tensor([2.0, 1.0, 0.0, -1.0, -5.0]).expand(40_000, 5)
-    sampling = KeyedSampling(torch.arange(40_000), top_p=0.9)
+    sampling = KeyedSampling(torch.arange(40_000), top_p=0.9, temperature=temperature)
     drawn = sampling(torch.zeros(40_000, 1), scores).argmax(dim=-1)
     share = torch.bincount(drawn, minlength=5) / len(drawn)
-    expected = TopPLogitsWarper(0.9)(torch.zeros(1, 1), scores[:1])[0].softmax(dim=-1)  # type: ignore[arg-type]
+    expected = TopPLogitsWarper(0.9)(torch.zeros(1, 1), scores[:1] / temperature)[0].softmax(dim=-1)  # type: ignore[arg-type]
     torch.testing.assert_close(share, expected, rtol=0, atol=0.01)
 
 
