@@ -58,6 +58,43 @@ def test_an_integer_layer_is_exact_where_its_numbers_are_the_integers() -> None:
     assert torch.allclose(Int8Linear(layer)(x), layer(x), rtol=1e-6)
 
 
+@pytest.mark.parametrize(("kind", "levels"), [(Int8Linear, 254), (Int4Linear, 15)])
+def test_each_weight_is_off_by_at_most_half_a_step(kind: type[PackedLinear], levels: int) -> None:
+    """Rounded, not cut: rows of a unit matrix, whose own numbers are exact, give the weights as they are held."""
+    layer = layer_of(64, 64, bias=False)
+    held = kind(layer)(torch.eye(64)).T
+    weight = layer.weight
+    if kind is Int8Linear:
+        steps = 2 * weight.abs().amax(dim=1, keepdim=True) / levels
+    else:
+        groups = weight.unflatten(1, (-1, Int4Linear.GROUP))
+        steps = ((groups.amax(dim=2) - groups.amin(dim=2)) / levels).repeat_interleave(Int4Linear.GROUP, dim=1)
+    off = (held - weight) / steps
+    assert float(off.abs().max()) < 0.55  # the steps themselves are bfloat16 numbers in four bits
+    assert abs(float(off.mean())) < 0.03, "as often above as below"
+
+
+def test_each_input_of_an_integer_layer_is_off_by_at_most_half_a_step() -> None:
+    layer = layer_of(64, 64, bias=False)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(64) * 127)  # exact in eight bits
+    rows = torch.randn(50, 64) + 3
+    steps = (rows.amax(dim=1, keepdim=True) - rows.amin(dim=1, keepdim=True)) / Int8Linear.LEVELS
+    off = (Int8Linear(layer)(rows) / 127 - rows) / steps
+    assert 0.45 < float(off.abs().max()) < 0.51
+    assert abs(float(off.mean())) < 0.03
+
+
+def test_the_layer_that_decides_the_word_has_eight_bits_where_the_others_have_four(build: Build) -> None:
+    model = build()
+    model.set_precision("int4")
+    head = model.decoder.lm.get_output_embeddings()
+    assert type(head) is Int8Linear
+    others = {type(each) for each in model.decoder.lm.modules() if isinstance(each, PackedLinear) and each is not head}
+    assert others == {Int4Linear}
+    assert {type(each) for each in model.encoder.modules() if isinstance(each, PackedLinear)} == {Int8Linear}
+
+
 @pytest.mark.parametrize("kind", [Int8Linear, Int4Linear])
 def test_a_row_does_not_depend_on_its_neighbours(kind: type[PackedLinear]) -> None:
     packed = kind(layer_of(96, 48))

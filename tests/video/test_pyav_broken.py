@@ -98,11 +98,13 @@ def test_of_a_truncated_file_the_readable_clips_are_delivered_and_the_rest_is_na
         assert last_clip.end == pytest.approx(16.0, abs=0.1)
 
 
-def test_a_time_beyond_the_truncation_raises_instead_of_repeating_the_last_frame(tmp_path: Path) -> None:
-    film = write_film(tmp_path / "film.mp4", frames=200, container_options={"movflags": "faststart"})
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+def test_a_time_beyond_the_truncation_raises_instead_of_repeating_the_last_frame(tmp_path: Path, suffix: str) -> None:
+    options = {"movflags": "faststart"} if suffix == "mp4" else {}
+    film = write_film(tmp_path / f"film.{suffix}", frames=200, container_options=options)
     with open_video(shortened(film, 0.5)) as video:
         assert number_of(video.frames_at([1.0]).pixels[0]) == 25
-        with pytest.raises(DecodeError, match=r"truncated\.mp4, at 7\.000 s") as caught:
+        with pytest.raises(DecodeError, match=rf"truncated\.{suffix}, at 7\.000 s") as caught:
             video.frames_at([1.0, 7.0])
         assert number_of(video.frames_at([1.0]).pixels[0]) == 25  # the reader goes on after an error
     assert caught.value.time == 7.0

@@ -13,7 +13,7 @@ from helpers.films import drawn, frame_for, full_decode, number_of, write_film
 
 from pseudocap.errors import InputError
 from pseudocap.video.decode import open_video, probe
-from pseudocap.video.reader import Frame, segment_centres
+from pseudocap.video.reader import Frame, VideoInfo, segment_centres
 from pseudocap.video.writer import write_video
 
 CLIPS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "clips"
@@ -87,6 +87,17 @@ def test_after_the_end_of_a_whole_film_its_last_frame_stays(tmp_path: Path) -> N
         frames = video.frames_at([1.16, 1.3, 500.0])
     assert [number_of(pixels) for pixels in frames.pixels] == [29] * 3
     np.testing.assert_allclose(frames.times, [1.16] * 3)
+
+
+@pytest.mark.parametrize(("missing", "complete"), [(0.0, True), (0.079, True), (0.081, False), (0.5, False)])
+def test_a_film_is_complete_where_no_more_than_two_frames_of_rounding_are_missing(
+    missing: float, complete: bool
+) -> None:
+    video = {"path": "a.mp4", "codec": "h264", "width": 64, "height": 48, "start": 0.0, "claimed_frames": None}
+    info = VideoInfo(**video, fps=25.0, duration=10.0, claimed_duration=10.0 + missing)
+    assert info.complete is complete
+    assert VideoInfo(**video, fps=25.0, duration=10.0, claimed_duration=None).complete
+    assert VideoInfo(**video, fps=None, duration=10.0, claimed_duration=10.0 + missing).complete is (missing < 0.1)
 
 
 def test_short_side_scales_while_decoding_close_to_a_resize(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from helpers.films import drawn, number_of, write_film
+from PIL import Image
 
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.types import Clip, Preprocess
@@ -41,6 +42,46 @@ def test_any_shape_becomes_the_square(shape: tuple[int, int]) -> None:
     pixels = np.random.default_rng(0).integers(0, 255, (3, *shape, 3), dtype=np.uint8)
     assert eval_tensor(pixels, PLAIN).shape == (3, 3, 32, 32)
     assert train_tensor(pixels, PLAIN, seeded()).shape == (3, 3, 32, 32)
+
+
+def test_frames_are_made_smaller_as_pillow_does_and_fine_patterns_fade(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (1, 128, 128, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(pixels[0]).resize((32, 32), Image.Resampling.BILINEAR)).astype(float)
+    assert expected.std() < 0.4 * pixels.std()
+    found = eval_tensor(pixels, PLAIN)[0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(found - expected).max() <= 1.5
+    assert float(train_tensor(pixels, PLAIN, seeded(), scale=(0.9, 1.0)).std()) * 255 < 0.5 * pixels.std()
+
+
+def crop_of(seed: int, **options: tuple[float, float]) -> tuple[float, float, float, float]:
+    """Left, top, width and height of a training crop of 200 x 160 pixels, read off a picture of its own coordinates."""
+    across, down = np.meshgrid(np.arange(200), np.arange(160))
+    pixels = np.stack([across, down, 0 * down], axis=-1)[None].astype(np.uint8)
+    out = train_tensor(pixels, PLAIN, seeded(seed), **options)[0] * 255
+    (x, right), (y, below) = ((out[0, 9, 8], out[0, 9, 24]), (out[1, 8, 9], out[1, 24, 9]))
+    width, height = float(right - x) * 2, float(below - y) * 2
+    return float(x) - 8.5 * width / 32 + 0.5, float(y) - 8.5 * height / 32 + 0.5, width, height
+
+
+def test_training_crops_are_of_half_to_all_of_the_area_anywhere_and_nearly_square() -> None:
+    crops = np.array([crop_of(seed) for seed in range(300)])
+    left, top, width, height = crops.T
+    area, ratio = width * height / (200 * 160), width / height
+    assert 0.46 < area.min() < 0.53
+    assert 0.9 < area.max() < 1.03
+    assert 0.7 < ratio.min() < 0.85
+    assert 1.2 < ratio.max() < 1.4
+    assert (crops[:, :2] > -3).all()
+    assert (left + width < 203).all()
+    assert (top + height < 163).all()
+    free = (width < 180) & (height < 140)
+    down, across = (top / (160 - height))[free], (left / (200 - width))[free]
+    assert 0.4 < down.mean() < 0.6
+    assert 0.4 < across.mean() < 0.6
+    assert min(np.ptp(down), np.ptp(across)) > 0.9
+    assert abs(np.corrcoef(down, across)[0, 1]) < 0.3, "drawn for themselves"
+    smallest = [np.prod(crop_of(seed, scale=(0.1, 0.1))[2:]) / (200 * 160) for seed in range(20)]
+    assert smallest == pytest.approx([0.1] * 20, abs=0.03)
 
 
 def test_one_random_crop_serves_all_frames_of_a_clip() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import lightning
@@ -77,6 +78,27 @@ def test_random_views_keep_their_own_patches(store: Store) -> None:
             memory = stored.memory(index, view)
             torch.testing.assert_close(memory.patches.amax(dim=2), memory.time, atol=0, rtol=0)
             torch.testing.assert_close(memory.patches.amax(dim=1), memory.space, atol=0, rtol=0)
+
+
+def test_training_draws_each_random_view_and_never_that_of_evaluation(store: Store) -> None:
+    stored = MemorySource(store("m", crops=3, patches=False))
+    views = [stored.memory(1, view).space for view in range(4)]
+    assert all(not torch.equal(one, other) for one, other in combinations(views, 2))
+    generator = torch.Generator().manual_seed(0)
+    drawn = [stored.sample(1, generator).memory.space for _ in range(60)]
+    counts = [sum(torch.equal(view, each) for each in drawn) for view in views]
+    assert counts[0] == 0
+    assert min(counts[1:]) > 8
+    assert sum(counts) == 60
+    assert torch.equal(stored.sample(1, None).memory.space, views[0])
+
+
+@pytest.mark.parametrize("other", [{"size": 32}, {"frames": 5}, {"mean": (0.4, 0.5, 0.5)}, {"std": (0.5, 0.5, 0.4)}])
+def test_memories_of_pictures_that_were_made_otherwise_are_refused(store: Store, other: dict[str, object]) -> None:
+    folder = store("m", patches=False)
+    assert len(MemorySource(folder, preprocess=PREPROCESS)) == len(LENGTHS)
+    with pytest.raises(DataError, match="other pictures"):
+        MemorySource(folder, preprocess=replace(PREPROCESS, **other))
 
 
 @pytest.mark.parametrize("attention", ["full", "resampler"])
