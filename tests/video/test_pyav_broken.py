@@ -128,6 +128,36 @@ def test_a_hole_in_the_middle_costs_only_the_times_within_it(tmp_path: Path) -> 
             np.testing.assert_array_equal(result.pixels, frame_for(decoded, time)[1])
 
 
+def marked(film: Path) -> list[int]:
+    """The frames that FFmpeg says are damaged, where it reads the whole film."""
+    try:
+        with av.open(str(film)) as container:
+            return [number for number, frame in enumerate(container.decode(video=0)) if frame.is_corrupt]
+    except av.FFmpegError:
+        return []
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "avi"])
+def test_a_frame_that_the_decoder_marks_as_damaged_is_an_error(tmp_path: Path, suffix: str) -> None:
+    """One of the first second, before which there is no key frame to begin at."""
+    film, found = write_film(tmp_path / f"film.{suffix}", frames=40, gop=60), 0
+    whole = film.read_bytes()
+    with av.open(str(film)) as container:
+        first = next(packet for packet in container.demux(video=0) if packet.size)
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        begin = first.pos + int(rng.integers(first.size // 8, first.size - 30))
+        film.write_bytes(whole[:begin] + rng.bytes(20) + whole[begin + 20 :])
+        if len(damaged := marked(film)) == 0:
+            continue
+        with open_video(film) as video:
+            results = list(video.decode([(number + 0.5) / 25 for number in damaged]))
+        assert all(isinstance(result, DecodeError) for result in results), seed
+        if (found := found + 1) == 3:
+            return
+    pytest.fail("no damage was marked")
+
+
 def test_a_duration_that_claims_too_much_gives_every_real_clip_and_one_error(tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mkv", frames=100)
     data = film.read_bytes()
