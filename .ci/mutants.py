@@ -181,7 +181,7 @@ def _values(text: Text, node: ast.AST) -> Iterator[Edit]:
         case ast.Constant(value=bool() as value):
             yield text.span(node), str(not value)
         case ast.Constant(value=int() as value):
-            yield text.span(node), str(value + 1)
+            yield text.span(node), str(value + 1 if value < 10 else value // 2)
         case ast.Constant(value=float() as value):
             yield text.span(node), repr(value * 2 if value else 1.0)
         case ast.IfExp(body=body, test=test, orelse=orelse):
