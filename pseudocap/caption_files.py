@@ -68,8 +68,8 @@ def _decoded(model: FileCaptioner[Seen], file: str, decoding: FileDecoding) -> t
 
 def whole_caption(info: VideoInfo, found: int, wanted: int) -> tuple[TimedCaption, str]:
     """Return the caption of an entire file, its text to come, and what is missing of the file; `found` frames of
-    `wanted` are distinct."""
-    moves = found > 1 or (wanted == 1 and not info.still)  # a still lasts no time
+    `wanted` are distinct, 0 where it has no pictures."""
+    moves = found != 1 or (wanted == 1 and not info.still)  # a still lasts no time
     error = str(info.missing(info.duration)) if moves and not info.complete else ""
     return TimedCaption(start=0.0, end=info.duration if moves else 0.0, text=""), error
 

@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+import numpy as np
 import torch
 
 from pseudocap.audio.clips import ClipSounds, Windows
+from pseudocap.audio.waveform import sound_alone
 from pseudocap.decoding import FileDecoding, check_frames
 from pseudocap.errors import InputError
 from pseudocap.heard_clips import HeardClip, encoder_input
 from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.hub.toys import toy_notice, warn_of_toy
-from pseudocap.memory import Axis, Memory
+from pseudocap.memory import SOUND, Axis, Memory
 from pseudocap.types import (
     CLIP_SECONDS,
     MAX_NEW_TOKENS,
@@ -26,6 +28,7 @@ from pseudocap.types import (
     SoundPreprocess,
     TimedCaption,
 )
+from pseudocap.video.clips import plan_clips
 from pseudocap.video.reader import Frames, VideoInfo
 from pseudocap.video.shots import CutDetector
 from pseudocap.video.tensors import batched, decode_for_display, read_clips, read_file
@@ -37,11 +40,14 @@ if TYPE_CHECKING:
 
 Seen = TypeVar("Seen")  # a clip as a captioner takes it
 DEAF = "this captioner does not hear"
+UNTRAINED_EARS = "this captioner has gained its ears and not yet learned to use them: fine-tune it on films with sound"
+NO_PICTURES = Frames(pixels=np.zeros((0, 1, 1, 3), np.uint8), times=np.zeros(0), exact=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakenFile(Generic[Seen]):
-    """Hold a decoded file: what a captioner takes of it, how many of its frames are distinct, and its VideoInfo."""
+    """Hold a decoded file: what a captioner takes of it, how many of its frames are distinct (0 where it has no pictures),
+    and its VideoInfo."""
 
     seen: Seen
     frames: int
@@ -155,7 +161,12 @@ class FileCaptioner(ABC, Generic[Seen]):
         """Yield what `caption_long` does, for options that are one value already."""
         count = self.frames_of(decoding.num_frames)
         self.sound_of(decoding)
-        clips = read_clips(video, count, clip_seconds=clip_seconds, min_seconds=min_seconds, cuts=cuts)
+        lengths = {"clip_seconds": clip_seconds, "min_seconds": min_seconds}
+        clips = (
+            read_clips(video, count, **lengths, cuts=cuts)
+            if (heard := _heard_alone(video, decoding)) is None
+            else ((clip, NO_PICTURES) for clip in plan_clips(heard.path, heard.duration, **lengths))
+        )
         for batch in batched(self._take_clips(video, clips, decoding), decoding.batch_size):
             texts = self.caption_clips([seen for _, seen in batch], decoding)
             for (clip, _), text in zip(batch, texts, strict=True):
@@ -164,7 +175,8 @@ class FileCaptioner(ABC, Generic[Seen]):
     def take_file(self, file: str | Path, decoding: FileDecoding) -> TakenFile[Seen]:
         """Decode an entire file for `caption_clips`; DecodeError where it cannot be, or has no sound and is to be
         captioned by that alone."""
-        frames, info = read_file(file, self.frames_of(decoding.num_frames))
+        heard = _heard_alone(file, decoding)
+        frames, info = (NO_PICTURES, heard) if heard else read_file(file, self.frames_of(decoding.num_frames))
         clip = Clip(source=str(file), start=0.0, end=info.duration)
         _, seen = next(self._take_clips(file, [(clip, frames)], decoding))
         return TakenFile(seen=seen, frames=len(frames), info=info)
@@ -181,6 +193,17 @@ class FileCaptioner(ABC, Generic[Seen]):
             for clip, frames in clips:
                 heard = sounds.of(clip.start, clip.end, alone=decoding.modalities == "a")
                 yield clip, self.prepare(frames) if heard is None else self.hear(frames, heard, decoding)
+
+
+def _heard_alone(file: str | Path, decoding: FileDecoding) -> VideoInfo | None:
+    """Return how long a file without pictures is, where it is captioned by sound alone; None of any other file."""
+    seconds = sound_alone(file) if decoding.modalities == "a" else None
+    if seconds is None:
+        return None
+    return VideoInfo(
+        path=str(file), codec="", width=0, height=0, fps=None, start=0.0, duration=seconds,
+        claimed_duration=None, claimed_frames=None,
+    )  # fmt: skip
 
 
 class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
@@ -204,7 +227,15 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
     def sound_of(self, decoding: FileDecoding) -> SoundPreprocess | None:
         if not self.config.hears:
             return super().sound_of(decoding)
+        if decoding.modalities == "a" and not self.listens:
+            raise InputError(f"modalities is 'a', and {UNTRAINED_EARS}")
         return None if decoding.modalities == "v" else self.config.sound_preprocess
+
+    @property
+    def listens(self) -> bool:
+        """Return whether any adapter takes something of the sound: none does before ears that were gained have learned."""
+        mixed = [adapter.mixed() for adapter in self.adapters.values()]
+        return not any(mixed) or any(each.get(axis) for each in mixed for axis in SOUND)
 
     def hear(self, frames: Frames, sound: Windows, decoding: FileDecoding) -> HeardClip:
         return HeardClip.of(None if decoding.modalities == "a" else self.prepare(frames), sound)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +15,14 @@ from helpers.tiny_ast import write_ast
 from PIL import Image
 
 from pseudocap import PseudoCap
+from pseudocap.audio.clips import Windows
 from pseudocap.audio.spectrogram import sound_windows
 from pseudocap.audio.waveform import read_sound
 from pseudocap.caption_files import caption_densely, caption_files
 from pseudocap.decoding import FileDecoding
-from pseudocap.errors import InputError, NoSoundError
+from pseudocap.errors import DecodeError, InputError, NoSoundError
 from pseudocap.external import ExternalCaptioner
+from pseudocap.heard_clips import HeardClip
 from pseudocap.label.teachers.image_text import ImageTextTeacher
 from pseudocap.memory import Memory
 from pseudocap.types import Clip, TimedCaption
@@ -58,10 +62,14 @@ def captioned(model: PseudoCap, memory: Memory) -> str:
     return model.describe(memory, num_beams=1, **SHORT)[0]
 
 
+def sound_of(model: PseudoCap, file: Path, start: float, end: float) -> Windows:
+    assert model.config.sound_preprocess is not None
+    return sound_windows(read_sound(file, start=start, end=end), model.config.sound_preprocess)
+
+
 def by_hand(model: PseudoCap, film: Path, start: float = 0.0, end: float = 3.0) -> Memory:
     """What a captioner should know of these seconds of a film."""
-    assert model.config.sound_preprocess is not None
-    windows, lengths = sound_windows(read_sound(film, start=start, end=end), model.config.sound_preprocess)
+    windows, lengths = sound_of(model, film, start, end)
     with open_video(film) as video:
         frames = decode_clip(video, Clip(source=str(film), start=start, end=end), model.config.preprocess)
     sound = {"sound": torch.from_numpy(windows)[None], "sound_lengths": torch.from_numpy(lengths)[None]}
@@ -100,6 +108,36 @@ def test_a_silent_file_cannot_be_captioned_by_sound_alone(hears: PseudoCap, film
     ]
     (dense,) = caption_densely(hears, [films["mute"]], decoding, clip_seconds=1.0)
     assert "no sound track" in dense.error
+
+
+def test_a_file_without_pictures_is_captioned_by_its_sound(hears: PseudoCap, films: dict[str, Path]) -> None:
+    track = write_sounding(films["loud"].with_name("track.wav"), Track(codec="pcm_s16le"), codec=None)
+    options: dict[str, Any] = {"modalities": "a", **SHORT}
+    memory = hears.encode_clips([HeardClip.of(None, sound_of(hears, track, 0.0, 3.0))])
+    assert hears.caption(track, **options) == captioned(hears, memory)
+    (found,) = caption_files(hears, [track], FileDecoding(**options))
+    assert (found.captions[0].end, found.error) == (pytest.approx(3.0), "")
+    dense = list(hears.caption_long(track, clip_seconds=1.0, **options))
+    assert [(each.start, each.end) for each in dense] == [(0.0, 1.0), (1.0, 2.0), (2.0, 3.0)]
+    second = hears.encode_clips([HeardClip.of(None, sound_of(hears, track, 1.0, 2.0))])
+    assert dense[1].text == captioned(hears, second)
+    for group in ("av", None):
+        with pytest.raises(DecodeError, match=r"no video stream .*takes sound alone \(modalities 'a'\)"):
+            hears.caption(track, modalities=group)
+
+
+def test_ears_that_have_learned_nothing_are_not_listened_to(
+    build: Callable[..., PseudoCap], films: dict[str, Path], tmp_path: Path
+) -> None:
+    model = build()
+    model.add_sound(write_ast(tmp_path / "ast"))
+    for group in ("av", "v", None):
+        assert isinstance(model.caption(films["loud"], modalities=group, **SHORT), str)
+    with pytest.raises(InputError, match="has gained its ears and not yet learned to use them"):
+        model.caption(films["loud"], modalities="a")
+    adapter = next(iter(model.adapters.values()))
+    adapter.attention.mix.weight.data.normal_(std=0.1)
+    assert isinstance(model.caption(films["loud"], modalities="a", **SHORT), str)
 
 
 @pytest.mark.parametrize("group", ["av", "a", "v", None])

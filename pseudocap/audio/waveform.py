@@ -51,6 +51,15 @@ def read_spans(path: str | os.PathLike[str], spans: Iterable[Span], *, rate: int
         yield from sound.spans(spans)
 
 
+def sound_alone(path: str | os.PathLike[str]) -> float | None:
+    """Return how long a file without pictures sounds, in seconds; None of a film, and of what has no sound to read."""
+    try:
+        with SoundFile(path) as sound:
+            return None if sound.has_pictures else sound.duration
+    except DecodeError:
+        return None
+
+
 class SoundFile:
     """Read an open file's sound. Not for several threads at once."""
 
@@ -66,6 +75,7 @@ class SoundFile:
         except BaseException:
             self.close()
             raise
+        self.has_pictures = self._origin is not None
         if self._origin is None and self._track is not None:
             self._origin = self._track.start
 

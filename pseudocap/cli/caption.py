@@ -6,7 +6,7 @@ import argparse
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pseudocap.hub.fetch import Fetched
 
 EPILOG = """FILE is a video, an image, a folder (with all below it), a pattern in quotes ('films/*.mp4'), or an address
-that fsspec knows (s3://bucket/film.mp4).
+that fsspec knows (s3://bucket/film.mp4); with --modalities a also a sound (.wav, .mp3, ...).
 
 Without --out the captions are printed; with it they are a file of that folder for each FILE, or one file where the name
 says so: x.srt, x.vtt, x.txt or x.json of one FILE, x.jsonl or x.parquet of all. The same command again skips the files
@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     decoding = read_decoding(args, FileDecoding, finish=True)
     if args.overwrite and args.out is None:
         raise ConfigError("--overwrite is about the files of --out, which is missing")
-    with _going_on(args.out), _files(args.files) as named:
+    with _going_on(args.out), _files(args.files, sounds=args.modalities == "a") as named:
         captioner = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
         _refuse_deafness(args, captioner)
         settings = {"checkpoint": fingerprint(captioner), "frames": args.frames, "precision": args.precision}
@@ -170,7 +170,7 @@ def _captioned(
     paths: Sequence[Path],
 ) -> Iterator[FileCaptions]:
     """Caption files; where none of them can be opened that is found out without a captioner, which takes seconds."""
-    if (broken := _unreadable(paths)) is not None:
+    if (broken := _unreadable(paths, heard=args.modalities == "a")) is not None:
         return iter(broken)
     if not sys.stderr.isatty():  # where no bar moves; the imports alone take seconds
         print(f"loading {args.checkpoint}", file=sys.stderr, flush=True)
@@ -180,13 +180,16 @@ def _captioned(
     return caption_files(model, paths, decoding) if clips is None else caption_densely(model, paths, decoding, **clips)
 
 
-def _unreadable(paths: Sequence[Path]) -> list[FileCaptions] | None:
-    """Return the error of each file; None where one can be opened."""
+def _unreadable(paths: Sequence[Path], *, heard: bool) -> list[FileCaptions] | None:
+    """Return the error of each file; None where one can be opened, or where sound alone is wanted can be `heard`."""
+    from pseudocap.audio.waveform import sound_alone
     from pseudocap.video.decode import probe
 
     broken = []
     for path in paths:
         try:
+            if heard and sound_alone(path) is not None:
+                return None
             probe(path)
         except DecodeError as error:
             broken.append(FileCaptions(file=str(path), error=str(error)))
@@ -283,12 +286,16 @@ class MediaFile:
 
 
 @contextmanager
-def _files(given: Sequence[str]) -> Iterator[list[MediaFile]]:
+def _files(given: Sequence[str], *, sounds: bool) -> Iterator[list[MediaFile]]:
     """Find the files; what lies elsewhere is removed afterwards."""
     with tempfile.TemporaryDirectory() as scratch:
         found: dict[str, MediaFile] = {}
         for number, word in enumerate(given):
-            listed = _listed(word, Path(scratch) / str(number)) if "://" in word else map(_here, media_files(word))
+            listed: Iterable[MediaFile] = (
+                _listed(word, Path(scratch) / str(number))
+                if "://" in word
+                else map(_here, media_files(word, sounds=sounds))
+            )
             for each in listed:
                 found.setdefault(each.name, each)
         yield list(found.values())

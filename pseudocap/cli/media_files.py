@@ -6,16 +6,17 @@ import glob
 from pathlib import Path
 
 from pseudocap.errors import InputError
-from pseudocap.types import IMAGE_EXTENSIONS, VIDEO_EXTENSIONS
+from pseudocap.types import IMAGE_EXTENSIONS, SOUND_EXTENSIONS, VIDEO_EXTENSIONS
 
 
-def media_files(word: str) -> list[Path]:
+def media_files(word: str, *, sounds: bool = False) -> list[Path]:
+    """List the files; of a folder its videos and images, or with `sounds` its videos and sounds."""
     path = Path(word).expanduser()
     if path.is_dir():
-        media = (*VIDEO_EXTENSIONS, *IMAGE_EXTENSIONS)
+        media = (*VIDEO_EXTENSIONS, *(SOUND_EXTENSIONS if sounds else IMAGE_EXTENSIONS))
         below = sorted(each for each in path.rglob("*") if each.suffix.lower() in media and each.is_file())
         if not below:
-            raise InputError(f"{word}: the folder holds no video and no image")
+            raise InputError(f"{word}: the folder holds no video and no {'sound' if sounds else 'image'}")
         return below
     if path.is_file():
         return [path]

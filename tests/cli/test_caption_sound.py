@@ -62,6 +62,24 @@ def test_files_are_captioned_by_the_modalities_that_are_named(
     assert failed == f"failed: {mute}: the file has no sound track, and modalities is 'a'"
 
 
+def test_sounds_are_captioned_where_sound_alone_is_asked_for(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "sounds"
+    folder.mkdir()
+    track = write_sounding(folder / "track.wav", Track(codec="pcm_s16le", end=1.0), codec=None)
+    assert caption(folder, "--checkpoint", checkpoint, "--modalities", "a", "--format", "json") == 0
+    (row,) = map(json.loads, capsys.readouterr().out.splitlines())
+    model = PseudoCap.from_pretrained(checkpoint, device="cpu")
+    text = strip_unfinished(model.caption(track, modalities="a", max_new_tokens=6))
+    assert (row["file"], row["captions"][0]["text"]) == (str(track), text)
+    assert caption(track, "--checkpoint", checkpoint) == 1
+    assert "a captioner that hears takes sound alone (modalities 'a')" in capsys.readouterr().err
+    (folder / "noise.wav").write_bytes(b"no sound")
+    assert caption(folder / "noise.wav", "--checkpoint", checkpoint, "--modalities", "a") == 1
+    assert "FFmpeg cannot open it" in capsys.readouterr().err
+
+
 def test_captions_by_other_modalities_are_made_anew(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

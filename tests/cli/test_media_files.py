@@ -33,6 +33,12 @@ def test_a_folder_a_pattern_and_a_file_are_what_they_name(word: str, expected: l
     assert found == expected
 
 
+def test_of_a_folder_sounds_stand_for_images_where_they_are_asked_for(folder: Path) -> None:
+    (folder / "sub" / "d.opus").touch()
+    found = [path.relative_to(folder).as_posix() for path in media_files(str(folder), sounds=True)]
+    assert found == ["[1].mp4", "a.mkv", "b.MP4", "sub/d.opus"]
+
+
 def test_what_names_nothing_is_refused(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match="the folder holds no video and no image"):
