@@ -46,8 +46,8 @@ NO_PICTURES = Frames(pixels=np.zeros((0, 1, 1, 3), np.uint8), times=np.zeros(0),
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TakenFile(Generic[Seen]):
-    """Hold a decoded file: what a captioner takes of it, how many of its frames are distinct (0 where it has no pictures),
-    and its VideoInfo."""
+    """Hold a decoded file: what a captioner takes of it, how many of its frames are distinct (0 of a file without
+    pictures), and its VideoInfo."""
 
     seen: Seen
     frames: int
@@ -233,7 +233,7 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
 
     @property
     def listens(self) -> bool:
-        """Return whether any adapter takes something of the sound: none does before ears that were gained have learned."""
+        """Return whether any adapter takes something of the sound: none does before gained ears have learned."""
         mixed = [adapter.mixed() for adapter in self.adapters.values()]
         return not any(mixed) or any(each.get(axis) for each in mixed for axis in SOUND)
 

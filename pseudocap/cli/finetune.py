@@ -280,15 +280,21 @@ def _fitting(
 
 
 def _report(args: argparse.Namespace, tuned: Tuned, command: str) -> None:
+    from pseudocap.regimes.finetune_report import shared
+
     if args.json:
         known = {name: getattr(tuned, name) for name in ("captioner", "report", "before", "after")}
         print(json.dumps({**known, **tuned.to_dict(), "push": command}, default=str))
         return
     for name, value in tuned.after.items():
         print(f"{name:<8} {tuned.before[name]:8.2f} before {value:8.2f} after {tuned.last.scores[name]:8.2f} last")
-    losses = [each.loss for each in (tuned.baseline, tuned.best, tuned.last)]
+    results = (tuned.baseline, tuned.best, tuned.last)
+    losses = [each.loss for each in results]
     if None not in losses:
         print("loss     " + " ".join(f"{loss:8.3f} {word}" for loss, word in zip(losses, WHEN, strict=True)))
+    found = [each.by_modalities() for each in results]
+    for name in shared(found):
+        print(f"{name:<15} " + " ".join(f"{each[name]:8.2f} {word}" for each, word in zip(found, WHEN, strict=True)))
     print(f"{tuned.summary}; {args.out / 'last'}" if not tuned.improved else tuned.summary)
     print(f"{tuned.stopped}; {tuned.steps:,} steps, videos in a batch: {tuned.batch_size}")
     for text in tuned.warnings:

@@ -25,7 +25,8 @@ METRICS = "metrics.csv"  # as Lightning names it
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationResult:
-    """Hold what one validation found of a captioner after `step` steps; `loss` is per token of a reference."""
+    """Hold what one validation found of a captioner after `step` steps; `loss` is per token of a reference. Of one that
+    hears also its scores by groups of modalities, and how much its adapters take of each axis of the memory."""
 
     step: int
     scores: dict[str, float]
@@ -33,9 +34,17 @@ class ValidationResult:
     loss: float | None
     videos: int
     captions: dict[str, str] = field(repr=False)  # by video
+    groups: dict[str, dict[str, float]] = field(default_factory=dict)
+    taken: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        return {"step": self.step, "scores": self.scores, "intervals": self.intervals, "loss": self.loss}
+        found = {"step": self.step, "scores": self.scores, "intervals": self.intervals, "loss": self.loss}
+        return found | {name: value for name in ("groups", "taken") if (value := getattr(self, name))}
+
+    def by_modalities(self) -> dict[str, float]:
+        """Return the scores by groups and what is taken of each axis, by what a report calls them."""
+        scores = {f"{name} by {group}": value for group, each in self.groups.items() for name, value in each.items()}
+        return scores | {f"taken of {axis}": value for axis, value in self.taken.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,6 +132,8 @@ def write_report(out: Path, tuned: Tuned, captioned: Sequence[Captioned], data: 
     losses = [getattr(tuned, each).loss for each in names]
     if None not in losses:
         lines.append(table_row("loss", *(f"{loss:.3f}" for loss in losses)))
+    found = [getattr(tuned, each).by_modalities() for each in names]
+    lines += [table_row(name, *(f"{each[name]:.2f}" for each in found)) for name in shared(found)]
     coverage = {name: f"{part['present']} of {part['videos']}" for name, part in data["coverage"].items()}
     lines += [
         "",
@@ -138,6 +149,11 @@ def write_report(out: Path, tuned: Tuned, captioned: Sequence[Captioned], data: 
     lines += ["", "```json", json.dumps(dict(data), indent=1), "```", ""]
     write_text(tuned.report, "\n".join(lines))
     write_text(out / RESULTS, json.dumps(tuned.to_dict(), indent=1) + "\n")
+
+
+def shared(found: Sequence[Mapping[str, float]]) -> list[str]:
+    """Return the names that all have, in order: a run that an older version began has no groups at its start."""
+    return [name for name in found[-1] if all(name in each for each in found)]
 
 
 def _score(measured: ValidationResult, name: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -25,6 +26,7 @@ from pseudocap.data.caption_data import CaptionData
 from pseudocap.errors import DataError
 from pseudocap.files.atomic import write_text
 from pseudocap.files.sources import read_json
+from pseudocap.memory import SOUND, Axis, Memory
 from pseudocap.metrics.suite import compare
 from pseudocap.model.weights import read_tensors
 from pseudocap.regimes.base import Learner
@@ -42,6 +44,7 @@ from pseudocap.regimes.interruption import ctrl_c_as_usual, sigterm_as_ctrl_c
 from pseudocap.regimes.logs import RunLogger
 from pseudocap.regimes.loss_guards import StopOnBadLoss
 from pseudocap.regimes.table import BASELINE, LAST, TOO_FEW_TO_VALIDATE
+from pseudocap.types import MOST_WINDOWS
 
 LARGEST = 64
 
@@ -230,7 +233,17 @@ def why(fitted: Fitted, score: str) -> str:
 
 def _measured(module: Learner, *, step: int) -> ValidationResult:
     captions = {each.key: each.caption for each in getattr(module.validation, "captioned", [])}
-    return ValidationResult(step=step, captions=captions, **measured(module))
+    groups = {group: dict(each) for group, each in module.validation.group_scores.items()}
+    return ValidationResult(step=step, captions=captions, groups=groups, taken=_taken(module), **measured(module))
+
+
+def _taken(module: Learner) -> dict[str, float]:
+    """Return how much the adapters of a captioner that hears take of each axis: the mean norm of W_mix's blocks."""
+    model = module.model
+    if not isinstance(model, PseudoCap) or not model.config.hears:
+        return {}
+    mixed = [adapter.mixed() for adapter in model.adapters.values()]
+    return {axis: statistics.fmean(each[axis] for each in mixed) for axis in next(iter(mixed), {})}
 
 
 def _validated(
@@ -276,10 +289,11 @@ def _step_memory(model: PseudoCap, clips: int, tokens: int) -> float:
     on_gpu = model.device.type == "cuda"
     rows = clips if on_gpu else 1
     frames = torch.zeros(rows, preprocess.frames, 3, preprocess.size, preprocess.size)
+    sound = _sound_of(model, rows, windows=MOST_WINDOWS if on_gpu else 1)
     ids = torch.full((rows, min(tokens, model.decoder.positions or tokens)), 4, device=model.device)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(model.device)
-        model(ids, model.encode(frames), labels=ids).loss.backward()
+        model(ids, model.encode(frames, **sound), labels=ids).loss.backward()
         model.zero_grad(set_to_none=True)
         return float(torch.cuda.max_memory_allocated(model.device))
     recorded = 0
@@ -289,11 +303,29 @@ def _step_memory(model: PseudoCap, clips: int, tokens: int) -> float:
         recorded += tensor.numel() * tensor.element_size()
         return tensor
 
+    memory = model.encode(frames, **sound)
+    heard = {name: _repeated(memory.axes[name], MOST_WINDOWS) for name in SOUND if name in memory.axes}
+    memory = Memory({**memory.axes, **heard}, memory.patches)
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        model(ids, model.encode(frames), labels=ids)
+        model(ids, memory, labels=ids)
+    inputs = frames.numel() + sum(MOST_WINDOWS * each.numel() for each in sound.values())
     patches = rows * preprocess.frames * math.prod(model.encoder.grid(preprocess.size, preprocess.size))
     encoder = 12 * patches * model.encoder.width("space") * 4
-    return float(clips * (recorded + frames.numel() * 4 + encoder))
+    return float(clips * (recorded + inputs * 4 + encoder))
+
+
+def _sound_of(model: PseudoCap, clips: int, *, windows: int) -> dict[str, torch.Tensor]:
+    """Return sound for clips, where the captioner hears. Its encoder takes a few windows at a time, so that what the
+    encoder holds does not grow with them."""
+    heard = model.config.sound_preprocess
+    if heard is None:
+        return {}
+    lengths = torch.full((clips, windows), heard.frames)
+    return {"sound": torch.zeros(clips, windows, heard.frames, heard.bins), "sound_lengths": lengths}
+
+
+def _repeated(axis: Axis, times: int) -> Axis:
+    return Axis(axis.vectors.repeat(1, times, 1), axis.mask.repeat(1, times))
 
 
 def _memory(device: torch.device) -> float:

@@ -121,13 +121,15 @@ def write_split(
     size: int,
     seed: int,
     workers: int,
+    sounds: int = SOUNDS,
     progress: Progress | None = None,
 ) -> list[Path]:
-    """Write the films of one split, under their names in the corpus and without annotations; return them in order."""
+    """Write the films of one split, under their names in the corpus and without annotations; return them in order.
+    `sounds=0` leaves their sound out, of the same pictures."""
     _check(scale, size, seed, workers)
     targets = [target for target in _targets(folder, recipe_of(corpus), scale, seed) if target[1] == split]
     report = progress or (lambda done, total: None)
-    _write_films(corpus, targets, size=size, seed=seed, sounds=SOUNDS, workers=workers, report=report)
+    _write_films(corpus, targets, size=size, seed=seed, sounds=sounds, workers=workers, report=report)
     return [path for path, _, _ in targets]
 
 

@@ -67,8 +67,10 @@ class OpenVideo:
         stream = self.container.streams.best("video")
         if stream is None or stream.disposition & Disposition.attached_pic:
             kinds = sorted({other.type for other in self.container.streams})
-            heard = "; a captioner that hears takes sound alone (modalities 'a')" if "audio" in kinds else ""
-            raise DecodeError(self.path, f"the file has no video stream (its streams: {', '.join(kinds) or 'none'}){heard}")
+            problem = f"the file has no video stream (its streams: {', '.join(kinds) or 'none'})"
+            if "audio" in kinds:
+                problem += "; a captioner that hears takes sound alone (modalities 'a')"
+            raise DecodeError(self.path, problem)
         if stream.codec_context is None:
             problem = "FFmpeg in PyAV has no decoder for its video codec; convert the file, to H.264 for example"
             raise DecodeError(self.path, problem)

@@ -15,9 +15,6 @@ import torch
 import torch.nn.functional as F
 
 from pseudocap.captioner import PseudoCap
-from pseudocap.data.collate import collate
-from pseudocap.data.corpora.own import read_own
-from pseudocap.data.memories.source import MemoryRows, MemorySource
 from pseudocap.evaluate.captioner import (
     caption_views,
     one_against_the_others,
@@ -26,7 +23,8 @@ from pseudocap.evaluate.captioner import (
     rounded_intervals,
 )
 from pseudocap.evaluate.views import without_senses
-from pseudocap.memory import GROUPS, Memory
+from pseudocap.files.atomic import write_text
+from pseudocap.memory import GROUPS
 from pseudocap.metrics.suite import score
 from pseudocap.model.network import seeded
 from pseudocap.regimes.checkpointing import RESULTS as RESULTS_FILE
@@ -34,18 +32,21 @@ from pseudocap.stages import Stage, Workshop, command_text, commit
 from pseudocap.toyworld.corpora import film_at, soundtrack_at
 from pseudocap.toyworld.sounds import Soundtrack
 from pseudocap.toyworld.truth import judge
-from pseudocap.toyworld.write import SOUNDS, write_world
+from pseudocap.toyworld.write import SOUNDS, write_split, write_world
 from pseudocap.types import Progress
 from pseudocap.zoo.ast import NAMES, naming_scores
 from pseudocap.zoo.baselines import ToyFilm
 from pseudocap.zoo.recipe import ZooRecipe
 from pseudocap.zoo.search import Report
 from pseudocap.zoo.ship import Backbones, row_of, save_captioner
+from pseudocap.zoo.toy_hears_msrvtt import STARTED, compare_on_msrvtt, stored_memory
 
 HEARS, SEES = "toy-hears", "sees"  # the second is the same captioner without sound
 CORPUS, DATASET = "valor", "toy-valor"
-WORLD, MEMORIES = "world-valor", "memories-valor"
+WORLD, MIXED, MEMORIES = "world-valor", "world-mixed", "memories-valor"
 VIDEOS, CAPTIONS = f"{WORLD}/{CORPUS}/videos", f"{WORLD}/{CORPUS}/annotations/captions.jsonl"
+LEARNED = f"{MIXED}/captions.jsonl"  # of both corpora
+SILENT, TESTED = f"{MIXED}/silent.jsonl", f"{MIXED}/test.jsonl"  # of the toy MSR-VTT: to learn from, and to score on
 COMMAND = "pseudocap zoo build"
 PROBE_STEPS, PROBE_DECAY = 200, 1e-5
 
@@ -78,7 +79,9 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
 
     def encode(folder: Path, report: Progress) -> Report:
         networks = ("--encoder", "watcher", "--audio-encoder", "ast")
-        shop.verb("encode", CAPTIONS, "--videos", VIDEOS, *networks, "--out", f"{MEMORIES}/store", *each)
+        sources = {CAPTIONS: VIDEOS, SILENT: f"{MIXED}/videos", TESTED: "world/msrvtt/videos"}
+        for captions, videos in sources.items():
+            shop.verb("encode", captions, "--videos", videos, *networks, "--out", f"{MEMORIES}/store", *each)
         return {"linear probe": probe_hearing(folder / "store", shop.root, recipe.seed)}
 
     def tune(folder: Path, report: Progress) -> Report:
@@ -90,13 +93,19 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
     world_settings = {"sounds": SOUNDS, "code": 1, "scale": recipe.scale, "size": recipe.size, "seed": recipe.seed}
     return [
         Stage(name=WORLD, settings=world_settings, make=world),
-        Stage(name=MEMORIES, settings={"code": 1}, make=encode, needs=(WORLD, "watcher", "ast")),
+        Stage(
+            name=MIXED,
+            settings={"code": 1, "scale": recipe.scale, "size": recipe.size, "seed": recipe.seed},
+            make=lambda folder, report: write_mixed(folder, report, recipe=recipe, workers=workers),
+            needs=(WORLD, "world"),
+        ),
+        Stage(name=MEMORIES, settings={"code": 2}, make=encode, needs=(WORLD, MIXED, "world", "watcher", "ast")),
         *(
             Stage(
                 name=name,
                 settings={"code": 1, "words": tuning_words(recipe, name)},
                 make=tune,
-                needs=(MEMORIES, "tuned-mixed"),
+                needs=(MEMORIES, STARTED),
             )
             for name in names
         ),
@@ -107,6 +116,18 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
                 {name: shop.reports[name] for name in names}, shop.root, recipe.seed
             ),
             needs=(WORLD, *names),
+        ),
+        Stage(
+            name=f"scores-{HEARS}-msrvtt",
+            settings={"code": 1},
+            make=lambda folder, report: compare_on_msrvtt(
+                {name: shop.folder(f"{name}/run/best") for name in (STARTED, *names)},
+                store=shop.folder(f"{MEMORIES}/store"),
+                captions=shop.root / TESTED,
+                root=shop.root,
+                seed=recipe.seed,
+            ),
+            needs=(MEMORIES, STARTED, *names),
         ),
     ]
 
@@ -143,7 +164,7 @@ def tuning_words(recipe: ZooRecipe, name: str) -> tuple[str, ...]:
     plan, (kind, _, seed) = recipe.hears, name.rpartition("-")
     hearing = ("--audio-encoder", "ast", "--modality-groups", plan.groups) if kind == HEARS else ()
     return (
-        *("finetune", "--from", "tuned-mixed/run/best", *hearing, "--data", CAPTIONS, "--videos", VIDEOS),
+        *("finetune", "--from", f"{STARTED}/run/best", *hearing, "--data", LEARNED, "--videos", VIDEOS),
         *("--memories", f"{MEMORIES}/store", "--out", f"{name}/run", "--lr", str(plan.lr)),
         *("--batch-size", str(plan.batch), "--max-epochs", str(plan.epochs), "--patience", str(plan.epochs)),
         *("--seed", seed, "--workers", "0", "--json"),
@@ -170,13 +191,33 @@ def heard_films(root: Path, seed: int, split: str = "test") -> list[HeardFilm]:
     return films
 
 
-def stored_memory(folder: Path, root: Path, films: Sequence[HeardFilm]) -> Memory:
-    """Return the memories of these films, side by side, that `pseudocap encode` stored."""
-    rows = {row.video.removesuffix(".mp4"): row for row in read_own(root / CAPTIONS).rows}
-    source = MemoryRows([rows[film.key] for film in films], MemorySource(folder))
-    memory = collate([source.sample(number, None) for number in range(len(films))], [""] * len(films)).memory
-    assert memory is not None, "they come from memories"
-    return memory
+def write_mixed(folder: Path, report: Progress, *, recipe: ZooRecipe, workers: int) -> Report:
+    """Write the films of the toy MSR-VTT to learn from without their sound, so that a captioner goes on to learn by
+    sight captions that name no sound; and the captions of both corpora."""
+    films = [
+        write_split(
+            folder / "videos",
+            "msrvtt",
+            split,
+            scale=recipe.scale,
+            size=recipe.size,
+            seed=recipe.seed,
+            workers=workers,
+            sounds=0,
+            progress=report,
+        )
+        for split in ("train", "val")
+    ]
+    rows = (folder.parent / "captions.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    tested = [row for row in rows if json.loads(row)["split"] == "test"]
+    silent = "".join(row for row in rows if row not in set(tested))
+    for path, text in (
+        (SILENT, silent),
+        (TESTED, "".join(tested)),
+        (LEARNED, (folder.parent / CAPTIONS).read_text(encoding="utf-8") + silent),
+    ):
+        write_text(folder.parent / path, text)
+    return {"films": sum(map(len, films))}
 
 
 def probe_hearing(store: Path, root: Path, seed: int) -> dict[str, float]:
@@ -185,7 +226,7 @@ def probe_hearing(store: Path, root: Path, seed: int) -> dict[str, float]:
     found = {}
     for split in ("train", "test"):
         films = heard_films(root, seed, split)
-        sound = stored_memory(store, root, films).axes["sound"]
+        sound = stored_memory(store, root / CAPTIONS, films).axes["sound"]
         vectors = sound.vectors.masked_fill(~sound.mask[..., None], -torch.inf).amax(1)
         found[split] = vectors, torch.tensor([[name in film.track.heard for name in NAMES] for film in films])
     (seen, answers), (unseen, heard) = found["train"], found["test"]
@@ -211,7 +252,7 @@ def measure_hearing(folder: Path, root: Path, seed: int) -> dict[str, Any]:
     """Caption the test films that sound by sight and hearing, by either, deaf and blind; return scores and truth."""
     films = heard_films(root, seed)
     model = PseudoCap.from_pretrained(folder, device="cpu")
-    memory = stored_memory(root / MEMORIES / "store", root, films)
+    memory = stored_memory(root / MEMORIES / "store", root / CAPTIONS, films)
     if not model.config.hears:
         memory = memory.only("v")
     views = {group.upper(): memory.only(group) for group in (GROUPS if model.config.hears else ("v",))}

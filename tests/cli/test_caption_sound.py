@@ -103,6 +103,14 @@ def test_a_captioner_gains_its_ears_in_finetuning_and_resumes_with_them(
     assert main([*words, "--max-epochs", "1"]) == 0
     printed = capsys.readouterr().out
     assert "--audio-encoder OWNER/AUDIO_ENCODER" in printed
+    document, report = json.loads((tmp_path / "run" / "results.json").read_text()), tmp_path / "run" / "report.md"
+    for name in ("baseline", "last"):
+        assert set(document[name]["groups"]) == {"v", "a"}
+        assert set(document[name]["taken"]) == {"time", "space", "sound"}
+    assert document["baseline"]["taken"]["sound"] == 0 < document["last"]["taken"]["sound"]
+    for name in ("CIDEr-D by v", "CIDEr-D by a", "taken of space", "taken of sound"):
+        assert any(line.startswith(name) and line.endswith("last") for line in printed.splitlines())
+        assert f"| {name} |" in report.read_text()
     results = json.loads((tmp_path / "run" / "last" / "results.json").read_text())
     assert set(results["scores_by_group"]) == {"v", "a"}
     assert "--audio-encoder ast" in results["command"].replace(ast.name, "ast")

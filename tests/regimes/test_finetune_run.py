@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 import torch
 from helpers.running import FAST, Stop, StoppedError
+from helpers.tiny_ast import write_ast
 from lightning.pytorch.callbacks import Callback
 
 from pseudocap import PseudoCap
 from pseudocap.data import CaptionData
 from pseudocap.errors import Interrupted
-from pseudocap.regimes import FineTune
+from pseudocap.regimes import FineTune, finetune_run
 from pseudocap.regimes.finetune_report import CIDER, FEW_VIDEOS, Tuned
-from pseudocap.regimes.finetune_run import StopWithoutGain, fine_tune
+from pseudocap.regimes.finetune_run import StopWithoutGain, fine_tune, largest_batch
 from pseudocap.regimes.validation import CaptionValidation
 
 Build = Callable[..., PseudoCap]
@@ -124,6 +125,17 @@ def test_a_run_that_died_before_its_first_checkpoint_begins_anew(
     assert all(
         torch.equal(value, weights(complete / "last")[name]) for name, value in weights(tmp_path / "last").items()
     )
+
+
+def test_the_largest_batch_counts_the_sound(build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build()
+    free = 64 * finetune_run._step_memory(model, 1, 8)
+    monkeypatch.setattr(finetune_run, "_memory", lambda device: free)
+    deaf = largest_batch(model, tokens=8)
+    model.add_sound(write_ast(tmp_path / "ast"))
+    heard = largest_batch(model, tokens=8)
+    assert deaf == 32
+    assert 1 <= heard < deaf, "twelve windows of sound are more than the frames of a clip"
 
 
 def test_the_report_has_the_baseline_the_best_and_the_last_with_intervals_and_warnings(
