@@ -33,6 +33,10 @@ MAX_NEW_TOKENS = 32  # of a caption, unless more are requested
 LOCAL_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})  # of this machine, in the Host of a request
 CLIP_SECONDS, MIN_SECONDS = 8.0, 1.0  # of a clip, and of the rest of a video that is a clip all the same
 EXTERNAL_FRAMES = ("centre", "consensus", "video")  # what an image-text model sees of a clip: pseudocap/external.py
+AUDIO_MODELS = (  # that an audio encoder may be
+    "an AST, a Whisper, or a model of the waveform such as wav2vec 2.0, HuBERT and WavLM (a directory or a repo of the "
+    "hub); shipped are pseudocap://toy-ast and pseudocap://spectrogram"
+)
 PRECISIONS = ("float32", "bfloat16", "float16", "int8", "int4")  # of frozen weights: pseudocap/model/precision.py
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from pseudocap.cli.actions import Subcommand
 from pseudocap.cli.bench_options import command, show_result
 from pseudocap.cli.checks import refuse_file, require_at_least
-from pseudocap.cli.encoders import heard_by
+from pseudocap.cli.encoders import audio_encoder_of, heard_by
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.errors import InputError
@@ -51,7 +51,6 @@ def _sound(args: argparse.Namespace) -> int:
     )
     from pseudocap.cli.progress import progress_of
     from pseudocap.model.device import pick_device
-    from pseudocap.model.encoders.load import load_audio_encoder
 
     quieten()
     sounds = read_labelled(args.data)
@@ -59,7 +58,7 @@ def _sound(args: argparse.Namespace) -> int:
 
     features = {}
     for name, address in found.items():
-        encoder = load_audio_encoder(str(address)).to(device)
+        encoder = audio_encoder_of(str(address), name, None, moments=None).to(device)
         with progress_of(f"encoding by {name}", "sounds") as progress:
             memories = out / "memories" / name
             features[name] = heard_features(sounds, encoder, memories, workers=args.workers, progress=progress)

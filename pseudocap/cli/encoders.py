@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.errors import CheckpointError, ConfigError
+from pseudocap.types import AUDIO_MODELS
 
 if TYPE_CHECKING:
     from pseudocap.model.config import PseudoCapConfig
@@ -62,7 +63,10 @@ def heard_by(name: str | None, captioner: PseudoCapConfig | None, *, moments: fl
     if name == NONE:
         return None
     if name is not None:
-        find_file(_expanded(name), CONFIG_FILE)
+        try:
+            find_file(_expanded(name), CONFIG_FILE)
+        except CheckpointError as error:
+            raise CheckpointError(f"--audio-encoder {name}: {error}; name {AUDIO_MODELS}") from error
         return _expanded(name)
     own = None if captioner is None else captioner.encoders.get(AUDIO)
     if own is None and moments is not None:
@@ -78,7 +82,10 @@ def audio_encoder_of(
     from pseudocap.model.encoders.load import load_audio_encoder
 
     if name is not None or captioner is None:
-        return load_audio_encoder(address, moments=moments)
+        try:
+            return load_audio_encoder(address, moments=moments)
+        except CheckpointError as error:
+            raise CheckpointError(f"--audio-encoder {error}") from error
     own = captioner.encoders[AUDIO]
     encoder = load_audio_encoder(address, kind=own.kind, revision=own.revision, moments=moments)
     if encoder.fingerprint != own.fingerprint:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.decoding import add_decoding_options
+from pseudocap.cli.encoders import heard_by
 from pseudocap.cli.finetune_settings import begun_settings, fingerprints, given_groups, require_same, run_settings
 from pseudocap.cli.modalities import group_names, group_probabilities
 from pseudocap.cli.options import add_flag, add_option
@@ -163,6 +164,7 @@ def run(args: argparse.Namespace) -> int:
         start = find_captioner(args.start, args.checkpoints, **moved)
         config = read_config(start.folder)
     _refuse_deafness(args, config)
+    heard_by(args.audio_encoder, None, moments=None)
     args.val_share = _validating_share(corpus, args.val_share, args.seed)
     try_to_write(args.out / "best")
     settings = run_settings(args, start.folder, config.backbones, begun)

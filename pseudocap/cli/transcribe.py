@@ -111,7 +111,12 @@ def _report(args: argparse.Namespace, result: Transcribed) -> None:
     if args.json:
         counts = {name: getattr(contents, name) for name in ("videos", "spoken", "segments", "words")}
         more = {"languages": dict(contents.languages.most_common()), "failed": contents.failed}
-        print(json.dumps({"files": result.files, "sound_seconds": round(result.heard, 2), **counts, **more}, indent=1))
+        print(
+            json.dumps(
+                {"files": result.files, "sound_seconds": round(result.heard, 2), "gone": result.gone, **counts, **more},
+                indent=1,
+            )
+        )
         return
     speed, failed = result.heard / max(result.seconds, 1e-9), len(contents.failed)
     print(
@@ -121,5 +126,10 @@ def _report(args: argparse.Namespace, result: Transcribed) -> None:
     )
     if contents.languages:
         print("languages: " + ", ".join(f"{name} {count:,}" for name, count in contents.languages.most_common()))
+    if result.gone:
+        print(
+            f"gone: {result.gone:,} files are not in {args.source} any more, and keep their transcripts; to be without "
+            f"them, remove {args.out} and {args.out}.shards and transcribe again, or name another --out"
+        )
     if failed:
         print_failures((f"{name}: {problem}" for name, problem in contents.failed.items()), failed)

@@ -109,6 +109,11 @@ def test_a_file_that_is_no_film_is_told_at_once(torch_free: TorchFree, workdir: 
         ("--data captions.csv --modality-groups half", "half is not of the form av=0.6,v=0.3,a=0.1"),
         ("--data captions.csv --validation-groups v,b", "modalities are of av, v, a, not 'b'"),
         ("--data captions.csv --modality-groups v=0.5,a=0.5", "--modality-groups: toy-mixed-pretrained does not hear"),
+        (
+            "--data stretches.csv --audio-encoder pseudocap://toy-asst",
+            "--audio-encoder pseudocap://toy-asst: pseudocap://toy-asst: the package ships no 'toy-asst' (did you mean "
+            "'toy-ast'?)",
+        ),
         ("--data captions.csv --retrieval --audio-encoder e", "toy-mixed-pretrained/config.json is no retriever"),
         ("--data captions.csv --retrieval --validation-groups v", "--validation-groups ('v',): a retriever has none"),
     ],
@@ -116,6 +121,14 @@ def test_a_file_that_is_no_film_is_told_at_once(torch_free: TorchFree, workdir: 
 def test_finetune(words: str, message: str, workdir: Path, error_without_torch: Error) -> None:
     assert message in error_without_torch(f"finetune --from toy-mixed-pretrained --out run {words}")
     assert not (workdir / "run").exists()
+
+
+@pytest.mark.parametrize("words", ["encode captions.csv --encoder none --out stored", "bench sound --data empty"])
+def test_an_audio_encoder_that_is_none(words: str, error_without_torch: Error) -> None:
+    error = error_without_torch(f"{words} --audio-encoder ast")
+    assert error.startswith("error: --audio-encoder ast: ast is neither a directory nor a repo's name")
+    assert "name an AST, a Whisper, or a model of the waveform" in error
+    assert error.endswith("shipped are pseudocap://toy-ast and pseudocap://spectrogram\n")
 
 
 @pytest.mark.parametrize(

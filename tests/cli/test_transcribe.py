@@ -74,6 +74,10 @@ def test_broken_files_are_listed_and_counted(
     assert (summary["files"], summary["videos"], summary["spoken"]) == (0, 3, 2)
     assert summary["languages"] == {"de": 2}
     assert list(summary["failed"]) == ["broken.mp4"]
+    (mixed / "b.wav").unlink()
+    assert main([*command, "--workers", "0", "--language", "de"]) == 1
+    assert "gone: 1 files are not in" in capsys.readouterr().out, "what took long to make is kept"
+    assert list(json.loads((tmp_path / "caption.json").read_text())) == ["a", "b", "broken"]
 
 
 @pytest.fixture

@@ -75,12 +75,14 @@ class Contents:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Transcribed:
-    """Report what a run did (`files`, `heard` seconds of sound in `seconds`), and what the file holds now."""
+    """Report what a run did (`files`, `heard` seconds of sound in `seconds`), what the file holds now, and how many of
+    its files are not in the source any more (`gone`): they keep their transcripts."""
 
     files: int
     heard: float
     seconds: float
     contents: Contents
+    gone: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,7 +139,8 @@ def transcribe(
                     "again with --retry-failed"
                 )
         contents = _merge(folder, len(plan.sources.shards), out)
-    return Transcribed(files=files, heard=heard, seconds=time.monotonic() - started, contents=contents)
+    gone, seconds = len(plan.sources.names - sources.names), time.monotonic() - started
+    return Transcribed(files=files, heard=heard, seconds=seconds, contents=contents, gone=gone)
 
 
 def shard_folder(out: Path) -> Path:

@@ -21,14 +21,13 @@ from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import find_file, read_json, resolve_source
 from pseudocap.model.weights import read_tensors, transformers_access, transformers_reason
-from pseudocap.types import SoundPreprocess
+from pseudocap.types import AUDIO_MODELS, SoundPreprocess
 
 State = dict[str, torch.Tensor]
 GridOf = Callable[[nn.Module, torch.Tensor], torch.Tensor]
 AST, WHISPER = "audio-spectrogram-transformer", "whisper"
 WHISPER_PREFIX = "encoder."  # of the encoder's keys, behind the prefix "model." of a model with a head
 WAVEFORM_SECONDS = 10  # of a window of a model that takes any length
-KNOWN = "an AST, a Whisper, or a model of the waveform such as wav2vec 2.0, HuBERT and WavLM"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +58,7 @@ def read_audio_model(source: str | Path, access: Mapping[str, Any]) -> AudioMode
     kind: Any = MODEL_MAPPING.get(type(config), None)
     waves = getattr(kind, "main_input_name", "") == "input_values" and hasattr(config, "conv_stride")
     if config.model_type not in (AST, WHISPER) and not waves:
-        raise CheckpointError(f"{source} is a {config.model_type!r}, which is no audio model; name {KNOWN}")
+        raise CheckpointError(f"{source} is a {config.model_type!r}, which is no audio model; name {AUDIO_MODELS}")
     try:
         weights: Path | None = find_file(source, "model.safetensors", **access)
     except CheckpointError:  # in several files or pickled, transformers finds them too; where there are none it says so

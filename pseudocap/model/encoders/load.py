@@ -19,6 +19,7 @@ from pseudocap.model.encoders.frames import FramesEncoder
 from pseudocap.model.encoders.pixels import MODEL_TYPE as PIXELS
 from pseudocap.model.encoders.pixels import SPECTROGRAM, PixelsEncoder, SpectrogramEncoder
 from pseudocap.model.encoders.timesformer import MODEL_TYPE, TimeSformer
+from pseudocap.types import AUDIO_MODELS
 
 FAMILIES: dict[str, type[TimeSformer | FramesEncoder | PixelsEncoder]] = {
     each.kind: each for each in (TimeSformer, FramesEncoder, PixelsEncoder)
@@ -71,7 +72,10 @@ def load_audio_encoder(
     if kind is not None and kind not in AUDIO_FAMILIES:
         raise ConfigError(f"kind of an encoder of sound must be one of {', '.join(AUDIO_FAMILIES)}, not {kind!r}")
     access: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only, "token": token}
-    document = read_json(find_file(source, "config.json", **access))
+    try:
+        document = read_json(find_file(source, "config.json", **access))
+    except CheckpointError as error:
+        raise CheckpointError(f"audio encoder {source}: {error}; name {AUDIO_MODELS}") from error
     refuse_captioner(source, document)
     own = SpectrogramEncoder.kind if document.get("model_type") == SPECTROGRAM else AudioEncoder.kind
     encoder = AUDIO_FAMILIES[kind or own].from_pretrained(source, **access, dtype=dtype)
