@@ -83,7 +83,7 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
             ),
             needs=(
                 *(*tuned, *trained, "teacher", "ast", "yardsticks", "labels"),
-                *(f"scores-{name}" for name in (toy_search.SEARCH, toy_hears.HEARS)),
+                *(f"scores-{name}" for name in (toy_search.SEARCH, toy_hears.HEARS, f"{toy_hears.HEARS}-msrvtt")),
             ),
         ),
     ]

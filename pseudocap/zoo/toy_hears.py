@@ -336,4 +336,4 @@ def hearing_table(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def table(shop: Workshop) -> list[str]:
-    return list(shop.reports[f"scores-{HEARS}"]["table"])
+    return [*shop.reports[f"scores-{HEARS}"]["table"], "", *shop.reports[f"scores-{HEARS}-msrvtt"]["table"]]

@@ -73,7 +73,7 @@ def msrvtt_table(found: Found) -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for name, views in found.items():
         for view, each in views.items():
-            change = "" if name == started else f"{each['change']:+.1f} ({_range(each['interval of the change'])})"
+            change = "" if name == started else f"{each['change']:+.1f} ({_signed(each['interval of the change'])})"
             scored = f"{each[METRIC]:.1f} ({_range(each['interval'])})"
             yield f"| {name} | {view} | {scored} | {change} | {each['true']:.1f} % |"
     for kind in dict.fromkeys(name.rpartition("-")[0] for name in runs):
@@ -81,11 +81,15 @@ def msrvtt_table(found: Found) -> Iterator[str]:
         for view in own[0]:
             changes = [views[view]["change"] for views in own]
             mean, interval = mean_over_seeds(changes)
-            over = "" if interval is None else f" ({_range((interval.low, interval.high))} over seeds)"
+            over = "" if interval is None else f" ({_signed((interval.low, interval.high))} over seeds)"
             scores = statistics.fmean(views[view][METRIC] for views in own)
             true = statistics.fmean(views[view]["true"] for views in own)
             yield f"| {kind}, mean of {len(own)} | {view} | {scores:.1f} | {mean:+.1f}{over} | {true:.1f} % |"
 
 
 def _range(limits: Sequence[float]) -> str:
-    return f"{limits[0]:+.1f} to {limits[1]:+.1f}" if limits[0] < 0 else f"{limits[0]:.1f} to {limits[1]:.1f}"
+    return f"{limits[0]:.1f} to {limits[1]:.1f}"
+
+
+def _signed(limits: Sequence[float]) -> str:
+    return f"{limits[0]:+.1f} to {limits[1]:+.1f}"

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pseudocap.audio.waveform import read_sound
 from pseudocap.data.corpora.audiocaps import read_audiocaps
 from pseudocap.data.corpora.howto100m import join_segments, read_howto100m, read_transcripts
 from pseudocap.data.corpora.msrvtt import VIDEOS as MSRVTT_VIDEOS
@@ -32,7 +33,7 @@ from pseudocap.data.corpora.video_qa import read_msrvtt_qa
 from pseudocap.data.tars.samples import read_shard, summarise_shard
 from pseudocap.data.verify import fault_of
 from pseudocap.data.videos import VideoFolder
-from pseudocap.errors import ConfigError
+from pseudocap.errors import ConfigError, NoSoundError
 from pseudocap.toyworld import formats, write
 from pseudocap.toyworld.actions import film_events
 from pseudocap.toyworld.corpora import (
@@ -47,6 +48,7 @@ from pseudocap.toyworld.corpora import (
     questions_at,
 )
 from pseudocap.toyworld.write import write_split, write_world
+from pseudocap.video.decode import open_video
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
@@ -84,6 +86,12 @@ def test_a_split_alone_has_the_films_of_the_whole_world(world: Path, tmp_path: P
     assert [film.stem for film in films] == [row.video for row in rows]
     for film in films:
         assert film.read_bytes() == (world / "msrvtt" / "videos" / film.name).read_bytes()
+    (mute, *_) = write_split(tmp_path / "mute", "msrvtt", "test", scale="tiny", size=32, seed=0, workers=1, sounds=0)
+    with pytest.raises(NoSoundError):
+        read_sound(mute)
+    with open_video(mute) as silent, open_video(films[0]) as heard:
+        pictures = zip(silent.every_frame(), heard.every_frame(), strict=True)
+        assert all(np.array_equal(one.pixels, other.pixels) for one, other in pictures)
 
 
 def test_the_msvd_reader_takes_it_unchanged_and_every_film_is_there(world: Path) -> None:

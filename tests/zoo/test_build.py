@@ -70,6 +70,17 @@ def test_a_captioner_that_hears_is_compared_with_one_that_does_not(shipped: Path
         "toy-hears": ["AV", "V", "A", "blind", "deaf", "deaf and blind"],
         "sees": ["V", "blind"],
     }
+    before = json.loads((built / "scores-toy-hears-msrvtt" / "done.json").read_text())
+    assert {name: list(views) for name, views in before["captioners"].items()} == {
+        "tuned-mixed": ["V"],
+        "toy-hears-0": ["V", "AV"],
+        "sees-0": ["V"],
+    }
+    learned = [json.loads(line) for line in (built / "world-mixed" / "captions.jsonl").read_text().splitlines()]
+    tested = {row["video"] for row in map(json.loads, (built / "world-mixed" / "test.jsonl").read_text().splitlines())}
+    assert {row["split"] for row in learned} == {"train", "val", "test"}, "of valor, which is scored too"
+    assert tested
+    assert not tested & {row["video"] for row in learned}
     (row,) = (row for row in read_manifest(shipped / "checkpoints.yaml") if row["name"] == "toy-hears")
     assert row["audio_encoder"]["source"] == "pseudocap://toy-ast"
     assert row["scores"][0]["dataset"] == "toy-valor"

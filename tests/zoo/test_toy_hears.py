@@ -9,6 +9,7 @@ from pseudocap.toyworld.scenes import Action, Shot, Thing
 from pseudocap.toyworld.sounds import SoundEvent, Soundtrack
 from pseudocap.zoo.recipe import FULL_RECIPE
 from pseudocap.zoo.toy_hears import HeardFilm, heard_truth, hearing_table, tuning_words
+from pseudocap.zoo.toy_hears_msrvtt import msrvtt_table
 
 PUSH = Shot(
     things=(Thing(kind="car", colour="red", x=0.3), Thing(kind="ball", colour="blue", x=0.6)),
@@ -59,3 +60,18 @@ def test_the_table_has_a_row_for_every_view_of_every_captioner() -> None:
     assert len({line.count("|") for line in lines}) == 1
     assert "| toy-hears | deaf | 51.2 (50.0 to 52.5) | 40.0 % |" in lines
     assert len(lines) == 6
+
+
+def test_the_table_of_before_has_every_run_and_the_mean_over_seeds() -> None:
+    def run(score: float, change: float) -> dict[str, object]:
+        limits = {"interval": [score - 4, score + 4], "interval of the change": [change - 1, change + 1]}
+        return {"CIDEr-D": score, "change": change, "true": 12.5, **limits}
+
+    found = {"tuned-mixed": {"V": run(50.0, 0.0)}}
+    found |= {f"toy-hears-{seed}": {"V": run(50.0 + seed, float(seed)), "AV": run(30.0, -20.0)} for seed in range(3)}
+    lines = list(msrvtt_table(found))
+    assert len({line.count("|") for line in lines}) == 1
+    assert "| tuned-mixed | V | 50.0 (46.0 to 54.0) |  | 12.5 % |" in lines
+    assert "| toy-hears-1 | V | 51.0 (47.0 to 55.0) | +1.0 (+0.0 to +2.0) | 12.5 % |" in lines
+    assert "| toy-hears, mean of 3 | V | 51.0 | +1.0 (-1.5 to +3.5 over seeds) | 12.5 % |" in lines
+    assert "| toy-hears, mean of 3 | AV | 30.0 | -20.0 (-20.0 to -20.0 over seeds) | 12.5 % |" in lines
