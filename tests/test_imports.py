@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "pseudocap"
 BASE = {
-    *("errors", "version", "types", "memory", "decoding", "questions"),
+    *("errors", "version", "types", "memory", "decoding", "questions", "languages"),
     *("files", "rows", "stages", "tolerance", "workers"),
 }
 ABOVE_BASE = {
@@ -57,6 +57,7 @@ ALLOWED: dict[str, set[str]] = {
     "memory": {"errors"},
     "decoding": {"errors", "memory", "types"},
     "questions": {"errors"},
+    "languages": {"errors"},
     "files": {"errors", "types"},
     "rows": {"errors", "files", "types"},
     "stages": {"errors", "files", "types"},

@@ -44,6 +44,7 @@ EXTRAS = {
     "asr": ("faster-whisper", "pseudocap transcribe"),
     "shots": ("scenedetect-headless", "--clips shots"),
     "search": ("lancedb", "pseudocap index and search"),
+    "translate": ("sentencepiece", "Marian and M2M-100 in pseudocap translate"),
     "mine": ("threadpoolctl", "pseudocap mine at its full speed"),
     "serve": ("fastapi-offline", "pseudocap serve"),
     "ray": ("ray", "pseudocap label --engine ray"),

@@ -61,6 +61,11 @@ VERBS = {
         "mark labelled clips that look like an earlier one, within and across videos",
         "pseudocap filter labels/ --memories memories/ --out filtered/",
     ),
+    "translate": (
+        "translate labels or captions into other languages, for training in them",
+        "pseudocap translate labels/ --to es --translator apertium --out translated/\n"
+        "  pseudocap translate captions.jsonl --to de --translator facebook/nllb-200-distilled-600M --out DIR/",
+    ),
     "pack": (
         "cut the labelled clips into WebDataset tars for training",
         "pseudocap pack labels/ --out shards/ --shard-size 1000",

@@ -26,8 +26,8 @@ def clip_id(label: Pseudolabel) -> str:
 
 
 def kind_of(verdict: str) -> str:
-    """Return what a verdict is counted as: without the clip that it names."""
-    return NEAR if verdict.startswith(f"{NEAR}:") else verdict
+    """Return what a verdict is counted as: without the clip that it names, or the score."""
+    return next((kind for kind in (NEAR, "round-trip") if verdict.startswith(f"{kind}:")), verdict)
 
 
 def compared(labels: Iterable[Pseudolabel]) -> list[Pseudolabel]:

@@ -1,0 +1,92 @@
+"""Translators of transformers, on tiny real checkpoints in their published formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.tiny_translators import TEXTS, write_m2m, write_marian, write_nllb
+
+from pseudocap.errors import CheckpointError, ConfigError
+from pseudocap.label.translators import seq2seq
+from pseudocap.label.translators.seq2seq import Seq2SeqTranslator
+
+NEW_TOKENS = 8
+FORMS = ("marian", "multi", "m2m", "nllb")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_tokens() -> object:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(seq2seq, "NEW_TOKENS", NEW_TOKENS)
+        yield
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("translators")
+    write_marian(folder / "marian")
+    write_marian(folder / "multi", codes=(">>spa<<", ">>deu<<"), pair=None)
+    write_m2m(folder / "m2m")
+    write_nllb(folder / "nllb")
+    return folder
+
+
+def translator(folder: Path, form: str, target: str = "es", **options: int) -> Seq2SeqTranslator:
+    return Seq2SeqTranslator(str(folder / form), source="en", target=target, **options)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_batches_are_translated_as_each_text_alone(tiny: Path, form: str) -> None:
+    texts = [*TEXTS[:3], "", TEXTS[0]]
+    together = translator(tiny, form, batch_size=3, beams=2).translate(texts)
+    alone = translator(tiny, form, batch_size=1, beams=2)
+    assert together == [alone.translate([text])[0] for text in texts]
+    assert together[3] == ""
+    assert together[0] == together[4]
+    assert len(set(together)) > 2, "what is written depends on the text"
+
+
+@pytest.mark.parametrize(("form", "asked", "target"), [("m2m", "en", "__es__"), ("nllb", "eng_Latn", "spa_Latn")])
+def test_a_model_of_many_languages_is_asked_as_its_documentation_says(
+    tiny: Path, form: str, asked: str, target: str
+) -> None:
+    from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny / form, src_lang=asked)
+    model = AutoModelForSeq2SeqLM.from_pretrained(tiny / form, dtype=torch.float32).eval()
+    inputs = tokenizer(TEXTS[:1], return_tensors="pt")
+    first = tokenizer.convert_tokens_to_ids(target)
+    ids = model.generate(**inputs, forced_bos_token_id=first, num_beams=2, max_new_tokens=NEW_TOKENS, max_length=None)
+    assert ids[0, 1] == first
+    expected = tokenizer.batch_decode(ids[:, 2:], skip_special_tokens=True)
+    both_ways = translator(tiny, form, beams=2)
+    Seq2SeqTranslator(str(tiny / form), source="es", target="en", beams=2).translate(TEXTS[3:4])  # shares the tokenizer
+    assert both_ways.translate(TEXTS[:1]) == [" ".join(text.split()) for text in expected]
+    german = translator(tiny, form, target="de", beams=2).translate(TEXTS[:3])
+    assert german != both_ways.translate(TEXTS[:3])
+
+
+def test_a_marian_of_several_targets_is_told_which_before_the_text(tiny: Path) -> None:
+    spanish, german = (translator(tiny, "multi", target=code, beams=1) for code in ("es", "de"))
+    assert (spanish._prefix, german._prefix) == (">>spa<< ", ">>deu<< ")
+    assert translator(tiny, "marian")._prefix == ""
+
+
+@pytest.mark.parametrize(
+    ("form", "target", "message"),
+    [
+        ("marian", "de", "does not translate from en to de; it has en to es"),
+        ("multi", "sw", "does not translate from en to sw; it has spa, deu"),
+        ("marian", "xx", "'xx' is not the code of a language"),
+    ],
+)
+def test_a_language_that_it_does_not_have_is_refused(tiny: Path, form: str, target: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        translator(tiny, form, target=target)
+
+
+def test_a_folder_that_holds_no_translator_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cannot be loaded as a translator"):
+        Seq2SeqTranslator(str(tmp_path), source="en", target="es")
