@@ -19,6 +19,7 @@ from pseudocap.heard_clips import HeardClip, encoder_input
 from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.hub.toys import toy_notice, warn_of_toy
 from pseudocap.memory import SOUND, Axis, Memory
+from pseudocap.questions import ANSWER_TOKENS, listed
 from pseudocap.types import (
     CLIP_SECONDS,
     MAX_NEW_TOKENS,
@@ -121,6 +122,39 @@ class FileCaptioner(ABC, Generic[Seen]):
         for batch in batched((self.take_file(file, decoding).seen for file in files), batch_size):
             captions += self.caption_clips(batch, decoding)
         return captions[0] if isinstance(video, str | Path) else captions
+
+    def ask(
+        self,
+        video: str | Path,
+        question: str | Sequence[str],
+        *,
+        beams: int = 1,
+        max_new_tokens: int = ANSWER_TOKENS,
+        num_frames: int | None = None,
+        batch_size: int = 8,
+        modalities: str | None = None,
+    ) -> str | list[str]:
+        """Return the answer to a question about a file; a list of answers to a list of questions, for which it is
+        decoded and encoded once.
+
+        A captioner answers that has learned to (docs/answering.md). `modalities` are those of `caption`.
+        """
+        questions = listed(question)
+        decoding = FileDecoding(
+            beams=beams, max_new_tokens=max_new_tokens, num_frames=num_frames, batch_size=batch_size,
+            modalities=modalities,
+        )  # fmt: skip
+        self.sound_of(decoding)  # refused before a file is read, where it cannot be
+        self.require_answers()
+        answers = self.answer_clip(self.take_file(video, decoding).seen, questions, decoding)
+        return answers[0] if isinstance(question, str) else answers
+
+    def require_answers(self) -> None:
+        """Raise InputError where the captioner takes no questions."""
+
+    def answer_clip(self, clip: Seen, questions: Sequence[str], decoding: FileDecoding) -> list[str]:
+        """Answer questions about a clip, each the prompt of a caption by default."""
+        return [text for asked in questions for text in self.caption_clips([clip], replace(decoding, prompt=asked))]
 
     def caption_long(
         self,
@@ -244,6 +278,16 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
         warn_of_toy(self.toy_notice)
         memory = self.encode_clips(clips)
         return self.describe(memory, prompt=decoding.prompt, finish=decoding.finish, **decoding.generate_options())
+
+    def answer_clip(
+        self, clip: torch.Tensor | HeardClip, questions: Sequence[str], decoding: FileDecoding
+    ) -> list[str]:
+        warn_of_toy(self.toy_notice)
+        memory, options = self.encode_clips([clip]), decoding.generate_options()
+        answers = []
+        for some in batched(questions, decoding.batch_size):
+            answers += self.describe(memory[torch.zeros(len(some), dtype=torch.long)], prompt=some, **options)
+        return answers
 
     def encode_clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> Memory:
         """Encode clips of any lengths, frames [T,3,H,W] each or with their sound; either all have frames or none."""

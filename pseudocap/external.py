@@ -36,6 +36,9 @@ from pseudocap.video.tensors import batched
 
 CENTRE, CONSENSUS, VIDEO = EXTERNAL_FRAMES
 VOTES = 5  # frames of `consensus`
+QUESTIONS = {  # of kinds of models without a chat template, how their published weights are asked
+    "git": "{}", "blip-2": "Question: {} Answer:", "instructblip": "{}",
+}  # fmt: skip
 
 
 def load(
@@ -100,6 +103,18 @@ class ExternalCaptioner(FileCaptioner[Frames]):
     @property
     def toy_notice(self) -> str:
         return toy_notice(self.model.name, self.model.name)
+
+    def require_answers(self) -> None:
+        kind = self.model.kind
+        if not self.model.is_chat and kind not in QUESTIONS:
+            raise InputError(
+                f"{self.model.name} is a {kind}, which answers no questions: name a chat-style model, one of "
+                f"{', '.join(QUESTIONS)}, or a captioner that has learned to answer"
+            )
+
+    def answer_clip(self, clip: Frames, questions: Sequence[str], decoding: FileDecoding) -> list[str]:
+        framed = "{}" if self.model.is_chat else QUESTIONS[self.model.kind]
+        return super().answer_clip(clip, [framed.format(each) for each in questions], decoding)
 
     def caption_clips(self, clips: Sequence[Frames], decoding: FileDecoding) -> list[str]:
         warn_of_toy(self.toy_notice)

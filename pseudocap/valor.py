@@ -268,10 +268,15 @@ class ValorModel(ValorNetwork, FileCaptioner[torch.Tensor | HeardClip], FileRetr
                 answers += self.answers(self.encode_clips(part), batch, **options)
         return answers[0] if isinstance(files, str | Path) and isinstance(questions, str) else answers
 
-    def ask(self, file: str | Path, questions: str | Sequence[str], **options: Any) -> str | list[str]:
-        """Answer a question about a file, or each of a list of them."""
-        found = self.answer(file, questions, **options)
-        return [found] if isinstance(found, str) and not isinstance(questions, str) else found
+    def answer_clip(
+        self, clip: torch.Tensor | HeardClip, questions: Sequence[str], decoding: FileDecoding
+    ) -> list[str]:
+        warn_of_toy(self.toy_notice)
+        memory, options = self.encode_clips([clip]), decoding.generate_options()
+        answers = []
+        for some in batched(questions, decoding.batch_size):
+            answers += self.answers(memory[torch.zeros(len(some), dtype=torch.long)], some, **options)
+        return answers
 
     # As a retriever
 

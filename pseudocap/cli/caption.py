@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--overwrite is about the files of --out, which is missing")
     with _going_on(args.out), _files(args.files, sounds=args.modalities == "a") as named:
         captioner = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
-        _refuse_deafness(args, captioner)
+        refuse_deafness(args, captioner)
         settings = {"checkpoint": fingerprint(captioner), "frames": args.frames, "precision": args.precision}
         settings |= {"dense": dense, **lengths, **asdict(decoding), "batch_size": None}  # which changes no caption
         settings |= {} if cuts is None else {"cuts": dict(cuts.settings)}
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _refuse_deafness(args: argparse.Namespace, captioner: Fetched | External) -> None:
+def refuse_deafness(args: argparse.Namespace, captioner: Fetched | External) -> None:
     """Refuse captions by sound of a captioner that does not hear."""
     folder = getattr(captioner, "folder", None)
     if args.modalities not in (None, "v") and (folder is None or not read_any_config(folder).hears):

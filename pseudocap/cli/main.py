@@ -28,6 +28,10 @@ VERBS = {
         "pseudocap caption film.mp4 --checkpoint runs/mine/best\n"
         "  pseudocap caption films/ --checkpoint runs/mine/best --format srt --out subtitles/",
     ),
+    "ask": (
+        "answer questions about videos and images",
+        'pseudocap ask film.mp4 "what is the man doing?" --checkpoint runs/answers/best',
+    ),
     "demo": (
         "caption pictures, videos and a synthetic film; write a page of what each word attended to",
         "pseudocap demo\n  pseudocap demo film.mp4 --out film.html\n  pseudocap demo --from-nothing",

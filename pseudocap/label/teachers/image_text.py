@@ -65,6 +65,11 @@ class ImageTextModel:
         return self._model
 
     @property
+    def kind(self) -> str:
+        """Return what transformers calls its architecture, as `blip-2`."""
+        return str(self._model.config.model_type)
+
+    @property
     def is_chat(self) -> bool:
         """Return whether it is asked through a chat template, so that its prompt is a question."""
         return bool(getattr(self._processor, "chat_template", None))
