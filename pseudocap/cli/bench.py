@@ -1,5 +1,5 @@
 """Measure what the papers claim, one command each: `pseudocap bench regimes | ablation NAME | model N | throughput |
-search | mining | duplicates A B | retrieval DATA | transcripts FILE | sound`."""
+search | mining | mined | duplicates A B | retrieval DATA | transcripts FILE | sound`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import argparse
 
 from pseudocap.cli.actions import add_actions
 from pseudocap.cli.bench_duplicates import DUPLICATES
+from pseudocap.cli.bench_mined import MINED
 from pseudocap.cli.bench_mining import MINING
 from pseudocap.cli.bench_model import MODEL
 from pseudocap.cli.bench_regimes import ABLATION, REGIMES_BENCH
@@ -24,6 +25,7 @@ ACTIONS = {
     "throughput": THROUGHPUT,
     "search": SEARCH,
     "mining": MINING,
+    "mined": MINED,
     "duplicates": DUPLICATES,
     "transcripts": TRANSCRIPTS,
     "sound": SOUND,

@@ -14,24 +14,31 @@ from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.options import add_flag, add_option
 
 
-def add_build(parser: argparse.ArgumentParser, *, out: str) -> None:
-    add_option(parser, "--build", Path, "DIR", "the zoo's build to stand on, made where it is missing (build/zoo)")
+ZOO = "the zoo's build to stand on, made where it is missing (build/zoo)"
+
+
+def add_build(parser: argparse.ArgumentParser, *, out: str, build: str = ZOO) -> None:
+    add_option(parser, "--build", Path, "DIR", build)
     add_option(parser, "--out", Path, "DIR", f"where the result is written ({out})")
     add_flag(parser, "--smoke", "everything at a size that teaches nothing, in minutes")
     add_option(parser, "--workers", 2, "N", "processes that draw and decode")
     add_flag(parser, "--json", "print the result as JSON")
 
 
-def folders(args: argparse.Namespace, name: str) -> tuple[Path, Path]:
-    """Return the folder of the cells, and that of the result."""
+def folders(args: argparse.Namespace, name: str, *, stands_on: str = "zoo") -> tuple[Path, Path]:
+    """Return the folder of the cells, which is build/STANDS_ON for the toy world, and that of the result."""
     smoke, data = "-smoke" if args.smoke else "", getattr(args, "data", "toy")
     whose = "" if data == "toy" else f"-{data}"
-    build = args.build or Path("build") / (f"bench{whose}{smoke}" if whose else "smoke" if args.smoke else "zoo")
+    build = args.build or Path("build") / (f"bench{whose}{smoke}" if whose else _toy_build(stands_on, smoke))
     out = args.out or Path("build/bench") / f"{name}{whose}{smoke}"
     for option, path in (("--build", build), ("--out", out)):
         refuse_file(option, path)
     require_at_least(args, workers=0)
     return build, out
+
+
+def _toy_build(stands_on: str, smoke: str) -> str:
+    return "smoke" if smoke and stands_on == "zoo" else f"{stands_on}{smoke}"
 
 
 def command(args: argparse.Namespace) -> str:

@@ -40,11 +40,14 @@ class SeedPicture:
     def read(self) -> np.ndarray:
         """Decode it, uint8 [H,W,3]; DataError where it cannot be."""
         try:
-            if self.offset is None:
-                return decode_picture(Path(self.file).read_bytes())
-            return decode_picture(b"".join(read_span(Path(self.file), self.offset, self.size)))
+            return decode_picture(self.content())
         except OSError as error:
             raise DataError(f"it cannot be read: {first_line(error)}") from error
+
+    def content(self) -> bytes:
+        """Return its bytes as they are stored."""
+        path = Path(self.file)
+        return path.read_bytes() if self.offset is None else b"".join(read_span(path, self.offset, self.size))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

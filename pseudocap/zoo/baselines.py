@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from pseudocap.metrics.suite import score
 from pseudocap.model.encoders.timesformer import TimeSformer
 from pseudocap.toyworld.corpora import film_at
 from pseudocap.toyworld.grammar import full_truth
-from pseudocap.toyworld.scenes import FPS, Shot
+from pseudocap.toyworld.scenes import FPS, Film, Shot
 from pseudocap.toyworld.truth import Verdict, judge, shots_between
+from pseudocap.types import Pseudolabel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,13 +116,22 @@ def measure_baselines(root: Path, seed: int) -> dict[str, Any]:
     }
 
 
+def verdicts_on_labels(labels: Iterable[Pseudolabel], seed: int) -> list[Verdict]:
+    """Compare labels of talking films, the best caption of each, with the scene of their clips."""
+
+    @cache
+    def film(source: str) -> Film:
+        return film_at("talking", "train", int(Path(source).stem.removeprefix("talking")), seed=seed)
+
+    return [
+        judge(label.caption, shots_between(film(label.clip.source), label.clip.start, label.clip.end, FPS))
+        for label in labels
+    ]
+
+
 def measure_labels(run: Path, talking: Path, seed: int) -> dict[str, Any]:
     """Audit labels as only a toy world allows: compare every one with the scene of its clip."""
-    verdicts, refers, spoken = [], 0, 0
-    for label in read_labels(run):
-        index = int(Path(label.clip.source).stem.removeprefix("talking"))
-        film = film_at("talking", "train", index, seed=seed)
-        verdicts.append(judge(label.caption, shots_between(film, label.clip.start, label.clip.end, FPS)))
+    verdicts, refers, spoken = verdicts_on_labels(read_labels(run), seed), 0, 0
     for line in (talking / "utterances.jsonl").read_text(encoding="utf-8").splitlines():
         spoken += 1
         refers += json.loads(line)["kind"] == "refers"

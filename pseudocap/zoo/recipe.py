@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from pseudocap.files.sources import SMOLLM2
 from pseudocap.regimes.plan import TrainingPlan
@@ -46,20 +47,25 @@ class SearchRecipe:
     mask: float = 0.1
     weight_decay: float = 0.1
 
-    def words(self) -> tuple[str, ...]:
-        fields = {
+    @property
+    def towers(self) -> dict[str, Any]:
+        """Return the towers as fields of RetrieverConfig."""
+        return {
             "dim": self.dim,
             "width": self.width,
             "text_layers": self.layers,
             "media_layers": self.layers,
             "dropout": self.dropout,
-            "text_beside": json.dumps(self.beside),
-            "space_grid": "null" if self.blocks is None else self.blocks,
-            "means": "true",
+            "text_beside": self.beside,
+            "space_grid": self.blocks,
+            "means": True,
         }
-        towers = (word for name, value in fields.items() for word in (f"--model.model.init_args.{name}", str(value)))
+
+    def words(self) -> tuple[str, ...]:
+        towers = [(f"--model.model.init_args.{name}", json.dumps(value)) for name, value in self.towers.items()]
         return (
-            *(*towers, *self.training.words(), "--model.contrast.mask", str(self.mask)),
+            *(word for pair in towers for word in pair),
+            *(*self.training.words(), "--model.contrast.mask", str(self.mask)),
             *("--model.optimisation.weight_decay", str(self.weight_decay), "--model.optimisation.beta2", "0.98"),
         )
 

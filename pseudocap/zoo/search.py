@@ -39,8 +39,8 @@ def training_stage(
     needs: Sequence[str],
     seed: int,
 ) -> Stage:
-    """Return the stage that trains new towers over two frozen networks, which are stages too. `NAME/NAME` is then the
-    retriever, by a name that tables can print."""
+    """Return the stage that trains new towers over two frozen networks, which are stages too. `NAME/NAME` (of a name with
+    folders the last part) is then the retriever, by a name that tables can print."""
     words = (
         *("train", RETRIEVAL.name, "--config", "toy", "--out", f"{name}/run", "--seed_everything", str(seed)),
         *("--model.model", "pseudocap.regimes.networks.retriever_from_backbones"),
@@ -53,7 +53,7 @@ def training_stage(
     def train(folder: Path, report: Progress) -> Report:
         resume = resume_words(folder / "run")
         shop.verb(*words, *resume)
-        link = folder / name
+        link = folder / folder.name
         link.unlink(missing_ok=True)
         link.symlink_to(Path("run", "last"), target_is_directory=True)
         return {"command": command_text(words)}

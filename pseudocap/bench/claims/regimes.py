@@ -27,7 +27,8 @@ CELLS = "cells/"  # where a benchmark's own stages lie in a build; what lies els
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
-    """Hold what is to be done: the ground with the stages that make it, the cells, and how the result is named."""
+    """Hold what is to be done: the ground with the stages that make it, the cells, and how the result is named.
+    `shipped` says that it stands on the networks of the package, and not on a zoo's build."""
 
     shop: Workshop
     ground: Ground
@@ -35,10 +36,11 @@ class Bench:
     cells: Sequence[Cell]
     corpus: str
     duplicates: str | None  # the stage that has counted them
+    shipped: bool = False
 
     @property
     def on_a_zoo(self) -> bool:
-        return self.corpus.startswith("toy")
+        return self.corpus.startswith("toy") and not self.shipped
 
     @property
     def stages(self) -> list[Stage]:

@@ -123,10 +123,10 @@ def by_captions(regime: str, found: Mapping[Cell, Measured]) -> dict[str, Any]:
 def mean_document(values: Sequence[float]) -> dict[str, Any]:
     mean, interval = mean_over_seeds(values)
     each = [round(value, 3) for value in values]
-    return {"mean": round(mean, 3), "interval over seeds": _rounded(interval), "each": each}
+    return {"mean": round(mean, 3), "interval over seeds": interval_document(interval), "each": each}
 
 
-def _rounded(interval: Interval | None) -> list[float] | None:
+def interval_document(interval: Interval | None) -> list[float] | None:
     return None if interval is None else [round(interval.low, 3), round(interval.high, 3)]
 
 
@@ -149,8 +149,8 @@ def claim_document(each: Judged) -> dict[str, Any]:
         "claim": each.claim.text,
         "difference": f"{each.claim.better} less {each.claim.worse}, CIDEr-D, paired",
         "mean": round(each.difference, 3),
-        "interval over seeds": _rounded(each.over_seeds),
-        "interval over films": _rounded(each.over_films),
+        "interval over seeds": interval_document(each.over_seeds),
+        "interval over films": interval_document(each.over_films),
         "seeds": list(each.seeds),
         "verdict": each.verdict,
     }
