@@ -38,7 +38,7 @@ def _mined(args: argparse.Namespace) -> int:
         shop = Workshop(root=build.resolve(), main=main, progress=stages.draw)
         bench = mined_bench(shop, recipe, mined, seeds=seeds, workers=args.workers)
         build.mkdir(parents=True, exist_ok=True)
-        run_bench(bench.captioners, log=stages.log)
+        run_bench(bench, log=stages.log)
     results = gather_mined(bench, command=command(args))
     show_result(args, results, mined_table(results), write_mined(out, results))
     return 0

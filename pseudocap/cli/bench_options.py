@@ -13,7 +13,6 @@ from typing import Any
 from pseudocap.cli.checks import refuse_file, require_at_least
 from pseudocap.cli.options import add_flag, add_option
 
-
 ZOO = "the zoo's build to stand on, made where it is missing (build/zoo)"
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 ROWS = (*REGIMES, UNTRAINED)
 COUNTS = "10,100,1000"
-ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "attention", "fusion", "mixture", "losses")
+MINING = "mining"  # the ablation that has a build of its own, over the networks of the package
+ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "attention", "fusion", "mixture", "losses", MINING)
 KNOWN = ", ".join(ABLATIONS)
 OF_REAL_CORPORA = (
     *("annotations", "videos", "allow_partial", "decoder", "encoder", "images", "clips", "asr", "pretrained"),
@@ -157,10 +158,13 @@ def _ablation(args: argparse.Namespace) -> int:
         raise InputError(f"there is no ablation {args.name!r}{nearest(args.name, ABLATIONS)}; there are {KNOWN}")
     require_at_least(args, seeds=1, steps=1)
     seeds = range(args.seeds or (1 if args.smoke else 3))
-    build, out = folders(args, args.name)
+    mining = args.name == MINING
+    build, out = folders(args, args.name, stands_on="mined" if mining else "zoo")
 
     from pseudocap.bench.claims.ablation_report import ablation_table, gather_ablation, write_ablation
     from pseudocap.bench.claims.ablations import ablation_bench, short
+    from pseudocap.bench.claims.mining_ablation import mined_figures, mining_ablation, mining_ablation_bench
+    from pseudocap.bench.claims.mining_ground import MINED_RECIPE, MINED_SMOKE_RECIPE
     from pseudocap.bench.claims.regimes import run as run_bench
     from pseudocap.cli.main import main
     from pseudocap.cli.progress import stages_of
@@ -168,14 +172,19 @@ def _ablation(args: argparse.Namespace) -> int:
     from pseudocap.zoo.recipe import FULL_RECIPE, SMOKE_RECIPE
 
     quieten(many_trainings=True)
-    recipe = SMOKE_RECIPE if args.smoke else FULL_RECIPE
+    recipe, mined = (SMOKE_RECIPE, MINED_SMOKE_RECIPE) if args.smoke else (FULL_RECIPE, MINED_RECIPE)
     with stages_of("bench") as stages:
         shop = Workshop(root=build.resolve(), main=main, progress=stages.draw)
-        plan = short(recipe.regime, args.steps)
-        bench, arms = ablation_bench(args.name, shop, recipe, plan, seeds=seeds, workers=args.workers)
+        if mining:
+            plan = short(mined.plan, args.steps)
+            bench, arms = mining_ablation_bench(shop, recipe, mined, plan, seeds=seeds, workers=args.workers)
+        else:
+            plan = short(recipe.regime, args.steps)
+            bench, arms = ablation_bench(args.name, shop, recipe, plan, seeds=seeds, workers=args.workers)
         build.mkdir(parents=True, exist_ok=True)
         run_bench(bench, log=stages.log)
-    result = gather_ablation(args.name, bench, arms, command=command(args))
+    ablation, beside = (mining_ablation(mined), mined_figures(bench, arms)) if mining else (None, [])
+    result = gather_ablation(args.name, bench, arms, command=command(args), ablation=ablation, beside=beside)
     show_result(args, result, ablation_table(result), write_ablation(out, result))
     return 0
 

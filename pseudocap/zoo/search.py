@@ -39,8 +39,8 @@ def training_stage(
     needs: Sequence[str],
     seed: int,
 ) -> Stage:
-    """Return the stage that trains new towers over two frozen networks, which are stages too. `NAME/NAME` (of a name with
-    folders the last part) is then the retriever, by a name that tables can print."""
+    """Return the stage that trains new towers over two frozen networks, which are stages too. `NAME/NAME` is then the
+    retriever, by a name that tables can print; of a name with folders it is the last part."""
     words = (
         *("train", RETRIEVAL.name, "--config", "toy", "--out", f"{name}/run", "--seed_everything", str(seed)),
         *("--model.model", "pseudocap.regimes.networks.retriever_from_backbones"),

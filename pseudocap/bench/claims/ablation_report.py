@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pseudocap.bench.claims import report
-from pseudocap.bench.claims.ablations import Arm, find_ablation
+from pseudocap.bench.claims.ablations import Ablation, Arm, find_ablation
 from pseudocap.bench.claims.cells import Cell
 from pseudocap.bench.claims.regimes import Bench, provenance
 from pseudocap.bench.claims.results import mean_document, over_films
@@ -24,9 +24,17 @@ if TYPE_CHECKING:
 
 
 def gather_ablation(
-    name: str, bench: Bench, arms: Sequence[tuple[Arm, Sequence[Cell]]], *, command: str
+    name: str,
+    bench: Bench,
+    arms: Sequence[tuple[Arm, Sequence[Cell]]],
+    *,
+    command: str,
+    ablation: Ablation | None = None,
+    beside: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    ablation, cells = find_ablation(name), arms[0][1]
+    """Summarise all arms. `ablation` is that of the name where none is given; `beside` has further figures of each arm,
+    which get columns of their own."""
+    ablation, cells = ablation or find_ablation(name), arms[0][1]
     reports = bench.shop.reports
     return {
         "ablation": name,
@@ -41,7 +49,8 @@ def gather_ablation(
         "seeds": [cell.seed for cell in cells],
         "arms": [
             arm_document(arm, [reports[cell.stage(bench.ground, "measured")] for cell in each], each[0])
-            for arm, each in arms
+            | ({"beside": dict(figures)} if figures else {})
+            for (arm, each), figures in zip(arms, beside or [{}] * len(arms), strict=True)
         ],
     }
 
@@ -83,16 +92,30 @@ def ablation_table(result: Mapping[str, Any]) -> list[str]:
         if scores := arm["scores"]:
             cells = [report.interval_text(scores[PLAIN][metric]) for metric in METRICS]
             cells.append(report.mean_text(scores[ZERO_SHOT]["CIDEr-D"]))
-        chosen = (arm["settings"][column] for column in columns)
+        chosen = (*(arm["settings"][column] for column in columns), *map(_figure, arm.get("beside", {}).values()))
         rows.append((*chosen, f"{arm['steps']:,}", *cells, f"{arm['diverged']} of {len(seeds)}"))
     paragraphs = (
         f"# {result['ablation']}: {result['question']}",
         f"The papers: {result['claimed']}. Below are toy results, seeds {', '.join(map(str, seeds))}.\n"
         + f"Intervals are 95 %: {report.kind_of_intervals(seeds)} {result['note']}".rstrip(),
         f"    {result['command']}",
-        table((*columns, "steps", *METRICS, "before fine-tuning: CIDEr-D", "diverged"), rows),
+        table(
+            (
+                *columns,
+                *result["arms"][0].get("beside", ()),
+                "steps",
+                *METRICS,
+                "before fine-tuning: CIDEr-D",
+                "diverged",
+            ),
+            rows,
+        ),
     )
     return report.lines_of(paragraphs)
+
+
+def _figure(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _draw(axes: Axes, result: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Ask whether mined captions teach: `pseudocap bench mined`.
 
-A captioner and a retriever learn from each of four kinds of captions: mined ones, pseudolabels and transcripts of clips of
-the same talking films, and the stills that were mined with; all from equally many examples, for equally many steps.
+A captioner and a retriever learn from each of four kinds of captions: mined ones, pseudolabels and transcripts of clips
+of the same talking films, and the stills that were mined with; all from equally many examples, for equally many steps.
 Both are measured on test films before and after fine-tuning on a few captions of people; `none` is not pre-trained.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pseudocap.bench.claims.cells import Cell, Ground
+from pseudocap.bench.claims.cells import Cell, Ground, cell_stages
 from pseudocap.bench.claims.mining_ground import (
     CODE,
     FEW,
@@ -48,45 +48,52 @@ from pseudocap.zoo.search import training_stage
 MINED, PSEUDOLABELS, TRANSCRIPTS, PICTURES = "mined", "pseudolabels", "asr", "stills"
 ARMS = {MINED: VIDEO_ONLY, PSEUDOLABELS: VIDEO_ONLY, TRANSCRIPTS: ASR, PICTURES: IMAGE_ONLY, UNTRAINED: UNTRAINED}
 RUNS = {MINED: "mined/run", PSEUDOLABELS: "labels/run", TRANSCRIPTS: "labels-asr/run"}
-EXAMPLES, RANKS = "examples", "recalled.json"
+EXAMPLES, RECALLED = "examples", "recalled.json"
 BEFORE, AFTER = "zero-shot", "fine-tuned"
 CUTOFF = 10  # of the recall that claims are judged by
 
 
 @dataclass(frozen=True, kw_only=True)
-class MinedBench:
-    """Hold what is to be done: `captioners` with its cells, which are of ARMS in turn, and the retrievers' stages, by arm
-    and seed the last of each."""
+class MinedBench(Bench):
+    """Hold what is to be done: by arm and seed a cell, and the stages of a retriever, of which the last has searched."""
 
-    captioners: Bench
-    cells: dict[tuple[str, int], Cell]
-    searches: dict[tuple[str, int], str]
+    of: Mapping[tuple[str, int], tuple[Cell, Sequence[Stage]]]
     recipe: MinedRecipe
+
+    @property
+    def seeds(self) -> list[int]:
+        return list(dict.fromkeys(seed for _, seed in self.of))
+
+    @property
+    def stages(self) -> list[Stage]:
+        """Return all stages, seed by seed, so that a run that is stopped early has complete seeds."""
+        each = [(*cell_stages(self.shop, self.ground, [cell]), *searches) for cell, searches in self.of.values()]
+        return [*self.made_first, *(stage for stages in each for stage in stages)]
 
 
 def mined_bench(
     shop: Workshop, recipe: ZooRecipe, mined: MinedRecipe, *, seeds: Sequence[int], workers: int = 2
 ) -> MinedBench:
-    """Plan the benchmark: seed by seed, so that a run that is stopped early has complete seeds."""
+    """Plan the benchmark."""
     ground, made_first = mining_ground(shop, recipe, mined, workers=workers)
     made_first += [_examples(shop, mined.examples, recipe.seed), *(_memories(shop, arm, workers) for arm in _taught())]
-    keys = [(arm, seed) for seed in seeds for arm in ARMS]
-    cells = {key: _cell(*key, mined) for key in keys}
-    searches, retrieval = {}, smaller(recipe, mined.search_steps)
-    for arm, seed in keys:
-        stages = _search_stages(shop, retrieval, mined, ground, arm, seed)
-        searches[arm, seed] = stages[-1].name
-        made_first += stages
-    bench = Bench(
+    retrieval = smaller(recipe, mined.search_steps)
+    of = {
+        (arm, seed): (_cell(arm, seed, mined), _search_stages(shop, retrieval, mined, ground, arm, seed))
+        for seed in seeds
+        for arm in ARMS
+    }
+    return MinedBench(
         shop=shop,
         ground=ground,
         made_first=made_first,
-        cells=list(cells.values()),
+        cells=[cell for cell, _ in of.values()],
         corpus="toy-msrvtt",
         duplicates=None,
         shipped=True,
+        of=of,
+        recipe=mined,
     )
-    return MinedBench(captioners=bench, cells=cells, searches=searches, recipe=mined)
 
 
 def _taught() -> list[str]:
@@ -146,15 +153,17 @@ def _search_stages(
     start = f"{trained}/run/last"
 
     def begin(folder: Path, report: Progress) -> Report:
-        backbones = {"text": shop.root / ground.decoder, "encoder": shop.root / ground.encoder}
-        new = Retriever.from_backbones(**backbones, seed=seed, device="cpu", **recipe.search.towers)
+        text, encoder = shop.root / ground.decoder, shop.root / ground.encoder
+        new = Retriever.from_backbones(text=text, encoder=encoder, seed=seed, device="cpu", **recipe.search.towers)
         new.save_pretrained(shop.root / start)
         return {"command": "new towers, not trained"}
 
     def tune(folder: Path, report: Progress) -> Report:
-        words = ("finetune", "--retrieval", "--from", start, "--data", ground.captions, "--videos", VIDEOS)
-        words += ("--memories", f"{MEMORIES}/store", "--out", f"{tuned}/run", *mined.search_tuning)
-        words += ("--seed", str(seed), "--workers", "0", "--json")
+        words = (
+            *("finetune", "--retrieval", "--from", start, "--data", ground.captions, "--videos", VIDEOS),
+            *("--memories", f"{MEMORIES}/store", "--out", f"{tuned}/run", *mined.search_tuning),
+            *("--seed", str(seed), "--workers", "0", "--json"),
+        )
         shutil.rmtree(folder / "run", ignore_errors=True)  # fine-tuning does not go on
         shop.verb(*words)
         return {"command": command_text(words)}
@@ -163,7 +172,7 @@ def _search_stages(
         places = {BEFORE: shop.root / start, AFTER: shop.folder(tuned) / "run" / "best"}
         scores = {when: _searched(place, shop.folder(ground.views), ground) for when, place in places.items()}
         recalled = {when: _recalled(both, len(ground.films())) for when, both in scores.items()}
-        write_text(folder / RANKS, json.dumps(recalled) + "\n")
+        write_text(folder / RECALLED, json.dumps(recalled) + "\n")
         return {when: _figures(both) for when, both in scores.items()}
 
     settings = {"code": CODE, "seed": seed, "towers": recipe.search.towers}
@@ -182,18 +191,17 @@ def _search_stages(
             needs=(memories_of(arm),),
             seed=seed,
         )
+    tuning = settings | {"words": mined.search_tuning}
     return [
         first,
-        Stage(
-            name=tuned, settings=settings | {"words": mined.search_tuning}, make=tune, needs=(trained, FEW, MEMORIES)
-        ),
+        Stage(name=tuned, settings=tuning, make=tune, needs=(trained, FEW, MEMORIES)),
         Stage(name=found, settings={"code": CODE}, make=search, needs=(trained, tuned, ground.views)),
     ]
 
 
 @torch.inference_mode()
 def _searched(place: Path, views: Path, ground: Ground) -> BothDirections:
-    """Search the test films by each of their captions, and the captions by each film, from the memories of the films."""
+    """Search the test films by each of their captions, and the captions by each film, from the films' memories."""
     retriever = Retriever.from_pretrained(place, device="cpu")
     films = ground.films()
     texts = [caption for film in films for caption in film.references]

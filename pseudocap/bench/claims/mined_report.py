@@ -22,7 +22,7 @@ from pseudocap.bench.claims.mined import (
     MINED,
     PICTURES,
     PSEUDOLABELS,
-    RANKS,
+    RECALLED,
     TRANSCRIPTS,
     MinedBench,
 )
@@ -51,23 +51,19 @@ Document = Mapping[str, Any]
 
 def gather_mined(bench: MinedBench, *, command: str) -> dict[str, Any]:
     """Read everything back. All stages must be finished."""
-    made, shop = bench.captioners, bench.captioners.shop
-    references = references_of(made.ground.films())
-    measured = {}
-    for key, cell in bench.cells.items():
-        stage = cell.stage(made.ground, "measured")
+    shop, seeds = bench.shop, bench.seeds
+    references = references_of(bench.ground.films())
+    measured, searched, recalled = {}, {}, {}
+    for key, (cell, (*_, search)) in bench.of.items():
+        stage = cell.stage(bench.ground, "measured")
         measured[key] = read_measured(shop.folder(stage), shop.reports[stage], references)
-    searched = {key: shop.reports[stage] for key, stage in bench.searches.items()}
-    recalled = {
-        key: json.loads((shop.folder(stage) / RANKS).read_text(encoding="utf-8"))
-        for key, stage in bench.searches.items()
-    }
-    seeds = sorted({seed for _, seed in bench.cells})
+        searched[key] = shop.reports[search.name]
+        recalled[key] = json.loads((shop.folder(search.name) / RECALLED).read_text(encoding="utf-8"))
     return {
         "command": command,
         **machine(),
-        "corpus": made.corpus,
-        "data": provenance(made),
+        "corpus": bench.corpus,
+        "data": provenance(bench),
         "test films": len(references),
         "seeds": seeds,
         "settings": dataclasses.asdict(bench.recipe),

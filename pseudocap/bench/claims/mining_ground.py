@@ -1,5 +1,5 @@
-"""Prepare what `bench mined` and `bench ablation mining` stand on: the toy networks that the package ships, talking films
-with pseudolabels and transcripts, stills to mine with, and a few captions of people to fine-tune on.
+"""Prepare what `bench mined` and `bench ablation mining` stand on: the toy networks that the package ships, talking
+films with pseudolabels and transcripts, stills to mine with, and a few captions of people to fine-tune on.
 
 No zoo needs to be built: its own stages are taken, over copies of the shipped networks.
 """
@@ -10,7 +10,7 @@ import json
 import random
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from pseudocap.files.atomic import write_text
 from pseudocap.files.sources import SHIPPED_SCHEME, resolve_source
 from pseudocap.label.schema import read_labels, write_labels
 from pseudocap.mine.contents import count_contents
-from pseudocap.mine.seeds import SeedPicture, find_seeds
+from pseudocap.mine.seeds import SeedPicture
 from pseudocap.regimes.plan import TrainingPlan
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.toyworld.corpora import film_at
@@ -48,9 +48,13 @@ class MinedRecipe:
     fine-tune on, and how long everything learns."""
 
     mining: tuple[str, ...] = ("--pooling", "max", "--threshold", "0.95", "--span", "10", "--top", "10")
+    thresholds: tuple[float, ...] = (0.9, 0.92, 0.94, 0.95, 0.96, 0.97)  # of the ablation, at the span above, ...
+    spans: tuple[int, ...] = (5, 20, 30)  # ... and its spans at the threshold above
     examples: int = 1500
     captions: int = 100
-    plan: TrainingPlan = TrainingPlan(tuning_batch=12, tuning_epochs=15, tuning_patience=15)
+    plan: TrainingPlan = field(
+        default_factory=lambda: TrainingPlan(tuning_batch=12, tuning_epochs=15, tuning_patience=15)
+    )
     search_steps: int = 200
     search_tuning: tuple[str, ...] = ("--lr", "5e-4", "--batch-size", "32", "--max-epochs", "20", "--patience", "20")
 
@@ -58,6 +62,8 @@ class MinedRecipe:
 MINED_RECIPE = MinedRecipe()
 MINED_SMOKE_RECIPE = MinedRecipe(
     mining=("--pooling", "max", "--threshold", "0.8", "--span", "10", "--top", "3"),
+    thresholds=(0.7,),
+    spans=(5,),
     examples=8,
     captions=4,
     plan=TrainingPlan(steps=2, batch=2, warmup=1, tuning_batch=4, tuning_epochs=1, tuning_patience=1),
