@@ -55,7 +55,7 @@ CUTOFF = 10  # of the recall that claims are judged by
 
 @dataclass(frozen=True, kw_only=True)
 class MinedBench(Bench):
-    """Hold what is to be done: by arm and seed a cell, and the stages of a retriever, of which the last has searched."""
+    """Hold what is to be done: by arm and seed a cell, and the stages of a retriever, the last of which searches."""
 
     of: Mapping[tuple[str, int], tuple[Cell, Sequence[Stage]]]
     recipe: MinedRecipe

@@ -47,7 +47,7 @@ def mining_ablation(mined: MinedRecipe) -> Ablation:
         question="How alike must a picture and a frame be, and how long is the clip around the frame?",
         claimed="zero-shot retrieval is best from 0.6 on, with clips of 10 s; beyond 0.7 there are few matches",
         arms=arms,
-        note=f"Of more than {mined.examples:,} pairs so many are learned from, drawn at random. Similarities are of another "
+        note=f"Of more than {mined.examples:,} pairs so many are drawn to learn from. Similarities are of another "
         "encoder than the paper's.",
     )
 

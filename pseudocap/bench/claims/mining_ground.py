@@ -53,7 +53,7 @@ class MinedRecipe:
     examples: int = 1500
     captions: int = 100
     plan: TrainingPlan = field(
-        default_factory=lambda: TrainingPlan(tuning_batch=12, tuning_epochs=15, tuning_patience=15)
+        default_factory=lambda: TrainingPlan(tuning_batch=12, tuning_epochs=12, tuning_patience=12)
     )
     search_steps: int = 200
     search_tuning: tuple[str, ...] = ("--lr", "5e-4", "--batch-size", "32", "--max-epochs", "20", "--patience", "20")
