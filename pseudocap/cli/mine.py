@@ -6,7 +6,6 @@ import argparse
 import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -178,18 +177,20 @@ def _write_report(args: argparse.Namespace, spec: MineSpec, seeds: Seeds, result
 
     folder = any_path(args.out)
     merged = merge_matches(folder, len(require_plan(folder).sources.shards), result.seeds, spec)
+    matches, classified = sampled(folder, args.report_matches, args.classified)
     report = mining_report(
-        folder,
+        result.contents,
         merged,
         (caption for picture in seeds.pictures for caption in picture.captions),
+        threshold=spec.threshold,
         films=spec.films,
         classifier=None if args.classifier is None else ImageClassifier(args.classifier, device=device),
+        rows=classified,
         reference=args.reference,
-        sample=args.classified,
     )
     pictures = {picture.name: picture for picture in seeds.pictures}
     title = f"Mined from {args.source} with {args.seeds}"
-    write_report(args.report, report, sampled(folder, args.report_matches), pictures, title=title)
+    write_report(args.report, report, matches, pictures, title=title)
     if not args.json:
         page, figures = report_paths(args.report)
         print(f"report: {page} and {figures}")
@@ -273,7 +274,7 @@ def _films(args: argparse.Namespace) -> FilmFilter:
 
 def _report(args: argparse.Namespace, result: MiningResult, bare: int) -> None:
     if args.json:
-        print(json.dumps({"out": args.out, **asdict(result), "seeds_without_caption": bare}))
+        print(json.dumps({"out": args.out, **result.document(), "seeds_without_caption": bare}))
         return
     print(
         f"{args.out}: {result.clips:,} clips of {result.hours:.2f} hours with {result.captions:,} captions, "

@@ -11,11 +11,13 @@ Each file is complete or absent, and what is there is not done again, so a run t
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from typing import Protocol
@@ -30,7 +32,7 @@ from pseudocap.label.schema import finished_shards, shard_path, write_labels
 from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
 from pseudocap.label.work import Work
-from pseudocap.mine.contents import count_contents
+from pseudocap.mine.contents import MinedContents, count_contents
 from pseudocap.mine.features import Embedder, embed_seeds
 from pseudocap.mine.films import FilmFilter
 from pseudocap.mine.frame_index import FrameIndex, json_array, read_arrays, read_json_array, write_arrays
@@ -67,7 +69,8 @@ class LocalMining:
 class MiningResult:
     """Report what a folder of mined labels holds: `seeds` that were used, `matches` above the threshold as pairs of a
     clip and a caption, `best` the highest similarity of all; in `failed_seeds` why some could not be used; `again`
-    counts shards that were mined before, and again since videos were retried or what is known of them has changed."""
+    counts shards that were mined before, and again since videos were retried or what is known of them has changed;
+    `contents` are what the other counts are of."""
 
     seeds: int
     failed_seeds: Mapping[str, str]
@@ -82,6 +85,11 @@ class MiningResult:
     seconds: float
     stats: Mapping[str, object]
     again: int = 0
+    contents: MinedContents = field(repr=False)
+
+    def document(self) -> dict[str, object]:
+        """Return the figures for JSON."""
+        return {name: getattr(self, name) for name in MiningResult.__slots__ if name != "contents"}
 
 
 def mine(
@@ -220,11 +228,22 @@ def _require_success(merged: Merged, tolerance: Tolerance, seeds: int, spec: Min
         reasons += [f"{name}: {reason}" for name, reason in list(merged.failed.items())[:1]]
         raise DataError(f"there is no frame to compare with: {', '.join(reasons) or 'the videos are empty'}")
     if not len(merged.at_least(spec.threshold)):
+        lower = math.floor(merged.best * 20) / 20
+        value = f" (--threshold {lower:g} finds some)" if lower > 0 else ""
         raise DataError(
             f"no frame of {merged.films:,} videos is like any of {seeds:,} seeds: the best similarity is "
-            f"{merged.best:.6f}, below --threshold {spec.threshold:g}; lower it, into another --out, or take other "
-            "seeds or another encoder"
+            f"{merged.best:.6f}, below --threshold {spec.threshold:g}; lower it{value}, into another --out, or take "
+            f"other seeds or another encoder{_undecoded(merged.failed)}"
         )
+
+
+def _undecoded(failed: Mapping[str, str]) -> str:
+    """Return which videos could not be decoded, for an error that is not about them."""
+    if not failed:
+        return ""
+    names = [f"{name}: {reason}" for name, reason in islice(failed.items(), 3)]
+    more = f", and {len(failed) - len(names):,} more" if len(failed) > len(names) else ""
+    return f". Not decoded: {'; '.join(names)}{more}"
 
 
 def _write_labels(folder: AnyPath, plan: Plan, merged: Merged, pictures: Sequence[SeedPicture], spec: MineSpec) -> None:
@@ -310,4 +329,5 @@ def _result(folder: AnyPath, merged: Merged, seeds: int, failed: Mapping[str, st
         best=merged.best,
         seconds=seconds,
         stats=json.loads((folder / STATS).read_bytes()),
+        contents=contents,
     )

@@ -1,6 +1,6 @@
 """Report what was mined: clips, hours, captions, matches against the threshold, domains, words that are seen, verbs.
 
-report = mining_report("labels", seeds)
+report = mining_report(result.contents, merged, captions)
 write_report(Path("mined.html"), report, ...)     beside it mined.json with the same figures
 """
 
@@ -20,9 +20,8 @@ from pseudocap.errors import DecodeError
 from pseudocap.files import reading
 from pseudocap.files.remote import AnyPath
 from pseudocap.label.pages.media import locate_media, opened
-from pseudocap.label.run_folder import require_plan
 from pseudocap.label.schema import read_labels
-from pseudocap.mine.contents import count_contents
+from pseudocap.mine.contents import MinedContents
 from pseudocap.mine.films import FilmFilter
 from pseudocap.mine.matches import Merged
 from pseudocap.rows import SUFFIXES
@@ -85,24 +84,23 @@ class MiningReport:
 
 
 def mining_report(
-    folder: AnyPath,
+    contents: MinedContents,
     merged: Merged,
     captions: Iterable[str],
     *,
+    threshold: float,
     films: FilmFilter | None = None,
     classifier: Classifier | None = None,
+    rows: Sequence[Pseudolabel] = (),
     reference: Path | None = None,
-    sample: int = 500,
 ) -> MiningReport:
-    """Count over a finished run. `captions` are those of all seeds; words are looked for in `sample` random rows."""
-    contents = count_contents(folder)
+    """Count over a finished run. `captions` are those of all seeds; a classifier looks at the frames of `rows`."""
     of_caption = contents.captions
     counts = Counter(str(count) if count <= MANY else f"more than {MANY}" for count in of_caption.values())
     names = [*(str(number) for number in range(1, MANY + 1)), f"more than {MANY}"]
     texts = set(captions)
-    own = float(require_plan(folder).settings["threshold"])
     return MiningReport(
-        threshold=own,
+        threshold=threshold,
         clips=len(contents.clips),
         hours=contents.hours,
         captions=len(of_caption),
@@ -110,9 +108,9 @@ def mining_report(
         pairs=of_caption.total(),
         clips_per_caption={name: counts[name] for name in names if counts[name]},
         mean_clips_per_caption=of_caption.total() / len(of_caption) if of_caption else 0.0,
-        thresholds=[_from(merged, threshold) for threshold in sorted({own, *THRESHOLDS})],
+        thresholds=[_from(merged, least) for least in sorted({threshold, *THRESHOLDS})],
         domains=_domains(contents.clips, films),
-        confirmed=None if classifier is None else confirmed_words(sampled(folder, sample), classifier),
+        confirmed=None if classifier is None else confirmed_words(rows, classifier),
         verbs=None if reference is None else covered_verbs(read_reference(reference), texts, by=reference.name),
     )
 
@@ -131,11 +129,12 @@ def _domains(clips: Iterable[Clip], films: FilmFilter | None) -> dict[str, int]:
     return {} if set(found) <= {"unknown"} else dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def sampled(folder: AnyPath, count: int, *, seed: int = 0) -> list[Pseudolabel]:
-    """Draw rows at random, in their order, with sources that can be opened."""
+def sampled(folder: AnyPath, *counts: int, seed: int = 0) -> list[list[Pseudolabel]]:
+    """Draw so many rows at random for each count, in their order, with sources that can be opened; fewer are a part of
+    more. The rows are read once."""
     rows = [label for label in read_labels(folder) if not label.failed]
-    chosen = sorted(random.Random(seed).sample(range(len(rows)), min(count, len(rows))))
-    return [rows[number] for number in chosen]
+    order = random.Random(seed).sample(range(len(rows)), len(rows))
+    return [[rows[number] for number in sorted(order[:count])] for count in counts]
 
 
 def matched_frame(label: Pseudolabel, *, short_side: int) -> np.ndarray | None:

@@ -77,7 +77,7 @@ def find_seeds(source: str) -> Seeds:
     if path.is_dir():
         listed = [path / name for name in CAPTION_FILES if (path / name).is_file()]
         if listed:
-            return _of_rows(listed[0])
+            return _of_rows(listed[0], beside=True)
         tars = sorted(path.glob("*.tar"))
         return _of_tars(path, tars) if tars else _of_folder(path)
     if not path.is_file():
@@ -85,11 +85,14 @@ def find_seeds(source: str) -> Seeds:
     return _of_tars(path.parent, [path]) if path.suffix.lower() == ".tar" else _of_rows(path)
 
 
-def _of_folder(folder: Path) -> Seeds:
+def _pictures_below(folder: Path) -> list[Path]:
     paths = sorted(Path(home, name) for home, _, names in os.walk(folder) for name in names)
-    found = [path for path in paths if path.suffix.lower() in IMAGE_EXTENSIONS]
+    return [path for path in paths if path.suffix.lower() in IMAGE_EXTENSIONS]
+
+
+def _of_folder(folder: Path) -> Seeds:
     pictures = []
-    for path in found:
+    for path in _pictures_below(folder):
         texts = path.with_suffix(".txt")
         captions = _unique(line for _, line in reading.lines(texts)) if texts.is_file() else ()
         name = path.relative_to(folder).as_posix()
@@ -131,8 +134,9 @@ def _of_json(content: str) -> str:
     return caption if isinstance(caption, str) else ""
 
 
-def _of_rows(path: Path) -> Seeds:
-    """Read rows of image and caption; a picture is a file beside them, else a member of a tar there."""
+def _of_rows(path: Path, *, beside: bool = False) -> Seeds:
+    """Read rows of image and caption; a picture is a file beside them, else a member of a tar there. With `beside`
+    files there that no row names are counted as pictures without a caption."""
     captions: dict[str, list[str]] = {}
     for row in read_rows(path, strict=False):
         captions.setdefault(row.video, []).extend(row.captions)
@@ -154,6 +158,10 @@ def _of_rows(path: Path) -> Seeds:
             f"--seeds {path}: none of its {len(pictures):,} pictures is there, the first being {pictures[0].file}; "
             "names are paths from the folder of the file"
         )
+    for found in _pictures_below(folder) if beside else ():
+        name = found.relative_to(folder).as_posix()
+        if name not in captions:
+            pictures.append(SeedPicture(name=name, captions=(), file=str(found)))
     return _captioned(path, pictures, "a caption in its row")
 
 

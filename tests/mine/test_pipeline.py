@@ -222,6 +222,11 @@ def test_mistakes_are_one_clear_line_each(world: Path, tmp_path: Path) -> None:
     films, photos = world / "films", write_photos(tmp_path / "photos", green="grass")
     with pytest.raises(DataError, match=r"no frame of 1 videos .* 1 seeds: the best similarity is -0\.\d+, below"):
         mined(films / "a.mp4", photos, tmp_path / "none")
+    torn = write_films(tmp_path / "torn", a="red")
+    (torn / "b.mp4").write_text("no film")
+    with pytest.raises(DataError, match=r"below --threshold 1; lower it \(--threshold 0\.9\d* finds some\)") as caught:
+        mined(torn, write_photos(tmp_path / "reds", red="a car"), tmp_path / "named", replace(SHORT, threshold=1.0))
+    assert "Not decoded: b.mp4: " in str(caught.value)
     flat = WithoutNorm()
     with pytest.raises(DataError, match="encoder flat gives a vector whose norm is 0"):
         mined(films, photos, tmp_path / "flat", embedder=flat)

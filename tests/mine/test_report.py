@@ -12,6 +12,7 @@ import pytest
 from helpers.mining import SHORT, mined, rows, write_films, write_photos
 
 from pseudocap.label.run_folder import require_plan
+from pseudocap.mine.contents import count_contents
 from pseudocap.mine.films import FilmFacts, FilmFilter
 from pseudocap.mine.matches import Merged, merge_matches
 from pseudocap.mine.report import covered_verbs, forms_of, matched_frame, mining_report, participles, sampled
@@ -46,7 +47,9 @@ def captions(seeds: Seeds) -> list[str]:
 def test_figures_are_those_of_the_labels(run: tuple[Path, Merged, Seeds]) -> None:
     folder, merged, seeds = run
     facts = FilmFilter(facts={"a": FilmFacts(category="cars")})
-    report = mining_report(folder, merged, captions(seeds), films=facts, classifier=Colours())
+    (matches,) = sampled(folder, 9)
+    counted = {"threshold": 0.9, "films": facts, "classifier": Colours(), "rows": matches}
+    report = mining_report(count_contents(folder), merged, captions(seeds), **counted)
     assert len(rows(folder)) == report.clips == 2
     assert (report.captions, report.captions_of_seeds, report.pairs, report.threshold) == (3, 4, 3, 0.9)
     assert report.clips_per_caption == {"1": 3}
@@ -59,8 +62,10 @@ def test_figures_are_those_of_the_labels(run: tuple[Path, Merged, Seeds]) -> Non
 
 
 def test_a_random_sample_is_the_same_again_and_opens_its_frames(run: tuple[Path, Merged, Seeds]) -> None:
-    (one,) = sampled(run[0], 1)
-    assert [one] == sampled(run[0], 1)
+    (one,), both = sampled(run[0], 1, 9)
+    assert sampled(run[0], 1) == [[one]]
+    assert one in both
+    assert len(both) == 2
     frame = matched_frame(one, short_side=16)
     assert frame is not None
     assert min(frame.shape[:2]) == 16
@@ -74,9 +79,12 @@ def test_the_page_has_two_pictures_for_each_match_and_the_json_its_figures(
     run: tuple[Path, Merged, Seeds], tmp_path: Path
 ) -> None:
     folder, merged, seeds = run
-    report = mining_report(folder, merged, captions(seeds), classifier=Colours())
+    (matches,) = sampled(folder, 9)
+    report = mining_report(
+        count_contents(folder), merged, captions(seeds), threshold=0.9, classifier=Colours(), rows=matches
+    )
     pictures = {picture.name: picture for picture in seeds.pictures}
-    write_report(tmp_path / "mined", report, sampled(folder, 9), pictures, title="<films>")
+    write_report(tmp_path / "mined", report, matches, pictures, title="<films>")
     page = (tmp_path / "mined.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 4
     assert "<h1>&lt;films&gt;</h1>" in page

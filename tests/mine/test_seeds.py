@@ -59,8 +59,11 @@ def test_rows_name_pictures_beside_them_or_in_tars(tmp_path: Path) -> None:
     ]
     (photos / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert names(photos) == {"red.png": ("a car", "a red car"), "00000.tar/sea.png": ("the sea",)}
+    assert find_seeds(str(photos)).bare == 1  # blue.png, which no row names
     (photos / "own.csv").write_text("image,caption\nred.png,a car\nblue.png,the sea\n")
     assert names(photos / "own.csv") == {"red.png": ("a car",), "blue.png": ("the sea",)}
+    (photos / "some.csv").write_text("image,caption\nred.png,a car\n")
+    assert find_seeds(str(photos / "some.csv")).bare == 0  # a file chooses its pictures
     beside, within = (find_seeds(str(source)).pictures[1].read() for source in (photos / "own.csv", photos))
     assert np.array_equal(beside, within)
 
