@@ -1,4 +1,5 @@
-"""Judge labels beside speech on a page: `pseudocap audit LABELS --asr TRANSCRIPTS`; `--report` gives the result."""
+"""Judge labels beside speech on a page, and mined ones alone: `pseudocap audit LABELS --asr TRANSCRIPTS`; `--report`
+gives the result."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--asr",
         Path,
         "TRANSCRIPTS",
-        "the speech: caption.json, a folder of csv files, or the labels of speech; not needed to go on with an audit",
+        "the speech: caption.json, a folder of csv files, or the labels of speech; not needed to go on with an audit, "
+        "nor for mined labels, of which it is asked whether one frame at least is aligned with the caption",
     )
     add_option(parser, "--n", int, "N", "clips to judge (100)")
     add_option(parser, "--seed", int, None, "of which clips, their order and their sides (0)")
@@ -59,22 +61,30 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _begun(args: argparse.Namespace, answers: Path) -> AuditStore:
-    from pseudocap.label.audit.pairs import draw_candidates, pair_up
+    from pseudocap.label.audit.pairs import draw_candidates, pair_up, stand_alone
     from pseudocap.label.audit.store import AuditStore
     from pseudocap.label.row_labels import read_any_labels
 
-    if args.asr is None:
-        return _resumed(args, answers)
-    _refuse_same(args.labels, args.asr)
+    drawing = [name for name in ("n", "seed", "videos") if getattr(args, name) is not None]
+    alone = args.asr is None and (drawing or not answers.is_file()) and _are_mined(args.labels)
+    if args.asr is None and not alone:
+        return _resumed(args, answers, drawing)
+    if args.asr is not None:
+        _refuse_same(args.labels, args.asr)
     n, seed = 100 if args.n is None else args.n, args.seed or 0
     labels = read_any_labels(args.labels, root=args.videos)
     candidates = draw_candidates(counted(labels, "reading labels"), n=n, seed=seed)
-    spoken = _spoken(args, [label.clip for label in candidates.labels])
-    draw = pair_up(candidates, spoken, n=n)
+    if alone:
+        draw = stand_alone(candidates, n=n)
+    else:
+        draw = pair_up(candidates, _spoken(args, [label.clip for label in candidates.labels]), n=n)
     if len(draw.pairs) < n:
+        lacking = ([] if alone else [f"{draw.silent:,} are without speech"]) + [
+            f"{len(draw.missing):,} without a video"
+        ]
         print(
             f"only {len(draw.pairs)} of {n} clips: of {len(candidates.labels):,} drawn from {candidates.kept:,} "
-            f"labels {draw.silent:,} are without speech and {len(draw.missing):,} without a video",
+            f"labels {' and '.join(lacking)}",
             file=sys.stderr,
         )
     return AuditStore.create(answers, seed=seed, pairs=draw.pairs)
@@ -90,11 +100,18 @@ def _refuse_same(labels: Path, speech: Path) -> None:
         )
 
 
-def _resumed(args: argparse.Namespace, answers: Path) -> AuditStore:
+def _are_mined(labels: Path) -> bool:
+    """Return whether labels were mined, by the first of them."""
+    from pseudocap.label.row_labels import read_any_labels
+    from pseudocap.label.schema import MINED
+
+    return next((label.teacher == MINED for label in read_any_labels(labels)), False)
+
+
+def _resumed(args: argparse.Namespace, answers: Path, drawing: list[str]) -> AuditStore:
     """Resume an audit that was begun before, without reading labels and transcripts again."""
     from pseudocap.label.audit.store import AuditStore
 
-    drawing = [name for name in ("n", "seed", "videos") if getattr(args, name) is not None]
     if drawing or not answers.is_file():
         what = f"--{drawing[0]} is about drawing clips, and" if drawing else f"there is no {answers} to go on with, and"
         raise ConfigError(f"{what} --asr is missing: the transcripts that the labels are set beside")

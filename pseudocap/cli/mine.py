@@ -172,7 +172,7 @@ def _write_report(args: argparse.Namespace, spec: MineSpec, seeds: Seeds, result
     from pseudocap.label.run_folder import require_plan
     from pseudocap.mine.classifier import ImageClassifier
     from pseudocap.mine.matches import merge_matches
-    from pseudocap.mine.report import mining_report, sampled
+    from pseudocap.mine.report import drawn_pictures, mining_report, sampled
     from pseudocap.mine.report_page import report_paths, write_report
 
     folder = any_path(args.out)
@@ -186,6 +186,7 @@ def _write_report(args: argparse.Namespace, spec: MineSpec, seeds: Seeds, result
         films=spec.films,
         classifier=None if args.classifier is None else ImageClassifier(args.classifier, device=device),
         rows=classified,
+        pictures=drawn_pictures(seeds.pictures, args.classified),
         reference=args.reference,
     )
     pictures = {picture.name: picture for picture in seeds.pictures}

@@ -31,6 +31,7 @@ from pseudocap.types import Clip, Pseudolabel
 
 VERSION, READABLE = 2, (1, 2)  # rows of version 1 have no language and no parent
 METADATA = b"pseudocap_labels"
+MINED = "mined"  # the teacher of what pseudocap.mine writes
 
 TEXT, REAL = pyarrow.string(), pyarrow.float64()
 TEXTS, REALS = pyarrow.list_(TEXT), pyarrow.list_(REAL)

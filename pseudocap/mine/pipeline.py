@@ -28,7 +28,7 @@ from pseudocap.errors import DataError
 from pseudocap.files.remote import AnyPath, any_path, names_in
 from pseudocap.label.engines import LocalEngine
 from pseudocap.label.run_folder import STATS, Plan, alone_in, settle, write_json
-from pseudocap.label.schema import finished_shards, shard_path, write_labels
+from pseudocap.label.schema import MINED, finished_shards, shard_path, write_labels
 from pseudocap.label.sources import Sources, extend
 from pseudocap.label.stats import statistics
 from pseudocap.label.work import Work
@@ -46,7 +46,6 @@ from pseudocap.types import Clip, Pseudolabel, StageProgress
 from pseudocap.workers import Pool
 
 SEEDS_IN_FILE = 1024
-TEACHER = "mined"
 
 
 class MineEngine(Protocol):
@@ -117,7 +116,7 @@ def mine(
         there = there.absolute() if isinstance(there, Path) else there  # an actor of Ray has a directory of its own
         index = FrameIndex(folder=there, settings={**embedder.settings, **spec.framing_settings})
         index.settle()
-    settings = {"teacher": TEACHER, "seeds": seeds.identity, **embedder.settings, **spec.recorded}
+    settings = {"teacher": MINED, "seeds": seeds.identity, **embedder.settings, **spec.recorded}
     with alone_in(folder, "mining") as scratch:
         plan = settle(folder, Plan(sources=sources, settings=settings), partial(extend, shard_size=spec.shard_size))
         known = _SeedVectors(folder=folder / "seeds", seeds=seeds)
@@ -305,7 +304,7 @@ class _Rows:
             log_probs=(),
             confidence=None,
             frame_times=(),
-            teacher=TEACHER,
+            teacher=MINED,
             revision=str(self.plan.settings["fingerprint"]),
             settings=self.settings,
             seed=0,

@@ -9,14 +9,16 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from pseudocap.errors import DecodeError
+from pseudocap.errors import DataError, DecodeError
 from pseudocap.files import reading
 from pseudocap.files.remote import AnyPath
 from pseudocap.label.pages.media import locate_media, opened
@@ -24,14 +26,17 @@ from pseudocap.label.schema import read_labels
 from pseudocap.mine.contents import MinedContents
 from pseudocap.mine.films import FilmFilter
 from pseudocap.mine.matches import Merged
+from pseudocap.mine.seeds import SeedPicture
 from pseudocap.rows import SUFFIXES
 from pseudocap.rows import read_rows as read_caption_rows
 from pseudocap.types import Clip, Pseudolabel
 from pseudocap.video.decode import open_video
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+AT_ONCE = 32  # pictures that are classified
 MANY = 10  # clips of a caption: more are counted together
 WORD = re.compile(r"[a-z]+(?:'[a-z]+)?")
+SHARES = ("confirmed", "confirmed_pictures", "verbs")  # of a report
 BE = frozenset({"is", "are", "was", "were", "be", "been", "being"})
 
 
@@ -62,7 +67,8 @@ class Share:
 class MiningReport:
     """Hold the figures. `thresholds` has the matches, and the videos and seeds with any, from each similarity on;
     those below the run's own threshold are in no clip. `confirmed` counts captions with a word that a classifier sees
-    in the matched frame; `verbs` those of a reference that the seeds' captions hold."""
+    in the matched frame, `confirmed_pictures` the same of the seeds themselves; `verbs` those of a reference that the
+    seeds' captions hold."""
 
     threshold: float
     clips: int
@@ -75,11 +81,12 @@ class MiningReport:
     thresholds: Sequence[Mapping[str, float]]
     domains: Mapping[str, int]
     confirmed: Share | None = None
+    confirmed_pictures: Share | None = None
     verbs: Share | None = None
 
     def document(self) -> dict[str, Any]:
         """Return it for JSON."""
-        shares = {name: share for name in ("confirmed", "verbs") if (share := getattr(self, name)) is not None}
+        shares = {name: share for name in SHARES if (share := getattr(self, name)) is not None}
         return {**asdict(self), **{name: {**asdict(each), "share": each.share} for name, each in shares.items()}}
 
 
@@ -92,9 +99,11 @@ def mining_report(
     films: FilmFilter | None = None,
     classifier: Classifier | None = None,
     rows: Sequence[Pseudolabel] = (),
+    pictures: Sequence[SeedPicture] = (),
     reference: Path | None = None,
 ) -> MiningReport:
-    """Count over a finished run. `captions` are those of all seeds; a classifier looks at the frames of `rows`."""
+    """Count over a finished run. `captions` are those of all seeds; a classifier looks at the frames of `rows`
+    and at `pictures`."""
     of_caption = contents.captions
     counts = Counter(str(count) if count <= MANY else f"more than {MANY}" for count in of_caption.values())
     names = [*(str(number) for number in range(1, MANY + 1)), f"more than {MANY}"]
@@ -111,6 +120,7 @@ def mining_report(
         thresholds=[_from(merged, least) for least in sorted({threshold, *THRESHOLDS})],
         domains=_domains(contents.clips, films),
         confirmed=None if classifier is None else confirmed_words(rows, classifier),
+        confirmed_pictures=None if classifier is None else confirmed_seeds(pictures, classifier),
         verbs=None if reference is None else covered_verbs(read_reference(reference), texts, by=reference.name),
     )
 
@@ -137,6 +147,11 @@ def sampled(folder: AnyPath, *counts: int, seed: int = 0) -> list[list[Pseudolab
     return [[rows[number] for number in sorted(order[:count])] for count in counts]
 
 
+def drawn_pictures(pictures: Sequence[SeedPicture], count: int, *, seed: int = 0) -> list[SeedPicture]:
+    """Draw seeds at random."""
+    return random.Random(seed).sample(pictures, min(count, len(pictures)))
+
+
 def matched_frame(label: Pseudolabel, *, short_side: int) -> np.ndarray | None:
     """Decode the frame that is like the seed, uint8 [H,W,3]; None where it cannot be, or is not on this machine."""
     media = locate_media(label.clip.source)
@@ -154,16 +169,35 @@ def words_of(caption: str) -> list[str]:
     return WORD.findall(caption.lower())
 
 
-def confirmed_words(labels: Sequence[Pseudolabel], classifier: Classifier, *, batch_size: int = 32) -> Share:
+def confirmed_words(labels: Sequence[Pseudolabel], classifier: Classifier) -> Share:
     """Count the captions of which a word is exactly a label of their matched frame (VideoCC: 69.6 %, of ASR 19.7 %)."""
+    return _confirmed(((label.captions, partial(matched_frame, label, short_side=256)) for label in labels), classifier)
+
+
+def confirmed_seeds(pictures: Sequence[SeedPicture], classifier: Classifier) -> Share:
+    """Count the same of seeds and their own captions, which bounds what mining can reach."""
+    return _confirmed(((picture.captions, partial(_pixels, picture)) for picture in pictures), classifier)
+
+
+def _pixels(picture: SeedPicture) -> np.ndarray | None:
+    try:
+        return picture.read()
+    except DataError:
+        return None
+
+
+def _confirmed(
+    captioned: Iterable[tuple[Sequence[str], Callable[[], np.ndarray | None]]], classifier: Classifier
+) -> Share:
+    """Count captions of which a word is a label of their picture; pictures that cannot be read are left out."""
     found = of = 0
-    for first in range(0, len(labels), batch_size):
-        some = [(label, matched_frame(label, short_side=256)) for label in labels[first : first + batch_size]]
-        seen = [(label, frame) for label, frame in some if frame is not None]
-        names = classifier.words([frame for _, frame in seen]) if seen else []
-        for (label, _), labels_of in zip(seen, names, strict=True):
-            of += len(label.captions)
-            found += sum(not labels_of.isdisjoint(words_of(caption)) for caption in label.captions)
+    waiting = iter(captioned)
+    while some := list(islice(waiting, AT_ONCE)):
+        seen = [(captions, pixels) for captions, read in some if (pixels := read()) is not None]
+        names = classifier.words([pixels for _, pixels in seen]) if seen else []
+        for (captions, _), labels in zip(seen, names, strict=True):
+            of += len(captions)
+            found += sum(not labels.isdisjoint(words_of(caption)) for caption in captions)
     return Share(of=of, found=found, by=classifier.name)
 
 

@@ -68,6 +68,7 @@ def _tables(report: MiningReport) -> Iterable[str]:
         ("captions", f"{report.captions:,} of {report.captions_of_seeds:,} of the seeds"),
         ("clips of a caption, mean", f"{report.mean_clips_per_caption:.2f}"),
         *(_share("captions with a word that the classifier sees", report.confirmed)),
+        *(_share("the same of the pictures' own captions", report.confirmed_pictures)),
         *(_share("verbs of the reference that the seeds' captions hold", report.verbs)),
     ])  # fmt: skip
     rows = [

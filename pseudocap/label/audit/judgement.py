@@ -26,7 +26,8 @@ BETTER: tuple[Better, ...] = get_args(Better)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditPair:
-    """Hold a clip of a video file and the two texts that are compared."""
+    """Hold a clip of a video file and the two texts that are compared; of a mined caption, which is judged alone, `asr`
+    is empty."""
 
     id: str
     source: str
@@ -67,6 +68,12 @@ def judgement_of_sides(
     other: Caption = "asr" if on_left == "pseudolabel" else "pseudolabel"
     winner: Better = "tie" if better == "tie" else on_left if better == "left" else other
     return Judgement(rater=rater, pair=pair, better=winner, pseudolabel=pseudolabel, asr=asr, left=on_left)
+
+
+def judgement_alone(*, rater: str, pair: str, aligned: bool) -> Judgement:
+    """Return the judgement of a text that stands beside nothing: it is correct where one frame at least is aligned."""
+    kind: JudgementKind = "correct" if aligned else "wrong"
+    return Judgement(rater=rater, pair=pair, better="tie", pseudolabel=kind, asr="chit-chat", left="pseudolabel")
 
 
 def sides_of_judgement(judgement: Judgement) -> dict[str, str]:

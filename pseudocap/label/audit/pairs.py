@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.label.audit.judgement import AuditPair
 from pseudocap.label.pages.media import locate_media, opened
+from pseudocap.label.schema import MINED
 from pseudocap.label.teachers.transcript import speech_in
 from pseudocap.types import VIDEO_EXTENSIONS, Clip, Pseudolabel, Transcript
 from pseudocap.video.decode import open_video
@@ -103,6 +104,11 @@ def pair_up(candidates: Candidates, spoken: Mapping[Clip, str], *, n: int) -> Pa
     return PairDraw(pairs=tuple(pairs.values()), silent=silent, missing=tuple(missing))
 
 
+def stand_alone(candidates: Candidates, *, n: int) -> PairDraw:
+    """Take the first `n` candidates whose video can be opened, to be judged without speech beside them."""
+    return pair_up(candidates, {label.clip: "" for label in candidates.labels}, n=n)
+
+
 def video_of(source: str) -> str:
     """Return the video's name without folder and extension, as transcripts name it."""
     return PurePosixPath(source).stem
@@ -128,7 +134,9 @@ def _pair(label: Pseudolabel, speech: str) -> AuditPair:
 
 
 def _rank(label: Pseudolabel, seed: int) -> bytes:
-    return hashlib.sha256("\0".join(map(str, (seed, *_interval(label.clip)))).encode()).digest()
+    """Order labels at random; a mined clip has many, one for each picture."""
+    picture = (label.parent,) if label.teacher == MINED else ()
+    return hashlib.sha256("\0".join(map(str, (seed, *_interval(label.clip), *picture))).encode()).digest()
 
 
 def _interval(clip: Clip) -> tuple[str, float, float]:

@@ -102,10 +102,8 @@ def _agreements(rows: Sequence[Agreement]) -> str:
 
 
 def _pair(pair: AuditPair, judgements: Sequence[Judgement]) -> str:
-    verdicts = "<br>".join(
-        f"{escape(each.rater)}: better is {each.better}; pseudolabel {each.pseudolabel}, speech {each.asr}"
-        for each in judgements
-    )
+    verdicts = "<br>".join(f"{escape(each.rater)}: {_verdict(pair, each)}" for each in judgements)
+    spoken = f"<p><small>speech</small><br>{escape(pair.asr)}</p>" if pair.asr else ""
     try:
         frame = base64.b64encode(centre_jpeg(pair.source, pair.start, pair.end, FRAME)).decode()
         picture = f"<img alt='' src='data:image/jpeg;base64,{frame}'>"
@@ -113,6 +111,12 @@ def _pair(pair: AuditPair, judgements: Sequence[Judgement]) -> str:
         picture = f"<div class=none>{escape(error.problem[:80])}</div>"
     return (
         f"<article>{picture}<div><p><small>pseudolabel</small><br>{escape(pair.pseudolabel)}</p>"
-        f"<p><small>speech</small><br>{escape(pair.asr)}</p><small>{escape(Path(pair.source).name)}, "
+        f"{spoken}<small>{escape(Path(pair.source).name)}, "
         f"{pair.start:g} to {pair.end:g} s<br>{verdicts or 'not judged'}</small></div></article>"
     )
+
+
+def _verdict(pair: AuditPair, judgement: Judgement) -> str:
+    if not pair.asr:
+        return "aligned" if judgement.pseudolabel == "correct" else "not aligned"
+    return f"better is {judgement.better}; pseudolabel {judgement.pseudolabel}, speech {judgement.asr}"

@@ -2,6 +2,7 @@
 
     GET  /api/next?rater=R                  the first pair that R has not judged, and how far R has come
     POST /api/answer {rater, pair, better, left, right}   keep an answer, then as /api/next
+         {rater, pair, kind}             of a text that is judged alone
     POST /api/undo {rater, pair}            take an answer back and show that pair again
 
 Which text is the pseudolabel never leaves the server. The page itself, its clips and frames, and who may ask for them:
@@ -16,6 +17,7 @@ from pseudocap.label.audit.judgement import (
     KINDS,
     Judgement,
     checked_rater,
+    judgement_alone,
     judgement_of_sides,
     left_of,
     one_of,
@@ -24,6 +26,8 @@ from pseudocap.label.audit.judgement import (
 )
 from pseudocap.label.audit.store import AuditStore
 from pseudocap.label.pages.local_server import LocalServer, PageContent, Query, ServedClip, assemble_page
+
+ALIGNED = ("correct", "wrong")  # of a text alone: at least one frame is aligned with it, or none
 
 
 class Audit:
@@ -52,12 +56,17 @@ class Audit:
             "judged": len(judged),
             "total": len(order),
             "last": given[-1].pair if given else None,
+            "alone": self.store.alone,
             "pair": next((self._pair_data(pair, rater) for pair in order if pair not in judged), None),
         }
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """Store an answer and go on."""
         rater, pair = self._named(request)
+        if self.store.alone:
+            aligned = one_of(request.get("kind"), ALIGNED, field="kind") == ALIGNED[0]
+            self.store.put(judgement_alone(rater=rater, pair=pair, aligned=aligned))
+            return self.next(rater)
         judgement = judgement_of_sides(
             rater=rater,
             pair=pair,
@@ -81,7 +90,7 @@ class Audit:
     def _pair_data(self, pair_id: str, rater: str, answer: Judgement | None = None) -> dict[str, Any]:
         pair = self.store.pairs[pair_id]
         texts = [pair.pseudolabel, pair.asr]
-        if left_of(pair_id, seed=self.store.seed, rater=rater) == "asr":
+        if not self.store.alone and left_of(pair_id, seed=self.store.seed, rater=rater) == "asr":
             texts.reverse()
         data = {"id": pair_id, "start": pair.start, "end": pair.end, "left": texts[0], "right": texts[1]}
         return {**data, "answer": sides_of_judgement(answer) if answer else None}

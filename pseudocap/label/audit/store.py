@@ -51,6 +51,11 @@ class AuditStore:
         self.seed = seed
         self.pairs = {pair.id: pair for pair in pairs}
 
+    @property
+    def alone(self) -> bool:
+        """Return whether each text is judged alone, and not beside speech."""
+        return not any(pair.asr for pair in self.pairs.values())
+
     @classmethod
     def create(cls, path: str | PathLike[str], *, seed: int, pairs: Sequence[AuditPair]) -> AuditStore:
         """Begin an audit of these pairs, or go on with the very same one where the file is there already."""

@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from helpers.local_pages import ask, post
 
 from pseudocap.errors import ConfigError
 from pseudocap.label.audit.judgement import left_of
+from pseudocap.label.audit.report import report_of
 from pseudocap.label.audit.server import AuditServer
 
 
@@ -65,6 +67,24 @@ def test_the_texts_stand_on_the_sides_that_the_seed_says_and_nothing_else_tells_
         )
         assert set(displayed) == {"id", "start", "end", "left", "right", "answer"}
     assert sides == {"pseudolabel", "asr"}
+
+
+def test_texts_alone_are_asked_for_one_aligned_frame(tmp_path: Path, film: Path) -> None:
+    pairs = [replace(pair, asr="") for pair in some_pairs(2, source=str(film))]
+    with serving(tmp_path, pairs) as server:
+        first = json.loads(ask(server, "/api/next?rater=bert")[1])
+        assert first["alone"] is True
+        assert first["pair"]["left"].startswith("label ")  # on whichever side it would stand beside another
+        given = {"rater": "bert", "pair": first["pair"]["id"]}
+        status, answer = post(server, "/api/answer", {**given, "kind": "intro"})
+        assert (status, answer["problem"]) == (400, "kind is 'intro' and must be one of correct, wrong")
+        _, second = post(server, "/api/answer", {**given, "kind": "correct"})
+        assert second["pair"]["left"].startswith("label ")
+        post(server, "/api/answer", {"rater": "bert", "pair": second["pair"]["id"], "kind": "wrong"})
+        report = report_of(server.audit.store)
+    (aligned,) = report.figures
+    assert (aligned.name, aligned.share, aligned.papers, report.left) == ("aligned", 50.0, 91, None)
+    assert report.judged_by == {"bert": 2}
 
 
 def test_an_answer_that_cannot_be_is_reported_and_not_kept(server: AuditServer) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 from helpers.audits import write_corpus
 from helpers.chromium import Chromium, find_chromium
 from helpers.pages import page_of
+
+from pseudocap.label.schema import read_rows, shard_path, write_labels
 
 pytestmark = [
     pytest.mark.slow,
@@ -35,6 +38,17 @@ def reported(folder: Path) -> dict:
 
 def drawn_from(folder: Path, count: int) -> list[str]:
     return ["--asr", str(folder / "caption.json"), "--n", str(count)]
+
+
+def write_mined(folder: Path) -> None:
+    """Labels of the films as mining writes them, two pictures for each clip."""
+    write_corpus(folder, films=1, clips=2)
+    rows = [
+        replace(row, teacher="mined", parent=f"{picture}.jpg", captions=(f"{row.caption} as {picture}",))
+        for row in read_rows(shard_path(folder / "labels", 0))
+        for picture in ("red", "blue")
+    ]
+    write_labels(shard_path(folder / "labels", 0), rows, root=str(folder / "videos"))
 
 
 @pytest.fixture
@@ -167,3 +181,21 @@ def test_a_server_that_dies_is_told_and_what_was_answered_is_there_when_it_is_ba
         assert browser.value("document.getElementById('problem').textContent") == ""
         assert browser.value("state.last") == pair
     assert reported(tmp_path)["clips"] == 2
+
+
+def test_mined_captions_are_asked_for_one_aligned_frame(tmp_path: Path, browser: Chromium) -> None:
+    write_mined(tmp_path)
+    with audit_running(tmp_path, "--n", "3") as page:
+        browser.go(page)
+        for number, key in enumerate("121"):
+            browser.wait(PLAYS)
+            assert browser.value("getComputedStyle($('right')).display") == "none"
+            assert " as " in browser.value("$('left').querySelector('p').textContent")
+            browser.press(key)
+            browser.wait(f"state.judged === {number + 1}")
+        browser.press("Backspace")
+        browser.wait("state.judged === 2")
+        browser.press("2")
+        browser.wait("state.judged === 3")
+    (aligned,) = reported(tmp_path)["figures"]
+    assert (aligned["name"], round(aligned["share"]), aligned["papers"]) == ("aligned", 33, 91)
