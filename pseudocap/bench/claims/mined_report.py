@@ -76,7 +76,7 @@ def gather_mined(bench: MinedBench, *, command: str) -> dict[str, Any]:
             }
             for arm in ARMS
         },
-        "claims": [*_caption_claims(measured), *_search_claims(recalled, seeds)],
+        "claims": [*caption_claims(measured), *search_claims(recalled, seeds)],
     }
 
 
@@ -99,7 +99,7 @@ def _search(reports: Sequence[Document]) -> dict[str, Any]:
     }
 
 
-def _caption_claims(measured: Mapping[tuple[str, int], Measured]) -> Iterator[dict[str, Any]]:
+def caption_claims(measured: Mapping[tuple[str, int], Measured]) -> Iterator[dict[str, Any]]:
     before = {key: each.before for key, each in measured.items() if each.before is not None}
     for when, scores in ((BEFORE, before), (AFTER, {key: each.plain for key, each in measured.items()})):
         for claim in CLAIMS:
@@ -108,7 +108,7 @@ def _caption_claims(measured: Mapping[tuple[str, int], Measured]) -> Iterator[di
             yield {"learner": "captioner", "when": when, **claim_document(judged)}
 
 
-def _search_claims(
+def search_claims(
     recalled: Mapping[tuple[str, int], Mapping[str, list[float]]], seeds: Sequence[int]
 ) -> Iterator[dict[str, Any]]:
     for when in (BEFORE, AFTER):

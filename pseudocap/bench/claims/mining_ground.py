@@ -144,12 +144,14 @@ def encoding_stage(
 def mining_stage(
     shop: Workshop, name: str, words: Sequence[str], *, seed: int, workers: int, index: str | None = None
 ) -> Stage:
-    """Mine the talking films with the stills. `index` names the stage whose vectors of frames are taken, by default its
-    own. The report has what was mined, and how much of it is true of the scenes."""
+    """Mine the talking films with the stills. `index` names a stage that has mined by the same encoder, whose vectors of
+    frames and stills are taken. The report has what was mined, and how much of it is true of the scenes."""
     frames = index or name
     command = ("mine", FILMS, "--seeds", STILLS, *ENCODING[:2], "--out", f"{name}/run", *words)
 
     def mine(folder: Path, report: Progress) -> Report:
+        if index is not None:
+            shutil.copytree(shop.folder(index) / "run" / "seeds", folder / "run" / "seeds", dirs_exist_ok=True)
         shop.verb(*command, "--frame-index", f"{frames}/frames", "--workers", str(workers))
         found = count_contents(folder / "run")
         labels = usable_labels(folder / "run")
