@@ -144,7 +144,7 @@ def encoding_stage(
 def mining_stage(
     shop: Workshop, name: str, words: Sequence[str], *, seed: int, workers: int, index: str | None = None
 ) -> Stage:
-    """Mine the talking films with the stills. `index` names a stage that has mined by the same encoder, whose vectors of
+    """Mine the talking films with the stills. `index` names a stage that has mined by the same encoder: its vectors of
     frames and stills are taken. The report has what was mined, and how much of it is true of the scenes."""
     frames = index or name
     command = ("mine", FILMS, "--seeds", STILLS, *ENCODING[:2], "--out", f"{name}/run", *words)

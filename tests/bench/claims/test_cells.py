@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pseudocap.bench.claims.ablations import ABLATIONS, ablation_bench, short
 from pseudocap.bench.claims.cells import Cell, cell_stages, fewer, finetuning_words, pretraining_words
+from pseudocap.bench.claims.mining_ablation import MINING
 from pseudocap.bench.claims.regimes import planned, time_left
 from pseudocap.bench.claims.toy import ROWS, toy_ground
 from pseudocap.cli import bench_regimes as cli
@@ -135,7 +136,7 @@ def test_arms_of_the_attention_differ_in_nothing_else_and_learn_from_every_patch
 
 def test_the_command_line_offers_the_ablations_that_there_are() -> None:
     """It names them without importing torch."""
-    assert set(cli.ABLATIONS) == set(ABLATIONS)
+    assert set(cli.ABLATIONS) == {*ABLATIONS, MINING}
     assert cli.ROWS == ROWS
 
 
