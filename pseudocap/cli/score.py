@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REFERENCES",
         help="captions that people wrote: a file, or msrvtt:DIR, msvd:DIR, vatex:DIR of official annotations",
     )
+    parser.add_argument(
+        "--text-language",
+        metavar="CODE",
+        help="of the captions: Chinese and Japanese by characters (default: the rows')",
+    )
     add_option(parser, "--metrics", str, "NAME,NAME", "default: CIDEr-D,BLEU-4,ROUGE-L")
     add_option(parser, "--split", str, "NAME", "only the references whose video has this split")
     add_flag(parser, "--allow-partial", "take annotations of a corpus whose counts are not the official ones")
@@ -69,6 +74,7 @@ class ScoreReport:
 
 def run(args: argparse.Namespace) -> int:
     from pseudocap.errors import DataError
+    from pseudocap.languages import language_facts
     from pseudocap.metrics import formats
     from pseudocap.metrics.measures import METRICS, measure
     from pseudocap.metrics.references import References
@@ -77,6 +83,8 @@ def run(args: argparse.Namespace) -> int:
     metrics = [name.strip() for name in args.metrics.split(",")] if args.metrics else METRICS
     for name in metrics:
         measure(name)
+    if args.text_language:
+        language_facts(args.text_language)
     require_at_least(args, examples=0)
     args.references.require("references")
     for file in ("predictions", "--against", "--training", "--truth"):
@@ -88,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     if args.split:
         read = read.only(field="split", value=args.split, path=args.references)
     predictions = formats.match_ids(given, read.captions)
-    references = References(read.captions)
+    references = References(read.captions, language=args.text_language or _language_of_rows(read))
     options = {"references": references, "metrics": metrics, "allow_missing": args.allow_missing, "seed": args.seed}
     scores = score(predictions=predictions, bootstrap=args.bootstrap, java_timeout=args.java_timeout, **options)
     differences = {}
@@ -127,10 +135,20 @@ def _references(args: argparse.Namespace) -> CaptionFile:
         return read_references(named.path)
     rows = named.read(split="test", allow_partial=args.allow_partial).rows
     facts: dict[str, dict[str, Any]] = {row.id: {"split": row.split} for row in rows}
+    if named.kind == "vatex-zh":
+        facts = {video: {**known, "language": "zh"} for video, known in facts.items()}
     for row in rows:
         if row.category is not None:
             facts[row.id]["category"] = row.category
     return CaptionFile(captions={row.id: list(row.captions) for row in rows}, facts=facts)
+
+
+def _language_of_rows(read: CaptionFile) -> str:
+    """Return the language that all references name; where they name none, or one that is not known, English."""
+    from pseudocap.languages import LANGUAGES
+
+    named = {str(facts.get("language") or "en") for facts in read.facts.values()} or {"en"}
+    return named.pop() if len(named) == 1 and named <= set(LANGUAGES) else "en"
 
 
 def _by(args: argparse.Namespace, read: CaptionFile, scores: Scores) -> Mapping[str, Scores]:
@@ -186,6 +204,7 @@ def _document(report: ScoreReport) -> dict[str, Any]:
         "missing": list(scores.missing),
         "unknown": list(scores.coverage.unknown),
         "scores": dict(scores),
+        "tokenization": scores.tokenization,
         "intervals": {name: [interval.low, interval.high] for name, interval in scores.intervals.items()},
         "not_computed": scores.not_computed,
         "by": {name: {"scored": part.n, "scores": dict(part)} for name, part in report.by.items()},

@@ -207,7 +207,8 @@ def _of_rows(rows: Iterable[tuple[str, Any]]) -> Iterator[Row]:
     for where, row in rows:
         if _is_caption_row(row):
             for each in parse_record(row, where, strict=False):
-                about = {**each.others, **({"split": each.split} if each.split else {})}
+                known = {"split": each.split, "language": each.language}
+                about = {**each.others, **{name: value for name, value in known.items() if value}}
                 yield each.id, list(each.captions), about
             continue
         field = next((name for name in ID_FIELDS if isinstance(row, dict) and name in row), None)

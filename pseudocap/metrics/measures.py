@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 
 from pseudocap.errors import DataError, nearest
+from pseudocap.languages import language_facts
 from pseudocap.metrics import bleu, cider, java, rouge
 from pseudocap.metrics.references import ORDERS, Floats, Predictions, References
 
@@ -53,10 +54,14 @@ MEASURES = {
 }
 
 
-def obstacles(metrics: Sequence[str]) -> dict[str, str]:
-    """Return which of these metrics cannot be computed on this machine, and why: call it before a run begins."""
+def obstacles(metrics: Sequence[str], *, language: str = "en") -> dict[str, str]:
+    """Return which of these metrics cannot be computed on this machine or in a language, and why: call it before a run
+    begins."""
     measures = {name: measure(name) for name in metrics}
-    found = {name: java.obstacle(name) for name, entry in measures.items() if entry.java}
+    english = f"its words are English, and the captions are in {language_facts(language).name}"
+    found = {
+        name: java.obstacle(name) if language == "en" else english for name, entry in measures.items() if entry.java
+    }
     return {name: reason for name, reason in found.items() if reason}
 
 

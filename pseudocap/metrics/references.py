@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pseudocap.errors import DataError
-from pseudocap.metrics.tokenize import tokenize
+from pseudocap.metrics.tokenization import tokenization
 
 ORDERS = (1, 2, 3, 4)
 LOW = (1 << 32) - 1
@@ -70,13 +70,16 @@ class NgramOrder:
 
 
 class References:
-    """Prepare {video: its captions}: tokenise and count. Pass it to `score` when the same videos are scored again."""
+    """Prepare {video: its captions}: tokenise and count. Pass it to `score` when the same videos are scored again.
+    `language` decides how they and the predictions are tokenised, which `tokenization` names."""
 
-    def __init__(self, captions: Mapping[Any, Sequence[str]]) -> None:
+    def __init__(self, captions: Mapping[Any, Sequence[str]], *, language: str = "en") -> None:
         _check(captions)
+        self.language = language
+        self.tokenization, self.tokenize = tokenization(language)
         self.captions = {video: list(texts) for video, texts in captions.items()}
         self.index = {video: number for number, video in enumerate(captions)}
-        self.texts = [tokenize(text) for texts in self.captions.values() for text in texts]
+        self.texts = [self.tokenize(text) for texts in self.captions.values() for text in texts]
         self.per_video = np.fromiter(map(len, self.captions.values()), np.int64, len(self.captions))
         self.video = np.repeat(np.arange(len(self.captions)), self.per_video)
         self.numbers = _Numbers()
@@ -167,7 +170,7 @@ class Predictions:
     def __init__(self, captions: Mapping[Any, str], references: References) -> None:
         self.references = references
         self.video = np.array([references.index[video] for video in captions], np.int64)
-        self.texts = [tokenize(text) for text in captions.values()]
+        self.texts = [references.tokenize(text) for text in captions.values()]
         fresh = _Numbers()
         known, start = references.numbers.get, len(references.numbers)
 

@@ -18,6 +18,7 @@ from pseudocap.metrics.java import TIMEOUT, JavaError
 from pseudocap.metrics.measures import METRICS, measure, obstacles
 from pseudocap.metrics.references import Floats, Predictions, References
 from pseudocap.metrics.resample import Difference, Interval, difference, intervals
+from pseudocap.metrics.tokenization import PTB
 
 # A video's id may be anything that a dictionary takes as a key.
 Captions = Mapping[Any, str]
@@ -44,11 +45,17 @@ class Scores(dict[str, float]):
     """Hold {metric: value x 100}, and beside it: of which videos, how certain, what could not be computed, and why."""
 
     def __init__(
-        self, *, rows: Mapping[str, Floats], coverage: Coverage, not_computed: Mapping[str, str] | None = None
+        self,
+        *,
+        rows: Mapping[str, Floats],
+        coverage: Coverage,
+        not_computed: Mapping[str, str] | None = None,
+        tokenization: str = PTB,
     ) -> None:
         super().__init__({name: float(measure(name).combine(table.sum(axis=0))) * 100 for name, table in rows.items()})
         self.rows = dict(rows)
         self.coverage = coverage
+        self.tokenization = tokenization
         self.not_computed = dict(not_computed or {})
         self.intervals: dict[str, Interval] = {}
 
@@ -76,11 +83,12 @@ class Scores(dict[str, float]):
                 rows={metric: table[chosen] for metric, table in self.rows.items()},
                 coverage=coverage,
                 not_computed=self.not_computed,
+                tokenization=self.tokenization,
             )
         return parts
 
     def lines(self) -> Iterator[str]:
-        yield str(self.coverage)
+        yield str(self.coverage) + (f"; tokens: {self.tokenization}" if self.tokenization != PTB else "")
         for name, value in self.items():
             interval = self.intervals.get(name)
             yield f"{name:<8} {value:8.2f}" + (f"  [{interval.low:.2f}, {interval.high:.2f}]" if interval else "")
@@ -100,16 +108,20 @@ def score(
     bootstrap: int = 0,
     seed: int = 0,
     java_timeout: float = TIMEOUT,
+    language: str = "en",
 ) -> Scores:
     """Score one caption a video against its references.
 
     `references` may be a `References`, prepared once for many calls. Videos on one side only are an error, unless
     `allow_missing`: then the others are scored, with the rarity of words counted over all references all the same.
     `bootstrap` adds 95 % intervals from so many resampled sets of videos. METEOR and SPICE are "not computed" where
-    they cannot run; that is found out first.
+    they cannot run, or where the captions are not in English; that is found out first. `language` is that of the
+    captions, unless `References` say theirs.
     """
-    not_computed = obstacles(metrics)
-    captions, coverage = align(predictions=predictions, references=references, allow_missing=allow_missing)
+    given = references.language if isinstance(references, References) else language
+    not_computed = obstacles(metrics, language=given)
+    prepared = references if isinstance(references, References) else References(references, language=given)
+    captions, coverage = align(predictions=predictions, references=prepared, allow_missing=allow_missing)
     tables: dict[object, Floats] = {}
     rows = {}
     for name in metrics:
@@ -125,7 +137,7 @@ def score(
             not_computed[name] = reason
         else:
             rows[name] = tables[entry.rows]
-    scores = Scores(rows=rows, coverage=coverage, not_computed=not_computed)
+    scores = Scores(rows=rows, coverage=coverage, not_computed=not_computed, tokenization=prepared.tokenization)
     if bootstrap:
         found = intervals([(measure(name), table) for name, table in rows.items()], samples=bootstrap, seed=seed)
         scores.intervals = dict(zip(rows, found, strict=True))

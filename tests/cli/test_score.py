@@ -124,6 +124,22 @@ def test_a_metric_that_cannot_run_is_reported_and_the_rest_computed(
     assert code == 1
 
 
+def test_rows_in_another_language_are_tokenised_as_it_is(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("r.jsonl").write_text(
+        row_line(video="a", caption="一只狗在跑", language="zh")
+        + row_line(video="b", caption="有人切菜", language="zh")
+    )
+    Path("p.jsonl").write_text(row_line(video="a", caption="狗在跑") + row_line(video="b", caption="一个人"))
+    _, out, _ = run(capsys, "p.jsonl", "r.jsonl", "--json", "--metrics", "ROUGE-L")
+    assert json.loads(out)["tokenization"] == "characters"
+    assert json.loads(out)["scores"]["ROUGE-L"] > 30
+    code, out, _ = run(capsys, "p.jsonl", "r.jsonl", "--text-language", "es", "--metrics", "ROUGE-L", "--examples", "0")
+    assert (code, out.splitlines()[0]) == (0, "2 videos, all of the references; tokens: words")
+    code, _, err = run(capsys, "p.jsonl", "r.jsonl", "--text-language", "xx")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "'xx' is not the code of a language" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

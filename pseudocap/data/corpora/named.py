@@ -20,7 +20,7 @@ from pseudocap.data.corpora.msvd import read_msvd
 from pseudocap.data.corpora.own import read_own
 from pseudocap.data.corpora.questions import read_questions, read_valor_qa
 from pseudocap.data.corpora.valor import read_valor_1m, read_valor_32k
-from pseudocap.data.corpora.vatex import read_vatex
+from pseudocap.data.corpora.vatex import read_vatex, read_vatex_zh
 from pseudocap.data.corpora.video_qa import read_activitynet_qa, read_msrvtt_qa, read_msvd_qa, read_tgif_frameqa
 from pseudocap.data.corpora.videocc import read_videocc
 from pseudocap.errors import InputError, nearest
@@ -42,6 +42,7 @@ OFFICIAL: dict[str, Callable[..., Corpus]] = {
     "msrvtt-1ka-7k": read_msrvtt_1ka_7k,
     "msvd": read_msvd,
     "vatex": read_vatex,
+    "vatex-zh": read_vatex_zh,
     "activitynet": read_activitynet,
     "didemo": read_didemo,
     "audiocaps": read_audiocaps,

@@ -6,7 +6,7 @@ import pytest
 from helpers.corpora import SMALL, write_json
 
 from pseudocap.data.corpora import vatex
-from pseudocap.data.corpora.vatex import LAYOUT, read_vatex
+from pseudocap.data.corpora.vatex import CHINESE, LAYOUT, read_vatex, read_vatex_zh
 from pseudocap.errors import DataError
 
 
@@ -32,6 +32,18 @@ def test_the_official_files_are_read_with_english_only(folder: Path) -> None:
     assert row.captions[3] == "A dog, 3, runs."
     assert row.origin is not None
     assert (row.origin.url[-11:], row.origin.start, row.origin.end) == ("xxxxtrain_0", 122.0, 132.0)
+
+
+def test_the_chinese_captions_are_a_corpus_of_their_own(folder: Path) -> None:
+    (folder / LAYOUT[2]).unlink()
+    with pytest.raises(DataError, match="0 videos in test, and there must be 2"):
+        read_vatex_zh(folder)
+    rows = [{key: value for key, value in clip(f"test_{k}").items() if key != "enCap"} for k in range(SMALL["test"])]
+    write_json(folder / CHINESE[2], rows)
+    corpus = read_vatex_zh(folder)
+    assert corpus.name == "vatex-zh"
+    assert corpus.counts["test"] == {"videos": 2, "captions": 20}
+    assert corpus.rows[0].captions == ("一只狗在跑",) * 10
 
 
 def test_real_counts_are_demanded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
