@@ -24,7 +24,8 @@ ROWS = (*REGIMES, UNTRAINED)
 COUNTS = "10,100,1000"
 MINING = "mining"  # the ablation that has a build of its own, over the networks of the package
 ABLATIONS = ("gate-init", "gate-kind", "beta2", "crop", "attention", "fusion", "mixture", "losses", MINING)
-KNOWN = ", ".join(ABLATIONS)
+VALOR_ABLATIONS = ("modality-groups", "av-fusion", "mga-mgc", "modalities")  # of VALOR's tables
+KNOWN = ", ".join((*ABLATIONS, *VALOR_ABLATIONS))
 OF_REAL_CORPORA = (
     *("annotations", "videos", "allow_partial", "decoder", "encoder", "images", "clips", "asr", "pretrained"),
     *("max_failure_rate", "steps", "batch_size", "lr"),
@@ -149,14 +150,17 @@ def _counts(text: str) -> list[int]:
 def _add_ablation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=KNOWN)
     add_option(parser, "--seeds", int, "N", "trainings of each setting, seeds 0 to N-1 (3)")
-    add_option(parser, "--steps", int, "N", "of pre-training (half the zoo's)")
+    add_option(parser, "--steps", int, "N", "of pre-training (half the zoo's; of VALOR's tables 800)")
     add_build(parser, out="build/bench/NAME")
 
 
 def _ablation(args: argparse.Namespace) -> int:
-    if args.name not in ABLATIONS:
-        raise InputError(f"there is no ablation {args.name!r}{nearest(args.name, ABLATIONS)}; there are {KNOWN}")
+    known = (*ABLATIONS, *VALOR_ABLATIONS)
+    if args.name not in known:
+        raise InputError(f"there is no ablation {args.name!r}{nearest(args.name, known)}; there are {KNOWN}")
     require_at_least(args, seeds=1, steps=1)
+    if args.name in VALOR_ABLATIONS:
+        return _valor_ablation(args)
     seeds = range(args.seeds or (1 if args.smoke else 3))
     mining = args.name == MINING
     build, out = folders(args, args.name, stands_on="mined" if mining else "zoo")
@@ -186,6 +190,31 @@ def _ablation(args: argparse.Namespace) -> int:
     ablation, beside = (mining_ablation(mined), mined_figures(bench, arms)) if mining else (None, [])
     result = gather_ablation(args.name, bench, arms, command=command(args), ablation=ablation, beside=beside)
     show_result(args, result, ablation_table(result), write_ablation(out, result))
+    return 0
+
+
+def _valor_ablation(args: argparse.Namespace) -> int:
+    seeds = range(args.seeds or (1 if args.smoke else 3))
+    build, out = folders(args, args.name)
+
+    from pseudocap.bench.claims.valor import gather_valor, valor_stages, valor_table, write_valor
+    from pseudocap.cli.main import main
+    from pseudocap.cli.progress import stages_of
+    from pseudocap.stages import Workshop
+    from pseudocap.zoo.recipe import FULL_RECIPE, SMOKE_RECIPE
+    from pseudocap.zoo.toy_valor import ValorPlan
+
+    quieten(many_trainings=True)
+    recipe = SMOKE_RECIPE if args.smoke else FULL_RECIPE
+    steps = args.steps or (2 if args.smoke else ValorPlan().steps)
+    plan = ValorPlan(steps=steps, warmup=max(1, steps // 10))
+    with stages_of("bench") as drawn:
+        shop = Workshop(root=build.resolve(), main=main, progress=drawn.draw, log=drawn.log)
+        stages, names = valor_stages(args.name, shop, recipe, plan, seeds=seeds, workers=args.workers)
+        build.mkdir(parents=True, exist_ok=True)
+        shop.run(stages)
+    result = gather_valor(args.name, shop.reports, names, plan, seeds=seeds, command=command(args))
+    show_result(args, result, valor_table(result), write_valor(out, result))
     return 0
 
 

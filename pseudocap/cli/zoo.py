@@ -78,6 +78,7 @@ def _show(args: argparse.Namespace) -> int:
     print(f"\nin {whence(row)}\nat {row.weights}")
     use = "pseudocap.load" if row.external else "pseudocap.PseudoCap.from_pretrained"
     use = "pseudocap.retriever.Retriever.from_pretrained" if row.retriever else use
+    use = "pseudocap.valor.ValorModel.from_pretrained" if row.valor else use
     print(f"to use it: {use}({row.name!r})")
     return 0
 

@@ -167,7 +167,7 @@ def is_captioner(name: str, *, revision: str | None = None, checkpoints: str | P
         return True  # nothing else of ours is loaded from an address
     if not scheme and not Path(name).expanduser().is_dir() and _is_bare(name):
         row = find_row(name, checkpoints)
-        return row is not None and not row.external and not row.retriever
+        return row is not None and not row.external and not row.retriever and not row.valor
     source, written = split_written(name)
     return model_type(source, revision or written) == MODEL_TYPE
 

@@ -19,6 +19,7 @@ import yaml
 from pseudocap.errors import CheckpointError, nearest
 from pseudocap.files.sources import REPO
 from pseudocap.regimes.table import REGIMES, RETRIEVAL
+from pseudocap.regimes.table import VALOR as VALOR_REGIME
 
 ENVIRONMENT = "PSEUDOCAP_CHECKPOINTS"
 FIELDS: dict[str, type] = {
@@ -33,7 +34,8 @@ FIELDS: dict[str, type] = {
     "license": str,
     "made_by": dict,
 }
-KIND, RETRIEVER = "kind", "retriever"  # a row of a retriever says so; it has a text model where others have a decoder
+KIND = "kind"  # of what is no PseudoCap; such a row has a text model where others have a decoder
+RETRIEVER, VALOR = KINDS = ("retriever", "valor")
 RETRIEVER_FIELDS = {KIND: str, **{"text" if name == "decoder" else name: kind for name, kind in FIELDS.items()}}
 EXTERNAL = "external"  # in place of a regime: a model of transformers, made by others and captioning by itself
 EXTERNAL_FIELDS = {name: FIELDS[name] for name in ("name", "regime", "weights", "scores", "license")}
@@ -68,6 +70,11 @@ class Row:
     def retriever(self) -> bool:
         """Return whether it names a retriever, which embeds and does not caption."""
         return self.values.get(KIND) == RETRIEVER
+
+    @property
+    def valor(self) -> bool:
+        """Return whether it names a VALOR, which embeds, captions and answers."""
+        return self.values.get(KIND) == VALOR
 
     @property
     def revision(self) -> str | None:
@@ -192,11 +199,11 @@ def _check_row(row: object, *, where: str) -> None:
     if not isinstance(row, dict):
         raise CheckpointError(f"{where} is not a mapping of fields")
     where = f"{where} ({row.get('name', 'no name')})"
-    if row.get(KIND, RETRIEVER) != RETRIEVER:
-        raise CheckpointError(f"{where}: kind is {row[KIND]!r} and may be {RETRIEVER!r} alone; captioners have none")
+    if row.get(KIND, RETRIEVER) not in KINDS:
+        raise CheckpointError(f"{where}: kind is {row[KIND]!r} and may be {' or '.join(KINDS)}; captioners have none")
     ours = RETRIEVER_FIELDS if KIND in row else FIELDS
     fields = EXTERNAL_FIELDS if row.get("regime") == EXTERNAL else ours
-    optional = (SEES,) if fields is EXTERNAL_FIELDS else () if KIND in row else (AUDIO_ENCODER,)
+    optional = (SEES,) if fields is EXTERNAL_FIELDS else () if row.get(KIND) == RETRIEVER else (AUDIO_ENCODER,)
     for key in row:
         if key not in fields and key not in optional:
             raise CheckpointError(f"{where}: unknown field {key!r}{nearest(str(key), fields)}")
@@ -207,7 +214,8 @@ def _check_row(row: object, *, where: str) -> None:
             raise CheckpointError(f"{where}: {key} must be a {kind.__name__}, not {row[key]!r}")
     if not re.fullmatch(r"[\w.-]+", row["name"]):
         raise CheckpointError(f"{where}: a name is letters, digits, '.', '-' and '_', not {row['name']!r}")
-    regimes = (RETRIEVAL.name,) if KIND in row else (*REGIMES, EXTERNAL)
+    of_kind = {RETRIEVER: (RETRIEVAL.name,), VALOR: (VALOR_REGIME.name,)}
+    regimes = of_kind.get(str(row.get(KIND)), (*REGIMES, EXTERNAL))
     if row["regime"] not in regimes:
         raise CheckpointError(f"{where}: regime {row['regime']!r} is none of {', '.join(regimes)}")
     _check_sources(row, where)

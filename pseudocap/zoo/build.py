@@ -20,7 +20,7 @@ from pseudocap.regimes.table import REGIMES, resume_words
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.toyworld.write import SOUNDS, WORLD, write_world
 from pseudocap.types import Progress
-from pseudocap.zoo import toy_hears, toy_search
+from pseudocap.zoo import toy_hears, toy_search, toy_valor
 from pseudocap.zoo.ast import build_ast
 from pseudocap.zoo.baselines import measure_baselines, measure_captioner, measure_labels, write_held_out
 from pseudocap.zoo.blip import build_blip
@@ -63,6 +63,7 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
         *(stage for regime in REGIMES for stage in _regime(shop, recipe, regime)),
         *toy_search.stages(shop, recipe, workers),
         *toy_hears.stages(shop, recipe, workers),
+        *toy_valor.stages(shop, recipe),
         Stage(
             name="yardsticks",
             settings={"code": CODE},
@@ -77,13 +78,15 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
                 shop,
                 recipe,
                 others=[
-                    partial(each, shop=shop, recipe=recipe) for each in (toy_search.ship_search, toy_hears.ship_hears)
+                    partial(each, shop=shop, recipe=recipe)
+                    for each in (toy_search.ship_search, toy_hears.ship_hears, toy_valor.ship_valor)
                 ],
                 tables=(toy_search.table(shop), toy_hears.table(shop)),
             ),
             needs=(
                 *(*tuned, *trained, "teacher", "ast", "yardsticks", "labels"),
                 *(f"scores-{name}" for name in (toy_search.SEARCH, toy_hears.HEARS, f"{toy_hears.HEARS}-msrvtt")),
+                toy_valor.TOY,
             ),
         ),
     ]

@@ -82,6 +82,17 @@ class HearsRecipe:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ValorRecipe:
+    """Set the training of toy-valor; `asking` is the share of its steps that learn answers."""
+
+    steps: int = 1000
+    batch: int = 32
+    lr: float = 1.5e-3
+    warmup: int = 100
+    asking: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ZooRecipe:
     """Hold everything that the weights depend on, the code apart. `seed` draws the regimes' world and all learned from
     it; the backbones and the teacher have the world of `seed + 1`, so that both never see the same."""
@@ -97,6 +108,7 @@ class ZooRecipe:
     ast: ASTRecipe = field(default_factory=ASTRecipe)
     regime: TrainingPlan = field(default_factory=TrainingPlan)
     hears: HearsRecipe = HearsRecipe()
+    valor: ValorRecipe = ValorRecipe()
     search: SearchRecipe = SearchRecipe(
         training=TrainingRecipe(steps=600, lr=1e-3, batch=64), beside=(0, 3), dim=128, width=128, dropout=0.2
     )
@@ -113,6 +125,7 @@ SMOKE_RECIPE = ZooRecipe(
     ast=ASTRecipe(width=16, depth=2, heads=2, batch=4, held_out=3, course=Course(steps=4, lr=2e-3)),
     regime=TrainingPlan(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
     hears=HearsRecipe(seeds=(0,), batch=2, epochs=1),
+    valor=ValorRecipe(steps=2, batch=2, warmup=1),
     search=SearchRecipe(training=TrainingRecipe(steps=2, lr=1e-3, batch=4, warmup=1), beside=(0,), dim=8, width=16),
 )
 

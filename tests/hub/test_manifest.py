@@ -63,7 +63,7 @@ def test_a_row_of_a_retriever_has_a_text_model_in_place_of_a_decoder(tmp_path: P
     found = all_rows(write(tmp_path, {"checkpoints": [ROW | {"name": "mine"}, row]}))
     assert (found["toy-search"].retriever, found["mine"].retriever) == (True, False)
     for change, message in (
-        ({"kind": "captioner"}, "kind is 'captioner' and may be 'retriever' alone"),
+        ({"kind": "captioner"}, "kind is 'captioner' and may be retriever or valor"),
         ({"regime": "mixed"}, "regime 'mixed' is none of retrieval"),
         ({"text": {}}, "text must name its source"),
         ({"decoder": {"source": "d"}}, "unknown field 'decoder'"),

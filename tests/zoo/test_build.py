@@ -46,7 +46,7 @@ def test_a_second_build_makes_nothing(built: Path, capsys: pytest.CaptureFixture
 def test_every_regime_has_a_row_before_and_after_fine_tuning(shipped: Path) -> None:
     rows = {row["name"]: row for row in read_manifest(shipped / "checkpoints.yaml")}
     captioners = {f"toy-{regime}{suffix}" for regime in REGIMES for suffix in ("", "-pretrained")}
-    assert set(rows) == captioners | {"toy-search", "toy-hears"}
+    assert set(rows) == captioners | {"toy-search", "toy-hears", "toy-valor"}
     assert all(rows[f"toy-{regime}"]["scores"][0]["split"] == "test" for regime in REGIMES)
 
 
