@@ -104,9 +104,10 @@ def stages(shop: Workshop, recipe: ZooRecipe) -> list[Stage]:
     plan = ValorPlan(**asdict(recipe.valor))
 
     def words(folder: Path, report: Progress) -> Report:
-        films = [row for row in read_own(shop.root / CAPTIONS).rows if row.split == "train"]
-        asked = [each for index in range(len(films)) for each in questions_at("train", index, seed=recipe.seed)]
-        texts = [caption for row in films for caption in row.captions]
+        rows = read_own(shop.root / CAPTIONS).rows
+        films = sum(row.split == "train" for row in rows)
+        asked = [each for index in range(films) for each in questions_at("train", index, seed=recipe.seed)]
+        texts = [caption for row in rows for caption in row.captions]
         return {"words": write_bert(folder, [*texts, *(text for each in asked for text in (each.text, each.answer))])}
 
     def train(folder: Path, report: Progress) -> Report:
