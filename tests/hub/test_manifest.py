@@ -7,7 +7,8 @@ import yaml
 
 from pseudocap import list_checkpoints
 from pseudocap.errors import CheckpointError
-from pseudocap.hub.manifest import all_rows, find_manifest, read_published
+from pseudocap.hub.fetch import Fetched
+from pseudocap.hub.manifest import Row, all_rows, find_manifest, read_published
 
 ROW = {
     "name": "toy-mixed",
@@ -72,6 +73,14 @@ def test_a_row_of_a_retriever_has_a_text_model_in_place_of_a_decoder(tmp_path: P
             list_checkpoints(write(tmp_path, {"checkpoints": [{**row, **change}]}))
     with pytest.raises(CheckpointError, match="regime 'retrieval' is none of asr"):
         list_checkpoints(write(tmp_path, {"checkpoints": [{**ROW, "regime": "retrieval"}]}))
+
+
+def test_only_a_row_that_everybody_has_gives_a_checkpoint_its_public_name(tmp_path: Path) -> None:
+    options = {"folder": tmp_path, "source": "hf://team/mine", "revision": "v1"}
+    own, shipped = (Row(values=ROW, registry="rows.yaml", shipped=shipped) for shipped in (False, True))
+    assert Fetched(**options, row=own).public_name == Fetched(**options).public_name == "team/mine@v1"
+    assert Fetched(**options, row=shipped).public_name == "toy-mixed"
+    assert Fetched(folder=tmp_path, source=str(tmp_path), row=own).public_name is None
 
 
 EXTERNAL = {

@@ -48,6 +48,18 @@ def test_scores_equal_pycocoevalcap_s_on_made_up_captions(made_up: tuple[dict[st
     check_parity(*made_up)
 
 
+@pytest.mark.parametrize("words", [1, 63, 64, 65, 128, 129])
+def test_rouge_is_exact_up_to_and_beyond_the_bits_of_an_integer(words: int) -> None:
+    """A caption of so many words against itself, and against every other word of it."""
+    caption = [f"word{number}" for number in range(words)]
+    one = score(predictions={"a": " ".join(caption)}, references={"a": [" ".join(caption)]}, metrics=("ROUGE-L",))
+    assert one["ROUGE-L"] == pytest.approx(100)
+    half = caption[::2]
+    other = score(predictions={"a": " ".join(caption)}, references={"a": [" ".join(half)]}, metrics=("ROUGE-L",))
+    precision = len(half) / words
+    assert other["ROUGE-L"] == pytest.approx(100 * 2.44 * precision / (1 + 1.44 * precision))
+
+
 def test_scores_equal_pycocoevalcap_s_when_a_caption_has_more_words_than_an_integer_bits(
     made_up: tuple[dict[str, str], Captions],
 ) -> None:

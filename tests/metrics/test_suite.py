@@ -121,6 +121,27 @@ def test_a_system_is_not_better_than_itself(made_up: MadeUp) -> None:
         assert (found.value, found.interval.low, found.interval.high, found.p) == (0, 0, 0, 1)
 
 
+def test_where_some_are_missing_only_videos_that_both_have_are_compared(made_up: MadeUp) -> None:
+    predictions, references = made_up
+    copied = {video: texts[0] for video, texts in references.items()}
+    names = sorted(references)
+    ours, theirs = (
+        {name: each[name] for name in some} for each, some in ((copied, names[5:]), (predictions, names[:40]))
+    )
+    both = {name: each for name, each in references.items() if name in names[5:40]}
+    options = {
+        "samples": 50,
+        "metrics": ("BLEU-4", "ROUGE-L"),
+    }  # how rare a word is, CIDEr-D counts over all references
+    found = compare(predictions=ours, baseline=theirs, references=references, allow_missing=True, **options)
+    for one, other in ((ours, theirs), (ours, predictions), (copied, theirs)):
+        narrow = [{name: each[name] for name in both} for each in (one, other)]
+        expected = compare(predictions=narrow[0], baseline=narrow[1], references=both, **options)
+        assert found == expected
+    with pytest.raises(DataError):
+        compare(predictions=ours, baseline=theirs, references=references, **options)
+
+
 def test_a_system_that_copies_a_reference_beats_one_that_says_the_same_of_all(made_up: MadeUp) -> None:
     _, references = made_up
     copied = {video: texts[0] for video, texts in references.items()}

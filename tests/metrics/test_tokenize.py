@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pseudocap.metrics.tokenize import LINE_BREAKS, tokenize
+from pseudocap.metrics.tokenize import LINE_BREAKS, Chunks, cut, tokenize
 
 HERE = Path(__file__).parent
 JavaTokens = Callable[[list[str]], list[str]]
@@ -71,6 +71,15 @@ def test_tokens_are_lower_case_without_the_dropped_punctuation(caption: str, tok
 def test_a_caption_s_tokens_do_not_depend_on_what_was_tokenised_before() -> None:
     before = [tokenize(text) for text in hard_sentences()]
     assert [tokenize(text) for text in reversed(hard_sentences())] == before[::-1]
+
+
+def test_the_cache_of_chunks_stays_small_and_its_loss_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pseudocap.metrics.tokenize.MAX_CHUNKS", 4)
+    chunks, sizes = Chunks(), set()
+    for number in range(30):
+        assert chunks[f"it's{number % 7}"] == " ".join(cut(f"it's{number % 7}"))
+        sizes.add(len(chunks))
+    assert sizes == {1, 2, 3, 4}
 
 
 def test_a_long_caption_takes_time_in_proportion() -> None:

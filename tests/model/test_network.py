@@ -483,3 +483,11 @@ def test_labels_of_another_convention_are_refused(model: PseudoCap, frames: torc
     tokens = model.tokenize(CAPTIONS)
     with pytest.raises(InputError, match="or -100 for nothing to learn; these reach from -1"):
         model(tokens.input_ids, model.encode(frames), labels=tokens.labels.masked_fill(tokens.labels == -100, -1))
+
+
+def test_ids_are_of_the_vocabulary_from_its_first_to_its_last(model: PseudoCap, frames: torch.Tensor) -> None:
+    words, memory = model.decoder.config.vocab_size, model.encode(frames[:1])
+    assert model(torch.tensor([[0, words - 1]]), memory).logits.shape == (1, 2, words)
+    for wrong in (-1, words):
+        with pytest.raises(InputError, match=f"beyond the vocabulary of {words}"):
+            model(torch.tensor([[0, wrong]]), memory)

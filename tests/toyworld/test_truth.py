@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from pseudocap.toyworld.actions import events
 from pseudocap.toyworld.corpora import captions_at, film_at, word_generator
 from pseudocap.toyworld.scenes import FPS, Action, Film, Shot, Thing, mirrored
 from pseudocap.toyworld.speech import still_caption
@@ -43,6 +46,28 @@ def test_the_verdict_names_the_words_that_are_wrong() -> None:
     assert judge("a red car eats a blue ball", shots).wrong_events == ("eats a blue ball",)
     assert judge("a red car pushes a blue ball to the left", shots).wrong_ways == ("pushes a blue ball to the left",)
     assert not judge("thanks for watching and do not forget to subscribe", shots).correct
+
+
+def test_a_thing_that_changes_its_colour_has_both() -> None:
+    shot = Shot(
+        things=(Thing(kind="car", colour="red", becomes="green", x=0.5),), actions=(), background="road", frames=40
+    )
+    assert judge("a red car", (shot,)).correct
+    assert judge("a green car", (shot,)).correct
+    assert judge("a blue car", (shot,)).wrong_colours == ("a blue car",)
+
+
+def test_what_comes_in_is_described_by_the_side_that_it_comes_from() -> None:
+    car = Thing(kind="car", colour="red", x=0.5)
+    leaves = Action(verb="leave", actor=0, start=0, end=400, vector=(0.6, 0.0))
+    goes, comes = (
+        Shot(things=(car,), actions=(replace(leaves, backward=backward),), background="road", frames=40)
+        for backward in (False, True)
+    )
+    assert [event.name for shot in (goes, comes) for event in events(shot)] == ["leave", "enter"]
+    for shot, text in ((goes, "leaves the screen on the {}"), (comes, "enters the screen from the {}")):
+        assert judge(f"a red car {text.format('right')}", (shot,)).correct
+        assert judge(f"a red car {text.format('left')}", (shot,)).wrong_ways
 
 
 def test_places_and_parts_are_no_claims_about_things() -> None:

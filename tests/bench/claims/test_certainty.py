@@ -68,6 +68,28 @@ def test_a_claim_is_judged_for_every_number_of_captions_by_its_own_cells() -> No
     }
 
 
+def test_the_papers_claims_have_the_sides_that_their_words_have() -> None:
+    sides = {claim.text: (claim.better, claim.worse) for claim in CLAIMS}
+    assert sides == {
+        "pseudolabels of video beat ASR": ("video-only", "asr"),
+        "images and video together beat images alone": ("mixed", "image-only"),
+        "images and video together beat video alone": ("mixed", "video-only"),
+        "longer is better": ("mixed-ext", "mixed"),
+    }
+
+
+def test_the_difference_and_its_interval_over_films_are_of_the_mean_of_all_seeds() -> None:
+    """Where the films of one seed alone would say the contrary."""
+    ours, theirs = [measured(5), measured(40), measured(40)], [measured(10)] * 3
+    cells = {(CLAIM.better, seed): scores for seed, scores in enumerate(ours)}
+    cells |= {(CLAIM.worse, seed): scores for seed, scores in enumerate(theirs)}
+    judged = judge_claim(CLAIM, cells)
+    assert judged is not None
+    expected = np.mean([one["CIDEr-D"] - other["CIDEr-D"] for one, other in zip(ours, theirs, strict=True)])
+    assert judged.difference == pytest.approx(expected)
+    assert 0 < judged.over_films.low < expected < judged.over_films.high
+
+
 def test_seeds_that_disagree_decide_nothing() -> None:
     cells = {(CLAIM.better, seed): measured(20) for seed in range(3)}
     cells |= {(CLAIM.worse, seed): measured(right) for seed, right in enumerate((5, 20, 35))}
