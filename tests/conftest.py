@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 import transformers
@@ -25,6 +27,12 @@ from pseudocap.zoo.tiny import write_blip, write_opt, write_timesformer
 transformers.utils.logging.disable_progress_bar()
 # Tiny tensors: a second thread only waits for the first, and on a busy machine it waits long.
 torch.set_num_threads(1)
+
+# The same few examples in every run; HYPOTHESIS_PROFILE=search looks for new ones.
+FEW = {"phases": [hypothesis.Phase.explicit, hypothesis.Phase.generate], "derandomize": True, "max_examples": 25}
+hypothesis.settings.register_profile("few", **FEW, deadline=None, database=None)
+hypothesis.settings.register_profile("search", max_examples=2000, deadline=None, database=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -6,12 +6,15 @@ import resource
 import signal
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pseudocap.errors import DataError
-from pseudocap.label.schema import SCHEMA, holds_labels, read_labels, read_rows, shard_path, write_labels
+from pseudocap.label.schema import SCHEMA, holds_labels, read_labels, read_root, read_rows, shard_path, write_labels
 from pseudocap.types import Clip, Pseudolabel
 
 LABEL = Pseudolabel(
@@ -93,3 +96,38 @@ def test_a_full_disk_is_an_error_that_leaves_the_finished_file(tmp_path: Path) -
         signal.signal(signal.SIGXFSZ, handler)
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=64)
+WORDS = st.text('ab \n\0\u00e9\u4e2d\U0001f600"\\/,', max_size=30)
+ANY_LABEL = st.builds(
+    Pseudolabel,
+    clip=st.builds(
+        lambda source, start, length: Clip(source=source, start=start, end=start + length),
+        WORDS.filter(bool),
+        st.floats(0, 1e5),
+        st.floats(0.01, 100),
+    ),
+    captions=st.lists(WORDS, max_size=3).map(tuple),
+    log_probs=st.lists(NUMBERS, max_size=3).map(tuple),
+    confidence=st.none() | NUMBERS,
+    frame_times=st.lists(NUMBERS, max_size=3).map(tuple),
+    teacher=WORDS,
+    revision=st.none() | WORDS,
+    settings=WORDS,
+    seed=st.integers(0, 2**63 - 1),
+    run=WORDS,
+    verdicts=st.lists(WORDS, max_size=2).map(tuple),
+    error=WORDS,
+    language=st.none() | WORDS,
+    parent=st.none() | WORDS,
+)
+
+
+@given(labels=st.lists(ANY_LABEL, max_size=4), root=WORDS)
+def test_any_label_comes_back_as_it_was_written(labels: list[Pseudolabel], root: str) -> None:
+    with TemporaryDirectory() as folder:
+        path = shard_path(folder, 3)
+        write_labels(path, labels, root=root)
+        assert list(read_rows(path)) == labels
+        assert read_root(path) == root

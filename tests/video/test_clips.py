@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pseudocap.errors import InputError
 from pseudocap.video.clips import plan_clips, plan_shots
@@ -72,3 +75,42 @@ def test_clips_of_shots_come_as_cuts_do() -> None:
 def test_bounds_of_shots_that_contradict_are_named() -> None:
     with pytest.raises(InputError, match=r"a.mp4.*min_seconds"):
         shots(9.0, [], min_seconds=9)
+
+
+SECONDS = st.floats(0.01, 500)
+
+
+@st.composite
+def lengths(draw: st.DrawFn) -> tuple[float, float]:
+    clip = draw(st.floats(0.1, 20))
+    return clip, draw(st.floats(0, clip))
+
+
+@given(duration=SECONDS, length=lengths())
+def test_clips_of_any_film_touch_begin_at_nought_and_leave_out_a_short_rest_alone(
+    duration: float, length: tuple[float, float]
+) -> None:
+    clip_seconds, min_seconds = length
+    clips = bounds(duration, clip_seconds=clip_seconds, min_seconds=min_seconds)
+    assert clips[0][0] == 0
+    assert all(one[1] == other[0] for one, other in pairwise(clips))
+    assert all(end - start <= clip_seconds * (1 + 1e-9) for start, end in clips)
+    assert all(end - start >= min(min_seconds, duration) - 1e-9 for start, end in clips)
+    assert 0 <= duration - clips[-1][1] + 1e-9 <= max(min_seconds, 1e-6) + 2e-9
+
+
+@given(duration=SECONDS, cuts=st.lists(st.floats(0, 600), max_size=12), length=lengths())
+def test_shots_of_any_cuts_cross_none_and_are_ascending(
+    duration: float, cuts: list[float], length: tuple[float, float]
+) -> None:
+    clip_seconds, min_seconds = length
+    clips = shots(duration, sorted(cuts), clip_seconds=clip_seconds, min_seconds=min_seconds)
+    assert clips
+    assert all(one[1] <= other[0] for one, other in pairwise(clips))
+    assert clips[0][0] >= 0
+    assert clips[-1][1] <= duration
+    for start, end in clips:
+        assert start < end
+        assert not any(start < cut < end for cut in cuts)
+    if len(clips) > 1:
+        assert all(min_seconds - 1e-6 <= end - start <= clip_seconds + 1e-6 for start, end in clips)

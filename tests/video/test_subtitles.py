@@ -6,6 +6,8 @@ from pathlib import Path
 
 import av
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pseudocap.types import TimedCaption
 from pseudocap.video.subtitles import clock, merge_equal, to_srt, to_vtt
@@ -89,3 +91,36 @@ def test_a_cue_that_nobody_could_read_stays_until_the_next() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00.0"), (59.96, "1:00.0"), (3723.04, "1:02:03.0")])
 def test_people_read_minutes(seconds: float, text: str) -> None:
     assert clock(seconds) == text
+
+
+TEXTS = st.text("ab cdefg  \n\u00e9\u4e2d\U0001f600-><&{}0,:", max_size=200)
+
+
+@given(spans=st.lists(st.tuples(st.floats(0, 30), st.floats(0, 10)), max_size=6), texts=st.lists(TEXTS, min_size=6))
+def test_any_captions_are_cues_that_players_read_in_order_with_all_their_words(
+    spans: list[tuple[float, float]], texts: list[str]
+) -> None:
+    captions, now = [], 0.0
+    for (gap, length), text in zip(spans, texts, strict=False):
+        captions.append(TimedCaption(start=now + gap, end=now + gap + length, text=text))
+        now += gap + length
+    blocks = to_srt(captions).rstrip("\n").split("\n\n") if to_srt(captions) else []
+    kept = [each for each in captions if each.text.strip() and round(each.end, 3) > round(each.start, 3)]
+    written, latest = [], 0.0
+    for number, block in enumerate(blocks, start=1):
+        count, times, *lines = block.split("\n")
+        assert count == str(number)
+        start, end = (seconds_of(time) for time in times.split(" --> "))
+        assert latest - 0.0015 <= start <= end
+        latest = end
+        assert 1 <= len(lines) <= 2
+        assert all(0 < len(line) <= 42 for line in lines)
+        written += lines
+    letters = "".join(" ".join(each.text.split()).replace("-->", "->") for each in kept)
+    assert "".join("".join(written).split()) == "".join(letters.split())
+
+
+def seconds_of(time: str) -> float:
+    hours, minutes, rest = time.split(":")
+    assert len(rest) == 6
+    return 3600 * int(hours) + 60 * int(minutes) + float(rest.replace(",", "."))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pseudocap.data.stream.order import Order
 from pseudocap.errors import ConfigError, DataError
@@ -49,3 +51,24 @@ def test_what_cannot_be_an_order_is_refused() -> None:
         Order((0, 0), seed=0)
     with pytest.raises(ConfigError, match="mix is 0"):
         Order((1,), seed=0, mix=0)
+
+
+@given(
+    groups=st.lists(st.integers(0, 9), min_size=1, max_size=12).filter(any),
+    seed=st.integers(0, 2**40),
+    mix=st.integers(1, 30),
+    at=st.integers(0, 200),
+)
+def test_any_epoch_has_every_sample_once_and_any_position_can_be_gone_on_from(
+    groups: list[int], seed: int, mix: int, at: int
+) -> None:
+    order, total = Order(groups, seed=seed, mix=mix), sum(groups)
+    found = [order.at(position) for position in range(at, at + 2 * total)]
+    again = Order(groups, seed=seed, mix=mix)
+    assert [again.at(position) for position in reversed(range(at, at + 2 * total))] == found[::-1]
+    for epoch in {number for number, _ in found}:
+        indices = [index for number, index in found if number == epoch]
+        assert len(set(indices)) == len(indices)
+        assert set(indices) <= set(range(total))
+    first = -(-at // total) * total  # of the epoch that lies within
+    assert sorted(index for _, index in found[first - at : first - at + total]) == list(range(total))

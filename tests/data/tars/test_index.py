@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import tarfile
+from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from helpers.tars import image_tars, write_tar
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pseudocap.data.tars import index as tar_index
 from pseudocap.data.tars.index import IndexedTar, index_tars, scan, span_of
@@ -129,3 +133,23 @@ def test_nothing_to_index_is_named(tmp_path: Path) -> None:
 
 def test_an_empty_tar_has_no_samples(tmp_path: Path) -> None:
     assert index_tars(write_tar(tmp_path / "x.tar", []))[0].samples == 0
+
+
+KEYS = st.lists(st.from_regex(r"[a-z0-9_/]{0,60}[a-z0-9_]", fullmatch=True), min_size=1, max_size=8, unique=True)
+ENDS = st.permutations(["jpg", "txt", "cls"])
+
+
+@given(keys=KEYS, ends=ENDS, sizes=st.lists(st.integers(0, 1600), min_size=3, max_size=3), form=st.integers(0, 2))
+def test_any_sample_of_any_tar_is_read_by_its_span_as_from_the_beginning(
+    keys: list[str], ends: list[str], sizes: list[int], form: int
+) -> None:
+    members = [
+        (f"{key}.{end}", f"{key} {end}".encode().ljust(size, b"."))
+        for key in keys
+        for end, size in zip(ends, sizes, strict=True)
+    ]
+    with TemporaryDirectory() as folder:
+        (tar,) = index_tars(write_tar(Path(folder) / "x.tar", members, tar_format=form))
+        spans = [span_of(tar, row) for row in range(tar.samples)]
+        assert all(one[1] == other[0] for one, other in pairwise(spans))
+        assert samples_of(tar) == list(read_shard(tar.path, on_broken=lambda error: None))
