@@ -1,5 +1,5 @@
-"""Serve the page of `pseudocap app`: drop a video or a picture, read captions, compare captioners, correct, download;
-search an index where there is one.
+"""Serve the page of `pseudocap app`: drop a video or a picture, read captions, ask questions, compare captioners,
+correct, download; search an index where there is one.
 
 A page of Gradio over `caption_long`. Uploads lie in a folder of Gradio's own, under names that it
 chooses; nothing that a visitor types is ever a path here.
@@ -34,6 +34,7 @@ HEADERS = ["video", "start", "end", "caption"]
 COLUMNS = ["from", "to", "caption"]
 TIMES_AND_TEXT = ["18%", "18%", "64%"]
 Cells = list[list[Any]]
+Turn = dict[str, Any]  # of a chat: role and content, as Gradio has them
 
 
 @dataclass(kw_only=True)
@@ -75,6 +76,8 @@ def page(captioners: Captioners, index: VideoIndex | None = None) -> gr.Blocks:
         corrected = _correct()
         with gr.Tab("Caption", render_children=True):
             _caption(captioners, corrected)
+        with gr.Tab("Ask"):
+            _ask(captioners)
         with gr.Tab("Compare"):
             _compare(captioners)
         with gr.Tab("Correct"):
@@ -150,6 +153,42 @@ def _caption(captioners: Captioners, corrected: gr.Dataframe) -> None:
     given = [video, still, name]
     button.click(run, [*given, seconds, corrected], [toy, table, srt, vtt, corrected], api_visibility="private")
     why.click(explain, given, looked, api_visibility="private")
+
+
+def _ask(captioners: Captioners) -> None:
+    names = list(captioners.names)
+    with gr.Row():
+        with gr.Column():
+            video, still = _drop("asked", "asked-picture")
+            name = gr.Dropdown(names, value=names[0], label="Captioner", elem_id="answerer")
+            gr.Markdown("Captioners answer that have learned to: `pseudocap finetune --data questions:FILE`.")
+        with gr.Column():
+            toy = gr.Markdown(elem_id="asked-toy")
+            chat = gr.Chatbot(
+                label="Questions and answers", buttons=[], render_markdown=False, feedback_options=None, elem_id="chat"
+            )
+            question = gr.Textbox(label="Question", placeholder="what is the man doing?", elem_id="question")
+            button = gr.Button("Ask", variant="primary", elem_id="ask")
+
+    def run(
+        film: str | None, still: str | None, chosen: str, asked: str, before: list[Turn]
+    ) -> tuple[str, list[Turn], str]:
+        path = film or still
+        with errors_as_messages(path):
+            model = captioners.load(chosen)
+            return model.toy_notice, [*before, *turns(model, _given(path), asked)], ""
+
+    given = [video, still, name, question, chat]
+    button.click(run, given, [toy, chat, question], api_visibility="private")
+    question.submit(run, given, [toy, chat, question], api_visibility="private")
+    for dropped in (video, still):  # what was said was about another
+        dropped.change(None, None, chat, js="() => []", api_visibility="private")
+
+
+def turns(model: AnyCaptioner, path: str, question: str) -> list[Turn]:
+    """Return a question about a file and its answer as the two turns of a chat."""
+    answer = model.ask(path, question)
+    return [{"role": "user", "content": question.strip()}, {"role": "assistant", "content": answer}]
 
 
 def _compare(captioners: Captioners) -> None:

@@ -21,7 +21,7 @@ from pseudocap.cli import app as cli
 from pseudocap.cli.main import main
 from pseudocap.cli.registry import DEFAULT_CAPTIONER
 from pseudocap.data.corpora.own import read_own
-from pseudocap.errors import ConfigError, DataError
+from pseudocap.errors import ConfigError, DataError, InputError
 from pseudocap.search import SearchHit, VideoIndex
 from pseudocap.video.subtitles import merge_equal, to_srt
 
@@ -147,6 +147,28 @@ def test_a_picture_is_captioned_and_counts_in_place_of_the_video(
     click(browser, "#caption")
     assert [row[2] for row in rows(browser, "#captions", 3)] == [model.caption(tmp_path / "still.png")]
     assert browser.complaints == []
+
+
+@needs_browser
+def test_questions_about_a_video_are_answered_in_a_chat_that_ends_with_it(
+    browser: Chromium, model: PseudoCap, tmp_path: Path
+) -> None:
+    film = write_film(tmp_path / "film.mp4", 4)
+    open_tab(browser, "Ask")
+    browser.wait("document.querySelector('#asked input[type=file]') !== null")
+    upload(browser, "#asked", film)
+    browser.wait("document.querySelector('#asked video') !== null")
+    questions = ["who runs?", "which way does it go?"]
+    said = "[...document.querySelectorAll('#chat [data-testid=user], #chat [data-testid=bot]')]"
+    for number, question in enumerate(questions, start=1):
+        browser.value("document.querySelector('#question textarea, #question input').focus()")
+        browser.write(question)
+        click(browser, "#ask")
+        texts = browser.wait(f"{said}.length == {2 * number} && {said}.map(each => each.innerText.trim())", 60)
+    answers = model.ask(film, questions)
+    assert texts == [text.strip() for pair in zip(questions, answers, strict=True) for text in pair]
+    click(browser, "#asked button[aria-label=Clear]")
+    browser.wait(f"{said}.length == 0", 60)
 
 
 @needs_browser
@@ -278,6 +300,18 @@ def test_a_model_of_transformers_is_offered_and_says_nothing_of_where_it_looked(
     assert captions[-1].end == pytest.approx(4, abs=0.2)
     with pytest.raises(ConfigError, match="blip looked is not known: only a PseudoCap's adapters say it"):
         app.picture(offered.load(str(blip_folder)), str(film))
+
+
+def test_a_question_and_its_answer_are_two_turns(captioners: list[str], model: PseudoCap, tmp_path: Path) -> None:
+    film = write_film(tmp_path / "film.mp4", seconds=4)
+    offered = app.Captioners(names=captioners, device="cpu")
+    said = app.turns(offered.load(captioners[0]), str(film), " who runs? ")
+    assert said == [
+        {"role": "user", "content": "who runs?"},
+        {"role": "assistant", "content": model.ask(film, "who runs?")},
+    ]
+    with pytest.raises(InputError, match="has no words"):
+        app.turns(offered.load(captioners[0]), str(film), "  ")
 
 
 def test_corrections_are_what_finetune_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,18 @@ def score_answers(
             "score the rest with --allow-missing (in Python allow_missing=True)"
         )
     right = {name: accuracy(predictions[name], given) for name, given in answers.items() if name in predictions}
+    return summarise(right, kinds=kinds, videos=videos, bootstrap=bootstrap, seed=seed)
+
+
+def summarise(
+    right: Mapping[str, float],
+    *,
+    kinds: Mapping[str, str] | None = None,
+    videos: Mapping[str, str] | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
+) -> AnswerScores:
+    """Return the accuracy over all questions and of each type, of how right each answer is."""
     of_video = videos or {}
 
     def measured(chosen: Sequence[str]) -> Accuracy:
@@ -126,7 +138,7 @@ def score_answers(
         if kind := (kinds or {}).get(name):
             groups.setdefault(kind, []).append(name)
     return AnswerScores(
-        all=measured([*right]), by_kind={kind: measured(groups[kind]) for kind in sorted(groups)}, right=right
+        all=measured([*right]), by_kind={kind: measured(groups[kind]) for kind in sorted(groups)}, right=dict(right)
     )
 
 

@@ -20,7 +20,7 @@ from pseudocap.regimes.table import REGIMES, resume_words
 from pseudocap.stages import Stage, Workshop, command_text
 from pseudocap.toyworld.write import SOUNDS, WORLD, write_world
 from pseudocap.types import Progress
-from pseudocap.zoo import toy_hears, toy_search, toy_valor
+from pseudocap.zoo import toy_answers, toy_hears, toy_search, toy_valor
 from pseudocap.zoo.ast import build_ast
 from pseudocap.zoo.baselines import measure_baselines, measure_captioner, measure_labels, write_held_out
 from pseudocap.zoo.blip import build_blip
@@ -64,6 +64,7 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
         *toy_search.stages(shop, recipe, workers),
         *toy_hears.stages(shop, recipe, workers),
         *toy_valor.stages(shop, recipe),
+        *toy_answers.stages(shop, recipe),
         Stage(
             name="yardsticks",
             settings={"code": CODE},
@@ -81,12 +82,13 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
                     partial(each, shop=shop, recipe=recipe)
                     for each in (toy_search.ship_search, toy_hears.ship_hears, toy_valor.ship_valor)
                 ],
-                tables=(toy_search.table(shop), toy_hears.table(shop)),
+                tables=(toy_search.table(shop), toy_hears.table(shop), toy_answers.table(shop)),
             ),
             needs=(
                 *(*tuned, *trained, "teacher", "ast", "yardsticks", "labels"),
                 *(f"scores-{name}" for name in (toy_search.SEARCH, toy_hears.HEARS, f"{toy_hears.HEARS}-msrvtt")),
                 toy_valor.TOY,
+                f"scores-{toy_answers.ANSWERS}",
             ),
         ),
     ]

@@ -72,7 +72,7 @@ class SearchRecipe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HearsRecipe:
-    """Set the fine-tuning of the captioner that hears, and of the same one without sound, for each seed."""
+    """Set the fine-tuning of a captioner that hears, for each seed: on captions, without sound too, or on questions."""
 
     seeds: tuple[int, ...] = (0, 1, 2)
     lr: float = 1e-3
@@ -109,6 +109,7 @@ class ZooRecipe:
     regime: TrainingPlan = field(default_factory=TrainingPlan)
     hears: HearsRecipe = HearsRecipe()
     valor: ValorRecipe = ValorRecipe()
+    answers: HearsRecipe = HearsRecipe(batch=64, epochs=5, groups="av=0.6,v=0.2,a=0.2")
     search: SearchRecipe = SearchRecipe(
         training=TrainingRecipe(steps=600, lr=1e-3, batch=64), beside=(0, 3), dim=128, width=128, dropout=0.2
     )
@@ -126,6 +127,7 @@ SMOKE_RECIPE = ZooRecipe(
     regime=TrainingPlan(steps=4, longer=2, batch=2, warmup=2, tuning_batch=4, tuning_epochs=2),
     hears=HearsRecipe(seeds=(0,), batch=2, epochs=1),
     valor=ValorRecipe(steps=2, batch=2, warmup=1),
+    answers=HearsRecipe(seeds=(0,), batch=8, epochs=1),
     search=SearchRecipe(training=TrainingRecipe(steps=2, lr=1e-3, batch=4, warmup=1), beside=(0,), dim=8, width=16),
 )
 
