@@ -35,7 +35,8 @@ def test_a_setting_that_cannot_be_is_refused_by_name(field: str, value: float) -
 def test_the_defaults_are_the_papers_adam_with_a_short_warm_up() -> None:
     """A run without a config has these, so a change of one is a change of everybody's runs."""
     adam = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0, "method": "adamw"}
-    assert asdict(Optimisation()) == {**adam, "warmup_steps": 100, "final_share": 0.0}
+    schedule = {"warmup_steps": 100, "warmup_share": None, "decay": "cosine", "final_share": 0.0}
+    assert asdict(Optimisation()) == {**adam, **schedule}
 
 
 def checkpoint(settings: Optimisation, steps: int) -> dict[str, list[dict[str, object]]]:
