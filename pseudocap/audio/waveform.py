@@ -11,10 +11,11 @@ format can land exactly, some sound before the span, because decoders depend on 
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
@@ -68,10 +69,14 @@ class SoundFile:
             raise InputError(f"{path}: rate is {rate!r} and must be a whole number of samples a second, such as {RATE}")
         self.path, self.rate = os.fspath(path), rate
         self._container: av.container.InputContainer | None = None
+        self._begun: Iterator[av.AudioFrame] | None = None  # decoded from the beginning, until it is opened again
         self._open()
         try:
             self._origin = self._first_picture()
-            self._track = _Track.of(self._frames())
+            frames = self._frames()
+            first = list(itertools.islice(frames, 2))
+            self._track = _Track.of(first)
+            self._begun = itertools.chain(first, frames)
         except BaseException:
             self.close()
             raise
@@ -108,6 +113,7 @@ class SoundFile:
 
     def close(self) -> None:
         """Close the file. Closing twice is no error."""
+        self._begun = None
         if self._container is not None:
             self._container.close()
             self._container = None
@@ -222,7 +228,8 @@ class SoundFile:
         jumps = start >= JUMP and self._may_jump
         base = round((track.start - self._origin) * self.rate)
         run: _Run | None = None
-        for frame in self._frames(self._origin + Fraction(start) - LEAD_IN if jumps else None):
+        begun, self._begun = self._begun, None
+        for frame in self._frames(self._origin + Fraction(start) - LEAD_IN) if jumps else begun or self._frames():
             if run is None or not run.continues(frame):
                 at = _presented(frame)
                 if at is None:
@@ -247,12 +254,11 @@ class _Track:
     each: int  # samples of a frame
 
     @classmethod
-    def of(cls, frames: Iterator[av.AudioFrame]) -> _Track | None:
-        """Read the first frames; None of a track without any."""
-        first = next(frames, None)
-        if first is None:
+    def of(cls, frames: Sequence[av.AudioFrame]) -> _Track | None:
+        """Read the first two frames; None of a track without any."""
+        if not frames:
             return None
-        second = next(frames, first)
+        first, second = frames[0], frames[-1]
         return cls(
             start=_presented(first) or Fraction(0),
             rate=first.sample_rate,

@@ -191,9 +191,8 @@ class CountedFile(SoundFile):
 def test_what_cannot_jump_is_decoded_once_however_far_spans_lie_apart(tmp_path: Path, name: str) -> None:
     path = write_sounding(tmp_path / name, Track(codec="mp2", rate=48000, end=31.0), seconds=32.0, codec="mpeg2video")
     with CountedFile(path) as sound:
-        before = sound.begun
         first, far, *after = sound.spans([(0.5, 1.0), (30.0, 30.5), (60.0, 61.0), (90.0, 91.0), (120.0, None)])
-        assert sound.begun == before + 1
+        assert sound.begun == 1, "with the look at how the track begins"
     np.testing.assert_array_equal(first, read_sound(path, start=0.5, end=1.0))
     np.testing.assert_array_equal(far, read_sound(path, start=30.0, end=30.5))
     assert [len(each) for each in after] == [RATE, RATE, 0]

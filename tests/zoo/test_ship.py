@@ -122,7 +122,7 @@ def test_the_captioner_that_hears_has_the_hashes_that_its_row_says_and_an_axis_m
     assert {key.split(".", 1)[1] for key in stored} == STORED | {f"attention.sound.{part}" for part in AXIS}
 
 
-def test_the_captioner_that_hears_names_what_is_heard_better_than_it_guesses_by_sight(tmp_path: Path) -> None:
+def test_the_captioner_that_hears_names_what_is_heard_and_by_sight_alone_no_sound(tmp_path: Path) -> None:
     heard = {}
     for index in range(FILMS):
         film, track = (draw("valor", "test", index, seed=FULL_RECIPE.seed) for draw in (film_at, soundtrack_at))
@@ -131,15 +131,15 @@ def test_the_captioner_that_hears_names_what_is_heard_better_than_it_guesses_by_
             write_film(path, film, size=FULL_RECIPE.size, track=track)
             heard[path] = film, track.heard
     model = PseudoCap.from_pretrained(HEARS, device="cpu")
-    right = {
-        modalities: sum(
-            judge(text, film.shots, names).sounds_right
+    found = {
+        modalities: [
+            judge(text, film.shots, names)
             for text, (film, names) in zip(model.caption([*heard], modalities=modalities), heard.values(), strict=True)
-        )
+        ]
         for modalities in ("av", "v")
     }
-    assert right["av"] >= 2 * right["v"] > 0
-    assert right["av"] > 0.25 * len(heard)
+    assert sum(verdict.sounds_right for verdict in found["av"]) > 0.3 * len(heard)
+    assert not any(verdict.sounds for verdict in found["v"])
 
 
 def test_the_page_of_a_captioner_names_the_corpus_that_its_row_names() -> None:
