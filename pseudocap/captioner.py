@@ -14,7 +14,7 @@ import torch
 from pseudocap.audio.clips import ClipSounds, Windows
 from pseudocap.audio.waveform import sound_alone
 from pseudocap.decoding import FileDecoding, check_frames
-from pseudocap.errors import InputError
+from pseudocap.errors import ConfigError, InputError
 from pseudocap.heard_clips import HeardClip, encoder_input
 from pseudocap.hub.assembly import AssembledCaptioner
 from pseudocap.hub.toys import toy_notice, warn_of_toy
@@ -78,6 +78,11 @@ class FileCaptioner(ABC, Generic[Seen]):
             raise InputError(f"{DEAF}: modalities is {decoding.modalities!r}; leave it out, or name one that does")
         return None
 
+    def require_language(self, decoding: FileDecoding) -> None:
+        """Raise InputError where the captioner cannot be asked for the language of the captions."""
+        if decoding.language:
+            raise InputError(f"language is {decoding.language!r}, and this captioner writes one alone; leave it out")
+
     def hear(self, frames: Frames, sound: Windows, decoding: FileDecoding) -> Seen:
         """Make of a clip's frames and sound what `caption_clips` takes."""
         raise NotImplementedError
@@ -104,20 +109,23 @@ class FileCaptioner(ABC, Generic[Seen]):
         batch_size: int = 8,
         prompt: str = "",
         modalities: str | None = None,
+        language: str = "",
     ) -> str | list[str]:
         """Return one caption for a file, video or image; a list of captions for a list of files. Each continues the
         `prompt`; it is not part of the caption.
 
         Frames are spread evenly over the entire file. `top_p` samples, the same captions for the same seed and list.
+        `language` of a captioner of several is a code such as "es"; by default the first that it has learned.
         `modalities` of a captioner that hears is "av", "v" or "a", by sound alone; by default it takes what a file has.
         A file that cannot be read raises its DecodeError, and so does one without sound that is captioned by it alone.
         """
         decoding = FileDecoding(
             beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, num_frames=num_frames,
-            batch_size=batch_size, prompt=prompt, modalities=modalities,
+            batch_size=batch_size, prompt=prompt, modalities=modalities, language=language,
         )  # fmt: skip
         files = [video] if isinstance(video, str | Path) else list(video)
         self.sound_of(decoding)  # refused before a file is read, where it cannot be
+        self.require_language(decoding)
         captions = []
         for batch in batched((self.take_file(file, decoding).seen for file in files), batch_size):
             captions += self.caption_clips(batch, decoding)
@@ -171,6 +179,7 @@ class FileCaptioner(ABC, Generic[Seen]):
         prompt: str = "",
         cuts: CutDetector | None = None,
         modalities: str | None = None,
+        language: str = "",
     ) -> Iterator[TimedCaption]:
         """Yield a caption for every clip of a long video, as they are made; a batch of clips is in memory at a time.
 
@@ -179,7 +188,7 @@ class FileCaptioner(ABC, Generic[Seen]):
         """
         decoding = FileDecoding(
             beams=beams, top_p=top_p, max_new_tokens=max_new_tokens, seed=seed, num_frames=num_frames,
-            batch_size=batch_size, prompt=prompt, modalities=modalities,
+            batch_size=batch_size, prompt=prompt, modalities=modalities, language=language,
         )  # fmt: skip
         return self.caption_every_clip(video, decoding, clip_seconds=clip_seconds, min_seconds=min_seconds, cuts=cuts)
 
@@ -195,6 +204,7 @@ class FileCaptioner(ABC, Generic[Seen]):
         """Yield what `caption_long` does, for options that are one value already."""
         count = self.frames_of(decoding.num_frames)
         self.sound_of(decoding)
+        self.require_language(decoding)
         lengths = {"clip_seconds": clip_seconds, "min_seconds": min_seconds}
         clips = (
             read_clips(video, count, **lengths, cuts=cuts)
@@ -265,6 +275,17 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
             raise InputError(f"modalities is 'a', and {UNTRAINED_EARS}")
         return None if decoding.modalities == "v" else self.config.sound_preprocess
 
+    def require_language(self, decoding: FileDecoding) -> None:
+        try:
+            self.config.language_prompt(decoding.language)
+        except ConfigError as error:
+            raise InputError(str(error)) from None
+
+    def learn_languages(self, languages: Sequence[str]) -> None:
+        """Record languages that it learns to be asked for, after those that it has."""
+        known = self.config.languages
+        self.config = replace(self.config, languages=(*known, *(code for code in languages if code not in known)))
+
     @property
     def listens(self) -> bool:
         """Return whether any adapter takes something of the sound: none does before gained ears have learned."""
@@ -277,7 +298,8 @@ class PseudoCap(AssembledCaptioner, FileCaptioner[torch.Tensor | HeardClip]):
     def caption_clips(self, clips: Sequence[torch.Tensor | HeardClip], decoding: FileDecoding) -> list[str]:
         warn_of_toy(self.toy_notice)
         memory = self.encode_clips(clips)
-        return self.describe(memory, prompt=decoding.prompt, finish=decoding.finish, **decoding.generate_options())
+        prompt = f"{self.config.language_prompt(decoding.language)} {decoding.prompt}".strip()
+        return self.describe(memory, prompt=prompt, finish=decoding.finish, **decoding.generate_options())
 
     def answer_clip(
         self, clip: torch.Tensor | HeardClip, questions: Sequence[str], decoding: FileDecoding

@@ -84,6 +84,7 @@ class FileDecoding(Decoding):
     """Set how files are captioned: also the frames of a clip (None: the checkpoint's own), clips of a batch, a prompt
     that captions continue, and whether a caption that came to the limit of tokens loses what it had only begun.
 
+    `language` is that of the captions, of a captioner that has learned several ("": its first).
     `modalities` are sight and sound (av), sight (v) or sound alone (a); None is all that the captioner and a file have.
     """
 
@@ -92,6 +93,7 @@ class FileDecoding(Decoding):
     prompt: str = ""
     finish: bool = False
     modalities: str | None = None
+    language: str = ""
 
     def __post_init__(self) -> None:
         super().__post_init__()

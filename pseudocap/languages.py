@@ -70,6 +70,11 @@ def language_facts(code: str) -> LanguageFacts:
     return LANGUAGES[code]
 
 
+def prompt_in(code: str) -> str:
+    """Return the prompt that captions in a language continue: what a captioner of several is asked by."""
+    return f"in {language_facts(code).name.lower()}:"
+
+
 def share_in_script(text: str, facts: LanguageFacts) -> float:
     """Return the share of the letters of a text that are of the language's scripts; 1 where it has no letter."""
     letters = [unicodedata.name(letter, "").split(" ")[0].split("-")[0] for letter in text if letter.isalpha()]

@@ -206,7 +206,7 @@ class CaptionedVideo:
 
     `video` is how the corpus names the file, with or without an extension. `start` and `end` are seconds of that file,
     None for all of it; `origin` records where the file itself was cut from. Of a `question` about it the captions are
-    the answers; `kind` is its type, as the corpus has it.
+    the answers; `kind` is its type, as the corpus has it. `language` is the captions' in a corpus of several.
     """
 
     id: str
@@ -219,6 +219,7 @@ class CaptionedVideo:
     origin: Origin | None = None
     question: str = ""
     kind: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -65,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_flag(parser, "--overwrite", "caption anew what --out holds; else finished files are skipped")
     add_option(parser, "--preview", Path, "DIR", "also small films with the captions written below")
-    add_decoding_options(parser, FileDecoding(), "beams top_p seed max_new_tokens num_frames batch_size prompt")
+    add_decoding_options(
+        parser, FileDecoding(), "beams top_p seed max_new_tokens num_frames batch_size prompt language"
+    )
     parser.add_argument(
         "--modalities",
         choices=tuple(GROUPS),
@@ -107,11 +109,13 @@ def run(args: argparse.Namespace) -> int:
     with _going_on(args.out), _files(args.files, sounds=args.modalities == "a") as named:
         captioner = find_any_captioner(args.checkpoint, args.checkpoints, frames=args.frames)
         refuse_deafness(args, captioner)
+        refuse_language(args, captioner)
         settings = {"checkpoint": fingerprint(captioner), "frames": args.frames, "precision": args.precision}
         settings |= {"dense": dense, **lengths, **asdict(decoding), "batch_size": None}  # which changes no caption
         settings |= {} if cuts is None else {"cuts": dict(cuts.settings)}
-        if args.modalities is None:
-            del settings["modalities"]  # as runs of before it was there are known
+        for name in ("modalities", "language"):  # without these, as runs of before they were there are known
+            if not getattr(args, name):
+                del settings[name]
         files = [(each.name, each.path) for each in named]
         delivery = plan_delivery(
             files, form=form, dense=dense, out=args.out, checkpoint=args.checkpoint, run=hash_run(settings),
@@ -142,6 +146,18 @@ def refuse_deafness(args: argparse.Namespace, captioner: Fetched | External) -> 
         raise ConfigError(
             f"--modalities {args.modalities}: {args.checkpoint} does not hear; leave it out, or name one that does"
         )
+
+
+def refuse_language(args: argparse.Namespace, captioner: Fetched | External) -> None:
+    """Refuse captions in a language that the captioner has not learned to be asked for."""
+    if not args.language:
+        return
+    folder = getattr(captioner, "folder", None)
+    config = None if folder is None else read_any_config(folder)
+    learned = getattr(config, "languages", ())
+    if args.language not in learned:
+        has = f"it has learned {', '.join(learned)}" if learned else "it writes one language alone; leave it out"
+        raise ConfigError(f"--language {args.language}: {args.checkpoint} has not learned to write it: {has}")
 
 
 @contextmanager

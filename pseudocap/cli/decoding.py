@@ -18,6 +18,7 @@ OPTIONS: dict[str, tuple[type, str, str]] = {
     "min_new_tokens": (int, "N", "the shortest caption"),
     "repetition_penalty": (float, "X", "above 1 makes tokens that the caption has already less likely"),
     "prompt": (str, "TEXT", "what a caption begins with, or the question"),
+    "language": (str, "CODE", "the language of the captions, as es; of a captioner that has learned several"),
     "seed": (int, "N", "of sampling"),
     "num_frames": (int, "T", "frames of a clip; default: the checkpoint's own"),
     "batch_size": (int, "N", "clips at once"),

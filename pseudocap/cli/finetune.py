@@ -15,7 +15,7 @@ from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.decoding import add_decoding_options
 from pseudocap.cli.encoders import heard_by
 from pseudocap.cli.finetune_settings import begun_settings, fingerprints, given_groups, require_same, run_settings
-from pseudocap.cli.modalities import group_names, group_probabilities
+from pseudocap.cli.modalities import group_names, group_probabilities, language_shares
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
 from pseudocap.cli.registry import add_checkpoints_option, find_captioner, find_own_retriever
@@ -108,6 +108,12 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--validation-groups", type=group_names, metavar="G", help="score captions by these alone too: v,a"
     )
+    parser.add_argument(
+        "--language-mix",
+        type=language_shares,
+        metavar="P",
+        help="of captions in several languages, how often a batch is in which: en=0.5,es=0.5 (all mixed)",
+    )
     add_decoding_options(parser, ValidationDecoding(), "beams")
     add_option(parser, "--workers", 2, "N", "processes that decode")
     add_flag(parser, "--resume", "go on with the run in --out, with the settings that it had")
@@ -155,6 +161,9 @@ def run(args: argparse.Namespace) -> int:
     begun = begun_settings(args)
     _refuse_mistakes(args)
     corpus = _corpus(args)
+    if lacking := set(args.language_mix or {}) - set(corpus.languages):
+        has = ", ".join(corpus.languages) or "one language alone"
+        raise InputError(f"--language-mix names {', '.join(sorted(lacking))}, and --data {args.data} has {has}")
     backbones = ("text" if args.retrieval else "decoder", "encoder", "audio_encoder")
     moved: dict[str, Any] = {name: getattr(args, name) for name in backbones}
     config: PseudoCapConfig | RetrieverConfig
@@ -363,6 +372,7 @@ def _data(
         workers=args.workers,
         seed=args.seed,
         val_share=args.val_share,
+        language_mix=args.language_mix,
     )
     if batch_size is None and (learned := data.learnable):
         # An epoch of a handful of captions should still be several steps, none larger than all there is.

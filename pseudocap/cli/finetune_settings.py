@@ -17,7 +17,12 @@ from pseudocap.regimes.table import BASELINE, LAST
 if TYPE_CHECKING:
     from pseudocap.model.config import Backbone
 
-HEARING = ("--modality-groups", "--validation-groups", "the audio_encoder")  # settings not written where there are none
+HEARING = (
+    "--modality-groups",
+    "--validation-groups",
+    "--language-mix",
+    "the audio_encoder",
+)  # settings not written where there are none
 
 
 def begun_settings(args: argparse.Namespace) -> dict[str, Any]:
@@ -55,10 +60,12 @@ def run_settings(
 
 
 def given_groups(args: argparse.Namespace) -> dict[str, str]:
-    """Return the groups of modalities that were given, as they are written, by their options."""
+    """Return the groups of modalities and the languages that were given, as they are written, by their options."""
     groups = {}
     if args.modality_groups is not None:
         groups["--modality-groups"] = ",".join(f"{name}={share:g}" for name, share in args.modality_groups.items())
+    if args.language_mix is not None:
+        groups["--language-mix"] = ",".join(f"{name}={share:g}" for name, share in args.language_mix.items())
     if args.validation_groups is not None:
         groups["--validation-groups"] = ",".join(args.validation_groups)
     return groups

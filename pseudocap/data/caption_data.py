@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from pseudocap.data.corpora.splits import hold_out, refuse_leak
 from pseudocap.data.memories.source import MemoryRows, MemorySource
 from pseudocap.data.stream.batches import EvaluationBatches, Stream, TrainingBatches
 from pseudocap.data.stream.loaders import Account, EvaluationLoader, Loading, TrainingLoader
-from pseudocap.data.stream.mixture import Mixture
+from pseudocap.data.stream.mixture import Mixture, numbered
 from pseudocap.data.stream.order import generator_fingerprint
 from pseudocap.data.stream.resumable import ResumableData, of_all_ranks
 from pseudocap.data.stream.sources import RowSource
@@ -63,6 +63,8 @@ class CaptionData(ResumableData):
         val_share: of the training videos, held out for validation where there is no such split
         allow_leak: continue where test videos are trained on; every result then reports it
         max_failure_rate: a larger share of videos that are missing or cannot be decoded stops the run
+        language_mix: how often a batch is in which language of a corpus of several, as {"en": 0.5, "es": 0.5}: each
+            rank draws it for each step from the seed; by default batches mix all languages
         allow_partial: take official annotations of other counts, as the toy world's; every result reports it
     """
 
@@ -84,6 +86,7 @@ class CaptionData(ResumableData):
         allow_leak: bool = False,
         max_failure_rate: float = 0.1,
         allow_partial: bool = False,
+        language_mix: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__(Loading(workers=workers, start_method=start_method))
         if isinstance(source, Corpus) and videos is None and memories is None:
@@ -97,6 +100,7 @@ class CaptionData(ResumableData):
         given = {"train": train_split, "val": val_split, "test": test_split}
         self._splits = {part: name if name in own else split_name(name) for part, name in given.items()}
         self._allow_leak, self._max_failure_rate, self._allow_partial = allow_leak, max_failure_rate, allow_partial
+        self._language_mix = dict(sorted((language_mix or {}).items()))
         self._corpus: Corpus | None = None
         self._leaks: tuple[Mismatch, ...] = ()
         self._drawn: tuple[str, ...] = ()  # the two splits that were one until some of it was held out
@@ -136,9 +140,13 @@ class CaptionData(ResumableData):
     def train_dataloader(self) -> TrainingLoader:
         source = self._sources[self._splits["train"]]
         rank, ranks = self.rank_and_ranks
-        stream = Stream(source, seed=self._seed, rank=rank, ranks=ranks, mix=len(source.rows))
+        if self._language_mix:
+            batches = self._by_language(source.rows, rank, ranks)
+        else:
+            stream = Stream(source, seed=self._seed, rank=rank, ranks=ranks, mix=len(source.rows))
+            batches = TrainingBatches({"video": stream}, self._mixture)
         return self.resumed(
-            TrainingBatches({"video": stream}, self._mixture),
+            batches,
             length=-(-len(source.rows) // (self._batch_size * ranks)),
             run={
                 "batch_size": self._batch_size,
@@ -146,9 +154,26 @@ class CaptionData(ResumableData):
                 "seed": self._seed,
                 "samples": source.identity,
                 "numpy": generator_fingerprint(),
+                **({"languages": self._language_mix} if self._language_mix else {}),
             },
             account=Account(self._max_failure_rate, self._undecodable[self._splits["train"]]),
         )
+
+    def _by_language(self, rows: Sequence[CaptionedVideo], rank: int, ranks: int) -> TrainingBatches:
+        """Return batches of one language each, drawn by the mix."""
+        names = tuple(self._language_mix)
+        if lacking := set(names) - {row.language for row in rows}:
+            has = ", ".join(self.corpus.languages) or "none that is asked for: all its captions are in one"
+            raise ConfigError(f"language_mix names {', '.join(sorted(lacking))}, and the captions' languages are {has}")
+        mixture = Mixture(
+            names, batch_size=self._batch_size, probabilities=self._language_mix, seed=self._seed, rank=rank
+        )
+        streams = {}
+        for name in names:
+            source = self.source_of([row for row in rows if row.language == name])
+            options = {"rank": rank, "ranks": ranks, "mix": len(source.rows)}
+            streams[name] = Stream(source, seed=self._seed, number=numbered(names)[name], **options)
+        return TrainingBatches(streams, mixture)
 
     def val_dataloader(self) -> EvaluationLoader | list[EvaluationLoader]:
         name = self._splits["val"]

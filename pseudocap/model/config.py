@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pseudocap.errors import ConfigError, nearest
+from pseudocap.languages import language_facts, prompt_in
 from pseudocap.memory import AXES, SIGHT, SOUND
 from pseudocap.types import Preprocess, SoundPreprocess
 
@@ -80,8 +81,9 @@ class PseudoCapConfig:
     `gate_init` is the value inside tanh for the residual fusion (1.0 unless given; 0.0 leaves plain OPT) and the
     start of theta for the convex one (0.0 unless given). `axes` are those of the memory that the adapters attend to;
     `adapter_width` is the width that they attend in, None the decoder's own. `sound_preprocess` is of a captioner that
-    hears. With attention `context` there are no adapters, and `adapter_layers` mean nothing. `learn_decoder` trains and
-    saves the language model too. Fields at their defaults may be absent from a stored config, and then mean those.
+    hears; `languages` are those that it has learned to be asked for. With attention `context` there are no adapters,
+    and `adapter_layers` mean nothing. `learn_decoder` trains and saves the language model too. Fields at their defaults
+    may be absent from a stored config, and then mean those.
     """
 
     decoder: Backbone
@@ -97,9 +99,11 @@ class PseudoCapConfig:
     adapter_width: int | None = None
     learn_decoder: bool = False
     sound_preprocess: SoundPreprocess | None = None
+    languages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "encoders", checked_encoders(self.encoders))
+        self._check_languages()
         self._check_axes()
         for name, options in (("attention", ATTENTIONS), ("fusion", FUSIONS), ("gate", GATES)):
             if (value := getattr(self, name)) not in options:
@@ -122,6 +126,20 @@ class PseudoCapConfig:
             raise ConfigError(f"adapter_layers must be at least one whole number, not {layers!r}")
         if layers[0] < 0 or any(later <= earlier for earlier, later in itertools.pairwise(layers)):
             raise ConfigError(f"adapter_layers must ascend from 0 or more without repeats, not {layers!r}")
+
+    def _check_languages(self) -> None:
+        if not isinstance(self.languages, list | tuple):
+            raise ConfigError(f"languages must be a list of codes such as en, not {self.languages!r}")
+        object.__setattr__(self, "languages", tuple(language_facts(code).code for code in self.languages))
+
+    def language_prompt(self, language: str) -> str:
+        """Return what captions in a language continue; by default in the first that it has learned. ConfigError where
+        it has not learned the language."""
+        if language and language not in self.languages:
+            has = f"it has learned {', '.join(self.languages)}" if self.languages else "it writes one language alone"
+            raise ConfigError(f"this captioner has not learned to write {language!r}: {has} (docs/languages.md)")
+        asked = language or next(iter(self.languages), "")
+        return prompt_in(asked) if asked else ""
 
     def _check_axes(self) -> None:
         if not isinstance(self.axes, list | tuple) or not self.axes:
@@ -215,6 +233,7 @@ LATER = {
     "adapter_width": None,
     "learn_decoder": False,
     "sound_preprocess": None,
+    "languages": (),
 }
 
 

@@ -80,6 +80,7 @@ class Fitted:
 
 def fine_tune(module: FineTune, data: CaptionData, out: Path, **settings: Any) -> Tuned:
     """Fit until validation CIDEr-D has not risen for `patience` epochs, with the settings of `fit`, and report it."""
+    module.model.learn_languages(data.corpus.languages)
     return _finish(module, data, out, fit(module, data, out, **settings))
 
 

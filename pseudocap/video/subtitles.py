@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from html import escape
@@ -10,6 +11,7 @@ from itertools import accumulate, pairwise, zip_longest
 
 from pseudocap.types import TimedCaption
 
+RIGHT_TO_LEFT, END_OF_EMBEDDING = "\u202b", "\u202c"
 WIDTH, LINES = 42, 2  # letters of a line and lines of a cue, as broadcasters have them
 SHORTEST = 1.0  # seconds: a shorter cue is a flash
 READABLE, LETTERS_A_SECOND = 2.0, 15  # how long a flash is displayed instead: seconds at least, and for long texts
@@ -63,7 +65,14 @@ def _cues(captions: Iterable[TimedCaption]) -> Iterator[TimedCaption]:
         letters = [0, *accumulate(map(len, texts))]
         times = [each.start + (each.end - each.start) * so_far / letters[-1] for so_far in letters]
         for text, (start, end) in zip(texts, pairwise(times), strict=True):
-            yield TimedCaption(start=start, end=end, text=text)
+            yield TimedCaption(start=start, end=end, text="\n".join(map(_directed, text.split("\n"))))
+
+
+def _directed(line: str) -> str:
+    """Embed a line whose first letter is of a script from right to left, or players put its full stop on the wrong
+    side."""
+    first = next((kind for kind in map(unicodedata.bidirectional, line) if kind in ("L", "R", "AL")), "L")
+    return line if first == "L" else f"{RIGHT_TO_LEFT}{line}{END_OF_EMBEDDING}"
 
 
 def _displayable(captions: Iterable[TimedCaption]) -> Iterator[TimedCaption]:

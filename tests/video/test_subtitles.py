@@ -124,3 +124,21 @@ def seconds_of(time: str) -> float:
     hours, minutes, rest = time.split(":")
     assert len(rest) == 6
     return 3600 * int(hours) + 60 * int(minutes) + float(rest.replace(",", "."))
+
+
+def test_a_line_from_right_to_left_keeps_its_full_stop_where_it_belongs() -> None:
+    captions = [
+        TimedCaption(start=0, end=2, text="كلب يركض على العشب."),
+        TimedCaption(start=2, end=4, text="a dog runs: כלב."),
+        TimedCaption(start=4, end=6, text="12 כלבים רצים."),
+    ]
+    texts = [block.split("\n")[2] for block in to_srt(captions).split("\n\n")]
+    assert [text.strip() for text in texts] == [
+        "\u202bكلب يركض على العشب.\u202c",
+        "a dog runs: כלב.",
+        "\u202b12 כלבים רצים.\u202c",
+    ]
+    assert "\u202bكلب" in to_vtt(captions)
+    longer = to_srt([TimedCaption(start=0, end=9, text="كلب يركض على العشب " * 4)]).split("\n\n")[0].split("\n")[2:]
+    assert len(longer) >= 2
+    assert all(line.startswith("\u202b") and line.endswith("\u202c") for line in longer if line), "each line for itself"

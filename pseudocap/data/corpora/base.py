@@ -62,6 +62,11 @@ class Corpus:
         return replace(self, rows=tuple(row for row in self.rows if row.split == name))
 
     @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Return the languages that its captions are asked for in; none where they are all in one."""
+        return tuple(sorted({row.language for row in self.rows if row.language}))
+
+    @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
         videos = Counter(row.split for row in self.rows)
         captions: Counter[str] = Counter()
@@ -76,7 +81,7 @@ class Corpus:
         content = sorted(
             json.dumps(
                 [row.split, row.id, row.video, row.start, row.end, sorted(row.captions)]
-                + ([row.question] if row.question else [])
+                + [each for each in (row.question, row.language) if each]
             )
             for row in self.rows
         )

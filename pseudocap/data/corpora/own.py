@@ -14,8 +14,9 @@ from pathlib import Path
 
 from pseudocap.data.corpora.base import Checks, Corpus, split_name
 from pseudocap.data.videos import VideoFolder
-from pseudocap.errors import DataError
+from pseudocap.errors import ConfigError, DataError
 from pseudocap.files import reading
+from pseudocap.languages import language_facts
 from pseudocap.rows import CaptionRow, files_of_rows, parse_record, read_records, stretch_id
 from pseudocap.types import CaptionedVideo
 
@@ -66,31 +67,44 @@ def _labels(path: Path) -> Iterator[CaptionRow]:
             captions=label.captions,
             checkpoint=label.teacher,
             verdicts=label.verdicts,
+            language=label.language or "",
             error=label.error,
             where=f"{path} ({clip.source}, {clip.start:g} s)",
         )
 
 
 def _merged(rows: Iterable[CaptionRow], split: str, checks: Checks) -> list[CaptionedVideo]:
-    """Merge rows to one for each stretch of each video."""
-    captions: dict[tuple[str, str, float | None, float | None], list[str]] = {}
-    for row in rows:
+    """Merge rows to one for each stretch of each video, and of captions in several languages for each of these."""
+    given = list(rows)
+    several = len({row.language or "en" for row in given if row.usable}) > 1
+    captions: dict[tuple[str, str, float | None, float | None, str], list[str]] = {}
+    for row in given:
         if not row.usable:
             objected = row.verdicts and not row.error
             checks.leave_out("rows that filters object to" if objected else "rows without a caption")
             continue
         try:
-            given = (text for text in row.captions if text.strip() or not row.checkpoint)
-            texts = [reading.caption(text, where=row.where) for text in given]
+            language = language_facts(row.language or "en").code if several else ""
+            written = (text for text in row.captions if text.strip() or not row.checkpoint)
+            texts = [reading.caption(text, where=row.where) for text in written]
+        except ConfigError as error:
+            raise DataError(f"{row.where}: language {error}") from error
         except DataError as error:
             checks.skip("unusable rows", error)
             continue
-        captions.setdefault((split_name(row.split or split), row.video, row.start, row.end), []).extend(texts)
+        key = (split_name(row.split or split), row.video, row.start, row.end, language)
+        captions.setdefault(key, []).extend(texts)
     return [
         CaptionedVideo(
-            id=stretch_id(video, start, end), video=video, captions=tuple(texts), split=of, start=start, end=end
+            id=stretch_id(video, start, end) + (f"@{language}" if language else ""),
+            video=video,
+            captions=tuple(texts),
+            split=of,
+            start=start,
+            end=end,
+            language=language,
         )
-        for (of, video, start, end), texts in captions.items()
+        for (of, video, start, end, language), texts in captions.items()
     ]
 
 

@@ -208,9 +208,10 @@ class MemorySource:
         return self._only(key, self._by_key[key])
 
     def of_row(self, row: CaptionedVideo) -> int | None:
-        """Find the sample of a corpus's row: by its id, of a question by its stretch; or, where the row is an entire
-        video, by the video's name."""
-        found = self._by_key.get(stretch_id(row.video, row.start, row.end) if row.question else row.id)
+        """Find the sample of a corpus's row: by its id, of a question or of one language by its stretch; or, where the
+        row is an entire video, by the video's name."""
+        of_stretch = row.question or row.language
+        found = self._by_key.get(stretch_id(row.video, row.start, row.end) if of_stretch else row.id)
         if found is None and row.start is None:
             found = self._by_video.get(plain_name(row.video))
         return self._only(row.id, found) if found is not None else None

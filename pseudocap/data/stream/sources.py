@@ -28,6 +28,7 @@ from pseudocap.data.tars.samples import ShardSample, read_sample
 from pseudocap.data.videos import VideoFolder, refuse_absent
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.files.reading import sha256_of
+from pseudocap.languages import prompt_in
 from pseudocap.questions import prompt_of
 from pseudocap.rows import stretch_id
 from pseudocap.tolerance import Tolerance
@@ -287,14 +288,17 @@ def _sample(
 
 
 def asked(row: CaptionedVideo) -> str:
-    """Return the question of a row as the prompt that its answers continue; nothing of a row of captions."""
-    return prompt_of(row.question) if row.question else ""
+    """Return the question of a row as the prompt that its answers continue, or what its language is asked by; nothing
+    of a row of captions in the one language of its corpus."""
+    if row.question:
+        return prompt_of(row.question)
+    return prompt_in(row.language) if row.language else ""
 
 
 def row_fields(row: CaptionedVideo) -> list[object]:
     """List the fields of a row that determine its sample."""
-    question = [row.question] if row.question else []
-    return [row.id, row.video, row.start, row.end, list(row.captions), *question]
+    asked_by = [each for each in (row.question, row.language) if each]
+    return [row.id, row.video, row.start, row.end, list(row.captions), *asked_by]
 
 
 def _size(path: str) -> int:

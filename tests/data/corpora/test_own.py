@@ -216,3 +216,23 @@ def test_labels_are_captions_too_but_those_that_filters_object_to(tmp_path: Path
             ("rows that filters object to", 1),
             ("rows without a caption", 1),
         ]
+
+
+def test_captions_in_several_languages_are_rows_of_their_own(tmp_path: Path) -> None:
+    english = row_line(video="a.mp4", caption="a dog", start=1.0, end=2.0)
+    spanish = [
+        row_line(video="a.mp4", caption=text, start=1.0, end=2.0, language="es") for text in ("un perro", "perro")
+    ]
+    write(tmp_path / "x.jsonl", english + "".join(spanish))
+    corpus = read_own(tmp_path / "x.jsonl")
+    assert [(row.id, row.language, row.captions) for row in corpus.rows] == [
+        ("a.mp4#1.000-2.000@en", "en", ("a dog",)),
+        ("a.mp4#1.000-2.000@es", "es", ("un perro", "perro")),
+    ]
+    assert corpus.languages == ("en", "es")
+    write(tmp_path / "one.jsonl", "".join(spanish))
+    (row,) = read_own(tmp_path / "one.jsonl").rows
+    assert (row.id, row.language) == ("a.mp4#1.000-2.000", ""), "of one language nobody is asked for another"
+    write(tmp_path / "bad.jsonl", english + row_line(video="b.mp4", caption="x", language="xx"))
+    with pytest.raises(DataError, match=r"bad.jsonl, line 2 .*language 'xx' is not the code"):
+        read_own(tmp_path / "bad.jsonl")
