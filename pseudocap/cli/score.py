@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "references",
         type=NamedCorpus.of,
         metavar="REFERENCES",
-        help="captions that people wrote: a file, or msrvtt:DIR, msvd:DIR, vatex:DIR of official annotations",
+        help="captions that people wrote: a file, or msrvtt:DIR, msvd:DIR, vatex:DIR of official annotations; or of "
+        "questions, questions:FILE, msrvtt-qa:DIR and the like, for the answers that `ask --format jsonl` writes",
     )
     parser.add_argument(
         "--text-language",
@@ -91,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
         path = getattr(args, file.removeprefix("--"))
         if path is not None and not path.exists():
             raise DataError(f"{file} {path}: there is no such file")
+    if args.references.asks:
+        return _score_answers(args)
     given = formats.read_predictions(args.predictions)
     read = _references(args)
     if args.split:
@@ -125,6 +128,43 @@ def run(args: argparse.Namespace) -> int:
         if scores.missing:
             print(f"note: {scores.coverage}", file=sys.stderr)
     return 0 if scores else 1
+
+
+def _score_answers(args: argparse.Namespace) -> int:
+    """Score answers, rows of `pseudocap ask --format jsonl`, against those of a dataset of questions."""
+    from pseudocap.cli.tables import print_table
+    from pseudocap.data.videos import plain_name
+    from pseudocap.errors import DataError
+    from pseudocap.files import reading
+    from pseudocap.metrics.answers import score_answers
+    from pseudocap.questions import prompt_of
+    from pseudocap.rows import read_records
+
+    corpus = args.references.read(split="test", allow_partial=args.allow_partial)
+    rows = corpus.split(args.split).rows if args.split else corpus.rows
+    given: dict[tuple[str, str], str] = {}
+    for where, record in read_records(args.predictions):
+        video, question, answer = (
+            reading.field(record, name, str, where=where) for name in ("video", "question", "answer")
+        )
+        given[Path(plain_name(video)).name, prompt_of(question)] = answer
+    keys = {row.id: (Path(plain_name(row.video)).name, prompt_of(row.question)) for row in rows}
+    if not given.keys() & {*keys.values()}:
+        raise DataError(f"{args.predictions} answers none of the {len(rows):,} questions of {args.references}")
+    scores = score_answers(
+        predictions={name: given[key] for name, key in keys.items() if key in given},
+        answers={row.id: row.captions for row in rows},
+        kinds={row.id: row.kind for row in rows},
+        videos={row.id: row.video for row in rows},
+        bootstrap=args.bootstrap,
+        seed=args.seed,
+        allow_missing=args.allow_missing,
+    )
+    if args.json:
+        print(json.dumps(scores.to_dict(), indent=2))
+    else:
+        print_table("", ("questions", "count", "accuracy", "interval"), scores.rows(), left=("questions",))
+    return 0
 
 
 def _references(args: argparse.Namespace) -> CaptionFile:

@@ -93,3 +93,24 @@ def test_a_mistake_is_one_line_without_torch(
     assert (answer.code, answer.heavy) == (2, [])
     assert message in answer.err
     assert answer.err.count("\n") == 1
+
+
+def test_answers_are_scored_by_the_questions_of_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = [
+        {"video": "a.mp4", "question": "Who runs?", "answer": "dog"},
+        {"video": "b.mp4", "question": "who runs?", "answer": "cat"},
+        {"video": "b.mp4", "question": "how many?", "answer": "two"},
+    ]
+    said = [{**asked[0], "video": "films/a.mp4", "question": "who runs"}, {**asked[1], "answer": "dog"}, asked[2]]
+    for name, rows in (("asked", asked), ("said", said), ("other", [{**asked[0], "video": "c.mp4"}])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    references = f"questions:{tmp_path / 'asked.jsonl'}"
+    assert main(["score", str(tmp_path / "said.jsonl"), references, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["questions"] == 3
+    assert found["accuracy"] == pytest.approx(200 / 3)
+    assert {kind: each["accuracy"] for kind, each in found["by_kind"].items()} == {"who": 50, "how": 100}
+    assert main(["score", str(tmp_path / "said.jsonl"), references, "--bootstrap", "100"]) == 0
+    assert "how" in capsys.readouterr().out
+    assert main(["score", str(tmp_path / "other.jsonl"), references]) == 2
+    assert "answers none of the 3 questions" in capsys.readouterr().err
