@@ -137,7 +137,20 @@ def test_another_tokenizer_is_refused(saved: Path, own: Path, tmp_path: Path) ->
         ValorModel.from_pretrained(saved, text=other, device="cpu")
 
 
-def test_the_caption_verb_takes_it(saved: Path, films: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verbs_take_it(saved: Path, films: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--checkpoint", str(saved), "--max-new-tokens", "4", "--device", "cpu", "--format", "jsonl"]
     assert main(["caption", str(films[0]), *words, "--modalities", "a"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0])["caption"]
+    assert main(["ask", str(films[0]), "what moves?", *words, "--modalities", "v"]) == 0
+    assert json.loads(capsys.readouterr().out)["question"] == "what moves?"
+
+
+@pytest.mark.slow
+def test_an_index_of_it_is_searched(
+    saved: Path, films: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--retriever", str(saved), "--out", str(tmp_path / "index"), "--workers", "0", "--device", "cpu"]
+    assert main(["index", str(films[0].parent), *words]) == 0
+    capsys.readouterr()
+    assert main(["search", "two dogs", "--index", str(tmp_path / "index"), "--format", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["hits"]) == 2

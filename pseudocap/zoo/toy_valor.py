@@ -20,9 +20,10 @@ import torch
 
 from pseudocap.data.corpora.own import read_own
 from pseudocap.evaluate.captioner import references_of
+from pseudocap.files.atomic import write_text
 from pseudocap.files.reading import sha256_of
 from pseudocap.files.sources import SHIPPED_SCHEME
-from pseudocap.hub.fetch import CONFIG_FILE, WEIGHTS_FILE
+from pseudocap.hub.fetch import CARD_FILE, CONFIG_FILE, WEIGHTS_FILE
 from pseudocap.hub.manifest import KIND
 from pseudocap.hub.manifest import VALOR as VALOR_KIND
 from pseudocap.memory import Memory
@@ -54,9 +55,30 @@ NETWORKS = {
 }
 TOY, DATASET = "toy-valor", "toy-valor"
 COMMAND = "pseudocap zoo build"
+ABOUT = """\
+# toy-valor
+
+**This model is a toy: it was trained on drawn films only, so what it writes of real pictures and video means nothing.**
+
+A VALOR: a small BERT that aligns texts with sight, sound or both, captions films, and answers questions about them.
+
+```bash
+pseudocap caption film.mp4 --checkpoint toy-valor --modalities av
+pseudocap index videos --retriever toy-valor --out index
+pseudocap ask film.mp4 "what color is the ball?" --checkpoint toy-valor
+```
+
+Test films of the toy world that sound, by sight (V), sound (A) and both (AV): accuracy of answers, CIDEr-D x 100 of
+captions, recalls in per cent of {films} films by their captions.
+
+| figure | |
+|---|---|
+{figures}
+"""
 FIGURES = {"v": "V", "a": "A", "av": "AV"}  # of memory.GROUPS, as the paper's tables name what is given
 DECODED = 128  # clips whose captions are written at a time
 TOKENS = 30
+FILMS = 538  # that sound, of the 600 test films
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,6 +164,8 @@ def save_toy(source: Path, shipped: Path, figures: Mapping[str, float], *, seed:
     model.config = model.config.with_backbones(**networks)
     results = {"regime": "Valor", "data": {"corpus": DATASET}, "split": "test", "scores": dict(figures)}
     model.save_pretrained(shipped / TOY, results=results, int8=True)
+    rows = "\n".join(f"| {name} | {value:.1f} |" for name, value in figures.items())
+    write_text(shipped / TOY / CARD_FILE, ABOUT.format(films=FILMS, figures=rows))
     document = json.loads((shipped / TOY / CONFIG_FILE).read_text(encoding="utf-8"))
     sources = {
         name: {"source": str(each), "fingerprint": networks[name].fingerprint} for name, each in NETWORKS.items()

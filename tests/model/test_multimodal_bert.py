@@ -13,7 +13,14 @@ from transformers.models.bert.modeling_bert import BertLMHeadModel
 
 from pseudocap.errors import InputError
 from pseudocap.memory import Axis
-from pseudocap.model.multimodal_bert import MultimodalBert, ProjectedMedia, bert_config, causal
+from pseudocap.model.multimodal_bert import (
+    SIGHT_ATTENTION,
+    SOUND_ATTENTION,
+    MultimodalBert,
+    ProjectedMedia,
+    bert_config,
+    causal,
+)
 from pseudocap.model.network import seeded
 from pseudocap.model.text import Marks
 from pseudocap.model.valor_config import (
@@ -133,6 +140,11 @@ def test_the_orders_differ_only_where_there_is_both(bert: Path) -> None:
     seen, heard = media(1), media(2)
     torch.testing.assert_close(written(audio_first, seen, None), written(sight_first, seen, None))
     assert not torch.allclose(written(audio_first, seen, heard), written(sight_first, seen, heard), atol=1e-2)
+    h, keys = torch.randn(2, 5, 16), audio_first.project(seen, heard).layers[0]
+    with torch.no_grad():
+        after_sound = audio_first._cross_attention(0, h, {SOUND_ATTENTION: keys[SOUND_ATTENTION]})
+        then_sight = audio_first._cross_attention(0, after_sound, {SIGHT_ATTENTION: keys[SIGHT_ATTENTION]})
+        torch.testing.assert_close(audio_first._cross_attention(0, h, keys), then_sight)
 
 
 def test_parallel_attentions_add_up(bert: Path) -> None:
