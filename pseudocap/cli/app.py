@@ -79,7 +79,11 @@ def _names(args: argparse.Namespace) -> list[str]:
     from pseudocap.hub.external import External
     from pseudocap.hub.manifest import all_rows
 
-    ours = [name for name, row in all_rows(args.checkpoints).items() if not row.external and not row.retriever]
+    ours = [
+        name
+        for name, row in all_rows(args.checkpoints).items()
+        if not row.external and not row.retriever and not row.valor
+    ]
     names = args.checkpoint or sorted(ours, key=lambda name: name != DEFAULT_CAPTIONER)
     if not names:
         raise ConfigError("no weights are released yet: name a captioner with --checkpoint")
