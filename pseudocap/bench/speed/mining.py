@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,17 +50,22 @@ def race_matching(
         for way in WAYS:
             log(way)
             found = Path(folder) / "found.npy"
-            arguments = json.dumps([way, seeds, frames, dim, seed, threads, str(found)])
-            environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
-            done = subprocess.run(
-                [sys.executable, "-m", "pseudocap.bench.speed.mining", arguments],
-                env=environment, stdout=subprocess.PIPE, check=True,
-            )  # fmt: skip
+            measured = measure_way(way, seeds, frames, dim, seed=seed, threads=threads, found=found)
             numbers = np.sort(np.load(found), axis=1)
             first = numbers if first is None else first
             same = np.mean([len(np.intersect1d(a, b)) / TOP for a, b in zip(numbers, first, strict=True)])
-            results.append(MatchingTimes(name=way, **json.loads(done.stdout), same=float(same)))
+            results.append(MatchingTimes(name=way, **measured, same=float(same)))
     return results
+
+
+def measure_way(way: str, seeds: int, frames: int, dim: int, *, seed: int, threads: int, found: Path) -> dict[str, Any]:
+    """Run one way in a process of its own, which writes the matches to `found`."""
+    arguments = json.dumps([way, seeds, frames, dim, seed, threads, str(found)])
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-m", "pseudocap.bench.speed.mining", arguments]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    measured: dict[str, Any] = json.loads(done.stdout)
+    return measured
 
 
 def matching_table(results: list[MatchingTimes], seeds: int, frames: int, dim: int, *, threads: int) -> str:
@@ -69,9 +75,14 @@ def matching_table(results: list[MatchingTimes], seeds: int, frames: int, dim: i
          f"{each.peak / 2**20:,.0f}", f"{each.same:.4f}")
         for each in results
     ]  # fmt: skip
-    block = 4 * (FRAMES_AT_ONCE * dim + threads * PRODUCTS)
-    note = f"seeds {4 * seeds * dim / 2**20:,.0f} MiB; with one block {(4 * seeds * dim + block) / 2**20:,.0f} MiB"
+    block = seeds_and_block(seeds, dim, threads=threads)
+    note = f"seeds {4 * seeds * dim / 2**20:,.0f} MiB; with one block {block / 2**20:,.0f} MiB"
     return f"{table(HEADINGS, rows)}\n\n{note}"
+
+
+def seeds_and_block(seeds: int, dim: int, *, threads: int) -> int:
+    """Return the bytes of the seeds, of a block of frames, and of what each thread multiplies at a time."""
+    return 4 * (seeds * dim + FRAMES_AT_ONCE * dim + threads * PRODUCTS)
 
 
 def unit_parts(count: int, dim: int, seed: int) -> Iterator[np.ndarray]:

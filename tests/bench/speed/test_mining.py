@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pseudocap.bench.speed.mining import Reckoning, matching_table, race_matching, unit_parts
+from pseudocap.bench.speed.mining import (
+    Reckoning,
+    matching_table,
+    measure_way,
+    race_matching,
+    seeds_and_block,
+    unit_parts,
+)
 from pseudocap.cli.main import main
 
 
@@ -21,6 +29,13 @@ def test_both_ways_find_the_same_matches() -> None:
     assert printed.endswith("with one block 4 MiB")
     assert more.endswith("with one block 8 MiB")
     assert printed.count("\n| ours") == printed.count("\n| faiss, exact") == 1
+
+
+@pytest.mark.slow
+def test_the_peak_is_below_one_and_a_half_times_the_seeds_and_one_block(tmp_path: Path) -> None:
+    seeds, dim = 100_000, 256
+    found = measure_way("ours", seeds, 2049, dim, seed=0, threads=2, found=tmp_path / "found.npy")
+    assert 4 * seeds * dim < found["peak"] < 1.5 * seeds_and_block(seeds, dim, threads=2)
 
 
 def test_vectors_do_not_depend_on_how_many_there_are() -> None:
