@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pseudocap.cli.actions import Subcommand
-from pseudocap.cli.bench_options import add_build, command, folders, show_result
+from pseudocap.cli.bench_options import ZOO, add_build, command, folders, show_result
 from pseudocap.cli.checks import require_at_least
 from pseudocap.cli.options import add_flag, add_option
 from pseudocap.cli.quiet import quieten
@@ -151,7 +151,7 @@ def _add_ablation(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help=KNOWN)
     add_option(parser, "--seeds", int, "N", "trainings of each setting, seeds 0 to N-1 (3)")
     add_option(parser, "--steps", int, "N", "of pre-training (half the zoo's; of VALOR's tables 800)")
-    add_build(parser, out="build/bench/NAME")
+    add_build(parser, out="build/bench/NAME", build=f"{ZOO}; of mining, which needs no zoo, build/mined")
 
 
 def _ablation(args: argparse.Namespace) -> int:

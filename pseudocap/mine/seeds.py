@@ -136,13 +136,13 @@ def _of_json(content: str) -> str:
 
 def _of_rows(path: Path, *, beside: bool = False) -> Seeds:
     """Read rows of image and caption; a picture is a file beside them, else a member of a tar there. With `beside`
-    files there that no row names are counted as pictures without a caption."""
+    those that no row names are counted as pictures without a caption."""
     captions: dict[str, list[str]] = {}
     for row in read_rows(path, strict=False):
         captions.setdefault(row.video, []).extend(row.captions)
     folder = path.parent
     members: dict[str, SeedPicture] = {}
-    if any(not (folder / name).is_file() for name in captions):
+    if beside or any(not (folder / name).is_file() for name in captions):
         for tar in sorted(folder.glob("*.tar")):
             for picture in _in_tar(tar):
                 members.setdefault(picture.name.partition("/")[2], picture)
@@ -158,10 +158,9 @@ def _of_rows(path: Path, *, beside: bool = False) -> Seeds:
             f"--seeds {path}: none of its {len(pictures):,} pictures is there, the first being {pictures[0].file}; "
             "names are paths from the folder of the file"
         )
-    for found in _pictures_below(folder) if beside else ():
-        name = found.relative_to(folder).as_posix()
-        if name not in captions:
-            pictures.append(SeedPicture(name=name, captions=(), file=str(found)))
+    if beside:
+        names = {found.relative_to(folder).as_posix() for found in _pictures_below(folder)} | members.keys()
+        pictures += [SeedPicture(name=name, captions=(), file=str(path)) for name in sorted(names - captions.keys())]
     return _captioned(path, pictures, "a caption in its row")
 
 

@@ -52,6 +52,7 @@ def test_rows_name_pictures_beside_them_or_in_tars(tmp_path: Path) -> None:
     photos = write_photos(tmp_path / "photos", red="x", blue="y")
     with tarfile.open(photos / "00000.tar", "w") as archive:
         add_member(archive, "sea.png", (photos / "blue.png").read_bytes())
+        add_member(archive, "unnamed.png", (photos / "blue.png").read_bytes())
     rows = [
         {"image": "red.png", "caption": ["a car", "a red car"]},
         {"image": "sea.png", "caption": "the sea", "split": "train"},
@@ -59,7 +60,7 @@ def test_rows_name_pictures_beside_them_or_in_tars(tmp_path: Path) -> None:
     ]
     (photos / "captions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert names(photos) == {"red.png": ("a car", "a red car"), "00000.tar/sea.png": ("the sea",)}
-    assert find_seeds(str(photos)).bare == 1  # blue.png, which no row names
+    assert find_seeds(str(photos)).bare == 2  # blue.png and unnamed.png, which no row names
     (photos / "own.csv").write_text("image,caption\nred.png,a car\nblue.png,the sea\n")
     assert names(photos / "own.csv") == {"red.png": ("a car",), "blue.png": ("the sea",)}
     (photos / "some.csv").write_text("image,caption\nred.png,a car\n")
