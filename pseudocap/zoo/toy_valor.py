@@ -222,7 +222,9 @@ def train_valor(
     """Train a VALOR on the training films of a world, save it, and return what it scores on the test films."""
     films = heard_films(root, world, "train")
     asked = questions_of(films, "train", world) if plan.asking else [()] * len(films)
-    learned = TrainingFilms(films=films, memory=stored_memory(root / MEMORIES / "store", root, films), questions=asked)
+    learned = TrainingFilms(
+        films=films, memory=stored_memory(root / MEMORIES / "store", root / CAPTIONS, films), questions=asked
+    )
     settings: dict[str, Any] = {"dim": 128, "sight": "pooled", "sound": "moments", **networks, **plan.model}
     model = ValorModel.from_backbones(pretrained=False, seed=seed, device="cpu", **settings)
     captioning = Valor(model, objective=plan.objective, seed=seed)
@@ -268,7 +270,7 @@ def measure_valor(model: ValorModel, root: Path, world: int, plan: ValorPlan) ->
     """Return the figures of the test films: `R@1 T-V`, `R@5 ...`, `CIDEr-D V`, `accuracy V` and so on, as far as the
     objective has taught them."""
     films = heard_films(root, world)
-    memory = stored_memory(root / MEMORIES / "store", root, films)
+    memory = stored_memory(root / MEMORIES / "store", root / CAPTIONS, films)
     found: dict[str, float] = {}
     model.eval()
     for group, name in FIGURES.items():
