@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=NamedCorpus.of,
         metavar="REFERENCES",
         help="captions that people wrote: a file, or msrvtt:DIR, msvd:DIR, vatex:DIR of official annotations; or of "
-        "questions, questions:FILE, msrvtt-qa:DIR and the like, for the answers that `ask --format jsonl` writes",
+        "questions, questions:FILE, msrvtt-qa:DIR and the like, for the answers of `pseudocap ask --format jsonl`",
     )
     parser.add_argument(
         "--text-language",

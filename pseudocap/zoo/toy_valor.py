@@ -68,8 +68,9 @@ pseudocap index videos --retriever toy-valor --out index
 pseudocap ask film.mp4 "what color is the ball?" --checkpoint toy-valor
 ```
 
-Test films of the toy world that sound, by sight (V), sound (A) and both (AV): accuracy of answers, CIDEr-D x 100 of
-captions, recalls in per cent of {films} films by their captions.
+On {films} videos of toy-valor test, which all sound, by sight (V), sound (A) and both (AV): recalls in per cent of
+videos by their captions, CIDEr-D x 100 of captions, which are often no sentences, accuracy of answers, which is
+no better than the most frequent answer to the same question (docs/answering.md).
 
 | figure | |
 |---|---|
