@@ -181,8 +181,8 @@ def _ask(captioners: Captioners) -> None:
     given = [video, still, name, question, chat]
     button.click(run, given, [toy, chat, question], api_visibility="private")
     question.submit(run, given, [toy, chat, question], api_visibility="private")
-    for dropped in (video, still):  # what was said was about another
-        dropped.change(None, None, chat, js="() => []", api_visibility="private")
+    for dropped in (video, still):  # what was said was about another; the outer list is that of the outputs
+        dropped.change(None, None, chat, js="() => [[]]", api_visibility="private")
 
 
 def turns(model: AnyCaptioner, path: str, question: str) -> list[Turn]:

@@ -165,6 +165,19 @@ def test_questions_about_a_video_are_answered_in_a_chat(browser: Chromium, model
         texts = browser.wait(f"{said}.length == {2 * number} && {said}.map(each => each.innerText.trim())", 60)
     answers = model.ask(film, questions)
     assert texts == [text.strip() for pair in zip(questions, answers, strict=True) for text in pair]
+    Image.new("RGB", (60, 40), "teal").save(tmp_path / "still.png")
+    browser.value("[...document.querySelectorAll('button[role=tab]')].filter(it => it.checkVisibility())"
+                  ".find(it => it.innerText.trim() == 'Picture').click()")  # fmt: skip
+    browser.wait("document.querySelector('#asked-picture input[type=file]') !== null")
+    upload(browser, "#asked-picture", tmp_path / "still.png")
+    browser.wait("document.querySelector('#asked-picture img') !== null")
+    browser.wait(f"{said}.length == 0")  # the chat was about another
+    browser.value("document.querySelector('#question textarea, #question input').focus()")
+    browser.write("who runs?")
+    click(browser, "#ask")
+    texts = browser.wait(f"{said}.length == 2 && {said}.map(each => each.innerText.trim())", 60)
+    assert texts == ["who runs?", model.ask(tmp_path / "still.png", "who runs?").strip()]
+    assert browser.complaints == []
 
 
 @needs_browser
