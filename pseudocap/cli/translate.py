@@ -102,6 +102,10 @@ def _rows(args: argparse.Namespace) -> list[CaptionRow] | None:
     named = NamedCorpus.of(args.labels)
     if named.kind != "own":
         named.require("LABELS")
+        if named.asks:
+            raise ConfigError(
+                f"LABELS {named} has questions, and captions alone are translated: name a corpus of those"
+            )
         corpus = named.read(split="test", allow_partial=args.allow_partial)
         return [
             CaptionRow(video=row.video, captions=row.captions, start=row.start, end=row.end, split=row.split)

@@ -102,11 +102,15 @@ class TranslateLabels:
 
     def rows(self, rows: Sequence[CaptionRow], *, run: str) -> Iterator[CaptionRow]:
         """Translate caption rows; a row that is made names `run`, the translator, and the row that it was made from."""
-        wanted = [self._needs(row.language or None, row.captions, row.where) for row in rows]
+        wanted = [self.needs(row) for row in rows]
         found = self._translated([row.captions if want else () for row, want in zip(rows, wanted, strict=True)])
         for row, want, (captions, verdicts) in zip(rows, wanted, found, strict=True):
             made = replace(row, captions=captions, verdicts=(*row.verdicts, *verdicts), language=self.target, run=run)
             yield replace(made, parent=row.id, checkpoint=self._translator.name) if want else row
+
+    def needs(self, row: CaptionRow) -> bool:
+        """Return whether a row is to be translated; DataError where its language is neither of both."""
+        return self._needs(row.language or None, row.captions, row.where)
 
     def _needs(self, language: str | None, captions: Sequence[str], where: str) -> bool:
         if language not in (None, self.source, self.target):
@@ -151,8 +155,8 @@ class TranslateLabels:
 
 def copied_share(source: str, text: str) -> float:
     """Return the share of a translation's words of three letters or more that are words of the source."""
-    words = [word for word in words_of(text) if len(word) > 2]
-    return sum(word in set(words_of(source)) for word in words) / len(words) if words else 0.0
+    words, known = [word for word in words_of(text) if len(word) > 2], {*words_of(source)}
+    return sum(word in known for word in words) / len(words) if words else 0.0
 
 
 def length_ratio(source: str, text: str, facts: LanguageFacts, of: LanguageFacts) -> float:
@@ -173,8 +177,7 @@ def translate_rows(
     parts = path.with_name(f".{path.stem}-{run}")
     with alone_in(path.parent, "translating"):
         if path.exists():
-            _require_same(path, run, rewriter)
-            return list(read_rows(path, strict=False))
+            return _same(path, given, run, rewriter)
         for number, first in enumerate(range(0, len(given), PART)):
             part = parts / f"{number:06d}.jsonl"
             if not part.exists():
@@ -186,9 +189,12 @@ def translate_rows(
         return list(read_rows(path, strict=False))
 
 
-def _require_same(path: Path, run: str, rewriter: TranslateLabels) -> None:
-    found = {row.run for row in read_rows(path, strict=False) if row.language == rewriter.target and row.parent}
-    if found - {run}:
+def _same(path: Path, given: Sequence[CaptionRow], run: str, rewriter: TranslateLabels) -> list[CaptionRow]:
+    """Return the rows of a finished file; DataError where they are not those that this run would write."""
+    made = list(read_rows(path, strict=False))
+    kept = [row.line if row.run != run else row.id for row in made]
+    if kept != [row.id if rewriter.needs(row) else row.line for row in given]:
         raise DataError(
             f"{path} holds translations of other rows or with other settings; choose another --out, or the same ones"
         )
+    return made

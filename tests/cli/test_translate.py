@@ -94,6 +94,7 @@ def test_a_killed_translation_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         (["captions.jsonl", "--to", "es,es"], "must name each language once"),
         (["nothing.jsonl", "--to", "es"], "nothing.jsonl: there is no such file or folder"),
         (["empty", "--to", "es"], "holds no labelling run"),
+        (["questions:captions.jsonl", "--to", "es"], "has questions, and captions alone are translated"),
         (["captions.jsonl", "--to", "es", "--beams", "0"], "--beams must be at least 1, not 0"),
         (["captions.jsonl", "--to", "es", "--max-copied", "2"], "max_copied is 2"),
         (["captions.jsonl", "--to", "es", "--back", "apertium"], "--back is for --round-trip, which is off"),

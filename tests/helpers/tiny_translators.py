@@ -1,4 +1,4 @@
-"""Tiny translators in the published formats of Marian, M2M-100 and NLLB."""
+"""Tiny translators in the published formats of Marian, M2M-100, NLLB and mBART-50."""
 
 from __future__ import annotations
 
@@ -70,6 +70,24 @@ def write_nllb(folder: Path) -> Path:
     tokenizer = NllbTokenizer(vocab=found["vocab"], merges=[tuple(merge) for merge in found["merges"]])
     tokenizer.save_pretrained(folder)
     _save_m2m(folder, len(tokenizer))
+    return folder
+
+
+def write_mbart(folder: Path) -> Path:
+    """An mBART-50: codes such as de_DE and es_XX."""
+    import torch
+    from transformers import MBart50Tokenizer, MBartConfig, MBartForConditionalGeneration
+
+    pieces = ["<unk>", "<s>", "</s>", *dict.fromkeys(f"\u2581{word}" for text in TEXTS for word in text.split())]
+    tokenizer = MBart50Tokenizer(vocab=[(piece, -1.0) for piece in pieces])
+    tokenizer.save_pretrained(folder)
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    torch.manual_seed(6)
+    config = MBartConfig(
+        vocab_size=len(tokenizer), d_model=16, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=192,
+        init_std=0.6, **sizes,
+    )  # fmt: skip
+    MBartForConditionalGeneration(config).save_pretrained(folder)
     return folder
 
 

@@ -16,7 +16,7 @@ from pseudocap.label.schema import identity
 from pseudocap.label.shard import LabelSpec
 from pseudocap.label.translate import TranslateLabels, TranslationFilters, copied_share, translate_rows
 from pseudocap.metrics.chrf import chrf
-from pseudocap.rows import CaptionRow, read_rows
+from pseudocap.rows import CaptionRow, read_rows, write_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +81,22 @@ def test_a_finished_file_is_kept_and_one_of_other_settings_refused(tmp_path: Pat
         translate_rows(ROWS, path, to_spanish(max_copied=0.1))
     with pytest.raises(DataError, match="other rows or with other settings"):
         translate_rows(ROWS[1:], path, to_spanish())
+
+
+def test_rows_that_were_translated_before_keep_their_run_and_a_finished_file_knows_them(tmp_path: Path) -> None:
+    earlier = translate_rows(ROWS[:1], tmp_path / "1" / "captions.es.jsonl", to_spanish())
+    for name, given in (("2", [*earlier, *ROWS]), ("3", ROWS[4:])):  # of the last none is translated
+        path = tmp_path / name / "captions.es.jsonl"
+        made = translate_rows(given, path, to_spanish())
+        assert translate_rows(given, path, to_spanish()) == made
+
+
+def test_a_file_that_no_translation_wrote_is_not_taken_for_its_result(tmp_path: Path) -> None:
+    path = tmp_path / "captions.es.jsonl"
+    write_rows(path, [replace(ROWS[4], video="mine.mp4").line])
+    with pytest.raises(DataError, match="other rows or with other settings; choose another --out"):
+        translate_rows(ROWS, path, to_spanish())
+    assert [row.video for row in read_rows(path)] == ["mine.mp4"]
 
 
 def test_what_was_stopped_goes_on_to_the_same_bytes_and_asks_nothing_twice(

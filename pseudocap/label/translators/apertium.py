@@ -90,5 +90,5 @@ def _output(command: Sequence[str], text: str = "") -> str:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise DataError(f"{' '.join(command)} failed ({first_line(error)})") from error
     if done.returncode:
-        raise DataError(f"{' '.join(command)} failed: {done.stderr.strip().splitlines()[-1:] or 'no message'}")
+        raise DataError(f"{' '.join(command)} failed: {(done.stderr.strip().splitlines() or ['no message'])[-1]}")
     return done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from pseudocap.files.sources import check_repo, hub_answers, hub_file, resolve_s
 from pseudocap.languages import language_facts
 
 NEW_TOKENS = 128
+TARGETS = {"zh": ("cmn_Hans", "cmn"), "ar": ("ara",)}  # Marian's further names of a language, by its code
 EXAMPLE = (
     "name a translator of transformers, Helsinki-NLP/opus-mt-en-es or facebook/nllb-200-distilled-600M for example"
 )
@@ -44,7 +46,7 @@ class Seq2SeqTranslator:
         """Return what a Marian is told its target language by; of one pair, nothing."""
         codes = [code.strip("<>") for code in self._tokenizer.supported_language_codes]
         facts = language_facts(self.target)
-        for code in (facts.flores[:3], facts.code, facts.flores):
+        for code in (facts.flores[:3], facts.code, facts.flores, *TARGETS.get(facts.code, ())):
             if code in codes:
                 return f">>{code}<< "
         pair = self._tokenizer.source_lang, self._tokenizer.target_lang
@@ -58,8 +60,8 @@ class Seq2SeqTranslator:
         facts = language_facts(language)
         known = set(self._tokenizer.get_vocab()) | set(self._tokenizer.all_special_tokens)
         known |= {str(token) for token in getattr(self._tokenizer, "lang_token_to_id", {})}
-        names = (facts.flores, f"{facts.code}_XX", f"{facts.code}_CN", f"{facts.code}_CZ", f"__{facts.code}__")
-        found = next((name for name in names if name in known), None)
+        of_mbart = sorted(token for token in known if re.fullmatch(rf"{facts.code}_[A-Z]{{2}}", token))  # de_DE, es_XX
+        found = next((name for name in (facts.flores, *of_mbart, f"__{facts.code}__") if name in known), None)
         if found is None:
             raise ConfigError(f"{self.name} has no code for {facts.name} ({language}) in its tokenizer; {EXAMPLE}")
         return found.strip("_") if found.startswith("__") else found

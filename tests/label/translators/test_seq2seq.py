@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.tiny_translators import TEXTS, write_m2m, write_marian, write_nllb
+from helpers.tiny_translators import TEXTS, write_m2m, write_marian, write_mbart, write_nllb
 
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.label.translators import seq2seq
 from pseudocap.label.translators.seq2seq import Seq2SeqTranslator
+from pseudocap.languages import LANGUAGES
 
 NEW_TOKENS = 8
-FORMS = ("marian", "multi", "m2m", "nllb")
+FORMS = ("marian", "multi", "m2m", "nllb", "mbart")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,6 +31,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_marian(folder / "multi", codes=(">>spa<<", ">>deu<<"), pair=None)
     write_m2m(folder / "m2m")
     write_nllb(folder / "nllb")
+    write_mbart(folder / "mbart")
     return folder
 
 
@@ -48,7 +50,10 @@ def test_batches_are_translated_as_each_text_alone(tiny: Path, form: str) -> Non
     assert len(set(together)) > 2, "what is written depends on the text"
 
 
-@pytest.mark.parametrize(("form", "asked", "target"), [("m2m", "en", "__es__"), ("nllb", "eng_Latn", "spa_Latn")])
+@pytest.mark.parametrize(
+    ("form", "asked", "target"),
+    [("m2m", "en", "__es__"), ("nllb", "eng_Latn", "spa_Latn"), ("mbart", "en_XX", "es_XX")],
+)
 def test_a_model_of_many_languages_is_asked_as_its_documentation_says(
     tiny: Path, form: str, asked: str, target: str
 ) -> None:
@@ -72,6 +77,26 @@ def test_a_marian_of_several_targets_is_told_which_before_the_text(tiny: Path) -
     spanish, german = (translator(tiny, "multi", target=code, beams=1) for code in ("es", "de"))
     assert (spanish._prefix, german._prefix) == (">>spa<< ", ">>deu<< ")
     assert translator(tiny, "marian")._prefix == ""
+
+
+@pytest.mark.parametrize(
+    ("target", "codes", "prefix"),
+    [("zh", (">>cmn<<", ">>cmn_Hans<<"), ">>cmn_Hans<< "), ("ar", (">>acm<<", ">>ara<<"), ">>ara<< ")],
+)
+def test_a_marian_names_chinese_and_arabic_in_its_own_way(
+    tmp_path: Path, target: str, codes: tuple[str, ...], prefix: str
+) -> None:
+    write_marian(tmp_path / "marian", codes=codes, pair=None)
+    assert translator(tmp_path, "marian", target=target)._prefix == prefix
+
+
+def test_every_language_that_mbart_has_is_found(tiny: Path) -> None:
+    from transformers.models.mbart50.tokenization_mbart50 import FAIRSEQ_LANGUAGE_CODES
+
+    known = {code.partition("_")[0] for code in FAIRSEQ_LANGUAGE_CODES} & {*LANGUAGES} - {"en"}
+    assert {"de", "ru", "vi", "zh"} <= known
+    for code in known:
+        assert translator(tiny, "mbart", target=code)._token(code) in FAIRSEQ_LANGUAGE_CODES
 
 
 @pytest.mark.parametrize(
