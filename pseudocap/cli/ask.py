@@ -20,9 +20,10 @@ from pseudocap.memory import GROUPS
 from pseudocap.questions import ANSWER_TOKENS, listed
 from pseudocap.types import IMAGE_EXTENSIONS, MEDIA_EXTENSIONS
 
-EPILOG = """FILE is a video, an image, a folder (with all below it) or a pattern in quotes ('films/*.mp4'). A word that
-names none is a question, so quote it. Each question is asked about each file. Files that cannot be read are listed at
-the end, and the exit code is then 1; the others are asked about all the same."""
+EPILOG = """FILE is a video, an image, a folder (with all below it) or a pattern in quotes ('films/*.mp4'); with
+--modalities a also a sound (.wav, .mp3, ...). A word that names none is a question, so quote it. Each question is asked
+about each file. Files that cannot be read are listed at the end, and the exit code is then 1; the others are asked
+about all the same."""
 FORMATS = ("text", "json", "jsonl")
 
 
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     require_at_least(args, beams=1, max_new_tokens=1, batch_size=1)
-    files, questions = sorted_words(args.words)
+    files, questions = sorted_words(args.words, sounds=args.modalities == "a")
     if args.checkpoint is None:
         raise ConfigError(
             "--checkpoint is missing: name a captioner that has learned to answer (pseudocap finetune --data "
@@ -79,13 +80,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def sorted_words(words: list[str]) -> tuple[list[Path], list[str]]:
-    """Return the files and the questions among the words. One that names a file, or ends like one, is no question."""
+def sorted_words(words: list[str], *, sounds: bool = False) -> tuple[list[Path], list[str]]:
+    """Return the files and the questions among the words. One that names a file, or ends like one, is no question; of a
+    folder the files are its videos and images, or with `sounds` its videos and sounds."""
     files: dict[Path, None] = {}
     questions = []
     for word in words:
         if _names_files(word):
-            files |= dict.fromkeys(media_files(word))
+            files |= dict.fromkeys(media_files(word, sounds=sounds))
         else:
             questions.append(word)
     if not files:
@@ -97,12 +99,11 @@ def sorted_words(words: list[str]) -> tuple[list[Path], list[str]]:
 
 
 def _names_files(word: str) -> bool:
-    path = Path(word).expanduser()
-    if path.suffix.lower() in (*MEDIA_EXTENSIONS, *IMAGE_EXTENSIONS) or path.exists():
+    if Path(word).suffix.lower() in (*MEDIA_EXTENSIONS, *IMAGE_EXTENSIONS):
         return True
     try:
-        return bool(media_files(word))  # a pattern
-    except InputError:
+        return Path(word).expanduser().exists() or bool(media_files(word))  # which knows patterns
+    except (InputError, OSError, RuntimeError):  # no name of a file: too long for one, or of no user's home
         return False
 
 

@@ -26,6 +26,11 @@ MSR-VTT's JSON, {id: text} or {id: [text, ...]}, .jsonl with one such row a line
 docs/metrics.md has an example of each. Predictions are matched by their video's name where no id is the same.
 metrics: CIDEr-D CIDEr BLEU-1 ... BLEU-4 ROUGE-L METEOR SPICE; the last two need Java."""
 
+OF_CAPTIONS = (  # options that answers have no use for
+    *("text_language", "metrics", "by", "against", "language", "training", "truth"),
+    *("write_predictions", "write_references", "write_scores"),
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="one caption a video")
@@ -134,12 +139,15 @@ def _score_answers(args: argparse.Namespace) -> int:
     """Score answers, rows of `pseudocap ask --format jsonl`, against those of a dataset of questions."""
     from pseudocap.cli.tables import print_table
     from pseudocap.data.videos import plain_name
-    from pseudocap.errors import DataError
+    from pseudocap.errors import ConfigError, DataError
     from pseudocap.files import reading
     from pseudocap.metrics.answers import score_answers
     from pseudocap.questions import prompt_of
     from pseudocap.rows import read_records
 
+    if given_options := [name for name in OF_CAPTIONS if getattr(args, name)]:
+        option = given_options[0].replace("_", "-")
+        raise ConfigError(f"--{option} is of captions, and {args.references} has questions; leave it out")
     corpus = args.references.read(split="test", allow_partial=args.allow_partial)
     rows = corpus.split(args.split).rows if args.split else corpus.rows
     given: dict[tuple[str, str], str] = {}

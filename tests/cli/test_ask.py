@@ -70,6 +70,11 @@ def test_words_that_name_files_are_no_questions(films: list[Path], monkeypatch: 
         ["who runs?", "what is it"],
     )
     assert sorted_words(["*.mp4", "who?"])[0] == [Path("a.mp4"), Path("b.mp4")]
+    for question in (f"what is the man doing while {'it rains and ' * 30}it snows", "~what runs?"):  # no file's names
+        assert sorted_words(["a.mp4", question]) == ([Path("a.mp4")], [question])
+    (films[0].parent / "heard").mkdir()
+    (films[0].parent / "heard" / "bark.wav").write_bytes(b"")
+    assert sorted_words(["heard", "who barks?"], sounds=True)[0] == [Path("heard/bark.wav")]
     with pytest.raises(InputError, match=r"gone\.mp4: there is no such file"):
         sorted_words(["gone.mp4", "who?"])
 
@@ -112,5 +117,7 @@ def test_answers_are_scored_by_the_questions_of_a_dataset(tmp_path: Path, capsys
     assert {kind: each["accuracy"] for kind, each in found["by_kind"].items()} == {"who": 50, "how": 100}
     assert main(["score", str(tmp_path / "said.jsonl"), references, "--bootstrap", "100"]) == 0
     assert "how" in capsys.readouterr().out
+    assert main(["score", str(tmp_path / "said.jsonl"), references, "--write-scores", str(tmp_path / "s.jsonl")]) == 2
+    assert "--write-scores is of captions, and questions:" in capsys.readouterr().err
     assert main(["score", str(tmp_path / "other.jsonl"), references]) == 2
     assert "answers none of the 3 questions" in capsys.readouterr().err
