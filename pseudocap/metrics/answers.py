@@ -41,10 +41,10 @@ def plain(answer: str) -> str:
 
 def normalised(answer: str) -> str:
     """Return an answer as VQAv2 compares it."""
-    text = " ".join(answer.split())
-    grouped = _GROUPED.search(text) is not None
+    text = given = " ".join(answer.split())
+    grouped = _GROUPED.search(given) is not None
     for mark in PUNCTUATION:
-        loose = f"{mark} " in text or f" {mark}" in text or grouped
+        loose = f"{mark} " in given or f" {mark}" in given or grouped
         text = text.replace(mark, "" if loose else " ")
     words = _POINT.sub("", text).replace("'", "").lower().split()
     return " ".join(DIGITS.get(word, word) for word in words if word not in ARTICLES)

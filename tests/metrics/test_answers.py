@@ -33,6 +33,7 @@ def test_ten_answers_are_scored_by_agreement(agree: int) -> None:
         ("black/white", "black white"),
         ("don't", "dont"),
         ("3.5.", "3.5"),
+        ("x;-y p-q", "x y p q"),  # - has no space beside it before ; has become one
     ],
 )
 def test_answers_of_vqa_are_normalised(text: str, same: str) -> None:

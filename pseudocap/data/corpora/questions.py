@@ -100,7 +100,11 @@ def _unique(rows: Sequence[CaptionedVideo]) -> Sequence[CaptionedVideo]:
 def read_questions(source: str | PathLike[str], *, split: str = "test", allow_partial: bool = False) -> Corpus:
     """Read your own questions from a file or a folder of such files; `split` is that of the rows that name none."""
     path = Path(source)
-    files = sorted(each for each in path.iterdir() if each.suffix in (".jsonl", ".json")) if path.is_dir() else [path]
+    files = (
+        sorted(each for each in path.iterdir() if each.suffix in (".jsonl", ".json", ".csv"))
+        if path.is_dir()
+        else [path]
+    )
     checks = Checks(allow_partial=allow_partial)
     rows: list[CaptionedVideo] = []
     for file in files:
@@ -114,7 +118,7 @@ def read_questions(source: str | PathLike[str], *, split: str = "test", allow_pa
 def _own(record: Any, number: object, split: str, where: str, checks: Checks) -> list[CaptionedVideo]:
     require_task(record, "question", "answer", where=where)
     answer = reading.field(record, "answer", object, where=where)
-    start, end = record.get("start"), record.get("end")
+    start, end = (None if record.get(name) == "" else record.get(name) for name in ("start", "end"))  # "": of a table
     span = (None, None) if start is None and end is None else reading.span(start or 0, end, where=where)
     return question_row(
         record,

@@ -34,6 +34,14 @@ def test_own_questions_are_rows_whose_captions_are_answers(tmp_path: Path) -> No
     assert named.read(split="train").rows == corpus.rows
 
 
+def test_a_folder_may_hold_tables_with_empty_cells(tmp_path: Path) -> None:
+    rows = "a.mp4,what runs?,dog,,,\nb.mp4,who?,cat,1,2,\n"
+    (tmp_path / "asked.csv").write_text(f"video,question,answer,start,end,kind\n{rows}")
+    first, second = read_questions(tmp_path).rows
+    assert (first.captions, first.start, first.kind) == (("dog",), None, "what")
+    assert (second.start, second.end) == (1.0, 2.0)
+
+
 def test_the_hash_of_a_corpus_knows_its_questions(tmp_path: Path) -> None:
     one = read_questions(write_rows(tmp_path / "one.jsonl", ROWS[0]))
     other = read_questions(write_rows(tmp_path / "other.jsonl", ROWS[0] | {"question": "what sits?"}))
