@@ -248,6 +248,8 @@ class ValorModel(ValorNetwork, FileCaptioner[torch.Tensor | HeardClip], FileRetr
         rows = max(len(named), len(asked))
         if not {len(named), len(asked)} <= {1, rows}:
             raise InputError(f"{len(asked)} questions about {len(named)} files: give one for each, or one of either")
+        if not rows:
+            return []
         self.questions(asked)  # refused before a file is read, where one has no words
         decoding = FileDecoding(
             beams=beams, max_new_tokens=max_new_tokens, num_frames=num_frames, batch_size=batch_size,

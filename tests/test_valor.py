@@ -93,6 +93,7 @@ def test_questions_are_answered_one_or_many(model: ValorModel, films: list[Path]
     both = model.answer(films, asked, **SHORT)
     assert both == [each[0], model.answer(films[1], asked[1], **SHORT)]
     assert model.answer(films, asked[0], batch_size=1, **SHORT)[0] == each[0]
+    assert model.answer([], []) == []
     with pytest.raises(InputError, match="3 questions about 2 files"):
         model.answer(films, ["a", "b", "c"])
     with pytest.raises(InputError, match=r"question 0 is '\?' and must have"):
