@@ -99,6 +99,8 @@ def sorted_words(words: list[str], *, sounds: bool = False) -> tuple[list[Path],
 
 
 def _names_files(word: str) -> bool:
+    if not word.strip():  # which Path takes for the folder one is in
+        return False
     if Path(word).suffix.lower() in (*MEDIA_EXTENSIONS, *IMAGE_EXTENSIONS):
         return True
     try:

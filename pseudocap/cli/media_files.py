@@ -11,6 +11,8 @@ from pseudocap.types import IMAGE_EXTENSIONS, SOUND_EXTENSIONS, VIDEO_EXTENSIONS
 
 def media_files(word: str, *, sounds: bool = False) -> list[Path]:
     """List the files; of a folder its videos and images, or with `sounds` its videos and sounds."""
+    if not word.strip():  # which Path takes for the folder one is in
+        raise InputError(f"{word!r} is no name of a file; is a variable of the shell empty?")
     path = Path(word).expanduser()
     if path.is_dir():
         media = (*VIDEO_EXTENSIONS, *(SOUND_EXTENSIONS if sounds else IMAGE_EXTENSIONS))

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pseudocap.errors import DataError, DecodeError
 from pseudocap.files.remote import AnyPath, RemotePath, any_path
+from pseudocap.label.run_folder import has_plan
 from pseudocap.label.schema import holds_labels, label_files, read_labels
 from pseudocap.rows import SUFFIXES, CaptionRow, files_of_rows, read_rows
 from pseudocap.types import Clip, Pseudolabel
@@ -24,7 +25,7 @@ def row_files(source: Source) -> tuple[Path, ...]:
     if isinstance(path, RemotePath) or holds_labels(path):
         return ()
     if path.is_dir():
-        return tuple(files_of_rows(path))
+        return () if has_plan(path) else tuple(files_of_rows(path))
     return (path,) if path.suffix.lower() in SUFFIXES and path.is_file() else ()
 
 

@@ -67,6 +67,12 @@ def read_plan(folder: AnyPath) -> Plan | None:
         raise DataError(f"{path} is damaged ({first_line(error)}); choose another --out") from error
 
 
+def has_plan(folder: Path) -> bool:
+    """Return whether a run has begun in a folder; a plan.json of captions, of a film of that name, is none."""
+    path = folder / PLAN
+    return path.is_file() and b'"shards"' in path.read_bytes()
+
+
 def require_plan(folder: AnyPath) -> Plan:
     """Return the plan of a run; DataError where none has begun."""
     plan = read_plan(folder)

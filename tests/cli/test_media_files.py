@@ -39,6 +39,14 @@ def test_of_a_folder_sounds_stand_for_images_where_they_are_asked_for(folder: Pa
     assert found == ["[1].mp4", "a.mkv", "b.MP4", "sub/d.opus"]
 
 
+def test_an_empty_word_is_not_the_folder_that_one_is_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for word in ("", " "):
+        with pytest.raises(InputError, match="is no name of a file"):
+            media_files(word)
+    assert len(media_files(".")) == 4
+
+
 def test_what_names_nothing_is_refused(folder: Path) -> None:
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match="the folder holds no video and no image"):

@@ -10,6 +10,7 @@ from helpers.label_worlds import run, write_film
 
 from pseudocap.cli.main import main
 from pseudocap.data.tars.samples import read_shard
+from pseudocap.errors import DataError
 from pseudocap.label.audit.pairs import draw_candidates
 from pseudocap.label.pack import ClipPacking, pack
 from pseudocap.label.row_labels import read_any_labels, row_files, source_files
@@ -67,6 +68,15 @@ def test_labels_stay_labels(rows: Path, tmp_path: Path) -> None:
     assert source_files(tmp_path / "labels") == label_files(tmp_path / "labels")
     assert row_files(next((tmp_path / "labels").glob("*.parquet"))) == ()
     assert source_files(rows) == (rows,)
+
+
+def test_a_run_that_has_no_labels_yet_is_no_folder_of_rows(rows: Path, tmp_path: Path) -> None:
+    run(tmp_path / "films", tmp_path / "labels")
+    for shard in (tmp_path / "labels").glob("*.parquet"):
+        shard.unlink()
+    assert row_files(tmp_path / "labels") == ()
+    with pytest.raises(DataError, match="holds no finished shard of labels"):
+        source_files(tmp_path / "labels")
 
 
 def test_a_folder_with_a_document_of_each_film_is_read(rows: Path, tmp_path: Path) -> None:
