@@ -62,7 +62,8 @@ def check_repo(source: str | Path) -> str:
     """Return the name of a repo. Report a mistyped path at once, where the hub's client would ask for half a minute."""
     name = resolve_source(source)
     if not REPO.fullmatch(name):
-        raise CheckpointError(f"{source} is neither a directory nor a repo's name of the form owner/name")
+        near = nearest(name, shipped_names()).replace("mean '", f"mean '{SHIPPED_SCHEME}")
+        raise CheckpointError(f"{source} is neither a directory nor a repo's name of the form owner/name{near}")
     owner, wanted = name.split("/")
     if set(owner) == {"."} or set(wanted) == {"."}:
         raise CheckpointError(f"there is no directory {source} under {Path.cwd()}")

@@ -79,13 +79,6 @@ def test_words_that_name_files_are_no_questions(films: list[Path], monkeypatch: 
         sorted_words(["gone.mp4", "who?"])
 
 
-def test_a_folder_of_sounds_is_asked_about_by_sound(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").touch()
-    assert sorted_words([str(tmp_path), "who?"], sounds=True) == ([tmp_path / "a.wav"], ["who?"])
-    with pytest.raises(InputError, match="the folder holds no video and no image"):
-        sorted_words([str(tmp_path), "who?"])
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -88,6 +88,8 @@ def test_the_label_verb_tells_a_teacher_that_is_not_shipped(
     out = str(tmp_path / "labels")
     assert main(["label", str(tmp_path / "films"), "--teacher", "pseudocap://toy-opd", "--out", out]) == 2
     assert "did you mean 'toy-opt'?" in capsys.readouterr().err
+    assert main(["label", str(tmp_path / "films"), "--teacher", "toy-opt", "--out", out]) == 2
+    assert "(did you mean 'pseudocap://toy-opt'?)" in capsys.readouterr().err
 
 
 def test_a_mistyped_path_is_told_at_once_and_the_hub_is_not_asked(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from helpers.hub_server import Hub, hub_settings
+from helpers.hub_server import Hub, close_hub, hub_settings
 from huggingface_hub import constants
 
 from pseudocap import PseudoCap
@@ -214,10 +214,7 @@ def test_without_the_hub_what_is_cached_is_loaded_and_the_rest_told_at_once(
     """Without the growing pauses between tries with which the hub's client would otherwise wait for it."""
     pauses: list[float] = []
     PseudoCap.from_pretrained("owner/mine", device="cpu")
-    nowhere = "http://127.0.0.1:9"  # nothing listens there
-    monkeypatch.setattr(constants, "ENDPOINT", nowhere)
-    template = nowhere + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    close_hub(monkeypatch)
     monkeypatch.setattr("transformers.utils.hub._hf_api", None)
     monkeypatch.setattr(time, "sleep", pauses.append)
     assert PseudoCap.from_pretrained("owner/mine", device="cpu").origin.revision == published

@@ -15,7 +15,7 @@ import torch
 from pseudocap.decoding import Decoding, LabelDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError, first_line
 from pseudocap.files.loading_bars import without_loading_bars
-from pseudocap.files.sources import check_repo, hub_answers, hub_file, resolve_source
+from pseudocap.files.sources import check_repo, hub_answers, hub_file, is_cached, resolve_source
 from pseudocap.label.sampling import KeyedSampling
 from pseudocap.label.teachers.base import Answer, View
 
@@ -105,7 +105,8 @@ class ImageTextModel:
         source = str(folder) if folder.is_dir() else check_repo(name)
         offline = not hub_answers(source, revision=revision)  # or it asks again for minutes
         if not folder.is_dir():  # the commit, which labels record, and which all files come from
-            revision = hub_file(source, "config.json", revision=revision, local_files_only=offline).parent.name
+            cached = offline and is_cached(source, "config.json", revision=revision)
+            revision = hub_file(source, "config.json", revision=revision, local_files_only=cached).parent.name
         self.revision = revision
         options: dict[str, Any] = {"revision": revision, "local_files_only": offline, "trust_remote_code": False}
         try:

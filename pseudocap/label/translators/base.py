@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from pseudocap.errors import CheckpointError, nearest
+from pseudocap.files.sources import is_directory
+
 APERTIUM = "apertium"
 
 
@@ -32,6 +35,11 @@ def load_translator(
         from pseudocap.label.translators.apertium import Apertium
 
         return Apertium(source=source, target=target)
+    if "/" not in name and not is_directory(name):
+        raise CheckpointError(
+            f"there is no translator {name!r}{nearest(name, [APERTIUM])}; name {APERTIUM}, the directory of a model, or "
+            "a repo of the hub, owner/name"
+        )
     from pseudocap.label.translators.seq2seq import Seq2SeqTranslator
 
     return Seq2SeqTranslator(name, source=source, target=target, batch_size=batch_size, beams=beams, device=device)

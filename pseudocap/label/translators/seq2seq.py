@@ -13,7 +13,7 @@ import torch
 
 from pseudocap.errors import CheckpointError, ConfigError, first_line
 from pseudocap.files.loading_bars import without_loading_bars
-from pseudocap.files.sources import check_repo, hub_answers, hub_file, resolve_source
+from pseudocap.files.sources import check_repo, hub_answers, hub_file, is_cached, resolve_source
 from pseudocap.languages import language_facts
 
 NEW_TOKENS = 128
@@ -116,7 +116,8 @@ def _loaded(name: str, device: str) -> tuple[Any, Any, str | None]:
     offline, revision = not hub_answers(source), None
     try:
         if not folder.is_dir():
-            revision = hub_file(source, "config.json", local_files_only=offline).parent.name
+            cached = offline and is_cached(source, "config.json")
+            revision = hub_file(source, "config.json", local_files_only=cached).parent.name
         options: dict[str, Any] = {"revision": revision, "local_files_only": offline, "trust_remote_code": False}
         with without_loading_bars(), warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Marian's about sacremoses, which tidies punctuation

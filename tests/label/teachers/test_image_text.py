@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.hub_server import close_hub
 from helpers.image_text_models import write_git
 from transformers import (
     AutoProcessor,
@@ -128,6 +129,12 @@ def test_what_is_no_teacher_is_refused_by_name(tmp_path: Path) -> None:
         ImageTextTeacher(str(tmp_path))
     with pytest.raises(CheckpointError, match="neither a directory nor a repo"):
         ImageTextTeacher("gone")
+
+
+def test_where_the_hub_is_not_reached_the_reason_is_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    close_hub(monkeypatch)
+    with pytest.raises(CheckpointError, match=r"could not be reached .*; go online once, or name a directory"):
+        ImageTextTeacher("owner/teacher")
 
 
 def test_a_caption_has_as_many_tokens_as_are_asked_for(blip_folder: Path) -> None:

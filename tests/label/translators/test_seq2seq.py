@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.hub_server import close_hub
 from helpers.tiny_translators import TEXTS, write_m2m, write_marian, write_mbart, write_nllb
 
 from pseudocap.errors import CheckpointError, ConfigError
@@ -115,3 +116,9 @@ def test_a_language_that_it_does_not_have_is_refused(tiny: Path, form: str, targ
 def test_a_folder_that_holds_no_translator_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="cannot be loaded as a translator"):
         Seq2SeqTranslator(str(tmp_path), source="en", target="es")
+
+
+def test_where_the_hub_is_not_reached_the_reason_is_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    close_hub(monkeypatch)
+    with pytest.raises(CheckpointError, match=r"could not be reached .*; go online once, or name a directory"):
+        Seq2SeqTranslator("owner/en-es", source="en", target="es")
