@@ -99,7 +99,10 @@ def test_a_killed_translation_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         (["captions.jsonl", "--to", "es", "--max-copied", "2"], "max_copied is 2"),
         (["captions.jsonl", "--to", "es", "--back", "apertium"], "--back is for --round-trip, which is off"),
         (["captions.jsonl", "--to", "es", "--out", "captions.jsonl"], "--out captions.jsonl is a file"),
-        (["captions.jsonl", "--to", "es", "--translator", "apertum"], "no translator 'apertum' (did you mean 'apertium'?)"),
+        (
+            ["captions.jsonl", "--to", "es", "--translator", "apertum"],
+            "no translator 'apertum' (did you mean 'apertium'?)",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_before_anything_is_done(

@@ -37,8 +37,8 @@ def load_translator(
         return Apertium(source=source, target=target)
     if "/" not in name and not is_directory(name):
         raise CheckpointError(
-            f"there is no translator {name!r}{nearest(name, [APERTIUM])}; name {APERTIUM}, the directory of a model, or "
-            "a repo of the hub, owner/name"
+            f"there is no translator {name!r}{nearest(name, [APERTIUM])}; name {APERTIUM}, a directory, or a "
+            "repo of the hub, owner/name"
         )
     from pseudocap.label.translators.seq2seq import Seq2SeqTranslator
 
