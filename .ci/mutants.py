@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,11 +82,11 @@ def main() -> None:
         with ThreadPoolExecutor(arguments.jobs) as pool:
             for number, (mutant, caught) in enumerate(zip(mutants, pool.map(judged, mutants), strict=True), 1):
                 survived, counted = survived + (caught is None), counted + (caught != RAN_PAST)
-                _say(f"{number}/{len(mutants)} {mutant} {'SURVIVED' if caught is None else caught}")
+                report(f"{number}/{len(mutants)} {mutant} {'SURVIVED' if caught is None else caught}")
                 if caught is None:
-                    _say(difference(mutant))
+                    report(difference(mutant))
     share = 100 * (counted - survived) / max(counted, 1)
-    _say(f"{counted - survived} of {counted} caught ({share:.0f} %) in {time.monotonic() - began:.0f} s")
+    report(f"{counted - survived} of {counted} caught ({share:.0f} %) in {time.monotonic() - began:.0f} s")
 
 
 def _arguments() -> argparse.Namespace:
@@ -103,10 +103,7 @@ def _arguments() -> argparse.Namespace:
 
 def draw(paths: list[str], number: int, seed: int) -> list[Mutant]:
     """Draw lines of these files and folders, and a mutant of each; fewer where there are fewer."""
-    listed = subprocess.check_output(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths], cwd=ROOT, text=True
-    ).split("\0")
-    files = sorted(name for name in listed if name.startswith("pseudocap/") and name.endswith(".py"))
+    files = sorted(name for name in working_files(paths) if name.startswith("pseudocap/") and name.endswith(".py"))
     if not files:
         sys.exit(f"error: no file of pseudocap/ is under {', '.join(paths)}")
     lines: dict[str, list[Mutant]] = {}
@@ -115,6 +112,12 @@ def draw(paths: list[str], number: int, seed: int) -> list[Mutant]:
             lines.setdefault(str(mutant), []).append(mutant)
     drawing = random.Random(seed)
     return [drawing.choice(lines[line]) for line in drawing.sample(list(lines), min(number, len(lines)))]
+
+
+def working_files(paths: Iterable[str] = ()) -> list[str]:
+    """List the files of the working tree that Git does not ignore, under these paths if any are given."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *paths]
+    return subprocess.check_output(command, cwd=ROOT, text=True).rstrip("\0").split("\0")
 
 
 class Text:
@@ -234,8 +237,7 @@ def _only_logs(node: ast.AST) -> bool:
 def copy_tree(tree: Path) -> Path:
     """Copy the working tree as it is, without what Git ignores, with the shared data beside it where they are."""
     target = tree / "main"
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.check_output(listing, cwd=ROOT, text=True).rstrip("\0").split("\0"):
+    for name in working_files():
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
@@ -296,7 +298,7 @@ def difference(mutant: Mutant) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def _say(text: str) -> None:
+def report(text: str) -> None:
     print(text, flush=True)
 
 

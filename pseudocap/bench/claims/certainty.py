@@ -94,12 +94,12 @@ def judge_claim(claim: Claim, scored: Mapping[tuple[str, int], Scores]) -> Judge
     )
 
 
-def verdict_of(over_seeds: Interval | None, over_films: Interval) -> ClaimVerdict:
-    """Decide where both intervals lie on the same side of zero; one seed decides nothing."""
+def verdict_of(over_seeds: Interval | None, *others: Interval) -> ClaimVerdict:
+    """Decide where all intervals lie on the same side of zero; one seed decides nothing."""
     if over_seeds is None:
         return "not decided"
-    if over_seeds.low > 0 and over_films.low > 0:
+    if all(each.low > 0 for each in (over_seeds, *others)):
         return "holds"
-    if over_seeds.high < 0 and over_films.high < 0:
+    if all(each.high < 0 for each in (over_seeds, *others)):
         return "does not hold: the reverse does"
     return "not decided"

@@ -169,8 +169,8 @@ def _search_stages(
         return {"command": command_text(words)}
 
     def search(folder: Path, report: Progress) -> Report:
-        places = {BEFORE: shop.root / start, AFTER: shop.folder(tuned) / "run" / "best"}
-        scores = {when: _searched(place, shop.folder(ground.views), ground) for when, place in places.items()}
+        checkpoints = {BEFORE: shop.root / start, AFTER: shop.folder(tuned) / "run" / "best"}
+        scores = {when: _searched(each, shop.folder(ground.views), ground) for when, each in checkpoints.items()}
         recalled = {when: _recalled(both, len(ground.films())) for when, both in scores.items()}
         write_text(folder / RECALLED, json.dumps(recalled) + "\n")
         return {when: _figures(both) for when, both in scores.items()}
@@ -200,9 +200,9 @@ def _search_stages(
 
 
 @torch.inference_mode()
-def _searched(place: Path, views: Path, ground: Ground) -> BothDirections:
+def _searched(checkpoint: Path, views: Path, ground: Ground) -> BothDirections:
     """Search the test films by each of their captions, and the captions by each film, from the films' memories."""
-    retriever = Retriever.from_pretrained(place, device="cpu")
+    retriever = Retriever.from_pretrained(checkpoint, device="cpu")
     films = ground.films()
     texts = [caption for film in films for caption in film.references]
     owners = np.repeat(np.arange(len(films)), [len(film.references) for film in films])
