@@ -90,6 +90,17 @@ def test_a_claim_is_decided_by_the_differences_of_equal_seeds() -> None:
     assert judged([12], [10]) == {"difference": 2, "interval": None, "verdict": "not decided"}
 
 
+def test_a_claim_may_be_of_another_figure_of_the_other_arm() -> None:
+    claim = ValorClaim(
+        text="", figure="R@1 T-AV", better={"learned": "T-AV"}, worse={"learned": "T-V"}, worse_figure="R@1 T-V"
+    )
+    arms = [
+        {"settings": {"learned": "T-AV"}, "figures": {"R@1 T-AV": [5.0], "R@1 T-V": [2.0]}},
+        {"settings": {"learned": "T-V"}, "figures": {"R@1 T-AV": [3.0], "R@1 T-V": [1.0]}},
+    ]
+    assert judge_claim(claim, arms)["difference"] == 4
+
+
 def test_the_arms_build_what_they_name() -> None:
     """Settings that do not fit together would be found after hours."""
     backbone = Backbone(source="here")
