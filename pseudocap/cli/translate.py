@@ -6,6 +6,8 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +17,9 @@ from pseudocap.cli.progress import stages_of
 from pseudocap.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
-    from pseudocap.label.translate import TranslateLabels
+    from pseudocap.label.translate import TranslateLabels, TranslationFilters
     from pseudocap.rows import CaptionRow
+    from pseudocap.types import Progress
 
 EPILOG = """LABELS: the --out of a finished `pseudocap label` or `mine`, caption rows (docs/rows.md), or official
 annotations as msrvtt:DIR. Each language has its own folder of labels, DIR/es, or file, DIR/captions.es.jsonl.
@@ -58,9 +61,9 @@ def run(args: argparse.Namespace) -> int:
     for language, rewriter in rewriters.items():
         with stages_of("translating") as display:
             if rows is None:
-                report[language] = _translate_labels(args, language, rewriter, display.draw)
+                report[language] = _translate_labels(args, language, rewriter, partial(display.draw, language))
             else:
-                report[language] = _translate_rows(args, language, rows, rewriter, display.draw)
+                report[language] = _translate_rows(args, language, rows, rewriter, partial(display.draw, language))
         if not args.json:
             _print(report[language])
     if args.json:
@@ -70,7 +73,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _languages(args: argparse.Namespace) -> list[str]:
     """Check what needs no torch, and return the languages to translate into."""
-    from pseudocap.label.translate import TranslationFilters
     from pseudocap.languages import language_facts
 
     languages = [code.strip() for code in args.to.split(",")]
@@ -79,16 +81,17 @@ def _languages(args: argparse.Namespace) -> list[str]:
     if args.source in languages or len(set(languages)) < len(languages):
         raise ConfigError(f"--to {args.to} must name each language once, and none that LABELS are in ({args.source})")
     require_at_least(args, beams=1, batch_size=1)
-    _filters(args, TranslationFilters)
+    _filters(args)
     if args.back is not None and not args.round_trip:
         raise ConfigError("--back is for --round-trip, which is off; name the chrF that is asked for")
     refuse_file("--out", args.out)
     return languages
 
 
-def _filters(args: argparse.Namespace, kind: Any) -> Any:
-    names = ("max_copied", "min_script", "min_length", "max_length", "round_trip")
-    return kind(**{name: getattr(args, name) for name in names})
+def _filters(args: argparse.Namespace) -> TranslationFilters:
+    from pseudocap.label.translate import TranslationFilters
+
+    return TranslationFilters(**{each.name: getattr(args, each.name) for each in fields(TranslationFilters)})
 
 
 def _rows(args: argparse.Namespace) -> list[CaptionRow] | None:
@@ -121,7 +124,7 @@ def _rows(args: argparse.Namespace) -> list[CaptionRow] | None:
 
 def _rewriters(args: argparse.Namespace, languages: Sequence[str]) -> dict[str, TranslateLabels]:
     """Load all translators, so that one that is missing is reported before any work."""
-    from pseudocap.label.translate import TranslateLabels, TranslationFilters
+    from pseudocap.label.translate import TranslateLabels
     from pseudocap.label.translators.base import APERTIUM, load_translator
 
     options: dict[str, Any] = {"batch_size": args.batch_size, "beams": args.beams}
@@ -134,20 +137,16 @@ def _rewriters(args: argparse.Namespace, languages: Sequence[str]) -> dict[str, 
         name, returning = (each.replace("{}", code) for each in (args.translator, args.back or args.translator))
         translator = load_translator(name, source=args.source, target=code, **options)
         back = load_translator(returning, source=code, target=args.source, **options) if args.round_trip else None
-        found[code] = TranslateLabels(
-            translator, source=args.source, target=code, filters=_filters(args, TranslationFilters), back=back
-        )
+        found[code] = TranslateLabels(translator, source=args.source, target=code, filters=_filters(args), back=back)
     return found
 
 
 def _translate_labels(
-    args: argparse.Namespace, language: str, rewriter: TranslateLabels, draw: Any
+    args: argparse.Namespace, language: str, rewriter: TranslateLabels, progress: Progress
 ) -> Mapping[str, object]:
     from pseudocap.label.rewrite import rewrite
 
-    stats = rewrite(
-        args.labels, args.out / language, rewriter, progress=lambda done, total: draw(language, done, total)
-    )
+    stats = rewrite(args.labels, args.out / language, rewriter, progress=progress)
     verdicts: Any = stats["verdicts"]
     return {
         "out": str(args.out / language),
@@ -158,13 +157,13 @@ def _translate_labels(
 
 
 def _translate_rows(
-    args: argparse.Namespace, language: str, rows: list[CaptionRow], rewriter: TranslateLabels, draw: Any
+    args: argparse.Namespace, language: str, rows: list[CaptionRow], rewriter: TranslateLabels, progress: Progress
 ) -> Mapping[str, object]:
     from pseudocap.label.near_duplicates import kind_of
     from pseudocap.label.translate import translate_rows
 
     path = args.out / f"captions.{language}.jsonl"
-    made = translate_rows(rows, path, rewriter, progress=lambda done, total: draw(language, done, total))
+    made = translate_rows(rows, path, rewriter, progress=progress)
     verdicts = Counter(kind_of(verdict) for row in made for verdict in row.verdicts)
     return {
         "out": str(path),

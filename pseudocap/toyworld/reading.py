@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+from pseudocap.toyworld.lexicon import Weighted
 
 THING = "@"  # stands for everything that is named while events are looked for
 
@@ -30,3 +32,19 @@ class Reading:
 def any_of(words: Iterable[str]) -> str:
     """Return a pattern for one of these, the longest first."""
     return "(?:" + "|".join(sorted(set(words), key=lambda word: (-len(word), word))) + ")"
+
+
+def meanings(pairs: Iterable[tuple[str, str]]) -> dict[str, frozenset[str]]:
+    """Map each form to all that it is paired with."""
+    found: dict[str, set[str]] = {}
+    for form, meant in pairs:
+        found.setdefault(form, set()).add(meant)
+    return {form: frozenset(meant) for form, meant in found.items()}
+
+
+def directions(*tables: Mapping[str, Weighted]) -> Iterator[tuple[str, str]]:
+    """Yield each phrase of direction, in lower case, with what it means."""
+    for table in tables:
+        for direction, options in table.items():
+            for _, phrase in options:
+                yield phrase.lower(), direction

@@ -50,7 +50,7 @@ def show(
     languages: Sequence[str] = (),
 ) -> FilmPreview:
     """Write the contact sheet and the GIF of a film into the folder."""
-    spoken = {language_of(code).name: code for code in languages}
+    spoken = {code: language_of(code) for code in languages}
     recipe = recipe_of(corpus)
     film = film_at(corpus, split, index, seed=seed)
     frames = list(render_film(film, size))
@@ -67,11 +67,11 @@ def show(
         transcript=tuple(f"{line.start:6.2f} to {line.end:6.2f}  {line.text}" for line in lines if line.text),
         sounds=tuple(sound_lines(soundtrack_at(corpus, split, index, seed=seed))),
         languages={
-            name: (
-                language_of(code).full_truth(film),
+            each.name: (
+                each.full_truth(film),
                 *captions_at(corpus, split, index, seed=seed, count=5, language=code),
             )
-            for name, code in spoken.items()
+            for code, each in spoken.items()
         },
     )
     _save(contact_sheet(frames), preview.sheet, "PNG")

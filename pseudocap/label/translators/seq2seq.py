@@ -43,7 +43,7 @@ class Seq2SeqTranslator:
         self._first = None if self._marian else self._tokenizer.convert_tokens_to_ids(self._token(target))
 
     def _marian_prefix(self) -> str:
-        """Return what a Marian is told its target language by; of one pair, nothing."""
+        """Return the code of the target that a Marian reads before each text; nothing where it is of one pair."""
         codes = [code.strip("<>") for code in self._tokenizer.supported_language_codes]
         facts = language_facts(self.target)
         for code in (facts.flores[:3], facts.code, facts.flores, *TARGETS.get(facts.code, ())):

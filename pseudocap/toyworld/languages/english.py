@@ -8,7 +8,7 @@ from functools import cache
 from pseudocap.toyworld import lexicon
 from pseudocap.toyworld.kinds import KINDS
 from pseudocap.toyworld.lexicon import inflect, plural
-from pseudocap.toyworld.reading import THING, Reading, any_of
+from pseudocap.toyworld.reading import THING, Reading, any_of, directions, meanings
 from pseudocap.toyworld.scenes import COLOURS
 
 FORMS = ("base", "s", "ing", "past")
@@ -33,19 +33,18 @@ def _surroundings() -> re.Pattern[str]:
     phrases = [phrase for options in lexicon.LOCATIONS.values() for _, phrase in options]
     phrases += [f"with {kind.detail}" for kind in KINDS.values() if kind.detail]
     phrases += [r"(?:as|while) the camera \w+ (?:to the )?(?:left|right)"]
-    ordered = sorted(phrases, key=len, reverse=True)
-    return re.compile(rf"\b(?:{'|'.join(ordered)})\b")
+    return re.compile(rf"\b{any_of(phrases)}\b")
 
 
 @cache
 def _nouns() -> dict[str, frozenset[str]]:
     """Map each noun to the kinds that it may mean."""
-    kinds: dict[str, set[str]] = {}
-    for name, kind in KINDS.items():
-        for noun in (*kind.nouns, kind.group):
-            for form in (noun, plural(noun)):
-                kinds.setdefault(form, set()).add(name)
-    return {noun: frozenset(found) for noun, found in kinds.items()}
+    return meanings(
+        (form, name)
+        for name, kind in KINDS.items()
+        for noun in (*kind.nouns, kind.group)
+        for form in (noun, plural(noun))
+    )
 
 
 @cache
@@ -84,9 +83,4 @@ def _pattern(phrase: str) -> re.Pattern[str]:
 @cache
 def _ways() -> dict[str, frozenset[str]]:
     """Map each phrase of direction to what it may mean: turning "to the right" is turning clockwise."""
-    found: dict[str, set[str]] = {}
-    for table in (lexicon.WAYS, lexicon.TURNS):
-        for direction, options in table.items():
-            for _, phrase in options:
-                found.setdefault(phrase, set()).add(direction)
-    return {phrase: frozenset(directions) for phrase, directions in found.items()}
+    return meanings(directions(lexicon.WAYS, lexicon.TURNS))

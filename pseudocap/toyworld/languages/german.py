@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -77,11 +77,11 @@ def caption(film: Film, choice: Choice, manner: Manner = CROWD) -> str:
 
 def _main(scene: Content, choice: Choice) -> str:
     first, *more = scene.clauses
-    sentence = _words(_subject(first, choice), _second(first, choice, *_adverbs(scene, choice)))
+    sentence = _words(_subject(first), _second(first, *_adverbs(scene)))
     for clause in more:
         then = choice.of(THEN)
-        after = "" if scene.same else _subject(clause, choice)
-        sentence = _words(sentence, "und", after, _second(clause, choice, then, SPEEDS.get(clause.speed, "")))
+        after = "" if scene.same else _subject(clause)
+        sentence = _words(sentence, "und", after, _second(clause, then, SPEEDS.get(clause.speed, "")))
     return sentence
 
 
@@ -90,11 +90,11 @@ def _relative(scene: Content, choice: Choice) -> str:
     opening = choice.of(OPENINGS)
     if first.many:
         opening = {"zu sehen ist": "zu sehen sind", "das ist": "das sind"}.get(opening, opening)
-    subject = _subject(first, choice, CASES.get(opening, NOMINATIVE))
+    subject = _subject(first, CASES.get(opening, NOMINATIVE))
     pronoun = "die" if first.many else RELATIVE[first.subjects[0].noun.gender]
-    sentence = f"{_words(opening, subject)}, {_words(pronoun, _last(first, choice, *_adverbs(scene, choice)))}"
+    sentence = f"{_words(opening, subject)}, {_words(pronoun, _last(first, *_adverbs(scene)))}"
     for clause in more:
-        sentence = _words(sentence, "und", _last(clause, choice, choice.of(THEN), SPEEDS.get(clause.speed, "")))
+        sentence = _words(sentence, "und", _last(clause, choice.of(THEN), SPEEDS.get(clause.speed, "")))
     return sentence
 
 
@@ -102,34 +102,34 @@ def _inverted(scene: Content, choice: Choice) -> str:
     """Begin with a location or with "zuerst"; the subject follows the verb."""
     first, *more = scene.clauses
     leading = scene.location or "zuerst"
-    rest = [each for each in _adverbs(scene, choice) if each != scene.location]
-    sentence = _words(leading, _second(first, choice, *rest, subject=_subject(first, choice)))
+    rest = [each for each in _adverbs(scene) if each != scene.location]
+    sentence = _words(leading, _second(first, *rest, subject=_subject(first)))
     for clause in more:
         then = choice.of(THEN)
         if scene.same:
-            sentence = _words(sentence, "und", _second(clause, choice, then))
+            sentence = _words(sentence, "und", _second(clause, then))
         else:
-            sentence = _words(sentence, "und", then, _second(clause, choice, subject=_subject(clause, choice)))
+            sentence = _words(sentence, "und", then, _second(clause, subject=_subject(clause)))
     return sentence
 
 
-def _adverbs(scene: Content, choice: Choice) -> list[str]:
+def _adverbs(scene: Content) -> list[str]:
     """Return what stands between the verb and its objects in the first clause: how, beside what, where."""
-    beside = f"neben {noun_phrase(scene.beside, DATIVE, choice)}" if scene.beside else ""
+    beside = f"neben {noun_phrase(scene.beside, DATIVE)}" if scene.beside else ""
     return [SPEEDS.get(scene.clauses[0].speed, ""), beside, scene.location]
 
 
-def _subject(clause: Statement, choice: Choice, case: int = NOMINATIVE) -> str:
-    return " und ".join(noun_phrase(each, case, choice) for each in clause.subjects)
+def _subject(clause: Statement, case: int = NOMINATIVE) -> str:
+    return " und ".join(noun_phrase(each, case) for each in clause.subjects)
 
 
-def _second(clause: Statement, choice: Choice, *middle: str, subject: str = "") -> str:
-    first, *more = verbs(_filled(clause, choice), clause.many)
+def _second(clause: Statement, *middle: str, subject: str = "") -> str:
+    first, *more = verbs(_filled(clause), clause.many)
     return " und ".join([first.second(*middle, subject=subject), *(verb.second() for verb in more)])
 
 
-def _last(clause: Statement, choice: Choice, *middle: str) -> str:
-    first, *more = verbs(_filled(clause, choice), clause.many)
+def _last(clause: Statement, *middle: str) -> str:
+    first, *more = verbs(_filled(clause), clause.many)
     return " und ".join([first.last(*middle), *(verb.last() for verb in more)])
 
 
@@ -137,7 +137,7 @@ def _words(*parts: str) -> str:
     return " ".join(filter(None, parts))
 
 
-def noun_phrase(named: Mention, case: int, choice: Choice) -> str:
+def noun_phrase(named: Mention, case: int) -> str:
     """Write a noun with its article and its adjectives, declined."""
     noun, many = named.noun, named.count > 1
     article, ending = ARTICLES[noun.gender][named.definite], ARTICLES[noun.gender][2 + named.definite]
@@ -157,7 +157,7 @@ def dative_plural(noun: Noun) -> str:
     return noun.plural if noun.plural[-1] in "ns" else f"{noun.plural}n"
 
 
-def _filled(clause: Statement, choice: Choice) -> str:
+def _filled(clause: Statement) -> str:
     """Return a clause's phrase with all but its verbs."""
     after, before = (COLOURS[each].split("/")[-1] if each else "" for each in (clause.after, clause.before))
     filled = {"to": after, "After": after.capitalize(), "Before": before.capitalize()}
@@ -167,7 +167,7 @@ def _filled(clause: Statement, choice: Choice) -> str:
         ("by", clause.by, DATIVE),
     ):
         if named and f"{{{field}}}" in clause.phrase:
-            filled[field] = noun_phrase(named, case, choice)
+            filled[field] = noun_phrase(named, case)
     return re.sub(r"\{(\w+)\}", lambda found: filled[found[1]], clause.phrase)
 
 
@@ -201,22 +201,25 @@ def reading() -> Reading:
     for each in (*(noun for nouns in WORDS.nouns.values() for noun in nouns.values()), *WORDS.groups.values()):
         kinds.setdefault(dative_plural(each).lower(), kinds[each.text.lower()])
     articles = {word for row in ARTICLES.values() for each in row[:2] for word in each.split()}
-    places = [_expanded(phrase.lower()) for options in LOCATIONS.values() for _, phrase in options]
+    ways = {_expanded(way): meant for way, meant in ways_of(WORDS).items()}
+    fields = dict.fromkeys(("way", "turn", "side"), f"(?P<way>{any_of(ways)})")
+    fields |= dict.fromkeys(("akk", "dat", "by"), THING) | dict.fromkeys(("to", "after", "before"), any_of(colours))
+    locations = [_expanded(phrase.lower()) for options in LOCATIONS.values() for _, phrase in options]
     camera = r"während (?:sich )?die kamera (?:sich )?nach (?:links|rechts) (?:\w+)"
     return Reading(
-        surroundings=re.compile(rf"\b(?:{'|'.join((*sorted(places, key=len, reverse=True), camera))})\b"),
+        surroundings=re.compile(rf"\b{any_of((*locations, camera))}\b"),
         mention=re.compile(
             rf"\b{any_of((*articles, 'zwei'))} (?:{any_of((*colours, *others))} )*(?P<noun>{any_of(kinds)})\b"
         ),
         kinds=kinds,
         colours=colours,
-        ways={_expanded(way): meant for way, meant in ways_of(WORDS).items()},
+        ways=ways,
         events=tuple(
             (name, pattern)
             for name, options in EVENTS.items()
             for _, phrase in options
             for filled in all_goes(phrase, WORDS)
-            for pattern in _patterns(_expanded(filled.lower()), colours)
+            for pattern in _patterns(_expanded(filled.lower()), fields)
         ),
         normalise=_expanded,
     )
@@ -231,7 +234,7 @@ def _expanded(text: str) -> str:
     return re.sub(r"\b(?:im|ins|am|ans|vom|zum)\b", lambda found: CONTRACTED[found[0]], text)
 
 
-def _patterns(phrase: str, colours: Iterable[str]) -> Iterator[re.Pattern[str]]:
+def _patterns(phrase: str, fields: Mapping[str, str]) -> Iterator[re.Pattern[str]]:
     """Match a phrase of the events as a main clause, its subject before or after the verb, and with the verb last."""
     both = list(zip(verbs(phrase, False), verbs(phrase, True), strict=True))
     adverb = rf"(?:{any_of(ADVERBS)}|(?:neben|in der nähe von) {THING})"
@@ -247,11 +250,5 @@ def _patterns(phrase: str, colours: Iterable[str]) -> Iterator[re.Pattern[str]]:
                 end = f"{verb.tail}{finite}" if verb.joined else _words(verb.tail, finite)
                 first = "sich " * verb.reflexive + f"(?:{adverb} )*" * (not number)
                 parts.append(first + _words(verb.middle, end))
-        filled = re.sub(r"\{(\w+)\}", lambda found: _field(found[1], colours), " und ".join(parts))
+        filled = re.sub(r"\{(\w+)\}", lambda found: fields[found[1]], " und ".join(parts))
         yield re.compile(rf"(?<!\S){filled}(?!\S)")
-
-
-def _field(name: str, colours: Iterable[str]) -> str:
-    if name in ("way", "turn", "side"):
-        return f"(?P<way>{any_of(map(_expanded, ways_of(WORDS)))})"
-    return THING if name in ("akk", "dat", "by") else any_of(colours)

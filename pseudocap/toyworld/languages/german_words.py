@@ -8,7 +8,7 @@ as in `lexicon`. A preposition with an accusative is a direction, with a dative 
 
 from __future__ import annotations
 
-from pseudocap.toyworld.languages.scene import Noun, Vocabulary
+from pseudocap.toyworld.languages.scene import Noun, Vocabulary, read_nouns
 from pseudocap.toyworld.lexicon import Weighted
 
 NOUNS = {  # noun, gender, plural; * has the plural's form in all other cases
@@ -18,7 +18,7 @@ NOUNS = {  # noun, gender, plural; * has the plural's form in all other cases
     "plane": "Flugzeug n Flugzeuge|Flieger m Flieger",
     "helicopter": "Hubschrauber m Hubschrauber|Helikopter m Helikopter",
     "rocket": "Rakete f Raketen|Raumschiff n Raumschiffe", "fish": "Fisch m Fische",
-    "bird": "Vogel m Vögel",     "duck": "Ente f Enten",
+    "bird": "Vogel m Vögel", "duck": "Ente f Enten",
     "cat": "Katze f Katzen|Kätzchen n Kätzchen", "dog": "Hund m Hunde|Welpe* m Welpen",
     "rabbit": "Hase* m Hasen|Kaninchen n Kaninchen", "elephant": "Elefant* m Elefanten",
     "snail": "Schnecke f Schnecken", "turtle": "Schildkröte f Schildkröten",
@@ -219,18 +219,15 @@ def inflect(verb: str, many: bool) -> str:
     return f"{stem}{'et' if stem[-1] in 'dt' else 't'}"
 
 
-def _nouns(text: str) -> dict[str, Noun]:
-    found = {}
-    for each in text.split("|"):
-        word, gender, plural = each.split()
-        noun = word.removesuffix("*")
-        found[noun] = Noun(text=noun, gender=gender, plural=plural, oblique=plural if noun != word else "")
-    return found
+def _noun(entry: str) -> Noun:
+    word, gender, plural = entry.split()
+    text = word.removesuffix("*")
+    return Noun(text=text, gender=gender, plural=plural, oblique=plural if text != word else "")
 
 
 WORDS = Vocabulary(
-    nouns={kind: _nouns(text) for kind, text in NOUNS.items()},
-    groups={group: next(iter(_nouns(text).values())) for group, text in GROUPS.items()},
+    nouns=read_nouns(NOUNS, _noun),
+    groups={group: _noun(entry) for group, entry in GROUPS.items()},
     goes=GOES,
     events=EVENTS,
     ways=WAYS,

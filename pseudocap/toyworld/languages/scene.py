@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from pseudocap.toyworld import grammar, lexicon
@@ -11,6 +11,7 @@ from pseudocap.toyworld.actions import Event
 from pseudocap.toyworld.grammar import Choice, Manner
 from pseudocap.toyworld.kinds import ANIMALS, KINDS
 from pseudocap.toyworld.lexicon import Weighted
+from pseudocap.toyworld.reading import directions, meanings
 from pseudocap.toyworld.scenes import Film, Shot, Thing
 
 PERSONS = ("man", "woman")
@@ -92,6 +93,11 @@ class Content:
         return len(things) == 2 and things[0] is not None and things[0] == things[1]
 
 
+def read_nouns(table: Mapping[str, str], read: Callable[[str], Noun]) -> dict[str, dict[str, Noun]]:
+    """Read a table of nouns, a bar between two of one entry: the nouns of each entry by their text."""
+    return {name: {noun.text: noun for noun in map(read, text.split("|"))} for name, text in table.items()}
+
+
 def choose(film: Film, words: Vocabulary, choice: Choice, manner: Manner) -> Content:
     """Choose what a caption of the film mentions."""
     described = grammar.described(film, choice, manner)
@@ -146,7 +152,7 @@ def _clause(shot: Shot, event: Event, words: Vocabulary, choice: Choice, manner:
     other = mention(patient, words, choice, manner) if patient else None
     subjects: tuple[Mention, ...] = (other if passive and other else by,)
     if event.name in lexicon.PLURAL:
-        subjects = _parties(event, actor, patient, words, choice, manner)
+        subjects = _parties(actor, patient, words, choice, manner)
     return Statement(
         subjects=subjects,
         thing=None if event.name in lexicon.PLURAL else patient if passive else actor,
@@ -160,7 +166,7 @@ def _clause(shot: Shot, event: Event, words: Vocabulary, choice: Choice, manner:
 
 
 def _parties(
-    event: Event, actor: Thing, patient: Thing | None, words: Vocabulary, choice: Choice, manner: Manner
+    actor: Thing, patient: Thing | None, words: Vocabulary, choice: Choice, manner: Manner
 ) -> tuple[Mention, ...]:
     """Return who does what two do together."""
     if patient is None:  # the halves of one
@@ -186,21 +192,15 @@ def all_goes(phrase: str, words: Vocabulary) -> list[str]:
 
 def kinds_of(words: Vocabulary) -> dict[str, frozenset[str]]:
     """Map each form of each noun, in lower case, to the kinds that it may mean."""
-    kinds: dict[str, set[str]] = {}
-    for name, kind in KINDS.items():
-        for noun in (*words.nouns[name].values(), words.groups[kind.group]):
-            for form in filter(None, (noun.text, noun.plural, noun.oblique)):
-                kinds.setdefault(form.lower(), set()).add(name)
-    return {form: frozenset(found) for form, found in kinds.items()}
+    return meanings(
+        (form.lower(), name)
+        for name, kind in KINDS.items()
+        for noun in (*words.nouns[name].values(), words.groups[kind.group])
+        for form in filter(None, (noun.text, noun.plural, noun.oblique))
+    )
 
 
 def ways_of(words: Vocabulary) -> dict[str, frozenset[str]]:
     """Map each phrase of direction, in lower case, to what it may mean; moving up and down is no direction."""
-    ways: dict[str, set[str]] = {words.up_and_down: set()}
-    for table in (words.ways, words.turns):
-        for direction, options in table.items():
-            for _, phrase in options:
-                ways.setdefault(phrase.lower(), set()).add(direction)
-    for direction, side in words.sides.items():
-        ways.setdefault(side, set()).add(direction)
-    return {phrase: frozenset(found) for phrase, found in ways.items()}
+    sides = ((side, direction) for direction, side in words.sides.items())
+    return {words.up_and_down: frozenset()} | meanings((*directions(words.ways, words.turns), *sides))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from pseudocap.toyworld.grammar import CROWD, Choice, Manner
@@ -33,14 +33,14 @@ def caption(film: Film, choice: Choice, manner: Manner = CROWD) -> str:
     """Write one sentence about a film."""
     scene = choose(film, WORDS, choice, manner)
     form = choice.of(((4.5, "simple"), (3, "progressive"), (2, "gerund"), (0.4, "past")))
-    sentence = _with_surroundings(_joined(scene, form, choice, manner), scene, choice)
+    sentence = _with_surroundings(_joined(scene, form, choice), scene, choice)
     if form == "gerund":
         opening = choice.of(OPENINGS)
         sentence = ("se ven " if opening == "se ve " and scene.clauses[0].many else opening) + sentence
     return _contracted(sentence)
 
 
-def _joined(scene: Content, form: str, choice: Choice, manner: Manner) -> str:
+def _joined(scene: Content, form: str, choice: Choice) -> str:
     first, *more = scene.clauses
     subject = _and(noun_phrase(each, choice) for each in first.subjects)
     sentence = f"{subject} {_predicate(first, form, choice)}"
@@ -140,20 +140,22 @@ def reading() -> Reading:
     }
     adjectives = [*colours, *MATERIALS.values(), *_forms("brillante"), *_forms("grande"), *_forms("pequeño"), "gran"]
     kinds, described = kinds_of(WORDS), any_of(adjectives)
-    places = [phrase for options in LOCATIONS.values() for _, phrase in options]
+    ways = {_expanded(way): meant for way, meant in ways_of(WORDS).items()}
+    fields = {"a": f"(?:a )?{THING}", "o": "(?:o|a|os|as)"} | dict.fromkeys(("other", "by"), THING)
+    fields |= dict.fromkeys(("way", "turn", "side"), f"(?P<way>{any_of(ways)})")
+    fields |= dict.fromkeys(("to", "Before", "After"), any_of(colours))
+    locations = [_expanded(phrase) for options in LOCATIONS.values() for _, phrase in options]
     camera = r"mientras la cámara se (?:mueve|desplaza) (?:hacia|a) la (?:izquierda|derecha)"
     return Reading(
-        surroundings=re.compile(
-            rf"\b(?:{'|'.join((*map(_expanded, sorted(places, key=len, reverse=True)), camera))})\b"
-        ),
+        surroundings=re.compile(rf"\b{any_of((*locations, camera))}\b"),
         mention=re.compile(
             rf"\b(?:un|una|unos|unas|el|la|los|las|dos) (?:{described} )*(?P<noun>{any_of(kinds)})\b(?: {described}\b)*"
         ),
         kinds=kinds,
         colours=colours,
-        ways={_expanded(way): meant for way, meant in ways_of(WORDS).items()},
+        ways=ways,
         events=tuple(
-            (name, _pattern(filled, colours))
+            (name, _pattern(filled, fields))
             for name, options in EVENTS.items()
             for _, phrase in options
             for filled in all_goes(phrase, WORDS)
@@ -172,23 +174,11 @@ def _expanded(text: str) -> str:
     return re.sub(r"\be (?=h?i)", "y ", text)
 
 
-def _pattern(phrase: str, colours: Iterable[str]) -> re.Pattern[str]:
-    parts = []
-    for word in phrase.split():
-        verb = re.fullmatch(r"\[(\w+)\]", word)
-        if verb:
-            parts.append(_any_form(verb[1]))
-        elif word in ("{way}", "{turn}", "{side}"):
-            parts.append(f"(?P<way>{any_of(map(_expanded, ways_of(WORDS)))})")
-        elif word == "{a}":
-            parts.append(f"(?:a )?{THING}")
-        elif word in ("{other}", "{by}"):
-            parts.append(THING)
-        elif word in ("{to}", "{Before}", "{After}"):
-            parts.append(any_of(colours))
-        else:
-            parts.append(_expanded(word).replace("{o}", "(?:o|a|os|as)"))
-    return re.compile(rf"(?<!\S){' '.join(parts)}(?!\S)")
+def _pattern(phrase: str, fields: Mapping[str, str]) -> re.Pattern[str]:
+    """Match a phrase of the events, its verbs in any form and each field by its pattern."""
+    filled = re.sub(r"\{(\w+)\}", lambda found: fields[found[1]], _expanded(phrase))
+    inflected = re.sub(r"\[(\w+)\]", lambda found: _any_form(found[1]), filled)
+    return re.compile(rf"(?<!\S){inflected}(?!\S)")
 
 
 def _any_form(verb: str) -> str:

@@ -7,7 +7,7 @@ people by "a", {other} the patient after anything else, {by} the actor; {o} is t
 
 from __future__ import annotations
 
-from pseudocap.toyworld.languages.scene import Noun, Vocabulary
+from pseudocap.toyworld.languages.scene import Noun, Vocabulary, read_nouns
 from pseudocap.toyworld.lexicon import Weighted
 
 PLURALS = {
@@ -30,12 +30,9 @@ def plural(noun: str) -> str:
     return f"{noun[:-2]}{noun[-2].translate(UNACCENTED)}{noun[-1]}es" if stressed_last else f"{noun}es"
 
 
-def _nouns(text: str) -> dict[str, Noun]:
-    found = {}
-    for each in text.split("|"):
-        word, gender = each.rsplit(" ", 1)
-        found[word] = Noun(text=word, gender=gender, plural=plural(word))
-    return found
+def _noun(entry: str) -> Noun:
+    word, gender = entry.rsplit(" ", 1)
+    return Noun(text=word, gender=gender, plural=plural(word))
 
 
 NOUNS = {
@@ -269,8 +266,8 @@ def adjective(word: str, gender: str, many: bool) -> str:
 
 
 WORDS = Vocabulary(
-    nouns={kind: _nouns(text) for kind, text in NOUNS.items()},
-    groups={group: next(iter(_nouns(text).values())) for group, text in GROUPS.items()},
+    nouns=read_nouns(NOUNS, _noun),
+    groups={group: _noun(entry) for group, entry in GROUPS.items()},
     goes=GOES,
     events=EVENTS,
     ways=WAYS,

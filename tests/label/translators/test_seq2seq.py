@@ -74,7 +74,7 @@ def test_a_model_of_many_languages_is_asked_as_its_documentation_says(
     assert german != both_ways.translate(TEXTS[:3])
 
 
-def test_a_marian_of_several_targets_is_told_which_before_the_text(tiny: Path) -> None:
+def test_a_marian_of_several_targets_gets_the_target_before_the_text(tiny: Path) -> None:
     spanish, german = (translator(tiny, "multi", target=code, beams=1) for code in ("es", "de"))
     assert (spanish._prefix, german._prefix) == (">>spa<< ", ">>deu<< ")
     assert translator(tiny, "marian")._prefix == ""

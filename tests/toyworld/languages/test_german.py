@@ -7,7 +7,6 @@ import re
 import pytest
 
 from pseudocap.toyworld.corpora import captions_at
-from pseudocap.toyworld.grammar import PLAIN
 from pseudocap.toyworld.languages.german import ACCUSATIVE, DATIVE, NOMINATIVE, noun_phrase, verbs
 from pseudocap.toyworld.languages.german_words import WORDS, inflect
 from pseudocap.toyworld.languages.scene import Mention
@@ -30,7 +29,7 @@ EXCEPTIONS = {
 
 def named(noun: str, case: int, **details: object) -> str:
     nouns = {text: each for table in WORDS.nouns.values() for text, each in table.items()}
-    return noun_phrase(Mention(noun=nouns[noun], **details), case, PLAIN)
+    return noun_phrase(Mention(noun=nouns[noun], **details), case)
 
 
 def test_articles_and_adjectives_are_declined() -> None:
@@ -104,7 +103,7 @@ def test_finite_verbs() -> None:
     assert inflect("fahren", True) == "fahren"
 
 
-def test_a_direction_takes_the_accusative_and_a_place_the_dative() -> None:
+def test_a_direction_takes_the_accusative_and_a_location_the_dative() -> None:
     texts = [
         text for index in range(250) for text in captions_at("msrvtt", "train", index, seed=0, count=4, language="de")
     ]
