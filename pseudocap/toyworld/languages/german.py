@@ -11,15 +11,13 @@ from pseudocap.toyworld.grammar import CROWD, Choice, Manner
 from pseudocap.toyworld.languages.german_words import (
     COLOURS,
     DATIVES,
-    EVENTS,
     INVARIABLE,
-    LOCATIONS,
     MATERIALS,
     OTHER_COLOURS,
     WORDS,
     inflect,
 )
-from pseudocap.toyworld.languages.scene import Content, Mention, Noun, Statement, all_goes, choose, kinds_of, ways_of
+from pseudocap.toyworld.languages.scene import Content, Mention, Noun, Statement, choose, kinds_of, phrases_of, ways_of
 from pseudocap.toyworld.lexicon import Weighted
 from pseudocap.toyworld.reading import THING, Reading, any_of
 from pseudocap.toyworld.scenes import Film
@@ -204,7 +202,7 @@ def reading() -> Reading:
     ways = {_expanded(way): meant for way, meant in ways_of(WORDS).items()}
     fields = dict.fromkeys(("way", "turn", "side"), f"(?P<way>{any_of(ways)})")
     fields |= dict.fromkeys(("akk", "dat", "by"), THING) | dict.fromkeys(("to", "after", "before"), any_of(colours))
-    locations = [_expanded(phrase.lower()) for options in LOCATIONS.values() for _, phrase in options]
+    locations = [_expanded(phrase.lower()) for options in WORDS.locations.values() for _, phrase in options]
     camera = r"während (?:sich )?die kamera (?:sich )?nach (?:links|rechts) (?:\w+)"
     return Reading(
         surroundings=re.compile(rf"\b{any_of((*locations, camera))}\b"),
@@ -216,10 +214,8 @@ def reading() -> Reading:
         ways=ways,
         events=tuple(
             (name, pattern)
-            for name, options in EVENTS.items()
-            for _, phrase in options
-            for filled in all_goes(phrase, WORDS)
-            for pattern in _patterns(_expanded(filled.lower()), fields)
+            for name, phrase in phrases_of(WORDS)
+            for pattern in _patterns(_expanded(phrase.lower()), fields)
         ),
         normalise=_expanded,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from pseudocap.toyworld import grammar, lexicon
@@ -182,9 +182,14 @@ def _way(event: Event, words: Vocabulary, choice: Choice) -> str:
     return words.up_and_down if event.name == "bounce" else ""
 
 
-def all_goes(phrase: str, words: Vocabulary) -> list[str]:
-    """Return a phrase of the events with each verb of motion or of eating that it may be filled with."""
-    phrase = phrase.removeprefix("of other: ")
+def phrases_of(words: Vocabulary) -> Iterator[tuple[str, str]]:
+    """Yield each event's name with each of its phrases, with each verb of motion or of eating that it may have."""
+    for name, options in words.events.items():
+        for _, phrase in options:
+            yield from ((name, filled) for filled in _with_verbs(phrase.removeprefix("of other: "), words))
+
+
+def _with_verbs(phrase: str, words: Vocabulary) -> list[str]:
     verbs = {verb for options in words.goes.values() for _, verb in options} if "{goes}" in phrase else {""}
     eats = set(words.eats) if "{eats}" in phrase else {""}
     return sorted(phrase.replace("{goes}", verb).replace("{eats}", eat) for verb in verbs for eat in eats)

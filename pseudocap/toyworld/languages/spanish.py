@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 
 from pseudocap.toyworld.grammar import CROWD, Choice, Manner
-from pseudocap.toyworld.languages.scene import Content, Mention, Statement, all_goes, choose, kinds_of, ways_of
+from pseudocap.toyworld.languages.scene import Content, Mention, Statement, choose, kinds_of, phrases_of, ways_of
 from pseudocap.toyworld.languages.spanish_words import (
     COLOURS,
-    EVENTS,
     FORMS,
-    LOCATIONS,
     MATERIALS,
     OTHER_COLOURS,
     WORDS,
@@ -144,7 +142,7 @@ def reading() -> Reading:
     fields = {"a": f"(?:a )?{THING}", "o": "(?:o|a|os|as)"} | dict.fromkeys(("other", "by"), THING)
     fields |= dict.fromkeys(("way", "turn", "side"), f"(?P<way>{any_of(ways)})")
     fields |= dict.fromkeys(("to", "Before", "After"), any_of(colours))
-    locations = [_expanded(phrase) for options in LOCATIONS.values() for _, phrase in options]
+    locations = [_expanded(phrase) for options in WORDS.locations.values() for _, phrase in options]
     camera = r"mientras la cámara se (?:mueve|desplaza) (?:hacia|a) la (?:izquierda|derecha)"
     return Reading(
         surroundings=re.compile(rf"\b{any_of((*locations, camera))}\b"),
@@ -154,12 +152,7 @@ def reading() -> Reading:
         kinds=kinds,
         colours=colours,
         ways=ways,
-        events=tuple(
-            (name, _pattern(filled, fields))
-            for name, options in EVENTS.items()
-            for _, phrase in options
-            for filled in all_goes(phrase, WORDS)
-        ),
+        events=tuple((name, _pattern(phrase, fields)) for name, phrase in phrases_of(WORDS)),
         normalise=_expanded,
     )
 
