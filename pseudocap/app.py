@@ -179,10 +179,11 @@ def _ask(captioners: Captioners) -> None:
             return model.toy_notice, [*before, *turns(model, _given(path), asked)], ""
 
     given = [video, still, name, question, chat]
-    button.click(run, given, [toy, chat, question], api_visibility="private")
-    question.submit(run, given, [toy, chat, question], api_visibility="private")
-    for dropped in (video, still):  # what was said was about another; the outer list is that of the outputs
-        dropped.change(None, None, chat, js="() => [[]]", api_visibility="private")
+    asks = [
+        event(run, given, [toy, chat, question], api_visibility="private") for event in (button.click, question.submit)
+    ]
+    for dropped in (video, still):  # the chat, and an answer to come, are about another; the outer list: of the outputs
+        dropped.change(None, None, chat, js="() => [[]]", cancels=asks, api_visibility="private")
 
 
 def turns(model: AnyCaptioner, path: str, question: str) -> list[Turn]:

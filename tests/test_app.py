@@ -92,6 +92,24 @@ def downloaded(browser: Chromium, button: str, path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
+TURNS = "[...document.querySelectorAll('#chat [data-testid=user], #chat [data-testid=bot]')]"
+IDLE = "document.querySelector('#chat [data-testid=status-tracker]').classList.contains('hide')"  # no answer is awaited
+
+
+def ask(browser: Chromium, question: str) -> None:
+    browser.value("(it => { it.focus(); it.select(); })(document.querySelector('#question textarea, #question input'))")
+    browser.write(question)
+    click(browser, "#ask")
+
+
+def upload_picture_to_ask_about(browser: Chromium, file: Path) -> None:
+    browser.value("[...document.querySelectorAll('button[role=tab]')].filter(it => it.checkVisibility())"
+                  ".find(it => it.innerText.trim() == 'Picture').click()")  # fmt: skip
+    browser.wait("document.querySelector('#asked-picture input[type=file]') !== null")
+    upload(browser, "#asked-picture", file)
+    browser.wait("document.querySelector('#asked-picture img') !== null")
+
+
 # Texts of cells that are wider or higher than their cell displays.
 CUT = """[...document.querySelectorAll('#captions [role=gridcell]')].filter(cell =>
     [cell, ...cell.querySelectorAll('*')].some(each => getComputedStyle(each).overflow != 'visible' &&
@@ -157,27 +175,46 @@ def test_questions_about_a_video_are_answered_in_a_chat(browser: Chromium, model
     upload(browser, "#asked", film)
     browser.wait("document.querySelector('#asked video') !== null")
     questions = ["who runs?", "which way does it go?"]
-    said = "[...document.querySelectorAll('#chat [data-testid=user], #chat [data-testid=bot]')]"
     for number, question in enumerate(questions, start=1):
-        browser.value("document.querySelector('#question textarea, #question input').focus()")
-        browser.write(question)
-        click(browser, "#ask")
-        texts = browser.wait(f"{said}.length == {2 * number} && {said}.map(each => each.innerText.trim())", 60)
+        ask(browser, question)
+        texts = browser.wait(f"{TURNS}.length == {2 * number} && {TURNS}.map(each => each.innerText.trim())", 60)
     answers = model.ask(film, questions)
     assert texts == [text.strip() for pair in zip(questions, answers, strict=True) for text in pair]
     Image.new("RGB", (60, 40), "teal").save(tmp_path / "still.png")
-    browser.value("[...document.querySelectorAll('button[role=tab]')].filter(it => it.checkVisibility())"
-                  ".find(it => it.innerText.trim() == 'Picture').click()")  # fmt: skip
-    browser.wait("document.querySelector('#asked-picture input[type=file]') !== null")
-    upload(browser, "#asked-picture", tmp_path / "still.png")
-    browser.wait("document.querySelector('#asked-picture img') !== null")
-    browser.wait(f"{said}.length == 0")  # the chat was about another
-    browser.value("document.querySelector('#question textarea, #question input').focus()")
-    browser.write("who runs?")
-    click(browser, "#ask")
-    texts = browser.wait(f"{said}.length == 2 && {said}.map(each => each.innerText.trim())", 60)
+    upload_picture_to_ask_about(browser, tmp_path / "still.png")
+    browser.wait(f"{TURNS}.length == 0")  # the chat was about another
+    ask(browser, "who runs?")
+    texts = browser.wait(f"{TURNS}.length == 2 && {TURNS}.map(each => each.innerText.trim())", 60)
     assert texts == ["who runs?", model.ask(tmp_path / "still.png", "who runs?").strip()]
     assert browser.complaints == []
+
+
+@needs_browser
+def test_an_answer_that_comes_after_another_file_is_not_in_its_chat(captioners: list[str], tmp_path: Path) -> None:
+    Image.new("RGB", (60, 40), "teal").save(tmp_path / "still.png")
+    offered = app.Captioners(names=captioners, device="cpu")
+    page = app.page(offered)
+    theme = app.gr.themes.Default(font="system-ui", font_mono="monospace")  # none from another machine
+    page.launch(server_name="127.0.0.1", theme=theme, ssr_mode=False, prevent_thread_lock=True, quiet=True)
+    try:
+        with Chromium(tmp_path / "profile") as browser:
+            browser.go(page.local_url)
+            open_tab(browser, "Ask")
+            browser.wait("document.querySelector('#asked input[type=file]') !== null", 60)
+            upload(browser, "#asked", write_film(tmp_path / "film.mp4", 4))
+            browser.wait("document.querySelector('#asked video') !== null")
+            with offered._lock:  # the answer waits for its captioner
+                ask(browser, "who runs?")
+                browser.wait(f"{IDLE} === false")
+                upload_picture_to_ask_about(browser, tmp_path / "still.png")
+            browser.wait(IDLE)
+            ask(browser, "what is it?")
+            texts = browser.wait(f"{TURNS}.length > 1 && {TURNS}.map(each => each.innerText.trim())", 60)
+            model = offered.load(captioners[0])
+            assert texts == ["what is it?", model.ask(tmp_path / "still.png", "what is it?").strip()]
+            assert browser.complaints == []
+    finally:
+        page.close()
 
 
 @needs_browser

@@ -53,29 +53,16 @@ PROBE_STEPS, PROBE_DECAY = 200, 1e-5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeardFilm(ToyFilm):
-    """Hold a film that has a sound track, with its scene and its sounds."""
+    """Hold a film that has a sound track, with its scene, its sounds and its number in its split."""
 
     track: Soundtrack
+    number: int
 
 
 def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
     """List the films, their memories, the trainings of every seed, and what they caption in the test films."""
     each = ("--workers", str(workers))
     names = [f"{name}-{seed}" for name in (HEARS, SEES) for seed in recipe.hears.seeds]
-
-    def world(folder: Path, report: Progress) -> Report:
-        manifest = write_world(
-            folder / "files",
-            scale=recipe.scale,
-            corpora=(CORPUS,),
-            size=recipe.size,
-            seed=recipe.seed,
-            workers=workers,
-            progress=lambda what, done, total: report(done, total),
-        )
-        if not (link := folder / CORPUS).is_symlink():
-            link.symlink_to(Path("files") / CORPUS, target_is_directory=True)
-        return {"films": manifest["corpora"][CORPUS]["films"]}
 
     def encode(folder: Path, report: Progress) -> Report:
         networks = ("--encoder", "watcher", "--audio-encoder", "ast")
@@ -90,9 +77,8 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
         shop.verb(*words)
         return {"command": command_text(words)} | measure_hearing(folder / "run" / "best", shop.root, recipe.seed)
 
-    world_settings = {"sounds": SOUNDS, "code": 1, "scale": recipe.scale, "size": recipe.size, "seed": recipe.seed}
     return [
-        Stage(name=WORLD, settings=world_settings, make=world),
+        world_stage(recipe, workers),
         Stage(
             name=MIXED,
             settings={"code": 1, "scale": recipe.scale, "size": recipe.size, "seed": recipe.seed},
@@ -130,6 +116,27 @@ def stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
             needs=(MEMORIES, STARTED, *names),
         ),
     ]
+
+
+def world_stage(recipe: ZooRecipe, workers: int) -> Stage:
+    """Return the stage of the films that sound."""
+
+    def make(folder: Path, report: Progress) -> Report:
+        manifest = write_world(
+            folder / "files",
+            scale=recipe.scale,
+            corpora=(CORPUS,),
+            size=recipe.size,
+            seed=recipe.seed,
+            workers=workers,
+            progress=lambda what, done, total: report(done, total),
+        )
+        if not (link := folder / CORPUS).is_symlink():
+            link.symlink_to(Path("files") / CORPUS, target_is_directory=True)
+        return {"films": manifest["corpora"][CORPUS]["films"]}
+
+    settings = {"sounds": SOUNDS, "code": 1, "scale": recipe.scale, "size": recipe.size, "seed": recipe.seed}
+    return Stage(name=WORLD, settings=settings, make=make)
 
 
 def ship_hears(shipped: Path, backbones: Backbones, *, shop: Workshop, recipe: ZooRecipe) -> dict[str, Any]:
@@ -186,6 +193,7 @@ def heard_films(root: Path, seed: int, split: str = "test") -> list[HeardFilm]:
                 references=tuple(row["caption"]),
                 shots=film_at(CORPUS, split, index, seed=seed).shots,
                 track=track,
+                number=index,
             )
         )
     return films

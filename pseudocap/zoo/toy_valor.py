@@ -36,14 +36,22 @@ from pseudocap.regimes.table import VALOR
 from pseudocap.regimes.valor import Valor, ValorObjective
 from pseudocap.stages import Stage, Workshop, commit
 from pseudocap.toyworld.corpora import questions_at
-from pseudocap.toyworld.write import SOUNDS, write_world
 from pseudocap.types import Batch, Progress
 from pseudocap.valor import ValorModel
 from pseudocap.zoo.bert import write_bert
 from pseudocap.zoo.recipe import ZooRecipe
 from pseudocap.zoo.search import Report
 from pseudocap.zoo.ship import AST, LEFT_BEHIND, TIMESFORMER, Backbones
-from pseudocap.zoo.toy_hears import CAPTIONS, CORPUS, MEMORIES, VIDEOS, WORLD, HeardFilm, heard_films, stored_memory
+from pseudocap.zoo.toy_hears import (
+    CAPTIONS,
+    MEMORIES,
+    VIDEOS,
+    WORLD,
+    HeardFilm,
+    heard_films,
+    stored_memory,
+    world_stage,
+)
 from pseudocap.zoo.train_loop import Course, learn
 
 BERT = "toy-bert"
@@ -188,24 +196,14 @@ def save_toy(source: Path, shipped: Path, figures: Mapping[str, float], *, seed:
 def ground_stages(shop: Workshop, recipe: ZooRecipe, workers: int) -> list[Stage]:
     """List the films and their memories by the shipped encoders: all that a training stands on."""
 
-    def world(folder: Path, report: Progress) -> Report:
-        options: dict[str, Any] = {"scale": recipe.scale, "size": recipe.size, "seed": recipe.seed, "workers": workers}
-        write_world(
-            folder / "files", corpora=(CORPUS,), **options, progress=lambda what, done, total: report(done, total)
-        )
-        if not (link := folder / CORPUS).is_symlink():
-            link.symlink_to(Path("files") / CORPUS, target_is_directory=True)
-        return {}
-
     def encode(folder: Path, report: Progress) -> Report:
         networks = ("--encoder", SHIPPED_SCHEME + TIMESFORMER, "--audio-encoder", SHIPPED_SCHEME + AST)
         words = ("encode", CAPTIONS, "--videos", VIDEOS, *networks, "--workers", str(workers))
         shop.verb(*words, "--out", f"{MEMORIES}/store")
         return {"films": len(read_own(shop.root / CAPTIONS).rows)}
 
-    settings = {"sounds": SOUNDS, "code": 1, "scale": recipe.scale, "size": recipe.size, "seed": recipe.seed}
     return [
-        Stage(name=WORLD, settings=settings, make=world),
+        world_stage(recipe, workers),
         Stage(name=MEMORIES, settings={"code": 1, "encoders": "shipped"}, make=encode, needs=(WORLD,)),
     ]
 
@@ -256,15 +254,8 @@ def _mean(losses: Mapping[str, torch.Tensor]) -> torch.Tensor | float:
 
 
 def questions_of(films: Sequence[HeardFilm], split: str, world: int) -> list[list[tuple[str, str]]]:
-    """Return the questions about each film with their answers; a film's number is that of its name's corpus."""
-    names = [row.video.removesuffix(".mp4") for row in _rows(films, split)]
-    numbers = {name: index for index, name in enumerate(names)}
-    return [[(each.text, each.answer) for each in questions_at(split, numbers[film.key], seed=world)] for film in films]
-
-
-def _rows(films: Sequence[HeardFilm], split: str) -> list[Any]:
-    root = films[0].path.parents[1]
-    return [row for row in read_own(root / "annotations" / "captions.jsonl").rows if row.split == split]
+    """Return the questions about each film of a split with their answers."""
+    return [[(each.text, each.answer) for each in questions_at(split, film.number, seed=world)] for film in films]
 
 
 def measure_valor(model: ValorModel, root: Path, world: int, plan: ValorPlan) -> dict[str, float]:
@@ -272,6 +263,7 @@ def measure_valor(model: ValorModel, root: Path, world: int, plan: ValorPlan) ->
     objective has taught them."""
     films = heard_films(root, world)
     memory = stored_memory(root / MEMORIES / "store", root / CAPTIONS, films)
+    asked = questions_of(films, "test", world) if plan.asking else []
     found: dict[str, float] = {}
     model.eval()
     for group, name in FIGURES.items():
@@ -283,7 +275,7 @@ def measure_valor(model: ValorModel, root: Path, world: int, plan: ValorPlan) ->
             scores = score(predictions=texts, references=references_of(films))
             found[f"CIDEr-D {name}"] = round(scores["CIDEr-D"], 2)
         if plan.asking:
-            found[f"accuracy {name}"] = answered(model, given, questions_of(films, "test", world))
+            found[f"accuracy {name}"] = answered(model, given, asked)
     return found
 
 

@@ -56,8 +56,7 @@ def test_each_question_is_asked_about_each_file_and_a_broken_one_stops_none(
         assert "aa.mp4" in errors
     answered = tmp_path / "answers.jsonl"
     answered.write_text(out)
-    if all(row["answer"] for row in expected):
-        assert [row.question for row in read_questions(answered).rows] == [*ASKED, *ASKED]
+    assert [row.question for row in read_questions(answered).rows] == [*ASKED, *ASKED]
     assert main(["ask", *map(str, films), *ASKED, *captioner]) == 0
     table = capsys.readouterr().out
     assert table.count("who runs?") == 2

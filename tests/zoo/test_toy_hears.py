@@ -24,7 +24,7 @@ SEEN = "a red car pushes a blue ball"
 
 def film(key: str, *events: SoundEvent) -> HeardFilm:
     track = Soundtrack(noises=events, ticks=480, seed=0)
-    return HeardFilm(key=key, path=Path(key), references=(SEEN,), shots=(PUSH,), track=track)
+    return HeardFilm(key=key, path=Path(key), references=(SEEN,), shots=(PUSH,), track=track, number=0)
 
 
 def test_captions_are_counted_by_what_is_heard_and_by_what_sounds_unseen() -> None:

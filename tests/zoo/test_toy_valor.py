@@ -22,7 +22,14 @@ from pseudocap.zoo.toy_valor import TrainingFilms, ValorPlan, save_toy
 def films_of(count: int) -> TrainingFilms:
     track = soundtrack_at("valor", "train", 0, seed=0)
     films = [
-        HeardFilm(key=f"film {number}", path=Path("f.mp4"), references=("a dog", "a cat"), shots=(), track=track)
+        HeardFilm(
+            key=f"film {number}",
+            path=Path("f.mp4"),
+            references=("a dog", "a cat"),
+            shots=(),
+            track=track,
+            number=number,
+        )
         for number in range(count)
     ]
     asked = [[("what?", f"answer {number}")] if number % 2 else [] for number in range(count)]
