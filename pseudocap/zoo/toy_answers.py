@@ -7,6 +7,7 @@ import json
 import shutil
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ ANSWERS, QUESTIONS = "toy-answers", "questions"
 ANNOTATIONS = f"{QUESTIONS}/annotations"
 WITHOUT, MAJORITY = "without the film", "the most frequent answer"
 VIEWS: dict[str, Callable[[Memory], Memory]] = {
-    **{group.upper(): lambda memory, group=group: memory.only(group) for group in GROUPS},  # type: ignore[misc]
+    **{group.upper(): methodcaller("only", group) for group in GROUPS},
     WITHOUT: lambda memory: [*without_senses(memory).values()][-1],
 }
 
