@@ -1,13 +1,10 @@
-"""Find files by text with one class, Retriever; what every retriever of files has, FileRetriever: vectors of texts and
-of clips, whose dot product is their similarity."""
+"""Find files by text with one class, Retriever: load it, embed texts and files, save and publish it."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,38 +12,29 @@ import torch
 import torch.nn.functional as F
 
 from pseudocap.audio.clips import ClipSounds, Windows
-from pseudocap.decoding import check_frames
 from pseudocap.errors import ConfigError, InputError
-from pseudocap.file_retriever import FileRetriever
 from pseudocap.heard_clips import HeardClip, encoder_input
+from pseudocap.hearing_retriever import HearingRetriever
 from pseudocap.hub.assembly import fetch_once, load_recorded_encoders, origin_of, preprocess_of
 from pseudocap.hub.checkpoint import absolute, check_retriever, moved, require_same
-from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched
+from pseudocap.hub.fetch import Access, Fetched
 from pseudocap.hub.publish import Published, pack_checkpoint, send
-from pseudocap.memory import GROUPS
 from pseudocap.model.config import AUDIO, VIDEO
 from pseudocap.model.device import pick_device
 from pseudocap.model.encoders.frames import FramesEncoder
 from pseudocap.model.encoders.load import load_audio_encoder, load_encoder
 from pseudocap.model.retrieval import BottleneckTower, Embedded, RetrievalNetwork
 from pseudocap.model.retrieval_config import DOT, RetrieverConfig
-from pseudocap.model.text_towers import load_text_tower, require_words
-from pseudocap.model.weights import fingerprint, in_8_bits, load_exactly, read_tensors, write_checkpoint
-from pseudocap.types import MAX_FRAMES, Preprocess, SoundPreprocess
-from pseudocap.version import __version__
+from pseudocap.model.text_towers import load_text_tower
+from pseudocap.model.weights import fingerprint, load_exactly, read_tensors
+from pseudocap.types import Preprocess
 from pseudocap.video.reader import Frames
 from pseudocap.video.tensors import batched, read_file
-from pseudocap.video.transforms import eval_tensor
-
-TEXTS = 256  # that a language model reads at a time
 
 
-class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
+class Retriever(RetrievalNetwork, HearingRetriever[RetrieverConfig]):
     """Embed texts, films and images in one space. Only its towers learn (`trainable_names`), and what was set to learn
     of the language model; only they are saved."""
-
-    origin: Fetched | None = None  # of from_pretrained: where the checkpoint came from
-    modalities = "av"  # see listen_to
 
     @classmethod
     def from_backbones(
@@ -150,21 +138,6 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
         retriever.origin = source
         return retriever.to(target)
 
-    def save_pretrained(
-        self, path: str | Path, *, results: Mapping[str, Any] | None = None, int8: bool = False
-    ) -> None:
-        """Save what learned, the config, and what is known of them (`results`: scores, data, regime). `int8` stores
-        each weight in a byte, which loads as float32 again."""
-        known = {**(results or {}), "pseudocap": __version__}
-        write_checkpoint(
-            Path(path),
-            weights=WEIGHTS_FILE,
-            tensors=in_8_bits(self.state_dict()) if int8 else self.state_dict(),
-            config=CONFIG_FILE,
-            document=self.config.to_dict(),
-            beside={RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"},
-        )
-
     def push_to_hub(
         self,
         repo: str,
@@ -185,78 +158,30 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
             return send(parcel, private=private, revision=revision, token=token)
 
     def set_preprocess(self, preprocess: Preprocess) -> None:
-        """Change the frames that the retriever takes and that `save_pretrained` records."""
-        self.encoder.check_size(preprocess.size)
-        if preprocess.frames > MAX_FRAMES:
-            raise ConfigError(f"num_frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
         own = self.config.preprocess
         if self.config.needs_patches and (preprocess.frames, preprocess.size) != (own.frames, own.size):
             raise ConfigError(f"media: bottleneck has positions for {own.frames} frames of {own.size} pixels alone")
-        self.config = replace(self.config, preprocess=preprocess)
+        super().set_preprocess(preprocess)
 
     @property
     def identity(self) -> str:
-        weights = fingerprint(self.state_dict().items())
-        fields = {**self.config.to_dict(), "text": None, "encoders": None}
-        fields |= {} if self.modalities == "av" else {"modalities": self.modalities}
-        document = json.dumps(fields, sort_keys=True)
-        parts = (document, self.config.text.fingerprint, self.config.text.tokenizer, self.config.encoder.fingerprint)
+        weights, text = fingerprint(self.state_dict().items()), self.config.text
         heard = () if self.audio_encoder is None else (self.audio_encoder.fingerprint,)
-        return hashlib.sha256("\n".join((*parts, weights, *heard)).encode()).hexdigest()
-
-    @property
-    def dim(self) -> int:
-        return self.config.dim
+        return self.identity_of(text.fingerprint, text.tokenizer, self.config.encoder.fingerprint, weights, *heard)
 
     @property
     def compares_vectors(self) -> bool:
         return self.config.similarity == DOT and self.config.clips == 1
 
-    @property
-    def crop(self) -> Preprocess:
-        return self.config.preprocess
-
-    def frames_of(self, num_frames: int | None) -> int:
-        check_frames(num_frames)
-        return self.config.preprocess.frames if num_frames is None else num_frames
-
-    def prepare(self, frames: Frames) -> torch.Tensor:
-        """Return the clip [T,3,H,W], normalised."""
-        return eval_tensor(frames.pixels, self.config.preprocess)
-
-    @property
-    def sound(self) -> SoundPreprocess | None:
-        return None if self.modalities == "v" else self.config.sound_preprocess
-
     def hear(self, frames: Frames, sound: Windows) -> torch.Tensor | HeardClip:
         return HeardClip.of(self.prepare(frames), sound)
 
-    def listen_to(self, modalities: str) -> None:
-        """Embed clips from now on by sight and sound, as far as there is some ("av"), by sight ("v") or sound ("a")."""
-        if modalities not in GROUPS:
-            raise InputError(f"modalities must be one of {', '.join(GROUPS)}, not {modalities!r}")
+    def require_ears(self, modalities: str) -> None:
         if modalities != "v" and self.audio_encoder is None:
             raise InputError(f"this retriever does not hear: modalities is {modalities!r}; leave it out")
-        self.modalities = modalities
-
-    def decode(
-        self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
-    ) -> torch.Tensor | HeardClip:
-        """Decode a file, or these seconds of it. Sound alone needs no pictures; NoSoundError where there is none."""
-        if self.modalities != "a":
-            return super().decode(file, num_frames=num_frames, start=start, end=end)
-        assert self.config.sound_preprocess is not None, "it hears"
-        with ClipSounds(file, self.config.sound_preprocess) as sounds:
-            heard = sounds.of(start, sounds.duration if end is None else end, alone=True)
-        assert heard is not None, "alone"
-        return HeardClip.of(None, heard)
 
     def embed_clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> torch.Tensor:
         return self._clips(clips).pooled.float().cpu()
-
-    @torch.no_grad()
-    def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
-        return self._texts(texts).pooled.float().cpu() if texts else torch.zeros(0, self.dim)
 
     def embed_video(
         self, video: str | Path | Sequence[str | Path], *, num_frames: int | None = None, batch_size: int = 8
@@ -284,13 +209,9 @@ class Retriever(RetrievalNetwork, FileRetriever[torch.Tensor | HeardClip]):
         if not texts or not files:
             return torch.zeros(len(texts), len(files))
         media, owners = self._files(files, num_frames, batch_size)
-        of_clips = self.score(self._texts(texts), media).float().cpu()
+        of_clips = self.score(self.embed_texts(texts), media).float().cpu()
         sums = torch.zeros(len(texts), len(files)).index_add_(1, owners, of_clips)
         return sums / owners.bincount(minlength=len(files))
-
-    def _texts(self, texts: Sequence[str]) -> Embedded:
-        require_words(texts)
-        return Embedded.joined([self.embed_states(self.read(batch)) for batch in batched(texts, TEXTS)])
 
     @torch.no_grad()
     def _clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> Embedded:

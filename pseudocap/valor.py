@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,45 +12,39 @@ from transformers import PreTrainedTokenizerBase
 from transformers.models.bert.modeling_bert import BertLMHeadModel
 from transformers.utils import logging
 
-from pseudocap.audio.clips import ClipSounds, Windows
+from pseudocap.audio.clips import Windows
 from pseudocap.captioner import DEAF, FileCaptioner
-from pseudocap.decoding import FileDecoding, check_frames
+from pseudocap.decoding import FileDecoding
 from pseudocap.errors import CheckpointError, ConfigError, InputError
-from pseudocap.file_retriever import FileRetriever
 from pseudocap.files.loading_bars import without_loading_bars
 from pseudocap.files.sources import find_file, pin_revision, read_json, resolve_source
 from pseudocap.heard_clips import HeardClip, encoder_input
+from pseudocap.hearing_retriever import HearingRetriever
 from pseudocap.hub.assembly import fetch_once, load_recorded_encoders, origin_of, preprocess_of
 from pseudocap.hub.checkpoint import absolute, check_valor, moved
-from pseudocap.hub.fetch import CONFIG_FILE, RESULTS_FILE, WEIGHTS_FILE, Access, Fetched
+from pseudocap.hub.fetch import CONFIG_FILE, Access, Fetched
 from pseudocap.hub.toys import toy_notice, warn_of_toy
-from pseudocap.memory import GROUPS, Memory
+from pseudocap.memory import Memory
 from pseudocap.model.config import AUDIO, VIDEO, Backbone
 from pseudocap.model.decoders.load import tokenizer_hash
 from pseudocap.model.device import pick_device
 from pseudocap.model.encoders.load import load_audio_encoder, load_encoder
 from pseudocap.model.multimodal_bert import bert_config
 from pseudocap.model.network import seeded
-from pseudocap.model.retrieval import Embedded
-from pseudocap.model.text_towers import load_tokenizer, require_words
+from pseudocap.model.text_towers import load_tokenizer
 from pseudocap.model.valor import ValorNetwork
 from pseudocap.model.valor_config import CONCATENATED, ValorConfig
 from pseudocap.model.weights import (
     fingerprint,
-    in_8_bits,
     load_exactly,
     read_tensors,
     transformers_access,
     transformers_reason,
-    write_checkpoint,
 )
-from pseudocap.types import MAX_FRAMES, Preprocess, SoundPreprocess
-from pseudocap.version import __version__
+from pseudocap.types import SoundPreprocess
 from pseudocap.video.reader import Frames
 from pseudocap.video.tensors import batched
-from pseudocap.video.transforms import eval_tensor
 
-TEXTS = 256  # that are embedded at a time
 ANSWER_TOKENS = 10  # of an answer, unless more are requested
 BERT_SIZES = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act"),
@@ -61,12 +53,9 @@ BERT_SIZES = (
 )
 
 
-class ValorModel(ValorNetwork, FileCaptioner[torch.Tensor | HeardClip], FileRetriever[torch.Tensor | HeardClip]):
+class ValorModel(ValorNetwork, HearingRetriever[ValorConfig], FileCaptioner[torch.Tensor | HeardClip]):
     """Embed texts and files in one space, caption files, and answer questions about them, by what a file has of sight
     and sound or by one of both. All of BERT and the heads are saved, the encoders only where they learn."""
-
-    origin: Fetched | None = None  # of from_pretrained: where the checkpoint came from
-    modalities = "av"  # see listen_to
 
     @classmethod
     def from_backbones(
@@ -165,42 +154,6 @@ class ValorModel(ValorNetwork, FileCaptioner[torch.Tensor | HeardClip], FileRetr
         model.origin = source
         return model.to(target)
 
-    def save_pretrained(
-        self, path: str | Path, *, results: Mapping[str, Any] | None = None, int8: bool = False
-    ) -> None:
-        """Save what learned, the config, and what is known of them (`results`). `int8` stores each weight in a byte,
-        which loads as float32 again."""
-        known = {**(results or {}), "pseudocap": __version__}
-        write_checkpoint(
-            Path(path),
-            weights=WEIGHTS_FILE,
-            tensors=in_8_bits(self.state_dict()) if int8 else self.state_dict(),
-            config=CONFIG_FILE,
-            document=self.config.to_dict(),
-            beside={RESULTS_FILE: json.dumps(known, indent=2, ensure_ascii=False) + "\n"},
-        )
-
-    def set_preprocess(self, preprocess: Preprocess) -> None:
-        """Change the frames that the model takes and that `save_pretrained` records."""
-        self.encoder.check_size(preprocess.size)
-        if preprocess.frames > MAX_FRAMES:
-            raise ConfigError(f"num_frames must be 1 to {MAX_FRAMES}, not {preprocess.frames}")
-        self.config = replace(self.config, preprocess=preprocess)
-
-    # Files, as captioners and retrievers take them
-
-    def frames_of(self, num_frames: int | None) -> int:
-        check_frames(num_frames)
-        return self.config.preprocess.frames if num_frames is None else num_frames
-
-    def prepare(self, frames: Frames) -> torch.Tensor:
-        """Return the clip [T,3,H,W], normalised."""
-        return eval_tensor(frames.pixels, self.config.preprocess)
-
-    @property
-    def crop(self) -> Preprocess:
-        return self.config.preprocess
-
     def hear(self, frames: Frames, sound: Windows, decoding: FileDecoding | None = None) -> HeardClip:
         alone = self.modalities if decoding is None else decoding.modalities
         return HeardClip.of(None if alone == "a" else self.prepare(frames), sound)
@@ -256,15 +209,13 @@ class ValorModel(ValorNetwork, FileCaptioner[torch.Tensor | HeardClip], FileRetr
             modalities=modalities,
         )  # fmt: skip
         self.sound_of(decoding)
-        warn_of_toy(self.toy_notice)
         answers: list[str] = []
         asked *= rows // len(asked)
-        options = decoding.generate_options()
         if len(named) == 1:
-            memory = self.encode_clips([self.take_file(named[0], decoding).seen])
-            for batch in batched(asked, batch_size):
-                answers += self.answers(memory[torch.zeros(len(batch), dtype=torch.long)], batch, **options)
+            answers = self.answer_clip(self.take_file(named[0], decoding).seen, asked, decoding)
         else:
+            warn_of_toy(self.toy_notice, stacklevel=3)
+            options = decoding.generate_options()
             clips = (self.take_file(file, decoding).seen for file in named)
             for part, batch in zip(batched(clips, batch_size), batched(asked, batch_size), strict=True):
                 answers += self.answers(self.encode_clips(part), batch, **options)
@@ -284,53 +235,22 @@ class ValorModel(ValorNetwork, FileCaptioner[torch.Tensor | HeardClip], FileRetr
 
     @property
     def identity(self) -> str:
-        fields = {**self.config.to_dict(), "text": None, "encoders": None}
-        fields |= {} if self.modalities == "av" else {"modalities": self.modalities}
-        parts = (json.dumps(fields, sort_keys=True), self.config.text.tokenizer, fingerprint(self.state_dict().items()))
-        encoders = tuple(each.fingerprint for each in self.encoders)
-        return hashlib.sha256("\n".join((*parts, *encoders)).encode()).hexdigest()
-
-    @property
-    def dim(self) -> int:
-        return self.config.dim
+        weights, encoders = fingerprint(self.state_dict().items()), (each.fingerprint for each in self.encoders)
+        return self.identity_of(self.config.text.tokenizer, weights, *encoders)
 
     @property
     def compares_vectors(self) -> bool:
         return False
 
-    @property
-    def sound(self) -> SoundPreprocess | None:
-        return None if self.modalities == "v" else self.config.sound_preprocess
-
-    def listen_to(self, modalities: str) -> None:
-        """Embed clips from now on by sight and sound, as far as there is some ("av"), by sight ("v") or sound ("a")."""
-        if modalities not in GROUPS:
-            raise InputError(f"modalities must be one of {', '.join(GROUPS)}, not {modalities!r}")
+    def require_ears(self, modalities: str) -> None:
         if modalities == "a" and not self.config.hears:
             raise InputError(f"{DEAF}: modalities is {modalities!r}; leave it out")
-        self.modalities = modalities
-
-    def decode(
-        self, file: str | Path, *, num_frames: int | None = None, start: float = 0.0, end: float | None = None
-    ) -> torch.Tensor | HeardClip:
-        """Decode a file, or these seconds of it. Sound alone needs no pictures; NoSoundError where there is none."""
-        if self.modalities != "a":
-            return super().decode(file, num_frames=num_frames, start=start, end=end)
-        assert self.config.sound_preprocess is not None, "it hears"
-        with ClipSounds(file, self.config.sound_preprocess) as sounds:
-            heard = sounds.of(start, sounds.duration if end is None else end, alone=True)
-        assert heard is not None, "alone"
-        return HeardClip.of(None, heard)
 
     def embed_clips(self, clips: Sequence[torch.Tensor | HeardClip]) -> torch.Tensor:
         if not clips:
             return torch.zeros(0, self.dim)
         with torch.no_grad():
             return self.embed_memory(self._memory(clips)).pooled.float().cpu()
-
-    @torch.no_grad()
-    def embed_text(self, texts: Sequence[str]) -> torch.Tensor:
-        return self._texts(texts).pooled.float().cpu() if texts else torch.zeros(0, self.dim)
 
     @torch.no_grad()
     def similarity(
@@ -344,14 +264,10 @@ class ValorModel(ValorNetwork, FileCaptioner[torch.Tensor | HeardClip], FileRetr
         """Return how similar each text is to each file [A,B], by the similarity that was learned."""
         if not texts or not files:
             return torch.zeros(len(texts), len(files))
-        asked = self._texts(texts)
+        asked = self.embed_texts(texts)
         clips = (self.decode(file, num_frames=num_frames) for file in files)
         parts = [self.score(asked, self.embed_media(self._memory(part))) for part in batched(clips, batch_size)]
         return torch.cat(parts, dim=1).float().cpu()
-
-    def _texts(self, texts: Sequence[str]) -> Embedded:
-        require_words(texts)
-        return Embedded.joined([self.embed_states(self.read(batch)) for batch in batched(texts, TEXTS)])
 
     def _memory(self, clips: Sequence[torch.Tensor | HeardClip]) -> Memory:
         memory = self.encode_clips(clips)

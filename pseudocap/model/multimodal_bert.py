@@ -14,7 +14,7 @@ before, M vectors of a clip, D width, H heads, K head width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -100,7 +100,7 @@ class MultimodalBert(PreTrainedModel, GenerationMixin):
         parts = {SIGHT_ATTENTION: sight, SOUND_ATTENTION: sound}
         given = {name: part for name, part in parts.items() if part is not None}
         if self.fusion in (CONCATENATED, MERGED) and given:
-            given = {SIGHT_ATTENTION: _side_by_side(list(given.values()))}
+            given = {SIGHT_ATTENTION: join_axes(list(given.values()))}
         if self.fusion == MERGED:
             return ProjectedMedia(tuple(self._read_media(given)))
         return ProjectedMedia(
@@ -241,6 +241,11 @@ def causal(real_NL: torch.Tensor) -> torch.Tensor:
     return (earlier_LL & real_NL[:, None]) | torch.eye(L, dtype=torch.bool, device=real_NL.device)
 
 
+def join_axes(parts: Sequence[Axis]) -> Axis:
+    """Put the vectors of several axes side by side."""
+    return Axis(torch.cat([part.vectors for part in parts], dim=1), torch.cat([part.mask for part in parts], dim=1))
+
+
 def bert_config(fields: Mapping[str, Any], *, fusion: str) -> BertConfig:
     """Return the config of a BERT as its fields have it, with cross-attention where the fusion needs one."""
     own = {**fields, "is_decoder": True, "add_cross_attention": fusion != MERGED, "use_cache": True}
@@ -296,7 +301,3 @@ def _attend(attention: BertAttention, h_NLD: torch.Tensor, media: Keys) -> torch
 
 def _rows(which_B: torch.Tensor, h_NLD: torch.Tensor) -> torch.Tensor:
     return which_B.repeat_interleave(len(h_NLD) // len(which_B))[:, None, None]
-
-
-def _side_by_side(parts: list[Axis]) -> Axis:
-    return Axis(torch.cat([part.vectors for part in parts], dim=1), torch.cat([part.mask for part in parts], dim=1))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -106,13 +106,31 @@ def fine_similarity(
     return (of_text_AB + of_media_AB) / 2
 
 
-def in_slices(fine: Callable[[Embedded], torch.Tensor], texts: Embedded, media: Embedded) -> torch.Tensor:
-    """Return a fine similarity of texts with clips; without gradients of a part of the texts at a time."""
+def fine_scores(texts: Embedded, media: Embedded) -> torch.Tensor:
+    """Return the fine similarity of texts with clips [A,B]; without gradients of a part of the texts at a time."""
+
+    def fine(some: Embedded) -> torch.Tensor:
+        return fine_similarity(
+            some.vectors, media.vectors, text_weights=some.weights, media_weights=media.weights,
+            text_mask=some.mask, media_mask=media.mask,
+        )  # fmt: skip
+
     if torch.is_grad_enabled():
         return fine(texts)
     of_a_text = texts.mask.shape[1] * media.mask.numel()
     at_once = max(1, PRODUCTS_AT_ONCE // max(1, of_a_text))
     return torch.cat([fine(texts[at : at + at_once]) for at in range(0, len(texts), at_once)])
+
+
+def read_axes(memory: Memory, axes: Sequence[str], widths: Mapping[str, int], *, reader: str) -> dict[str, Axis]:
+    """Return those axes that are read and that a memory has; InputError where that is none, or another encoder's."""
+    found = {axis: memory.axes[axis] for axis in axes if axis in memory.axes}
+    for axis, part in found.items():
+        if part.vectors.shape[-1] != (width := widths[axis]):
+            raise InputError(f"the memory's {axis} is {part.vectors.shape[-1]} wide, and its encoder's is {width}")
+    if not found:
+        raise InputError(f"the memory has no axis of {', '.join(axes)}, which this {reader} reads")
+    return found
 
 
 def _softmax(weights: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -349,12 +367,7 @@ class RetrievalNetwork(nn.Module):
 
     def embed_memory(self, memory: Memory) -> Embedded:
         """Embed clips by those axes of their memory that this retriever reads and that are there."""
-        parts = {axis: memory.axes[axis] for axis in self.config.axes if axis in memory.axes}
-        for axis, part in parts.items():
-            if part.vectors.shape[-1] != (width := self._widths[axis]):
-                raise InputError(f"the memory's {axis} is {part.vectors.shape[-1]} wide, and its encoder's is {width}")
-        if not parts:
-            raise InputError(f"the memory has no axis of {', '.join(self.config.axes)}, which this retriever reads")
+        parts = read_axes(memory, self.config.axes, self._widths, reader="retriever")
         here = Memory(parts, memory.patches if self.config.needs_patches else None).each(self._here)
         pooled = self.config.media == POOLED
         if pooled and (blocks := self.config.space_grid) is not None and "space" in here.axes:
@@ -370,14 +383,7 @@ class RetrievalNetwork(nn.Module):
         loss divides what differs in the third decimal by a temperature."""
         if self.config.similarity != FINE:
             return texts.vectors[:, 0] @ media.vectors[:, 0].T
-
-        def fine(some: Embedded) -> torch.Tensor:
-            return fine_similarity(
-                some.vectors, media.vectors, text_weights=some.weights, media_weights=media.weights,
-                text_mask=some.mask, media_mask=media.mask,
-            )  # fmt: skip
-
-        return in_slices(fine, texts, media)
+        return fine_scores(texts, media)
 
     def _here(self, tensor: torch.Tensor) -> torch.Tensor:
         dtype = next(self.media_tower.parameters()).dtype if tensor.is_floating_point() else None

@@ -30,9 +30,9 @@ from pseudocap.model.encoders.audio import AudioEncoder
 from pseudocap.model.encoders.base import Encoder
 from pseudocap.model.encoders.both import encode_clips
 from pseudocap.model.frozen import keep_frozen_out
-from pseudocap.model.multimodal_bert import BIDIRECTIONAL, CAUSAL, MultimodalBert, ProjectedMedia, causal
+from pseudocap.model.multimodal_bert import BIDIRECTIONAL, CAUSAL, MultimodalBert, ProjectedMedia, causal, join_axes
 from pseudocap.model.network import seeded
-from pseudocap.model.retrieval import Embedded, fine_similarity, in_slices
+from pseudocap.model.retrieval import Embedded, fine_scores, read_axes
 from pseudocap.model.text import Marks, check_prompts, detokenize, encode, mask_token_id, side_by_side
 from pseudocap.model.text_towers import require_words
 from pseudocap.model.valor_config import COARSE, EQUAL, FEATURES, MLP, SCORES, WINDOWS, ValorConfig
@@ -226,14 +226,7 @@ class ValorNetwork(nn.Module):
             if self.config.joining == SCORES:
                 return torch.stack([self.score(texts, each) for each in media.values()]).sum(dim=0)
             media = self.joined(media)
-
-        def fine(some: Embedded) -> torch.Tensor:
-            return fine_similarity(
-                some.vectors, media.vectors, text_weights=some.weights, media_weights=media.weights,
-                text_mask=some.mask, media_mask=media.mask,
-            )  # fmt: skip
-
-        return in_slices(fine, texts, media)
+        return fine_scores(texts, media)
 
     def _embed(self, letter: str, part: Axis) -> Embedded:
         vectors_BMC = F.normalize(self.heads[letter](part.vectors).float(), dim=-1)
@@ -270,7 +263,7 @@ class ValorNetwork(nn.Module):
         inner = {axis: Axis(self.inputs[axis](part.vectors), part.mask) for axis, part in axes.items()}
         heard = [part for axis, part in inner.items() if axis in SOUND]
         seen = [part for axis, part in inner.items() if axis not in SOUND]
-        return self.bert.project(*(_side_by_side(parts) if parts else None for parts in (seen, heard)))
+        return self.bert.project(*(join_axes(parts) if parts else None for parts in (seen, heard)))
 
     def tokenize(self, texts: Sequence[str], *, most: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids and what is real [N,L] of texts, `[CLS] text [SEP]`; a longer one than `max_tokens` is cut."""
@@ -355,12 +348,7 @@ class ValorNetwork(nn.Module):
 
     def _checked(self, memory: Memory) -> Memory:
         """Return those axes of a memory that are read, here; InputError where it is another encoder's."""
-        axes = {axis: memory.axes[axis] for axis in self.config.axes if axis in memory.axes}
-        for axis, part in axes.items():
-            if part.vectors.shape[-1] != (width := self._widths[axis]):
-                raise InputError(f"the memory's {axis} is {part.vectors.shape[-1]} wide, and its encoder's is {width}")
-        if not axes:
-            raise InputError(f"the memory has no axis of {', '.join(self.config.axes)}, which this model reads")
+        axes = read_axes(memory, self.config.axes, self._widths, reader="model")
         if self.config.needs_patches and "time" in axes and memory.patches is None:
             raise InputError("sight: patches reads every patch, and the memory has none: `pseudocap encode --patches`, "
                              "or sight: pooled")  # fmt: skip
@@ -390,10 +378,6 @@ def _mean(part: Axis) -> Axis:
     counts_B1 = part.mask.sum(dim=1, keepdim=True)
     sums_BE = part.vectors.masked_fill(~part.mask[..., None], 0).sum(dim=1)
     return Axis((sums_BE / counts_B1.clamp(min=1))[:, None], counts_B1 > 0)
-
-
-def _side_by_side(parts: Sequence[Axis]) -> Axis:
-    return Axis(torch.cat([part.vectors for part in parts], dim=1), torch.cat([part.mask for part in parts], dim=1))
 
 
 def _buffers_of(network: nn.Module, part: nn.Module) -> set[str]:

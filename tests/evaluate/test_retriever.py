@@ -55,7 +55,7 @@ def task(films: Path) -> RetrievalTask:
 def test_scores_are_those_of_the_retrievers_similarities(
     clip: ImageTextRetriever, backbones: Path, films: Path, task: RetrievalTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pseudocap.retriever.TEXTS", 2)
+    monkeypatch.setattr("pseudocap.hearing_retriever.TEXTS", 2)
     fine = build_retriever(backbones, similarity="fine")
     assert (clip.compares_vectors, fine.compares_vectors) == (True, False)
     done: list[tuple[int, int]] = []

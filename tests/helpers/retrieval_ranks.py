@@ -3,19 +3,22 @@ learned from its half of the same videos that `learn` learns from on one."""
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
 from helpers.retrievers import build_retriever
+from helpers.running import trainer
 from pseudocap.data.collate import collate
 from pseudocap.data.memories.source import MemorySource
 from pseudocap.model.retrieval_config import SIMILARITIES
+from pseudocap.regimes.base import Learner
 from pseudocap.regimes.retrieval import Retrieval
 from pseudocap.regimes.retrieval_losses import Contrast
 from pseudocap.types import Batch
@@ -42,29 +45,22 @@ def batches(memories: Path, rank: int, ranks: int) -> list[Batch]:
 
 
 def learn(backbones: Path, memories: Path, out: Path, devices: int, similarity: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     model = build_retriever(backbones, num_frames=4, dropout=0.0, similarity=similarity)
     module = Retrieval(model, contrast=Contrast(mask=0.0, intra=0.3))
+    fit_one_step(module, functools.partial(batches, memories), out, devices, similarity)
+
+
+def fit_one_step(
+    module: Learner, batches: Callable[[int, int], list[Batch]], out: Path, devices: int, run: str
+) -> None:
+    """Learn from this rank's batches, of a rank and the number of ranks, and save what the rank learned."""
+    out.mkdir(parents=True, exist_ok=True)
     keep = Keep()
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-        max_steps=1,
-        default_root_dir=out,
-        logger=False,
-        callbacks=[keep],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-    )
-    mine = batches(memories, trainer.global_rank, devices)
-    loader: DataLoader[Batch] = DataLoader(mine, batch_size=None)  # type: ignore[arg-type]
-    trainer.fit(module, loader, loader)
-    learned = {**keep.kept, "scores": dict(module.scores or {})}
-    torch.save(learned, out / f"{similarity}-{devices}-{trainer.global_rank}.pt")
+    ranks: dict[str, Any] = {"devices": devices, "strategy": "ddp" if devices > 1 else "auto"}
+    fitting = trainer(out, keep, max_steps=1, logger=False, use_distributed_sampler=False, **ranks)
+    loader: DataLoader[Batch] = DataLoader(batches(fitting.global_rank, devices), batch_size=None)  # type: ignore[arg-type]
+    fitting.fit(module, loader, loader)
+    torch.save({**keep.kept, "scores": dict(module.scores or {})}, out / f"{run}-{devices}-{fitting.global_rank}.pt")
 
 
 def main() -> None:

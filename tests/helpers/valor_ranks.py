@@ -3,14 +3,13 @@ from its half of the clips that `learn` learns from on one. The second rank's cl
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
-import lightning.pytorch as lightning
 import torch
-from torch.utils.data import DataLoader
 
-from helpers.retrieval_ranks import Keep
+from helpers.retrieval_ranks import fit_one_step
 from helpers.valors import build_valor, random_memory
 from pseudocap.regimes.valor import Valor
 from pseudocap.types import Batch
@@ -31,38 +30,15 @@ def batches(silent: str, rank: int, ranks: int) -> list[Batch]:
     keys = tuple(f"clip {number}" for number in range(CLIPS))[rows]
     captions = CAPTIONS[2 * rank * each : 2 * (rank + 1) * each]
     references = tuple(zip(captions[::2], captions[1::2], strict=True))
-    return [
-        Batch(keys=keys, modality="video", captions=captions, references=references, memory=memory, step=0)
-    ]  # fmt: skip
+    return [Batch(keys=keys, modality="video", captions=captions, references=references, memory=memory, step=0)]
 
 
 def learn(backbones: Path, own: Path, out: Path, devices: int, silent: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     model = build_valor(backbones, own)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    module = Valor(model)
-    keep = Keep()
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        devices=devices,
-        strategy="ddp" if devices > 1 else "auto",
-        max_steps=1,
-        default_root_dir=out,
-        logger=False,
-        callbacks=[keep],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-    )
-    mine = batches(silent, trainer.global_rank, devices)
-    loader: DataLoader[Batch] = DataLoader(mine, batch_size=None)  # type: ignore[arg-type]
-    trainer.fit(module, loader, loader)
-    learned = {**keep.kept, "scores": dict(module.scores or {})}
-    torch.save(learned, out / f"{silent}-{devices}-{trainer.global_rank}.pt")
+    fit_one_step(Valor(model), functools.partial(batches, silent), out, devices, silent)
 
 
 def main() -> None:
