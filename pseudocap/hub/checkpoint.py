@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from pseudocap.errors import CheckpointError, ConfigError
 from pseudocap.files.sources import SHIPPED_SCHEME, check_gguf, read_json
@@ -14,15 +15,12 @@ from pseudocap.model.retrieval_config import RetrieverConfig
 from pseudocap.model.valor_config import MODEL_TYPE as VALOR
 from pseudocap.model.valor_config import ValorConfig
 
+Config = TypeVar("Config", PseudoCapConfig, RetrieverConfig, ValorConfig)
 INSIDE_A_RUN = ("best", "last")  # where finetune and train leave a captioner
 
 
 def read_config(folder: Path) -> PseudoCapConfig:
-    path = existing(folder / CONFIG_FILE)
-    try:
-        return PseudoCapConfig.from_dict(read_json(path))
-    except ConfigError as error:
-        raise CheckpointError(f"{path} is no PseudoCap checkpoint's config: {error}") from error
+    return _config_of(folder, PseudoCapConfig, "PseudoCap checkpoint")
 
 
 def existing(path: Path) -> Path:
@@ -39,25 +37,16 @@ def existing(path: Path) -> Path:
 def check_folder(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[PseudoCapConfig, Path]:
     """Return config and weights. `moved` has the new address of backbones, by their names in `config.backbones`; the
     others must lie where the config says, and all directories that do not are reported at once."""
-    config = read_config(folder)
-    weights = existing(folder / WEIGHTS_FILE)
-    require_backbones(folder, config.backbones, moved)
-    return config, weights
+    return _checked(folder, read_config(folder), moved)
 
 
 def read_retriever_config(folder: Path) -> RetrieverConfig:
-    path = existing(folder / CONFIG_FILE)
-    try:
-        return RetrieverConfig.from_dict(read_json(path))
-    except ConfigError as error:
-        raise CheckpointError(f"{path} is no retriever's config: {error}") from error
+    return _config_of(folder, RetrieverConfig, "retriever")
 
 
 def check_retriever(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[RetrieverConfig, Path]:
     """Return config and weights of a retriever, as `check_folder` does of a captioner."""
-    config, weights = read_retriever_config(folder), existing(folder / WEIGHTS_FILE)
-    require_backbones(folder, config.backbones, moved)
-    return config, weights
+    return _checked(folder, read_retriever_config(folder), moved)
 
 
 def is_valor(found: Fetched) -> bool:
@@ -66,11 +55,7 @@ def is_valor(found: Fetched) -> bool:
 
 
 def read_valor_config(folder: Path) -> ValorConfig:
-    path = existing(folder / CONFIG_FILE)
-    try:
-        return ValorConfig.from_dict(read_json(path))
-    except ConfigError as error:
-        raise CheckpointError(f"{path} is no VALOR's config: {error}") from error
+    return _config_of(folder, ValorConfig, "VALOR")
 
 
 def read_any_config(folder: Path) -> PseudoCapConfig | ValorConfig:
@@ -81,9 +66,7 @@ def read_any_config(folder: Path) -> PseudoCapConfig | ValorConfig:
 
 def check_valor(folder: Path, moved: Mapping[str, str | Path | None]) -> tuple[ValorConfig, Path]:
     """Return config and weights of a VALOR, as `check_folder` does of a captioner."""
-    config, weights = read_valor_config(folder), existing(folder / WEIGHTS_FILE)
-    require_backbones(folder, config.backbones, moved)
-    return config, weights
+    return _checked(folder, read_valor_config(folder), moved)
 
 
 def require_backbones(folder: Path, backbones: Mapping[str, Backbone], moved: Mapping[str, str | Path | None]) -> None:
@@ -132,3 +115,17 @@ def require_same(which: str, recorded: Backbone, found: Backbone, folder: Path) 
             f"the tokenizer in {found.source} is not the one that {folder} was trained with: it splits or numbers "
             f"words differently ({found.tokenizer[:12]}, not {recorded.tokenizer[:12]}); {remedy}"
         )
+
+
+def _config_of(folder: Path, kind: type[Config], name: str) -> Config:
+    path = existing(folder / CONFIG_FILE)
+    try:
+        return kind.from_dict(read_json(path))
+    except ConfigError as error:
+        raise CheckpointError(f"{path} is no {name}'s config: {error}") from error
+
+
+def _checked(folder: Path, config: Config, moved: Mapping[str, str | Path | None]) -> tuple[Config, Path]:
+    weights = existing(folder / WEIGHTS_FILE)
+    require_backbones(folder, config.backbones, moved)
+    return config, weights
