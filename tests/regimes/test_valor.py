@@ -20,6 +20,7 @@ from helpers.running import Losses, Stop, StoppedError, saving, trainer
 from helpers.valors import HEARD_WIDTH, build_valor, random_memory, write_valor_backbones
 from lightning.pytorch.callbacks import Callback
 
+from pseudocap.cli.main import main
 from pseudocap.data import StreamData
 from pseudocap.errors import ConfigError, InputError
 from pseudocap.memory import Axis, Memory
@@ -306,9 +307,10 @@ def test_two_ranks_learn_what_one_process_does(backbones: Path, tmp_path: Path) 
         assert any(gradient.abs().max() > 0.1 for gradient in one["gradients"].values())
 
 
-def test_the_shipped_config_stands_on_the_toy_networks(capsys: pytest.CaptureFixture[str]) -> None:
-    from pseudocap.cli.main import main
-
-    with pytest.raises(SystemExit):
-        main(["train", "valor", "--config", "toy", "--print_config"])
-    assert "pseudocap://toy-bert" in capsys.readouterr().out
+@pytest.mark.parametrize(
+    ("name", "text"), [("toy", "pseudocap://toy-bert"), ("paper", "google-bert/bert-base-uncased")]
+)
+def test_the_shipped_configs_are_read(name: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["train", "valor", "--config", name, "--print_config"])
+    assert f"text: {text}\n" in capsys.readouterr().out
