@@ -351,8 +351,8 @@ def test_a_model_of_transformers_is_offered_and_says_nothing_of_where_it_looked(
 def test_a_question_and_its_answer_are_two_turns(captioners: list[str], model: PseudoCap, tmp_path: Path) -> None:
     film = write_film(tmp_path / "film.mp4", seconds=4)
     offered = app.Captioners(names=captioners, device="cpu")
-    said = app.turns(offered.load(captioners[0]), str(film), " who runs? ")
-    assert said == [
+    found = app.turns(offered.load(captioners[0]), str(film), " who runs? ")
+    assert found == [
         {"role": "user", "content": "who runs?"},
         {"role": "assistant", "content": model.ask(film, "who runs?")},
     ]

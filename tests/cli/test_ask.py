@@ -106,18 +106,20 @@ def test_answers_are_scored_by_the_questions_of_a_dataset(tmp_path: Path, capsys
         {"video": "b.mp4", "question": "who runs?", "answer": "cat"},
         {"video": "b.mp4", "question": "how many?", "answer": "two"},
     ]
-    said = [{**asked[0], "video": "films/a.mp4", "question": "who runs"}, {**asked[1], "answer": "dog"}, asked[2]]
-    for name, rows in (("asked", asked), ("said", said), ("other", [{**asked[0], "video": "c.mp4"}])):
+    answered = [{**asked[0], "video": "films/a.mp4", "question": "who runs"}, {**asked[1], "answer": "dog"}, asked[2]]
+    for name, rows in (("asked", asked), ("answered", answered), ("other", [{**asked[0], "video": "c.mp4"}])):
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     references = f"questions:{tmp_path / 'asked.jsonl'}"
-    assert main(["score", str(tmp_path / "said.jsonl"), references, "--json"]) == 0
+    assert main(["score", str(tmp_path / "answered.jsonl"), references, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["questions"] == 3
     assert found["accuracy"] == pytest.approx(200 / 3)
     assert {kind: each["accuracy"] for kind, each in found["by_kind"].items()} == {"who": 50, "how": 100}
-    assert main(["score", str(tmp_path / "said.jsonl"), references, "--bootstrap", "100"]) == 0
+    assert main(["score", str(tmp_path / "answered.jsonl"), references, "--bootstrap", "100"]) == 0
     assert "how" in capsys.readouterr().out
-    assert main(["score", str(tmp_path / "said.jsonl"), references, "--write-scores", str(tmp_path / "s.jsonl")]) == 2
+    assert (
+        main(["score", str(tmp_path / "answered.jsonl"), references, "--write-scores", str(tmp_path / "s.jsonl")]) == 2
+    )
     assert "--write-scores is of captions, and questions:" in capsys.readouterr().err
     assert main(["score", str(tmp_path / "other.jsonl"), references]) == 2
     assert "answers none of the 3 questions" in capsys.readouterr().err

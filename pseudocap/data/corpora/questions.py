@@ -138,23 +138,24 @@ def read_valor_qa(annotations: Annotations, *, allow_partial: bool = False) -> C
     files = split_files(annotations, LISTED, corpus="questions in VALOR's form")
     checks = Checks(allow_partial=allow_partial)
     rows: list[CaptionedVideo] = []
+    documents = {mapper: _mapped(mapper) for mapper in dict.fromkeys(path.parent / MAPPER for path in files)}
     for path, split in files.items():
-        document = _mapped(path.parent / MAPPER)
+        mapper = path.parent / MAPPER
+        document = documents[mapper]
         for where, given in reading.records(path, "ids of videos", "'<id>'"):
             video = reading.identifier(reading.string(given, "the id", where=where), "the id", where=where)
             if video not in document:
                 checks.skip("videos without questions", DataError(f"{where}: {MAPPER} has no questions of {video}"))
                 continue
             for number, record in enumerate(document[video]):
-                of = f"{path.parent / MAPPER} ({video})"
+                of = f"{mapper} ({video})"
                 require_task(record, "question", "answer", where=of)
                 answer = record["answer"]
                 answers = answer if isinstance(answer, list) else [answer]
                 rows += question_row(
                     record, video=video, number=number, answers=answers, split=split, where=of, checks=checks
                 )
-    read = (*files, next(iter(files)).parent / MAPPER)
-    return question_corpus("valor-qa", rows, files=read, checks=checks, questions={})
+    return question_corpus("valor-qa", rows, files=(*files, *documents), checks=checks, questions={})
 
 
 def _mapped(path: Path) -> dict[str, list[Any]]:

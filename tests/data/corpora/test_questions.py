@@ -78,6 +78,19 @@ def test_unusable_questions_are_left_out_and_counted(tmp_path: Path) -> None:
     assert (mismatch.what, mismatch.found) == ("unusable questions", 1)
 
 
+def test_files_of_several_folders_have_a_mapper_each(tmp_path: Path) -> None:
+    lists, mappers = [], []
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        lists.append(tmp_path / split / f"{split}_id.json")
+        mappers.append(tmp_path / split / "txt_mapper.json")
+        write_json(lists[-1], ["video0"])
+        write_json(mappers[-1], {"video0": [{"question": "who?", "answer": split}]})
+    corpus = read_valor_qa(lists)
+    assert {row.split: row.captions for row in corpus.rows} == {"train": ("train",), "test": ("test",)}
+    assert {*corpus.files} == {*lists, *mappers}
+
+
 def test_the_form_of_valors_release(tmp_path: Path) -> None:
     write_json(tmp_path / "train_id.json", ["video0"])
     write_json(tmp_path / "test_id.json", ["video1"])
