@@ -50,10 +50,8 @@ def find_retriever(
     access = {"revision": revision or written, "local_files_only": False, "token": None}
     if (row := find_row(source, checkpoints)) is not None and row.external:
         source, access["revision"] = row.weights, access["revision"] or row.revision
-    elif row is not None and row.retriever:
-        return FoundRetriever(kind="ours", source=source, access=access)
-    elif row is not None and row.valor:
-        return FoundRetriever(kind="valor", source=source, access=access)
+    elif row is not None and (row.retriever or row.valor):
+        return FoundRetriever(kind="valor" if row.valor else "ours", source=source, access=access)
     elif row is None and URL.match(source) and not source.startswith((HUB_SCHEME, SHIPPED_SCHEME)):
         return FoundRetriever(kind="ours", source=text, access={**access, "revision": revision})
     found = MODEL_TYPE if row is not None and not row.external else _kind(source, access)

@@ -368,7 +368,8 @@ class RetrievalNetwork(nn.Module):
     def embed_memory(self, memory: Memory) -> Embedded:
         """Embed clips by those axes of their memory that this retriever reads and that are there."""
         parts = read_axes(memory, self.config.axes, self._widths, reader="retriever")
-        here = Memory(parts, memory.patches if self.config.needs_patches else None).each(self._here)
+        dtype = next(self.media_tower.parameters()).dtype
+        here = Memory(parts, memory.patches if self.config.needs_patches else None).to(self.device, dtype)
         pooled = self.config.media == POOLED
         if pooled and (blocks := self.config.space_grid) is not None and "space" in here.axes:
             size = self.config.preprocess.size
@@ -384,10 +385,6 @@ class RetrievalNetwork(nn.Module):
         if self.config.similarity != FINE:
             return texts.vectors[:, 0] @ media.vectors[:, 0].T
         return fine_scores(texts, media)
-
-    def _here(self, tensor: torch.Tensor) -> torch.Tensor:
-        dtype = next(self.media_tower.parameters()).dtype if tensor.is_floating_point() else None
-        return tensor.to(device=self.device, dtype=dtype)
 
 
 def __getattr__(name: str) -> object:

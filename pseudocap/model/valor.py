@@ -265,11 +265,11 @@ class ValorNetwork(nn.Module):
         seen = [part for axis, part in inner.items() if axis not in SOUND]
         return self.bert.project(*(join_axes(parts) if parts else None for parts in (seen, heard)))
 
-    def tokenize(self, texts: Sequence[str], *, most: int | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+    def tokenize(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ids and what is real [N,L] of texts, `[CLS] text [SEP]`; a longer one than `max_tokens` is cut."""
         require_words([plain_text(text) if isinstance(text, str) else text for text in texts])
         rows = [[self.marks.bos, *encode(plain_text(text), self.tokenizer), self.marks.eos] for text in texts]
-        ids_NL, real_NL = side_by_side([row[: most or self.config.max_tokens] for row in rows], self.marks.pad)
+        ids_NL, real_NL = side_by_side([row[: self.config.max_tokens] for row in rows], self.marks.pad)
         return ids_NL.to(self.device), real_NL.to(self.device)
 
     def questions(self, questions: Sequence[str]) -> list[list[int]]:
